@@ -1,0 +1,6 @@
+"""``python cli.py …``: hands over to ``galaxymorph.cli``."""
+
+from galaxymorph.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,20 @@
+"""What every room stands on: errors, files, archives, progress."""
+
+from galaxymorph.base.archives import REFERENCE_SEPARATOR, list_members, read_bytes
+from galaxymorph.base.errors import BadInput
+from galaxymorph.base.files import file_sha256, replace_folder, replacing, write_json, write_text
+from galaxymorph.base.progress import Progress, say
+
+__all__ = [
+    "REFERENCE_SEPARATOR",
+    "BadInput",
+    "Progress",
+    "file_sha256",
+    "list_members",
+    "read_bytes",
+    "replace_folder",
+    "replacing",
+    "say",
+    "write_json",
+    "write_text",
+]

@@ -1,0 +1,150 @@
+"""Bytes by reference: a file, a member of a zip, or a member of a zip inside a zip.
+
+A reference is a string, ``folder/100008.jpg`` or ``outer.zip::inner.zip::100008.jpg``, so that it
+fits into a table's column, a fastai item and a run's ``split.csv`` alike. Nothing is ever
+unpacked under a name that an archive chose.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+import threading
+import zipfile
+from pathlib import Path
+
+from galaxymorph.base.errors import BadInput
+from galaxymorph.base.files import replacing
+from galaxymorph.base.progress import say
+
+REFERENCE_SEPARATOR = "::"
+
+_open_archives: dict[tuple[int, str], zipfile.ZipFile] = {}
+_opening = threading.RLock()
+
+
+def read_bytes(reference: str | Path) -> bytes:
+    """Return the bytes that `reference` points to.
+
+    Raises:
+        BadInput: the file, the archive or the member is missing, damaged or encrypted.
+    """
+    *archive, last = str(reference).split(REFERENCE_SEPARATOR)
+    try:
+        if not archive:
+            return Path(last).read_bytes()
+        return _archive(REFERENCE_SEPARATOR.join(archive)).read(last)
+    except (FileNotFoundError, KeyError):
+        raise BadInput(f"{reference}: no such file", "check the path") from None
+    except (OSError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise BadInput(f"{reference}: can't be read ({error})", "download it again") from None
+    except Exception as error:
+        if type(error).__module__ != "zlib":
+            raise
+        raise BadInput(f"{reference}: damaged ({error})", "download it again") from None
+
+
+def list_members(reference: str | Path) -> list[str]:
+    """Return the names of the files inside a zip, folders left out.
+
+    Raises:
+        BadInput: it isn't there or isn't a zip.
+    """
+    names = _archive(str(reference)).namelist()
+    return [name for name in names if not name.endswith("/")]
+
+
+def is_unsafe(member: str) -> bool:
+    """Tell whether a member's name would leave the folder that it is unpacked into."""
+    parts = member.replace("\\", "/").split("/")
+    return ".." in parts or member.startswith(("/", "\\")) or ":" in parts[0]
+
+
+def _archive(reference: str) -> zipfile.ZipFile:
+    # A handle must not be shared with a forked worker: both would move one file position.
+    key = (os.getpid(), reference)
+    with _opening:
+        if key not in _open_archives:
+            _open_archives[key] = _open_archive(reference)
+        return _open_archives[key]
+
+
+def _open_archive(reference: str) -> zipfile.ZipFile:
+    *outer, last = reference.split(REFERENCE_SEPARATOR)
+    try:
+        if not outer:
+            return zipfile.ZipFile(last)
+        return _open_inner(_archive(REFERENCE_SEPARATOR.join(outer)), last, reference)
+    except (FileNotFoundError, KeyError):
+        raise BadInput(f"{reference}: no such file", "check the path") from None
+    except (zipfile.BadZipFile, OSError) as error:
+        raise BadInput(f"{reference}: not a readable zip ({error})", "download it again") from None
+
+
+def _open_inner(outer: zipfile.ZipFile, member: str, reference: str) -> zipfile.ZipFile:
+    info = outer.getinfo(member)
+    if info.compress_type == zipfile.ZIP_STORED and outer.filename:
+        return zipfile.ZipFile(_Window(Path(outer.filename), _data_offset(outer, info), info))
+    return zipfile.ZipFile(_unpacked_once(outer, info, reference))
+
+
+def _data_offset(outer: zipfile.ZipFile, info: zipfile.ZipInfo) -> int:
+    # The local header repeats name and extra field with lengths of its own (APPNOTE 4.3.7), so
+    # the directory's entry alone doesn't tell where the bytes begin.
+    with Path(outer.filename).open("rb") as stream:
+        stream.seek(info.header_offset)
+        header = stream.read(30)
+    name, extra = (int.from_bytes(header[at : at + 2], "little") for at in (26, 28))
+    return info.header_offset + 30 + name + extra
+
+
+class _Window(io.RawIOBase):
+    """A stored member seen as a file of its own: seeking costs nothing."""
+
+    def __init__(self, path: Path, start: int, info: zipfile.ZipInfo):
+        self._stream = path.open("rb")
+        self._start, self._size, self._at = start, info.file_size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        if base + offset < 0:
+            raise OSError("seek before the start")
+        self._at = base + offset
+        return self._at
+
+    def readinto(self, buffer) -> int:
+        self._stream.seek(self._start + self._at)
+        data = self._stream.read(max(0, min(len(buffer), self._size - self._at)))
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+def _unpacked_once(outer: zipfile.ZipFile, info: zipfile.ZipInfo, reference: str) -> Path:
+    """Unpack a compressed inner zip to the cache, where its members can be reached at random."""
+    stamp = f"{Path(outer.filename or '').resolve()}|{info.filename}|{info.CRC}|{info.file_size}"
+    home = Path(os.environ.get("GALAXYMORPH_CACHE", Path.home() / ".cache" / "galaxymorph"))
+    target = home / "archives" / f"{hashlib.sha256(stamp.encode()).hexdigest()[:24]}.zip"
+    if target.exists():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    say(f"{reference} is compressed inside its archive: unpacking it once to {target}")
+    with replacing(target) as temporary:
+        with outer.open(info) as source, temporary.open("wb") as sink:
+            shutil.copyfileobj(source, sink, 1 << 20)
+    return target

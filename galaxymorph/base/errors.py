@@ -1,0 +1,12 @@
+"""The one error that users see."""
+
+
+class BadInput(Exception):
+    """What a user gave can't be used: a file, a row or an option.
+
+    The message is one line that names the thing at fault and, after a semicolon, what to do.
+    The command line prints it without a traceback and exits with status 2.
+    """
+
+    def __init__(self, fault: object, remedy: str = ""):
+        super().__init__(f"{fault}; {remedy}" if remedy else str(fault))

@@ -1,0 +1,97 @@
+"""Progress with a rate and a time left: a bar on a terminal, plain lines in a pipe or a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+def say(text: str = "") -> None:
+    """Print one line of news to standard error, which leaves standard output to results."""
+    print(text, file=sys.stderr, flush=True)
+
+
+class Progress:
+    """Count `total` units of work; use as a context manager and call `advance`.
+
+    Nothing is shown for work that ends within two seconds of its start and isn't on a terminal.
+    """
+
+    def __init__(self, label: str, total: int, unit: str):
+        self.label, self.total, self.unit = label, total, unit
+        self.done = 0
+        self.note = ""
+        self._bar = None
+
+    def __enter__(self) -> Progress:
+        self.started = self._last_line = time.monotonic()
+        if sys.stderr.isatty():
+            self._bar = _rich_bar(self.unit)
+            self._task = self._bar.add_task(self.label, total=self.total, note="")
+            self._bar.start()
+        return self
+
+    def advance(self, units: int = 1, note: str = "") -> None:
+        """Say that `units` more are done; `note` stands at the end of the line."""
+        self.done += units
+        self.note = note or self.note
+        if self._bar:
+            self._bar.update(self._task, advance=units, note=self.note)
+            return
+        if time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._line()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+        elif kind is None and time.monotonic() - self.started > 2:
+            self._line()
+
+    def _line(self) -> None:
+        self._last_line = time.monotonic()
+        seconds = self._last_line - self.started
+        rate = self.done / seconds if seconds else 0.0
+        left = (self.total - self.done) / rate if rate else float("inf")
+        ending = f"{left:.0f} s left" if self.done < self.total else f"{seconds:.0f} s"
+        note = f", {self.note}" if self.note else ""
+        say(
+            f"{self.label}: {self.done:,}/{self.total:,} {self.unit}, "
+            f"{rate:.3g} {self.unit}/s, {ending}{note}"
+        )
+
+
+def _rich_bar(unit: str):
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        ProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Progress as RichProgress
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        """Units a second."""
+
+        def render(self, task) -> Text:
+            return Text(f"{task.speed or 0:.3g} {unit}/s")
+
+    return RichProgress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Rate(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=Console(stderr=True),
+    )

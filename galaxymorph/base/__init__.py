@@ -1,6 +1,6 @@
 """What every room stands on: errors, files, archives, progress."""
 
-from galaxymorph.base.archives import REFERENCE_SEPARATOR, list_members, read_bytes
+from galaxymorph.base.archives import REFERENCE_SEPARATOR, is_unsafe, list_members, read_bytes
 from galaxymorph.base.errors import BadInput
 from galaxymorph.base.files import file_sha256, replace_folder, replacing, write_json, write_text
 from galaxymorph.base.progress import Progress, say
@@ -10,6 +10,7 @@ __all__ = [
     "BadInput",
     "Progress",
     "file_sha256",
+    "is_unsafe",
     "list_members",
     "read_bytes",
     "replace_folder",

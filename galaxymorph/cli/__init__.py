@@ -1,0 +1,81 @@
+"""The command line: one module a family of commands, each imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from galaxymorph import __version__
+from galaxymorph.base import BadInput, say
+
+# Command: its module's variable, and its line in --help, which imports none of them.
+COMMANDS = {
+    "fit": ("galaxymorph.cli.fit:fit", "Train a model on galaxies and judge it, into a run folder."),
+    "interpret": ("galaxymorph.cli.interpret:interpret", "Draw a run's galleries: top losses, "
+                  "confident mistakes, confusions."),
+    "predict": ("galaxymorph.cli.predict:predict", "Classify images with a run."),
+    "data": ("galaxymorph.cli.data:data", "Check a catalogue of galaxies."),
+    "reproduce": ("galaxymorph.cli.reproduce:reproduce", "Train a run again and compare."),
+    "completion": ("galaxymorph.cli.completion:completion", "Print the shell's completion script."),
+}  # fmt: skip
+
+
+class LateGroup(click.Group):
+    """A group whose commands are imported when they are called, each with `--debug`."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Return the commands in the order of use rather than of the alphabet."""
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """Import and return a command."""
+        if name not in COMMANDS:
+            return None
+        module, variable = COMMANDS[name][0].split(":")
+        return getattr(importlib.import_module(module), variable)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=LateGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="galaxymorph")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error; works anywhere.")
+def cli(debug: bool) -> None:
+    """GalaxyMorph: Galaxy Zoo images and votes into morphology models that can be trusted.
+
+    Start with `fit`: without data it makes a few hundred simple galaxies, and says so.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 for success, 1 for failure, 2 for bad input."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    arguments = [word for word in arguments if word != "--debug"]
+    try:
+        status = cli.main(arguments, prog_name="galaxymorph", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        say("stopped; a fit goes on with fit --resume")
+        sys.exit(130)
+    except BadInput as error:
+        _end(error, 2, debug)
+    except OSError as error:
+        _end(error, 1, debug)
+    except Exception as error:
+        _end(f"{type(error).__name__}: {error} (a fault of galaxymorph's: see --debug)", 1, debug)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _end(error: object, status: int, debug: bool) -> None:
+    if debug:
+        raise
+    say(f"error: {error}")
+    sys.exit(status)

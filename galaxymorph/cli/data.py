@@ -1,0 +1,51 @@
+"""`data`: what is in a catalogue and what is wrong with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from galaxymorph.cli.options import LABELS_COLUMN, SKIP_BAD
+
+SHOWN = 10
+
+
+@click.group()
+def data() -> None:
+    """Check a catalogue of galaxies."""
+
+
+@data.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@LABELS_COLUMN
+@SKIP_BAD
+@click.option("--quick", is_flag=True, help="Don't decode the images, only see that they're there.")
+@click.pass_context
+def check(context, path, labels_column, skip_bad, quick) -> None:
+    """Say in one screen what is in the catalogue at PATH and what is wrong with which rows.
+
+    PATH is a folder or a zip in the Kaggle layout, or a table with its images beside it. The
+    exit status is 2 if anything is wrong and --skip-bad isn't given.
+    """
+    from galaxymorph.base import say
+    from galaxymorph.images import image_problems, inspect_images
+    from galaxymorph.learn import write_table
+    from galaxymorph.report import print_check
+    from galaxymorph.zoo import count_classes, read_catalogue
+
+    catalogue = read_catalogue(path, labels_column)
+    if not quick:
+        found = inspect_images(list(catalogue.table["image"]))
+        catalogue = catalogue.set_aside(image_problems(catalogue, found))
+    print_check(catalogue, count_classes(catalogue), decoded=not quick)
+    for problem in catalogue.problems[:SHOWN]:
+        click.echo(problem)
+    if len(catalogue.problems) > SHOWN:
+        click.echo(f"… and {len(catalogue.problems) - SHOWN:,} more; --skip-bad writes them all")
+    if not catalogue.problems:
+        return
+    if not skip_bad:
+        context.exit(2)
+    write_table(Path("rejected.csv"), catalogue.rejected())
+    say("written: rejected.csv")

@@ -1,0 +1,104 @@
+"""`fit`: train, judge and draw a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from galaxymorph.base import BadInput, say
+from galaxymorph.cli.options import SKIP_BAD, given, recipe_options
+
+
+@click.command()
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Folder, zip or table with galaxies in the Kaggle layout. Default: data/.",
+)
+@click.option(
+    "--recipe",
+    "source",
+    metavar="NAME|FILE",
+    help="A preset (baseline, small, scratch, first-run) or a JSON file.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("exports"),
+    show_default=True,
+    help="Folder of runs.",
+)
+@click.option("--name", help="The run's name. Default: made from the recipe.")
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Go on with a fit that was stopped; takes no other setting than --data.",
+)
+@SKIP_BAD
+@recipe_options
+def fit(data, source, out, name, resume, skip_bad, **settings) -> None:
+    """Train a model on galaxies, judge it and draw its figures, into a run folder.
+
+    Settings come from the recipe; each has an option here that overrides it. Without data,
+    a few hundred simple galaxies are made, which show that everything works and nothing more.
+    """
+    changes = given(settings)
+    if resume:
+        if changes or source or name:
+            raise BadInput("--resume takes no settings", "the run's own recipe goes on")
+        run = _resume(resume, data, skip_bad)
+    else:
+        run = _start(data, source, out, name, skip_bad, changes)
+    _finish(run)
+
+
+def _start(data, source, out, name, skip_bad, changes):
+    from galaxymorph.learn import free_name, gather_galaxies, make_recipe, start_run
+    from galaxymorph.survey import simple_galaxies
+    from galaxymorph.zoo import has_catalogue
+
+    if data is None and not has_catalogue(Path("data")):
+        data = simple_galaxies(Path("data/simple"), changes.get("seed", 42))
+        source = source or "first-run"
+    data = data or Path("data")
+    recipe = make_recipe(source or "baseline", changes)
+    if name is not None and (not name or Path(name).name != name):
+        raise BadInput(f"--name {name!r} isn't a folder's name", "leave out slashes")
+    galaxies = gather_galaxies(data, recipe, skip_bad)
+    stem = "-".join(
+        [Path(source or "baseline").stem, recipe.labels_column or recipe.scheme, recipe.arch]
+        + ([f"{recipe.folds}fold"] if recipe.folds else [])
+    )
+    path = out / name if name else free_name(out, stem)
+    run = start_run(path, recipe, galaxies)
+    counts = ", ".join(
+        f"{label} {n:,}" for label, n in galaxies.table["label"].value_counts().items()
+    )
+    say(f"{len(galaxies.table):,} galaxies ({counts}) → {run.path}")
+    return run
+
+
+def _resume(path: Path, data: Path | None, skip_bad: bool):
+    from galaxymorph.learn import Run, gather_galaxies, require_same_galaxies
+
+    run = Run(path)
+    galaxies = gather_galaxies(data or run.data["path"], run.recipe, skip_bad)
+    require_same_galaxies(run, galaxies)
+    say(f"going on with {path}" if not run.is_trained else f"{path} is trained; judging it again")
+    return run
+
+
+def _finish(run) -> None:
+    from galaxymorph.judge import judge_run
+    from galaxymorph.learn import train_run
+    from galaxymorph.report import draw_run, print_metrics
+
+    train_run(run)
+    metrics = judge_run(run)
+    draw_run(run, metrics)
+    print_metrics(metrics)
+    say(f"figures: {run.figures}/")
+    say(f"look at its mistakes: python cli.py interpret {run.path}")
+    click.echo(run.path)

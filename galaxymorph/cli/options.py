@@ -1,0 +1,49 @@
+"""Options that commands share: a recipe's settings as options, and a run's path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+import click
+
+from galaxymorph.learn.recipes import Recipe
+
+RUN = click.argument("run", type=click.Path(path_type=Path))
+DATA = click.option(
+    "--data", type=click.Path(path_type=Path), help="Where the catalogue is now, if it has moved."
+)
+LABELS_COLUMN = click.option(
+    "--labels-column", help="Column of class names, for a table without vote fractions."
+)
+SKIP_BAD = click.option(
+    "--skip-bad", is_flag=True, help="Set bad rows aside in rejected.csv and go on."
+)
+
+
+def recipe_options(command: Callable) -> Callable:
+    """Give a command an option for every setting of a recipe; those not given arrive as None."""
+    for setting in reversed(fields(Recipe)):
+        command = _option(setting)(command)
+    return command
+
+
+def given(settings: dict[str, object]) -> dict[str, object]:
+    """Return the settings that the user gave."""
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def _option(setting) -> Callable:
+    dashed = setting.name.replace("_", "-")
+    kind = setting.type.split(" ")[0]
+    about = f"{setting.metadata['about'].capitalize()}."
+    if kind == "bool":
+        return click.option(f"--{dashed}/--no-{dashed}", setting.name, default=None, help=about)
+    choices = setting.metadata.get("choices")
+    name = {"int": int, "float": float, "str": str}[kind]
+    metavar = "|".join(map(str, choices)) if choices else kind.upper()
+    return click.option(
+        f"--{dashed}", setting.name, type=name, default=None, metavar=metavar,
+        help=f"{about} Baseline: {setting.default}." if setting.default is not None else about,
+    )  # fmt: skip

@@ -1,0 +1,49 @@
+"""`predict`: classes and probabilities of images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from galaxymorph.base import BadInput, say
+from galaxymorph.cli.options import RUN
+
+ENDINGS = (".csv", ".parquet")
+
+
+@click.command()
+@RUN
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, an object an image.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Write a .csv or .parquet table instead of printing.",
+)
+@click.option("--skip-bad", is_flag=True, help="Name images that can't be used and go on.")
+def predict(run, images, as_json, output, skip_bad) -> None:
+    """Classify each IMAGE (a JPEG or PNG file, a folder, or a zip) with RUN."""
+    from galaxymorph.learn import write_table
+    from galaxymorph.predict import expand_images, load_predictor, usable_images
+    from galaxymorph.report import print_predictions
+
+    if output and output.suffix not in ENDINGS:
+        raise BadInput(f"-o {output}: ending {output.suffix!r}", f"use {' or '.join(ENDINGS)}")
+    predictor = load_predictor(run)
+    references = expand_images(images)
+    if skip_bad:
+        references, faults = usable_images(references)
+        for fault in faults:
+            say(f"skipped: {fault}")
+        if not references:
+            raise BadInput("none of the images can be used", "see the lines above")
+    table = predictor.predict(references)
+    if output:
+        write_table(output, table)
+        click.echo(output)
+    elif as_json:
+        click.echo(table.to_json(orient="records", indent=2, force_ascii=False))
+    else:
+        print_predictions(table)

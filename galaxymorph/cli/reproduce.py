@@ -1,0 +1,29 @@
+"""`reproduce`: is a run what its files say?"""
+
+from __future__ import annotations
+
+import click
+
+from galaxymorph.cli.options import DATA, RUN
+
+
+@click.command()
+@RUN
+@DATA
+@click.pass_context
+def reproduce(context, run, data) -> None:
+    """Train RUN again from its own files and say whether weights and metrics agree.
+
+    Exit status 1 if they don't.
+    """
+    from galaxymorph.judge import reproduce_run
+    from galaxymorph.learn import Run
+
+    result = reproduce_run(Run(run), data)
+    weights = "identical" if result.weights else f"differ by up to {result.largest_difference:.3g}"
+    click.echo(f"weights: {weights}")
+    click.echo(f"metrics: {'identical' if result.metrics else 'differ'}")
+    for change in result.environment_changes:
+        click.echo(f"environment: {change}")
+    if not (result.weights and result.metrics):
+        context.exit(1)

@@ -1,0 +1,73 @@
+"""From a file's bytes to RGB pixels, or one line that says why not."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import PurePosixPath
+
+from PIL import Image, UnidentifiedImageError
+
+from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, read_bytes
+
+# Galaxy Zoo's cutouts have 0.18 million pixels; from a million pixels on, a file is a mistake or
+# an attack, and 40 million still fits into 120 MB.
+MAX_PIXELS = 40_000_000
+FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
+
+
+def decode(reference: str) -> Image.Image:
+    """Return the RGB image that a reference points to, fully decoded.
+
+    Raises:
+        BadInput: the file is missing, empty, truncated, no image, not what its name says, not
+            8-bit RGB, or has more than `MAX_PIXELS` pixels.
+    """
+    return decode_bytes(read_bytes(reference), reference)
+
+
+def decode_bytes(data: bytes, reference: str) -> Image.Image:
+    """Return the RGB image in `data`; `reference` is its name in errors, and tells the format.
+
+    Raises:
+        BadInput: as `decode`.
+    """
+    if not data:
+        raise BadInput(f"{reference}: the file is empty", "download it again")
+    # Pillow warns of a large image before it decodes one; the size is judged here instead.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
+            image = Image.open(io.BytesIO(data))
+            _require_plain_rgb(image, reference)
+            image.load()
+        except BadInput:
+            raise
+        except UnidentifiedImageError:
+            raise BadInput(f"{reference}: not an image", "download it again") from None
+        except Image.DecompressionBombError:
+            raise BadInput(f"{reference}: too many pixels", "make a smaller cutout") from None
+        except Exception as error:
+            # Pillow's plugins answer broken data with errors of many types, SyntaxError included.
+            raise BadInput(f"{reference}: damaged ({error})", "download it again") from None
+    return image
+
+
+def _require_plain_rgb(image: Image.Image, reference: str) -> None:
+    name = reference.split(REFERENCE_SEPARATOR)[-1]
+    expected = FORMATS.get(PurePosixPath(name).suffix.lower())
+    if expected and image.format != expected:
+        raise BadInput(
+            f"{reference}: holds {image.format}, not the {expected} that its name says",
+            "rename it",
+        )
+    if image.width * image.height > MAX_PIXELS:
+        raise BadInput(
+            f"{reference}: {image.width}x{image.height} pixels, over {MAX_PIXELS:,}",
+            "make a cutout of the galaxy",
+        )
+    if image.mode != "RGB":
+        kind = {"L": "grey", "CMYK": "CMYK", "RGBA": "RGB with transparency"}.get(
+            image.mode, "16-bit" if image.mode.startswith("I") else f"of mode {image.mode}"
+        )
+        raise BadInput(f"{reference}: the image is {kind}, not 8-bit RGB", "convert it to RGB")

@@ -1,0 +1,12 @@
+"""Judging: metrics with intervals, galleries and reproduction."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "galleries": ["confident_mistakes", "confusion_cells", "top_losses"],
+        "metrics": ["bootstrap", "classification_metrics", "judge_run"],
+        "reproduction": ["Reproduction", "reproduce_run"],
+    },
+)

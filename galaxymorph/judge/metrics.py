@@ -1,0 +1,109 @@
+"""How good the predictions are, with bootstrap intervals: from a run's tables to its metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
+
+from galaxymorph.base import write_json
+from galaxymorph.learn import Run
+
+RESAMPLES = 1000
+LEVEL = 0.95
+
+
+def judge_run(run: Run) -> dict:
+    """Compute the metrics of a trained run, write them to `metrics.json` and return them.
+
+    For each part: `galaxies`, `macro_f1` and `accuracy` (value, low, high), a `per_class` table
+    of precision, recall, F1 and support, and the `confusion` matrix (rows: true classes). A
+    cross-validated run pools its folds, and adds each fold's macro-F1.
+    """
+    metrics = {
+        "classes": run.classes,
+        "interval": f"{LEVEL:.0%} percentile bootstrap over galaxies, {RESAMPLES} resamples",
+    }
+    for part in ("valid", "test"):
+        table = run.predictions(part)
+        metrics[part] = classification_metrics(table, run.classes, run.recipe.seed)
+        if run.folds:
+            metrics[part]["macro_f1_of_folds"] = [
+                _scores(*_codes(fold, run.classes), len(run.classes))["macro_f1"]
+                for _, fold in table.groupby("fold")
+            ]
+    write_json(run.path / "metrics.json", metrics)
+    return metrics
+
+
+def classification_metrics(table: pd.DataFrame, classes: Sequence[str], seed: int) -> dict:
+    """Return the metrics of one table of predictions, as `judge_run` describes them.
+
+    Args:
+        table: the columns `label` and `predicted`, a row a galaxy.
+        classes: every class, in order.
+        seed: of the resampling.
+    """
+    true, predicted = _codes(table, classes)
+    intervals = bootstrap(
+        lambda rows: _scores(true[rows], predicted[rows], len(classes)), len(true), seed
+    )
+    support = np.bincount(true, minlength=len(classes))
+    return {
+        "galaxies": len(table),
+        "macro_f1": intervals["macro_f1"],
+        "accuracy": intervals["accuracy"],
+        "per_class": {
+            name: {
+                **{score: intervals[f"{score}_{code}"] for score in ("precision", "recall", "f1")},
+                "support": int(support[code]),
+            }
+            for code, name in enumerate(classes)
+        },
+        "confusion": confusion_matrix(true, predicted, labels=range(len(classes))).tolist(),
+    }
+
+
+def bootstrap(
+    score: Callable[[np.ndarray], dict[str, float]], n: int, seed: int
+) -> dict[str, dict[str, float]]:
+    """Return each score with its percentile bootstrap interval.
+
+    Args:
+        score: from the positions of galaxies, some repeated, to named scores.
+        n: the number of galaxies.
+        seed: of the resampling.
+
+    Returns:
+        By name: `value` on the galaxies themselves, `low` and `high`, the central `LEVEL` of
+        `RESAMPLES` resamples (Efron & Tibshirani 1993, chapter 13).
+    """
+    rng = np.random.default_rng(seed)
+    value = score(np.arange(n))
+    draws = pd.DataFrame([score(rng.integers(0, n, n)) for _ in range(RESAMPLES)])
+    tails = draws.quantile([(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return {
+        name: {
+            "value": round(float(value[name]), 6),
+            "low": round(float(tails[name].iloc[0]), 6),
+            "high": round(float(tails[name].iloc[1]), 6),
+        }
+        for name in value
+    }
+
+
+def _codes(table: pd.DataFrame, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    order = pd.Index(classes)
+    return order.get_indexer(table["label"]), order.get_indexer(table["predicted"])
+
+
+def _scores(true: np.ndarray, predicted: np.ndarray, classes: int) -> dict[str, float]:
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        true, predicted, labels=range(classes), zero_division=0
+    )
+    scores = {"macro_f1": f1.mean(), "accuracy": accuracy_score(true, predicted)}
+    for name, values in (("precision", precision), ("recall", recall), ("f1", f1)):
+        scores |= {f"{name}_{code}": value for code, value in enumerate(values)}
+    return scores

@@ -1,0 +1,160 @@
+"""What happens around the training loop: one concern a callback."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import random
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from fastai.callback.core import Callback
+from fastai.torch_core import set_seed
+from fastcore.foundation import L
+
+from galaxymorph.base import Progress, replacing, write_text
+
+MONITOR = "f1_score"
+
+
+@dataclass
+class TrainingState:
+    """Where a fit stands at the end of an epoch; with model and optimizer, all it needs to go on.
+
+    `stage` and `epoch` count what is complete, `best` is the largest validation macro-F1.
+    """
+
+    stage: int = 0
+    epoch: int = 0
+    best: float = -math.inf
+    history: list[dict[str, float | str]] = field(default_factory=list)
+
+
+class FrozenInEval(Callback):
+    """Keep frozen modules in evaluation mode, so that their running statistics stay put."""
+
+    order = 0
+
+    def before_train(self) -> None:
+        for module in self.learn.model.modules():
+            weights = list(module.parameters())
+            if weights and not any(weight.requires_grad for weight in weights):
+                module.eval()
+
+
+class SeedEpochs(Callback):
+    """Seed every random choice of an epoch by its number, so that a fit can go on at any one."""
+
+    order = -20
+
+    def __init__(self, seed: int, first: int):
+        self.seed, self.first = seed, first
+
+    def before_epoch(self) -> None:
+        seed = (self.seed * 10_007 + self.first + self.epoch) % 2**31
+        set_seed(seed, reproducible=True)
+        self.dls.train.rng = random.Random(seed)
+
+
+class Journal(Callback):
+    """Write history and checkpoints after every epoch: the weights to keep, then where it stands.
+
+    A fit killed between the two repeats the epoch and writes the same again.
+    """
+
+    order = 60
+
+    def __init__(self, folder: Path, state: TrainingState, stage: str, keep_best: bool):
+        self.folder, self.state, self.stage, self.keep_best = folder, state, stage, keep_best
+
+    def after_epoch(self) -> None:
+        if self.epoch < self.state.epoch:
+            return
+        names = self.recorder.metric_names[1:-1]
+        record = dict(zip(names, map(float, self.recorder.values[-1]), strict=True))
+        state = self.state
+        state.epoch += 1
+        state.history.append(
+            {
+                "stage": self.stage,
+                "epoch": len(state.history) + 1,
+                "lr": float(self.opt.hypers[-1]["lr"]),
+                **record,
+            }
+        )
+        score = record[MONITOR]
+        if not self.keep_best or score > state.best:
+            save_tensors(self.folder / "kept.pt", self.learn.model.state_dict())
+        state.best = max(state.best, score)
+        save_checkpoint(self.folder / "last.pt", self.learn, state)
+        write_history(self.folder.parent / "history.csv", state)
+
+
+class ShowProgress(Callback):
+    """Advance a progress bar by the galaxies seen, with the latest loss beside it."""
+
+    order = 70
+
+    def __init__(self, progress: Progress):
+        self.progress = progress
+
+    def after_batch(self) -> None:
+        if self.training:
+            self.progress.advance(len(self.x), f"loss {float(self.smooth_loss):.3f}")
+
+
+def galaxies_to_train(epochs: int, learn) -> int:
+    """Return how many galaxies a fit of that many epochs sees, an incomplete batch left out."""
+    return epochs * len(learn.dls.train) * learn.dls.train.bs
+
+
+def save_tensors(path: Path, value: object) -> None:
+    """Write what torch can read again without running code, whole or not at all."""
+    with replacing(path) as temporary:
+        torch.save(value, temporary)
+
+
+def save_checkpoint(path: Path, learn, state: TrainingState) -> None:
+    """Write model, optimizer and state at the end of an epoch."""
+    optimizer = learn.opt.state_dict()
+    hypers = [{key: _plain(value) for key, value in group.items()} for group in optimizer["hypers"]]
+    save_tensors(
+        path,
+        {
+            "model": learn.model.state_dict(),
+            "opt": {"state": list(optimizer["state"]), "hypers": hypers},
+            "state": asdict(state),
+        },
+    )
+
+
+def read_state(path: Path) -> TrainingState:
+    """Return the state in a checkpoint, or the initial one if there is none yet."""
+    if not path.exists():
+        return TrainingState()
+    return TrainingState(**torch.load(path, map_location="cpu", weights_only=True)["state"])
+
+
+def restore_checkpoint(path: Path, learn) -> None:
+    """Load model and optimizer from a checkpoint; the learner must be frozen as it was."""
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    learn.model.load_state_dict(saved["model"])
+    learn.opt.load_state_dict({"state": saved["opt"]["state"], "hypers": L(saved["opt"]["hypers"])})
+
+
+def write_history(path: Path, state: TrainingState) -> None:
+    """Write a row an epoch as CSV."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(state.history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(state.history)
+    write_text(path, text.getvalue())
+
+
+def _plain(value: object) -> object:
+    convert: Callable = float if isinstance(value, np.floating) else lambda same: same
+    return convert(value)

@@ -1,0 +1,88 @@
+"""From a table of galaxies to fastai's loaders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+from fastai.data.block import CategoryBlock, DataBlock, TransformBlock
+from fastai.data.core import DataLoaders, TfmdDL, TfmdLists
+from fastai.data.transforms import ColReader, IntToFloatTensor, Normalize, ToTensor
+from fastcore.foundation import L
+from fasttransform import Transform
+
+from galaxymorph.learn.backbones import pixel_stats
+from galaxymorph.learn.recipes import Recipe
+from galaxymorph.learn.views import (
+    CentralView,
+    Frame,
+    RandomView,
+    as_path,
+    margin_of,
+    open_galaxy,
+)
+
+
+def item_transforms(recipe: Recipe) -> list[Transform]:
+    """Return what turns an opened image into a tensor of the frame and its margin."""
+    return [Frame(recipe.crop, recipe.size, margin_of(recipe)), ToTensor()]
+
+
+def batch_transforms(recipe: Recipe) -> list[Transform]:
+    """Return what turns a batch of them into the model's input, random while training."""
+    return [
+        IntToFloatTensor(),
+        CentralView(recipe.size),
+        RandomView(recipe),
+        Normalize.from_stats(*pixel_stats(recipe.arch), cuda=False),
+    ]
+
+
+def galaxy_block(recipe: Recipe, classes: Sequence[str]) -> DataBlock:
+    """Return the `DataBlock` of a table with the columns `image`, `label` and `split`."""
+    return DataBlock(
+        blocks=(
+            TransformBlock(
+                type_tfms=[as_path, open_galaxy],
+                item_tfms=item_transforms(recipe),
+                batch_tfms=batch_transforms(recipe),
+            ),
+            CategoryBlock(vocab=list(classes), sort=False),
+        ),
+        get_x=ColReader("image"),
+        get_y=ColReader("label"),
+        splitter=saved_split,
+    )
+
+
+def saved_split(table: pd.DataFrame) -> tuple[L, L]:
+    """Return the positions of the rows whose `split` is train, and of those where it is valid."""
+    part = table["split"].reset_index(drop=True)
+    return L(part.index[part == "train"].tolist()), L(part.index[part == "valid"].tolist())
+
+
+def galaxy_loaders(table: pd.DataFrame, recipe: Recipe, classes: Sequence[str]) -> DataLoaders:
+    """Return the loaders of the train and valid parts of a split table.
+
+    The order of the training galaxies is drawn here, so seed before.
+    """
+    selected = table[table["split"].isin(["train", "valid"])]
+    return galaxy_block(recipe, classes).dataloaders(
+        selected,
+        bs=min(recipe.batch, int((selected["split"] == "train").sum())),
+        val_bs=recipe.batch,
+        num_workers=recipe.workers,
+        device="cpu",
+    )
+
+
+def image_loader(references: Sequence[str], recipe: Recipe) -> TfmdDL:
+    """Return batches of the model's input for images without labels, in order."""
+    return TfmdDL(
+        TfmdLists(list(references), [open_galaxy], split_idx=1),
+        bs=recipe.batch,
+        after_item=item_transforms(recipe),
+        after_batch=batch_transforms(recipe),
+        num_workers=recipe.workers,
+        device="cpu",
+    )

@@ -1,0 +1,303 @@
+"""The two-stage fit: a frozen trunk first, then fine-tuning, into a run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from fastai.callback.progress import ProgressCallback
+from fastai.callback.schedule import fit_one_cycle  # noqa: F401, the patch of Learner
+from fastai.learner import Learner
+from fastai.losses import CrossEntropyLossFlat
+from fastai.metrics import F1Score, accuracy
+from fastai.optimizer import Adam
+from fastai.torch_core import set_seed
+from safetensors.torch import save_file
+
+from galaxymorph.base import BadInput, Progress, replacing, say, write_json
+from galaxymorph.images import image_problems, inspect_images
+from galaxymorph.learn.backbones import galaxy_learner, pixel_stats
+from galaxymorph.learn.callbacks import (
+    FrozenInEval,
+    Journal,
+    SeedEpochs,
+    ShowProgress,
+    TrainingState,
+    galaxies_to_train,
+    read_state,
+    restore_checkpoint,
+)
+from galaxymorph.learn.data import galaxy_loaders
+from galaxymorph.learn.inference import AverageViews, infer, prediction_table
+from galaxymorph.learn.recipes import Recipe
+from galaxymorph.learn.runs import Run, create_run, fingerprint, locked, write_table
+from galaxymorph.zoo import fold_splits, label_catalogue, read_catalogue, split_galaxies
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One call of `fit_one_cycle`: its name, what is frozen below, epochs and learning rate."""
+
+    name: str
+    freeze_to: int
+    epochs: int
+    lr: float | slice
+
+
+@dataclass(frozen=True)
+class Galaxies:
+    """What a fit starts from: the labelled galaxies with their images' digests, and rejects."""
+
+    table: pd.DataFrame
+    classes: list[str]
+    rejected: pd.DataFrame
+    path: str
+    source: str
+
+
+def gather_galaxies(path: str | Path, recipe: Recipe, skip_bad: bool = False) -> Galaxies:
+    """Read, label and check the galaxies of a catalogue.
+
+    Raises:
+        BadInput: something is wrong with a row or an image, and `skip_bad` isn't set.
+    """
+    catalogue = read_catalogue(path, recipe.labels_column)
+    if not skip_bad:
+        catalogue.require_sound()
+    labelled, classes = label_catalogue(catalogue, recipe.scheme)
+    catalogue = replace(catalogue, table=labelled)
+    found = inspect_images(list(labelled["image"]))
+    catalogue = catalogue.set_aside(image_problems(catalogue, found))
+    if not skip_bad:
+        catalogue.require_sound()
+    table = labelled.assign(digest=[inspection.digest for inspection in found])
+    table = table[table["digest"] != ""].drop(columns="row").reset_index(drop=True)
+    return Galaxies(table, classes, catalogue.rejected(), str(path), catalogue.source)
+
+
+def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
+    """Split the galaxies and make the run's folder, or a folder a fold, before any training.
+
+    Raises:
+        BadInput: the galaxies can't be split, or the folder exists.
+    """
+    table, classes = galaxies.table, galaxies.classes
+    data = {
+        "path": galaxies.path,
+        "source": galaxies.source,
+        "fingerprint": fingerprint(table),
+    }
+    if not recipe.folds:
+        run = create_run(path, recipe, classes, data)
+        write_table(run.path / "split.csv", split_galaxies(table, classes, recipe.seed))
+        _write_rejected(run, galaxies)
+        return run
+    splits = fold_splits(table, classes, recipe.folds, recipe.seed)
+    run = create_run(path, recipe, classes, data)
+    for fold, split in zip(run.folds, splits, strict=True):
+        create_run(fold.path, replace(recipe, folds=0), classes, data)
+        write_table(fold.path / "split.csv", split)
+    tests = [split[split["split"] == "test"].assign(fold=n) for n, split in enumerate(splits, 1)]
+    write_table(run.path / "split.csv", pd.concat(tests, ignore_index=True))
+    _write_rejected(run, galaxies)
+    return run
+
+
+def require_same_galaxies(run: Run, galaxies: Galaxies) -> None:
+    """Raise BadInput, naming a galaxy, if the catalogue isn't the one that the run was split on."""
+    if fingerprint(galaxies.table) == run.data["fingerprint"]:
+        return
+    split = run.split
+    if run.folds:
+        split = split.drop(columns="fold")
+    both = split.merge(galaxies.table, on="galaxy", how="outer", suffixes=("", "_now"))
+    for words, rows in (
+        ("is gone", both["digest_now"].isna()),
+        ("is new", both["digest"].isna()),
+        ("has another label", both["label"] != both["label_now"]),
+        ("has another image", both["digest"] != both["digest_now"]),
+    ):
+        if rows.any():
+            raise BadInput(
+                f"{galaxies.source}: changed since {run.path} was split: galaxy "
+                f"{both['galaxy'][rows].iloc[0]} {words} ({rows.sum():,} such)",
+                "restore the catalogue, or fit a new run",
+            )
+    raise BadInput(f"{run.path}: split.csv and recipe.json disagree", "fit a new run")
+
+
+def train_run(run: Run, images: pd.Series | None = None) -> None:
+    """Train every member of a run from wherever it stands, and write what the fit promises.
+
+    Args:
+        run: started, perhaps partly trained.
+        images: references by galaxy that replace those in the split, if the data have moved.
+    """
+    with locked(run):
+        for number, member in enumerate(run.members, 1):
+            label = f"fold {number}/{len(run.folds)}" if run.folds else "training"
+            if not member.is_trained:
+                _train_member(member, label, images)
+        if run.folds:
+            for part in ("valid", "test"):
+                tables = [
+                    fold.predictions(part).assign(fold=n) for n, fold in enumerate(run.folds, 1)
+                ]
+                write_table(
+                    run.path / f"predictions_{part}.parquet", pd.concat(tables, ignore_index=True)
+                )
+
+
+def make_learner(run: Run, split: pd.DataFrame | None = None, load: bool = False) -> Learner:
+    """Return a member's learner on its galaxies, its random state the one at the fit's start.
+
+    Args:
+        run: one that isn't cross-validated, or a fold.
+        split: in place of the run's own.
+        load: start from the weights that the fit kept rather than the recipe's.
+    """
+    recipe, classes = run.recipe, run.classes
+    split = run.split if split is None else split
+    set_seed(recipe.seed, reproducible=True)
+    loaders = galaxy_loaders(split, recipe, classes)
+    learn = galaxy_learner(
+        loaders,
+        replace(recipe, weights="none") if load else recipe,
+        loss_func=CrossEntropyLossFlat(
+            weight=class_weights(split, classes, recipe.class_weights),
+            label_smoothing=recipe.label_smoothing,
+        ),
+        opt_func=partial(Adam, decouple_wd=True),
+        wd=recipe.weight_decay,
+        cbs=[AverageViews(recipe.views)],
+        metrics=[accuracy, F1Score(average="macro", labels=list(range(len(classes))))],
+        path=run.path,
+        model_dir="checkpoints",
+    )
+    learn.remove_cb(ProgressCallback)
+    if load:
+        _load_kept(run, learn)
+    return learn
+
+
+def class_weights(split: pd.DataFrame, classes: Sequence[str], power: float) -> torch.Tensor:
+    """Return train counts to the minus `power`, scaled to sum to the number of classes."""
+    counts = split.loc[split["split"] == "train", "label"].value_counts()
+    weights = np.array([float(counts.get(name, np.inf)) ** -power for name in classes])
+    return torch.tensor(weights * len(classes) / weights.sum(), dtype=torch.float32)
+
+
+def stages(recipe: Recipe) -> list[Stage]:
+    """Return the fit's stages, those without an epoch left out."""
+    lr = recipe.lr if recipe.body_lr == 1 else slice(recipe.lr * recipe.body_lr, recipe.lr)
+    both = [
+        Stage("frozen", -1, recipe.frozen_epochs, recipe.frozen_lr),
+        Stage("fine-tuned", 0 if recipe.unfreeze == "all" else -2, recipe.epochs, lr),
+    ]
+    return [stage for stage in both if stage.epochs]
+
+
+def _train_member(run: Run, label: str, images: pd.Series | None) -> None:
+    recipe = run.recipe
+    split = run.split
+    if images is not None:
+        split = split.assign(image=split["galaxy"].map(images))
+    learn = make_learner(run, split)
+    checkpoint = run.checkpoints / "last.pt"
+    state = read_state(checkpoint)
+    plan = stages(recipe)
+    done = sum(stage.epochs for stage in plan[: state.stage]) + state.epoch
+    left = sum(stage.epochs for stage in plan) - done
+    with Progress(label, galaxies_to_train(left, learn), "images") as progress:
+        for number in range(state.stage, len(plan)):
+            _train_stage(learn, run, state, plan, number, progress)
+    _load_kept(run, learn)
+    _write_results(run, learn, split)
+
+
+def _train_stage(
+    learn: Learner,
+    run: Run,
+    state: TrainingState,
+    plan: list[Stage],
+    number: int,
+    progress: Progress,
+) -> None:
+    stage = plan[number]
+    learn.freeze_to(stage.freeze_to)
+    if state.epoch:
+        restore_checkpoint(run.checkpoints / "last.pt", learn)
+    before = sum(earlier.epochs for earlier in plan[:number])
+    callbacks = [
+        FrozenInEval(),
+        SeedEpochs(run.recipe.seed, before),
+        Journal(run.checkpoints, state, stage.name, run.recipe.keep == "best"),
+        ShowProgress(progress),
+    ]
+    with learn.no_logging():
+        learn.fit_one_cycle(stage.epochs, stage.lr, start_epoch=state.epoch, cbs=callbacks)
+    state.stage, state.epoch = number + 1, 0
+
+
+def _load_kept(run: Run, learn: Learner) -> None:
+    path = run.checkpoints / "kept.pt"
+    learn.model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+
+
+def _write_results(run: Run, learn: Learner, split: pd.DataFrame) -> None:
+    """Write the model in both formats, then the predictions, the last of which ends the fit."""
+    recipe, classes = run.recipe, run.classes
+    export_learner(learn, run.path / "model.pkl")
+    mean, std = pixel_stats(recipe.arch)
+    with replacing(run.path / "model.safetensors") as temporary:
+        save_file(
+            {name: value.contiguous() for name, value in learn.model.state_dict().items()},
+            temporary,
+        )
+    write_json(
+        run.path / "model.json",
+        {
+            "format": 1,
+            "arch": recipe.arch,
+            "head": recipe.head,
+            "classes": classes,
+            "scheme": recipe.scheme if recipe.labels_column is None else None,
+            "size": recipe.size,
+            "crop": recipe.crop,
+            "mean": mean,
+            "std": std,
+            "views": recipe.views,
+        },
+    )
+    parts = {part: split[split["split"] == part] for part in ("valid", "test")}
+    with Progress("judging", sum(map(len, parts.values())), "images") as progress:
+        for part, rows in parts.items():
+            batches = learn.dls.test_dl(rows, bs=recipe.batch)
+            table = prediction_table(
+                infer(learn.model, batches, recipe.views, progress.advance), classes
+            )
+            known = rows[["galaxy", "image", "label"]].reset_index(drop=True)
+            write_table(run.path / f"predictions_{part}.parquet", pd.concat([known, table], axis=1))
+
+
+def export_learner(learn: Learner, path: Path) -> None:
+    """Write `learn.export()` without the run's path in it, whole or not at all."""
+    run_path, learn.path = learn.path, Path()
+    try:
+        with replacing(path) as temporary:
+            # fastai joins the two, and an absolute path stays what it is.
+            learn.export(temporary.resolve())
+    finally:
+        learn.path = run_path
+
+
+def _write_rejected(run: Run, galaxies: Galaxies) -> None:
+    if galaxies.rejected.empty:
+        return
+    write_table(run.path / "rejected.csv", galaxies.rejected)
+    say(f"{len(galaxies.rejected):,} rows set aside: {run.path / 'rejected.csv'}")

@@ -1,0 +1,83 @@
+"""Class probabilities from a network, averaged over flips and quarter turns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+import torch
+from fastai.callback.core import Callback
+from torch import nn
+
+from galaxymorph.learn.views import dihedral
+
+
+class AverageViews(Callback):
+    """Give, outside training, the log of the probabilities averaged over several views.
+
+    Loss functions and activations then see what they would have seen as the model's output.
+    """
+
+    order = -5
+
+    def __init__(self, views: int):
+        self.views = views
+
+    def after_pred(self) -> None:
+        if not self.training and self.views > 1:
+            with torch.no_grad():
+                mean = mean_probability(self.learn.model, self.xb[0], self.views, self.pred)
+            self.learn.pred = mean.log()
+
+
+def mean_probability(
+    model: nn.Module, batch: torch.Tensor, views: int, first: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Return probabilities, shape (n, classes), averaged over the first `views` dihedral views.
+
+    Args:
+        model: gives logits, in evaluation mode.
+        batch: the model's input, shape (n, 3, side, side).
+        views: 1, 4 (quarter turns) or 8 (mirrored too).
+        first: the logits of the first view, if they are known.
+    """
+    plain = batch.as_subclass(torch.Tensor)
+    logits = [
+        model(dihedral(plain, view)) if view or first is None else first for view in range(views)
+    ]
+    return torch.stack([part.float().softmax(dim=1) for part in logits]).mean(dim=0)
+
+
+def infer(model: nn.Module, batches: Iterable[torch.Tensor], views: int, seen=None) -> np.ndarray:
+    """Return the probabilities of every galaxy in the batches, shape (n, classes).
+
+    Args:
+        model: gives logits.
+        batches: the model's inputs, alone or as the first of a tuple.
+        views: as in `mean_probability`.
+        seen: called with the number of galaxies after each batch.
+    """
+    model.eval()
+    parts = []
+    with torch.no_grad():
+        for batch in batches:
+            batch = batch[0] if isinstance(batch, tuple | list) else batch
+            parts.append(mean_probability(model, batch, views))
+            if seen:
+                seen(len(batch))
+    return torch.cat(parts).numpy()
+
+
+def prediction_table(probabilities: np.ndarray, classes: list[str]) -> pd.DataFrame:
+    """Return `predicted`, `confidence` (its probability) and `p_<class>`, a row a galaxy."""
+    best = probabilities.argmax(axis=1)
+    table = pd.DataFrame(
+        {
+            "predicted": np.array(classes, dtype=object)[best],
+            "confidence": probabilities[np.arange(len(best)), best],
+        }
+    )
+    for position, name in enumerate(classes):
+        table[f"p_{name}"] = probabilities[:, position]
+    return table

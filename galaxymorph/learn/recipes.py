@@ -1,0 +1,185 @@
+"""Recipes: every setting of a fit, as presets, options or a JSON file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+
+from galaxymorph.base import BadInput
+
+
+def _setting(default, about: str, **limits):
+    """Declare a field: its help text, and `choices`, or `above`, `least` and `most`."""
+    return field(default=default, metadata={"about": about, **limits})
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides what a fit does with the galaxies it is given.
+
+    The defaults are the published baseline. A frozen trunk of random weights learns nothing, so
+    `weights="none"` goes with `frozen_epochs=0` and `unfreeze="all"`: see `resolve`.
+    """
+
+    scheme: str = _setting("layer1", "label scheme: layer1, hubble or gz2-five")
+    labels_column: str | None = _setting(None, "column of class names, in place of a scheme")
+    arch: str = _setting("resnet18", "any architecture of vision_learner, timm's names included")
+    weights: str = _setting("imagenet", "imagenet, none, or the path of a file of weights")
+    head: str = _setting("linear", "average pooling and one layer, or fastai's own head",
+                         choices=("linear", "fastai"))  # fmt: skip
+    dropout: float = _setting(0.0, "share of features dropped before the last layer",
+                              least=0.0, most=0.95)  # fmt: skip
+    size: int = _setting(224, "side of the model's input in pixels", least=32, most=1024)
+    crop: float = _setting(1.0, "share of the frame's side that is seen, about the centre",
+                           least=0.05, most=1.0)  # fmt: skip
+    batch: int = _setting(64, "galaxies in a batch", least=2, most=4096)
+    frozen_epochs: int = _setting(3, "epochs with a frozen trunk", least=0, most=1000)
+    frozen_lr: float = _setting(3e-4, "learning rate of those epochs", above=0.0, most=1.0)
+    epochs: int = _setting(3, "epochs of fine-tuning", least=0, most=1000)
+    lr: float = _setting(1e-4, "learning rate of fine-tuning", above=0.0, most=1.0)
+    body_lr: float = _setting(1.0, "the trunk's learning rate as a share of the head's",
+                              above=0.0, most=1.0)  # fmt: skip
+    unfreeze: str = _setting("last", "what is fine-tuned: the last stage and the head, or all",
+                             choices=("last", "all"))  # fmt: skip
+    weight_decay: float = _setting(0.01, "AdamW's weight decay", least=0.0, most=1.0)
+    class_weights: float = _setting(1.0, "class weights: train counts to the minus this power",
+                                    least=0.0, most=2.0)  # fmt: skip
+    label_smoothing: float = _setting(0.0, "share of the label spread over all classes",
+                                      least=0.0, most=0.5)  # fmt: skip
+    flips: bool = _setting(True, "mirror at random while training")
+    rotate: float = _setting(180.0, "turn at random up to this many degrees",
+                             least=0.0, most=180.0)  # fmt: skip
+    zoom: float = _setting(1.0, "enlarge or shrink at random up to this factor",
+                           least=1.0, most=2.0)  # fmt: skip
+    shift: float = _setting(0.0, "shift at random up to this share of the frame",
+                            least=0.0, most=0.5)  # fmt: skip
+    brightness: float = _setting(0.15, "brighten or dim at random up to this share",
+                                 least=0.0, most=0.9)  # fmt: skip
+    contrast: float = _setting(0.15, "change contrast at random up to this share",
+                               least=0.0, most=0.9)  # fmt: skip
+    views: int = _setting(1, "flips and quarter turns averaged when predicting",
+                          choices=(1, 4, 8))  # fmt: skip
+    keep: str = _setting("best", "the weights kept: of the best epoch by validation macro-F1, "
+                         "or of the last", choices=("best", "last"))  # fmt: skip
+    folds: int = _setting(0, "cross-validate in this many folds; 0 for one split",
+                          least=0, most=50)  # fmt: skip
+    workers: int = _setting(0, "loader processes", least=0, most=64)
+    seed: int = _setting(42, "of every random choice", least=0, most=2**31 - 1)
+
+
+PRESETS: dict[str, Recipe] = {
+    # The published settings; PyTorch's default weight decay for AdamW is 0.01.
+    "baseline": Recipe(),
+    # A network without pretrained weights wants a larger rate and more turns through the data.
+    "scratch": Recipe(
+        weights="none", frozen_epochs=0, epochs=30, lr=2e-3, unfreeze="all", batch=32, views=8
+    ),
+    # For the simple galaxies that a fit without data makes: seconds, not minutes.
+    "first-run": Recipe(
+        weights="none",
+        frozen_epochs=0,
+        epochs=6,
+        lr=2e-3,
+        unfreeze="all",
+        batch=32,
+        size=64,
+        class_weights=0.5,
+    ),
+}
+
+
+def make_recipe(source: str, changes: Mapping[str, object]) -> Recipe:
+    """Return a preset, or the recipe in a JSON file, with some settings changed.
+
+    Args:
+        source: a preset's name, or the path of a JSON file: a recipe, or a run's `recipe.json`.
+        changes: settings that replace the source's.
+
+    Raises:
+        BadInput: the source doesn't exist, or a setting is unknown or out of its range.
+    """
+    if source in PRESETS:
+        return resolve(replace(PRESETS[source], **changes))
+    path = Path(source)
+    if not path.is_file():
+        raise BadInput(
+            f"recipe {source!r} is neither a preset nor a file",
+            f"use one of {', '.join(PRESETS)}, or a path",
+        )
+    return resolve(replace(recipe_from_dict(_read_json(path), str(path)), **changes))
+
+
+def recipe_from_dict(values: object, name: str) -> Recipe:
+    """Return the recipe with these settings; what isn't given stays as in `baseline`.
+
+    Raises:
+        BadInput: an unknown setting, or a value of the wrong type or out of its range; `name`
+            says in which file.
+    """
+    if isinstance(values, dict) and isinstance(values.get("recipe"), dict):
+        values = values["recipe"]
+    if not isinstance(values, dict):
+        raise BadInput(f"{name}: not a recipe", "it must hold a JSON object of settings")
+    known = {setting.name for setting in fields(Recipe)}
+    for unknown in values.keys() - known:
+        raise BadInput(f"{name}: setting {unknown!r} is unknown", f"known: {', '.join(known)}")
+    return _checked(Recipe(**values), f"{name}: ")
+
+
+def resolve(recipe: Recipe) -> Recipe:
+    """Return the recipe as it will run: checked, and with what follows from `weights`."""
+    recipe = _checked(recipe, "--")
+    if recipe.weights == "none":
+        return replace(
+            recipe,
+            frozen_epochs=0,
+            epochs=recipe.frozen_epochs + recipe.epochs,
+            unfreeze="all",
+        )
+    return recipe
+
+
+def recipe_to_dict(recipe: Recipe) -> dict[str, object]:
+    """Return the settings as JSON takes them."""
+    return asdict(recipe)
+
+
+def _checked(recipe: Recipe, prefix: str) -> Recipe:
+    for setting in fields(Recipe):
+        _check(getattr(recipe, setting.name), setting, prefix)
+    if recipe.frozen_epochs + recipe.epochs == 0:
+        raise BadInput(f"{prefix}epochs: no epoch at all", "ask for one or more")
+    return recipe
+
+
+def _check(value: object, setting, prefix: str) -> None:
+    name = f"{prefix}{setting.name.replace('_', '-') if prefix == '--' else setting.name}"
+    kind = setting.type.split(" ")[0]
+    takes = {"int": int, "float": (int, float), "bool": bool, "str": str}[kind]
+    optional = value is None and "None" in setting.type
+    if not optional and (
+        not isinstance(value, takes) or (isinstance(value, bool) and kind != "bool")
+    ):
+        raise BadInput(f"{name} is {value!r}", f"it takes a value of type {kind}")
+    limits = setting.metadata
+    if "choices" in limits and value not in limits["choices"]:
+        choices = ", ".join(map(str, limits["choices"]))
+        raise BadInput(f"{name} is {value!r}", f"use one of {choices}")
+    least, above, most = (limits.get(key) for key in ("least", "above", "most"))
+    if most is None:
+        return
+    # NaN is in no range, so the comparisons ask what holds rather than what fails.
+    if not ((least is None or value >= least) and (above is None or value > above)) or not (
+        value <= most
+    ):
+        lower = f"over {above}" if least is None else f"{least}"
+        raise BadInput(f"{name} is {value}", f"it takes {lower} to {most}")
+
+
+def _read_json(path: Path) -> object:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path}: not readable as JSON ({error})", "mend the file") from None

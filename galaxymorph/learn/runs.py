@@ -1,0 +1,223 @@
+"""The run folder: what a fit writes, where, and how to find one's way in it."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from galaxymorph import __version__
+from galaxymorph.base import BadInput, replacing, write_json
+from galaxymorph.learn.recipes import Recipe, recipe_from_dict, recipe_to_dict
+
+FORMAT = 1
+PACKAGES = (
+    "fastai", "fastcore", "numpy", "pandas", "pillow", "scikit-learn", "timm", "torch",
+    "torchvision",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Run:
+    """A fit's folder. A cross-validated run holds one such folder a fold under `folds/`."""
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the best weights and of the latest epoch's state."""
+        return self.path / "checkpoints"
+
+    @property
+    def figures(self) -> Path:
+        """The folder of the pictures."""
+        return self.path / "figures"
+
+    @cached_property
+    def _record(self) -> dict:
+        path = self.path / "recipe.json"
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise BadInput(
+                f"{self.path}: not a run (it has no recipe.json)", "give a folder in exports/"
+            ) from None
+        except ValueError as error:
+            raise BadInput(f"{path}: damaged ({error})", "fit again") from None
+        if not isinstance(record, dict) or record.get("format") != FORMAT:
+            found = record.get("format") if isinstance(record, dict) else None
+            raise BadInput(
+                f"{path}: format {found!r}, and this version reads {FORMAT}",
+                "use the galaxymorph version in its environment.json",
+            )
+        return record
+
+    @property
+    def recipe(self) -> Recipe:
+        """The settings, with which the run can be trained again."""
+        return recipe_from_dict(self._record, str(self.path / "recipe.json"))
+
+    @property
+    def classes(self) -> list[str]:
+        """The classes, in the order of the model's outputs."""
+        return self._record["classes"]
+
+    @property
+    def data(self) -> dict[str, str]:
+        """Where the galaxies came from: `path`, `source` and `fingerprint`."""
+        return self._record["data"]
+
+    @cached_property
+    def folds(self) -> list[Run]:
+        """The folds' runs, none for a run with one split."""
+        return [Run(self.path / "folds" / str(n + 1)) for n in range(self.recipe.folds)]
+
+    @property
+    def members(self) -> list[Run]:
+        """The folders that hold a model each: the folds, or the run itself."""
+        return self.folds or [self]
+
+    @cached_property
+    def split(self) -> pd.DataFrame:
+        """`split.csv`: galaxy, image, label, split and the image's digest, in the order drawn."""
+        return pd.read_csv(self.path / "split.csv", dtype={"galaxy": str, "digest": str})
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the fit reached its end: the predictions are the last thing it writes."""
+        return (self.path / "predictions_test.parquet").exists()
+
+    def require_trained(self) -> None:
+        """Raise BadInput unless the fit reached its end."""
+        if not self.is_trained and self._record:
+            raise BadInput(
+                f"{self.path}: the fit isn't finished", f"go on with fit --resume {self.path}"
+            )
+
+    def predictions(self, part: str) -> pd.DataFrame:
+        """Return galaxy, image, label, predicted, confidence and `p_<class>` of a part."""
+        self.require_trained()
+        return pd.read_parquet(self.path / f"predictions_{part}.parquet")
+
+
+def create_run(path: Path, recipe: Recipe, classes: list[str], data: dict[str, str]) -> Run:
+    """Make the folder and write `recipe.json` and `environment.json`.
+
+    Raises:
+        BadInput: the folder exists already or can't be made.
+    """
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError:
+        raise BadInput(
+            f"{path} exists already", f"go on with fit --resume {path}, or choose another --name"
+        ) from None
+    except OSError as error:
+        raise BadInput(
+            f"{path}: can't be made ({error.strerror})", "choose another --out"
+        ) from None
+    (path / "checkpoints").mkdir()
+    (path / "figures").mkdir()
+    write_json(path / "environment.json", environment())
+    write_json(
+        path / "recipe.json",
+        {
+            "format": FORMAT,
+            "recipe": recipe_to_dict(recipe),
+            "classes": list(classes),
+            "data": data,
+        },
+    )
+    return Run(path)
+
+
+def free_name(parent: Path, stem: str) -> Path:
+    """Return `parent/stem`, or with -2, -3, … appended the first that doesn't exist."""
+    path, n = parent / stem, 2
+    while path.exists():
+        path, n = parent / f"{stem}-{n}", n + 1
+    return path
+
+
+@contextmanager
+def locked(run: Run) -> Iterator[None]:
+    """Hold the run for this process.
+
+    Raises:
+        BadInput: another process holds it.
+    """
+    with (run.path / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise BadInput(
+                f"{run.path}: another process is working on it", "wait for it or stop it"
+            ) from None
+        yield
+
+
+def fingerprint(table: pd.DataFrame) -> str:
+    """Return a digest of which galaxies there are, their labels and their images' bytes."""
+    rows = sorted(table[["galaxy", "label", "digest"]].itertuples(index=False, name=None))
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV or, by its name, as Parquet, whole or not at all."""
+    with replacing(path) as temporary:
+        if path.suffix == ".parquet":
+            table.to_parquet(temporary, index=False)
+        else:
+            table.to_csv(temporary, index=False)
+
+
+def environment() -> dict[str, object]:
+    """Return versions, hardware and commit."""
+    import torch
+
+    return {
+        "galaxymorph": __version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": "cpu",
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    here = Path(__file__).resolve().parent
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if "model name" in line), "")

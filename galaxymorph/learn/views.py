@@ -1,0 +1,139 @@
+"""What a batch of galaxies looks like to the model: the central view, and random ones to train.
+
+The sky has no up, so a galaxy may be turned by any angle and mirrored. Items come with a margin
+around the frame where the image has one, so that turning brings in sky rather than padding.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from fastai.torch_core import TensorImage
+from fastai.vision.core import PILImage
+from fasttransform import DisplayedTransform
+
+from galaxymorph.images import centre_frame, decode
+from galaxymorph.learn.recipes import Recipe
+
+# A square turned by 45 degrees reaches sqrt(2) as far; beyond a quarter more, what comes into its
+# corners is mirrored sky, as cheap as it is harmless.
+MARGIN = 1.25
+
+
+def margin_of(recipe: Recipe) -> float:
+    """Return how much wider than the frame the items are: 1 where the frame is the image."""
+    return min(MARGIN, 1 / recipe.crop)
+
+
+def open_galaxy(reference: Path) -> PILImage:
+    """Open the image that a reference points to, strictly: see `galaxymorph.images.decode`."""
+    return PILImage(decode(str(reference)))
+
+
+def as_path(reference: str) -> Path:
+    """Turn text into a path: fastai lets a prediction start at any type of the pipeline's steps."""
+    return Path(reference)
+
+
+class Frame(DisplayedTransform):
+    """Cut the centred frame with its margin and bring it to the model's scale."""
+
+    order = 5
+
+    def __init__(self, crop: float, size: int, margin: float):
+        self.crop, self.size, self.margin = crop, size, margin
+
+    def encodes(self, image: PILImage) -> PILImage:
+        side = round(self.size * self.margin)
+        return PILImage(centre_frame(image, self.crop * self.margin, side))
+
+
+class CentralView(DisplayedTransform):
+    """Cut the margin off: what validation and prediction see."""
+
+    order, split_idx = 20, 1
+
+    def __init__(self, size: int):
+        self.size = size
+
+    def encodes(self, batch: TensorImage) -> TensorImage:
+        start = (batch.shape[-1] - self.size) // 2
+        return batch[..., start : start + self.size, start : start + self.size].contiguous()
+
+
+class RandomView(DisplayedTransform):
+    """Turn, mirror, zoom, shift and re-expose each galaxy of a batch at random, in one resampling.
+
+    Only while training. Every random number is torch's, so a seed repeats the views.
+    """
+
+    order, split_idx = 20, 0
+
+    def __init__(self, recipe: Recipe):
+        self.recipe = recipe
+
+    def encodes(self, batch: TensorImage) -> TensorImage:
+        recipe = self.recipe
+        grid = F.affine_grid(
+            random_affines(len(batch), recipe, batch.shape[-1]).to(batch.device),
+            [len(batch), batch.shape[1], recipe.size, recipe.size],
+            align_corners=False,
+        )
+        viewed = F.grid_sample(
+            batch.as_subclass(torch.Tensor), grid, padding_mode="reflection", align_corners=False
+        )
+        return TensorImage(re_expose(viewed, recipe.brightness, recipe.contrast))
+
+
+def random_affines(n: int, recipe: Recipe, side: int) -> torch.Tensor:
+    """Return random maps from the model's frame to an item's, shape (n, 2, 3), for `affine_grid`.
+
+    Args:
+        n: how many.
+        recipe: the ranges: `rotate`, `flips`, `zoom`, `shift`.
+        side: the items' side in pixels, which the frame is `size` of.
+    """
+    angle = _symmetric(n) * math.radians(recipe.rotate)
+    scale = (recipe.size / side) * torch.exp(_symmetric(n) * math.log(recipe.zoom))
+    mirror = 1.0 - 2.0 * (torch.rand(n) < (0.5 if recipe.flips else 0.0)).float()
+    maps = torch.zeros(n, 2, 3)
+    maps[:, 0, 0] = scale * angle.cos() * mirror
+    maps[:, 0, 1] = -scale * angle.sin()
+    maps[:, 1, 0] = scale * angle.sin() * mirror
+    maps[:, 1, 1] = scale * angle.cos()
+    # The grid's range is -1 to 1, twice the frame's side.
+    maps[:, :, 2] = (
+        2 * recipe.shift * (recipe.size / side) * torch.stack([_symmetric(n), _symmetric(n)], dim=1)
+    )
+    return maps
+
+
+def re_expose(batch: torch.Tensor, brightness: float, contrast: float) -> torch.Tensor:
+    """Scale each image and its contrast about its mean by random factors; clip to 0 to 1.
+
+    Args:
+        batch: shape (n, 3, height, width), values 0 to 1.
+        brightness: a factor's largest distance from 1.
+        contrast: likewise.
+    """
+    shape = (len(batch), 1, 1, 1)
+    bright, sharp = (
+        (1 + share * _symmetric(len(batch))).view(shape).to(batch)
+        for share in (brightness, contrast)
+    )
+    batch = batch * bright
+    mean = batch.mean(dim=(1, 2, 3), keepdim=True)
+    return ((batch - mean) * sharp + mean).clamp(0, 1)
+
+
+def dihedral(batch: torch.Tensor, view: int) -> torch.Tensor:
+    """Return one of the eight flips and quarter turns, 0 to 7; 0 to 3 are turns only."""
+    turned = torch.rot90(batch, view % 4, dims=(-2, -1))
+    return turned.flip(-1) if view >= 4 else turned
+
+
+def _symmetric(n: int) -> torch.Tensor:
+    return torch.rand(n) * 2 - 1

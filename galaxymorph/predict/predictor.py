@@ -1,0 +1,96 @@
+"""A trained run as a predictor: images in, classes and probabilities out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from safetensors.torch import load_file
+from torch import nn
+
+from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, Progress
+from galaxymorph.images import decode
+from galaxymorph.learn import (
+    Recipe,
+    Run,
+    build_model,
+    image_loader,
+    infer,
+    prediction_table,
+)
+from galaxymorph.zoo import image_references
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """The networks of a run, one or a fold each, with what their inputs and outputs mean."""
+
+    models: list[nn.Module]
+    recipe: Recipe
+    classes: list[str]
+
+    def predict(self, images: Sequence[str]) -> pd.DataFrame:
+        """Return `image`, `predicted`, `confidence` and `p_<class>`, a row an image, in order.
+
+        The probabilities are the mean over the recipe's views and the run's folds.
+
+        Raises:
+            BadInput: an image can't be used.
+        """
+        work = len(images) * len(self.models)
+        with Progress("predicting", work, "images") as progress:
+            mean = sum(
+                infer(model, image_loader(images, self.recipe), self.recipe.views, progress.advance)
+                for model in self.models
+            ) / len(self.models)
+        table = prediction_table(mean, self.classes)
+        table.insert(0, "image", list(images))
+        return table
+
+
+def load_predictor(path: str | Path) -> Predictor:
+    """Load a run's predictor from its safetensors, which, unlike a pickle, can't run code.
+
+    Raises:
+        BadInput: not a finished run.
+    """
+    run = Run(Path(path))
+    run.require_trained()
+    models = []
+    for member in run.members:
+        model = build_model(run.recipe, len(run.classes))
+        model.load_state_dict(load_file(member.path / "model.safetensors"))
+        models.append(model.eval())
+    return Predictor(models, run.recipe, run.classes)
+
+
+def expand_images(paths: Sequence[str]) -> list[str]:
+    """Return references of the images that the paths name: files, folders, zips, members of zips.
+
+    Raises:
+        BadInput: a path isn't there, or a folder or zip holds no image.
+    """
+    references: list[str] = []
+    for path in paths:
+        if REFERENCE_SEPARATOR in path or (Path(path).is_file() and not path.endswith(".zip")):
+            references.append(path)
+            continue
+        found = image_references(path)
+        if not found:
+            raise BadInput(f"{path}: no images there", "give JPEG or PNG files")
+        references += found.values()
+    return references
+
+
+def usable_images(references: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the references that decode, and a line for each of the others."""
+    good, faults = [], []
+    for reference in references:
+        try:
+            decode(reference)
+            good.append(reference)
+        except BadInput as error:
+            faults.append(str(error))
+    return good, faults

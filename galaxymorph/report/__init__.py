@@ -1,0 +1,11 @@
+"""Reports: figures and tables."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "figures": ["draw_gallery", "draw_run"],
+        "tables": ["print_check", "print_metrics", "print_predictions"],
+    },
+)

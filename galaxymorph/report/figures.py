@@ -1,0 +1,196 @@
+"""The figures of a run: learning curves, confusion matrices, scores by class, galleries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from galaxymorph.base import replacing
+from galaxymorph.images import decode
+from galaxymorph.learn import Run
+
+DPI = 150
+# Okabe & Ito's palette, told apart by the colour-blind too.
+BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#666666"
+COLUMNS = 5
+PARTS = {"valid": "validation", "test": "test"}
+
+STYLE = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "figure.dpi": DPI,
+}
+
+
+def draw_run(run: Run, metrics: dict) -> list[Path]:
+    """Draw what every fit ends with, into the run's `figures/`; return the files."""
+    with plt.rc_context(STYLE):
+        drawn = [_save(run, "learning_curves", learning_curves(run))]
+        for part, words in PARTS.items():
+            drawn.append(_save(run, f"confusion_{part}", confusion_figure(metrics, part, words)))
+        drawn.append(_save(run, "scores_by_class", scores_figure(metrics)))
+    return drawn
+
+
+def learning_curves(run: Run) -> Figure:
+    """Return losses and validation scores by epoch; a cross-validated run has a line a fold."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    histories = [pd.read_csv(member.path / "history.csv") for member in run.members]
+    for position, history in enumerate(histories):
+        first = position == 0
+        alpha = 1.0 if len(histories) == 1 else 0.5
+        for axes, column, colour, words in (
+            (left, "train_loss", BLUE, "training"),
+            (left, "valid_loss", ORANGE, "validation"),
+            (right, "f1_score", GREEN, "macro-F1"),
+            (right, "accuracy", GREY, "accuracy"),
+        ):
+            axes.plot(
+                history["epoch"],
+                history[column],
+                color=colour,
+                alpha=alpha,
+                marker="o",
+                markersize=3,
+                label=words if first else None,
+            )
+    frozen = int((histories[0]["stage"] == "frozen").sum())
+    for axes, title, label in (
+        (left, "Loss", "cross-entropy, class-weighted"),
+        (right, "Validation score", "share"),
+    ):
+        if 0 < frozen < len(histories[0]):
+            axes.axvline(frozen + 0.5, color=GREY, linestyle=":", linewidth=1)
+            axes.annotate(
+                "fine-tuning →", (frozen + 0.5, 1), xycoords=("data", "axes fraction"),
+                fontsize=8, color=GREY, va="top", xytext=(3, 0), textcoords="offset points",
+            )  # fmt: skip
+        axes.set(title=title, xlabel="epoch", ylabel=label)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def confusion_figure(metrics: dict, part: str, words: str) -> Figure:
+    """Return a confusion matrix: counts, and the share of each true class."""
+    classes = [_words(name) for name in metrics["classes"]]
+    counts = np.array(metrics[part]["confusion"])
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = 2.2 + 0.85 * len(classes)
+    figure, axes = plt.subplots(figsize=(side + 0.6, side), layout="constrained")
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.ndindex(*counts.shape):
+        axes.text(
+            column, row, f"{counts[row, column]:,}\n{shares[row, column]:.0%}",
+            ha="center", va="center",
+            color="white" if shares[row, column] > 0.55 else "black",
+        )  # fmt: skip
+    axes.set_xticks(range(len(classes)), classes, rotation=30, ha="right")
+    axes.set_yticks(range(len(classes)), classes)
+    axes.spines[:].set_visible(False)
+    score = metrics[part]["macro_f1"]
+    axes.set(xlabel="predicted", ylabel="volunteers")
+    axes.set_title(
+        f"{metrics[part]['galaxies']:,} {words} galaxies\n"
+        f"macro-F1 {score['value']:.3f} ({score['low']:.3f} to {score['high']:.3f})"
+    )
+    return figure
+
+
+def scores_figure(metrics: dict) -> Figure:
+    """Return precision, recall and F1 of each class on the test part, with their intervals."""
+    per_class = metrics["test"]["per_class"]
+    figure, axes = plt.subplots(figsize=(7, 1.4 + 0.6 * len(per_class)), layout="constrained")
+    for offset, (score, words, colour) in enumerate(
+        (("precision", "precision", BLUE), ("recall", "recall", ORANGE), ("f1", "F1", GREEN))
+    ):
+        values = [scores[score] for scores in per_class.values()]
+        middle = np.array([value["value"] for value in values])
+        ends = np.array([[value["low"], value["high"]] for value in values]).T
+        axes.errorbar(
+            middle, np.arange(len(values)) + 0.2 * (offset - 1),
+            xerr=np.maximum(np.abs(ends - middle), 0),
+            fmt="o", color=colour, label=words, capsize=2, markersize=5,
+        )  # fmt: skip
+    names = [f"{_words(name)}\n({scores['support']:,})" for name, scores in per_class.items()]
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set(title="Test scores by class, 95 % intervals", xlabel="score")
+    axes.set_xlim(right=1.01)
+    axes.grid(axis="x", alpha=0.3)
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def draw_gallery(
+    path: Path, galaxies: pd.DataFrame, title: str, crop: float, most: int = 20
+) -> Path:
+    """Draw images with true and predicted class and confidence, the first `most` rows.
+
+    Args:
+        path: of the picture.
+        galaxies: `galaxy`, `image`, `label`, `predicted`, `confidence`, perhaps `loss`.
+        title: stands above, followed by how many there are.
+        crop: the share of the frame that the model sees: a dashed square marks it.
+        most: how many are drawn.
+    """
+    shown = galaxies.head(most)
+    rows = max(1, -(-len(shown) // COLUMNS))
+    with plt.rc_context(STYLE):
+        figure, grid = plt.subplots(
+            rows, COLUMNS, figsize=(COLUMNS * 2.2, rows * 2.75 + 0.5), layout="constrained",
+            squeeze=False,
+        )  # fmt: skip
+        for axes in grid.flat:
+            axes.set_axis_off()
+        for axes, row in zip(grid.flat, shown.itertuples(index=False), strict=False):
+            _draw_galaxy(axes, row, crop)
+        of = f" ({len(shown)} of {len(galaxies):,})" if len(galaxies) > len(shown) else ""
+        figure.suptitle(f"{title}{of}", x=0.01, ha="left", fontweight="bold")
+        return _write(figure, path)
+
+
+def _draw_galaxy(axes, row, crop: float) -> None:
+    image = decode(row.image)
+    axes.imshow(image)
+    if crop < 1:
+        side = crop * min(image.size)
+        corner = [(length - side) / 2 for length in image.size]
+        axes.add_patch(
+            plt.Rectangle(corner, side, side, fill=False, color="white", ls=":", lw=0.7, alpha=0.6)
+        )
+    right = row.label == row.predicted
+    loss = f"  loss {row.loss:.2f}" if hasattr(row, "loss") else ""
+    axes.set_title(
+        f"{row.galaxy}\nvolunteers: {_words(row.label)}\n"
+        f"model: {_words(row.predicted)} {row.confidence:.0%}{loss}",
+        fontsize=7.5, fontweight="normal", color=GREEN if right else RED, loc="left",
+    )  # fmt: skip
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _save(run: Run, name: str, figure: Figure) -> Path:
+    return _write(figure, run.figures / f"{name}.png")
+
+
+def _write(figure: Figure, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=DPI)
+    plt.close(figure)
+    return path

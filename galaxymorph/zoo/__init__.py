@@ -1,0 +1,24 @@
+"""What volunteers said: the decision tree, votes, label schemes, catalogues and splits."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "catalogue": ["Catalogue", "Problem", "read_catalogue"],
+        "labels": ["count_classes", "label_catalogue"],
+        "layout": ["find_layout", "has_catalogue", "image_references"],
+        "schemes": ["SCHEMES", "Scheme", "assign_labels", "class_values", "get_scheme"],
+        "splits": ["PARTS", "fold_splits", "split_galaxies"],
+        "tree": [
+            "GALAXY_ZOO_CHALLENGE",
+            "Answer",
+            "Question",
+            "Tree",
+            "broken_sums",
+            "reached",
+            "to_conditional",
+            "to_cumulative",
+        ],
+    },
+)

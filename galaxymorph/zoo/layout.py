@@ -1,0 +1,136 @@
+"""Where a catalogue's table and images are: a folder, a zip, or a zip of zips, nothing unpacked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, is_unsafe, list_members
+
+# First the Kaggle names, in the order of preference, then what other catalogues are called.
+TABLES = ("training_solutions_rev1", "labels", "catalogue", "catalog")
+TABLE_ENDINGS = (".csv", ".csv.gz", ".csv.zip", ".zip", ".parquet")
+IMAGES = "images_training_rev1"
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
+# `kaggle competitions download` leaves this one.
+OUTER_ZIP = "galaxy-zoo-the-galaxy-challenge.zip"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A catalogue's parts as references: its table, and each image by its name without ending."""
+
+    table: str
+    images: dict[str, str]
+    unsafe: list[str]
+
+
+def find_layout(path: str | Path) -> Layout:
+    """Find the table and the images of a catalogue.
+
+    Args:
+        path: a folder or a zip in the Kaggle layout, or a table with its images beside it.
+
+    Raises:
+        BadInput: the path isn't there, or holds no table or no image.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise BadInput(f"{path}: no such file or folder", "give the folder with the Kaggle files")
+    if path.is_file() and not _is_zip(path.name):
+        return _layout(str(path), dict(_entries(path.parent)))
+    entries = dict(_entries(path))
+    table = _find_table(entries)
+    if table is None:
+        raise BadInput(
+            f"{path}: no table of galaxies, or more than one",
+            f"put {TABLES[0]}.csv there, or give the path of the table itself",
+        )
+    return _layout(table, entries)
+
+
+def has_catalogue(folder: Path) -> bool:
+    """Tell whether a folder holds a table of galaxies, or a zip that does."""
+    return folder.is_dir() and _find_table(dict(_entries(folder))) is not None
+
+
+def image_references(path: str | Path) -> dict[str, str]:
+    """Return every image in a folder or a zip: its reference by its name without ending.
+
+    Raises:
+        BadInput: the path isn't there.
+    """
+    if not Path(path).exists():
+        raise BadInput(f"{path}: no such file or folder", "check the path")
+    return _by_stem(dict(_entries(Path(path))))
+
+
+def _layout(table: str, entries: dict[str, str]) -> Layout:
+    training = {name: ref for name, ref in entries.items() if IMAGES in PurePosixPath(name).parts}
+    images = _by_stem(training or entries)
+    if not images:
+        raise BadInput(
+            f"no images for {table}", f"put {IMAGES}.zip or the folder {IMAGES}/ beside it"
+        )
+    return Layout(table, images, [ref for name, ref in entries.items() if is_unsafe(name)])
+
+
+def _by_stem(entries: dict[str, str]) -> dict[str, str]:
+    return {
+        PurePosixPath(name).stem: reference
+        for name, reference in entries.items()
+        if name.lower().endswith(IMAGE_ENDINGS)
+        and not is_unsafe(name)
+        and not PurePosixPath(name).name.startswith("._")
+    }
+
+
+def _find_table(entries: dict[str, str]) -> str | None:
+    by_name = {
+        PurePosixPath(name).name: reference
+        for name, reference in entries.items()
+        if "/" not in name or name.startswith(TABLES) or REFERENCE_SEPARATOR in reference
+    }
+    for stem in TABLES:
+        for ending in TABLE_ENDINGS:
+            if stem + ending in by_name:
+                return by_name[stem + ending]
+    tables = [name for name in by_name if name.endswith((".csv", ".csv.gz", ".parquet"))]
+    return by_name[tables[0]] if len(tables) == 1 else None
+
+
+def _entries(place: Path) -> Iterator[tuple[str, str]]:
+    """Yield the name and the reference of every file at most one folder or zip further in."""
+    if place.is_file():
+        yield from _zip_entries(str(place))
+        return
+    for item in sorted(place.iterdir()):
+        if item.is_dir():
+            yield from (
+                (f"{item.name}/{file.name}", str(file))
+                for file in sorted(item.iterdir())
+                if file.is_file()
+            )
+            continue
+        yield item.name, str(item)
+        if item.name == OUTER_ZIP or _is_image_zip(item.name):
+            yield from _zip_entries(str(item))
+
+
+def _zip_entries(reference: str) -> Iterator[tuple[str, str]]:
+    folder = PurePosixPath(reference.split(REFERENCE_SEPARATOR)[-1]).stem
+    for member in list_members(reference):
+        inside = f"{reference}{REFERENCE_SEPARATOR}{member}"
+        # A zip of images may hold them bare or in the folder it is named after.
+        yield (f"{folder}/{member}" if "/" not in member else member), inside
+        if _is_image_zip(member):
+            yield from _zip_entries(inside)
+
+
+def _is_zip(name: str) -> bool:
+    return name.lower().endswith(".zip") and not name.startswith(TABLES)
+
+
+def _is_image_zip(name: str) -> bool:
+    return PurePosixPath(name).name.startswith("images") and _is_zip(name) and "test" not in name

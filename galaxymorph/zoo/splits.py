@@ -1,0 +1,96 @@
+"""Which galaxies train, which select the model and which judge it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+from sklearn.model_selection import StratifiedKFold, train_test_split
+
+from galaxymorph.base import BadInput
+
+PARTS = ("train", "valid", "test")
+# The published split: 70/15/15.
+HELD_OUT = 0.30
+
+
+def split_galaxies(table: pd.DataFrame, classes: Sequence[str], seed: int) -> pd.DataFrame:
+    """Split 70/15/15, stratified by label.
+
+    Args:
+        table: a row a galaxy in ascending order of `galaxy`, with its `label`.
+        classes: every class; their order decides the draw.
+        seed: of scikit-learn's shuffles; 42 gives the published `layer1` split.
+
+    Returns:
+        The same rows with `split`, ordered as drawn: all of train, then valid, then test.
+
+    Raises:
+        BadInput: a class is too small to have a galaxy in every part.
+    """
+    need_of_each_class(table["label"], 4, "a split into train, valid and test")
+    train, rest = _cut(table, classes, HELD_OUT, seed)
+    valid, test = _cut(rest, classes, 0.5, seed)
+    return pd.concat(
+        [part.assign(split=name) for name, part in zip(PARTS, (train, valid, test), strict=True)],
+        ignore_index=True,
+    )
+
+
+def fold_splits(
+    table: pd.DataFrame, classes: Sequence[str], folds: int, seed: int
+) -> list[pd.DataFrame]:
+    """Return a split a fold: each galaxy is in `test` once, a tenth of the others in `valid`.
+
+    Args:
+        table: as for `split_galaxies`.
+        classes: as for `split_galaxies`.
+        folds: how many, at least 2.
+        seed: of the shuffles; every fold's test part depends on seed and labels only.
+
+    Raises:
+        BadInput: `folds` is under 2, or a class is too small for that many.
+    """
+    if folds < 2:
+        raise BadInput(f"--folds {folds} is too few", "use 2 or more")
+    need_of_each_class(table["label"], max(folds, 3), f"{folds} folds")
+    cutter = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    splits = []
+    for others, test in cutter.split(table, _codes(table, classes)):
+        train, valid = _cut(table.iloc[others], classes, 0.1, seed)
+        parts = zip(PARTS, (train, valid, table.iloc[test]), strict=True)
+        splits.append(
+            pd.concat([part.assign(split=name) for name, part in parts], ignore_index=True)
+        )
+    return splits
+
+
+def need_of_each_class(labels: pd.Series, least: int, purpose: str) -> None:
+    """Raise BadInput if there are under two classes, or one has fewer than `least` galaxies."""
+    counts = labels.value_counts()
+    if len(counts) < 2:
+        only = f"only class {counts.index[0]!r}" if len(counts) else "no galaxy with a class"
+        raise BadInput(f"the catalogue has {only}", "a classifier needs two classes or more")
+    if counts.iloc[-1] < least:
+        raise BadInput(
+            f"class {counts.index[-1]!r} has {counts.iloc[-1]} galaxies, and {purpose} needs "
+            f"{least} of each class",
+            "add galaxies or choose another --scheme",
+        )
+
+
+def _cut(
+    table: pd.DataFrame, classes: Sequence[str], share: float, seed: int
+) -> list[pd.DataFrame]:
+    # `need_of_each_class` has spoken before, but a share of a small class can still round to none.
+    try:
+        return train_test_split(
+            table, test_size=share, random_state=seed, stratify=_codes(table, classes)
+        )
+    except ValueError as error:
+        raise BadInput(f"the catalogue can't be split: {error}", "add galaxies") from None
+
+
+def _codes(table: pd.DataFrame, classes: Sequence[str]) -> pd.Series:
+    # scikit-learn draws class by class in sorted order, so the published split needs the codes.
+    return table["label"].map({name: code for code, name in enumerate(classes)})

@@ -144,7 +144,10 @@ def _unpacked_once(outer: zipfile.ZipFile, info: zipfile.ZipInfo, reference: str
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     say(f"{reference} is compressed inside its archive: unpacking it once to {target}")
-    with replacing(target) as temporary:
-        with outer.open(info) as source, temporary.open("wb") as sink:
-            shutil.copyfileobj(source, sink, 1 << 20)
+    with (
+        replacing(target) as temporary,
+        outer.open(info) as source,
+        temporary.open("wb") as sink,
+    ):
+        shutil.copyfileobj(source, sink, 1 << 20)
     return target

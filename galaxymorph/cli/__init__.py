@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import warnings
 
 import click
 
@@ -12,7 +13,7 @@ from galaxymorph.base import BadInput, say
 
 # Command: its module's variable, and its line in --help, which imports none of them.
 COMMANDS = {
-    "fit": ("galaxymorph.cli.fit:fit", "Train a model on galaxies and judge it, into a run folder."),
+    "fit": ("galaxymorph.cli.fit:fit", "Train a model on galaxies, judge it, draw its figures."),
     "interpret": ("galaxymorph.cli.interpret:interpret", "Draw a run's galleries: top losses, "
                   "confident mistakes, confusions."),
     "predict": ("galaxymorph.cli.predict:predict", "Classify images with a run."),
@@ -55,6 +56,8 @@ def cli(debug: bool) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 for success, 1 for failure, 2 for bad input."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    # timm and fastai still decorate with it, and there is nothing a user could do.
+    warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
     debug = "--debug" in arguments
     arguments = [word for word in arguments if word != "--debug"]
     try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 
 import timm
@@ -31,6 +33,9 @@ HEADS = {
 
 LITE0 = "tf_efficientnet_lite0"
 
+# What timm calls the sequence of a network's stages, where it has one.
+STAGE_NAMES = ("blocks", "stages", "layers")
+
 
 def pixel_stats(arch: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the mean and the standard deviation that the trunk's weights were trained with."""
@@ -50,11 +55,28 @@ def build_model(recipe: Recipe, classes: int) -> nn.Module:
     return model
 
 
+def require_weights(recipe: Recipe) -> None:
+    """Raise BadInput if the architecture is unknown or its weights can't be had.
+
+    What has to be downloaded is, into torch's or the hub's own cache.
+    """
+    if not _torchvision(recipe.arch):
+        _timm_config(recipe.arch)
+    if _downloads(recipe):
+        with _explained_download(recipe):
+            if _torchvision(recipe.arch):
+                create_vision_model(_torchvision(recipe.arch), 2, pretrained=True)
+            else:
+                create_timm_model(recipe.arch, 2, pretrained=True)
+    elif recipe.weights != "none":
+        _load_trunk(build_model(recipe, 2)[0], recipe)
+
+
 def galaxy_learner(dls, recipe: Recipe, **learner_arguments) -> Learner:
     """Return `vision_learner` on the recipe's trunk and head, its weights loaded, unfrozen.
 
-    The parameter groups are the trunk but for its last stage, that stage (`layer4` of a ResNet)
-    and the head.
+    The parameter groups are the early stages, the stages that are fine-tuned (`layer4` of a
+    ResNet in the baseline) and the head.
 
     Raises:
         BadInput: the architecture is unknown or the weights can't be had.
@@ -62,42 +84,55 @@ def galaxy_learner(dls, recipe: Recipe, **learner_arguments) -> Learner:
     arch = _torchvision(recipe.arch)
     if not arch:
         _timm_config(recipe.arch)
-    by_hand = recipe.arch == LITE0 or recipe.weights not in ("imagenet", "none")
-    download = recipe.weights == "imagenet" and not by_hand
-    try:
+    with _explained_download(recipe):
         learn = vision_learner(
             dls,
             arch or recipe.arch,
-            pretrained=download,
+            pretrained=_downloads(recipe),
             normalize=False,
-            splitter=split_groups,
+            splitter=partial(split_groups, tuned=recipe.unfreeze),
             train_bn=False,
             **_head(recipe),
             **learner_arguments,
         )
+    if recipe.weights != "none" and not _downloads(recipe):
+        _load_trunk(learn.model[0], recipe)
+    learn.unfreeze()
+    # Convolutions on a CPU are up to twice as fast in this layout; the weights decide it.
+    learn.model.to(memory_format=torch.channels_last)
+    return learn
+
+
+def _downloads(recipe: Recipe) -> bool:
+    return recipe.weights == "imagenet" and recipe.arch != LITE0
+
+
+@contextmanager
+def _explained_download(recipe: Recipe) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:
         # urllib, requests and huggingface_hub each have error types of their own.
-        if not download:
+        if not _downloads(recipe):
             raise
         raise BadInput(
             f"--weights imagenet: those of {recipe.arch} can't be downloaded ({_short(error)})",
             "connect to the internet, or use --weights none, a file of weights, or "
             f"--arch {LITE0} with the extra galaxymorph[lite0]",
         ) from None
-    if by_hand and recipe.weights != "none":
-        _load_trunk(learn.model[0], recipe)
-    learn.unfreeze()
-    return learn
 
 
-def split_groups(model: nn.Module) -> L:
-    """Split the parameters into trunk, its last stage, and head, for `freeze_to`."""
+def split_groups(model: nn.Module, tuned: int = 1) -> L:
+    """Split the parameters into early stages, the last `tuned` stages (0: all), and head."""
     trunk = model[0].model if hasattr(model[0], "model") else model[0]
-    early, last = [], []
     stages = _stages(trunk)
-    for position, stage in enumerate(stages):
-        (early if position < len(stages) - 1 else last).extend(stage)
-    return L(nn.ModuleList(early), nn.ModuleList(last), model[1]).map(params)
+    if tuned == 0 or tuned >= len(stages):
+        return L([], params(trunk), params(model[1]))
+    late = [weight for stage in stages[-tuned:] for module in stage for weight in params(module)]
+    # Some weights are in no stage, such as a vision transformer's position embedding.
+    known = {id(weight) for weight in late}
+    early = [weight for weight in params(trunk) if id(weight) not in known]
+    return L(early, late, params(model[1]))
 
 
 def lite0_state(with_classifier: bool = False) -> dict[str, torch.Tensor]:
@@ -128,6 +163,7 @@ def lite0_state(with_classifier: bool = False) -> dict[str, torch.Tensor]:
 
 
 def _load_trunk(trunk: nn.Module, recipe: Recipe) -> None:
+    """Load weights that aren't downloaded: lite0's package, or a file."""
     if recipe.weights == "imagenet":
         missing, unexpected = trunk.model.load_state_dict(lite0_state(), strict=False)
         left = [name for name in missing if not name.endswith("num_batches_tracked")]
@@ -192,14 +228,17 @@ def _without_counters(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]
 
 def _stages(trunk: nn.Module) -> list[list[nn.Module]]:
     """Return the modules of each stage; what follows the last block belongs to the last stage."""
-    children = [child for child in trunk.children() if any(True for _ in child.parameters())]
-    nested = [child for child in children if isinstance(child, nn.Sequential) and len(child) > 1]
-    if len(nested) != 1:
-        # A ResNet has its stages side by side: each child is one.
-        return [[child] for child in children]
-    at = children.index(nested[0])
-    blocks = list(nested[0])
-    return [children[:at], *([block] for block in blocks[:-1]), [blocks[-1], *children[at + 1 :]]]
+    children = {name: child for name, child in trunk.named_children() if params(child)}
+    modules = list(children.values())
+    if len(modules) == 1:
+        return _stages(modules[0])
+    inner = next((name for name in STAGE_NAMES if name in children), None)
+    if inner is None:
+        # A ResNet has its stages side by side.
+        return [[module] for module in modules]
+    at = list(children).index(inner)
+    blocks = list(children[inner])
+    return [modules[:at], *([block] for block in blocks[:-1]), [blocks[-1], *modules[at + 1 :]]]
 
 
 def _head(recipe: Recipe) -> dict[str, object]:

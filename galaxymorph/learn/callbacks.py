@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from fastai.callback.core import Callback
+from fastai.learner import AvgLoss
 from fastai.torch_core import set_seed
 from fastcore.foundation import L
 
@@ -70,6 +71,15 @@ class Journal(Callback):
 
     def __init__(self, folder: Path, state: TrainingState, stage: str, keep_best: bool):
         self.folder, self.state, self.stage, self.keep_best = folder, state, stage, keep_best
+        # fastai's own training loss is smoothed across epochs, so it would forget at a kill.
+        self.loss = AvgLoss()
+
+    def before_train(self) -> None:
+        self.loss.reset()
+
+    def after_batch(self) -> None:
+        if self.training:
+            self.loss.accumulate(self.learn)
 
     def after_epoch(self) -> None:
         if self.epoch < self.state.epoch:
@@ -84,6 +94,7 @@ class Journal(Callback):
                 "epoch": len(state.history) + 1,
                 "lr": float(self.opt.hypers[-1]["lr"]),
                 **record,
+                "train_loss": float(self.loss.value),
             }
         )
         score = record[MONITOR]

@@ -79,7 +79,7 @@ def galaxy_loaders(table: pd.DataFrame, recipe: Recipe, classes: Sequence[str]) 
 def image_loader(references: Sequence[str], recipe: Recipe) -> TfmdDL:
     """Return batches of the model's input for images without labels, in order."""
     return TfmdDL(
-        TfmdLists(list(references), [open_galaxy], split_idx=1),
+        TfmdLists(list(references), [as_path, open_galaxy], split_idx=1),
         bs=recipe.batch,
         after_item=item_transforms(recipe),
         after_batch=batch_transforms(recipe),

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 
 from galaxymorph.base import BadInput, Progress, replacing, say, write_json
 from galaxymorph.images import image_problems, inspect_images
-from galaxymorph.learn.backbones import galaxy_learner, pixel_stats
+from galaxymorph.learn.backbones import galaxy_learner, pixel_stats, require_weights
 from galaxymorph.learn.callbacks import (
     FrozenInEval,
     Journal,
@@ -84,8 +84,9 @@ def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
     """Split the galaxies and make the run's folder, or a folder a fold, before any training.
 
     Raises:
-        BadInput: the galaxies can't be split, or the folder exists.
+        BadInput: the galaxies can't be split, the weights can't be had, or the folder exists.
     """
+    require_weights(recipe)
     table, classes = galaxies.table, galaxies.classes
     data = {
         "path": galaxies.path,
@@ -197,7 +198,7 @@ def stages(recipe: Recipe) -> list[Stage]:
     lr = recipe.lr if recipe.body_lr == 1 else slice(recipe.lr * recipe.body_lr, recipe.lr)
     both = [
         Stage("frozen", -1, recipe.frozen_epochs, recipe.frozen_lr),
-        Stage("fine-tuned", 0 if recipe.unfreeze == "all" else -2, recipe.epochs, lr),
+        Stage("fine-tuned", -2, recipe.epochs, lr),
     ]
     return [stage for stage in both if stage.epochs]
 

@@ -20,7 +20,7 @@ class Recipe:
     """All that decides what a fit does with the galaxies it is given.
 
     The defaults are the published baseline. A frozen trunk of random weights learns nothing, so
-    `weights="none"` goes with `frozen_epochs=0` and `unfreeze="all"`: see `resolve`.
+    `weights="none"` goes with `frozen_epochs=0` and `unfreeze=0`: see `resolve`.
     """
 
     scheme: str = _setting("layer1", "label scheme: layer1, hubble or gz2-five")
@@ -41,8 +41,8 @@ class Recipe:
     lr: float = _setting(1e-4, "learning rate of fine-tuning", above=0.0, most=1.0)
     body_lr: float = _setting(1.0, "the trunk's learning rate as a share of the head's",
                               above=0.0, most=1.0)  # fmt: skip
-    unfreeze: str = _setting("last", "what is fine-tuned: the last stage and the head, or all",
-                             choices=("last", "all"))  # fmt: skip
+    unfreeze: int = _setting(1, "stages fine-tuned with the head, counted from the last; 0 for all",
+                             least=0, most=100)  # fmt: skip
     weight_decay: float = _setting(0.01, "AdamW's weight decay", least=0.0, most=1.0)
     class_weights: float = _setting(1.0, "class weights: train counts to the minus this power",
                                     least=0.0, most=2.0)  # fmt: skip
@@ -74,7 +74,7 @@ PRESETS: dict[str, Recipe] = {
     "baseline": Recipe(),
     # A network without pretrained weights wants a larger rate and more turns through the data.
     "scratch": Recipe(
-        weights="none", frozen_epochs=0, epochs=30, lr=2e-3, unfreeze="all", batch=32, views=8
+        weights="none", frozen_epochs=0, epochs=30, lr=2e-3, unfreeze=0, batch=32, views=8
     ),
     # For the simple galaxies that a fit without data makes: seconds, not minutes.
     "first-run": Recipe(
@@ -82,7 +82,7 @@ PRESETS: dict[str, Recipe] = {
         frozen_epochs=0,
         epochs=6,
         lr=2e-3,
-        unfreeze="all",
+        unfreeze=0,
         batch=32,
         size=64,
         class_weights=0.5,
@@ -136,7 +136,7 @@ def resolve(recipe: Recipe) -> Recipe:
             recipe,
             frozen_epochs=0,
             epochs=recipe.frozen_epochs + recipe.epochs,
-            unfreeze="all",
+            unfreeze=0,
         )
     return recipe
 

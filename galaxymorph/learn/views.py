@@ -41,7 +41,8 @@ def as_path(reference: str) -> Path:
 class Frame(DisplayedTransform):
     """Cut the centred frame with its margin and bring it to the model's scale."""
 
-    order = 5
+    # Before ToTensor (5), which TransformBlock puts first.
+    order = 1
 
     def __init__(self, crop: float, size: int, margin: float):
         self.crop, self.size, self.margin = crop, size, margin

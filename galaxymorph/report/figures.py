@@ -67,6 +67,7 @@ def learning_curves(run: Run) -> Figure:
                 label=words if first else None,
             )
     frozen = int((histories[0]["stage"] == "frozen").sum())
+    left.set_yscale("log")
     for axes, title, label in (
         (left, "Loss", "cross-entropy, class-weighted"),
         (right, "Validation score", "share"),

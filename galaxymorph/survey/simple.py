@@ -26,15 +26,20 @@ COLOURS = {
 ANSWERS = {
     "elliptical": ("Class1.1", "Class6.2", "Class7.2"),
     "spiral": ("Class1.2", "Class2.1", "Class6.2", "Class9.1"),
-    "irregular": ("Class1.2", "Class2.2", "Class3.2", "Class4.2", "Class5.2", "Class6.1", "Class8.4"),
-}  # fmt: skip
+    "irregular": (
+        *("Class1.2", "Class2.2", "Class3.2", "Class4.2", "Class5.2"),
+        *("Class6.1", "Class8.4"),
+    ),
+}
 GALAXIES = 360
+FIRST = 100001
+ROWS, COLUMNS = np.mgrid[:SIDE, :SIDE] - SIDE / 2
 
 
-def simple_galaxies(folder: Path, seed: int) -> Path:
+def simple_galaxies(folder: Path, seed: int, number: int = GALAXIES) -> Path:
     """Make the galaxies in the Kaggle layout, unless the folder exists; say so; return it."""
     say(
-        f"No data: making {GALAXIES} simple galaxies in {folder} to show that everything works. "
+        f"No data: making {number} simple galaxies in {folder} to show that everything works. "
         "They are not realistic."
         if not folder.exists()
         else f"No data: using the simple galaxies in {folder}. They are not realistic."
@@ -50,18 +55,16 @@ def simple_galaxies(folder: Path, seed: int) -> Path:
         images = temporary / "images_training_rev1"
         images.mkdir()
         votes = []
-        with Progress("making galaxies", GALAXIES, "galaxies") as progress:
-            for number in range(GALAXIES):
-                rng = np.random.default_rng([seed, number])
+        with Progress("making galaxies", number, "galaxies") as progress:
+            for at in range(number):
+                rng = np.random.default_rng([seed, at])
                 # One in six is of each rarer kind, as in the sky ellipticals prevail.
-                kind = KINDS[(0, 0, 1, 0, 0, 2)[number % 6]]
-                Image.fromarray(render(kind, rng)).save(
-                    images / f"{100001 + number}.jpg", quality=92
-                )
+                kind = KINDS[(0, 0, 1, 0, 0, 2)[at % 6]]
+                Image.fromarray(render(kind, rng)).save(images / f"{FIRST + at}.jpg", quality=92)
                 votes.append(_votes(kind, rng))
                 progress.advance()
         table = pd.DataFrame(np.concatenate(votes).round(6), columns=GALAXY_ZOO_CHALLENGE.columns)
-        table.insert(0, "GalaxyID", range(100001, 100001 + GALAXIES))
+        table.insert(0, "GalaxyID", range(FIRST, FIRST + number))
         table.to_csv(temporary / "training_solutions_rev1.csv", index=False)
     return folder
 
@@ -94,8 +97,7 @@ def render(kind: str, rng: np.random.Generator) -> np.ndarray:
 
 def _blob(x: float, y: float, size: float, ratio: float, angle: float, index: float) -> np.ndarray:
     """Return exp(-r^(2 index)) on an ellipse of half-length `size` and axis ratio `ratio`."""
-    rows, columns = np.mgrid[:SIDE, :SIDE] - SIDE / 2
-    dx, dy = columns - x, rows - y
+    dx, dy = COLUMNS - x, ROWS - y
     along = dx * np.cos(angle) + dy * np.sin(angle)
     across = (dy * np.cos(angle) - dx * np.sin(angle)) / ratio
     return np.exp(-(((along**2 + across**2) / size**2) ** index))

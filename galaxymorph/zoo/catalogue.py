@@ -5,8 +5,11 @@ Nothing is repaired: a row is either as its author must have meant it, or set as
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
+import re
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, list_members, read_bytes
-from galaxymorph.zoo.layout import Layout, find_layout
+from galaxymorph.zoo.layout import Layout, find_layout, is_usable
 from galaxymorph.zoo.tree import GALAXY_ZOO_CHALLENGE, Tree, broken_sums
 
 ID_COLUMN = "GalaxyID"
@@ -96,29 +99,36 @@ def read_catalogue(path: str | Path, labels_column: str | None = None) -> Catalo
         BadInput: the table can't be read or lacks a column.
     """
     layout = find_layout(path)
-    raw = _read_table(layout.table)
+    raw, overlong = _read_table(layout.table, labels_column)
     _require_columns(raw, layout.table, labels_column)
+    if raw.empty and not overlong:
+        raise BadInput(f"{layout.table}: the table has no rows", "add a row a galaxy")
+    raw[ID_COLUMN] = raw[ID_COLUMN].astype("string").str.strip()
     tree = GALAXY_ZOO_CHALLENGE if labels_column is None else None
     numbers, problems = _check_rows(raw, layout.table, tree, labels_column)
     table, without_image = _join_images(numbers, layout)
-    problems += without_image + _unsafe_names(layout)
-    used = set(raw[ID_COLUMN])
+    problems += overlong + without_image + _unsafe_names(layout)
+    used = set(raw[ID_COLUMN].dropna())
     return Catalogue(
         Path(path),
         layout.table,
         table,
         tree,
-        len(raw),
+        len(raw) + len(overlong),
         problems,
         sum(stem not in used for stem in layout.images),
     )
 
 
-def _read_table(reference: str) -> pd.DataFrame:
-    """Return the table with ids as text, and `row`, the line in the file (the header is 1)."""
+def _read_table(reference: str, labels_column: str | None) -> tuple[pd.DataFrame, list[Problem]]:
+    """Return the table and a problem for each row that had to be left out of it.
+
+    The index is the row's line in the file (the header is 1); ids and plain labels are text.
+    """
     data = read_bytes(reference)
     if reference.endswith(".zip"):
-        inner = [name for name in list_members(reference) if name.endswith(".csv")]
+        members = list_members(reference)
+        inner = [name for name in members if name.endswith(".csv") and is_usable(name)]
         if not inner:
             raise BadInput(f"{reference}: no CSV table inside", "download it again")
         data = read_bytes(f"{reference}{REFERENCE_SEPARATOR}{inner[0]}")
@@ -126,16 +136,46 @@ def _read_table(reference: str) -> pd.DataFrame:
         if reference.endswith(".gz"):
             data = gzip.decompress(data)
         if reference.endswith(".parquet"):
-            table = pd.read_parquet(io.BytesIO(data))
+            table, overlong = pd.read_parquet(io.BytesIO(data)), {}
         else:
-            table = pd.read_csv(
-                io.BytesIO(data), dtype={ID_COLUMN: str}, skip_blank_lines=False, low_memory=False
-            )
+            table, overlong = _parse_csv(data, [ID_COLUMN, labels_column or ID_COLUMN])
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "unreadable"
         raise BadInput(f"{reference}: not a readable table ({reason})", "mend the file") from None
-    table["row"] = np.arange(2, len(table) + 2)
-    return table
+    lines = np.arange(2, len(table) + len(overlong) + 2)
+    table.index = pd.Index(np.setdiff1d(lines, list(overlong)))
+    return table, [Problem(f"{reference} row {row}", what) for row, what in overlong.items()]
+
+
+def _parse_csv(data: bytes, text: list[str]) -> tuple[pd.DataFrame, dict[int, str]]:
+    """Return the table without the rows that have more fields than the header, and those rows."""
+
+    def parse(skip: Iterable[int] = ()) -> pd.DataFrame:
+        with warnings.catch_warnings():
+            # Where the first row has a field too many, pandas drops it and only warns.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return pd.read_csv(
+                io.BytesIO(data),
+                dtype=dict.fromkeys(text, str),
+                index_col=False,
+                skip_blank_lines=False,
+                low_memory=False,
+                skiprows=[row - 1 for row in skip],
+            )
+
+    try:
+        return parse(), {}
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        # pandas counts from the header, which is its row 0.
+        if quote := re.search(r"EOF inside string starting at row (\d+)", str(error)):
+            raise ValueError(f"a quote in row {int(quote[1]) + 1} is never closed") from None
+        header, *rows = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""))
+    overlong = {
+        line: f"{len(row)} fields, but the header has {len(header)}"
+        for line, row in enumerate(rows, 2)
+        if len(row) > len(header)
+    }
+    return parse(overlong), overlong
 
 
 def _require_columns(table: pd.DataFrame, name: str, labels_column: str | None) -> None:
@@ -152,7 +192,7 @@ def _require_columns(table: pd.DataFrame, name: str, labels_column: str | None) 
     raise BadInput(
         f"{name}: column {missing[0]!r} is missing"
         + (f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""),
-        f"it has {', '.join(list(table.columns)[:6])}…",
+        f"it has {', '.join(map(str, table.columns[:6]))}…",
     )
 
 
@@ -168,10 +208,10 @@ def _check_rows(
         rows = rows & (what == "")
         what[rows] = words[rows] if isinstance(words, pd.Series) else words
 
-    ids = table[ID_COLUMN].astype("string").str.strip()
+    ids = raw[ID_COLUMN]
     table[ID_COLUMN] = ids.astype(object)
     fault(ids.isna() | (ids == ""), f"{ID_COLUMN} is empty")
-    first = raw["row"].groupby(ids).transform("min")
+    first = raw.index.to_series().groupby(ids).transform("min")
     fault(
         ids.duplicated(keep=False).astype(bool),
         ids.str.cat(first.astype("Int64").astype("string"), sep=", first in row ")
@@ -179,13 +219,14 @@ def _check_rows(
         .fillna(""),
     )
     if tree is None:
-        fault(table[labels_column].isna(), f"{labels_column} is empty")
-        table["label"] = table[labels_column].astype("string").str.strip().astype(object)
+        labels = table[labels_column].astype("string").str.strip()
+        fault(labels.isna() | (labels == ""), f"{labels_column} is empty")
+        table["label"] = labels.astype(object)
     else:
         _check_votes(table, tree, fault)
     problems = [
         Problem(f"{name} row {row}", words, galaxy if isinstance(galaxy, str) else None)
-        for row, words, galaxy in zip(table["row"], what, table[ID_COLUMN], strict=True)
+        for row, words, galaxy in zip(table.index, what, table[ID_COLUMN], strict=True)
         if words
     ]
     return table[what == ""], problems
@@ -194,11 +235,11 @@ def _check_rows(
 def _check_votes(table: pd.DataFrame, tree: Tree, fault) -> None:
     for column in tree.columns:
         values = table[column]
-        if not pd.api.types.is_float_dtype(values):
+        if values.dtype != float:
             table[column] = pd.to_numeric(values, errors="coerce").astype(float)
         lost = table[column].isna()
         if lost.any():
-            fault(lost & values.isna(), f"{column} is empty")
+            fault(lost & values.isna(), f"{column} is empty or NaN")
             fault(lost, values.map(lambda value, at=column: f"{at} is {value!r}, not a number"))
         outside = ~table[column].between(0, 1) & ~lost
         if outside.any():
@@ -206,7 +247,8 @@ def _check_votes(table: pd.DataFrame, tree: Tree, fault) -> None:
                 outside,
                 table[column].map(lambda value, at=column: f"{at} is {value:g}, outside 0 to 1"),
             )
-    broken = broken_sums(tree, table[tree.columns].to_numpy(float))
+    votes = table[tree.columns].to_numpy(float)
+    broken = broken_sums(tree, np.where(np.isfinite(votes), votes, np.nan))
     for question, wrong in zip(tree.questions, broken.T, strict=True):
         fault(
             pd.Series(wrong, index=table.index),
@@ -215,7 +257,9 @@ def _check_votes(table: pd.DataFrame, tree: Tree, fault) -> None:
 
 
 def _join_images(table: pd.DataFrame, layout: Layout) -> tuple[pd.DataFrame, list[Problem]]:
-    table = table.rename(columns={ID_COLUMN: "galaxy"})
+    ours = ["galaxy", "image", "row"]
+    table = table.drop(columns=ours, errors="ignore").rename(columns={ID_COLUMN: "galaxy"})
+    table["row"] = table.index
     table["image"] = table["galaxy"].map(layout.images)
     absent = table["image"].isna()
     problems = [

@@ -15,6 +15,8 @@ IMAGES = "images_training_rev1"
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
 # `kaggle competitions download` leaves this one.
 OUTER_ZIP = "galaxy-zoo-the-galaxy-challenge.zip"
+# `--skip-bad` writes it into the current folder, which may be the catalogue's own.
+REJECTED = "rejected.csv"
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,14 @@ def image_references(path: str | Path) -> dict[str, str]:
     return _by_stem(dict(_entries(Path(path))))
 
 
+def is_usable(name: str) -> bool:
+    """Tell whether a file may be opened: its name stays inside, and it is no shadow of macOS's."""
+    return not is_unsafe(name) and not PurePosixPath(name).name.startswith("._")
+
+
 def _layout(table: str, entries: dict[str, str]) -> Layout:
     training = {name: ref for name, ref in entries.items() if IMAGES in PurePosixPath(name).parts}
-    images = _by_stem(training or entries)
+    images = _by_stem(training) or _by_stem(entries)
     if not images:
         raise BadInput(
             f"no images for {table}", f"put {IMAGES}.zip or the folder {IMAGES}/ beside it"
@@ -80,9 +87,7 @@ def _by_stem(entries: dict[str, str]) -> dict[str, str]:
     return {
         PurePosixPath(name).stem: reference
         for name, reference in entries.items()
-        if name.lower().endswith(IMAGE_ENDINGS)
-        and not is_unsafe(name)
-        and not PurePosixPath(name).name.startswith("._")
+        if name.lower().endswith(IMAGE_ENDINGS) and is_usable(name)
     }
 
 
@@ -90,13 +95,15 @@ def _find_table(entries: dict[str, str]) -> str | None:
     by_name = {
         PurePosixPath(name).name: reference
         for name, reference in entries.items()
-        if "/" not in name or name.startswith(TABLES) or REFERENCE_SEPARATOR in reference
+        if ("/" not in name or name.startswith(TABLES) or REFERENCE_SEPARATOR in reference)
+        and is_usable(name)
     }
     for stem in TABLES:
         for ending in TABLE_ENDINGS:
             if stem + ending in by_name:
                 return by_name[stem + ending]
-    tables = [name for name in by_name if name.endswith((".csv", ".csv.gz", ".parquet"))]
+    endings = (".csv", ".csv.gz", ".parquet")
+    tables = [name for name in by_name if name.endswith(endings) and name != REJECTED]
     return by_name[tables[0]] if len(tables) == 1 else None
 
 
@@ -123,8 +130,10 @@ def _zip_entries(reference: str) -> Iterator[tuple[str, str]]:
     for member in list_members(reference):
         inside = f"{reference}{REFERENCE_SEPARATOR}{member}"
         # A zip of images may hold them bare or in the folder it is named after.
-        yield (f"{folder}/{member}" if "/" not in member else member), inside
-        if _is_image_zip(member):
+        name = f"{folder}/{member}" if "/" not in member else member
+        yield name, inside
+        # One zip further in and no more: a zip can be made that holds itself.
+        if _is_image_zip(member) and not is_unsafe(name) and REFERENCE_SEPARATOR not in reference:
             yield from _zip_entries(inside)
 
 

@@ -53,7 +53,7 @@ def fold_splits(
     """
     if folds < 2:
         raise BadInput(f"--folds {folds} is too few", "use 2 or more")
-    need_of_each_class(table["label"], max(folds, 3), f"{folds} folds")
+    need_of_each_class(table["label"], max(folds, 3), f"{folds}-fold cross-validation")
     cutter = StratifiedKFold(folds, shuffle=True, random_state=seed)
     splits = []
     for others, test in cutter.split(table, _codes(table, classes)):
@@ -73,7 +73,7 @@ def need_of_each_class(labels: pd.Series, least: int, purpose: str) -> None:
         raise BadInput(f"the catalogue has {only}", "a classifier needs two classes or more")
     if counts.iloc[-1] < least:
         raise BadInput(
-            f"class {counts.index[-1]!r} has {counts.iloc[-1]} galaxies, and {purpose} needs "
+            f"class {counts.index[-1]!r} has {counts.iloc[-1]} galaxies, but {purpose} takes "
             f"{least} of each class",
             "add galaxies or choose another --scheme",
         )

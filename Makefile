@@ -1,0 +1,25 @@
+# make fit: set up and train.   make test: set up and test.   make lint: style.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: fit test lint setup clean
+
+fit: setup
+	$(BIN)/python cli.py fit $(ARGS)
+
+test: setup
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+setup: .venv/.installed
+
+.venv/.installed: setup.cfg pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[lite0,test]'
+	touch $@
+
+clean:
+	rm -rf .venv build *.egg-info

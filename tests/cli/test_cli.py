@@ -1,0 +1,77 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from galaxymorph.cli import COMMANDS, cli
+from tests.conftest import galaxymorph
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_help_imports_neither_torch_nor_fastai_nor_pandas():
+    script = (
+        "import sys; sys.argv = ['cli.py', '--help']\n"
+        "from galaxymorph.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'torch', 'fastai', 'pandas', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "data check"])
+def test_every_command_has_help(command, capsys):
+    assert galaxymorph(*command.split(), "--help") == 0
+    assert "Usage:" in capsys.readouterr().out
+
+
+def test_the_line_in_the_list_of_commands_is_the_commands_own_subject(capsys):
+    for name in COMMANDS:
+        assert cli.get_command(None, name).name == name
+
+
+def test_a_fault_has_one_line_and_a_traceback_only_with_debug(tmp_path):
+    plain = subprocess.run(
+        [sys.executable, "cli.py", "predict", str(tmp_path), "x.jpg"],
+        capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert plain.returncode == 2
+    assert plain.stderr.startswith("error: ")
+    assert len(plain.stderr.splitlines()) == 1
+    debug = subprocess.run(
+        [sys.executable, "cli.py", "predict", str(tmp_path), "x.jpg", "--debug"],
+        capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert "Traceback" in debug.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_a_script_for_the_shell(shell, capsys):
+    assert galaxymorph("completion", shell) == 0
+    assert "_GALAXYMORPH_COMPLETE" in capsys.readouterr().out
+
+
+def test_interpret_draws_the_galleries(run, capsys):
+    assert galaxymorph("interpret", run) == 0
+    drawn = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    assert run / "figures" / "top_losses_test.png" in drawn
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
+
+
+def test_a_first_fit_without_data_says_what_it_did_and_where_the_real_thing_goes(
+    tmp_path, monkeypatch, capsys
+):
+    import galaxymorph.survey.simple as simple
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(simple.simple_galaxies, "__defaults__", (60,))
+    assert galaxymorph("fit", "--size", "32", "--epochs", "1", "--batch", "16") == 0
+    captured = capsys.readouterr()
+    first, second = captured.err.splitlines()[:2]
+    assert "making 60 simple galaxies" in first
+    assert "not realistic" in first
+    assert "images_training_rev1.zip" in second
+    assert Path(captured.out.splitlines()[-1], "metrics.json").exists()

@@ -1,0 +1,44 @@
+"""Fixtures: simple galaxies, a run fitted on them, and the real galaxies where they are."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from galaxymorph.cli import main
+from galaxymorph.survey import simple_galaxies
+
+QUICK = ["--size", "32", "--batch", "16", "--epochs", "2", "--seed", "3"]
+
+
+def galaxymorph(*arguments) -> int:
+    """Run the command line in this process; return its exit status."""
+    with pytest.raises(SystemExit) as stop:
+        main([str(argument) for argument in arguments])
+    return stop.value.code
+
+
+@pytest.fixture(scope="session")
+def simple(tmp_path_factory) -> Path:
+    """Sixty simple galaxies in the Kaggle layout: 40 elliptical, 10 spiral, 10 irregular."""
+    return simple_galaxies(tmp_path_factory.mktemp("data") / "simple", seed=1, number=60)
+
+
+@pytest.fixture(scope="session")
+def run(simple, tmp_path_factory) -> Path:
+    """A finished run on the simple galaxies."""
+    out = tmp_path_factory.mktemp("exports")
+    status = galaxymorph(
+        "fit", "--data", simple, "--recipe", "first-run", "--out", out, "--name", "run", *QUICK
+    )
+    assert status == 0
+    return out / "run"
+
+
+@pytest.fixture(scope="session")
+def real() -> Path:
+    """The folder of the real galaxies."""
+    folder = os.environ.get("GALAXYMORPH_REAL_DATA")
+    if not folder:
+        pytest.skip("GALAXYMORPH_REAL_DATA names no folder of real galaxies")
+    return Path(folder)

@@ -1,0 +1,258 @@
+"""The fit through the command line: what it writes, and that nothing is lost when it is killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file
+
+from tests.conftest import QUICK, galaxymorph
+
+CLI = Path(__file__).parents[2] / "cli.py"
+PROMISED = {
+    "recipe.json",
+    "environment.json",
+    "split.csv",
+    "history.csv",
+    "checkpoints",
+    "model.pkl",
+    "model.safetensors",
+    "model.json",
+    "predictions_valid.parquet",
+    "predictions_test.parquet",
+    "metrics.json",
+    "figures",
+}
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    mine, theirs = (load_file(run / "model.safetensors") for run in (one, other))
+    return mine.keys() == theirs.keys() and all(
+        np.array_equal(mine[name], theirs[name]) for name in mine
+    )
+
+
+def fit_arguments(data: Path, out: Path, name: str, *more: str) -> list[str]:
+    start = ["fit", "--data", data, "--recipe", "first-run", "--out", out, "--name", name]
+    return [str(word) for word in [*start, *QUICK, *more]]
+
+
+def test_a_run_holds_all_that_is_promised_and_nothing_half_written(run):
+    found = {path.name for path in run.iterdir() if path.name != ".lock"}
+    assert found == PROMISED
+    assert not list(run.rglob("*.tmp*"))
+    assert {path.name for path in (run / "figures").iterdir()} >= {
+        "learning_curves.png",
+        "confusion_test.png",
+        "confusion_valid.png",
+        "scores_by_class.png",
+    }
+
+
+def test_the_split_stands_in_the_run_before_training_and_predictions_follow_it(run):
+    split = pd.read_csv(run / "split.csv", dtype=str)
+    assert split["split"].value_counts().to_dict() == {"train": 42, "valid": 9, "test": 9}
+    for part in ("valid", "test"):
+        predictions = pd.read_parquet(run / f"predictions_{part}.parquet")
+        assert (
+            predictions["galaxy"].tolist() == split.loc[split["split"] == part, "galaxy"].tolist()
+        )
+        probabilities = predictions[["p_elliptical", "p_spiral", "p_irregular"]]
+        assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+def test_the_history_has_a_row_an_epoch(run):
+    history = pd.read_csv(run / "history.csv")
+    assert history["epoch"].tolist() == [1, 2]
+    assert {"stage", "train_loss", "valid_loss", "accuracy", "f1_score"} <= set(history)
+
+
+def test_the_same_recipe_gives_the_same_bits_and_another_seed_does_not(simple, run, tmp_path):
+    assert galaxymorph(*fit_arguments(simple, tmp_path, "again")) == 0
+    assert same_weights(run, tmp_path / "again")
+    metrics = [json.loads((r / "metrics.json").read_text()) for r in (run, tmp_path / "again")]
+    assert metrics[0] == metrics[1]
+    assert galaxymorph(*fit_arguments(simple, tmp_path, "other", "--seed", "4")) == 0
+    assert not same_weights(run, tmp_path / "other")
+
+
+def test_two_stages_keep_a_frozen_trunk_as_it_was_and_then_move_only_the_last_stage(
+    simple, run, tmp_path
+):
+    weights = run / "model.safetensors"
+    stages = ["--weights", str(weights), "--frozen-epochs", "1", "--unfreeze", "1"]
+    assert galaxymorph(*fit_arguments(simple, tmp_path, "tuned", *stages, "--keep", "last")) == 0
+    before, after = load_file(weights), load_file(tmp_path / "tuned" / "model.safetensors")
+    moved = {name for name in before if not np.array_equal(before[name], after[name])}
+    assert {name.split(".")[0] + "." + name.split(".")[1] for name in moved} == {"0.7", "1.2"}
+    history = pd.read_csv(tmp_path / "tuned" / "history.csv")
+    assert history["stage"].tolist() == ["frozen", "fine-tuned", "fine-tuned"]
+
+
+@pytest.mark.parametrize("epochs_before", [0, 1, 2])
+def test_a_fit_killed_at_any_moment_ends_with_the_same_weights(
+    simple, tmp_path, undisturbed, epochs_before
+):
+    arguments = fit_arguments(simple, tmp_path, "killed", "--epochs", "4")
+    history = tmp_path / "killed" / "history.csv"
+    process = subprocess.Popen(
+        [sys.executable, str(CLI), *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(CLI.parent)},
+    )
+    while process.poll() is None:
+        ready = (tmp_path / "killed" / "split.csv").exists()
+        epochs = len(history.read_text().splitlines()) - 1 if history.exists() else 0
+        if ready and epochs >= epochs_before:
+            time.sleep(0.3)
+            process.send_signal(signal.SIGKILL)
+            break
+        time.sleep(0.02)
+    process.wait()
+    assert galaxymorph("fit", "--resume", tmp_path / "killed") == 0
+    assert same_weights(undisturbed, tmp_path / "killed")
+    assert (undisturbed / "history.csv").read_text() == history.read_text()
+    assert {path.name for path in (tmp_path / "killed").iterdir()} >= PROMISED
+
+
+@pytest.fixture(scope="module")
+def undisturbed(simple, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("undisturbed")
+    assert galaxymorph(*fit_arguments(simple, out, "run", "--epochs", "4")) == 0
+    return out / "run"
+
+
+def test_resume_refuses_a_changed_catalogue_by_naming_a_galaxy(simple, run, tmp_path, capsys):
+    import shutil
+
+    moved = tmp_path / "moved"
+    shutil.copytree(simple, moved)
+    image = moved / "images_training_rev1" / "100005.jpg"
+    other = moved / "images_training_rev1" / "100006.jpg"
+    image.write_bytes(other.read_bytes())
+    assert galaxymorph("fit", "--resume", run, "--data", moved) == 2
+    assert "galaxy 100005 has another image" in capsys.readouterr().err
+    table = moved / "training_solutions_rev1.csv"
+    table.write_text("\n".join(table.read_text().splitlines()[:-1]) + "\n")
+    assert galaxymorph("reproduce", run, "--data", moved) == 2
+    assert "galaxy 100060 is gone" in capsys.readouterr().err
+
+
+def test_reproduce_says_that_weights_and_metrics_agree(run, capsys):
+    assert galaxymorph("reproduce", run) == 0
+    printed = capsys.readouterr().out
+    assert "weights: identical" in printed
+    assert "metrics: identical" in printed
+
+
+def test_reproduce_notices_other_weights(run, tmp_path, capsys):
+    import shutil
+
+    from safetensors.numpy import save_file
+
+    forged = tmp_path / "forged"
+    shutil.copytree(run, forged)
+    weights = load_file(forged / "model.safetensors")
+    weights["0.0.weight"] = weights["0.0.weight"] + 1e-3
+    save_file(weights, forged / "model.safetensors")
+    assert galaxymorph("reproduce", forged) == 1
+    assert "weights: differ by up to 0.001" in capsys.readouterr().out
+
+
+def test_folds_test_every_galaxy_once_and_go_on_after_a_kill(simple, tmp_path):
+    arguments = fit_arguments(simple, tmp_path, "cv", "--folds", "3", "--epochs", "1")
+    assert galaxymorph(*arguments) == 0
+    run = tmp_path / "cv"
+    tested = pd.read_parquet(run / "predictions_test.parquet")
+    assert sorted(tested["galaxy"].astype(int)) == list(range(100001, 100061))
+    assert sorted(tested["fold"].unique()) == [1, 2, 3]
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert len(metrics["test"]["macro_f1_of_folds"]) == 3
+    before = (run / "metrics.json").read_text()
+    for gone in ("predictions_test.parquet", "metrics.json", "folds/3/predictions_test.parquet"):
+        (run / gone).unlink()
+    assert galaxymorph("fit", "--resume", run) == 0
+    assert (run / "metrics.json").read_text() == before
+
+
+def test_two_processes_on_one_run_are_refused(run, capsys):
+    from galaxymorph.learn import Run
+    from galaxymorph.learn.runs import locked
+
+    with locked(Run(run)):
+        assert galaxymorph("fit", "--resume", run) == 2
+    assert "another process is working on it" in capsys.readouterr().err
+
+
+def test_plain_labels_give_classes_of_their_own(simple, tmp_path):
+    votes = pd.read_csv(simple / "training_solutions_rev1.csv")
+    kind = np.where(votes["Class1.1"] > 0.5, "smooth", "rough")
+    table = pd.DataFrame({"GalaxyID": votes["GalaxyID"], "kind": kind})
+    table.to_csv(simple / "kinds.csv", index=False)
+    arguments = ["--labels-column", "kind", "--epochs", "1"]
+    status = galaxymorph(*fit_arguments(simple / "kinds.csv", tmp_path, "plain", *arguments))
+    assert status == 0
+    assert json.loads((tmp_path / "plain" / "model.json").read_text())["classes"] == [
+        "rough",
+        "smooth",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--size", "7"], "--size is 7; it takes 32 to 1024"),
+        (["--lr", "nan"], "--lr is nan; it takes over 0.0 to 1.0"),
+        (["--views", "3"], "--views is 3; use one of 1, 4, 8"),
+        (["--arch", "resnet81"], "--arch resnet81: unknown to torchvision and timm"),
+        (["--weights", "nowhere.pth"], "--weights nowhere.pth: no such file"),
+        (["--scheme", "hubbel"], "scheme 'hubbel' is unknown"),
+        (["--epochs", "0", "--frozen-epochs", "0"], "no epoch at all"),
+        (["--folds", "30"], "has 10 galaxies, but 30-fold"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_in_one_line(
+    simple, tmp_path, capsys, arguments, words
+):
+    assert galaxymorph(*fit_arguments(simple, tmp_path, "refused", *arguments)) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert "Traceback" not in error
+
+
+def test_a_run_is_never_overwritten(simple, run, capsys):
+    assert galaxymorph(*fit_arguments(simple, run.parent, "run")) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_a_recipe_file_and_a_runs_own_recipe_work_in_place_of_a_preset(simple, run, tmp_path):
+    arguments = ["fit", "--data", simple, "--out", tmp_path, "--name", "copy"]
+    assert galaxymorph(*arguments, "--recipe", run / "recipe.json") == 0
+    assert same_weights(run, tmp_path / "copy")
+    (tmp_path / "wrong.json").write_text('{"sise": 64}')
+    assert galaxymorph("fit", "--data", simple, "--recipe", tmp_path / "wrong.json") == 2
+
+
+def test_a_broken_image_stops_the_fit_or_is_set_aside(simple, tmp_path, capsys):
+    import shutil
+
+    data = tmp_path / "data"
+    shutil.copytree(simple, data)
+    (data / "images_training_rev1" / "100009.jpg").write_bytes(b"no image")
+    assert galaxymorph(*fit_arguments(data, tmp_path, "stopped")) == 2
+    error = capsys.readouterr().err
+    assert "row 10" in error
+    assert "100009.jpg: not an image" in error
+    assert (
+        galaxymorph(*fit_arguments(data, tmp_path, "went-on", "--skip-bad", "--epochs", "1")) == 0
+    )
+    rejected = pd.read_csv(tmp_path / "went-on" / "rejected.csv", dtype=str)
+    assert rejected["galaxy"].tolist() == ["100009"]

@@ -1,0 +1,109 @@
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from galaxymorph.predict import load_predictor
+from tests.conftest import galaxymorph
+
+ROOT = Path(__file__).parents[2]
+CLASSES = ["p_elliptical", "p_spiral", "p_irregular"]
+
+
+@pytest.fixture
+def images(simple):
+    return sorted((simple / "images_training_rev1").glob("*.jpg"))[:3]
+
+
+def test_the_exported_learner_works_in_a_script_of_its_own(run, images):
+    script = (
+        "import warnings; warnings.simplefilter('ignore')\n"
+        "from fastai.learner import load_learner\n"
+        "import galaxymorph\n"
+        f"learn = load_learner({str(run / 'model.pkl')!r})\n"
+        f"name, _, probabilities = learn.predict({str(images[0])!r})\n"
+        "print(name, *probabilities.tolist())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    name, *probabilities = done.stdout.split()
+    expected = load_predictor(run).predict([str(images[0])]).iloc[0]
+    assert name == expected["predicted"]
+    assert np.allclose(
+        [float(p) for p in probabilities], expected[CLASSES].astype(float), atol=1e-4
+    )
+
+
+def test_the_export_holds_no_path_of_this_machine(run):
+    content = (run / "model.pkl").read_bytes()
+    assert str(run.parent).encode() not in content
+    assert str(Path.home()).encode() not in content
+
+
+def test_predict_agrees_with_the_runs_own_table(run, capsys):
+    own = pd.read_parquet(run / "predictions_test.parquet")
+    assert galaxymorph("predict", run, *own["image"], "--json") == 0
+    printed = pd.DataFrame(json.loads(capsys.readouterr().out))
+    assert printed["predicted"].tolist() == own["predicted"].tolist()
+    assert np.allclose(printed[CLASSES], own[CLASSES], atol=1e-5)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_predict_writes_tables(run, simple, tmp_path, ending):
+    output = tmp_path / f"out.{ending}"
+    assert galaxymorph("predict", run, simple / "images_training_rev1", "-o", output) == 0
+    table = pd.read_csv(output) if ending == "csv" else pd.read_parquet(output)
+    assert len(table) == 60
+    assert set(table) == {"image", "predicted", "confidence", *CLASSES}
+
+
+def test_predict_prints_a_table(run, images, capsys):
+    assert galaxymorph("predict", run, *images) == 0
+    printed = capsys.readouterr().out
+    assert all(image.name in printed.replace("\n", "") for image in images)
+
+
+def test_predict_reads_straight_out_of_a_zip(run, images, tmp_path, capsys):
+    with zipfile.ZipFile(tmp_path / "some.zip", "w") as archive:
+        for image in images:
+            archive.write(image, f"inside/{image.name}")
+    assert galaxymorph("predict", run, tmp_path / "some.zip", "--json") == 0
+    zipped = pd.DataFrame(json.loads(capsys.readouterr().out))
+    assert galaxymorph("predict", run, *images, "--json") == 0
+    plain = pd.DataFrame(json.loads(capsys.readouterr().out))
+    assert zipped[CLASSES].equals(plain[CLASSES])
+
+
+def test_a_bad_image_is_named_or_skipped(run, images, tmp_path, capsys):
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(images[0].read_bytes()[:500])
+    assert galaxymorph("predict", run, images[0], bad) == 2
+    assert "bad.jpg" in capsys.readouterr().err
+    assert galaxymorph("predict", run, images[0], bad, "--skip-bad", "--json") == 0
+    captured = capsys.readouterr()
+    assert len(json.loads(captured.out)) == 1
+    assert "bad.jpg" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere.jpg"], "nowhere.jpg: no such file"),
+        (["-o", "out.xlsx", "{image}"], "-o out.xlsx"),
+    ],
+)
+def test_bad_arguments_get_one_line(run, images, capsys, arguments, words):
+    arguments = [word.format(image=images[0]) for word in arguments]
+    assert galaxymorph("predict", run, *arguments) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_what_is_no_run_is_said_to_be_none(tmp_path, images, capsys):
+    assert galaxymorph("predict", tmp_path, images[0]) == 2
+    assert "not a run" in capsys.readouterr().err

@@ -1,0 +1,54 @@
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from galaxymorph.base import BadInput
+from galaxymorph.zoo import fold_splits, split_galaxies
+
+CLASSES = ["a", "b", "c"]
+
+
+def table(*counts: int) -> pd.DataFrame:
+    labels = [name for name, count in zip(CLASSES, counts, strict=False) for _ in range(count)]
+    return pd.DataFrame({"galaxy": [str(n) for n in range(len(labels))], "label": labels})
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(20, 80), st.integers(10, 40), st.integers(0, 2**31 - 1))
+def test_a_split_puts_each_galaxy_in_one_part_and_every_class_in_each(a, b, seed):
+    galaxies = table(a, b)
+    split = split_galaxies(galaxies, CLASSES[:2], seed)
+    assert sorted(split["galaxy"], key=int) == galaxies["galaxy"].tolist()
+    assert (split.groupby("split")["label"].nunique() == 2).all()
+    assert split_galaxies(galaxies, CLASSES[:2], seed).equals(split)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(2, 6), st.integers(0, 1000))
+def test_every_galaxy_is_tested_in_exactly_one_fold(folds, seed):
+    galaxies = table(60, 30, 20)
+    splits = fold_splits(galaxies, CLASSES, folds, seed)
+    tested = [g for split in splits for g in split.loc[split["split"] == "test", "galaxy"]]
+    assert sorted(tested, key=int) == galaxies["galaxy"].tolist()
+    for split in splits:
+        assert sorted(split["galaxy"], key=int) == galaxies["galaxy"].tolist()
+        assert set(split["split"]) == {"train", "valid", "test"}
+
+
+@pytest.mark.parametrize(
+    ("galaxies", "words"),
+    [
+        (table(50), "only class 'a'"),
+        (table(), "no galaxy with a class"),
+        (table(50, 3), "class 'b' has 3 galaxies"),
+    ],
+)
+def test_too_few_galaxies_are_refused_in_words(galaxies, words):
+    with pytest.raises(BadInput, match=words):
+        split_galaxies(galaxies, CLASSES, 42)
+
+
+def test_folds_that_a_class_cannot_fill_are_refused():
+    with pytest.raises(BadInput, match="'c' has 4 galaxies, but 5-fold .* takes 5"):
+        fold_splits(table(50, 20, 4), CLASSES, 5, 42)

@@ -1,7 +1,7 @@
 """What every room stands on: errors, files, archives, progress."""
 
 from galaxymorph.base.archives import REFERENCE_SEPARATOR, is_unsafe, list_members, read_bytes
-from galaxymorph.base.errors import BadInput
+from galaxymorph.base.errors import BadInput, one_line
 from galaxymorph.base.files import file_sha256, replace_folder, replacing, write_json, write_text
 from galaxymorph.base.progress import Progress, say
 
@@ -12,6 +12,7 @@ __all__ = [
     "file_sha256",
     "is_unsafe",
     "list_members",
+    "one_line",
     "read_bytes",
     "replace_folder",
     "replacing",

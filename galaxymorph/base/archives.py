@@ -13,6 +13,8 @@ import os
 import shutil
 import threading
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from galaxymorph.base.errors import BadInput
@@ -32,18 +34,10 @@ def read_bytes(reference: str | Path) -> bytes:
         BadInput: the file, the archive or the member is missing, damaged or encrypted.
     """
     *archive, last = str(reference).split(REFERENCE_SEPARATOR)
-    try:
+    with _naming(reference, "can't be read"):
         if not archive:
             return Path(last).read_bytes()
         return _archive(REFERENCE_SEPARATOR.join(archive)).read(last)
-    except (FileNotFoundError, KeyError):
-        raise BadInput(f"{reference}: no such file", "check the path") from None
-    except (OSError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise BadInput(f"{reference}: can't be read ({error})", "download it again") from None
-    except Exception as error:
-        if type(error).__module__ != "zlib":
-            raise
-        raise BadInput(f"{reference}: damaged ({error})", "download it again") from None
 
 
 def list_members(reference: str | Path) -> list[str]:
@@ -73,14 +67,23 @@ def _archive(reference: str) -> zipfile.ZipFile:
 
 def _open_archive(reference: str) -> zipfile.ZipFile:
     *outer, last = reference.split(REFERENCE_SEPARATOR)
-    try:
+    with _naming(reference, "not a readable zip"):
         if not outer:
             return zipfile.ZipFile(last)
         return _open_inner(_archive(REFERENCE_SEPARATOR.join(outer)), last, reference)
+
+
+@contextmanager
+def _naming(reference: str | Path, fault: str) -> Iterator[None]:
+    try:
+        yield
+    except BadInput:
+        raise
     except (FileNotFoundError, KeyError):
         raise BadInput(f"{reference}: no such file", "check the path") from None
-    except (zipfile.BadZipFile, OSError) as error:
-        raise BadInput(f"{reference}: not a readable zip ({error})", "download it again") from None
+    except Exception as error:
+        # zipfile and the decompressors answer broken data with errors of many types.
+        raise BadInput(f"{reference}: {fault} ({error})", "download it again") from None
 
 
 def _open_inner(outer: zipfile.ZipFile, member: str, reference: str) -> zipfile.ZipFile:
@@ -142,12 +145,18 @@ def _unpacked_once(outer: zipfile.ZipFile, info: zipfile.ZipInfo, reference: str
     target = home / "archives" / f"{hashlib.sha256(stamp.encode()).hexdigest()[:24]}.zip"
     if target.exists():
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
     say(f"{reference} is compressed inside its archive: unpacking it once to {target}")
-    with (
-        replacing(target) as temporary,
-        outer.open(info) as source,
-        temporary.open("wb") as sink,
-    ):
-        shutil.copyfileobj(source, sink, 1 << 20)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            replacing(target) as temporary,
+            outer.open(info) as source,
+            temporary.open("wb") as sink,
+        ):
+            shutil.copyfileobj(source, sink, 1 << 20)
+    except OSError as error:
+        raise BadInput(
+            f"{reference}: can't be unpacked to {target.parent} ({error.strerror or error})",
+            "name a folder with room in the environment variable GALAXYMORPH_CACHE",
+        ) from None
     return target

@@ -9,4 +9,10 @@ class BadInput(Exception):
     """
 
     def __init__(self, fault: object, remedy: str = ""):
-        super().__init__(f"{fault}; {remedy}" if remedy else str(fault))
+        super().__init__(one_line(f"{fault}; {remedy}" if remedy else str(fault)))
+
+
+def one_line(text: str) -> str:
+    """Return the text with line breaks and whatever else doesn't print as escapes."""
+    # Names come out of files and archives of any origin, and a terminal obeys what it is sent.
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -34,9 +34,9 @@ def decode_bytes(data: bytes, reference: str) -> Image.Image:
     """
     if not data:
         raise BadInput(f"{reference}: the file is empty", "download it again")
-    # Pillow warns of a large image before it decodes one; the size is judged here instead.
+    # Pillow warns of a large image, which is judged here, and of metadata that nobody reads.
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.simplefilter("ignore")
         try:
             image = Image.open(io.BytesIO(data))
             _require_plain_rgb(image, reference)
@@ -66,8 +66,10 @@ def _require_plain_rgb(image: Image.Image, reference: str) -> None:
             f"{reference}: {image.width}x{image.height} pixels, over {MAX_PIXELS:,}",
             "make a cutout of the galaxy",
         )
-    if image.mode != "RGB":
+    # Pillow calls a PNG of 16-bit RGB "RGB" and drops the lower bits without a word.
+    deep = image.mode.startswith("I") or any("16" in str(tile[3]) for tile in image.tile)
+    if image.mode != "RGB" or deep:
         kind = {"L": "grey", "CMYK": "CMYK", "RGBA": "RGB with transparency"}.get(
-            image.mode, "16-bit" if image.mode.startswith("I") else f"of mode {image.mode}"
+            image.mode, "16-bit" if deep else f"of mode {image.mode}"
         )
         raise BadInput(f"{reference}: the image is {kind}, not 8-bit RGB", "convert it to RGB")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,10 +25,13 @@ class Inspection:
 
 def inspect_images(references: Sequence[str]) -> list[Inspection]:
     """Read and decode images, in parallel; return an `Inspection` each, in order."""
+    # Threads share the warning filters, so only a filter around all of them holds throughout.
     with (
+        warnings.catch_warnings(),
         Progress("checking images", len(references), "images") as progress,
         ThreadPoolExecutor(os.cpu_count()) as pool,
     ):
+        warnings.simplefilter("ignore")
         found = []
         for inspection in pool.map(_inspect, references):
             found.append(inspection)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 from fastai.interpret import ClassificationInterpretation
 
-from galaxymorph.learn import Run, make_learner
+from galaxymorph.base import Progress
+from galaxymorph.learn import Run, ShowProgress, make_learner
 
 
 def top_losses(run: Run, part: str = "test") -> pd.DataFrame:
@@ -15,15 +16,16 @@ def top_losses(run: Run, part: str = "test") -> pd.DataFrame:
     each galaxy from the fold that tested it.
     """
     tables = []
-    for member in run.members:
-        learn = make_learner(member, load=True)
-        rows = member.split[member.split["split"] == part]
-        loader = learn.dls.test_dl(rows, with_labels=True)
-        with learn.no_bar(), learn.no_logging():
-            interpretation = ClassificationInterpretation.from_learner(learn, dl=loader)
-        losses, positions = interpretation.top_losses()
-        table = member.predictions(part).iloc[positions.tolist()]
-        tables.append(table.assign(loss=losses.numpy()))
+    with Progress("losses", len(run.predictions(part)), "images") as progress:
+        for member in run.members:
+            learn = make_learner(member, load=True)
+            rows = member.split[member.split["split"] == part]
+            loader = learn.dls.test_dl(rows, with_labels=True)
+            with learn.no_logging(), learn.added_cbs(ShowProgress(progress, trained=False)):
+                interpretation = ClassificationInterpretation.from_learner(learn, dl=loader)
+            losses, positions = interpretation.top_losses()
+            table = member.predictions(part).iloc[positions.tolist()]
+            tables.append(table.assign(loss=losses.numpy()))
     return pd.concat(tables).sort_values("loss", ascending=False, kind="stable", ignore_index=True)
 
 

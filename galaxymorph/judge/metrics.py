@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
-from galaxymorph.base import write_json
+from galaxymorph.base import Progress, write_json
 from galaxymorph.learn import Run
 
 RESAMPLES = 1000
@@ -82,8 +82,12 @@ def bootstrap(
     """
     rng = np.random.default_rng(seed)
     value = score(np.arange(n))
-    draws = pd.DataFrame([score(rng.integers(0, n, n)) for _ in range(RESAMPLES)])
-    tails = draws.quantile([(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    draws = []
+    with Progress("bootstrap", RESAMPLES, "resamples") as progress:
+        for _ in range(RESAMPLES):
+            draws.append(score(rng.integers(0, n, n)))
+            progress.advance()
+    tails = pd.DataFrame(draws).quantile([(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return {
         name: {
             "value": round(float(value[name]), 6),

@@ -7,13 +7,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "backbones": ["build_model", "pixel_stats"],
         "data": ["image_loader"],
-        "fit": [
-            "gather_galaxies",
-            "make_learner",
-            "require_same_galaxies",
-            "start_run",
-            "train_run",
-        ],
+        "callbacks": ["ShowProgress"],
+        "fit": ["make_learner", "start_run", "train_run"],
+        "galaxies": ["gather_galaxies", "require_same_galaxies"],
         "inference": ["infer", "prediction_table"],
         "recipes": ["PRESETS", "Recipe", "make_recipe"],
         "runs": ["Run", "environment", "free_name", "write_table"],

@@ -106,16 +106,17 @@ class Journal(Callback):
 
 
 class ShowProgress(Callback):
-    """Advance a progress bar by the galaxies seen, with the latest loss beside it."""
+    """Advance a progress bar by the galaxies seen: those trained on, or those predicted."""
 
     order = 70
 
-    def __init__(self, progress: Progress):
-        self.progress = progress
+    def __init__(self, progress: Progress, trained: bool = True):
+        self.progress, self.trained = progress, trained
 
     def after_batch(self) -> None:
-        if self.training:
-            self.progress.advance(len(self.x), f"loss {float(self.smooth_loss):.3f}")
+        if bool(self.training) == self.trained:
+            note = f"loss {float(self.smooth_loss):.3f}" if self.trained else ""
+            self.progress.advance(len(self.x), note)
 
 
 def galaxies_to_train(epochs: int, learn) -> int:

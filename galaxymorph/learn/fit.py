@@ -17,11 +17,9 @@ from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import F1Score, accuracy
 from fastai.optimizer import Adam
 from fastai.torch_core import set_seed
-from safetensors.torch import save_file
 
-from galaxymorph.base import BadInput, Progress, replacing, say, write_json
-from galaxymorph.images import image_problems, inspect_images
-from galaxymorph.learn.backbones import galaxy_learner, pixel_stats, require_weights
+from galaxymorph.base import Progress, say
+from galaxymorph.learn.backbones import galaxy_learner, require_weights
 from galaxymorph.learn.callbacks import (
     FrozenInEval,
     Journal,
@@ -33,10 +31,12 @@ from galaxymorph.learn.callbacks import (
     restore_checkpoint,
 )
 from galaxymorph.learn.data import galaxy_loaders
+from galaxymorph.learn.galaxies import Galaxies
 from galaxymorph.learn.inference import AverageViews, infer, prediction_table
+from galaxymorph.learn.models import export_learner, write_weights
 from galaxymorph.learn.recipes import Recipe
 from galaxymorph.learn.runs import Run, create_run, fingerprint, locked, write_table
-from galaxymorph.zoo import fold_splits, label_catalogue, read_catalogue, split_galaxies
+from galaxymorph.zoo import fold_splits, split_galaxies
 
 
 @dataclass(frozen=True)
@@ -47,37 +47,6 @@ class Stage:
     freeze_to: int
     epochs: int
     lr: float | slice
-
-
-@dataclass(frozen=True)
-class Galaxies:
-    """What a fit starts from: the labelled galaxies with their images' digests, and rejects."""
-
-    table: pd.DataFrame
-    classes: list[str]
-    rejected: pd.DataFrame
-    path: str
-    source: str
-
-
-def gather_galaxies(path: str | Path, recipe: Recipe, skip_bad: bool = False) -> Galaxies:
-    """Read, label and check the galaxies of a catalogue.
-
-    Raises:
-        BadInput: something is wrong with a row or an image, and `skip_bad` isn't set.
-    """
-    catalogue = read_catalogue(path, recipe.labels_column)
-    if not skip_bad:
-        catalogue.require_sound()
-    labelled, classes = label_catalogue(catalogue, recipe.scheme)
-    catalogue = replace(catalogue, table=labelled)
-    found = inspect_images(list(labelled["image"]))
-    catalogue = catalogue.set_aside(image_problems(catalogue, found))
-    if not skip_bad:
-        catalogue.require_sound()
-    table = labelled.assign(digest=[inspection.digest for inspection in found])
-    table = table[table["digest"] != ""].drop(columns="row").reset_index(drop=True)
-    return Galaxies(table, classes, catalogue.rejected(), str(path), catalogue.source)
 
 
 def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
@@ -107,29 +76,6 @@ def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
     write_table(run.path / "split.csv", pd.concat(tests, ignore_index=True))
     _write_rejected(run, galaxies)
     return run
-
-
-def require_same_galaxies(run: Run, galaxies: Galaxies) -> None:
-    """Raise BadInput, naming a galaxy, if the catalogue isn't the one that the run was split on."""
-    if fingerprint(galaxies.table) == run.data["fingerprint"]:
-        return
-    split = run.split
-    if run.folds:
-        split = split.drop(columns="fold")
-    both = split.merge(galaxies.table, on="galaxy", how="outer", suffixes=("", "_now"))
-    for words, rows in (
-        ("is gone", both["digest_now"].isna()),
-        ("is new", both["digest"].isna()),
-        ("has another label", both["label"] != both["label_now"]),
-        ("has another image", both["digest"] != both["digest_now"]),
-    ):
-        if rows.any():
-            raise BadInput(
-                f"{galaxies.source}: changed since {run.path} was split: galaxy "
-                f"{both['galaxy'][rows].iloc[0]} {words} ({rows.sum():,} such)",
-                "restore the catalogue, or fit a new run",
-            )
-    raise BadInput(f"{run.path}: split.csv and recipe.json disagree", "fit a new run")
 
 
 def train_run(run: Run, images: pd.Series | None = None) -> None:
@@ -254,29 +200,9 @@ def _write_results(run: Run, learn: Learner, split: pd.DataFrame) -> None:
     """Write the model in both formats, then the predictions, the last of which ends the fit."""
     recipe, classes = run.recipe, run.classes
     export_learner(learn, run.path / "model.pkl")
-    mean, std = pixel_stats(recipe.arch)
-    with replacing(run.path / "model.safetensors") as temporary:
-        save_file(
-            {name: value.contiguous() for name, value in learn.model.state_dict().items()},
-            temporary,
-        )
-    write_json(
-        run.path / "model.json",
-        {
-            "format": 1,
-            "arch": recipe.arch,
-            "head": recipe.head,
-            "classes": classes,
-            "scheme": recipe.scheme if recipe.labels_column is None else None,
-            "size": recipe.size,
-            "crop": recipe.crop,
-            "mean": mean,
-            "std": std,
-            "views": recipe.views,
-        },
-    )
+    write_weights(learn.model, run)
     parts = {part: split[split["split"] == part] for part in ("valid", "test")}
-    with Progress("judging", sum(map(len, parts.values())), "images") as progress:
+    with Progress("predicting", sum(map(len, parts.values())), "images") as progress:
         for part, rows in parts.items():
             batches = learn.dls.test_dl(rows, bs=recipe.batch)
             table = prediction_table(
@@ -284,17 +210,6 @@ def _write_results(run: Run, learn: Learner, split: pd.DataFrame) -> None:
             )
             known = rows[["galaxy", "image", "label"]].reset_index(drop=True)
             write_table(run.path / f"predictions_{part}.parquet", pd.concat([known, table], axis=1))
-
-
-def export_learner(learn: Learner, path: Path) -> None:
-    """Write `learn.export()` without the run's path in it, whole or not at all."""
-    run_path, learn.path = learn.path, Path()
-    try:
-        with replacing(path) as temporary:
-            # fastai joins the two, and an absolute path stays what it is.
-            learn.export(temporary.resolve())
-    finally:
-        learn.path = run_path
 
 
 def _write_rejected(run: Run, galaxies: Galaxies) -> None:

@@ -11,13 +11,13 @@ import io
 import re
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, list_members, read_bytes
+from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, list_members, one_line, read_bytes
 from galaxymorph.zoo.layout import Layout, find_layout, is_usable
 from galaxymorph.zoo.tree import GALAXY_ZOO_CHALLENGE, Tree, broken_sums
 
@@ -33,7 +33,7 @@ class Problem:
     galaxy: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}"
+        return one_line(f"{self.where}: {self.what}")
 
 
 @dataclass
@@ -57,15 +57,7 @@ class Catalogue:
         problems = list(problems)
         bad = {problem.galaxy for problem in problems}
         table = self.table[~self.table["galaxy"].isin(bad)].reset_index(drop=True)
-        return Catalogue(
-            self.path,
-            self.source,
-            table,
-            self.tree,
-            self.rows,
-            [*self.problems, *problems],
-            self.unused_images,
-        )
+        return replace(self, table=table, problems=[*self.problems, *problems])
 
     def rejected(self) -> pd.DataFrame:
         """Return the problems as a table: `galaxy` (empty if none), `where`, `what`."""

@@ -1,5 +1,6 @@
 import pytest
 
+from galaxymorph.base import archives
 from tests.makers import write_kaggle_folder
 
 
@@ -7,7 +8,9 @@ from tests.makers import write_kaggle_folder
 def cache(tmp_path, monkeypatch):
     """A cache of the test's own, so that nothing is left in the user's."""
     monkeypatch.setenv("GALAXYMORPH_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+    yield tmp_path / "cache"
+    # A process keeps its few archives open; hundreds of tests would run out of file handles.
+    archives._open_archives.clear()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from galaxymorph.base import BadInput
 from galaxymorph.images import decode, image_problems, inspect_images
+from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE as TREE
 from galaxymorph.zoo import Problem, broken_sums, count_classes, read_catalogue
 from tests.makers import (
     FIRST_ID,
@@ -49,14 +50,7 @@ def test_ids_that_are_no_numbers_are_kept_as_they_are(tmp_path):
 
 def test_the_votes_of_the_makers_obey_the_tree():
     votes = votes_table(20)
-    tree = read_catalogue_tree()
-    assert not broken_sums(tree, votes[tree.columns].to_numpy()).any()
-
-
-def read_catalogue_tree():
-    from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE
-
-    return GALAXY_ZOO_CHALLENGE
+    assert not broken_sums(TREE, votes[TREE.columns].to_numpy()).any()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "Float64", "object", "str"])
@@ -69,7 +63,7 @@ def test_votes_of_any_type_in_a_parquet_table_are_read_as_numbers(dtype, kaggle)
     catalogue = read_catalogue(kaggle)
     assert catalogue.problems == []
     assert np.allclose(catalogue.table[columns], votes_table(5)[columns], atol=1e-7)
-    assert (catalogue.table[columns].dtypes == float).all()
+    assert set(catalogue.table[columns].dtypes.astype(str)) == {"float64"}
 
 
 def test_a_missing_value_in_a_parquet_table_is_a_problem_of_its_row(kaggle):
@@ -129,7 +123,7 @@ def test_an_empty_label_is_a_problem_and_numbers_stay_as_written(empty, tmp_path
 
 def test_a_quoted_line_break_shifts_no_row_that_is_set_aside(tmp_path):
     ids = galaxy_ids(5)
-    rows = ['GalaxyID,kind,note', f'{ids[0]},a,"two\nlines"', f"{ids[1]},b,x,y", f"{ids[2]},c,z"]
+    rows = ["GalaxyID,kind,note", f'{ids[0]},a,"two\nlines"', f"{ids[1]},b,x,y", f"{ids[2]},c,z"]
     folder = with_labels(tmp_path / "mine", "\n".join(rows))
     catalogue = read_catalogue(folder, "kind")
     assert catalogue.table["label"].tolist() == ["a", "c"]
@@ -153,7 +147,7 @@ def test_windows_line_ends_and_a_byte_order_mark_are_no_fault(kaggle):
 def test_a_problem_is_one_line_even_where_the_id_has_two(tmp_path):
     folder = with_labels(tmp_path / "mine", 'GalaxyID,kind\n"1\n2",a\n')
     (problem,) = read_catalogue(folder, "kind").problems
-    assert len(str(problem).splitlines()) == 1
+    assert str(problem).endswith(r"row 2: no image 1\n2.jpg")
 
 
 def test_the_message_is_one_line_even_where_the_header_has_two(tmp_path):
@@ -230,7 +224,7 @@ def any_table(tmp_path_factory):
 
 
 FEW = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

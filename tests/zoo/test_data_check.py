@@ -280,7 +280,10 @@ BAD_FILES = {
     "header only": (table_of(table_bytes(0)), f"{TABLE}: the table has no rows; add"),
     "binary": (table_of(image_bytes(picture())), f"{TABLE}: not a readable table ("),
     "UTF-16": (table_of(table_bytes(5).decode().encode("utf-16")), f"{TABLE}: not a readable"),
-    "unclosed quote": (unclosed_quote, f"{TABLE}: not a readable table (a quote in row {ROW} is never closed)"),
+    "unclosed quote": (
+        unclosed_quote,
+        f"{TABLE}: not a readable table (a quote in row {ROW} is never closed)",
+    ),
     "truncated gz": (table_of(GZIPPED[:-200], f"{TABLE}.gz"), f"{TABLE}.gz: not a readable table"),
     "damaged gz": (
         table_of(GZIPPED[:99] + b"\xff" * 9 + GZIPPED[108:], f"{TABLE}.gz"),

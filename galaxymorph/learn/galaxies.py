@@ -1,0 +1,68 @@
+"""The galaxies that a fit starts from: read, labelled, checked, and still the same later on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from galaxymorph.base import BadInput
+from galaxymorph.images import image_problems, inspect_images
+from galaxymorph.learn.recipes import Recipe
+from galaxymorph.learn.runs import Run, fingerprint
+from galaxymorph.zoo import label_catalogue, read_catalogue
+
+
+@dataclass(frozen=True)
+class Galaxies:
+    """What a fit starts from: the labelled galaxies with their images' digests, and rejects."""
+
+    table: pd.DataFrame
+    classes: list[str]
+    rejected: pd.DataFrame
+    path: str
+    source: str
+
+
+def gather_galaxies(path: str | Path, recipe: Recipe, skip_bad: bool = False) -> Galaxies:
+    """Read, label and check the galaxies of a catalogue.
+
+    Raises:
+        BadInput: something is wrong with a row or an image, and `skip_bad` isn't set.
+    """
+    catalogue = read_catalogue(path, recipe.labels_column)
+    if not skip_bad:
+        catalogue.require_sound()
+    labelled, classes = label_catalogue(catalogue, recipe.scheme)
+    catalogue = replace(catalogue, table=labelled)
+    found = inspect_images(list(labelled["image"]))
+    catalogue = catalogue.set_aside(image_problems(catalogue, found))
+    if not skip_bad:
+        catalogue.require_sound()
+    table = labelled.assign(digest=[inspection.digest for inspection in found])
+    table = table[table["digest"] != ""].drop(columns="row").reset_index(drop=True)
+    return Galaxies(table, classes, catalogue.rejected(), str(path), catalogue.source)
+
+
+def require_same_galaxies(run: Run, galaxies: Galaxies) -> None:
+    """Raise BadInput, naming a galaxy, if the catalogue isn't the one that the run was split on."""
+    if fingerprint(galaxies.table) == run.data["fingerprint"]:
+        return
+    split = run.split
+    if run.folds:
+        split = split.drop(columns="fold")
+    both = split.merge(galaxies.table, on="galaxy", how="outer", suffixes=("", "_now"))
+    for words, rows in (
+        ("is gone", both["digest_now"].isna()),
+        ("is new", both["digest"].isna()),
+        ("has another label", both["label"] != both["label_now"]),
+        ("has another image", both["digest"] != both["digest_now"]),
+    ):
+        if rows.any():
+            raise BadInput(
+                f"{galaxies.source}: changed since {run.path} was split: galaxy "
+                f"{both['galaxy'][rows].iloc[0]} {words} ({rows.sum():,} such)",
+                "restore the catalogue, or fit a new run",
+            )
+    raise BadInput(f"{run.path}: split.csv and recipe.json disagree", "fit a new run")

@@ -1,0 +1,51 @@
+"""A trained model as files: fastai's export, and weights that no code travels with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastai.learner import Learner
+from safetensors.torch import save_file
+from torch import nn
+
+from galaxymorph.base import replacing, write_json
+from galaxymorph.learn.backbones import pixel_stats
+from galaxymorph.learn.runs import Run
+
+FORMAT = 1
+
+
+def export_learner(learn: Learner, path: Path) -> None:
+    """Write `learn.export()` without the run's path in it, whole or not at all."""
+    run_path, learn.path = learn.path, Path()
+    try:
+        with replacing(path) as temporary:
+            # fastai joins the two, and an absolute path stays what it is.
+            learn.export(temporary.resolve())
+    finally:
+        learn.path = run_path
+
+
+def write_weights(model: nn.Module, run: Run) -> None:
+    """Write `model.safetensors`, and `model.json`: what its inputs and outputs mean."""
+    recipe = run.recipe
+    mean, std = pixel_stats(recipe.arch)
+    with replacing(run.path / "model.safetensors") as temporary:
+        save_file(
+            {name: value.contiguous() for name, value in model.state_dict().items()}, temporary
+        )
+    write_json(
+        run.path / "model.json",
+        {
+            "format": FORMAT,
+            "arch": recipe.arch,
+            "head": recipe.head,
+            "classes": run.classes,
+            "scheme": recipe.scheme if recipe.labels_column is None else None,
+            "size": recipe.size,
+            "crop": recipe.crop,
+            "mean": mean,
+            "std": std,
+            "views": recipe.views,
+        },
+    )

@@ -1,0 +1,89 @@
+import re
+import time
+
+import pytest
+
+from galaxymorph.base import BadInput, Progress, one_line, progress, say
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that the test sets: `clock[0]` is the time in seconds."""
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_a_pipe_gets_plain_lines_with_rate_and_time_left(clock, capsys):
+    with Progress("checking images", 4000, "images") as shown:
+        for _ in range(3):
+            clock[0] += progress.SECONDS_BETWEEN_LINES
+            shown.advance(1000)
+        clock[0] += 10
+        shown.advance(1000, note="last one")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == [
+        "checking images: 1,000/4,000 images, 100 images/s, 30 s left",
+        "checking images: 2,000/4,000 images, 100 images/s, 20 s left",
+        "checking images: 3,000/4,000 images, 100 images/s, 10 s left",
+        "checking images: 4,000/4,000 images, 100 images/s, 40 s, last one",
+        "checking images: 4,000/4,000 images, 100 images/s, 40 s, last one",
+    ]
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", captured.err)
+
+
+def test_a_pipe_gets_no_line_more_often_than_that(clock, capsys):
+    with Progress("epoch", 100, "batches") as shown:
+        for _ in range(100):
+            clock[0] += 0.25
+            shown.advance()
+    assert len(capsys.readouterr().err.splitlines()) == 3
+
+
+def test_work_that_ends_soon_says_nothing_in_a_pipe(capsys):
+    with Progress("epoch", 3, "batches") as shown:
+        for _ in range(3):
+            shown.advance()
+    assert capsys.readouterr().err == ""
+
+
+def test_work_that_fails_says_nothing_of_an_end(clock, capsys):
+    with pytest.raises(BadInput), Progress("epoch", 3, "batches") as shown:
+        shown.advance()
+        clock[0] += 5
+        raise BadInput("bad")
+    assert capsys.readouterr().err == ""
+
+
+def test_work_of_nothing_is_no_division_by_zero(clock, capsys):
+    with Progress("epoch", 0, "batches"):
+        clock[0] += 5
+    assert capsys.readouterr().err == "epoch: 0/0 batches, 0 batches/s, 5 s\n"
+
+
+def test_a_terminal_gets_a_bar_that_ends(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    with Progress("checking images", 4, "images") as shown:
+        shown.advance(4, note="all")
+    assert "checking images" in capsys.readouterr().err
+
+
+def test_news_goes_to_standard_error(capsys):
+    say("news")
+    assert capsys.readouterr() == ("", "news\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("a.csv: empty",), "a.csv: empty"),
+        (("a.csv: empty", "download it again"), "a.csv: empty; download it again"),
+        (("a\nb\r\x1b[31m\u2028\x85",), r"a\nb\r\x1b[31m\u2028\x85"),
+        (("σ é 星 \N{EM DASH}",), "σ é 星 \N{EM DASH}"),
+    ],
+)
+def test_bad_input_is_one_line_that_says_what_to_do(arguments, message):
+    assert str(BadInput(*arguments)) == message
+    assert one_line(message) == message

@@ -18,6 +18,11 @@ def galaxymorph(*arguments) -> int:
     return stop.value.code
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory):
+    os.environ["GALAXYMORPH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def simple(tmp_path_factory) -> Path:
     """Sixty simple galaxies in the Kaggle layout: 40 elliptical, 10 spiral, 10 irregular."""

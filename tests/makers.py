@@ -101,10 +101,13 @@ def change_cell(folder: Path, row: int, column: str, value: str) -> Path:
     return change_table(folder, change)
 
 
+def images_of_the_test_set() -> dict[str, bytes]:
+    """One under a training galaxy's name and one under its own: either shows if it is mixed in."""
+    return {f"{FIRST_ID}.jpg": image_bytes(picture(999)), "999999.jpg": image_bytes(picture(998))}
+
+
 def challenge_files(n: int, compression: int) -> dict[str, bytes]:
     """What Kaggle's download holds: zips of training, of test and of benchmarks."""
-    # A test image under a training galaxy's name would show if the two were mixed.
-    test = {f"{FIRST_ID}.jpg": image_bytes(picture(999)), "999999.jpg": image_bytes(picture(998))}
     benchmark = f"GalaxyID,{','.join(GALAXY_ZOO_CHALLENGE.columns)}\n".encode()
 
     def zipped(members: dict[str, bytes]) -> bytes:
@@ -114,7 +117,7 @@ def challenge_files(n: int, compression: int) -> dict[str, bytes]:
         "all_ones_benchmark.zip": zipped({"all_ones_benchmark.csv": benchmark}),
         "all_zeros_benchmark.zip": zipped({"all_zeros_benchmark.csv": benchmark}),
         "central_pixel_benchmark.zip": zipped({"central_pixel_benchmark.csv": benchmark}),
-        "images_test_rev1.zip": zipped(in_folder(test, "images_test_rev1")),
+        "images_test_rev1.zip": zipped(in_folder(images_of_the_test_set(), "images_test_rev1")),
         "images_training_rev1.zip": zipped(in_folder(galaxy_images(n))),
         "training_solutions_rev1.zip": zipped({TABLE: table_bytes(n)}),
     }
@@ -156,7 +159,7 @@ def folder_with_bare_image_zip(folder: Path, n: int) -> Path:
 
 
 def folder_with_test_images_too(folder: Path, n: int) -> Path:
-    test = in_folder({f"{FIRST_ID}.jpg": image_bytes(picture(999))}, "images_test_rev1")
+    test = in_folder(images_of_the_test_set(), "images_test_rev1")
     return write_files(write_kaggle_folder(folder, n), test)
 
 

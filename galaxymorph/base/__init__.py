@@ -2,13 +2,23 @@
 
 from galaxymorph.base.archives import REFERENCE_SEPARATOR, is_unsafe, list_members, read_bytes
 from galaxymorph.base.errors import BadInput, one_line
-from galaxymorph.base.files import file_sha256, replace_folder, replacing, write_json, write_text
+from galaxymorph.base.files import (
+    cache_folder,
+    exclusive,
+    file_sha256,
+    replace_folder,
+    replacing,
+    write_json,
+    write_text,
+)
 from galaxymorph.base.progress import Progress, say
 
 __all__ = [
     "REFERENCE_SEPARATOR",
     "BadInput",
     "Progress",
+    "cache_folder",
+    "exclusive",
     "file_sha256",
     "is_unsafe",
     "list_members",

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from galaxymorph.base.errors import BadInput
-from galaxymorph.base.files import replacing
+from galaxymorph.base.files import cache_folder, replacing
 from galaxymorph.base.progress import say
 
 REFERENCE_SEPARATOR = "::"
@@ -141,8 +141,7 @@ class _Window(io.RawIOBase):
 def _unpacked_once(outer: zipfile.ZipFile, info: zipfile.ZipInfo, reference: str) -> Path:
     """Unpack a compressed inner zip to the cache, where its members can be reached at random."""
     stamp = f"{Path(outer.filename or '').resolve()}|{info.filename}|{info.CRC}|{info.file_size}"
-    home = Path(os.environ.get("GALAXYMORPH_CACHE", Path.home() / ".cache" / "galaxymorph"))
-    target = home / "archives" / f"{hashlib.sha256(stamp.encode()).hexdigest()[:24]}.zip"
+    target = cache_folder() / "archives" / f"{hashlib.sha256(stamp.encode()).hexdigest()[:24]}.zip"
     if target.exists():
         return target
     say(f"{reference} is compressed inside its archive: unpacking it once to {target}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -42,6 +43,28 @@ def replace_folder(path: str | Path) -> Iterator[Path]:
         temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def exclusive(lock: str | Path, wait: bool = True) -> Iterator[bool]:
+    """Hold a lock file for this process; yield whether it is held.
+
+    Args:
+        lock: its path; it stays behind, empty.
+        wait: for another process to let go of it, rather than yield False at once.
+    """
+    with Path(lock).open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def cache_folder() -> Path:
+    """Return the folder of what can be made again: ~/.cache/galaxymorph or GALAXYMORPH_CACHE."""
+    return Path(os.environ.get("GALAXYMORPH_CACHE", Path.home() / ".cache" / "galaxymorph"))
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -44,6 +44,13 @@ class Progress:
         if time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._line()
 
+    def say(self, text: str) -> None:
+        """Print a line of news above the bar."""
+        if self._bar:
+            self._bar.console.print(text, highlight=False, markup=False)
+        else:
+            say(text)
+
     def __exit__(
         self,
         kind: type[BaseException] | None,

@@ -37,8 +37,14 @@ from galaxymorph.cli.options import SKIP_BAD, given, recipe_options
     help="Go on with a fit that was stopped; takes no other setting than --data.",
 )
 @SKIP_BAD
+@click.option(
+    "--cache/--no-cache",
+    default=True,
+    show_default=True,
+    help="Keep decoded frames on disk, shared between fits.",
+)
 @recipe_options
-def fit(data, source, out, name, resume, skip_bad, **settings) -> None:
+def fit(data, source, out, name, resume, skip_bad, cache, **settings) -> None:
     """Train a model on galaxies, judge it and draw its figures, into a run folder.
 
     Settings come from the recipe; each has an option here that overrides it. Without data,
@@ -48,13 +54,13 @@ def fit(data, source, out, name, resume, skip_bad, **settings) -> None:
     if resume:
         if changes or source or name:
             raise BadInput("--resume takes no settings", "the run's own recipe goes on")
-        run = _resume(resume, data, skip_bad)
+        run, galaxies = _resume(resume, data, skip_bad, cache)
     else:
-        run = _start(data, source, out, name, skip_bad, changes)
-    _finish(run)
+        run, galaxies = _start(data, source, out, name, skip_bad, cache, changes)
+    _finish(run, galaxies)
 
 
-def _start(data, source, out, name, skip_bad, changes):
+def _start(data, source, out, name, skip_bad, cache, changes):
     from galaxymorph.learn import free_name, gather_galaxies, make_recipe, start_run
     from galaxymorph.survey import simple_galaxies
     from galaxymorph.zoo import has_catalogue
@@ -66,7 +72,7 @@ def _start(data, source, out, name, skip_bad, changes):
     recipe = make_recipe(source or "baseline", changes)
     if name is not None and (not name or Path(name).name != name):
         raise BadInput(f"--name {name!r} isn't a folder's name", "leave out slashes")
-    galaxies = gather_galaxies(data, recipe, skip_bad)
+    galaxies = gather_galaxies(data, recipe, skip_bad, cache)
     stem = "-".join(
         [Path(source or "baseline").stem, recipe.labels_column or recipe.scheme, recipe.arch]
         + ([f"{recipe.folds}fold"] if recipe.folds else [])
@@ -77,25 +83,25 @@ def _start(data, source, out, name, skip_bad, changes):
         f"{label} {n:,}" for label, n in galaxies.table["label"].value_counts().items()
     )
     say(f"{len(galaxies.table):,} galaxies ({counts}) → {run.path}")
-    return run
+    return run, galaxies
 
 
-def _resume(path: Path, data: Path | None, skip_bad: bool):
+def _resume(path: Path, data: Path | None, skip_bad: bool, cache: bool):
     from galaxymorph.learn import Run, gather_galaxies, require_same_galaxies
 
     run = Run(path)
-    galaxies = gather_galaxies(data or run.data["path"], run.recipe, skip_bad)
+    galaxies = gather_galaxies(data or run.data["path"], run.recipe, skip_bad, cache)
     require_same_galaxies(run, galaxies)
     say(f"going on with {path}" if not run.is_trained else f"{path} is trained; judging it again")
-    return run
+    return run, galaxies
 
 
-def _finish(run) -> None:
+def _finish(run, galaxies) -> None:
     from galaxymorph.judge import judge_run
     from galaxymorph.learn import train_run
     from galaxymorph.report import draw_run, print_metrics
 
-    train_run(run)
+    train_run(run, galaxies)
     metrics = judge_run(run)
     draw_run(run, metrics)
     print_metrics(metrics)

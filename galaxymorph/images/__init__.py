@@ -5,6 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "cache": ["Frames", "cached_frames"],
         "decoding": ["decode", "decode_bytes"],
         "frame": ["centre_frame"],
         "inspection": ["Inspection", "digest_bytes", "image_problems", "inspect_images"],

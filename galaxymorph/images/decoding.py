@@ -10,8 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, read_bytes
 
-# Galaxy Zoo's cutouts have 0.18 million pixels; from a million pixels on, a file is a mistake or
-# an attack, and 40 million still fits into 120 MB.
+# Galaxy Zoo's cutouts have 0.18 million pixels; 40 million take 120 MB, and no cutout needs them.
 MAX_PIXELS = 40_000_000
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from galaxymorph.base import BadInput, Progress, read_bytes
@@ -16,24 +17,21 @@ from galaxymorph.zoo import Catalogue, Problem
 
 @dataclass(frozen=True)
 class Inspection:
-    """What one image's bytes are: a digest, its size in pixels, and its fault, if any."""
+    """A digest of one image's bytes, empty if there are none, and its fault, if any."""
 
     digest: str
-    size: tuple[int, int]
     fault: str
 
 
 def inspect_images(references: Sequence[str]) -> list[Inspection]:
     """Read and decode images, in parallel; return an `Inspection` each, in order."""
-    # Threads share the warning filters, so only a filter around all of them holds throughout.
     with (
-        warnings.catch_warnings(),
+        quiet_decoding(),
         Progress("checking images", len(references), "images") as progress,
         ThreadPoolExecutor(os.cpu_count()) as pool,
     ):
-        warnings.simplefilter("ignore")
         found = []
-        for inspection in pool.map(_inspect, references):
+        for inspection in pool.map(inspect_image, references):
             found.append(inspection)
             progress.advance()
         return found
@@ -55,10 +53,19 @@ def digest_bytes(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
-def _inspect(reference: str) -> Inspection:
+def inspect_image(reference: str) -> Inspection:
+    """Read and decode one image."""
     try:
         data = read_bytes(reference)
-        image = decode_bytes(data, reference)
+        decode_bytes(data, reference)
     except BadInput as error:
-        return Inspection("", (0, 0), str(error))
-    return Inspection(digest_bytes(data), image.size, "")
+        return Inspection("", str(error))
+    return Inspection(digest_bytes(data), "")
+
+
+@contextmanager
+def quiet_decoding() -> Iterator[None]:
+    """Silence Pillow's warnings; threads share the filters, so this goes around all of them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

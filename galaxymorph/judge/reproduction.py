@@ -47,7 +47,7 @@ def reproduce_run(run: Run, data: Path | None = None) -> Reproduction:
         again = start_run(
             Path(folder) / "run", run.recipe, replace(galaxies, rejected=galaxies.rejected[:0])
         )
-        train_run(again)
+        train_run(again, galaxies)
         metrics = judge_run(again)
         difference = max(
             _difference(old.path, new.path)

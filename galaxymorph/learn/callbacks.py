@@ -119,6 +119,27 @@ class ShowProgress(Callback):
             self.progress.advance(len(self.x), note)
 
 
+class SayEpochs(Callback):
+    """Say after every epoch how it went."""
+
+    order = 65
+
+    def __init__(self, progress: Progress, label: str, state: TrainingState, epochs: int):
+        self.progress, self.label, self.state, self.epochs = progress, label, state, epochs
+        self.said = len(state.history)
+
+    def after_epoch(self) -> None:
+        if len(self.state.history) == self.said:
+            return
+        self.said = len(self.state.history)
+        last = self.state.history[-1]
+        self.progress.say(
+            f"{self.label}, epoch {last['epoch']}/{self.epochs} ({last['stage']}): "
+            f"loss {last['train_loss']:.3f}, validation loss {last['valid_loss']:.3f}, "
+            f"macro-F1 {last[MONITOR]:.3f}"
+        )
+
+
 def galaxies_to_train(epochs: int, learn) -> int:
     """Return how many galaxies a fit of that many epochs sees, an incomplete batch left out."""
     return epochs * len(learn.dls.train) * learn.dls.train.bs

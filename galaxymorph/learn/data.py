@@ -11,21 +11,21 @@ from fastai.data.transforms import ColReader, IntToFloatTensor, Normalize, ToTen
 from fastcore.foundation import L
 from fasttransform import Transform
 
+from galaxymorph.images import Frames
 from galaxymorph.learn.backbones import pixel_stats
-from galaxymorph.learn.recipes import Recipe
+from galaxymorph.learn.recipes import Recipe, item_frame
 from galaxymorph.learn.views import (
     CentralView,
     Frame,
+    OpenGalaxy,
     RandomView,
     as_path,
-    margin_of,
-    open_galaxy,
 )
 
 
 def item_transforms(recipe: Recipe) -> list[Transform]:
     """Return what turns an opened image into a tensor of the frame and its margin."""
-    return [Frame(recipe.crop, recipe.size, margin_of(recipe)), ToTensor()]
+    return [Frame(*item_frame(recipe)), ToTensor()]
 
 
 def batch_transforms(recipe: Recipe) -> list[Transform]:
@@ -38,12 +38,14 @@ def batch_transforms(recipe: Recipe) -> list[Transform]:
     ]
 
 
-def galaxy_block(recipe: Recipe, classes: Sequence[str]) -> DataBlock:
+def galaxy_block(
+    recipe: Recipe, classes: Sequence[str], opener: Transform | None = None
+) -> DataBlock:
     """Return the `DataBlock` of a table with the columns `image`, `label` and `split`."""
     return DataBlock(
         blocks=(
             TransformBlock(
-                type_tfms=[as_path, open_galaxy],
+                type_tfms=[as_path, opener or OpenGalaxy()],
                 item_tfms=item_transforms(recipe),
                 batch_tfms=batch_transforms(recipe),
             ),
@@ -61,13 +63,25 @@ def saved_split(table: pd.DataFrame) -> tuple[L, L]:
     return L(part.index[part == "train"].tolist()), L(part.index[part == "valid"].tolist())
 
 
-def galaxy_loaders(table: pd.DataFrame, recipe: Recipe, classes: Sequence[str]) -> DataLoaders:
+def galaxy_loaders(
+    table: pd.DataFrame, recipe: Recipe, classes: Sequence[str], frames: Frames | None = None
+) -> DataLoaders:
     """Return the loaders of the train and valid parts of a split table.
 
     The order of the training galaxies is drawn here, so seed before.
+
+    Args:
+        table: `image`, `label`, `split`, and the `digest` of each image.
+        recipe: what the model sees.
+        classes: in the order of the model's outputs.
+        frames: decoded, to be used in place of the files.
     """
+    opener = OpenGalaxy()
+    if frames:
+        rows = zip(table["image"], table["digest"].map(frames.rows), strict=True)
+        opener = OpenGalaxy(frames, dict(rows))
     selected = table[table["split"].isin(["train", "valid"])]
-    return galaxy_block(recipe, classes).dataloaders(
+    return galaxy_block(recipe, classes, opener).dataloaders(
         selected,
         bs=min(recipe.batch, int((selected["split"] == "train").sum())),
         val_bs=recipe.batch,
@@ -79,7 +93,7 @@ def galaxy_loaders(table: pd.DataFrame, recipe: Recipe, classes: Sequence[str]) 
 def image_loader(references: Sequence[str], recipe: Recipe) -> TfmdDL:
     """Return batches of the model's input for images without labels, in order."""
     return TfmdDL(
-        TfmdLists(list(references), [as_path, open_galaxy], split_idx=1),
+        TfmdLists(list(references), [as_path, OpenGalaxy()], split_idx=1),
         bs=recipe.batch,
         after_item=item_transforms(recipe),
         after_batch=batch_transforms(recipe),

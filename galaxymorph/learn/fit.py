@@ -19,10 +19,12 @@ from fastai.optimizer import Adam
 from fastai.torch_core import set_seed
 
 from galaxymorph.base import Progress, say
+from galaxymorph.images import Frames
 from galaxymorph.learn.backbones import galaxy_learner, require_weights
 from galaxymorph.learn.callbacks import (
     FrozenInEval,
     Journal,
+    SayEpochs,
     SeedEpochs,
     ShowProgress,
     TrainingState,
@@ -41,12 +43,14 @@ from galaxymorph.zoo import fold_splits, split_galaxies
 
 @dataclass(frozen=True)
 class Stage:
-    """One call of `fit_one_cycle`: its name, what is frozen below, epochs and learning rate."""
+    """One call of `fit_one_cycle`: its name, what is frozen below, epochs, and the learning
+    rates of the three parameter groups.
+    """
 
     name: str
     freeze_to: int
     epochs: int
-    lr: float | slice
+    lr: list[float]
 
 
 def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
@@ -78,18 +82,18 @@ def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
     return run
 
 
-def train_run(run: Run, images: pd.Series | None = None) -> None:
+def train_run(run: Run, galaxies: Galaxies) -> None:
     """Train every member of a run from wherever it stands, and write what the fit promises.
 
     Args:
         run: started, perhaps partly trained.
-        images: references by galaxy that replace those in the split, if the data have moved.
+        galaxies: those that it was split on, wherever their images are now.
     """
     with locked(run):
         for number, member in enumerate(run.members, 1):
             label = f"fold {number}/{len(run.folds)}" if run.folds else "training"
             if not member.is_trained:
-                _train_member(member, label, images)
+                _train_member(member, label, galaxies)
         if run.folds:
             for part in ("valid", "test"):
                 tables = [
@@ -100,18 +104,21 @@ def train_run(run: Run, images: pd.Series | None = None) -> None:
                 )
 
 
-def make_learner(run: Run, split: pd.DataFrame | None = None, load: bool = False) -> Learner:
+def make_learner(
+    run: Run, split: pd.DataFrame | None = None, frames: Frames | None = None, load: bool = False
+) -> Learner:
     """Return a member's learner on its galaxies, its random state the one at the fit's start.
 
     Args:
         run: one that isn't cross-validated, or a fold.
         split: in place of the run's own.
+        frames: decoded, to be used in place of the files.
         load: start from the weights that the fit kept rather than the recipe's.
     """
     recipe, classes = run.recipe, run.classes
     split = run.split if split is None else split
     set_seed(recipe.seed, reproducible=True)
-    loaders = galaxy_loaders(split, recipe, classes)
+    loaders = galaxy_loaders(split, recipe, classes, frames)
     learn = galaxy_learner(
         loaders,
         replace(recipe, weights="none") if load else recipe,
@@ -141,20 +148,19 @@ def class_weights(split: pd.DataFrame, classes: Sequence[str], power: float) -> 
 
 def stages(recipe: Recipe) -> list[Stage]:
     """Return the fit's stages, those without an epoch left out."""
-    lr = recipe.lr if recipe.body_lr == 1 else slice(recipe.lr * recipe.body_lr, recipe.lr)
+    trunk = recipe.lr * recipe.body_lr
     both = [
-        Stage("frozen", -1, recipe.frozen_epochs, recipe.frozen_lr),
-        Stage("fine-tuned", -2, recipe.epochs, lr),
+        Stage("frozen", -1, recipe.frozen_epochs, [recipe.frozen_lr] * 3),
+        Stage("fine-tuned", -2, recipe.epochs, [trunk, trunk, recipe.lr]),
     ]
     return [stage for stage in both if stage.epochs]
 
 
-def _train_member(run: Run, label: str, images: pd.Series | None) -> None:
+def _train_member(run: Run, label: str, galaxies: Galaxies) -> None:
     recipe = run.recipe
-    split = run.split
-    if images is not None:
-        split = split.assign(image=split["galaxy"].map(images))
-    learn = make_learner(run, split)
+    images = galaxies.table.set_index("galaxy")["image"]
+    split = run.split.assign(image=run.split["galaxy"].map(images))
+    learn = make_learner(run, split, galaxies.frames)
     checkpoint = run.checkpoints / "last.pt"
     state = read_state(checkpoint)
     plan = stages(recipe)
@@ -162,7 +168,7 @@ def _train_member(run: Run, label: str, images: pd.Series | None) -> None:
     left = sum(stage.epochs for stage in plan) - done
     with Progress(label, galaxies_to_train(left, learn), "images") as progress:
         for number in range(state.stage, len(plan)):
-            _train_stage(learn, run, state, plan, number, progress)
+            _train_stage(learn, run, state, plan, number, label, progress)
     _load_kept(run, learn)
     _write_results(run, learn, split)
 
@@ -173,6 +179,7 @@ def _train_stage(
     state: TrainingState,
     plan: list[Stage],
     number: int,
+    label: str,
     progress: Progress,
 ) -> None:
     stage = plan[number]
@@ -184,6 +191,7 @@ def _train_stage(
         FrozenInEval(),
         SeedEpochs(run.recipe.seed, before),
         Journal(run.checkpoints, state, stage.name, run.recipe.keep == "best"),
+        SayEpochs(progress, label, state, sum(stage.epochs for stage in plan)),
         ShowProgress(progress),
     ]
     with learn.no_logging():

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from galaxymorph.base import BadInput
-from galaxymorph.images import image_problems, inspect_images
-from galaxymorph.learn.recipes import Recipe
+from galaxymorph.images import Frames, cached_frames, image_problems, inspect_images
+from galaxymorph.learn.recipes import Recipe, item_frame
 from galaxymorph.learn.runs import Run, fingerprint
 from galaxymorph.zoo import label_catalogue, read_catalogue
 
@@ -23,10 +23,19 @@ class Galaxies:
     rejected: pd.DataFrame
     path: str
     source: str
+    frames: Frames | None
 
 
-def gather_galaxies(path: str | Path, recipe: Recipe, skip_bad: bool = False) -> Galaxies:
+def gather_galaxies(
+    path: str | Path, recipe: Recipe, skip_bad: bool = False, cache: bool = True
+) -> Galaxies:
     """Read, label and check the galaxies of a catalogue.
+
+    Args:
+        path: of the catalogue, see `read_catalogue`.
+        recipe: its scheme labels them, its crop and size frame them.
+        skip_bad: set bad rows and images aside rather than stop.
+        cache: keep the decoded frames on disk, see `cached_frames`.
 
     Raises:
         BadInput: something is wrong with a row or an image, and `skip_bad` isn't set.
@@ -36,13 +45,18 @@ def gather_galaxies(path: str | Path, recipe: Recipe, skip_bad: bool = False) ->
         catalogue.require_sound()
     labelled, classes = label_catalogue(catalogue, recipe.scheme)
     catalogue = replace(catalogue, table=labelled)
-    found = inspect_images(list(labelled["image"]))
+    references = list(labelled["image"])
+    frames = None
+    if cache:
+        frames, found = cached_frames(references, *item_frame(recipe))
+    else:
+        found = inspect_images(references)
     catalogue = catalogue.set_aside(image_problems(catalogue, found))
     if not skip_bad:
         catalogue.require_sound()
     table = labelled.assign(digest=[inspection.digest for inspection in found])
     table = table[table["digest"] != ""].drop(columns="row").reset_index(drop=True)
-    return Galaxies(table, classes, catalogue.rejected(), str(path), catalogue.source)
+    return Galaxies(table, classes, catalogue.rejected(), str(path), catalogue.source, frames)
 
 
 def require_same_galaxies(run: Run, galaxies: Galaxies) -> None:

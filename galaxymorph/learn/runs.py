@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import importlib.metadata
 import json
@@ -18,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from galaxymorph import __version__
-from galaxymorph.base import BadInput, replacing, write_json
+from galaxymorph.base import BadInput, exclusive, replacing, write_json
 from galaxymorph.learn.recipes import Recipe, recipe_from_dict, recipe_to_dict
 
 FORMAT = 1
@@ -157,13 +156,11 @@ def locked(run: Run) -> Iterator[None]:
     Raises:
         BadInput: another process holds it.
     """
-    with (run.path / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+    with exclusive(run.path / ".lock", wait=False) as held:
+        if not held:
             raise BadInput(
                 f"{run.path}: another process is working on it", "wait for it or stop it"
-            ) from None
+            )
         yield
 
 

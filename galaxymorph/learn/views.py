@@ -13,24 +13,35 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from fastai.torch_core import TensorImage
 from fastai.vision.core import PILImage
-from fasttransform import DisplayedTransform
+from fasttransform import DisplayedTransform, Transform
+from PIL import Image
 
-from galaxymorph.images import centre_frame, decode
+from galaxymorph.images import Frames, centre_frame, decode
 from galaxymorph.learn.recipes import Recipe
 
-# A square turned by 45 degrees reaches sqrt(2) as far; beyond a quarter more, what comes into its
-# corners is mirrored sky, as cheap as it is harmless.
-MARGIN = 1.25
+
+class FramedGalaxy(PILImage):
+    """An image that is cut to its frame already."""
 
 
-def margin_of(recipe: Recipe) -> float:
-    """Return how much wider than the frame the items are: 1 where the frame is the image."""
-    return min(MARGIN, 1 / recipe.crop)
+class OpenGalaxy(Transform):
+    """Open the image that a reference points to, out of the decoded frames where it is there.
 
+    Without frames it is decoded strictly, see `galaxymorph.images.decode`. An exported learner
+    takes none with it.
+    """
 
-def open_galaxy(reference: Path) -> PILImage:
-    """Open the image that a reference points to, strictly: see `galaxymorph.images.decode`."""
-    return PILImage(decode(str(reference)))
+    def __init__(self, frames: Frames | None = None, rows: dict[str, int] | None = None):
+        self.frames, self.rows = frames, rows or {}
+
+    def encodes(self, reference: Path) -> PILImage:
+        row = self.rows.get(str(reference))
+        if row is None:
+            return PILImage(decode(str(reference)))
+        return FramedGalaxy(Image.fromarray(self.frames.pixels[row]))
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "frames": None, "rows": {}}
 
 
 def as_path(reference: str) -> Path:
@@ -44,12 +55,13 @@ class Frame(DisplayedTransform):
     # Before ToTensor (5), which TransformBlock puts first.
     order = 1
 
-    def __init__(self, crop: float, size: int, margin: float):
-        self.crop, self.size, self.margin = crop, size, margin
+    def __init__(self, crop: float, side: int):
+        self.crop, self.side = crop, side
 
     def encodes(self, image: PILImage) -> PILImage:
-        side = round(self.size * self.margin)
-        return PILImage(centre_frame(image, self.crop * self.margin, side))
+        if isinstance(image, FramedGalaxy):
+            return image
+        return PILImage(centre_frame(image, self.crop, self.side))
 
 
 class CentralView(DisplayedTransform):

@@ -76,5 +76,7 @@ def _interval(score: dict[str, float]) -> str:
 
 def _console() -> Console:
     # A pipe has no width of its own, and a table that wraps at 80 can't be read or searched.
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=140)
+    # What users named is text, not markup.
+    plain = {"highlight": False, "markup": False, "emoji": False}
+    console = Console(**plain)
+    return console if console.is_terminal else Console(**plain, width=140)

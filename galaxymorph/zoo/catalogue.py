@@ -130,7 +130,9 @@ def _read_table(reference: str, labels_column: str | None) -> tuple[pd.DataFrame
         if reference.endswith(".parquet"):
             table, overlong = pd.read_parquet(io.BytesIO(data)), {}
         else:
-            table, overlong = _parse_csv(data, [ID_COLUMN, labels_column or ID_COLUMN])
+            table, overlong = _parse_csv(
+                data.rstrip(b"\r\n"), [ID_COLUMN, labels_column or ID_COLUMN]
+            )
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "unreadable"
         raise BadInput(f"{reference}: not a readable table ({reason})", "mend the file") from None

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from galaxymorph.base import BadInput, is_unsafe, list_members, read_bytes
+from galaxymorph.base import BadInput, archives, is_unsafe, list_members, read_bytes
 from tests.makers import write_files, zip_bytes
 
 STORED, DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
@@ -82,12 +82,34 @@ def test_an_unpacked_zip_serves_another_process_again(tmp_path, cache, capsys):
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def test_a_changed_archive_is_read_anew_under_its_own_name_in_the_cache(tmp_path, cache):
+def test_another_process_reads_an_archive_that_has_changed_since_anew(tmp_path, cache):
     for text in (b"one", b"two"):
-        folder = tmp_path / text.decode()
-        write_files(folder, {"outer.zip": zip_bytes({"i.zip": zip_bytes({"t": text})}, DEFLATED)})
-        assert read_bytes(f"{folder}/outer.zip::i.zip::t") == text
+        write_files(tmp_path, {"outer.zip": zip_bytes({"i.zip": zip_bytes({"t": text})}, DEFLATED)})
+        assert read_bytes(f"{tmp_path}/outer.zip::i.zip::t") == text
+        archives._open_archives.clear()
     assert len(list(cache.rglob("*.zip"))) == 2
+
+
+def read_all(references: list[str], expected: list[bytes]) -> bool:
+    try:
+        return [read_bytes(reference) for reference in references] == expected
+    except BadInput:
+        return False
+
+
+@KINDS
+def test_a_forked_process_reads_the_same_archive_at_the_same_time(kind, tmp_path):
+    members = {f"{n}.bin": bytes([n]) * 20_000 for n in range(60)}
+    write_files(tmp_path, {"outer.zip": zip_bytes({"inner.zip": zip_bytes(members)}, kind)})
+    references = [f"{tmp_path}/outer.zip::inner.zip::{name}" for name in members] * 10
+    expected = [*members.values()] * 10
+    assert read_bytes(references[0]) == expected[0]
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if read_all(references, expected) else 1)
+    here = read_all(references[::-1], expected[::-1])
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert here
 
 
 @KINDS

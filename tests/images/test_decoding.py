@@ -142,7 +142,6 @@ def test_images_are_inspected_in_order_with_digest_and_fault(tmp_path):
         digest_bytes(JPEG),
         digest_bytes(PNG),
     ]
-    assert [inspection.size for inspection in found] == [(0, 0), (16, 12), (16, 12)]
     assert found[0].fault == f"{tmp_path}/c.jpg: the file is empty; download it again"
     assert [inspection.fault for inspection in found[1:]] == ["", ""]
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -83,6 +84,20 @@ def test_the_same_recipe_gives_the_same_bits_and_another_seed_does_not(simple, r
     assert not same_weights(run, tmp_path / "other")
 
 
+def test_decoded_frames_change_no_bit_and_are_all_that_an_epoch_reads(
+    simple, run, tmp_path, monkeypatch
+):
+    assert galaxymorph(*fit_arguments(simple, tmp_path, "uncached", "--no-cache")) == 0
+    assert same_weights(run, tmp_path / "uncached")
+
+    def refuse(reference):
+        raise AssertionError(f"{reference} is decoded")
+
+    monkeypatch.setattr("galaxymorph.learn.views.decode", refuse)
+    assert galaxymorph(*fit_arguments(simple, tmp_path, "cached")) == 0
+    assert same_weights(run, tmp_path / "cached")
+
+
 def test_two_stages_keep_a_frozen_trunk_as_it_was_and_then_move_only_the_last_stage(
     simple, run, tmp_path
 ):
@@ -131,7 +146,6 @@ def undisturbed(simple, tmp_path_factory) -> Path:
 
 
 def test_resume_refuses_a_changed_catalogue_by_naming_a_galaxy(simple, run, tmp_path, capsys):
-    import shutil
 
     moved = tmp_path / "moved"
     shutil.copytree(simple, moved)
@@ -154,7 +168,6 @@ def test_reproduce_says_that_weights_and_metrics_agree(run, capsys):
 
 
 def test_reproduce_notices_other_weights(run, tmp_path, capsys):
-    import shutil
 
     from safetensors.numpy import save_file
 
@@ -242,7 +255,6 @@ def test_a_recipe_file_and_a_runs_own_recipe_work_in_place_of_a_preset(simple, r
 
 
 def test_a_broken_image_stops_the_fit_or_is_set_aside(simple, tmp_path, capsys):
-    import shutil
 
     data = tmp_path / "data"
     shutil.copytree(simple, data)
@@ -256,3 +268,13 @@ def test_a_broken_image_stops_the_fit_or_is_set_aside(simple, tmp_path, capsys):
     )
     rejected = pd.read_csv(tmp_path / "went-on" / "rejected.csv", dtype=str)
     assert rejected["galaxy"].tolist() == ["100009"]
+
+
+def test_resume_finds_the_images_where_the_data_have_moved(simple, run, tmp_path):
+    copy, moved = tmp_path / "run", tmp_path / "moved"
+    shutil.copytree(run, copy)
+    shutil.copytree(simple, moved)
+    (copy / "predictions_test.parquet").unlink()
+    assert galaxymorph("fit", "--resume", copy, "--data", moved) == 0
+    images = pd.read_parquet(copy / "predictions_test.parquet")["image"]
+    assert images.str.startswith(str(moved)).all()

@@ -9,6 +9,9 @@ from tests.makers import (
     IMAGES,
     LAYOUTS,
     TABLE,
+    folder_of_files,
+    folder_of_zips,
+    folder_with_bare_image_zip,
     galaxy_ids,
     galaxy_images,
     image_bytes,
@@ -40,6 +43,18 @@ def test_every_layout_gives_the_same_galaxies_votes_and_images(write, tmp_path):
         assert catalogue.table[column].tolist() == expected[column].tolist()
     pictures = [read_bytes(reference) for reference in catalogue.table["image"]]
     assert pictures == list(galaxy_images(N).values())
+
+
+@pytest.mark.parametrize("write", [folder_of_files, folder_of_zips, folder_with_bare_image_zip])
+def test_training_images_are_preferred_to_any_other_of_the_same_name(write, tmp_path):
+    others = galaxy_images(N) | {"777777.jpg": b"other"}
+    folder = write(tmp_path / "data", N)
+    for place in ("another", "zoomed"):
+        write_files(folder, in_folder(dict.fromkeys(others, b"other"), place))
+    catalogue = read_catalogue(folder)
+    pictures = [read_bytes(reference) for reference in catalogue.table["image"]]
+    assert pictures == list(galaxy_images(N).values())
+    assert catalogue.unused_images == 0
 
 
 @pytest.mark.parametrize("where", ["images", IMAGES, "."])

@@ -1,0 +1,149 @@
+"""Decoded frames on disk: each image is decoded once, whatever the number of epochs and fits.
+
+A cache file holds the frames of one set of images at one scale, as uint8 pixels that are mapped
+into memory, so that reading them takes no room of the process's own. Its name is a digest of the
+images' contents and of the frame, so changed data or another frame means another file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from galaxymorph.base import (
+    BadInput,
+    Progress,
+    cache_folder,
+    exclusive,
+    read_bytes,
+    replace_folder,
+)
+from galaxymorph.images.decoding import decode_bytes
+from galaxymorph.images.frame import centre_frame
+from galaxymorph.images.inspection import (
+    Inspection,
+    digest_bytes,
+    inspect_image,
+    quiet_decoding,
+)
+
+# Read, decode and write this many images before the next are read.
+CHUNK = 256
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Decoded frames, shape (n, side, side, 3), uint8, and the row of each image's digest."""
+
+    pixels: np.ndarray
+    rows: dict[str, int]
+
+
+def cached_frames(
+    references: Sequence[str], crop: float, side: int
+) -> tuple[Frames, list[Inspection]]:
+    """Return the frames of all images that decode, and an `Inspection` of each, in order.
+
+    Only what isn't cached yet is decoded; every file is read, so that a changed one is noticed.
+
+    Args:
+        references: where the images are.
+        crop: as in `centre_frame`.
+        side: of the frames, in pixels.
+
+    Raises:
+        BadInput: the disk has no room for the frames.
+    """
+    found = _digests(references)
+    by_digest = {
+        inspection.digest: reference
+        for inspection, reference in zip(found, references, strict=True)
+        if inspection.digest
+    }
+    key = hashlib.sha256(json.dumps([FORMAT, crop, side, sorted(by_digest)]).encode()).hexdigest()
+    folder = cache_folder() / "frames" / key[:24]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with exclusive(folder.with_suffix(".lock")):
+        if not folder.exists():
+            _build(folder, by_digest, crop, side)
+    rows = json.loads((folder / "rows.json").read_text(encoding="utf-8"))
+    # What was read and has no row doesn't decode: once more, for the words that say why.
+    checked = [
+        inspect_image(reference) if inspection.digest not in rows else inspection
+        for inspection, reference in zip(found, references, strict=True)
+    ]
+    return Frames(np.load(folder / "pixels.npy", mmap_mode="r"), rows), checked
+
+
+def _build(folder: Path, by_digest: dict[str, str], crop: float, side: int) -> None:
+    shape = (max(1, len(by_digest)), side, side, 3)
+    need = math.prod(shape)
+    free = shutil.disk_usage(folder.parent).free
+    if need > 0.9 * free:
+        raise BadInput(
+            f"{folder.parent}: decoded, the images take {need / 1e9:.1f} GB, and "
+            f"{free / 1e9:.1f} GB are free",
+            "make room, set GALAXYMORPH_CACHE to a folder elsewhere, or use --no-cache",
+        )
+    digests = sorted(by_digest)
+    rows: dict[str, int] = {}
+    with (
+        replace_folder(folder) as temporary,
+        quiet_decoding(),
+        Progress("decoding images", len(digests), "images") as progress,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
+        pixels = np.lib.format.open_memmap(
+            temporary / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape
+        )
+        for start in range(0, len(digests), CHUNK):
+            chunk = digests[start : start + CHUNK]
+            jobs = [(by_digest[digest], digest, crop, side) for digest in chunk]
+            for digest, frame in zip(chunk, pool.map(_frame, jobs), strict=True):
+                if frame is not None:
+                    rows[digest] = len(rows)
+                    pixels[rows[digest]] = frame
+            progress.advance(len(chunk))
+        pixels.flush()
+        (temporary / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
+
+
+def _frame(job: tuple[str, str, float, int]) -> np.ndarray | None:
+    """Return an image's frame, or None if it doesn't decode or isn't what it was."""
+    reference, digest, crop, side = job
+    try:
+        data = read_bytes(reference)
+        if digest_bytes(data) != digest:
+            return None
+        return np.asarray(centre_frame(decode_bytes(data, reference), crop, side))
+    except BadInput:
+        return None
+
+
+def _digests(references: Sequence[str]) -> list[Inspection]:
+    with (
+        Progress("reading images", len(references), "images") as progress,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
+        found = []
+        for inspection in pool.map(_digest, references):
+            found.append(inspection)
+            progress.advance()
+        return found
+
+
+def _digest(reference: str) -> Inspection:
+    try:
+        return Inspection(digest_bytes(read_bytes(reference)), "")
+    except BadInput as error:
+        return Inspection("", str(error))

@@ -1,14 +1,17 @@
-# make fit: set up and train.   make test: set up and test.   make lint: style.
+# make fit: set up and train.   make test: set up and test.   make lint: style.   make bench: speed.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: fit test lint setup clean
+.PHONY: fit test lint bench setup clean
 
 fit: setup
 	$(BIN)/python cli.py fit $(ARGS)
 
 test: setup
 	$(BIN)/python -m pytest $(ARGS)
+
+bench: setup
+	$(BIN)/python benchmarks/speed.py $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

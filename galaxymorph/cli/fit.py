@@ -8,6 +8,7 @@ import click
 
 from galaxymorph.base import BadInput, say
 from galaxymorph.cli.options import SKIP_BAD, given, recipe_options
+from galaxymorph.learn.recipes import PRESETS
 
 
 @click.command()
@@ -20,7 +21,7 @@ from galaxymorph.cli.options import SKIP_BAD, given, recipe_options
     "--recipe",
     "source",
     metavar="NAME|FILE",
-    help="A preset (baseline, small, scratch, first-run) or a JSON file.",
+    help=f"A preset ({', '.join(PRESETS)}) or a JSON file.",
 )
 @click.option(
     "--out",

@@ -33,6 +33,7 @@ from galaxymorph.images.inspection import (
     Inspection,
     digest_bytes,
     inspect_image,
+    inspect_images,
     quiet_decoding,
 )
 
@@ -64,7 +65,7 @@ def cached_frames(
     Raises:
         BadInput: the disk has no room for the frames.
     """
-    found = _digests(references)
+    found = inspect_images(references, decoding=False)
     by_digest = {
         inspection.digest: reference
         for inspection, reference in zip(found, references, strict=True)
@@ -128,22 +129,3 @@ def _frame(job: tuple[str, str, float, int]) -> np.ndarray | None:
         return np.asarray(centre_frame(decode_bytes(data, reference), crop, side))
     except BadInput:
         return None
-
-
-def _digests(references: Sequence[str]) -> list[Inspection]:
-    with (
-        Progress("reading images", len(references), "images") as progress,
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-    ):
-        found = []
-        for inspection in pool.map(_digest, references):
-            found.append(inspection)
-            progress.advance()
-        return found
-
-
-def _digest(reference: str) -> Inspection:
-    try:
-        return Inspection(digest_bytes(read_bytes(reference)), "")
-    except BadInput as error:
-        return Inspection("", str(error))

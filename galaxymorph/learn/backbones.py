@@ -98,8 +98,9 @@ def galaxy_learner(dls, recipe: Recipe, **learner_arguments) -> Learner:
     if recipe.weights != "none" and not _downloads(recipe):
         _load_trunk(learn.model[0], recipe)
     learn.unfreeze()
-    # Convolutions on a CPU are up to twice as fast in this layout; the weights decide it.
-    learn.model.to(memory_format=torch.channels_last)
+    if recipe.pipeline == "fast":
+        # Convolutions are up to twice as fast in this layout; the weights decide it.
+        learn.model.to(memory_format=torch.channels_last)
     return learn
 
 

@@ -8,6 +8,8 @@ import pandas as pd
 from fastai.data.block import CategoryBlock, DataBlock, TransformBlock
 from fastai.data.core import DataLoaders, TfmdDL, TfmdLists
 from fastai.data.transforms import ColReader, IntToFloatTensor, Normalize, ToTensor
+from fastai.torch_core import default_device
+from fastai.vision.augment import Resize, ResizeMethod, aug_transforms
 from fastcore.foundation import L
 from fasttransform import Transform
 
@@ -25,17 +27,28 @@ from galaxymorph.learn.views import (
 
 def item_transforms(recipe: Recipe) -> list[Transform]:
     """Return what turns an opened image into a tensor of the frame and its margin."""
+    if recipe.pipeline == "plain":
+        return [Resize(recipe.size, ResizeMethod.Squish), ToTensor()]
     return [Frame(*item_frame(recipe)), ToTensor()]
 
 
 def batch_transforms(recipe: Recipe) -> list[Transform]:
     """Return what turns a batch of them into the model's input, random while training."""
-    return [
-        IntToFloatTensor(),
-        CentralView(recipe.size),
-        RandomView(recipe),
-        Normalize.from_stats(*pixel_stats(recipe.arch), cuda=False),
-    ]
+    plain = recipe.pipeline == "plain"
+    views = _plain_views(recipe) if plain else [CentralView(recipe.size), RandomView(recipe)]
+    normalise = Normalize.from_stats(*pixel_stats(recipe.arch), cuda=False)
+    return [IntToFloatTensor(), *views, normalise]
+
+
+def _plain_views(recipe: Recipe) -> list[Transform]:
+    return aug_transforms(
+        do_flip=recipe.flips,
+        flip_vert=recipe.flips,
+        max_rotate=recipe.rotate,
+        max_zoom=recipe.zoom,
+        max_lighting=recipe.brightness,
+        max_warp=0.0,
+    )
 
 
 def galaxy_block(
@@ -86,7 +99,7 @@ def galaxy_loaders(
         bs=min(recipe.batch, int((selected["split"] == "train").sum())),
         val_bs=recipe.batch,
         num_workers=recipe.workers,
-        device="cpu",
+        device=default_device(),
     )
 
 
@@ -98,5 +111,5 @@ def image_loader(references: Sequence[str], recipe: Recipe) -> TfmdDL:
         after_item=item_transforms(recipe),
         after_batch=batch_transforms(recipe),
         num_workers=recipe.workers,
-        device="cpu",
+        device=default_device(),
     )

@@ -36,6 +36,7 @@ from galaxymorph.learn.data import galaxy_loaders
 from galaxymorph.learn.galaxies import Galaxies
 from galaxymorph.learn.inference import AverageViews, infer, prediction_table
 from galaxymorph.learn.models import export_learner, write_weights
+from galaxymorph.learn.precision import precision_callbacks, resolve_precision
 from galaxymorph.learn.recipes import Recipe
 from galaxymorph.learn.runs import Run, create_run, fingerprint, locked, write_table
 from galaxymorph.zoo import fold_splits, split_galaxies
@@ -188,6 +189,7 @@ def _train_stage(
         restore_checkpoint(run.checkpoints / "last.pt", learn)
     before = sum(earlier.epochs for earlier in plan[:number])
     callbacks = [
+        *precision_callbacks(resolve_precision(run.recipe.precision, learn.model)),
         FrozenInEval(),
         SeedEpochs(run.recipe.seed, before),
         Journal(run.checkpoints, state, stage.name, run.recipe.keep == "best"),

@@ -47,7 +47,7 @@ def gather_galaxies(
     catalogue = replace(catalogue, table=labelled)
     references = list(labelled["image"])
     frames = None
-    if cache:
+    if cache and recipe.pipeline == "fast":
         frames, found = cached_frames(references, *item_frame(recipe))
     else:
         found = inspect_images(references)

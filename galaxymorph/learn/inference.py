@@ -63,7 +63,7 @@ def infer(model: nn.Module, batches: Iterable[torch.Tensor], views: int, seen=No
     with torch.no_grad():
         for batch in batches:
             batch = batch[0] if isinstance(batch, tuple | list) else batch
-            parts.append(mean_probability(model, batch, views))
+            parts.append(mean_probability(model, batch, views).cpu())
             if seen:
                 seen(len(batch))
     return torch.cat(parts).numpy()

@@ -69,8 +69,12 @@ class Recipe:
                           choices=(1, 4, 8))  # fmt: skip
     keep: str = _setting("best", "the weights kept: of the best epoch by validation macro-F1, "
                          "or of the last", choices=("best", "last"))  # fmt: skip
+    precision: str = _setting("auto", "number format of training: bf16 where it is faster",
+                              choices=("auto", "fp32", "bf16", "fp16"))  # fmt: skip
     folds: int = _setting(0, "cross-validate in this many folds; 0 for one split",
                           least=0, most=50)  # fmt: skip
+    pipeline: str = _setting("fast", "fast, or plain: fastai's own transforms, memory layout and "
+                             "progress, to compare with", choices=("fast", "plain"))  # fmt: skip
     workers: int = _setting(0, "loader processes", least=0, most=64)
     seed: int = _setting(42, "of every random choice", least=0, most=2**31 - 1)
 
@@ -104,6 +108,8 @@ PRESETS: dict[str, Recipe] = {
     "scratch": Recipe(
         weights="none", frozen_epochs=0, epochs=30, lr=2e-3, unfreeze=0, batch=32, views=8
     ),
+    # The same by fastai's own means throughout: what the fast pipeline is measured against.
+    "plain": Recipe(pipeline="plain", precision="fp32", workers=2),
     # For the simple galaxies that a fit without data makes: seconds, not minutes.
     "first-run": Recipe(
         weights="none",
@@ -183,6 +189,12 @@ def recipe_to_dict(recipe: Recipe) -> dict[str, object]:
 def _checked(recipe: Recipe, prefix: str) -> Recipe:
     for setting in fields(Recipe):
         _check(getattr(recipe, setting.name), setting, prefix)
+    if recipe.pipeline == "plain" and (recipe.crop < 1 or recipe.shift):
+        raise BadInput(f"{prefix}pipeline: plain sees the whole frame", "leave out crop and shift")
+    if recipe.pipeline == "plain" and recipe.brightness != recipe.contrast:
+        raise BadInput(
+            f"{prefix}pipeline: plain has one range for brightness and contrast", "make them equal"
+        )
     if recipe.frozen_epochs + recipe.epochs == 0:
         raise BadInput(f"{prefix}epochs: no epoch at all", "ask for one or more")
     return recipe

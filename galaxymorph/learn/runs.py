@@ -182,6 +182,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 def environment() -> dict[str, object]:
     """Return versions, hardware and commit."""
     import torch
+    from fastai.torch_core import default_device
 
     return {
         "galaxymorph": __version__,
@@ -192,7 +193,7 @@ def environment() -> dict[str, object]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "device": "cpu",
+        "device": str(default_device()),
     }
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
+from fastai.torch_core import default_device
 from safetensors.torch import load_file
 from torch import nn
 
@@ -32,7 +33,9 @@ class Predictor:
     classes: list[str]
 
     def predict(self, images: Sequence[str]) -> pd.DataFrame:
-        """Return `image`, `predicted`, `confidence` and `p_<class>`, a row an image, in order.
+        """Return `galaxy`, `image`, `predicted`, `confidence` and `p_<class>`, a row an image.
+
+        `galaxy` is the image's name without its ending.
 
         The probabilities are the mean over the recipe's views and the run's folds.
 
@@ -46,7 +49,8 @@ class Predictor:
                 for model in self.models
             ) / len(self.models)
         table = prediction_table(mean, self.classes)
-        table.insert(0, "image", list(images))
+        table.insert(0, "galaxy", [PurePosixPath(name).stem for name in images])
+        table.insert(1, "image", list(images))
         return table
 
 
@@ -62,7 +66,7 @@ def load_predictor(path: str | Path) -> Predictor:
     for member in run.members:
         model = build_model(run.recipe, len(run.classes))
         model.load_state_dict(load_file(member.path / "model.safetensors"))
-        models.append(model.eval())
+        models.append(model.eval().to(default_device()))
     return Predictor(models, run.recipe, run.classes)
 
 

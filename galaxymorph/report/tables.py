@@ -34,9 +34,9 @@ def print_metrics(metrics: dict) -> None:
 def print_predictions(table: pd.DataFrame) -> None:
     """Print a row an image: predicted class and every probability."""
     shown = Table(box=box.SIMPLE_HEAD)
-    for name in table.columns:
+    for name in table.columns.drop("galaxy"):
         shown.add_column(name.removeprefix("p_"), justify="left" if name == "image" else "right")
-    for row in table.itertuples(index=False):
+    for row in table.drop(columns="galaxy").itertuples(index=False):
         shown.add_row(
             *(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row)
         )

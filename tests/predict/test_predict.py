@@ -60,7 +60,8 @@ def test_predict_writes_tables(run, simple, tmp_path, ending):
     assert galaxymorph("predict", run, simple / "images_training_rev1", "-o", output) == 0
     table = pd.read_csv(output) if ending == "csv" else pd.read_parquet(output)
     assert len(table) == 60
-    assert set(table) == {"image", "predicted", "confidence", *CLASSES}
+    assert set(table) == {"galaxy", "image", "predicted", "confidence", *CLASSES}
+    assert table["galaxy"].astype(str).tolist() == [str(n) for n in range(100001, 100061)]
 
 
 def test_predict_prints_a_table(run, images, capsys):

@@ -1,0 +1,66 @@
+"""In what number format a network trains: what the hardware and the network make worthwhile."""
+
+from __future__ import annotations
+
+import torch
+from fastai.callback.core import Callback
+from fastai.callback.fp16 import MixedPrecision
+from fastai.torch_core import default_device, to_float
+from torch import nn
+
+from galaxymorph.base import BadInput
+
+
+def resolve_precision(precision: str, model: nn.Module) -> str:
+    """Return fp32, bf16 or fp16, of which `auto` chooses what pays on this machine.
+
+    On a CPU that is bf16 where it has instructions for it and the network has no depthwise
+    convolutions, which train no faster in it. On a GPU it is bf16, or fp16 on older ones.
+
+    Raises:
+        BadInput: fp16 is asked of a CPU.
+    """
+    on_cpu = default_device().type == "cpu"
+    if precision == "fp16" and on_cpu:
+        raise BadInput("--precision fp16 needs a GPU", "use auto, bf16 or fp32")
+    if precision != "auto":
+        return precision
+    if on_cpu:
+        able = getattr(torch.cpu, "get_capabilities", dict)()
+        fast = able.get("amx_bf16") or able.get("avx512_bf16")
+        return "bf16" if fast and not _has_depthwise(model) else "fp32"
+    if default_device().type != "cuda":
+        return "fp32"
+    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+
+
+def precision_callbacks(precision: str) -> list[Callback]:
+    """Return what makes a learner train in a resolved precision."""
+    if precision == "fp32":
+        return []
+    if default_device().type == "cuda":
+        return [MixedPrecision(precision)]
+    return [CPUAutocast()]
+
+
+class CPUAutocast(Callback):
+    """Run the forward pass in bfloat16 where that is safe; fastai's own asks for a GPU."""
+
+    order = MixedPrecision.order
+
+    def before_batch(self) -> None:
+        self.autocast = torch.autocast("cpu", torch.bfloat16)
+        self.autocast.__enter__()
+
+    def after_pred(self) -> None:
+        self.learn.pred = to_float(self.pred)
+
+    def after_loss(self) -> None:
+        self.autocast.__exit__(None, None, None)
+
+
+def _has_depthwise(model: nn.Module) -> bool:
+    return any(
+        isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1
+        for module in model.modules()
+    )

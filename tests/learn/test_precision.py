@@ -1,0 +1,69 @@
+import pytest
+import torch
+from fastai.torch_core import default_device
+
+from galaxymorph.base import BadInput
+from galaxymorph.learn import build_model, make_recipe
+from galaxymorph.learn.backbones import LITE0
+from galaxymorph.learn.precision import CPUAutocast, precision_callbacks, resolve_precision
+
+on_cpu = pytest.mark.skipif(default_device().type != "cpu", reason="says what a CPU gets")
+
+
+def model(arch: str):
+    return build_model(make_recipe("baseline", {"arch": arch, "weights": "none"}), 3)
+
+
+@on_cpu
+@pytest.mark.parametrize(
+    ("able", "arch", "expected"),
+    [
+        ({"avx512_bf16": True}, "resnet18", "bf16"),
+        ({"amx_bf16": True}, "resnet18", "bf16"),
+        ({}, "resnet18", "fp32"),
+        ({"avx512_bf16": True}, LITE0, "fp32"),
+    ],
+)
+def test_auto_takes_bf16_where_processor_and_network_gain(monkeypatch, able, arch, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
+    assert resolve_precision("auto", model(arch)) == expected
+    assert resolve_precision("fp32", model(arch)) == "fp32"
+
+
+@on_cpu
+def test_fp16_on_a_cpu_is_refused():
+    with pytest.raises(BadInput, match="fp16 needs a GPU"):
+        resolve_precision("fp16", torch.nn.Linear(1, 1))
+
+
+@on_cpu
+def test_bf16_runs_convolutions_in_bfloat16_and_the_loss_in_float32():
+    seen = {}
+
+    class Watched(torch.nn.Conv2d):
+        def forward(self, x):
+            result = super().forward(x)
+            seen["conv"] = result.dtype
+            return result
+
+    from fastai.data.core import DataLoaders
+    from fastai.learner import Learner
+
+    net = torch.nn.Sequential(
+        Watched(1, 2, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(2, 2)
+    )
+    data = [(torch.randn(1, 8, 8), torch.tensor(n % 2)) for n in range(8)]
+    loaders = DataLoaders(
+        torch.utils.data.DataLoader(data, 4), torch.utils.data.DataLoader(data, 4)
+    )
+
+    def loss(predicted, target):
+        seen["loss"] = predicted.dtype
+        return torch.nn.functional.cross_entropy(predicted, target)
+
+    learn = Learner(loaders, net, loss_func=loss, cbs=precision_callbacks("bf16"))
+    with learn.no_bar(), learn.no_logging():
+        learn.fit(1)
+    assert isinstance(precision_callbacks("bf16")[0], CPUAutocast)
+    assert seen == {"conv": torch.bfloat16, "loss": torch.float32}
+    assert not torch.is_autocast_enabled("cpu")

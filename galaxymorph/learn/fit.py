@@ -127,7 +127,8 @@ def make_learner(
             weight=class_weights(split, classes, recipe.class_weights),
             label_smoothing=recipe.label_smoothing,
         ),
-        opt_func=partial(Adam, decouple_wd=True),
+        # PyTorch's AdamW, which the published settings are for: fastai's own defaults differ.
+        opt_func=partial(Adam, decouple_wd=True, sqr_mom=0.999, eps=1e-8),
         wd=recipe.weight_decay,
         cbs=[AverageViews(recipe.views)],
         metrics=[accuracy, F1Score(average="macro", labels=list(range(len(classes))))],
@@ -196,7 +197,8 @@ def _train_stage(
         SayEpochs(progress, label, state, sum(stage.epochs for stage in plan)),
         ShowProgress(progress),
     ]
-    with learn.no_logging():
+    # One view is enough to tell epochs apart, and eight of them would take longer than to train.
+    with learn.no_logging(), learn.removed_cbs(learn.average_views):
         learn.fit_one_cycle(stage.epochs, stage.lr, start_epoch=state.epoch, cbs=callbacks)
     state.stage, state.epoch = number + 1, 0
 

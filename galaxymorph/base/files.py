@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -45,6 +44,20 @@ def replace_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def remove_leftovers(folder: str | Path, name: str = "*") -> None:
+    """Remove what a killed process was writing below a folder; nobody else may write there now.
+
+    Args:
+        folder: searched with all its folders.
+        name: of the file or folder that was to be written, without its ending.
+    """
+    for path in list(Path(folder).rglob(f".{name}.*.tmp*")):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
 @contextmanager
 def exclusive(lock: str | Path, wait: bool = True) -> Iterator[bool]:
     """Hold a lock file for this process; yield whether it is held.
@@ -76,9 +89,3 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: object) -> None:
     """Write `value` to `path` as indented JSON with a final newline."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
-
-
-def file_sha256(path: str | Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal."""
-    with Path(path).open("rb") as stream:
-        return hashlib.sha256(stream.read()).hexdigest()

@@ -53,16 +53,22 @@ def fit(data, source, out, name, resume, skip_bad, cache, **settings) -> None:
     """
     changes = given(settings)
     if resume:
-        if changes or source or name:
+        if changes or source or name or skip_bad:
             raise BadInput("--resume takes no settings", "the run's own recipe goes on")
-        run, galaxies = _resume(resume, data, skip_bad, cache)
+        run, galaxies = _resume(resume, data, cache)
     else:
         run, galaxies = _start(data, source, out, name, skip_bad, cache, changes)
     _finish(run, galaxies)
 
 
 def _start(data, source, out, name, skip_bad, cache, changes):
-    from galaxymorph.learn import free_name, gather_galaxies, make_recipe, start_run
+    from galaxymorph.learn import (
+        free_name,
+        gather_galaxies,
+        make_recipe,
+        require_weights,
+        start_run,
+    )
     from galaxymorph.survey import simple_galaxies
     from galaxymorph.zoo import has_catalogue
 
@@ -73,6 +79,7 @@ def _start(data, source, out, name, skip_bad, cache, changes):
     recipe = make_recipe(source or "baseline", changes)
     if name is not None and (not name or Path(name).name != name):
         raise BadInput(f"--name {name!r} isn't a folder's name", "leave out slashes")
+    require_weights(recipe)
     galaxies = gather_galaxies(data, recipe, skip_bad, cache)
     stem = "-".join(
         [Path(source or "baseline").stem, recipe.labels_column or recipe.scheme, recipe.arch]
@@ -87,11 +94,12 @@ def _start(data, source, out, name, skip_bad, cache, changes):
     return run, galaxies
 
 
-def _resume(path: Path, data: Path | None, skip_bad: bool, cache: bool):
+def _resume(path: Path, data: Path | None, cache: bool):
     from galaxymorph.learn import Run, gather_galaxies, require_same_galaxies
 
     run = Run(path)
-    galaxies = gather_galaxies(data or run.data["path"], run.recipe, skip_bad, cache)
+    # What was set aside at the start is again; anything else that is missing is noticed.
+    galaxies = gather_galaxies(data or run.data["path"], run.recipe, skip_bad=True, cache=cache)
     require_same_galaxies(run, galaxies)
     say(f"going on with {path}" if not run.is_trained else f"{path} is trained; judging it again")
     return run, galaxies

@@ -25,6 +25,7 @@ from galaxymorph.base import (
     cache_folder,
     exclusive,
     read_bytes,
+    remove_leftovers,
     replace_folder,
 )
 from galaxymorph.images.decoding import decode_bytes
@@ -76,6 +77,7 @@ def cached_frames(
     folder.parent.mkdir(parents=True, exist_ok=True)
     with exclusive(folder.with_suffix(".lock")):
         if not folder.exists():
+            remove_leftovers(folder.parent, folder.name)
             _build(folder, by_digest, crop, side)
     rows = json.loads((folder / "rows.json").read_text(encoding="utf-8"))
     # What was read and has no row doesn't decode: once more, for the words that say why.

@@ -5,7 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "backbones": ["build_model", "pixel_stats"],
+        "backbones": ["build_model", "pixel_stats", "require_weights"],
         "data": ["image_loader"],
         "callbacks": ["ShowProgress"],
         "fit": ["make_learner", "start_run", "train_run"],

@@ -18,9 +18,9 @@ from fastai.metrics import F1Score, accuracy
 from fastai.optimizer import Adam
 from fastai.torch_core import set_seed
 
-from galaxymorph.base import Progress, say
+from galaxymorph.base import Progress, remove_leftovers, say
 from galaxymorph.images import Frames
-from galaxymorph.learn.backbones import galaxy_learner, require_weights
+from galaxymorph.learn.backbones import galaxy_learner
 from galaxymorph.learn.callbacks import (
     FrozenInEval,
     Journal,
@@ -38,7 +38,14 @@ from galaxymorph.learn.inference import AverageViews, infer, prediction_table
 from galaxymorph.learn.models import export_learner, write_weights
 from galaxymorph.learn.precision import precision_callbacks, resolve_precision
 from galaxymorph.learn.recipes import Recipe
-from galaxymorph.learn.runs import Run, create_run, fingerprint, locked, write_table
+from galaxymorph.learn.runs import (
+    Run,
+    create_run,
+    fingerprint,
+    locked,
+    new_run_folder,
+    write_table,
+)
 from galaxymorph.zoo import fold_splits, split_galaxies
 
 
@@ -57,30 +64,35 @@ class Stage:
 def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
     """Split the galaxies and make the run's folder, or a folder a fold, before any training.
 
+    The folder appears at once with all that a fit needs to go on.
+
     Raises:
-        BadInput: the galaxies can't be split, the weights can't be had, or the folder exists.
+        BadInput: the galaxies can't be split, or the folder exists or can't be made.
     """
-    require_weights(recipe)
     table, classes = galaxies.table, galaxies.classes
     data = {
         "path": galaxies.path,
         "source": galaxies.source,
         "fingerprint": fingerprint(table),
     }
-    if not recipe.folds:
-        run = create_run(path, recipe, classes, data)
-        write_table(run.path / "split.csv", split_galaxies(table, classes, recipe.seed))
-        _write_rejected(run, galaxies)
-        return run
-    splits = fold_splits(table, classes, recipe.folds, recipe.seed)
-    run = create_run(path, recipe, classes, data)
-    for fold, split in zip(run.folds, splits, strict=True):
-        create_run(fold.path, replace(recipe, folds=0), classes, data)
-        write_table(fold.path / "split.csv", split)
-    tests = [split[split["split"] == "test"].assign(fold=n) for n, split in enumerate(splits, 1)]
-    write_table(run.path / "split.csv", pd.concat(tests, ignore_index=True))
-    _write_rejected(run, galaxies)
-    return run
+    with new_run_folder(path) as folder:
+        run = create_run(folder, recipe, classes, data)
+        if recipe.folds:
+            splits = fold_splits(table, classes, recipe.folds, recipe.seed)
+            for fold, split in zip(run.folds, splits, strict=True):
+                create_run(fold.path, replace(recipe, folds=0), classes, data)
+                write_table(fold.path / "split.csv", split)
+            tested = [
+                split[split["split"] == "test"].assign(fold=n) for n, split in enumerate(splits, 1)
+            ]
+            write_table(run.path / "split.csv", pd.concat(tested, ignore_index=True))
+        else:
+            write_table(run.path / "split.csv", split_galaxies(table, classes, recipe.seed))
+        if len(galaxies.rejected):
+            write_table(run.path / "rejected.csv", galaxies.rejected)
+    if len(galaxies.rejected):
+        say(f"{len(galaxies.rejected):,} rows set aside: {path / 'rejected.csv'}")
+    return Run(path)
 
 
 def train_run(run: Run, galaxies: Galaxies) -> None:
@@ -91,6 +103,7 @@ def train_run(run: Run, galaxies: Galaxies) -> None:
         galaxies: those that it was split on, wherever their images are now.
     """
     with locked(run):
+        remove_leftovers(run.path)
         for number, member in enumerate(run.members, 1):
             label = f"fold {number}/{len(run.folds)}" if run.folds else "training"
             if not member.is_trained:
@@ -222,10 +235,3 @@ def _write_results(run: Run, learn: Learner, split: pd.DataFrame) -> None:
             )
             known = rows[["galaxy", "image", "label"]].reset_index(drop=True)
             write_table(run.path / f"predictions_{part}.parquet", pd.concat([known, table], axis=1))
-
-
-def _write_rejected(run: Run, galaxies: Galaxies) -> None:
-    if galaxies.rejected.empty:
-        return
-    write_table(run.path / "rejected.csv", galaxies.rejected)
-    say(f"{len(galaxies.rejected):,} rows set aside: {run.path / 'rejected.csv'}")

@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from galaxymorph import __version__
-from galaxymorph.base import BadInput, exclusive, replacing, write_json
+from galaxymorph.base import BadInput, exclusive, replace_folder, replacing, write_json
 from galaxymorph.learn.recipes import Recipe, recipe_from_dict, recipe_to_dict
 
 FORMAT = 1
@@ -110,24 +110,31 @@ class Run:
         return pd.read_parquet(self.path / f"predictions_{part}.parquet")
 
 
-def create_run(path: Path, recipe: Recipe, classes: list[str], data: dict[str, str]) -> Run:
-    """Make the folder and write `recipe.json` and `environment.json`.
+@contextmanager
+def new_run_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder that becomes the run's when the block succeeds.
 
     Raises:
-        BadInput: the folder exists already or can't be made.
+        BadInput: the run's folder exists already or can't be made.
     """
-    try:
-        path.mkdir(parents=True)
-    except FileExistsError:
+    if path.exists():
         raise BadInput(
             f"{path} exists already", f"go on with fit --resume {path}, or choose another --name"
-        ) from None
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadInput(
             f"{path}: can't be made ({error.strerror})", "choose another --out"
         ) from None
-    (path / "checkpoints").mkdir()
-    (path / "figures").mkdir()
+    with replace_folder(path) as temporary:
+        yield temporary
+
+
+def create_run(path: Path, recipe: Recipe, classes: list[str], data: dict[str, str]) -> Run:
+    """Write `recipe.json` and `environment.json` into a new or empty folder."""
+    for folder in (path, path / "checkpoints", path / "figures"):
+        folder.mkdir(parents=True, exist_ok=True)
     write_json(path / "environment.json", environment())
     write_json(
         path / "recipe.json",

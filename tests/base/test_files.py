@@ -1,10 +1,9 @@
-import hashlib
 import json
 import math
 
 import pytest
 
-from galaxymorph.base import file_sha256, replace_folder, replacing, write_json, write_text
+from galaxymorph.base import remove_leftovers, replace_folder, replacing, write_json, write_text
 
 
 class Interruption(Exception):
@@ -118,6 +117,15 @@ def test_replace_folder_starts_empty_after_an_interruption_that_left_its_tempora
     assert names(tmp_path / "run") == ["new.txt"]
 
 
-def test_file_sha256_is_of_the_bytes(tmp_path):
-    (tmp_path / "a.bin").write_bytes(b"galaxy")
-    assert file_sha256(tmp_path / "a.bin") == hashlib.sha256(b"galaxy").hexdigest()
+def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    for name in (".last.123.tmp.pt", "last.pt", ".lock", "checkpoints/.kept.9.tmp.pt", "a.tmp.b"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / ".run.55.tmp").mkdir()
+    remove_leftovers(tmp_path)
+    assert {path.name for path in tmp_path.rglob("*")} == {
+        "last.pt",
+        ".lock",
+        "checkpoints",
+        "a.tmp.b",
+    }

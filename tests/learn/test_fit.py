@@ -246,6 +246,15 @@ def test_a_run_is_never_overwritten(simple, run, capsys):
     assert "exists already" in capsys.readouterr().err
 
 
+def test_a_start_that_fails_leaves_no_run_behind(simple, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("galaxymorph.learn.fit.write_table", full)
+    assert galaxymorph(*fit_arguments(simple, tmp_path / "out", "run")) == 1
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_a_recipe_file_and_a_runs_own_recipe_work_in_place_of_a_preset(simple, run, tmp_path):
     arguments = ["fit", "--data", simple, "--out", tmp_path, "--name", "copy"]
     assert galaxymorph(*arguments, "--recipe", run / "recipe.json") == 0
@@ -275,6 +284,9 @@ def test_resume_finds_the_images_where_the_data_have_moved(simple, run, tmp_path
     shutil.copytree(run, copy)
     shutil.copytree(simple, moved)
     (copy / "predictions_test.parquet").unlink()
+    leftover = copy / "checkpoints" / ".kept.99999.tmp.pt"
+    leftover.write_bytes(b"half a checkpoint")
     assert galaxymorph("fit", "--resume", copy, "--data", moved) == 0
+    assert not leftover.exists()
     images = pd.read_parquet(copy / "predictions_test.parquet")["image"]
     assert images.str.startswith(str(moved)).all()

@@ -15,6 +15,7 @@ from fasttransform import Transform
 
 from galaxymorph.images import Frames
 from galaxymorph.learn.backbones import pixel_stats
+from galaxymorph.learn.loaders import ThreadedDL
 from galaxymorph.learn.recipes import Recipe, item_frame
 from galaxymorph.learn.views import (
     CentralView,
@@ -100,12 +101,13 @@ def galaxy_loaders(
         val_bs=recipe.batch,
         num_workers=recipe.workers,
         device=default_device(),
+        dl_type=TfmdDL if recipe.pipeline == "plain" else ThreadedDL,
     )
 
 
-def image_loader(references: Sequence[str], recipe: Recipe) -> TfmdDL:
+def image_loader(references: Sequence[str], recipe: Recipe) -> ThreadedDL:
     """Return batches of the model's input for images without labels, in order."""
-    return TfmdDL(
+    return ThreadedDL(
         TfmdLists(list(references), [as_path, OpenGalaxy()], split_idx=1),
         bs=recipe.batch,
         after_item=item_transforms(recipe),

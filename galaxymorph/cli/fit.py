@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from galaxymorph.base import BadInput, say
-from galaxymorph.cli.options import SKIP_BAD, given, recipe_options
+from galaxymorph.cli.options import DEVICE, SKIP_BAD, given, recipe_options
 from galaxymorph.learn.recipes import PRESETS
 
 
@@ -44,6 +44,7 @@ from galaxymorph.learn.recipes import PRESETS
     show_default=True,
     help="Keep decoded frames on disk, shared between fits.",
 )
+@DEVICE
 @recipe_options
 def fit(data, source, out, name, resume, skip_bad, cache, **settings) -> None:
     """Train a model on galaxies, judge it and draw its figures, into a run folder.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from galaxymorph.cli.options import RUN
+from galaxymorph.cli.options import DEVICE, RUN
 
 
 @click.command()
@@ -17,6 +17,7 @@ from galaxymorph.cli.options import RUN
     show_default=True,
     help="Galaxies in a gallery.",
 )
+@DEVICE
 def interpret(run, part, most) -> None:
     """Draw galleries of RUN's galaxies into its figures/.
 

@@ -22,6 +22,24 @@ SKIP_BAD = click.option(
 )
 
 
+def _use_device(context: click.Context, option: click.Parameter, name: str) -> None:
+    if name != "auto" and not context.resilient_parsing:
+        from galaxymorph.learn import use_device
+
+        use_device(name)
+
+
+DEVICE = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    expose_value=False,
+    callback=_use_device,
+    help="Where networks run; auto takes a GPU if there is one.",
+)
+
+
 def recipe_options(command: Callable) -> Callable:
     """Give a command an option for every setting of a recipe; those not given arrive as None."""
     for setting in reversed(fields(Recipe)):

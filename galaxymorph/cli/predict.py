@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from galaxymorph.base import BadInput, say
-from galaxymorph.cli.options import RUN
+from galaxymorph.cli.options import DEVICE, RUN
 
 ENDINGS = (".csv", ".parquet")
 
@@ -23,6 +23,7 @@ ENDINGS = (".csv", ".parquet")
     help="Write a .csv or .parquet table instead of printing.",
 )
 @click.option("--skip-bad", is_flag=True, help="Name images that can't be used and go on.")
+@DEVICE
 def predict(run, images, as_json, output, skip_bad) -> None:
     """Classify each IMAGE (a JPEG or PNG file, a folder, or a zip) with RUN."""
     from galaxymorph.learn import write_table

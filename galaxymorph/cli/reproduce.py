@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
-from galaxymorph.cli.options import DATA, RUN
+from galaxymorph.cli.options import DATA, DEVICE, RUN
 
 
 @click.command()
 @RUN
 @DATA
+@DEVICE
 @click.pass_context
 def reproduce(context, run, data) -> None:
     """Train RUN again from its own files and say whether weights and metrics agree.

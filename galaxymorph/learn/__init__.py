@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "fit": ["make_learner", "start_run", "train_run"],
         "galaxies": ["gather_galaxies", "require_same_galaxies"],
         "inference": ["infer", "prediction_table"],
+        "hardware": ["use_device"],
         "recipes": ["PRESETS", "Recipe", "make_recipe"],
         "runs": ["Run", "environment", "free_name", "write_table"],
     },

@@ -34,9 +34,9 @@ from galaxymorph.learn.callbacks import (
 )
 from galaxymorph.learn.data import galaxy_loaders
 from galaxymorph.learn.galaxies import Galaxies
+from galaxymorph.learn.hardware import precision_callbacks, resolve_precision
 from galaxymorph.learn.inference import AverageViews, infer, prediction_table
 from galaxymorph.learn.models import export_learner, write_weights
-from galaxymorph.learn.precision import precision_callbacks, resolve_precision
 from galaxymorph.learn.recipes import Recipe
 from galaxymorph.learn.runs import (
     Run,

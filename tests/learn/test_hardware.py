@@ -5,7 +5,8 @@ from fastai.torch_core import default_device
 from galaxymorph.base import BadInput
 from galaxymorph.learn import build_model, make_recipe
 from galaxymorph.learn.backbones import LITE0
-from galaxymorph.learn.precision import CPUAutocast, precision_callbacks, resolve_precision
+from galaxymorph.learn.hardware import CPUAutocast, precision_callbacks, resolve_precision
+from tests.conftest import galaxymorph
 
 on_cpu = pytest.mark.skipif(default_device().type != "cpu", reason="says what a CPU gets")
 
@@ -67,3 +68,9 @@ def test_bf16_runs_convolutions_in_bfloat16_and_the_loss_in_float32():
     assert isinstance(precision_callbacks("bf16")[0], CPUAutocast)
     assert seen == {"conv": torch.bfloat16, "loss": torch.float32}
     assert not torch.is_autocast_enabled("cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused(capsys):
+    assert galaxymorph("predict", "run", "x.jpg", "--device", "cuda") == 2
+    assert "--device cuda: PyTorch sees no GPU here" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""In what number format a network trains: what the hardware and the network make worthwhile."""
+"""On what device a network runs and in what number format it trains: what is worthwhile here."""
 
 from __future__ import annotations
 
@@ -9,6 +9,17 @@ from fastai.torch_core import default_device, to_float
 from torch import nn
 
 from galaxymorph.base import BadInput
+
+
+def use_device(name: str) -> None:
+    """Make `auto`, `cpu` or `cuda` the device of all that follows in this process.
+
+    Raises:
+        BadInput: there is no such device here.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise BadInput("--device cuda: PyTorch sees no GPU here", "use auto or cpu")
+    default_device({"auto": None, "cpu": False, "cuda": True}[name])
 
 
 def resolve_precision(precision: str, model: nn.Module) -> str:

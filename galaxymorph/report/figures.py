@@ -67,7 +67,9 @@ def learning_curves(run: Run) -> Figure:
                 label=words if first else None,
             )
     frozen = int((histories[0]["stage"] == "frozen").sum())
-    left.set_yscale("log")
+    losses = pd.concat(histories)[["train_loss", "valid_loss"]].to_numpy()
+    if losses.max() > 30 * losses.min():
+        left.set_yscale("log")
     for axes, title, label in (
         (left, "Loss", "cross-entropy, class-weighted"),
         (right, "Validation score", "share"),
@@ -94,7 +96,7 @@ def confusion_figure(metrics: dict, part: str, words: str) -> Figure:
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(*counts.shape):
         axes.text(
-            column, row, f"{counts[row, column]:,}\n{shares[row, column]:.0%}",
+            column, row, f"{counts[row, column]:,}\n{shares[row, column]:.1%}",
             ha="center", va="center",
             color="white" if shares[row, column] > 0.55 else "black",
         )  # fmt: skip

@@ -59,7 +59,10 @@ def fold_splits(
     cutter = StratifiedKFold(folds, shuffle=True, random_state=seed)
     splits = []
     for others, test in cutter.split(table, _codes(table, classes)):
-        train, valid = _cut(table.iloc[others], classes, FOLD_VALID, seed)
+        rest = table.iloc[others]
+        # A stratified draw takes one galaxy of each class or more.
+        count = max(rest["label"].nunique(), round(FOLD_VALID * len(rest)))
+        train, valid = _cut(rest, classes, count, seed)
         parts = zip(PARTS, (train, valid, table.iloc[test]), strict=True)
         splits.append(
             pd.concat([part.assign(split=name) for name, part in parts], ignore_index=True)
@@ -82,7 +85,7 @@ def need_of_each_class(labels: pd.Series, least: int, purpose: str) -> None:
 
 
 def _cut(
-    table: pd.DataFrame, classes: Sequence[str], share: float, seed: int
+    table: pd.DataFrame, classes: Sequence[str], share: float | int, seed: int
 ) -> list[pd.DataFrame]:
     # `need_of_each_class` has spoken before, but a share of a small class can still round to none.
     try:

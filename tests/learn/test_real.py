@@ -24,7 +24,7 @@ def test_a_short_fit_on_imagenet_weights_beats_the_largest_class(
     assert galaxymorph(*arguments) == 0
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     test = metrics["test"]
-    assert test["galaxies"] == round(0.15 * galaxies)
+    assert abs(test["galaxies"] - 0.15 * galaxies) < 1
     largest = max(scores["support"] for scores in test["per_class"].values())
     share = largest / test["galaxies"]
     always_the_largest = 2 * share / (1 + share) / len(metrics["classes"])

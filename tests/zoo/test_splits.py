@@ -25,9 +25,9 @@ def test_a_split_puts_each_galaxy_in_one_part_and_every_class_in_each(a, b, seed
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.integers(2, 6), st.integers(0, 1000))
-def test_every_galaxy_is_tested_in_exactly_one_fold(folds, seed):
-    galaxies = table(60, 30, 20)
+@given(st.integers(2, 6), st.integers(6, 60), st.integers(0, 1000))
+def test_every_galaxy_is_tested_in_exactly_one_fold(folds, smallest, seed):
+    galaxies = table(60, 30, smallest)
     splits = fold_splits(galaxies, CLASSES, folds, seed)
     tested = [g for split in splits for g in split.loc[split["split"] == "test", "galaxy"]]
     assert sorted(tested, key=int) == galaxies["galaxy"].tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -61,7 +62,7 @@ def fold_splits(
     for others, test in cutter.split(table, _codes(table, classes)):
         rest = table.iloc[others]
         # A stratified draw takes one galaxy of each class or more.
-        count = max(rest["label"].nunique(), round(FOLD_VALID * len(rest)))
+        count = max(rest["label"].nunique(), math.ceil(FOLD_VALID * len(rest)))
         train, valid = _cut(rest, classes, count, seed)
         parts = zip(PARTS, (train, valid, table.iloc[test]), strict=True)
         splits.append(

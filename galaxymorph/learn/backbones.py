@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import timm
@@ -254,15 +254,15 @@ def _torchvision(arch: str):
     )
 
 
-@cache
 def _timm_config(arch: str) -> dict:
+    """Return what timm says of an architecture, without building it: that would draw weights."""
     if arch not in timm.list_models() and arch not in timm.list_pretrained():
         near = timm.list_models(f"*{arch[:8]}*")[:3]
         raise BadInput(
             f"--arch {arch}: unknown to torchvision and timm",
             f"did you mean {', '.join(near)}?" if near else "see timm.list_models()",
         )
-    return timm.create_model(arch, num_classes=0).default_cfg
+    return timm.get_pretrained_cfg(arch).to_dict()
 
 
 def _short(error: Exception) -> str:

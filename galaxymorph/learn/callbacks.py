@@ -62,9 +62,9 @@ class SeedEpochs(Callback):
 
 
 class Journal(Callback):
-    """Write history and checkpoints after every epoch: the weights to keep, then where it stands.
+    """Write the weights to keep, the history, and then where the fit stands, after every epoch.
 
-    A fit killed between the two repeats the epoch and writes the same again.
+    A fit killed before the last of them repeats the epoch and writes the same again.
     """
 
     order = 60
@@ -101,8 +101,9 @@ class Journal(Callback):
         if not self.keep_best or score > state.best:
             save_tensors(self.folder / "kept.pt", self.learn.model.state_dict())
         state.best = max(state.best, score)
-        save_checkpoint(self.folder / "last.pt", self.learn, state)
         write_history(self.folder.parent / "history.csv", state)
+        # Last, since what stands in it is not done again.
+        save_checkpoint(self.folder / "last.pt", self.learn, state)
 
 
 class ShowProgress(Callback):

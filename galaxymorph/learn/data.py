@@ -92,8 +92,9 @@ def galaxy_loaders(
     """
     opener = OpenGalaxy()
     if frames:
-        rows = zip(table["image"], table["digest"].map(frames.rows), strict=True)
-        opener = OpenGalaxy(frames, dict(rows))
+        pairs = zip(table["image"], table["digest"], strict=True)
+        rows = {image: frames.rows[digest] for image, digest in pairs if digest in frames.rows}
+        opener = OpenGalaxy(frames, rows)
     selected = table[table["split"].isin(["train", "valid"])]
     return galaxy_block(recipe, classes, opener).dataloaders(
         selected,

@@ -133,6 +133,8 @@ def make_learner(
     split = run.split if split is None else split
     set_seed(recipe.seed, reproducible=True)
     loaders = galaxy_loaders(split, recipe, classes, frames)
+    # Again, so that the head's first weights depend on nothing that was done on the way here.
+    set_seed(recipe.seed, reproducible=True)
     learn = galaxy_learner(
         loaders,
         replace(recipe, weights="none") if load else recipe,

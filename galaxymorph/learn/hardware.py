@@ -42,7 +42,7 @@ def resolve_precision(precision: str, model: nn.Module) -> str:
         return "bf16" if fast and not _has_depthwise(model) else "fp32"
     if default_device().type != "cuda":
         return "fp32"
-    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
 
 
 def precision_callbacks(precision: str) -> list[Callback]:

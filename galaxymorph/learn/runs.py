@@ -90,7 +90,11 @@ class Run:
     @cached_property
     def split(self) -> pd.DataFrame:
         """`split.csv`: galaxy, image, label, split and the image's digest, in the order drawn."""
-        return pd.read_csv(self.path / "split.csv", dtype={"galaxy": str, "digest": str})
+        return pd.read_csv(
+            self.path / "split.csv",
+            dtype=dict.fromkeys(("galaxy", "image", "label", "split", "digest"), str),
+            keep_default_na=False,
+        )
 
     @property
     def is_trained(self) -> bool:

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -111,38 +110,88 @@ def test_two_stages_keep_a_frozen_trunk_as_it_was_and_then_move_only_the_last_st
     assert history["stage"].tolist() == ["frozen", "fine-tuned", "fine-tuned"]
 
 
-@pytest.mark.parametrize("epochs_before", [0, 1, 2])
-def test_a_fit_killed_at_any_moment_ends_with_the_same_weights(
-    simple, tmp_path, undisturbed, epochs_before
-):
-    arguments = fit_arguments(simple, tmp_path, "killed", "--epochs", "4")
-    history = tmp_path / "killed" / "history.csv"
-    process = subprocess.Popen(
-        [sys.executable, str(CLI), *arguments],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": str(CLI.parent)},
-    )
-    while process.poll() is None:
-        ready = (tmp_path / "killed" / "split.csv").exists()
-        epochs = len(history.read_text().splitlines()) - 1 if history.exists() else 0
-        if ready and epochs >= epochs_before:
-            time.sleep(0.3)
-            process.send_signal(signal.SIGKILL)
-            break
-        time.sleep(0.02)
-    process.wait()
-    assert galaxymorph("fit", "--resume", tmp_path / "killed") == 0
-    assert same_weights(undisturbed, tmp_path / "killed")
-    assert (undisturbed / "history.csv").read_text() == history.read_text()
-    assert {path.name for path in (tmp_path / "killed").iterdir()} >= PROMISED
+# Ends the process, as a power cut would, at the nth call of a function: just before its effect.
+KILL = """
+import os, signal, sys
+import galaxymorph.learn.callbacks as callbacks, galaxymorph.learn.fit as fit
+module, name, last = sys.argv[1].split(":")
+original, calls = getattr(globals()[module], name), []
+def kill(*arguments, **named):
+    calls.append(1)
+    if len(calls) == int(last):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(*arguments, **named)
+setattr(globals()[module], name, kill)
+from galaxymorph.cli import main
+main(sys.argv[2:])
+"""
+
+
+def in_a_process_of_its_own(*arguments: object, kill: str | None = None) -> int:
+    """Run the command line as a user does; return its status, -9 if `kill` ended it."""
+    start = [sys.executable, "-c", KILL, kill] if kill else [sys.executable, str(CLI)]
+    variables = {**os.environ, "PYTHONPATH": str(CLI.parent)}
+    command = [*start, *map(str, arguments)]
+    return subprocess.run(command, env=variables, capture_output=True, check=False).returncode
+
+
+# The recipe that users are told to take, in two stages, on a network of timm's.
+TWO_STAGES = ["--recipe", "small", "--frozen-epochs", "1", "--keep", "best", "--views", "1"]
 
 
 @pytest.fixture(scope="module")
 def undisturbed(simple, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("undisturbed")
-    assert galaxymorph(*fit_arguments(simple, out, "run", "--epochs", "4")) == 0
+    arguments = fit_arguments(simple, out, "run", *TWO_STAGES)
+    assert in_a_process_of_its_own(*arguments) == 0
     return out / "run"
+
+
+@pytest.mark.parametrize(
+    ("kill", "epochs"),
+    [
+        ("fit:make_learner:1", 0),
+        ("callbacks:save_tensors:1", 0),
+        ("callbacks:write_history:1", 0),
+        ("callbacks:save_checkpoint:1", 1),
+        ("callbacks:write_history:2", 1),
+        ("callbacks:save_checkpoint:2", 2),
+        ("callbacks:save_checkpoint:3", 3),
+        ("fit:export_learner:1", 3),
+        ("fit:write_weights:1", 3),
+    ],
+)
+def test_a_fit_killed_before_any_of_its_writes_ends_with_the_same_weights(
+    simple, tmp_path, undisturbed, kill, epochs
+):
+    arguments = fit_arguments(simple, tmp_path, "killed", *TWO_STAGES)
+    assert in_a_process_of_its_own(*arguments, kill=kill) == -signal.SIGKILL
+    run = tmp_path / "killed"
+    history = run / "history.csv"
+    assert (len(history.read_text().splitlines()) - 1 if history.exists() else 0) == epochs
+    assert not (run / "metrics.json").exists()
+    assert in_a_process_of_its_own("fit", "--resume", run) == 0
+    assert same_weights(undisturbed, run)
+    assert (undisturbed / "history.csv").read_text() == history.read_text()
+    assert {path.name for path in run.iterdir()} >= PROMISED
+
+
+def test_reproduce_in_a_process_of_its_own_gives_the_same_bits(undisturbed):
+    assert in_a_process_of_its_own("reproduce", undisturbed) == 0
+
+
+def test_folds_killed_within_the_second_end_with_the_same_weights(simple, tmp_path):
+    folds = [*TWO_STAGES, "--folds", "2"]
+    whole = fit_arguments(simple, tmp_path, "whole", *folds)
+    assert in_a_process_of_its_own(*whole) == 0
+    killed = fit_arguments(simple, tmp_path, "killed", *folds)
+    kill = "callbacks:save_checkpoint:5"
+    assert in_a_process_of_its_own(*killed, kill=kill) == -signal.SIGKILL
+    assert (tmp_path / "killed" / "folds" / "1" / "model.pkl").exists()
+    assert not (tmp_path / "killed" / "folds" / "2" / "model.pkl").exists()
+    assert in_a_process_of_its_own("fit", "--resume", tmp_path / "killed") == 0
+    for fold in ("1", "2"):
+        assert same_weights(*(tmp_path / run / "folds" / fold for run in ("whole", "killed")))
 
 
 def test_resume_refuses_a_changed_catalogue_by_naming_a_galaxy(simple, run, tmp_path, capsys):
@@ -180,7 +229,7 @@ def test_reproduce_notices_other_weights(run, tmp_path, capsys):
     assert "weights: differ by up to 0.001" in capsys.readouterr().out
 
 
-def test_folds_test_every_galaxy_once_and_go_on_after_a_kill(simple, tmp_path):
+def test_folds_test_every_galaxy_once_and_are_judged_again_on_resume(simple, tmp_path):
     arguments = fit_arguments(simple, tmp_path, "cv", "--folds", "3", "--epochs", "1")
     assert galaxymorph(*arguments) == 0
     run = tmp_path / "cv"
@@ -203,6 +252,18 @@ def test_two_processes_on_one_run_are_refused(run, capsys):
     with locked(Run(run)):
         assert galaxymorph("fit", "--resume", run) == 2
     assert "another process is working on it" in capsys.readouterr().err
+
+
+def test_class_names_that_look_like_numbers_stay_text(simple, tmp_path):
+    votes = pd.read_csv(simple / "training_solutions_rev1.csv")
+    kind = np.where(votes["Class1.1"] > 0.5, "0", "01")
+    table = simple / "numbers.csv"
+    pd.DataFrame({"GalaxyID": votes["GalaxyID"], "kind": kind}).to_csv(table, index=False)
+    arguments = fit_arguments(table, tmp_path, "run", "--labels-column", "kind", "--epochs", "1")
+    assert galaxymorph(*arguments) == 0
+    predictions = pd.read_parquet(tmp_path / "run" / "predictions_test.parquet")
+    assert set(predictions["label"]) == {"0", "01"}
+    assert galaxymorph("interpret", tmp_path / "run") == 0
 
 
 def test_plain_labels_give_classes_of_their_own(simple, tmp_path):

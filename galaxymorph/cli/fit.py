@@ -10,6 +10,9 @@ from galaxymorph.base import BadInput, say
 from galaxymorph.cli.options import DEVICE, SKIP_BAD, given, recipe_options
 from galaxymorph.learn.recipes import PRESETS
 
+# Where the galaxies of a fit without data are made.
+SIMPLE = Path("data/simple")
+
 
 @click.command()
 @click.option(
@@ -26,9 +29,7 @@ from galaxymorph.learn.recipes import PRESETS
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    default=Path("exports"),
-    show_default=True,
-    help="Folder of runs.",
+    help="Folder of runs. Default: exports/.",
 )
 @click.option("--name", help="The run's name. Default: made from the recipe.")
 @click.option(
@@ -54,7 +55,7 @@ def fit(data, source, out, name, resume, skip_bad, cache, **settings) -> None:
     """
     changes = given(settings)
     if resume:
-        if changes or source or name or skip_bad:
+        if changes or source or name or out or skip_bad:
             raise BadInput("--resume takes no settings", "the run's own recipe goes on")
         run, galaxies = _resume(resume, data, cache)
     else:
@@ -67,25 +68,31 @@ def _start(data, source, out, name, skip_bad, cache, changes):
         free_name,
         gather_galaxies,
         make_recipe,
-        require_weights,
+        require_network,
         start_run,
     )
     from galaxymorph.survey import simple_galaxies
-    from galaxymorph.zoo import has_catalogue
+    from galaxymorph.zoo import has_catalogue, tables_and_images
 
     if data is None and not has_catalogue(Path("data")):
-        data = simple_galaxies(Path("data/simple"), changes.get("seed", 42))
+        if strays := [name for name in tables_and_images(Path("data")) if name != SIMPLE.name]:
+            raise BadInput(
+                f"data/: no catalogue that can be told, only {', '.join(strays[:3])}",
+                "give its folder or its table with --data",
+            )
+        data = simple_galaxies(SIMPLE, changes.get("seed", 42))
         source = source or "first-run"
     data = data or Path("data")
     recipe = make_recipe(source or "baseline", changes)
     if name is not None and (not name or Path(name).name != name):
         raise BadInput(f"--name {name!r} isn't a folder's name", "leave out slashes")
-    require_weights(recipe)
+    require_network(recipe)
     galaxies = gather_galaxies(data, recipe, skip_bad, cache)
     stem = "-".join(
         [Path(source or "baseline").stem, recipe.labels_column or recipe.scheme, recipe.arch]
         + ([f"{recipe.folds}fold"] if recipe.folds else [])
     )
+    out = out or Path("exports")
     path = out / name if name else free_name(out, stem)
     run = start_run(path, recipe, galaxies)
     counts = ", ".join(

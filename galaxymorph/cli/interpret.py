@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from galaxymorph.cli.options import DEVICE, RUN
+from galaxymorph.cli.options import DATA, DEVICE, RUN
 
 
 @click.command()
@@ -17,8 +17,9 @@ from galaxymorph.cli.options import DEVICE, RUN
     show_default=True,
     help="Galaxies in a gallery.",
 )
+@DATA
 @DEVICE
-def interpret(run, part, most) -> None:
+def interpret(run, part, most, data) -> None:
     """Draw galleries of RUN's galaxies into its figures/.
 
     Those with the largest losses, the mistakes made with most confidence, and each cell of the
@@ -26,13 +27,13 @@ def interpret(run, part, most) -> None:
     """
     from galaxymorph.base import Progress
     from galaxymorph.judge import confident_mistakes, confusion_cells, top_losses
-    from galaxymorph.learn import Run
+    from galaxymorph.learn import Run, with_images
     from galaxymorph.report import draw_gallery
 
     run = Run(run)
-    crop, predictions = run.recipe.crop, run.predictions(part)
+    crop, predictions = run.recipe.crop, with_images(run.predictions(part), data)
     galleries = {
-        f"top_losses_{part}": ("Largest losses", top_losses(run, part)),
+        f"top_losses_{part}": ("Largest losses", top_losses(run, part, data)),
         f"confident_mistakes_{part}": (
             "Wrong, most confident first",
             confident_mistakes(predictions),

@@ -30,8 +30,8 @@ def predict(run, images, as_json, output, skip_bad) -> None:
     from galaxymorph.predict import expand_images, load_predictor, usable_images
     from galaxymorph.report import print_predictions
 
-    if output and output.suffix not in ENDINGS:
-        raise BadInput(f"-o {output}: ending {output.suffix!r}", f"use {' or '.join(ENDINGS)}")
+    if output:
+        _require_writable(output)
     predictor = load_predictor(run)
     references = expand_images(images)
     if skip_bad:
@@ -48,3 +48,10 @@ def predict(run, images, as_json, output, skip_bad) -> None:
         click.echo(table.to_json(orient="records", indent=2, force_ascii=False))
     else:
         print_predictions(table)
+
+
+def _require_writable(output: Path) -> None:
+    if output.suffix not in ENDINGS:
+        raise BadInput(f"-o {output}: ending {output.suffix!r}", f"use {' or '.join(ENDINGS)}")
+    if output.is_dir() or not output.parent.is_dir():
+        raise BadInput(f"-o {output}: not a file in a folder that exists", "make the folder first")

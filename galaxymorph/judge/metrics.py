@@ -16,7 +16,14 @@ LEVEL = 0.95
 
 
 def judge_run(run: Run) -> dict:
-    """Compute the metrics of a trained run, write them to `metrics.json` and return them.
+    """Write the metrics of a trained run to `metrics.json` and return them."""
+    metrics = run_metrics(run)
+    write_json(run.path / "metrics.json", metrics)
+    return metrics
+
+
+def run_metrics(run: Run) -> dict:
+    """Return the metrics of a trained run.
 
     For each part: `galaxies`, `macro_f1` and `accuracy` (value, low, high), a `per_class` table
     of precision, recall, F1 and support, and the `confusion` matrix (rows: true classes). A
@@ -27,19 +34,19 @@ def judge_run(run: Run) -> dict:
         "interval": f"{LEVEL:.0%} percentile bootstrap over galaxies, {RESAMPLES} resamples",
     }
     for part in ("valid", "test"):
-        table = run.predictions(part)
+        # Folds draw their validation parts each for itself, so a galaxy can be in several.
+        table = run.predictions(part).drop_duplicates("galaxy")
         metrics[part] = classification_metrics(table, run.classes, run.recipe.seed)
         if run.folds:
             metrics[part]["macro_f1_of_folds"] = [
                 _scores(*_codes(fold, run.classes), len(run.classes))["macro_f1"]
                 for _, fold in table.groupby("fold")
             ]
-    write_json(run.path / "metrics.json", metrics)
     return metrics
 
 
 def classification_metrics(table: pd.DataFrame, classes: Sequence[str], seed: int) -> dict:
-    """Return the metrics of one table of predictions, as `judge_run` describes them.
+    """Return the metrics of one table of predictions, as `run_metrics` describes them.
 
     Args:
         table: the columns `label` and `predicted`, a row a galaxy.

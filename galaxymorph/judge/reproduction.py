@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from dataclasses import dataclass, replace
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors.numpy import load_file
 
-from galaxymorph.judge.metrics import judge_run
+from galaxymorph.judge.metrics import run_metrics
 from galaxymorph.learn import (
     Run,
     environment,
     gather_galaxies,
+    locked,
     require_same_galaxies,
-    start_run,
+    restart_run,
     train_run,
 )
 
@@ -31,10 +34,10 @@ class Reproduction:
 
 
 def reproduce_run(run: Run, data: Path | None = None) -> Reproduction:
-    """Train a run again, in a temporary folder that is removed, and compare.
+    """Train a run again on its own split, in a folder inside it that is removed, and compare.
 
     Args:
-        run: trained and judged.
+        run: trained; a fold is one too.
         data: where its catalogue is now, if it has moved.
 
     Raises:
@@ -43,18 +46,28 @@ def reproduce_run(run: Run, data: Path | None = None) -> Reproduction:
     run.require_trained()
     galaxies = gather_galaxies(data or run.data["path"], run.recipe, skip_bad=True)
     require_same_galaxies(run, galaxies)
-    with tempfile.TemporaryDirectory(prefix=".reproduce-", dir=run.path.parent) as folder:
-        again = start_run(
-            Path(folder) / "run", run.recipe, replace(galaxies, rejected=galaxies.rejected[:0])
-        )
+    path = run.path / "metrics.json"
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else run_metrics(run)
+    with locked(run), _emptied(run.path / ".reproduce") as folder:
+        again = restart_run(folder / "run", run)
         train_run(again, galaxies)
-        metrics = judge_run(again)
+        metrics = run_metrics(again)
         difference = max(
             _difference(old.path, new.path)
             for old, new in zip(run.members, again.members, strict=True)
         )
-    same = metrics == json.loads((run.path / "metrics.json").read_text(encoding="utf-8"))
+    same = metrics == known
     return Reproduction(difference == 0.0, same, difference, _environment_changes(run))
+
+
+@contextmanager
+def _emptied(folder: Path) -> Iterator[Path]:
+    # A fixed name, so that what a killed process left goes with the next.
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _difference(old: Path, new: Path) -> float:

@@ -5,14 +5,14 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "backbones": ["build_model", "pixel_stats", "require_weights"],
+        "backbones": ["build_model", "pixel_stats", "require_network"],
         "data": ["image_loader"],
         "callbacks": ["ShowProgress"],
-        "fit": ["make_learner", "start_run", "train_run"],
-        "galaxies": ["gather_galaxies", "require_same_galaxies"],
+        "fit": ["make_learner", "restart_run", "start_run", "train_run"],
+        "galaxies": ["gather_galaxies", "require_same_galaxies", "with_images"],
         "inference": ["infer", "prediction_table"],
         "hardware": ["use_device"],
         "recipes": ["PRESETS", "Recipe", "make_recipe"],
-        "runs": ["Run", "environment", "free_name", "write_table"],
+        "runs": ["Run", "environment", "free_name", "locked", "write_table"],
     },
 )

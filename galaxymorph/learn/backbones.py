@@ -20,6 +20,7 @@ from fastcore.foundation import L
 from torch import nn
 
 from galaxymorph.base import BadInput
+from galaxymorph.learn.hardware import resolve_precision
 from galaxymorph.learn.recipes import Recipe
 
 # What a trunk expects of its pixels: mean and standard deviation by channel.
@@ -55,10 +56,12 @@ def build_model(recipe: Recipe, classes: int) -> nn.Module:
     return model
 
 
-def require_weights(recipe: Recipe) -> None:
-    """Raise BadInput if the architecture is unknown or its weights can't be had.
+def require_network(recipe: Recipe) -> None:
+    """Raise BadInput if the network can't be had, or can't run as the recipe wants it to.
 
-    What has to be downloaded is, into torch's or the hub's own cache.
+    That is an unknown architecture, weights that can't be had, an input size that it doesn't
+    take, or a precision that the device hasn't. What has to be downloaded is, into torch's or the
+    hub's own cache.
     """
     if not _torchvision(recipe.arch):
         _timm_config(recipe.arch)
@@ -68,8 +71,19 @@ def require_weights(recipe: Recipe) -> None:
                 create_vision_model(_torchvision(recipe.arch), 2, pretrained=True)
             else:
                 create_timm_model(recipe.arch, 2, pretrained=True)
-    elif recipe.weights != "none":
-        _load_trunk(build_model(recipe, 2)[0], recipe)
+    model = build_model(recipe, 2)
+    if recipe.weights != "none" and not _downloads(recipe):
+        load_trunk(model[0], recipe)
+    resolve_precision(recipe.precision, model)
+    try:
+        with torch.no_grad():
+            model.eval()(torch.zeros(1, 3, recipe.size, recipe.size))
+    except Exception as error:
+        # Each architecture has its own way to say so.
+        raise BadInput(
+            f"--size {recipe.size}: {recipe.arch} takes no such image ({_short(error)})",
+            "choose another --size or --arch",
+        ) from None
 
 
 def galaxy_learner(dls, recipe: Recipe, **learner_arguments) -> Learner:
@@ -96,7 +110,7 @@ def galaxy_learner(dls, recipe: Recipe, **learner_arguments) -> Learner:
             **learner_arguments,
         )
     if recipe.weights != "none" and not _downloads(recipe):
-        _load_trunk(learn.model[0], recipe)
+        load_trunk(learn.model[0], recipe)
     learn.unfreeze()
     if recipe.pipeline == "fast":
         # Convolutions are up to twice as fast in this layout; the weights decide it.
@@ -163,7 +177,7 @@ def lite0_state(with_classifier: bool = False) -> dict[str, torch.Tensor]:
     return {name: value for name, value in state.items() if not name.startswith("classifier")}
 
 
-def _load_trunk(trunk: nn.Module, recipe: Recipe) -> None:
+def load_trunk(trunk: nn.Module, recipe: Recipe) -> None:
     """Load weights that aren't downloaded: lite0's package, or a file."""
     if recipe.weights == "imagenet":
         missing, unexpected = trunk.model.load_state_dict(lite0_state(), strict=False)
@@ -181,9 +195,9 @@ def _load_file(trunk: nn.Module, recipe: Recipe) -> None:
         raise BadInput(
             f"--weights {path}: no such file", "use imagenet, none, or the path of a state dict"
         )
-    state = _read_state(path)
+    state = _read_weights(path)
     wanted = trunk.state_dict()
-    for candidate in (_prefixed(state, "0."), state, _by_order(state, wanted)):
+    for candidate in (_prefixed(state, "0."), state, _as_cut(state, recipe.arch)):
         if wanted.keys() <= candidate.keys() and all(
             candidate[name].shape == value.shape for name, value in wanted.items()
         ):
@@ -194,7 +208,7 @@ def _load_file(trunk: nn.Module, recipe: Recipe) -> None:
     )
 
 
-def _read_state(path: Path) -> dict[str, torch.Tensor]:
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -215,12 +229,19 @@ def _prefixed(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Te
     }
 
 
-def _by_order(
-    state: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]
-) -> dict[str, torch.Tensor]:
-    # torchvision names a stage `layer1`, fastai's cut of the same network `4`: the order is one.
-    tensors = [value for value in state.values() if isinstance(value, torch.Tensor)]
-    return dict(zip(wanted, tensors, strict=False))
+def _as_cut(state: dict[str, torch.Tensor], arch: str) -> dict[str, torch.Tensor]:
+    """Return a whole network's weights under the names of its trunk as fastai cuts it.
+
+    fastai wraps timm's networks, and puts torchvision's children into a sequence.
+    """
+    if not _torchvision(arch):
+        return {f"model.{name}": value for name, value in state.items()}
+    # Nothing is drawn at random on this device.
+    with torch.device("meta"):
+        children = [name for name, _ in _torchvision(arch)().named_children()]
+    position = {name: str(at) for at, name in enumerate(children)}
+    parts = ((name.partition("."), value) for name, value in state.items())
+    return {f"{position.get(child, child)}.{rest}": value for (child, _, rest), value in parts}
 
 
 def _without_counters(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -243,7 +264,7 @@ def _stages(trunk: nn.Module) -> list[list[nn.Module]]:
 
 
 def _head(recipe: Recipe) -> dict[str, object]:
-    return {**HEADS[recipe.head], "ps": recipe.dropout or (0.5 if recipe.head == "fastai" else 0.0)}
+    return {**HEADS[recipe.head], "ps": recipe.dropout}
 
 
 def _torchvision(arch: str):

@@ -95,6 +95,17 @@ def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
     return Run(path)
 
 
+def restart_run(path: Path, run: Run) -> Run:
+    """Make a folder like a run's before it was trained: its recipe, its classes, its split."""
+    with new_run_folder(path) as folder:
+        again = create_run(folder, run.recipe, run.classes, run.data)
+        for old, new in zip([run, *run.folds], [again, *again.folds], strict=True):
+            if new is not again:
+                create_run(new.path, old.recipe, old.classes, old.data)
+            write_table(new.path / "split.csv", old.split)
+    return Run(path)
+
+
 def train_run(run: Run, galaxies: Galaxies) -> None:
     """Train every member of a run from wherever it stands, and write what the fit promises.
 
@@ -147,8 +158,6 @@ def make_learner(
         wd=recipe.weight_decay,
         cbs=[AverageViews(recipe.views)],
         metrics=[accuracy, F1Score(average="macro", labels=list(range(len(classes))))],
-        path=run.path,
-        model_dir="checkpoints",
     )
     learn.remove_cb(ProgressCallback)
     if load:
@@ -165,7 +174,7 @@ def class_weights(split: pd.DataFrame, classes: Sequence[str], power: float) -> 
 
 def stages(recipe: Recipe) -> list[Stage]:
     """Return the fit's stages, those without an epoch left out."""
-    trunk = recipe.lr * recipe.body_lr
+    trunk = recipe.lr * recipe.trunk_lr
     both = [
         Stage("frozen", -1, recipe.frozen_epochs, [recipe.frozen_lr] * 3),
         Stage("fine-tuned", -2, recipe.epochs, [trunk, trunk, recipe.lr]),

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import REFERENCE_SEPARATOR, BadInput
 from galaxymorph.images import Frames, cached_frames, image_problems, inspect_images
 from galaxymorph.learn.recipes import Recipe, item_frame
 from galaxymorph.learn.runs import Run, fingerprint
-from galaxymorph.zoo import label_catalogue, read_catalogue
+from galaxymorph.zoo import find_layout, label_catalogue, read_catalogue
 
 
 @dataclass(frozen=True)
@@ -56,16 +56,39 @@ def gather_galaxies(
         catalogue.require_sound()
     table = labelled.assign(digest=[inspection.digest for inspection in found])
     table = table[table["digest"] != ""].drop(columns="row").reset_index(drop=True)
-    return Galaxies(table, classes, catalogue.rejected(), str(path), catalogue.source, frames)
+    # A run is looked at from other folders too, and what it says of its images must hold there.
+    table["image"] = table["image"].map(_absolute)
+    rejected, source = catalogue.rejected(), _absolute(catalogue.source)
+    return Galaxies(table, classes, rejected, _absolute(path), source, frames)
+
+
+def with_images(table: pd.DataFrame, data: str | Path | None = None) -> pd.DataFrame:
+    """Return a run's table with the images where they are now.
+
+    Args:
+        table: `galaxy` and `image`, where they were.
+        data: the catalogue, if it has moved.
+
+    Raises:
+        BadInput: an image isn't there.
+    """
+    if data is None:
+        first = table["image"].iloc[0] if len(table) else None
+        if first and not Path(first.split(REFERENCE_SEPARATOR)[0]).exists():
+            raise BadInput(f"{first}: no such file", "say with --data where the catalogue is now")
+        return table
+    images = table["galaxy"].map(find_layout(data).images)
+    if images.isna().any():
+        galaxy = table["galaxy"][images.isna()].iloc[0]
+        raise BadInput(f"{data}: no image of galaxy {galaxy}", "give the run's own catalogue")
+    return table.assign(image=images.map(_absolute))
 
 
 def require_same_galaxies(run: Run, galaxies: Galaxies) -> None:
     """Raise BadInput, naming a galaxy, if the catalogue isn't the one that the run was split on."""
     if fingerprint(galaxies.table) == run.data["fingerprint"]:
         return
-    split = run.split
-    if run.folds:
-        split = split.drop(columns="fold")
+    split = run.split.drop(columns="fold", errors="ignore")
     both = split.merge(galaxies.table, on="galaxy", how="outer", suffixes=("", "_now"))
     for words, rows in (
         ("is gone", both["digest_now"].isna()),
@@ -80,3 +103,7 @@ def require_same_galaxies(run: Run, galaxies: Galaxies) -> None:
                 "restore the catalogue, or fit a new run",
             )
     raise BadInput(f"{run.path}: split.csv and recipe.json disagree", "fit a new run")
+
+
+def _absolute(reference: str | Path) -> str:
+    return str(Path(reference).absolute())

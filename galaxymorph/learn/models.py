@@ -16,14 +16,10 @@ FORMAT = 1
 
 
 def export_learner(learn: Learner, path: Path) -> None:
-    """Write `learn.export()` without the run's path in it, whole or not at all."""
-    run_path, learn.path = learn.path, Path()
-    try:
-        with replacing(path) as temporary:
-            # fastai joins the two, and an absolute path stays what it is.
-            learn.export(temporary.resolve())
-    finally:
-        learn.path = run_path
+    """Write `learn.export()`, whole or not at all."""
+    with replacing(path) as temporary:
+        # fastai joins it to the learner's own path, and an absolute one stays what it is.
+        learn.export(temporary.resolve())
 
 
 def write_weights(model: nn.Module, run: Run) -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from galaxymorph.base import BadInput
+from galaxymorph.zoo.schemes import SCHEMES
 
 
 def _setting(default, about: str, **limits):
@@ -29,14 +30,15 @@ class Recipe:
     `weights="none"` goes with `frozen_epochs=0` and `unfreeze=0`: see `resolve`.
     """
 
-    scheme: str = _setting("layer1", "label scheme: layer1, hubble or gz2-five")
+    scheme: str = _setting("layer1", "label scheme", choices=tuple(SCHEMES))
     labels_column: str | None = _setting(None, "column of class names, in place of a scheme")
     arch: str = _setting("resnet18", "any architecture of vision_learner, timm's names included")
     weights: str = _setting("imagenet", "imagenet, none, or the path of a file of weights")
     head: str = _setting("linear", "average pooling and one layer, or fastai's own head",
                          choices=("linear", "fastai"))  # fmt: skip
-    dropout: float = _setting(0.0, "share of features dropped before the last layer",
-                              least=0.0, most=0.95)  # fmt: skip
+    dropout: float | None = _setting(None, "share of features dropped before the last layer; "
+                                     "by itself 0, and 0.5 in fastai's head",
+                                     least=0.0, most=0.95)  # fmt: skip
     size: int = _setting(224, "side of the model's input in pixels", least=32, most=1024)
     crop: float = _setting(1.0, "share of the frame's side that is seen, about the centre",
                            least=0.05, most=1.0)  # fmt: skip
@@ -45,7 +47,7 @@ class Recipe:
     frozen_lr: float = _setting(3e-4, "learning rate of those epochs", above=0.0, most=1.0)
     epochs: int = _setting(3, "epochs of fine-tuning", least=0, most=1000)
     lr: float = _setting(1e-4, "learning rate of fine-tuning", above=0.0, most=1.0)
-    body_lr: float = _setting(1.0, "the trunk's learning rate as a share of the head's",
+    trunk_lr: float = _setting(1.0, "the trunk's learning rate as a share of the head's",
                               above=0.0, most=1.0)  # fmt: skip
     unfreeze: int = _setting(1, "stages fine-tuned with the head, counted from the last; 0 for all",
                              least=0, most=100)  # fmt: skip
@@ -94,7 +96,7 @@ PRESETS: dict[str, Recipe] = {
         frozen_epochs=0,
         epochs=24,
         lr=2e-3,
-        body_lr=0.3,
+        trunk_lr=0.3,
         unfreeze=5,
         weight_decay=0.05,
         class_weights=0.25,
@@ -135,14 +137,33 @@ def make_recipe(source: str, changes: Mapping[str, object]) -> Recipe:
         BadInput: the source doesn't exist, or a setting is unknown or out of its range.
     """
     if source in PRESETS:
-        return resolve(replace(PRESETS[source], **changes))
+        return _changed(PRESETS[source], changes)
     path = Path(source)
     if not path.is_file():
         raise BadInput(
             f"recipe {source!r} is neither a preset nor a file",
             f"use one of {', '.join(PRESETS)}, or a path",
         )
-    return resolve(replace(recipe_from_dict(_read_json(path), str(path)), **changes))
+    return _changed(recipe_from_dict(_read_json(path), str(path)), changes)
+
+
+def _changed(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
+    """Return the recipe with some settings changed, none of them to no effect."""
+    recipe = replace(recipe, **changes)
+    if recipe.weights == "none":
+        for name in ("frozen_epochs", "unfreeze"):
+            if changes.get(name):
+                raise BadInput(
+                    f"--{name.replace('_', '-')} {changes[name]}: with --weights none every layer "
+                    "trains from the first epoch",
+                    "leave it out",
+                )
+    if "scheme" in changes and recipe.labels_column is not None:
+        raise BadInput(
+            f"--scheme {recipe.scheme}: the labels are in column {recipe.labels_column!r}",
+            "leave out --scheme or --labels-column",
+        )
+    return resolve(recipe)
 
 
 def recipe_from_dict(values: object, name: str) -> Recipe:
@@ -163,8 +184,12 @@ def recipe_from_dict(values: object, name: str) -> Recipe:
 
 
 def resolve(recipe: Recipe) -> Recipe:
-    """Return the recipe as it will run: checked, and with what follows from `weights`."""
+    """Return the recipe as it will run: checked, and with what follows from its settings."""
     recipe = _checked(recipe, "--")
+    if recipe.dropout is None:
+        recipe = replace(recipe, dropout=0.5 if recipe.head == "fastai" else 0.0)
+    if Path(recipe.weights).is_file():
+        recipe = replace(recipe, weights=str(Path(recipe.weights).absolute()))
     if recipe.weights == "none":
         return replace(
             recipe,
@@ -204,10 +229,9 @@ def _check(value: object, setting, prefix: str) -> None:
     name = f"{prefix}{setting.name.replace('_', '-') if prefix == '--' else setting.name}"
     kind = setting.type.split(" ")[0]
     takes = {"int": int, "float": (int, float), "bool": bool, "str": str}[kind]
-    optional = value is None and "None" in setting.type
-    if not optional and (
-        not isinstance(value, takes) or (isinstance(value, bool) and kind != "bool")
-    ):
+    if value is None and "None" in setting.type:
+        return
+    if not isinstance(value, takes) or (isinstance(value, bool) and kind != "bool"):
         raise BadInput(f"{name} is {value!r}", f"it takes a value of type {kind}")
     limits = setting.metadata
     if "choices" in limits and value not in limits["choices"]:

@@ -49,9 +49,13 @@ class Predictor:
                 for model in self.models
             ) / len(self.models)
         table = prediction_table(mean, self.classes)
-        table.insert(0, "galaxy", [PurePosixPath(name).stem for name in images])
+        table.insert(0, "galaxy", [_galaxy(image) for image in images])
         table.insert(1, "image", list(images))
         return table
+
+
+def _galaxy(image: str) -> str:
+    return PurePosixPath(image.split(REFERENCE_SEPARATOR)[-1]).stem
 
 
 def load_predictor(path: str | Path) -> Predictor:
@@ -84,7 +88,7 @@ def expand_images(paths: Sequence[str]) -> list[str]:
         found = image_references(path)
         if not found:
             raise BadInput(f"{path}: no images there", "give JPEG or PNG files")
-        references += found.values()
+        references += found
     return references
 
 

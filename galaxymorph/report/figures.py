@@ -71,7 +71,7 @@ def learning_curves(run: Run) -> Figure:
     if losses.max() > 30 * losses.min():
         left.set_yscale("log")
     for axes, title, label in (
-        (left, "Loss", "cross-entropy, class-weighted"),
+        (left, "Loss", "cross-entropy" + ", class-weighted" * (run.recipe.class_weights > 0)),
         (right, "Validation score", "share"),
     ):
         if 0 < frozen < len(histories[0]):

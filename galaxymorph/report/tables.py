@@ -9,15 +9,23 @@ from rich.table import Table
 
 from galaxymorph.zoo import Catalogue
 
+PARTS = {"valid": "Validation", "test": "Test"}
+
 
 def print_metrics(metrics: dict) -> None:
-    """Print a run's scores: a row a class, then the means, with their 95 % intervals."""
-    test = metrics["test"]
-    table = Table(box=box.SIMPLE_HEAD, title=f"Test part, {test['galaxies']:,} galaxies")
+    """Print the scores and the confusion matrix of a run's validation and test parts."""
+    for part, words in PARTS.items():
+        title = f"{words} part, {metrics[part]['galaxies']:,} galaxies"
+        _print_scores(title, metrics[part])
+        _print_confusion(metrics["classes"], metrics[part]["confusion"])
+
+
+def _print_scores(title: str, scores_of: dict) -> None:
+    table = Table(box=box.SIMPLE_HEAD, title=title)
     table.add_column("class")
     for name in ("precision", "recall", "F1", "galaxies"):
         table.add_column(name, justify="right")
-    for name, scores in test["per_class"].items():
+    for name, scores in scores_of["per_class"].items():
         table.add_row(
             name,
             *(_interval(scores[score]) for score in ("precision", "recall", "f1")),
@@ -25,9 +33,17 @@ def print_metrics(metrics: dict) -> None:
         )
     table.add_section()
     for words, key in (("macro-F1", "macro_f1"), ("accuracy", "accuracy")):
-        table.add_row(words, "", "", _interval(test[key]), "")
-    valid = metrics["valid"]["macro_f1"]
-    table.add_row("validation macro-F1", "", "", _interval(valid), "")
+        table.add_row(words, "", "", _interval(scores_of[key]), "")
+    _console().print(table)
+
+
+def _print_confusion(classes: list[str], counts: list[list[int]]) -> None:
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("volunteers ↓  model →")
+    for name in classes:
+        table.add_column(name, justify="right")
+    for name, row in zip(classes, counts, strict=True):
+        table.add_row(name, *(f"{count:,}" for count in row))
     _console().print(table)
 
 

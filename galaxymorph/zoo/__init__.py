@@ -7,7 +7,12 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "catalogue": ["Catalogue", "Problem", "read_catalogue"],
         "labels": ["count_classes", "label_catalogue"],
-        "layout": ["find_layout", "has_catalogue", "image_references"],
+        "layout": [
+            "find_layout",
+            "has_catalogue",
+            "image_references",
+            "tables_and_images",
+        ],
         "schemes": ["SCHEMES", "Scheme", "assign_labels", "class_values", "get_scheme"],
         "splits": ["PARTS", "fold_splits", "split_galaxies"],
         "tree": [

@@ -99,7 +99,9 @@ def read_catalogue(path: str | Path, labels_column: str | None = None) -> Catalo
     tree = GALAXY_ZOO_CHALLENGE if labels_column is None else None
     numbers, problems = _check_rows(raw, layout.table, tree, labels_column)
     table, without_image = _join_images(numbers, layout)
-    problems += overlong + without_image + _unsafe_names(layout)
+    problems += overlong + without_image + _doubled_images(table, layout) + _unsafe_names(layout)
+    bad = {problem.galaxy for problem in problems}
+    table = table[~table["galaxy"].isin(bad)].reset_index(drop=True)
     used = set(raw[ID_COLUMN].dropna())
     return Catalogue(
         Path(path),
@@ -261,6 +263,14 @@ def _join_images(table: pd.DataFrame, layout: Layout) -> tuple[pd.DataFrame, lis
         for row, galaxy in table.loc[absent, ["row", "galaxy"]].itertuples(index=False)
     ]
     return _in_order(table[~absent]), problems
+
+
+def _doubled_images(table: pd.DataFrame, layout: Layout) -> list[Problem]:
+    return [
+        Problem(layout.doubled[galaxy], f"galaxy {galaxy} has another: {image}", galaxy)
+        for galaxy, image in table[["galaxy", "image"]].itertuples(index=False)
+        if galaxy in layout.doubled
+    ]
 
 
 def _in_order(table: pd.DataFrame) -> pd.DataFrame:

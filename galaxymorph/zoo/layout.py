@@ -21,10 +21,14 @@ REJECTED = "rejected.csv"
 
 @dataclass(frozen=True)
 class Layout:
-    """A catalogue's parts as references: its table, and each image by its name without ending."""
+    """A catalogue's parts as references: its table, and each image by its name without ending.
+
+    `doubled` holds what was found under an image's name again, such as a PNG beside the JPEG.
+    """
 
     table: str
     images: dict[str, str]
+    doubled: dict[str, str]
     unsafe: list[str]
 
 
@@ -46,7 +50,7 @@ def find_layout(path: str | Path) -> Layout:
     table = _find_table(entries)
     if table is None:
         raise BadInput(
-            f"{path}: no table of galaxies, or more than one",
+            f"{path}: {_what_tables(entries)}",
             f"put {TABLES[0]}.csv there, or give the path of the table itself",
         )
     return _layout(table, entries)
@@ -57,15 +61,23 @@ def has_catalogue(folder: Path) -> bool:
     return folder.is_dir() and _find_table(dict(_entries(folder))) is not None
 
 
-def image_references(path: str | Path) -> dict[str, str]:
-    """Return every image in a folder or a zip: its reference by its name without ending.
+def tables_and_images(folder: Path) -> list[str]:
+    """Return what in a folder could be meant as a catalogue: files, and folders of such."""
+    endings = (*TABLE_ENDINGS, *IMAGE_ENDINGS)
+    names = [name for name, _ in _entries(folder)] if folder.is_dir() else []
+    found = {name.split("/")[0] for name in names if name.lower().endswith(endings)}
+    return sorted(found - {REJECTED})
+
+
+def image_references(path: str | Path) -> list[str]:
+    """Return a reference of every image in a folder or a zip, in the order that it lists them.
 
     Raises:
         BadInput: the path isn't there.
     """
     if not Path(path).exists():
         raise BadInput(f"{path}: no such file or folder", "check the path")
-    return _by_stem(dict(_entries(Path(path))))
+    return [reference for name, reference in _entries(Path(path)) if _is_image(name)]
 
 
 def is_usable(name: str) -> bool:
@@ -74,37 +86,63 @@ def is_usable(name: str) -> bool:
 
 
 def _layout(table: str, entries: dict[str, str]) -> Layout:
-    training = {name: ref for name, ref in entries.items() if IMAGES in PurePosixPath(name).parts}
-    images = _by_stem(training) or _by_stem(entries)
+    images, doubled = _by_stem(
+        {name: ref for name, ref in entries.items() if IMAGES in PurePosixPath(name).parts}
+    )
+    if not images:
+        images, doubled = _by_stem(entries)
     if not images:
         raise BadInput(
             f"no images for {table}", f"put {IMAGES}.zip or the folder {IMAGES}/ beside it"
         )
-    return Layout(table, images, [ref for name, ref in entries.items() if is_unsafe(name)])
+    unsafe = [reference for name, reference in entries.items() if is_unsafe(name)]
+    return Layout(table, images, doubled, unsafe)
 
 
-def _by_stem(entries: dict[str, str]) -> dict[str, str]:
-    return {
-        PurePosixPath(name).stem: reference
-        for name, reference in entries.items()
-        if name.lower().endswith(IMAGE_ENDINGS) and is_usable(name)
-    }
+def _by_stem(entries: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    images: dict[str, str] = {}
+    doubled: dict[str, str] = {}
+    for name, reference in entries.items():
+        if _is_image(name):
+            stem = PurePosixPath(name).stem
+            (doubled if stem in images else images)[stem] = reference
+    return images, doubled
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(IMAGE_ENDINGS) and is_usable(name)
 
 
 def _find_table(entries: dict[str, str]) -> str | None:
-    by_name = {
+    candidates = _candidates(entries)
+    for stem in TABLES:
+        for ending in TABLE_ENDINGS:
+            if stem + ending in candidates:
+                return candidates[stem + ending]
+    tables = _other_tables(candidates)
+    return candidates[tables[0]] if len(tables) == 1 else None
+
+
+def _candidates(entries: dict[str, str]) -> dict[str, str]:
+    return {
         PurePosixPath(name).name: reference
         for name, reference in entries.items()
         if ("/" not in name or name.startswith(TABLES) or REFERENCE_SEPARATOR in reference)
         and is_usable(name)
     }
-    for stem in TABLES:
-        for ending in TABLE_ENDINGS:
-            if stem + ending in by_name:
-                return by_name[stem + ending]
+
+
+def _other_tables(candidates: dict[str, str]) -> list[str]:
     endings = (".csv", ".csv.gz", ".parquet")
-    tables = [name for name in by_name if name.endswith(endings) and name != REJECTED]
-    return by_name[tables[0]] if len(tables) == 1 else None
+    return [name for name in candidates if name.endswith(endings) and name != REJECTED]
+
+
+def _what_tables(entries: dict[str, str]) -> str:
+    several = _other_tables(_candidates(entries))
+    if several:
+        return f"{len(several)} tables ({', '.join(several[:3])}), and none is called {TABLES[0]}"
+    deeper = [name for name in entries if name.endswith(TABLE_ENDINGS[:3]) and is_usable(name)]
+    return "no table of galaxies" + (f" but {deeper[0]}, in a folder of its own" if deeper else "")
 
 
 def _entries(place: Path) -> Iterator[tuple[str, str]]:

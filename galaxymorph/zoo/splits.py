@@ -31,7 +31,7 @@ def split_galaxies(table: pd.DataFrame, classes: Sequence[str], seed: int) -> pd
     Raises:
         BadInput: a class is too small to have a galaxy in every part.
     """
-    need_of_each_class(table["label"], 4, "a split into train, valid and test")
+    need_of_each_class(table["label"], classes, 4, "a split into train, valid and test")
     train, rest = _cut(table, classes, HELD_OUT, seed)
     valid, test = _cut(rest, classes, 0.5, seed)
     return pd.concat(
@@ -56,7 +56,8 @@ def fold_splits(
     """
     if folds < 2:
         raise BadInput(f"--folds {folds} is too few", "use 2 or more")
-    need_of_each_class(table["label"], max(folds, 3), f"{folds}-fold cross-validation")
+    purpose = f"{folds}-fold cross-validation"
+    need_of_each_class(table["label"], classes, max(folds, 3), purpose)
     cutter = StratifiedKFold(folds, shuffle=True, random_state=seed)
     splits = []
     for others, test in cutter.split(table, _codes(table, classes)):
@@ -71,15 +72,16 @@ def fold_splits(
     return splits
 
 
-def need_of_each_class(labels: pd.Series, least: int, purpose: str) -> None:
+def need_of_each_class(labels: pd.Series, classes: Sequence[str], least: int, purpose: str) -> None:
     """Raise BadInput if there are under two classes, or one has fewer than `least` galaxies."""
     counts = labels.value_counts()
     if len(counts) < 2:
         only = f"only class {counts.index[0]!r}" if len(counts) else "no galaxy with a class"
         raise BadInput(f"the catalogue has {only}", "a classifier needs two classes or more")
-    if counts.iloc[-1] < least:
+    rarest = min(classes, key=lambda name: counts.get(name, 0))
+    if counts.get(rarest, 0) < least:
         raise BadInput(
-            f"class {counts.index[-1]!r} has {counts.iloc[-1]} galaxies, but {purpose} takes "
+            f"class {rarest!r} has {counts.get(rarest, 0)} galaxies, but {purpose} takes "
             f"{least} of each class",
             "add galaxies or choose another --scheme",
         )

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,9 @@ def test_every_command_has_help(command, capsys):
 def test_the_line_in_the_list_of_commands_is_the_commands_own_subject(capsys):
     for name in COMMANDS:
         assert cli.get_command(None, name).name == name
+    assert galaxymorph("--help") == 0
+    listed = " ".join(capsys.readouterr().out.split())
+    assert all(f"{name} {line}" in listed for name, (_, line) in COMMANDS.items())
 
 
 def test_a_fault_has_one_line_and_a_traceback_only_with_debug(tmp_path):
@@ -52,6 +56,33 @@ def test_a_fault_has_one_line_and_a_traceback_only_with_debug(tmp_path):
 def test_completion_prints_a_script_for_the_shell(shell, capsys):
     assert galaxymorph("completion", shell) == 0
     assert "_GALAXYMORPH_COMPLETE" in capsys.readouterr().out
+
+
+def test_interpret_takes_folds_either_part_and_moved_data(simple, tmp_path, capsys):
+    data = tmp_path / "data"
+    shutil.copytree(simple, data)
+    out = ["--out", tmp_path, "--name", "cv", "--recipe", "first-run", "--size", "32"]
+    assert galaxymorph("fit", "--data", data, *out, "--epochs", "1", "--folds", "2") == 0
+    data.rename(tmp_path / "moved")
+    capsys.readouterr()
+    assert galaxymorph("interpret", tmp_path / "cv", "--part", "valid") == 2
+    assert "say with --data where the catalogue is now" in capsys.readouterr().err
+    moved = ["--data", tmp_path / "moved"]
+    assert galaxymorph("interpret", tmp_path / "cv", "--part", "valid", *moved) == 0
+    drawn = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    assert tmp_path / "cv" / "figures" / "top_losses_valid.png" in drawn
+    assert all(path.exists() for path in drawn)
+
+
+def test_data_that_cannot_be_told_are_not_passed_over(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    images = tmp_path / "data" / "images_training_rev1"
+    images.mkdir(parents=True)
+    (images / "1.jpg").write_bytes(b"")
+    assert galaxymorph("fit") == 2
+    assert "data/: no catalogue that can be told, only images_training_rev1" in (
+        capsys.readouterr().err
+    )
 
 
 def test_interpret_draws_the_galleries(run, capsys):

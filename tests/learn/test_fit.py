@@ -216,6 +216,21 @@ def test_reproduce_says_that_weights_and_metrics_agree(run, capsys):
     assert "metrics: identical" in printed
 
 
+def test_reproduce_trains_on_the_runs_own_split_and_takes_a_fold(simple, run, tmp_path, capsys):
+    mine = tmp_path / "mine"
+    shutil.copytree(run, mine)
+    split = pd.read_csv(mine / "split.csv", dtype=str)
+    first, last = split.index[split["label"] == "elliptical"][[0, -1]]
+    split.loc[[first, last], "split"] = split.loc[[last, first], "split"].to_numpy()
+    split.to_csv(mine / "split.csv", index=False)
+    assert galaxymorph("reproduce", mine) == 1
+    assert "weights: differ" in capsys.readouterr().out
+    arguments = fit_arguments(simple, tmp_path, "cv", "--folds", "2", "--epochs", "1")
+    assert galaxymorph(*arguments) == 0
+    assert galaxymorph("reproduce", tmp_path / "cv" / "folds" / "2") == 0
+    assert not list(tmp_path.rglob(".reproduce"))
+
+
 def test_reproduce_notices_other_weights(run, tmp_path, capsys):
 
     from safetensors.numpy import save_file
@@ -288,7 +303,12 @@ def test_plain_labels_give_classes_of_their_own(simple, tmp_path):
         (["--views", "3"], "--views is 3; use one of 1, 4, 8"),
         (["--arch", "resnet81"], "--arch resnet81: unknown to torchvision and timm"),
         (["--weights", "nowhere.pth"], "--weights nowhere.pth: no such file"),
-        (["--scheme", "hubbel"], "scheme 'hubbel' is unknown"),
+        (["--scheme", "hubbel"], "--scheme is 'hubbel'; use one of layer1, hubble, gz2-five"),
+        (["--unfreeze", "2"], "--unfreeze 2: with --weights none every layer trains"),
+        (["--labels-column", "kind", "--scheme", "hubble"], "the labels are in column 'kind'"),
+        (["--precision", "fp16"], "--precision fp16 needs a GPU"),
+        (["--arch", "vit_tiny_patch16_224", "--size", "100"], "--size 100: vit_tiny_patch16_224"),
+        (["--scheme", "gz2-five"], "class 'smooth_round' has 0 galaxies, but a split"),
         (["--epochs", "0", "--frozen-epochs", "0"], "no epoch at all"),
         (["--folds", "30"], "has 10 galaxies, but 30-fold"),
     ],
@@ -351,3 +371,13 @@ def test_resume_finds_the_images_where_the_data_have_moved(simple, run, tmp_path
     assert not leftover.exists()
     images = pd.read_parquet(copy / "predictions_test.parquet")["image"]
     assert images.str.startswith(str(moved)).all()
+
+
+def test_the_plain_pipeline_and_loader_processes_give_a_run_too(simple, tmp_path):
+    arguments = fit_arguments(simple, tmp_path, "plain", "--recipe", "plain", "--weights", "none")
+    assert galaxymorph(*arguments, "--epochs", "2", "--rotate", "30") == 0
+    recipe = json.loads((tmp_path / "plain" / "recipe.json").read_text())["recipe"]
+    assert (recipe["pipeline"], recipe["workers"]) == ("plain", 2)
+    assert galaxymorph("reproduce", tmp_path / "plain") == 0
+    assert galaxymorph(*fit_arguments(simple, tmp_path, "fast", "--workers", "1")) == 0
+    assert galaxymorph("reproduce", tmp_path / "fast") == 0

@@ -54,6 +54,28 @@ def test_predict_agrees_with_the_runs_own_table(run, capsys):
     assert np.allclose(printed[CLASSES], own[CLASSES], atol=1e-5)
 
 
+def test_the_galaxy_is_the_images_name_wherever_it_lies(run, images, tmp_path, capsys):
+    with zipfile.ZipFile(tmp_path / "bare.zip", "w") as archive:
+        archive.write(images[0], images[0].name)
+    twin = tmp_path / "twin" / images[0].name
+    twin.parent.mkdir()
+    twin.write_bytes(images[1].read_bytes())
+    assert galaxymorph("predict", run, tmp_path / "bare.zip", tmp_path, "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert [row["galaxy"] for row in printed] == [images[0].stem] * 2
+    assert printed[0]["confidence"] != printed[1]["confidence"]
+
+
+@pytest.mark.parametrize("output", ["missing/out.csv", ".", "out.txt"])
+def test_an_output_that_cannot_be_written_is_refused_before_any_work(
+    run, images, tmp_path, capsys, output
+):
+    assert galaxymorph("predict", run, images[0], "-o", tmp_path / output) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: -o {tmp_path / output}")
+    assert "predicting" not in error
+
+
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_predict_writes_tables(run, simple, tmp_path, ending):
     output = tmp_path / f"out.{ending}"

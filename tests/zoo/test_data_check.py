@@ -336,11 +336,11 @@ def test_a_file_that_cannot_be_used_is_one_line_that_names_it(
     [
         ("nowhere", "nowhere: no such file or folder; give the folder with the Kaggle files"),
         ("nowhere.zip", "nowhere.zip: no such file or folder"),
-        ("empty", "empty: no table of galaxies, or more than one; put training_solutions_rev1.csv"),
+        ("empty", "empty: no table of galaxies; put training_solutions_rev1.csv"),
         ("table only", f"no images for table only/{TABLE}; put images_training_rev1.zip or"),
-        ("images only", "images only: no table of galaxies, or more than one"),
+        ("images only", "images only: no table of galaxies"),
         ("text.zip", "text.zip: not a readable zip"),
-        ("empty.zip", "empty.zip: no table of galaxies, or more than one"),
+        ("empty.zip", "empty.zip: no table of galaxies"),
         ("picture.jpg", "picture.jpg: not a readable table"),
     ],
 )

@@ -84,7 +84,7 @@ def test_rejected_csv_beside_a_table_of_any_name_is_not_taken_for_a_second_table
 
 def test_two_tables_of_unknown_name_are_refused(tmp_path):
     files = {"a.csv": labels_bytes(4), "b.csv": labels_bytes(4)}
-    with pytest.raises(BadInput, match=r"mine: no table of galaxies, or more than one; put"):
+    with pytest.raises(BadInput, match=r"mine: 2 tables .*, and none is called"):
         find_layout(write_files(tmp_path / "mine", files | galaxy_images(4)))
 
 
@@ -207,7 +207,39 @@ def test_image_references_lists_a_folder_or_a_zip(name, tmp_path):
     else:
         write_files(tmp_path / name, images | {"notes.txt": b""})
     found = image_references(tmp_path / name)
-    assert {f"{stem}.jpg": read_bytes(reference) for stem, reference in found.items()} == images
+    assert [read_bytes(reference) for reference in found] == list(images.values())
+
+
+def test_images_of_one_name_in_two_folders_are_all_listed(tmp_path):
+    write_files(tmp_path, {"a/1.jpg": b"", "b/1.jpg": b"", "1.png": b""})
+    assert len(image_references(tmp_path)) == 3
+
+
+def test_two_images_of_one_galaxy_are_a_problem(tmp_path):
+    folder = write_kaggle_folder(tmp_path, 3)
+    png = folder / IMAGES / f"{FIRST_ID}.png"
+    png.write_bytes(image_bytes(picture(7), "PNG"))
+    catalogue = read_catalogue(folder)
+    (problem,) = catalogue.problems
+    assert str(problem).startswith(f"{png}: galaxy {FIRST_ID} has another: ")
+    assert catalogue.table["galaxy"].tolist() == galaxy_ids(3)[1:]
+
+
+def test_the_same_images_as_a_folder_and_as_a_zip_are_no_problem(tmp_path):
+    folder = write_kaggle_folder(tmp_path, 3)
+    write_files(folder, {f"{IMAGES}.zip": zip_bytes(in_folder(galaxy_images(3)))})
+    catalogue = read_catalogue(folder)
+    assert not catalogue.problems
+    assert len(catalogue.table) == 3
+
+
+def test_a_folder_without_the_one_table_says_what_it_holds(tmp_path):
+    two = write_files(tmp_path / "two", {"a.csv": b"", "b.csv": b"", "1.jpg": b""})
+    with pytest.raises(BadInput, match=r"two: 2 tables \(a.csv, b.csv\), and none is called"):
+        find_layout(two)
+    deep = write_kaggle_folder(tmp_path / "deep" / "galaxies", 1).parent
+    with pytest.raises(BadInput, match=rf"no table of galaxies but galaxies/{TABLE}, in a folder"):
+        find_layout(deep)
 
 
 def test_image_references_of_a_path_that_is_not_there_is_refused(tmp_path):

@@ -41,7 +41,8 @@ def test_every_galaxy_is_tested_in_exactly_one_fold(folds, smallest, seed):
     [
         (table(50), "only class 'a'"),
         (table(), "no galaxy with a class"),
-        (table(50, 3), "class 'b' has 3 galaxies"),
+        (table(50, 3, 10), "class 'b' has 3 galaxies"),
+        (table(50, 10), "class 'c' has 0 galaxies"),
     ],
 )
 def test_too_few_galaxies_are_refused_in_words(galaxies, words):

@@ -158,6 +158,8 @@ def _changed(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
                     "trains from the first epoch",
                     "leave it out",
                 )
+        if "epochs" in changes:
+            recipe = replace(recipe, frozen_epochs=0)
     if "scheme" in changes and recipe.labels_column is not None:
         raise BadInput(
             f"--scheme {recipe.scheme}: the labels are in column {recipe.labels_column!r}",

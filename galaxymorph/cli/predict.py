@@ -23,8 +23,13 @@ ENDINGS = (".csv", ".parquet")
     help="Write a .csv or .parquet table instead of printing.",
 )
 @click.option("--skip-bad", is_flag=True, help="Name images that can't be used and go on.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+    help="Number format of the network. Default: the run's own.",
+)
 @DEVICE
-def predict(run, images, as_json, output, skip_bad) -> None:
+def predict(run, images, as_json, output, skip_bad, precision) -> None:
     """Classify each IMAGE (a JPEG or PNG file, a folder, or a zip) with RUN."""
     from galaxymorph.learn import write_table
     from galaxymorph.predict import expand_images, load_predictor, usable_images
@@ -32,7 +37,7 @@ def predict(run, images, as_json, output, skip_bad) -> None:
 
     if output:
         _require_writable(output)
-    predictor = load_predictor(run)
+    predictor = load_predictor(run, precision)
     references = expand_images(images)
     if skip_bad:
         references, faults = usable_images(references)

@@ -40,7 +40,7 @@ from galaxymorph.images.inspection import (
 
 # Read, decode and write this many images before the next are read.
 CHUNK = 256
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,6 @@ def _frame(job: tuple[str, str, float, int]) -> np.ndarray | None:
         data = read_bytes(reference)
         if digest_bytes(data) != digest:
             return None
-        return np.asarray(centre_frame(decode_bytes(data, reference), crop, side))
+        return centre_frame(decode_bytes(data, reference), crop, side)
     except BadInput:
         return None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
 from PIL import Image
 
 
-def centre_frame(image: Image.Image, crop: float, size: int) -> Image.Image:
-    """Return the centred square of the image at `size` x `size` pixels.
+def centre_frame(image: Image.Image, crop: float, size: int) -> np.ndarray:
+    """Return the centred square of an RGB image as uint8 pixels, shape (size, size, 3).
 
     Args:
         image: any size; Galaxy Zoo's are 424x424 and centred on the galaxy.
@@ -16,6 +19,17 @@ def centre_frame(image: Image.Image, crop: float, size: int) -> Image.Image:
     """
     side = crop * min(image.size)
     left, top = ((length - side) / 2 for length in image.size)
-    return image.resize(
-        (size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side)
+    if all(edge.is_integer() for edge in (side, left, top)):
+        return _shrink_whole(np.array(image), int(left), int(top), int(side), size)
+    box = (left, top, left + side, top + side)
+    return np.array(image.resize((size, size), Image.Resampling.BICUBIC, box=box))
+
+
+def _shrink_whole(pixels: np.ndarray, left: int, top: int, side: int, size: int) -> np.ndarray:
+    # Pillow's filter to within a level in 255, in less than half its time; but it knows no box
+    # that begins inside a pixel.
+    square = torch.from_numpy(pixels[top : top + side, left : left + side]).permute(2, 0, 1)[None]
+    shrunk = F.interpolate(
+        square, (size, size), mode="bicubic", antialias=True, align_corners=False
     )
+    return shrunk[0].permute(1, 2, 0).contiguous().numpy()

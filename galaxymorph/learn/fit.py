@@ -46,6 +46,7 @@ from galaxymorph.learn.runs import (
     new_run_folder,
     write_table,
 )
+from galaxymorph.learn.serving import serving_network
 from galaxymorph.zoo import fold_splits, split_galaxies
 
 
@@ -237,12 +238,14 @@ def _write_results(run: Run, learn: Learner, split: pd.DataFrame) -> None:
     recipe, classes = run.recipe, run.classes
     export_learner(learn, run.path / "model.pkl")
     write_weights(learn.model, run)
+    precision = resolve_precision(recipe.precision, learn.model)
+    network = serving_network(learn.model, precision, recipe.size)
     parts = {part: split[split["split"] == part] for part in ("valid", "test")}
     with Progress("predicting", sum(map(len, parts.values())), "images") as progress:
         for part, rows in parts.items():
             batches = learn.dls.test_dl(rows, bs=recipe.batch)
             table = prediction_table(
-                infer(learn.model, batches, recipe.views, progress.advance), classes
+                infer(network, batches, recipe.views, progress.advance), classes
             )
             known = rows[["galaxy", "image", "label"]].reset_index(drop=True)
             write_table(run.path / f"predictions_{part}.parquet", pd.concat([known, table], axis=1))

@@ -53,14 +53,13 @@ def infer(model: nn.Module, batches: Iterable[torch.Tensor], views: int, seen=No
     """Return the probabilities of every galaxy in the batches, shape (n, classes).
 
     Args:
-        model: gives logits.
+        model: gives logits, in evaluation mode.
         batches: the model's inputs, alone or as the first of a tuple.
         views: as in `mean_probability`.
         seen: called with the number of galaxies after each batch.
     """
-    model.eval()
     parts = []
-    with torch.no_grad():
+    with torch.inference_mode():
         for batch in batches:
             batch = batch[0] if isinstance(batch, tuple | list) else batch
             parts.append(mean_probability(model, batch, views).cpu())

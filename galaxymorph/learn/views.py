@@ -61,7 +61,7 @@ class Frame(DisplayedTransform):
     def encodes(self, image: PILImage) -> PILImage:
         if isinstance(image, FramedGalaxy):
             return image
-        return PILImage(centre_frame(image, self.crop, self.side))
+        return PILImage(Image.fromarray(centre_frame(image, self.crop, self.side)))
 
 
 class CentralView(DisplayedTransform):

@@ -20,6 +20,8 @@ from galaxymorph.learn import (
     image_loader,
     infer,
     prediction_table,
+    resolve_precision,
+    serving_network,
 )
 from galaxymorph.zoo import image_references
 
@@ -58,11 +60,15 @@ def _galaxy(image: str) -> str:
     return PurePosixPath(image.split(REFERENCE_SEPARATOR)[-1]).stem
 
 
-def load_predictor(path: str | Path) -> Predictor:
+def load_predictor(path: str | Path, precision: str | None = None) -> Predictor:
     """Load a run's predictor from its safetensors, which, unlike a pickle, can't run code.
 
+    Args:
+        path: the run's folder.
+        precision: auto, fp32, bf16 or fp16; by itself the recipe's own.
+
     Raises:
-        BadInput: not a finished run.
+        BadInput: not a finished run, or a precision that the device hasn't.
     """
     run = Run(Path(path))
     run.require_trained()
@@ -70,7 +76,9 @@ def load_predictor(path: str | Path) -> Predictor:
     for member in run.members:
         model = build_model(run.recipe, len(run.classes))
         model.load_state_dict(load_file(member.path / "model.safetensors"))
-        models.append(model.eval().to(default_device()))
+        model = model.to(default_device())
+        resolved = resolve_precision(precision or run.recipe.precision, model)
+        models.append(serving_network(model, resolved, run.recipe.size))
     return Predictor(models, run.recipe, run.classes)
 
 

@@ -35,7 +35,7 @@ FRAME = {"crop": 0.5, "side": 40}
 
 def test_the_frames_are_those_of_decoding_each_image(images):
     for path, cached in zip(images, pixels_of(images, **FRAME), strict=True):
-        assert np.array_equal(cached, np.asarray(centre_frame(decode(path), 0.5, 40)))
+        assert np.array_equal(cached, centre_frame(decode(path), 0.5, 40))
 
 
 def test_nothing_is_decoded_twice(images, monkeypatch):

@@ -33,7 +33,7 @@ def test_the_exported_learner_works_in_a_script_of_its_own(run, images):
         [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True
     )
     name, *probabilities = done.stdout.split()
-    expected = load_predictor(run).predict([str(images[0])]).iloc[0]
+    expected = load_predictor(run, "fp32").predict([str(images[0])]).iloc[0]
     assert name == expected["predicted"]
     assert np.allclose(
         [float(p) for p in probabilities], expected[CLASSES].astype(float), atol=1e-4

@@ -12,11 +12,13 @@ from galaxymorph.base.files import (
     write_text,
 )
 from galaxymorph.base.progress import Progress, say
+from galaxymorph.base.rows import Rows
 
 __all__ = [
     "REFERENCE_SEPARATOR",
     "BadInput",
     "Progress",
+    "Rows",
     "cache_folder",
     "exclusive",
     "is_unsafe",

@@ -1,15 +1,13 @@
 """Decoded frames on disk: each image is decoded once, whatever the number of epochs and fits.
 
-A cache file holds the frames of one set of images at one scale, as uint8 pixels that are mapped
-into memory, so that reading them takes no room of the process's own. Its name is a digest of the
-images' contents and of the frame, so changed data or another frame means another file.
+A cache folder holds the frames of one set of images at one scale, as uint8 pixels. Its name is a
+digest of the images' contents and of the frame, so changed data or another frame means another.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import shutil
 from collections.abc import Sequence
@@ -22,6 +20,7 @@ import numpy as np
 from galaxymorph.base import (
     BadInput,
     Progress,
+    Rows,
     cache_folder,
     exclusive,
     read_bytes,
@@ -45,9 +44,9 @@ FORMAT = 2
 
 @dataclass(frozen=True)
 class Frames:
-    """Decoded frames, shape (n, side, side, 3), uint8, and the row of each image's digest."""
+    """Decoded frames, uint8 of shape (side, side, 3), and the row of each image's digest."""
 
-    pixels: np.ndarray
+    pixels: Rows
     rows: dict[str, int]
 
 
@@ -85,12 +84,12 @@ def cached_frames(
         inspect_image(reference) if inspection.digest not in rows else inspection
         for inspection, reference in zip(found, references, strict=True)
     ]
-    return Frames(np.load(folder / "pixels.npy", mmap_mode="r"), rows), checked
+    pixels = Rows(folder / "pixels.bin", (side, side, 3), np.dtype("uint8"))
+    return Frames(pixels, rows), checked
 
 
 def _build(folder: Path, by_digest: dict[str, str], crop: float, side: int) -> None:
-    shape = (max(1, len(by_digest)), side, side, 3)
-    need = math.prod(shape)
+    need = len(by_digest) * side * side * 3
     free = shutil.disk_usage(folder.parent).free
     if need > 0.9 * free:
         raise BadInput(
@@ -105,19 +104,16 @@ def _build(folder: Path, by_digest: dict[str, str], crop: float, side: int) -> N
         quiet_decoding(),
         Progress("decoding images", len(digests), "images") as progress,
         ThreadPoolExecutor(os.cpu_count()) as pool,
+        (temporary / "pixels.bin").open("wb") as pixels,
     ):
-        pixels = np.lib.format.open_memmap(
-            temporary / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape
-        )
         for start in range(0, len(digests), CHUNK):
             chunk = digests[start : start + CHUNK]
             jobs = [(by_digest[digest], digest, crop, side) for digest in chunk]
             for digest, frame in zip(chunk, pool.map(_frame, jobs), strict=True):
                 if frame is not None:
                     rows[digest] = len(rows)
-                    pixels[rows[digest]] = frame
+                    pixels.write(frame.data)
             progress.advance(len(chunk))
-        pixels.flush()
         (temporary / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
 
 

@@ -139,8 +139,7 @@ def _explained_download(recipe: Recipe) -> Iterator[None]:
 
 def split_groups(model: nn.Module, tuned: int = 1) -> L:
     """Split the parameters into early stages, the last `tuned` stages (0: all), and head."""
-    trunk = model[0].model if hasattr(model[0], "model") else model[0]
-    stages = _stages(trunk)
+    trunk, stages = model[0], stages_of(model)
     if tuned == 0 or tuned >= len(stages):
         return L([], params(trunk), params(model[1]))
     late = [weight for stage in stages[-tuned:] for module in stage for weight in params(module)]
@@ -148,6 +147,11 @@ def split_groups(model: nn.Module, tuned: int = 1) -> L:
     known = {id(weight) for weight in late}
     early = [weight for weight in params(trunk) if id(weight) not in known]
     return L(early, late, params(model[1]))
+
+
+def stages_of(model: nn.Module) -> list[list[nn.Module]]:
+    """Return the modules with weights of each stage of a model's trunk, from the first."""
+    return _stages(model[0].model if hasattr(model[0], "model") else model[0])
 
 
 def lite0_state(with_classifier: bool = False) -> dict[str, torch.Tensor]:

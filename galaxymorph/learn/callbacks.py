@@ -59,6 +59,8 @@ class SeedEpochs(Callback):
         seed = (self.seed * 10_007 + self.first + self.epoch) % 2**31
         set_seed(seed, reproducible=True)
         self.dls.train.rng = random.Random(seed)
+        # Stored features have a number of views, which take turns.
+        self.dls.train.epoch = self.first + self.epoch
 
 
 class Journal(Callback):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -33,6 +34,7 @@ from galaxymorph.learn.callbacks import (
     restore_checkpoint,
 )
 from galaxymorph.learn.data import galaxy_loaders
+from galaxymorph.learn.features import on_features
 from galaxymorph.learn.galaxies import Galaxies
 from galaxymorph.learn.hardware import precision_callbacks, resolve_precision
 from galaxymorph.learn.inference import AverageViews, infer, prediction_table
@@ -193,9 +195,14 @@ def _train_member(run: Run, label: str, galaxies: Galaxies) -> None:
     plan = stages(recipe)
     done = sum(stage.epochs for stage in plan[: state.stage]) + state.epoch
     left = sum(stage.epochs for stage in plan) - done
-    with Progress(label, galaxies_to_train(left, learn), "images") as progress:
+    features = run.checkpoints / "features"
+    with (
+        on_features(learn, recipe, features),
+        Progress(label, galaxies_to_train(left, learn), "images") as progress,
+    ):
         for number in range(state.stage, len(plan)):
             _train_stage(learn, run, state, plan, number, label, progress)
+    shutil.rmtree(features, ignore_errors=True)
     _load_kept(run, learn)
     _write_results(run, learn, split)
 

@@ -71,6 +71,9 @@ class Recipe:
                           choices=(1, 4, 8))  # fmt: skip
     keep: str = _setting("best", "the weights kept: of the best epoch by validation macro-F1, "
                          "or of the last", choices=("best", "last"))  # fmt: skip
+    trunk_views: int = _setting(3, "random views of each galaxy that go through the frozen stages, "
+                                "once for the whole fit; 0: new ones every epoch",
+                                least=0, most=1000)  # fmt: skip
     precision: str = _setting("auto", "number format of training: bf16 where it is faster",
                               choices=("auto", "fp32", "bf16", "fp16"))  # fmt: skip
     folds: int = _setting(0, "cross-validate in this many folds; 0 for one split",
@@ -105,13 +108,14 @@ PRESETS: dict[str, Recipe] = {
         shift=0.02,
         views=8,
         keep="last",
+        trunk_views=0,
     ),
     # A network without pretrained weights wants a larger rate and more turns through the data.
     "scratch": Recipe(
         weights="none", frozen_epochs=0, epochs=30, lr=2e-3, unfreeze=0, batch=32, views=8
     ),
     # The same by fastai's own means throughout: what the fast pipeline is measured against.
-    "plain": Recipe(pipeline="plain", precision="fp32", workers=2),
+    "plain": Recipe(pipeline="plain", precision="fp32", workers=2, trunk_views=0),
     # For the simple galaxies that a fit without data makes: seconds, not minutes.
     "first-run": Recipe(
         weights="none",
@@ -160,6 +164,11 @@ def _changed(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
                 )
         if "epochs" in changes:
             recipe = replace(recipe, frozen_epochs=0)
+    if changes.get("trunk_views") and resolve(recipe).trunk_views == 0:
+        raise BadInput(
+            f"--trunk-views {recipe.trunk_views}: no stage stays frozen, or the pipeline is plain",
+            "leave it out",
+        )
     if "scheme" in changes and recipe.labels_column is not None:
         raise BadInput(
             f"--scheme {recipe.scheme}: the labels are in column {recipe.labels_column!r}",
@@ -193,12 +202,14 @@ def resolve(recipe: Recipe) -> Recipe:
     if Path(recipe.weights).is_file():
         recipe = replace(recipe, weights=str(Path(recipe.weights).absolute()))
     if recipe.weights == "none":
-        return replace(
+        recipe = replace(
             recipe,
             frozen_epochs=0,
             epochs=recipe.frozen_epochs + recipe.epochs,
             unfreeze=0,
         )
+    if recipe.unfreeze == 0 or recipe.pipeline == "plain":
+        recipe = replace(recipe, trunk_views=0)
     return recipe
 
 

@@ -38,7 +38,7 @@ class OpenGalaxy(Transform):
         row = self.rows.get(str(reference))
         if row is None:
             return PILImage(decode(str(reference)))
-        return FramedGalaxy(Image.fromarray(self.frames.pixels[row]))
+        return FramedGalaxy(Image.fromarray(self.frames.pixels.read([row])[0]))
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "frames": None, "rows": {}}

@@ -27,7 +27,7 @@ def images(home, simple):
 
 def pixels_of(images, **frame):
     frames, found = cached_frames(images, **frame)
-    return [frames.pixels[frames.rows[inspection.digest]] for inspection in found]
+    return [frames.pixels.read([frames.rows[one.digest]])[0] for one in found]
 
 
 FRAME = {"crop": 0.5, "side": 40}

@@ -135,8 +135,9 @@ def in_a_process_of_its_own(*arguments: object, kill: str | None = None) -> int:
     return subprocess.run(command, env=variables, capture_output=True, check=False).returncode
 
 
-# The recipe that users are told to take, in two stages, on a network of timm's.
+# The recipe that users are told to take, in two stages, on a network of timm's and its features.
 TWO_STAGES = ["--recipe", "small", "--frozen-epochs", "1", "--keep", "best", "--views", "1"]
+TWO_STAGES += ["--trunk-views", "2"]
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +152,7 @@ def undisturbed(simple, tmp_path_factory) -> Path:
     ("kill", "epochs"),
     [
         ("fit:make_learner:1", 0),
+        ("fit:Progress:1", 0),
         ("callbacks:save_tensors:1", 0),
         ("callbacks:write_history:1", 0),
         ("callbacks:save_checkpoint:1", 1),
@@ -304,6 +306,7 @@ def test_plain_labels_give_classes_of_their_own(simple, tmp_path):
         (["--arch", "resnet81"], "--arch resnet81: unknown to torchvision and timm"),
         (["--weights", "nowhere.pth"], "--weights nowhere.pth: no such file"),
         (["--scheme", "hubbel"], "--scheme is 'hubbel'; use one of layer1, hubble, gz2-five"),
+        (["--trunk-views", "2"], "--trunk-views 2: no stage stays frozen"),
         (["--unfreeze", "2"], "--unfreeze 2: with --weights none every layer trains"),
         (["--labels-column", "kind", "--scheme", "hubble"], "the labels are in column 'kind'"),
         (["--precision", "fp16"], "--precision fp16 needs a GPU"),

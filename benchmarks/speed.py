@@ -1,10 +1,12 @@
-"""Speed of fit and predict against plain fastai: the same images, epochs and machine.
+"""Speed of fit and predict against plain fastai: the same images, epochs, seeds and machine.
 
     python benchmarks/speed.py --images 2000 --repeats 3
+    python benchmarks/speed.py --data CATALOGUE --labels-column label --weights FILE
 
-The two take turns, each as a process of its own, so that a machine whose speed drifts slows both.
-ImageNet weights may not be at hand, so both start from one file of random ones: the stages are
-the published ones, and the work is the same. Results go to benchmarks/results/ as JSON.
+The variants take turns, each command a process of its own with an empty cache, so that a machine
+whose speed drifts slows all of them. Without --weights all start from one file of random ones: the
+stages are the published ones and the work is the same, only the scores mean little. Results go to
+benchmarks/results/ as JSON, with hardware and commit.
 """
 
 from __future__ import annotations
@@ -12,19 +14,31 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
+import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from scipy import stats
 
+from galaxymorph.base import read_bytes
 from galaxymorph.learn import environment
 from galaxymorph.survey import simple_galaxies
+from galaxymorph.zoo import read_catalogue
 
 ROOT = Path(__file__).parents[1]
+# Each adds a means to the one before, the first being fastai's own.
+LADDER = {
+    "plain": ["--recipe", "plain"],
+    "fast, float32, every epoch through all stages": ["--precision", "fp32", "--trunk-views", "0"],
+    "fast, every epoch through all stages": ["--trunk-views", "0"],
+    "fast": [],
+}
 PREDICT_PLAIN = """
 import sys
 from pathlib import Path
@@ -34,6 +48,18 @@ files = get_image_files(sys.argv[2])
 with learn.no_bar(), learn.no_logging():
     learn.get_preds(dl=learn.dls.test_dl(files, num_workers=2))
 """
+NETWORK_ALONE = """
+import sys, time, torch
+from galaxymorph.predict import load_predictor
+predictor = load_predictor(sys.argv[1])
+batch = torch.randn(64, 3, predictor.recipe.size, predictor.recipe.size)
+with torch.inference_mode():
+    predictor.models[0](batch)
+    before = time.perf_counter()
+    for _ in range(int(sys.argv[2]) // 64):
+        predictor.models[0](batch)
+print(int(sys.argv[2]) // 64 * 64 / (time.perf_counter() - before))
+"""
 
 
 def main() -> None:
@@ -41,37 +67,43 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--data", type=Path, help="a catalogue to repeat, simple galaxies if none")
+    parser.add_argument("--data", type=Path, help="a catalogue; simple galaxies if none")
+    parser.add_argument("--labels-column", help="of a catalogue without votes")
+    parser.add_argument("--weights", type=Path, help="of a resnet18; random ones if none")
+    parser.add_argument("--ladder", action="store_true", help="measure the steps in between too")
     arguments = parser.parse_args()
+    variants = list(LADDER) if arguments.ladder else ["plain", "fast"]
     with tempfile.TemporaryDirectory(prefix="galaxymorph-bench-") as folder:
         work = Path(folder)
-        data = repeat_catalogue(arguments.data, work, arguments.images)
-        weights = random_weights(work)
+        data = make_catalogue(arguments.data, arguments.labels_column, work, arguments.images)
+        fixed = ["--data", data, "--weights", arguments.weights or random_weights(work)]
+        if arguments.labels_column:
+            fixed += ["--labels-column", arguments.labels_column]
         rows = []
-        for repeat in range(arguments.repeats):
-            for recipe in ("plain", "baseline"):
-                rows.append(measure_fit(recipe, data, weights, work, repeat))
+        for seed in range(arguments.repeats):
+            for variant in variants:
+                rows.append(measure_fit(variant, fixed, work, seed))
                 print(rows[-1], flush=True)
-            for recipe in ("plain", "baseline"):
-                rows.append(measure_predict(recipe, data, work, repeat, arguments.images))
+            for variant in ("plain", "fast"):
+                rows.append(measure_predict(variant, data, work, seed, arguments.images))
                 print(rows[-1], flush=True)
-    report(rows, arguments.images)
+    report(rows, arguments.images, arguments.data is not None)
 
 
-def repeat_catalogue(source: Path | None, work: Path, images: int) -> Path:
-    """Write a catalogue of that many galaxies, copies under new ids; return its folder."""
+def make_catalogue(source: Path | None, column: str | None, work: Path, images: int) -> Path:
+    """Write a catalogue of that many galaxies, some repeated if there are too few."""
     source = source or simple_galaxies(work / "simple", seed=1)
-    table = pd.read_csv(source / "training_solutions_rev1.csv")
+    table = read_catalogue(source, column).table
     data = work / "data"
     (data / "images_training_rev1").mkdir(parents=True)
-    rows = table.iloc[[at % len(table) for at in range(images)]].copy()
-    for new, old in enumerate(rows["GalaxyID"], 1):
-        original = source / "images_training_rev1" / f"{old}.jpg"
-        # A comment after the image's end makes copies differ, as galaxies do.
-        copy = data / "images_training_rev1" / f"{new}.jpg"
-        copy.write_bytes(original.read_bytes() + str(new).encode())
-    rows["GalaxyID"] = range(1, images + 1)
-    rows.to_csv(data / "training_solutions_rev1.csv", index=False)
+    rows = table.iloc[np.arange(images) % len(table)].drop(columns=["row", "galaxy", "image"])
+    for at in range(images):
+        # A comment after the image's end makes repeated ones differ, as galaxies do.
+        content = read_bytes(table["image"].iloc[at % len(table)]) + str(at).encode()
+        (data / "images_training_rev1" / f"{at + 1}.jpg").write_bytes(content)
+    rows.insert(0, "GalaxyID", range(1, images + 1))
+    name = "labels.csv" if column else "training_solutions_rev1.csv"
+    rows.to_csv(data / name, index=False)
     return data
 
 
@@ -85,25 +117,35 @@ def random_weights(work: Path) -> Path:
     return work / "resnet18.pth"
 
 
-def measure_fit(recipe: str, data: Path, weights: Path, work: Path, repeat: int) -> dict:
+def measure_fit(variant: str, fixed: list, work: Path, seed: int) -> dict:
     """Fit in a process of its own, with an empty cache; return what it took and scored."""
-    run = work / f"{recipe}-{repeat}"
-    command = ["fit", "--data", data, "--recipe", recipe, "--weights", weights, "--out", work]
-    row = timed([*command, "--name", run.name, "--seed", repeat], work / f"cache-{run.name}")
+    run, cache = run_folder(variant, work, seed), work / "cache"
+    command = ["fit", *fixed, *LADDER[variant], "--out", work, "--name", run.name, "--seed", seed]
+    row = timed(command, cache)
+    shutil.rmtree(cache, ignore_errors=True)
     metrics = json.loads((run / "metrics.json").read_text())
-    return {"job": "fit", "recipe": recipe, "repeat": repeat, **row,
+    return {"job": "fit", "variant": variant, "seed": seed, **row,
             "valid_macro_f1": metrics["valid"]["macro_f1"]["value"]}  # fmt: skip
 
 
-def measure_predict(recipe: str, data: Path, work: Path, repeat: int, images: int) -> dict:
+def measure_predict(variant: str, data: Path, work: Path, seed: int, images: int) -> dict:
     """Predict every image in a process of its own."""
-    run, folder = work / f"{recipe}-{repeat}", data / "images_training_rev1"
-    if recipe == "plain":
+    run, folder = run_folder(variant, work, seed), data / "images_training_rev1"
+    if variant == "plain":
         row = timed(["-c", PREDICT_PLAIN, run / "model.pkl", folder], work, cli=False)
-    else:
-        row = timed(["predict", run, folder, "-o", work / "out.parquet"], work)
-    rate = round(images / row["seconds"], 1)
-    return {"job": "predict", "recipe": recipe, "repeat": repeat, **row, "images_per_second": rate}
+        return {"job": "predict", "variant": variant, "seed": seed, **row}
+    row = timed(["predict", run, folder, "-o", work / "out.parquet"], work)
+    alone = subprocess.run(
+        [sys.executable, "-c", NETWORK_ALONE, str(run), str(images)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    rate = round(float(alone.stdout.split()[-1]), 1)
+    return {"job": "predict", "variant": variant, "seed": seed, **row, "network_alone": rate}
+
+
+def run_folder(variant: str, work: Path, seed: int) -> Path:
+    """Return where a variant's run is."""
+    return work / f"{list(LADDER).index(variant)}-{seed}"
 
 
 def timed(command: list, cache: Path, cli: bool = True) -> dict:
@@ -112,38 +154,63 @@ def timed(command: list, cache: Path, cli: bool = True) -> dict:
     variables = {**os.environ, "GALAXYMORPH_CACHE": str(cache), "PYTHONPATH": str(ROOT)}
     before = time.perf_counter()
     process = subprocess.Popen(
-        [*start, *map(str, command)],
-        env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        [*start, *map(str, command)], start_new_session=True,
+        env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    error = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(error.decode()[-2000:])
-    return {
-        "seconds": round(time.perf_counter() - before, 2),
-        "peak_mib": round(usage.ru_maxrss / 1024),
-    }
+    peak = [0]
+    watcher = threading.Thread(target=watch_memory, args=(process, peak))
+    watcher.start()
+    error = process.communicate()[1]
+    seconds = time.perf_counter() - before
+    watcher.join()
+    if process.returncode:
+        raise SystemExit(error[-2000:])
+    # The last progress line of the work itself: the rate without starting and writing.
+    said = [line for line in error.splitlines() if line.startswith("predicting:")]
+    rate = said[-1].split("images, ")[1].split(" ")[0] if said else None
+    return {"seconds": round(seconds, 2), "peak_mib": peak[0] >> 20, "said_rate": rate}
 
 
-def report(rows: list[dict], images: int) -> None:
+def watch_memory(process: subprocess.Popen, peak: list[int]) -> None:
+    """Keep the largest proportional set size of a process and its workers, in bytes."""
+    while process.poll() is None:
+        total = 0
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                if int(stat.read_text().rsplit(")", 1)[1].split()[2]) == process.pid:
+                    lines = (stat.parent / "smaps_rollup").read_text().splitlines()
+                    total += sum(1024 * int(x.split()[1]) for x in lines if x.startswith("Pss:"))
+            except (OSError, IndexError):
+                continue
+        peak[0] = max(peak[0], total)
+        time.sleep(0.5)
+
+
+def report(rows: list[dict], images: int, real: bool) -> None:
     """Print medians and ratios, and save everything with hardware and commit."""
     found = pd.DataFrame(rows)
-    summary = {}
-    for job, part in found.groupby("job"):
-        medians = part.groupby("recipe")["seconds"].median()
-        pairs = part.pivot(index="repeat", columns="recipe", values="seconds")
-        ratio = (pairs["plain"] / pairs["baseline"]).tolist()
-        summary[job] = {
-            "plain_seconds": medians["plain"],
-            "fast_seconds": medians["baseline"],
-            "ratio": round(statistics.median(ratio), 2),
-            "ratios": [round(value, 2) for value in ratio],
+    summary: dict = {}
+    for (job, variant), part in found.groupby(["job", "variant"], sort=False):
+        plain = found[(found["job"] == job) & (found["variant"] == "plain")].set_index("seed")
+        ratios = (plain["seconds"] / part.set_index("seed")["seconds"]).round(2)
+        summary[f"{job}: {variant}"] = {
+            "median_seconds": part["seconds"].median(),
+            "median_ratio": round(ratios.median(), 2),
+            "ratios": ratios.tolist(),
+            "peak_mib": int(part["peak_mib"].max()),
         }
-        print(f"{job}, {images:,} images: {summary[job]}")
+        if job == "fit" and variant != "plain" and len(part) > 1:
+            gains = part.set_index("seed")["valid_macro_f1"] - plain["valid_macro_f1"]
+            half = stats.t.ppf(0.975, len(gains) - 1) * gains.sem()
+            summary[f"{job}: {variant}"]["macro_f1_minus_plain"] = [
+                round(value, 4)
+                for value in (gains.mean(), gains.mean() - half, gains.mean() + half)
+            ]
     result = {"images": images, "environment": environment(), "summary": summary, "rows": rows}
+    print(json.dumps(summary, indent=2))
     folder = ROOT / "benchmarks" / "results"
     folder.mkdir(exist_ok=True)
-    path = folder / f"speed-{images}.json"
+    path = folder / f"speed-{'real' if real else 'simple'}-{images}.json"
     path.write_text(json.dumps(result, indent=2) + "\n")
     print(path)
 

@@ -11,7 +11,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "fit": ["make_learner", "restart_run", "start_run", "train_run"],
         "galaxies": ["gather_galaxies", "require_same_galaxies", "with_images"],
         "inference": ["infer", "prediction_table"],
-        "hardware": ["resolve_precision", "use_device"],
+        "hardware": ["keep_freed_memory", "resolve_precision", "use_device"],
         "recipes": ["PRESETS", "Recipe", "make_recipe"],
         "serving": ["serving_network"],
         "runs": ["Run", "environment", "free_name", "locked", "write_table"],

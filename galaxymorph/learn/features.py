@@ -27,7 +27,7 @@ from galaxymorph.base import BadInput, Progress, Rows, replace_folder, say
 from galaxymorph.learn.backbones import stages_of
 from galaxymorph.learn.hardware import resolve_precision
 from galaxymorph.learn.recipes import Recipe
-from galaxymorph.learn.serving import HALVES, fold_batchnorm
+from galaxymorph.learn.serving import DTYPES, fold_batchnorm, in_chunks
 
 # How each number format is stored: NumPy has no bfloat16.
 STORED = {"fp32": np.dtype("float32"), "fp16": np.dtype("float16"), "bf16": np.dtype("int16")}
@@ -156,8 +156,7 @@ def on_features(learn: Learner, recipe: Recipe, folder: Path) -> Iterator[None]:
 def _store(learn: Learner, recipe: Recipe, folder: Path, precision: str) -> None:
     model = fold_batchnorm(learn.model, recipe.size).to(memory_format=torch.channels_last)
     early = EarlyStages(model, stages_of(model)[-recipe.unfreeze][0])
-    if precision != "fp32":
-        model[0].to(HALVES[precision])
+    model[0].to(DTYPES[precision])
     parts = {
         "train": (learn.dls.train.new(shuffle=False, drop_last=False), recipe.trunk_views),
         "valid": (learn.dls.valid, 1),
@@ -194,11 +193,11 @@ def _store_part(
     """Write the features of a part; return their shape and the galaxies' labels."""
     labels: list[int] = []
     shape: tuple[int, ...] = ()
-    dtype = HALVES.get(precision, torch.float32)
     with path.open("wb") as sink, torch.inference_mode():
         for images, classes in batches:
-            plain = images.as_subclass(torch.Tensor).to(dtype, memory_format=torch.channels_last)
-            features = early.outputs(plain).permute(0, 2, 3, 1).contiguous().cpu()
+            parts = in_chunks(images.as_subclass(torch.Tensor), DTYPES[precision])
+            features = torch.cat([early.outputs(part) for part in parts])
+            features = features.permute(0, 2, 3, 1).contiguous().cpu()
             if not shape:
                 shape = tuple(features.shape[1:])
                 _require_room(path.parent, galaxies * views * features[0].nbytes)
@@ -226,11 +225,10 @@ def _open(folder: Path, precision: str, images: DataLoaders) -> DataLoaders:
             f"{folder}: stored in {about['precision']}, and this machine trains in {precision}",
             f"go on where the fit began, or delete {folder}",
         )
-    dtype = HALVES.get(precision, torch.float32)
 
     def loader(part: str, **settings) -> FeatureDL:
         rows = Rows(folder / f"{part}.bin", tuple(about[part]["shape"]), STORED[precision])
-        return FeatureDL(rows, torch.tensor(about[part]["labels"]), dtype, **settings)
+        return FeatureDL(rows, torch.tensor(about[part]["labels"]), DTYPES[precision], **settings)
 
     return DataLoaders(
         loader("train", bs=images.train.bs, shuffle=True, drop_last=True),

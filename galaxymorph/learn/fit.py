@@ -36,7 +36,7 @@ from galaxymorph.learn.callbacks import (
 from galaxymorph.learn.data import galaxy_loaders
 from galaxymorph.learn.features import on_features
 from galaxymorph.learn.galaxies import Galaxies
-from galaxymorph.learn.hardware import precision_callbacks, resolve_precision
+from galaxymorph.learn.hardware import keep_freed_memory, precision_callbacks, resolve_precision
 from galaxymorph.learn.inference import AverageViews, infer, prediction_table
 from galaxymorph.learn.models import export_learner, write_weights
 from galaxymorph.learn.recipes import Recipe
@@ -116,6 +116,8 @@ def train_run(run: Run, galaxies: Galaxies) -> None:
         run: started, perhaps partly trained.
         galaxies: those that it was split on, wherever their images are now.
     """
+    if run.recipe.pipeline == "fast":
+        keep_freed_memory()
     with locked(run):
         remove_leftovers(run.path)
         for number, member in enumerate(run.members, 1):

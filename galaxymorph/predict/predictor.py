@@ -19,6 +19,7 @@ from galaxymorph.learn import (
     build_model,
     image_loader,
     infer,
+    keep_freed_memory,
     prediction_table,
     resolve_precision,
     serving_network,
@@ -72,6 +73,7 @@ def load_predictor(path: str | Path, precision: str | None = None) -> Predictor:
     """
     run = Run(Path(path))
     run.require_trained()
+    keep_freed_memory()
     models = []
     for member in run.members:
         model = build_model(run.recipe, len(run.classes))

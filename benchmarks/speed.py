@@ -2,6 +2,7 @@
 
     python benchmarks/speed.py --images 2000 --repeats 3
     python benchmarks/speed.py --data CATALOGUE --labels-column label --weights FILE
+    python benchmarks/speed.py --images 500 2000 20000 --variants fast --repeats 1
 
 The variants take turns, each command a process of its own with an empty cache, so that a machine
 whose speed drifts slows all of them. Without --weights all start from one file of random ones: the
@@ -32,12 +33,13 @@ from galaxymorph.survey import simple_galaxies
 from galaxymorph.zoo import read_catalogue
 
 ROOT = Path(__file__).parents[1]
-# Each adds a means to the one before, the first being fastai's own.
+# Up to "fast" each adds a means to the one before, the first being fastai's own.
 LADDER = {
     "plain": ["--recipe", "plain"],
     "fast, float32, every epoch through all stages": ["--precision", "fp32", "--trunk-views", "0"],
     "fast, every epoch through all stages": ["--trunk-views", "0"],
     "fast": [],
+    "fast, two views": ["--trunk-views", "2"],
 }
 PREDICT_PLAIN = """
 import sys
@@ -51,7 +53,7 @@ with learn.no_bar(), learn.no_logging():
 NETWORK_ALONE = """
 import sys, time, torch
 from galaxymorph.predict import load_predictor
-predictor = load_predictor(sys.argv[1])
+predictor = load_predictor(sys.argv[1], sys.argv[3])
 batch = torch.randn(64, 3, predictor.recipe.size, predictor.recipe.size)
 with torch.inference_mode():
     predictor.models[0](batch)
@@ -65,29 +67,33 @@ print(int(sys.argv[2]) // 64 * 64 / (time.perf_counter() - before))
 def main() -> None:
     """Measure, print and save."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--images", type=int, nargs="+", default=[2000])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--data", type=Path, help="a catalogue; simple galaxies if none")
     parser.add_argument("--labels-column", help="of a catalogue without votes")
     parser.add_argument("--weights", type=Path, help="of a resnet18; random ones if none")
-    parser.add_argument("--ladder", action="store_true", help="measure the steps in between too")
+    parser.add_argument("--variants", nargs="+", choices=LADDER, default=["plain", "fast"])
     arguments = parser.parse_args()
-    variants = list(LADDER) if arguments.ladder else ["plain", "fast"]
-    with tempfile.TemporaryDirectory(prefix="galaxymorph-bench-") as folder:
-        work = Path(folder)
-        data = make_catalogue(arguments.data, arguments.labels_column, work, arguments.images)
-        fixed = ["--data", data, "--weights", arguments.weights or random_weights(work)]
-        if arguments.labels_column:
-            fixed += ["--labels-column", arguments.labels_column]
-        rows = []
-        for seed in range(arguments.repeats):
-            for variant in variants:
-                rows.append(measure_fit(variant, fixed, work, seed))
-                print(rows[-1], flush=True)
-            for variant in ("plain", "fast"):
-                rows.append(measure_predict(variant, data, work, seed, arguments.images))
-                print(rows[-1], flush=True)
-    report(rows, arguments.images, arguments.data is not None)
+    for images in arguments.images:
+        with tempfile.TemporaryDirectory(prefix="galaxymorph-bench-") as folder:
+            report(measure(arguments, images, Path(folder)), images, arguments.data is not None)
+
+
+def measure(arguments: argparse.Namespace, images: int, work: Path) -> list[dict]:
+    """Run every variant once a seed; return a row a command."""
+    data = make_catalogue(arguments.data, arguments.labels_column, work, images)
+    fixed = ["--data", data, "--weights", arguments.weights or random_weights(work)]
+    if arguments.labels_column:
+        fixed += ["--labels-column", arguments.labels_column]
+    rows = []
+    for seed in range(arguments.repeats):
+        for variant in arguments.variants:
+            rows.append(measure_fit(variant, fixed, work, seed))
+            print(rows[-1], flush=True)
+        for variant in arguments.variants:
+            rows += measure_predict(variant, data, work, seed, images)
+            print(rows[-1], flush=True)
+    return rows
 
 
 def make_catalogue(source: Path | None, column: str | None, work: Path, images: int) -> Path:
@@ -128,19 +134,31 @@ def measure_fit(variant: str, fixed: list, work: Path, seed: int) -> dict:
             "valid_macro_f1": metrics["valid"]["macro_f1"]["value"]}  # fmt: skip
 
 
-def measure_predict(variant: str, data: Path, work: Path, seed: int, images: int) -> dict:
-    """Predict every image in a process of its own."""
+def measure_predict(variant: str, data: Path, work: Path, seed: int, images: int) -> list[dict]:
+    """Predict every image, each way in a process of its own: the fast variant in int8 too."""
     run, folder = run_folder(variant, work, seed), data / "images_training_rev1"
+    about = {"job": "predict", "seed": seed}
     if variant == "plain":
         row = timed(["-c", PREDICT_PLAIN, run / "model.pkl", folder], work, cli=False)
-        return {"job": "predict", "variant": variant, "seed": seed, **row}
-    row = timed(["predict", run, folder, "-o", work / "out.parquet"], work)
-    alone = subprocess.run(
-        [sys.executable, "-c", NETWORK_ALONE, str(run), str(images)],
+        return [{**about, "variant": variant, **row}]
+    predict = ["predict", run, folder, "-o", work / "out.parquet"]
+    rows = [{**about, "variant": variant, **timed(predict, work)}]
+    rows[0]["network_alone"] = network_alone(run, images, "auto")
+    if variant == "fast":
+        cost = timed(["quantize", run], work)["output"].splitlines()[-1]
+        row = timed([*predict, "--precision", "int8"], work)
+        rows.append({**about, "variant": "fast, int8", **row, "output": cost})
+        rows[1]["network_alone"] = network_alone(run, images, "int8")
+    return rows
+
+
+def network_alone(run: Path, images: int, precision: str) -> float:
+    """Return the images a second of a run's network on a tensor."""
+    done = subprocess.run(
+        [sys.executable, "-c", NETWORK_ALONE, str(run), str(images), precision],
         env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    rate = round(float(alone.stdout.split()[-1]), 1)
-    return {"job": "predict", "variant": variant, "seed": seed, **row, "network_alone": rate}
+    return round(float(done.stdout.split()[-1]), 1)
 
 
 def run_folder(variant: str, work: Path, seed: int) -> Path:
@@ -155,12 +173,12 @@ def timed(command: list, cache: Path, cli: bool = True) -> dict:
     before = time.perf_counter()
     process = subprocess.Popen(
         [*start, *map(str, command)], start_new_session=True,
-        env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     peak = [0]
     watcher = threading.Thread(target=watch_memory, args=(process, peak))
     watcher.start()
-    error = process.communicate()[1]
+    output, error = process.communicate()
     seconds = time.perf_counter() - before
     watcher.join()
     if process.returncode:
@@ -168,7 +186,12 @@ def timed(command: list, cache: Path, cli: bool = True) -> dict:
     # The last progress line of the work itself: the rate without starting and writing.
     said = [line for line in error.splitlines() if line.startswith("predicting:")]
     rate = said[-1].split("images, ")[1].split(" ")[0] if said else None
-    return {"seconds": round(seconds, 2), "peak_mib": peak[0] >> 20, "said_rate": rate}
+    return {
+        "seconds": round(seconds, 2),
+        "peak_mib": peak[0] >> 20,
+        "said_rate": rate,
+        "output": output[-200:],
+    }
 
 
 def watch_memory(process: subprocess.Popen, peak: list[int]) -> None:
@@ -191,18 +214,20 @@ def report(rows: list[dict], images: int, real: bool) -> None:
     found = pd.DataFrame(rows)
     summary: dict = {}
     for (job, variant), part in found.groupby(["job", "variant"], sort=False):
-        plain = found[(found["job"] == job) & (found["variant"] == "plain")].set_index("seed")
-        ratios = (plain["seconds"] / part.set_index("seed")["seconds"]).round(2)
-        summary[f"{job}: {variant}"] = {
+        about = {
             "median_seconds": part["seconds"].median(),
-            "median_ratio": round(ratios.median(), 2),
-            "ratios": ratios.tolist(),
             "peak_mib": int(part["peak_mib"].max()),
         }
+        summary[f"{job}: {variant}"] = about
+        plain = found[(found["job"] == job) & (found["variant"] == "plain")].set_index("seed")
+        if plain.empty:
+            continue
+        ratios = (plain["seconds"] / part.set_index("seed")["seconds"]).round(2)
+        about |= {"median_ratio": round(ratios.median(), 2), "ratios": ratios.tolist()}
         if job == "fit" and variant != "plain" and len(part) > 1:
             gains = part.set_index("seed")["valid_macro_f1"] - plain["valid_macro_f1"]
             half = stats.t.ppf(0.975, len(gains) - 1) * gains.sem()
-            summary[f"{job}: {variant}"]["macro_f1_minus_plain"] = [
+            about["macro_f1_minus_plain"] = [
                 round(value, 4)
                 for value in (gains.mean(), gains.mean() - half, gains.mean() + half)
             ]

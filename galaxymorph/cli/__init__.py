@@ -17,6 +17,7 @@ COMMANDS = {
     "interpret": ("galaxymorph.cli.interpret:interpret", "Draw a run's galleries: top losses, "
                   "confident mistakes, confusions."),
     "predict": ("galaxymorph.cli.predict:predict", "Classify images with a run."),
+    "quantize": ("galaxymorph.cli.quantize:quantize", "Write a run's model in int8, for speed."),
     "data": ("galaxymorph.cli.data:data", "Check a catalogue of galaxies."),
     "reproduce": ("galaxymorph.cli.reproduce:reproduce", "Train a run again and compare."),
     "completion": ("galaxymorph.cli.completion:completion", "Print the shell's completion script."),

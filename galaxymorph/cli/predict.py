@@ -25,8 +25,8 @@ ENDINGS = (".csv", ".parquet")
 @click.option("--skip-bad", is_flag=True, help="Name images that can't be used and go on.")
 @click.option(
     "--precision",
-    type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
-    help="Number format of the network. Default: the run's own.",
+    type=click.Choice(["auto", "fp32", "bf16", "fp16", "int8"]),
+    help="Number format of the network; int8 after `quantize`. Default: the run's own.",
 )
 @DEVICE
 def predict(run, images, as_json, output, skip_bad, precision) -> None:

@@ -13,7 +13,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "inference": ["infer", "prediction_table"],
         "hardware": ["keep_freed_memory", "resolve_precision", "use_device"],
         "recipes": ["PRESETS", "Recipe", "make_recipe"],
-        "serving": ["serving_network"],
+        "models": ["load_network"],
+        "serving": ["fold_batchnorm", "serving_network"],
         "runs": ["Run", "environment", "free_name", "locked", "write_table"],
     },
 )

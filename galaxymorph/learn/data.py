@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pandas as pd
+import torch
 from fastai.data.block import CategoryBlock, DataBlock, TransformBlock
 from fastai.data.core import DataLoaders, TfmdDL, TfmdLists
 from fastai.data.transforms import ColReader, IntToFloatTensor, Normalize, ToTensor
@@ -15,7 +16,7 @@ from fasttransform import Transform
 
 from galaxymorph.images import Frames
 from galaxymorph.learn.backbones import pixel_stats
-from galaxymorph.learn.loaders import ThreadedDL
+from galaxymorph.learn.loaders import FileItems, StoredItems, ThreadedDL
 from galaxymorph.learn.recipes import Recipe, item_frame
 from galaxymorph.learn.views import (
     CentralView,
@@ -96,7 +97,7 @@ def galaxy_loaders(
         rows = {image: frames.rows[digest] for image, digest in pairs if digest in frames.rows}
         opener = OpenGalaxy(frames, rows)
     selected = table[table["split"].isin(["train", "valid"])]
-    return galaxy_block(recipe, classes, opener).dataloaders(
+    loaders = galaxy_block(recipe, classes, opener).dataloaders(
         selected,
         bs=min(recipe.batch, int((selected["split"] == "train").sum())),
         val_bs=recipe.batch,
@@ -104,11 +105,21 @@ def galaxy_loaders(
         device=default_device(),
         dl_type=TfmdDL if recipe.pipeline == "plain" else ThreadedDL,
     )
+    if frames and not recipe.workers and selected["digest"].isin(frames.rows.keys()).all():
+        for loader, part in zip(loaders.loaders, ("train", "valid"), strict=True):
+            loader.source = _stored(selected[selected["split"] == part], classes, frames)
+    return loaders
+
+
+def _stored(table: pd.DataFrame, classes: Sequence[str], frames: Frames) -> StoredItems:
+    labels = pd.Index(classes).get_indexer(table["label"])
+    rows = table["digest"].map(frames.rows).to_numpy()
+    return StoredItems(frames.pixels, rows, torch.from_numpy(labels))
 
 
 def image_loader(references: Sequence[str], recipe: Recipe) -> ThreadedDL:
     """Return batches of the model's input for images without labels, in order."""
-    return ThreadedDL(
+    loader = ThreadedDL(
         TfmdLists(list(references), [as_path, OpenGalaxy()], split_idx=1),
         bs=recipe.batch,
         after_item=item_transforms(recipe),
@@ -116,3 +127,6 @@ def image_loader(references: Sequence[str], recipe: Recipe) -> ThreadedDL:
         num_workers=recipe.workers,
         device=default_device(),
     )
+    if recipe.pipeline == "fast" and not recipe.workers:
+        loader.source = FileItems(references, *item_frame(recipe))
+    return loader

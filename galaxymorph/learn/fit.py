@@ -254,7 +254,7 @@ def _write_results(run: Run, learn: Learner, split: pd.DataFrame) -> None:
         for part, rows in parts.items():
             batches = learn.dls.test_dl(rows, bs=recipe.batch)
             table = prediction_table(
-                infer(network, batches, recipe.views, progress.advance), classes
+                infer([network], batches, recipe.views, progress.advance), classes
             )
             known = rows[["galaxy", "image", "label"]].reset_index(drop=True)
             write_table(run.path / f"predictions_{part}.parquet", pd.concat([known, table], axis=1))

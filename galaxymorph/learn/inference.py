@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -49,11 +49,16 @@ def mean_probability(
     return torch.stack([part.float().softmax(dim=1) for part in logits]).mean(dim=0)
 
 
-def infer(model: nn.Module, batches: Iterable[torch.Tensor], views: int, seen=None) -> np.ndarray:
+def infer(
+    networks: Sequence[Callable[[torch.Tensor], torch.Tensor]],
+    batches: Iterable[torch.Tensor],
+    views: int,
+    seen: Callable[[int], object] | None = None,
+) -> np.ndarray:
     """Return the probabilities of every galaxy in the batches, shape (n, classes).
 
     Args:
-        model: gives logits, in evaluation mode.
+        networks: give logits, in evaluation mode; the mean of their probabilities counts.
         batches: the model's inputs, alone or as the first of a tuple.
         views: as in `mean_probability`.
         seen: called with the number of galaxies after each batch.
@@ -62,7 +67,8 @@ def infer(model: nn.Module, batches: Iterable[torch.Tensor], views: int, seen=No
     with torch.inference_mode():
         for batch in batches:
             batch = batch[0] if isinstance(batch, tuple | list) else batch
-            parts.append(mean_probability(model, batch, views).cpu())
+            each = [mean_probability(network, batch, views).cpu() for network in networks]
+            parts.append(torch.stack(each).mean(dim=0))
             if seen:
                 seen(len(batch))
     return torch.cat(parts).numpy()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from fastai.learner import Learner
-from safetensors.torch import save_file
+from fastai.torch_core import default_device
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from galaxymorph.base import replacing, write_json
-from galaxymorph.learn.backbones import pixel_stats
+from galaxymorph.learn.backbones import build_model, pixel_stats
 from galaxymorph.learn.runs import Run
 
 FORMAT = 1
@@ -20,6 +21,13 @@ def export_learner(learn: Learner, path: Path) -> None:
     with replacing(path) as temporary:
         # fastai joins it to the learner's own path, and an absolute one stays what it is.
         learn.export(temporary.resolve())
+
+
+def load_network(run: Run) -> nn.Module:
+    """Return a trained member's network, from its safetensors, on the device in use."""
+    model = build_model(run.recipe, len(run.classes))
+    model.load_state_dict(load_file(run.path / "model.safetensors"))
+    return model.to(default_device()).eval()
 
 
 def write_weights(model: nn.Module, run: Run) -> None:

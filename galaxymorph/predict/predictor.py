@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
-from fastai.torch_core import default_device
-from safetensors.torch import load_file
 from torch import nn
 
 from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, Progress
@@ -16,14 +14,15 @@ from galaxymorph.images import decode
 from galaxymorph.learn import (
     Recipe,
     Run,
-    build_model,
     image_loader,
     infer,
     keep_freed_memory,
+    load_network,
     prediction_table,
     resolve_precision,
     serving_network,
 )
+from galaxymorph.predict.quantization import OnnxNetwork, quantized
 from galaxymorph.zoo import image_references
 
 
@@ -31,7 +30,7 @@ from galaxymorph.zoo import image_references
 class Predictor:
     """The networks of a run, one or a fold each, with what their inputs and outputs mean."""
 
-    models: list[nn.Module]
+    models: list[nn.Module | OnnxNetwork]
     recipe: Recipe
     classes: list[str]
 
@@ -45,13 +44,10 @@ class Predictor:
         Raises:
             BadInput: an image can't be used.
         """
-        work = len(images) * len(self.models)
-        with Progress("predicting", work, "images") as progress:
-            mean = sum(
-                infer(model, image_loader(images, self.recipe), self.recipe.views, progress.advance)
-                for model in self.models
-            ) / len(self.models)
-        table = prediction_table(mean, self.classes)
+        batches = image_loader(images, self.recipe)
+        with Progress("predicting", len(images), "images") as progress:
+            found = infer(self.models, batches, self.recipe.views, progress.advance)
+        table = prediction_table(found, self.classes)
         table.insert(0, "galaxy", [_galaxy(image) for image in images])
         table.insert(1, "image", list(images))
         return table
@@ -66,19 +62,20 @@ def load_predictor(path: str | Path, precision: str | None = None) -> Predictor:
 
     Args:
         path: the run's folder.
-        precision: auto, fp32, bf16 or fp16; by itself the recipe's own.
+        precision: auto, fp32, bf16, fp16 or int8; by itself the recipe's own.
 
     Raises:
-        BadInput: not a finished run, or a precision that the device hasn't.
+        BadInput: not a finished run, a precision that the device hasn't, or no int8 file.
     """
     run = Run(Path(path))
     run.require_trained()
     keep_freed_memory()
+    if precision == "int8":
+        models = [OnnxNetwork(quantized(member)) for member in run.members]
+        return Predictor(models, run.recipe, run.classes)
     models = []
     for member in run.members:
-        model = build_model(run.recipe, len(run.classes))
-        model.load_state_dict(load_file(member.path / "model.safetensors"))
-        model = model.to(default_device())
+        model = load_network(member)
         resolved = resolve_precision(precision or run.recipe.precision, model)
         models.append(serving_network(model, resolved, run.recipe.size))
     return Predictor(models, run.recipe, run.classes)

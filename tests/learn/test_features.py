@@ -7,7 +7,7 @@ import torchvision
 from safetensors.numpy import load_file
 
 from galaxymorph.base import Rows
-from galaxymorph.learn import build_model, make_recipe
+from galaxymorph.learn import build_model, image_loader, make_recipe
 from galaxymorph.learn.features import FeatureDL, early_stages
 from galaxymorph.learn.serving import fold_batchnorm, serving_network
 from tests.conftest import galaxymorph
@@ -133,3 +133,13 @@ def test_a_network_that_runs_its_layers_in_another_order_stays_as_it_is():
     batch = torch.rand(2, 3, 8, 8)
     with torch.no_grad():
         assert torch.equal(fold_batchnorm(model, 8)(batch), model(batch))
+
+
+def test_batches_made_without_fastais_steps_are_the_same(simple):
+    images = [str(path) for path in sorted((simple / "images_training_rev1").iterdir())[:20]]
+    for changes in ({"size": 64}, {"size": 48, "crop": 0.5}):
+        loader = image_loader(images, make_recipe("baseline", {"batch": 8, **changes}))
+        assert loader.source is not None
+        short = list(loader)
+        loader.source = None
+        assert all(torch.equal(a, b) for a, b in zip(short, loader, strict=True))

@@ -1,0 +1,54 @@
+"""A run's model in int8: written by a command, used by another."""
+
+import json
+import shutil
+import sys
+
+import pytest
+
+from galaxymorph.predict import load_predictor
+from tests.conftest import galaxymorph
+
+
+@pytest.fixture(scope="module")
+def quantized(run, tmp_path_factory):
+    pytest.importorskip("onnxruntime")
+    copy = tmp_path_factory.mktemp("quantized") / "run"
+    shutil.copytree(run, copy)
+    assert galaxymorph("quantize", copy) == 0
+    return copy
+
+
+def test_int8_gives_the_classes_that_float32_gives(quantized, simple):
+    images = [str(path) for path in sorted((simple / "images_training_rev1").iterdir())]
+    exact = load_predictor(quantized, "fp32").predict(images)
+    small = load_predictor(quantized, "int8").predict(images)
+    same = exact["predicted"] == small["predicted"]
+    assert same.mean() >= 0.9
+    assert (exact["confidence"] - small["confidence"])[same].abs().max() < 0.2
+    assert (quantized / "model.int8.onnx").stat().st_size < 0.3 * (
+        (quantized / "model.safetensors").stat().st_size
+    )
+
+
+def test_quantize_says_what_it_costs(quantized, capsys):
+    assert galaxymorph("quantize", quantized) == 0
+    out = capsys.readouterr().out
+    assert f"{quantized / 'model.int8.onnx'}: " in out
+    metrics = json.loads((quantized / "metrics.json").read_text())
+    assert f"{metrics['test']['macro_f1']['value']:.4f} before" in out
+
+
+def test_predict_takes_int8_and_says_how_to_make_it(quantized, run, simple, capsys):
+    image = next((simple / "images_training_rev1").iterdir())
+    assert galaxymorph("predict", quantized, image, "--precision", "int8", "--json") == 0
+    assert json.loads(capsys.readouterr().out)[0]["galaxy"] == image.stem
+    assert galaxymorph("predict", run, image, "--precision", "int8") == 2
+    assert "has no model.int8.onnx; make it with: python cli.py quantize" in capsys.readouterr().err
+
+
+def test_a_missing_library_is_named_with_its_extra(run, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert galaxymorph("quantize", run) == 2
+    assert "pip install 'galaxymorph[onnx]'" in capsys.readouterr().err
+    assert not (run / "model.int8.onnx").exists()

@@ -127,7 +127,7 @@ def measure_fit(variant: str, fixed: list, work: Path, seed: int) -> dict:
     """Fit in a process of its own, with an empty cache; return what it took and scored."""
     run, cache = run_folder(variant, work, seed), work / "cache"
     command = ["fit", *fixed, *LADDER[variant], "--out", work, "--name", run.name, "--seed", seed]
-    row = timed(command, cache)
+    row, _ = timed(command, cache)
     shutil.rmtree(cache, ignore_errors=True)
     metrics = json.loads((run / "metrics.json").read_text())
     return {"job": "fit", "variant": variant, "seed": seed, **row,
@@ -139,15 +139,15 @@ def measure_predict(variant: str, data: Path, work: Path, seed: int, images: int
     run, folder = run_folder(variant, work, seed), data / "images_training_rev1"
     about = {"job": "predict", "seed": seed}
     if variant == "plain":
-        row = timed(["-c", PREDICT_PLAIN, run / "model.pkl", folder], work, cli=False)
+        row, _ = timed(["-c", PREDICT_PLAIN, run / "model.pkl", folder], work, cli=False)
         return [{**about, "variant": variant, **row}]
     predict = ["predict", run, folder, "-o", work / "out.parquet"]
-    rows = [{**about, "variant": variant, **timed(predict, work)}]
+    rows = [{**about, "variant": variant, **timed(predict, work)[0]}]
     rows[0]["network_alone"] = network_alone(run, images, "auto")
     if variant == "fast":
-        cost = timed(["quantize", run], work)["output"].splitlines()[-1]
-        row = timed([*predict, "--precision", "int8"], work)
-        rows.append({**about, "variant": "fast, int8", **row, "output": cost})
+        _, output = timed(["quantize", run], work)
+        row, _ = timed([*predict, "--precision", "int8"], work)
+        rows.append({**about, "variant": "fast, int8", **row, "cost": output.splitlines()[-1]})
         rows[1]["network_alone"] = network_alone(run, images, "int8")
     return rows
 
@@ -166,8 +166,8 @@ def run_folder(variant: str, work: Path, seed: int) -> Path:
     return work / f"{list(LADDER).index(variant)}-{seed}"
 
 
-def timed(command: list, cache: Path, cli: bool = True) -> dict:
-    """Run a command of ours, or python's; return its seconds and peak memory, workers included."""
+def timed(command: list, cache: Path, cli: bool = True) -> tuple[dict, str]:
+    """Run a command of ours, or python's; return what it took, workers included, and printed."""
     start = [sys.executable, *([str(ROOT / "cli.py")] if cli else [])]
     variables = {**os.environ, "GALAXYMORPH_CACHE": str(cache), "PYTHONPATH": str(ROOT)}
     before = time.perf_counter()
@@ -186,12 +186,8 @@ def timed(command: list, cache: Path, cli: bool = True) -> dict:
     # The last progress line of the work itself: the rate without starting and writing.
     said = [line for line in error.splitlines() if line.startswith("predicting:")]
     rate = said[-1].split("images, ")[1].split(" ")[0] if said else None
-    return {
-        "seconds": round(seconds, 2),
-        "peak_mib": peak[0] >> 20,
-        "said_rate": rate,
-        "output": output[-200:],
-    }
+    took = {"seconds": round(seconds, 2), "peak_mib": peak[0] >> 20, "said_rate": rate}
+    return took, output
 
 
 def watch_memory(process: subprocess.Popen, peak: list[int]) -> None:

@@ -154,7 +154,8 @@ def on_features(learn: Learner, recipe: Recipe, folder: Path) -> Iterator[None]:
 
 
 def _store(learn: Learner, recipe: Recipe, folder: Path, precision: str) -> None:
-    model = fold_batchnorm(learn.model, recipe.size).to(memory_format=torch.channels_last)
+    model = fold_batchnorm(learn.model, recipe.size)
+    model.to(default_device(), memory_format=torch.channels_last)
     early = EarlyStages(model, stages_of(model)[-recipe.unfreeze][0])
     model[0].to(DTYPES[precision])
     parts = {

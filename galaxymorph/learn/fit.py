@@ -197,14 +197,14 @@ def _train_member(run: Run, label: str, galaxies: Galaxies) -> None:
     plan = stages(recipe)
     done = sum(stage.epochs for stage in plan[: state.stage]) + state.epoch
     left = sum(stage.epochs for stage in plan) - done
-    features = run.checkpoints / "features"
-    with (
-        on_features(learn, recipe, features),
-        Progress(label, galaxies_to_train(left, learn), "images") as progress,
-    ):
-        for number in range(state.stage, len(plan)):
-            _train_stage(learn, run, state, plan, number, label, progress)
-    shutil.rmtree(features, ignore_errors=True)
+    if left:
+        with (
+            on_features(learn, recipe, run.checkpoints / "features"),
+            Progress(label, galaxies_to_train(left, learn), "images") as progress,
+        ):
+            for number in range(state.stage, len(plan)):
+                _train_stage(learn, run, state, plan, number, label, progress)
+    shutil.rmtree(run.checkpoints / "features", ignore_errors=True)
     _load_kept(run, learn)
     _write_results(run, learn, split)
 

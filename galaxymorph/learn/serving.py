@@ -5,6 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 
 import torch
+from fastai.torch_core import default_device
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -37,7 +38,7 @@ def in_chunks(batch: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, ..
 
 
 def serving_network(model: nn.Module, precision: str, side: int) -> nn.Module:
-    """Return a copy of a model for inference only, its outputs the same but for rounding.
+    """Return a copy of a model for inference on the device in use, the same but for rounding.
 
     Args:
         model: a trunk, then a head.
@@ -45,7 +46,7 @@ def serving_network(model: nn.Module, precision: str, side: int) -> nn.Module:
         side: of the images that it takes, in pixels.
     """
     folded = fold_batchnorm(model, side).to(memory_format=torch.channels_last)
-    return ServingNetwork(folded, DTYPES[precision]).eval()
+    return ServingNetwork(folded, DTYPES[precision]).eval().to(default_device())
 
 
 def fold_batchnorm(model: nn.Module, side: int) -> nn.Module:

@@ -247,8 +247,7 @@ def _write_results(run: Run, learn: Learner, split: pd.DataFrame) -> None:
     recipe, classes = run.recipe, run.classes
     export_learner(learn, run.path / "model.pkl")
     write_weights(learn.model, run)
-    precision = resolve_precision(recipe.precision, learn.model)
-    network = serving_network(learn.model, precision, recipe.size)
+    network = serving_network(learn.model, recipe)
     parts = {part: split[split["split"] == part] for part in ("valid", "test")}
     with Progress("predicting", sum(map(len, parts.values())), "images") as progress:
         for part, rows in parts.items():

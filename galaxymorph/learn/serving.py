@@ -9,11 +9,12 @@ from fastai.torch_core import default_device
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from galaxymorph.learn.hardware import resolve_precision
+from galaxymorph.learn.recipes import Recipe
+
 # Of the largest output; folding itself moves outputs by a millionth.
 FOLDING_TOLERANCE = 1e-3
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
 # On a CPU, the outputs of early layers for this many images stay in its cache: a fifth faster.
 CPU_CHUNK = 16
 
@@ -37,16 +38,24 @@ def in_chunks(batch: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, ..
     return batch.split(CPU_CHUNK) if batch.device.type == "cpu" else (batch,)
 
 
-def serving_network(model: nn.Module, precision: str, side: int) -> nn.Module:
-    """Return a copy of a model for inference on the device in use, the same but for rounding.
+def serving_network(model: nn.Module, recipe: Recipe, precision: str | None = None) -> nn.Module:
+    """Return a model for inference on the device in use, the same but for rounding.
+
+    That is a copy, or in the plain pipeline the model itself, as fastai would run it.
 
     Args:
         model: a trunk, then a head.
-        precision: fp32, bf16 or fp16: of the trunk; see `resolve_precision`.
-        side: of the images that it takes, in pixels.
+        recipe: that it was trained by.
+        precision: of the trunk, in place of the recipe's; see `resolve_precision`.
+
+    Raises:
+        BadInput: the device hasn't that precision.
     """
-    folded = fold_batchnorm(model, side).to(memory_format=torch.channels_last)
-    return ServingNetwork(folded, DTYPES[precision]).eval().to(default_device())
+    resolved = resolve_precision(precision or recipe.precision, model)
+    if recipe.pipeline == "plain" and resolved == "fp32":
+        return model.eval().to(default_device())
+    folded = fold_batchnorm(model, recipe.size).to(memory_format=torch.channels_last)
+    return ServingNetwork(folded, DTYPES[resolved]).eval().to(default_device())
 
 
 def fold_batchnorm(model: nn.Module, side: int) -> nn.Module:

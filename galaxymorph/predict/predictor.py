@@ -16,10 +16,8 @@ from galaxymorph.learn import (
     Run,
     image_loader,
     infer,
-    keep_freed_memory,
     load_network,
     prediction_table,
-    resolve_precision,
     serving_network,
 )
 from galaxymorph.predict.quantization import OnnxNetwork, quantized
@@ -69,15 +67,12 @@ def load_predictor(path: str | Path, precision: str | None = None) -> Predictor:
     """
     run = Run(Path(path))
     run.require_trained()
-    keep_freed_memory()
     if precision == "int8":
         models = [OnnxNetwork(quantized(member)) for member in run.members]
         return Predictor(models, run.recipe, run.classes)
-    models = []
-    for member in run.members:
-        model = load_network(member)
-        resolved = resolve_precision(precision or run.recipe.precision, model)
-        models.append(serving_network(model, resolved, run.recipe.size))
+    models = [
+        serving_network(load_network(member), run.recipe, precision) for member in run.members
+    ]
     return Predictor(models, run.recipe, run.classes)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import logging
 import os
@@ -13,28 +14,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
+from sklearn.metrics import f1_score
 from torch import nn
 
 from galaxymorph.base import BadInput, Progress, replacing
-from galaxymorph.judge import classification_metrics
 from galaxymorph.learn import (
     Run,
     fold_batchnorm,
     image_loader,
+    in_chunks,
     infer,
     load_network,
     prediction_table,
-    resolve_precision,
-    serving_network,
     with_images,
 )
 
 QUANTIZED = "model.int8.onnx"
-# Galaxies that the ranges of activations are measured on: more move them no further.
+# Galaxies that the ranges of activations are measured on.
 CALIBRATION = 256
-# A batch's early outputs stay in the processor's cache.
-CHUNK = 16
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,8 @@ class OnnxNetwork:
 
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
         parts = [
-            self.session.run(None, {"images": part.numpy()})[0]
-            for part in batch.cpu().float().contiguous().split(CHUNK)
+            self.session.run(None, {"images": part.contiguous().numpy()})[0]
+            for part in in_chunks(batch.cpu(), torch.float32)
         ]
         return torch.from_numpy(np.concatenate(parts))
 
@@ -84,27 +83,23 @@ def quantize_run(run: Run, data: Path | None = None) -> Quantization:
     run.require_trained()
     for name in ("onnx", "onnxscript", "onnxruntime"):
         _library(name)
-    paths, before, after, labels = [], [], [], []
+    before, paths, tables = run.predictions("test"), [], []
     for member in run.members:
         split = with_images(member.split, data)
         path = member.path / QUANTIZED
-        model = load_network(member)
         train = split.loc[split["split"] == "train", "image"]
         shown = train.sample(min(CALIBRATION, len(train)), random_state=run.recipe.seed)
-        _write(model, member, image_loader(list(shown), run.recipe), path)
+        _write(load_network(member), member, image_loader(list(shown), run.recipe), path)
         paths.append(path)
-        test = split[split["split"] == "test"]
-        labels += test["label"].tolist()
-        precision = resolve_precision(run.recipe.precision, model)
-        with Progress("comparing", 2 * len(test), "images") as progress:
-            for network, found in (
-                (serving_network(model, precision, run.recipe.size), before),
-                (OnnxNetwork(path), after),
-            ):
-                batches = image_loader(list(test["image"]), run.recipe)
-                found.append(infer([network], batches, run.recipe.views, progress.advance))
-    scores = (_macro_f1(run, np.concatenate(found), labels) for found in (before, after))
-    return Quantization(paths, len(labels), *scores)
+        test = split[split["split"] == "test"].reset_index(drop=True)
+        batches = image_loader(list(test["image"]), run.recipe)
+        with Progress("comparing", len(test), "images") as progress:
+            found = infer([OnnxNetwork(path)], batches, run.recipe.views, progress.advance)
+        tables.append(prediction_table(found, run.classes).assign(label=test["label"]))
+    after = pd.concat(tables)
+    return Quantization(
+        paths, len(after), _macro_f1(before, run.classes), _macro_f1(after, run.classes)
+    )
 
 
 def quantized(run: Run) -> Path:
@@ -122,9 +117,9 @@ def quantized(run: Run) -> Path:
     return path
 
 
-def _macro_f1(run: Run, probabilities: np.ndarray, labels: list[str]) -> float:
-    table = prediction_table(probabilities, run.classes).assign(label=labels)
-    return classification_metrics(table, run.classes, run.recipe.seed)["macro_f1"]["value"]
+def _macro_f1(table: pd.DataFrame, classes: list[str]) -> float:
+    true, predicted = table["label"], table["predicted"]
+    return f1_score(true, predicted, average="macro", labels=classes, zero_division=0)
 
 
 def _write(model: nn.Module, run: Run, batches, path: Path) -> None:
@@ -194,8 +189,6 @@ def _quiet() -> Iterator[None]:
 
 
 def _library(name: str):
-    import importlib
-
     try:
         return importlib.import_module(name)
     except ImportError:

@@ -113,7 +113,7 @@ def test_a_folded_network_says_the_same(arch):
         assert sum("BatchNorm" in name for name in norms) < 0.6 * sum(
             "BatchNorm" in type(module).__name__ for module in model.modules()
         )
-        half = serving_network(model, "bf16", 64)(batch)
+        half = serving_network(model, make_recipe("baseline", {"arch": arch}), "bf16")(batch)
     assert half.dtype == torch.float32
     assert torch.allclose(half, expected, atol=0.1)
 
@@ -143,3 +143,11 @@ def test_batches_made_without_fastais_steps_are_the_same(simple):
         short = list(loader)
         loader.source = None
         assert all(torch.equal(a, b) for a, b in zip(short, loader, strict=True))
+
+
+def test_the_plain_pipeline_infers_with_the_network_itself():
+    recipe = make_recipe("plain", {"size": 64})
+    model = build_model(recipe, 3)
+    assert serving_network(model, recipe) is model
+    assert not model.training
+    assert serving_network(model, recipe, "bf16") is not model

@@ -42,8 +42,10 @@ class Rows:
         found = np.empty((len(rows), *self.shape), self.dtype)
         for row, array in zip(rows, found, strict=True):
             # With an offset of its own no position is shared with other threads or processes.
-            if os.preadv(self._file, [array.reshape(-1)], row * self.nbytes) != self.nbytes:
+            data = os.pread(self._file, self.nbytes, row * self.nbytes)
+            if len(data) != self.nbytes:
                 raise OSError(f"{self.path}: row {row} is cut off; delete the file and run again")
+            array[...] = np.frombuffer(data, self.dtype).reshape(self.shape)
         return found
 
     def __getstate__(self) -> dict:

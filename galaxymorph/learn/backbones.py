@@ -46,13 +46,17 @@ def pixel_stats(arch: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(config["mean"]), tuple(config["std"])
 
 
-def build_model(recipe: Recipe, classes: int) -> nn.Module:
-    """Return the untrained network: a trunk, then a head with `classes` outputs."""
+def build_model(recipe: Recipe, classes: int, pretrained: bool = False) -> nn.Module:
+    """Return the network: a trunk, random or with downloaded weights, then a head.
+
+    Raises:
+        BadInput: the architecture is unknown.
+    """
     arch = _torchvision(recipe.arch)
     if arch:
-        return create_vision_model(arch, classes, pretrained=False, **_head(recipe))
+        return create_vision_model(arch, classes, pretrained=pretrained, **_head(recipe))
     _timm_config(recipe.arch)
-    model, _ = create_timm_model(recipe.arch, classes, pretrained=False, **_head(recipe))
+    model, _ = create_timm_model(recipe.arch, classes, pretrained=pretrained, **_head(recipe))
     return model
 
 
@@ -63,15 +67,8 @@ def require_network(recipe: Recipe) -> None:
     take, or a precision that the device hasn't. What has to be downloaded is, into torch's or the
     hub's own cache.
     """
-    if not _torchvision(recipe.arch):
-        _timm_config(recipe.arch)
-    if _downloads(recipe):
-        with _explained_download(recipe):
-            if _torchvision(recipe.arch):
-                create_vision_model(_torchvision(recipe.arch), 2, pretrained=True)
-            else:
-                create_timm_model(recipe.arch, 2, pretrained=True)
-    model = build_model(recipe, 2)
+    with _explained_download(recipe):
+        model = build_model(recipe, 2, pretrained=_downloads(recipe))
     if recipe.weights != "none" and not _downloads(recipe):
         load_trunk(model[0], recipe)
     resolve_precision(recipe.precision, model)
@@ -126,6 +123,8 @@ def _downloads(recipe: Recipe) -> bool:
 def _explained_download(recipe: Recipe) -> Iterator[None]:
     try:
         yield
+    except BadInput:
+        raise
     except Exception as error:
         # urllib, requests and huggingface_hub each have error types of their own.
         if not _downloads(recipe):

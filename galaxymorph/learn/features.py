@@ -1,9 +1,9 @@
 """Training on stored outputs of a frozen trunk: each view of a galaxy goes through it once.
 
-In the two-stage fit the early stages never change, and nine tenths of its arithmetic are theirs.
-So a few random views of each training galaxy, and the central view of each validation galaxy, pass
-through them beforehand, in the form that is fastest for inference; what comes out is kept in a
-file. While the fit lasts the learner is its own, with the early stages stepping aside.
+In the two-stage fit the early stages never change, and most of its arithmetic is theirs. So a few
+random views of each training galaxy, and the central view of each validation galaxy, pass through
+them beforehand, in the form that is fastest for inference; what comes out is kept in a file. While
+the fit lasts the learner is its own, with the early stages stepping aside.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class FeatureDL(DataLoader):
 
     epoch = 0
 
-    def __init__(self, features: Rows, labels: torch.Tensor, dtype: torch.dtype, **settings):
-        self.features, self.labels, self.dtype = features, labels, dtype
+    def __init__(self, features: Rows, labels: torch.Tensor, **settings):
+        self.features, self.labels = features, labels
         self.views = len(features) // len(labels)
         super().__init__(n=len(labels), indexed=True, device=default_device(), **settings)
 
@@ -49,7 +49,7 @@ class FeatureDL(DataLoader):
     def create_batch(self, b: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         rows = [at + (self.epoch + at) % self.views * self.n for at in b]
         pixels_last = torch.from_numpy(self.features.read(rows))
-        if self.dtype == torch.bfloat16:
+        if self.features.dtype == STORED["bf16"]:
             pixels_last = pixels_last.view(torch.bfloat16)
         return pixels_last.permute(0, 3, 1, 2), self.labels[b]
 
@@ -229,7 +229,7 @@ def _open(folder: Path, precision: str, images: DataLoaders) -> DataLoaders:
 
     def loader(part: str, **settings) -> FeatureDL:
         rows = Rows(folder / f"{part}.bin", tuple(about[part]["shape"]), STORED[precision])
-        return FeatureDL(rows, torch.tensor(about[part]["labels"]), DTYPES[precision], **settings)
+        return FeatureDL(rows, torch.tensor(about[part]["labels"]), **settings)
 
     return DataLoaders(
         loader("train", bs=images.train.bs, shuffle=True, drop_last=True),

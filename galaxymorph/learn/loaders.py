@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,11 +28,10 @@ class StoredItems:
     rows: np.ndarray
     labels: torch.Tensor
 
-    def batches(self, chunks: Iterable[list[int]]) -> Iterator[tuple[TensorImage, TensorCategory]]:
-        """Yield what collating the items of each chunk would give."""
-        for items in chunks:
-            frames = self.pixels.read(self.rows[items])
-            yield as_images(frames), TensorCategory(self.labels[items])
+    def batch(self, items: list[int]) -> tuple[TensorImage, TensorCategory]:
+        """Return what collating these items would."""
+        frames = self.pixels.read(self.rows[items])
+        return as_images(frames), TensorCategory(self.labels[items])
 
 
 @dataclass(frozen=True)
@@ -43,28 +42,18 @@ class FileItems:
     crop: float
     side: int
 
-    def batches(self, chunks: Iterable[list[int]]) -> Iterator[TensorImage]:
-        """Yield the images of each chunk, made in threads ahead of the one that is asked for."""
-        waiting: deque = deque()
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for items in chunks:
-                waiting.append([pool.submit(self._frame, item) for item in items])
-                if len(waiting) > BATCHES_AHEAD:
-                    yield _images_of(waiting.popleft())
-            while waiting:
-                yield _images_of(waiting.popleft())
-
-    def _frame(self, item: int) -> np.ndarray:
+    def frame(self, item: int) -> np.ndarray:
+        """Return an item's frame, uint8 of shape (side, side, 3)."""
         return centre_frame(decode(self.references[item]), self.crop, self.side)
+
+    def batch(self, frames: list[np.ndarray]) -> TensorImage:
+        """Return what collating the items of these frames would."""
+        return as_images(np.stack(frames))
 
 
 def as_images(frames: np.ndarray) -> TensorImage:
     """Return frames, uint8 of shape (n, side, side, 3), as a batch of shape (n, 3, side, side)."""
     return TensorImage(torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous())
-
-
-def _images_of(futures: Sequence[Future]) -> TensorImage:
-    return as_images(np.stack([future.result() for future in futures]))
 
 
 class ThreadedDL(TfmdDL):
@@ -84,12 +73,14 @@ class ThreadedDL(TfmdDL):
         return fresh
 
     def create_batches(self, samps: Iterable[int]) -> Iterator:
-        if self.source:
-            yield from self.source.batches(self.chunkify(samps))
+        source = self.source
+        if isinstance(source, StoredItems):
+            yield from map(source.batch, self.chunkify(samps))
             return
+        item, batch = (source.frame, source.batch) if source else (self.do_item, self.do_batch)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            items = map_ahead(pool, self.do_item, samps, BATCHES_AHEAD * self.bs)
-            yield from map(self.do_batch, self.chunkify(items))
+            items = map_ahead(pool, item, samps, BATCHES_AHEAD * self.bs)
+            yield from map(batch, self.chunkify(items))
 
 
 def map_ahead(

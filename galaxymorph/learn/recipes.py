@@ -115,7 +115,7 @@ PRESETS: dict[str, Recipe] = {
         weights="none", frozen_epochs=0, epochs=30, lr=2e-3, unfreeze=0, batch=32, views=8
     ),
     # The same by fastai's own means throughout: what the fast pipeline is measured against.
-    "plain": Recipe(pipeline="plain", precision="fp32", workers=2, trunk_views=0),
+    "plain": Recipe(pipeline="plain", precision="fp32", workers=2),
     # For the simple galaxies that a fit without data makes: seconds, not minutes.
     "first-run": Recipe(
         weights="none",

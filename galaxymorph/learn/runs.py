@@ -20,7 +20,8 @@ from galaxymorph import __version__
 from galaxymorph.base import BadInput, exclusive, replace_folder, replacing, write_json
 from galaxymorph.learn.recipes import Recipe, recipe_from_dict, recipe_to_dict
 
-FORMAT = 1
+# 2: the setting body_lr became trunk_lr, dropout and weights are written as they ran.
+FORMAT = 2
 PACKAGES = (
     "fastai", "fastcore", "numpy", "pandas", "pillow", "scikit-learn", "timm", "torch",
     "torchvision",

@@ -16,12 +16,12 @@ from matplotlib.figure import Figure
 from galaxymorph.base import replacing
 from galaxymorph.images import decode
 from galaxymorph.learn import Run
+from galaxymorph.report.tables import PARTS
 
 DPI = 150
 # Okabe & Ito's palette, told apart by the colour-blind too.
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#666666"
 COLUMNS = 5
-PARTS = {"valid": "validation", "test": "test"}
 
 STYLE = {
     "font.size": 10,

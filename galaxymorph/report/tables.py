@@ -9,13 +9,14 @@ from rich.table import Table
 
 from galaxymorph.zoo import Catalogue
 
-PARTS = {"valid": "Validation", "test": "Test"}
+# The words for a run's parts.
+PARTS = {"valid": "validation", "test": "test"}
 
 
 def print_metrics(metrics: dict) -> None:
     """Print the scores and the confusion matrix of a run's validation and test parts."""
     for part, words in PARTS.items():
-        title = f"{words} part, {metrics[part]['galaxies']:,} galaxies"
+        title = f"{words.capitalize()} part, {metrics[part]['galaxies']:,} galaxies"
         _print_scores(title, metrics[part])
         _print_confusion(metrics["classes"], metrics[part]["confusion"])
 

@@ -99,11 +99,9 @@ def read_catalogue(path: str | Path, labels_column: str | None = None) -> Catalo
     tree = GALAXY_ZOO_CHALLENGE if labels_column is None else None
     numbers, problems = _check_rows(raw, layout.table, tree, labels_column)
     table, without_image = _join_images(numbers, layout)
-    problems += overlong + without_image + _doubled_images(table, layout) + _unsafe_names(layout)
-    bad = {problem.galaxy for problem in problems}
-    table = table[~table["galaxy"].isin(bad)].reset_index(drop=True)
+    problems += overlong + without_image + _unsafe_names(layout)
     used = set(raw[ID_COLUMN].dropna())
-    return Catalogue(
+    catalogue = Catalogue(
         Path(path),
         layout.table,
         table,
@@ -112,6 +110,7 @@ def read_catalogue(path: str | Path, labels_column: str | None = None) -> Catalo
         problems,
         sum(stem not in used for stem in layout.images),
     )
+    return catalogue.set_aside(_doubled_images(table, layout))
 
 
 def _read_table(reference: str, labels_column: str | None) -> tuple[pd.DataFrame, list[Problem]]:

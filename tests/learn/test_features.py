@@ -56,7 +56,7 @@ def test_views_take_turns_so_that_each_galaxy_shows_every_one(tmp_path):
     values = np.arange(views * galaxies, dtype=np.float32)
     (tmp_path / "x.bin").write_bytes(values.tobytes())
     rows = Rows(tmp_path / "x.bin", (1, 1, 1), np.dtype("float32"))
-    loader = FeatureDL(rows, torch.arange(galaxies), torch.float32, bs=2, shuffle=True)
+    loader = FeatureDL(rows, torch.arange(galaxies), bs=2, shuffle=True)
     seen = {galaxy: [] for galaxy in range(galaxies)}
     for epoch in range(views):
         loader.epoch = epoch

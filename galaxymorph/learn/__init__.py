@@ -14,7 +14,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "hardware": ["keep_freed_memory", "use_device"],
         "recipes": ["PRESETS", "Recipe", "make_recipe"],
         "models": ["load_network"],
-        "serving": ["fold_batchnorm", "in_chunks", "serving_network"],
+        "serving": ["CPU_CHUNK", "fold_batchnorm", "serving_network"],
         "runs": ["Run", "environment", "free_name", "locked", "write_table"],
     },
 )

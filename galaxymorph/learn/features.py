@@ -1,9 +1,10 @@
-"""Training on stored outputs of a frozen trunk: each view of a galaxy goes through it once.
+"""Training on stored outputs of frozen layers: each view of a galaxy goes through them once.
 
-In the two-stage fit the early stages never change, and most of its arithmetic is theirs. So a few
-random views of each training galaxy, and the central view of each validation galaxy, pass through
-them beforehand, in the form that is fastest for inference; what comes out is kept in a file. While
-the fit lasts the learner is its own, with the early stages stepping aside.
+In the two-stage fit the early stages never change, and most of its arithmetic is theirs; in its
+first stage nothing changes but the head. So a few random views of each training galaxy, and the
+central view of each validation galaxy, pass through the network beforehand, in the form that is
+fastest for inference; what reaches the first layer that learns is kept in a file for each stage.
+While a stage lasts the learner is its own, with the frozen layers stepping aside.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import numpy as np
 import torch
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
+from fastai.layers import AdaptiveConcatPool2d, Flatten
 from fastai.learner import Learner
 from fastai.torch_core import default_device, set_seed
 from torch import nn
@@ -27,7 +29,10 @@ from galaxymorph.base import BadInput, Progress, Rows, replace_folder, say
 from galaxymorph.learn.backbones import stages_of
 from galaxymorph.learn.hardware import resolve_precision
 from galaxymorph.learn.recipes import Recipe
-from galaxymorph.learn.serving import DTYPES, fold_batchnorm, in_chunks
+from galaxymorph.learn.serving import DTYPES, in_chunks, serving_parts
+
+# Steps of a head that learn nothing, and come before those that do.
+POOLING = (nn.AdaptiveAvgPool2d, AdaptiveConcatPool2d, nn.Flatten, Flatten)
 
 # How each number format is stored: NumPy has no bfloat16.
 STORED = {"fp32": np.dtype("float32"), "fp16": np.dtype("float16"), "bf16": np.dtype("int16")}
@@ -48,10 +53,10 @@ class FeatureDL(DataLoader):
 
     def create_batch(self, b: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         rows = [at + (self.epoch + at) % self.views * self.n for at in b]
-        pixels_last = torch.from_numpy(self.features.read(rows))
+        stored = torch.from_numpy(self.features.read(rows))
         if self.features.dtype == STORED["bf16"]:
-            pixels_last = pixels_last.view(torch.bfloat16)
-        return pixels_last.permute(0, 3, 1, 2), self.labels[b]
+            stored = stored.view(torch.bfloat16)
+        return _channels_first(stored), self.labels[b]
 
     def retain(self, res, b):
         return res
@@ -98,17 +103,25 @@ class EarlyStages:
                 module.__dict__.pop("forward", None)
 
 
-def early_stages(model: nn.Module, recipe: Recipe) -> EarlyStages | None:
-    """Return the stages that stay frozen throughout, or None if the network can't be cut there.
+def cuts(model: nn.Module, recipe: Recipe) -> dict[str, EarlyStages]:
+    """Return, by stage of the fit, what stays frozen in it, where the network can be cut there.
 
     Whether it can is tried: a network that joins early outputs to late ones can't.
     """
-    stages = stages_of(model)
-    if not 0 < recipe.unfreeze < len(stages):
-        return None
-    early = EarlyStages(model, stages[-recipe.unfreeze][0])
+    stages, found = stages_of(model), {}
+    if recipe.frozen_epochs:
+        # Pooled outputs are a fiftieth of the size.
+        learns = (part for part in model[1] if not isinstance(part, POOLING))
+        found["frozen"] = EarlyStages(model, next(learns))
+    if recipe.epochs and 0 < recipe.unfreeze < len(stages):
+        found["fine-tuned"] = EarlyStages(model, stages[-recipe.unfreeze][0])
     noise = torch.rand(2, 3, recipe.size, recipe.size, generator=torch.Generator().manual_seed(0))
     noise = noise.to(next(model.parameters()).device)
+    return {name: early for name, early in found.items() if _works(early, noise)}
+
+
+def _works(early: EarlyStages, noise: torch.Tensor) -> bool:
+    model = early.model
     training = model.training
     try:
         with torch.no_grad():
@@ -117,62 +130,86 @@ def early_stages(model: nn.Module, recipe: Recipe) -> EarlyStages | None:
             with early.bypassed():
                 found = model(features)
     except (RuntimeError, IndexError, TypeError, ValueError):
-        return None
+        return False
     finally:
         model.train(training)
-    return early if features.ndim == 4 and torch.equal(found, expected) else None
+    return features.ndim in (2, 4) and torch.equal(found, expected)
 
 
-@contextmanager
-def on_features(learn: Learner, recipe: Recipe, folder: Path) -> Iterator[None]:
-    """Let a learner train on stored features within the block, if the recipe says so.
+@dataclass(frozen=True)
+class Features:
+    """Stored features of a fit's galaxies, by its stages, for those that can train on them."""
+
+    folder: Path
+    precision: str
+    early: dict[str, EarlyStages]
+
+    @contextmanager
+    def feeding(self, learn: Learner, stage: str) -> Iterator[None]:
+        """Let a learner train on a stage's features within the block, if there are any.
+
+        Raises:
+            BadInput: they were stored in another number format than this machine trains in.
+        """
+        if stage not in self.early:
+            yield
+            return
+        images = learn.dls
+        try:
+            learn.dls = _open(self.folder, stage, self.precision, images)
+            with self.early[stage].bypassed():
+                yield
+        finally:
+            learn.dls = images
+
+
+def stored_features(learn: Learner, recipe: Recipe, folder: Path) -> Features:
+    """Return a fit's features, made now if the recipe asks for them and they aren't there.
 
     Args:
         learn: on images.
         recipe: its `trunk_views` says how many views of each training galaxy.
-        folder: for the features, made if it isn't there: those of one fit, so that it can go on.
+        folder: for the features: those of one fit, so that it can go on.
 
     Raises:
         BadInput: the disk has no room.
     """
-    early = early_stages(learn.model, recipe) if recipe.trunk_views else None
-    if early is None:
-        if recipe.trunk_views:
-            say(f"{recipe.arch} can't be cut at a stage: every epoch goes through all of it")
-        yield
-        return
-    precision = resolve_precision(recipe.precision, learn.model)
-    if not folder.exists():
-        _store(learn, recipe, folder, precision)
-    images = learn.dls
-    try:
-        learn.dls = _open(folder, precision, images)
-        with early.bypassed():
-            yield
-    finally:
-        learn.dls = images
+    early = cuts(learn.model, recipe) if recipe.trunk_views else {}
+    if recipe.trunk_views and recipe.epochs and "fine-tuned" not in early:
+        say(f"{recipe.arch} can't be cut at a stage: fine-tuning goes through all of it")
+    features = Features(folder, resolve_precision(recipe.precision, learn.model), early)
+    if early and not folder.exists():
+        _store(learn, recipe, features)
+    return features
 
 
-def _store(learn: Learner, recipe: Recipe, folder: Path, precision: str) -> None:
-    model = fold_batchnorm(learn.model, recipe.size)
-    model.to(default_device(), memory_format=torch.channels_last)
-    early = EarlyStages(model, stages_of(model)[-recipe.unfreeze][0])
-    model[0].to(DTYPES[precision])
+def _store(learn: Learner, recipe: Recipe, features: Features) -> None:
+    trunk, head = serving_parts(learn.model, recipe, features.precision)
+    model = nn.Sequential(trunk, head)
+    names = {module: name for name, module in learn.model.named_modules()}
+    # From the last cut to the first, each an early part of what is left.
+    order = sorted(features.early, key="fine-tuned".__ne__)
+    early = [
+        EarlyStages(model, model.get_submodule(names[features.early[stage].first]))
+        for stage in order
+    ]
     parts = {
         "train": (learn.dls.train.new(shuffle=False, drop_last=False), recipe.trunk_views),
         "valid": (learn.dls.valid, 1),
     }
     total = sum(len(loader.dataset) * views for loader, views in parts.values())
     with (
-        replace_folder(folder) as temporary,
+        replace_folder(features.folder) as temporary,
         Progress("trunk features", total, "images") as progress,
     ):
-        about = {"precision": precision}
+        about = {"precision": features.precision}
         for part, (loader, views) in parts.items():
-            about[part] = _store_part(
-                temporary / f"{part}.bin", early, _passes(loader, views, recipe.seed),
-                len(loader.dataset), views, precision, progress,
+            paths = [temporary / f"{stage}-{part}.bin" for stage in order]
+            shapes, labels = _store_part(
+                paths, early, _passes(loader, views, recipe.seed),
+                len(loader.dataset), views, features.precision, progress,
             )  # fmt: skip
+            about[part] = {"shapes": dict(zip(order, shapes, strict=True)), "labels": labels}
         (temporary / "features.json").write_text(json.dumps(about), encoding="utf-8")
 
 
@@ -183,31 +220,53 @@ def _passes(loader: Iterable, views: int, seed: int) -> Iterator[tuple[torch.Ten
 
 
 def _store_part(
-    path: Path,
-    early: EarlyStages,
+    paths: list[Path],
+    early: list[EarlyStages],
     batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
     galaxies: int,
     views: int,
     precision: str,
     progress: Progress,
-) -> dict:
-    """Write the features of a part; return their shape and the galaxies' labels."""
+) -> tuple[list[tuple[int, ...]], list[int]]:
+    """Write the features of a part, a file a cut; return their shapes and the galaxies' labels."""
     labels: list[int] = []
-    shape: tuple[int, ...] = ()
-    with path.open("wb") as sink, torch.inference_mode():
+    shapes: list[tuple[int, ...]] = []
+    with ExitStack() as stack, torch.inference_mode():
+        sinks = [stack.enter_context(path.open("wb")) for path in paths]
         for images, classes in batches:
             parts = in_chunks(images.as_subclass(torch.Tensor), DTYPES[precision])
-            features = torch.cat([early.outputs(part) for part in parts])
-            features = features.permute(0, 2, 3, 1).contiguous().cpu()
-            if not shape:
-                shape = tuple(features.shape[1:])
-                _require_room(path.parent, galaxies * views * features[0].nbytes)
-            bits = features.view(torch.int16) if precision == "bf16" else features
-            sink.write(bits.numpy().data)
+            outputs = zip(*(_successive(early, part) for part in parts), strict=True)
+            stored = [_channels_last(torch.cat(part)).contiguous().cpu() for part in outputs]
+            if not shapes:
+                shapes = [tuple(features.shape[1:]) for features in stored]
+                need = galaxies * views * sum(features[0].nbytes for features in stored)
+                _require_room(paths[0].parent, need)
+            for sink, features in zip(sinks, stored, strict=True):
+                bits = features.view(torch.int16) if precision == "bf16" else features
+                sink.write(bits.numpy().data)
             if len(labels) < galaxies:
                 labels += classes.tolist()
             progress.advance(len(images))
-    return {"shape": shape, "labels": labels}
+    return shapes, labels
+
+
+def _successive(early: list[EarlyStages], batch: torch.Tensor) -> list[torch.Tensor]:
+    """Return the outputs of each cut, from the earliest, every layer run once."""
+    found = []
+    with ExitStack() as stack:
+        for cut in early:
+            batch = cut.outputs(batch)
+            found.append(batch)
+            stack.enter_context(cut.bypassed())
+    return found
+
+
+def _channels_last(features: torch.Tensor) -> torch.Tensor:
+    return features.permute(0, 2, 3, 1) if features.ndim == 4 else features
+
+
+def _channels_first(features: torch.Tensor) -> torch.Tensor:
+    return features.permute(0, 3, 1, 2) if features.ndim == 4 else features
 
 
 def _require_room(folder: Path, need: int) -> None:
@@ -219,7 +278,7 @@ def _require_room(folder: Path, need: int) -> None:
         )
 
 
-def _open(folder: Path, precision: str, images: DataLoaders) -> DataLoaders:
+def _open(folder: Path, stage: str, precision: str, images: DataLoaders) -> DataLoaders:
     about = json.loads((folder / "features.json").read_text(encoding="utf-8"))
     if about["precision"] != precision:
         raise BadInput(
@@ -228,7 +287,8 @@ def _open(folder: Path, precision: str, images: DataLoaders) -> DataLoaders:
         )
 
     def loader(part: str, **settings) -> FeatureDL:
-        rows = Rows(folder / f"{part}.bin", tuple(about[part]["shape"]), STORED[precision])
+        shape = tuple(about[part]["shapes"][stage])
+        rows = Rows(folder / f"{stage}-{part}.bin", shape, STORED[precision])
         return FeatureDL(rows, torch.tensor(about[part]["labels"]), **settings)
 
     return DataLoaders(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import F1Score, accuracy
 from fastai.optimizer import Adam
-from fastai.torch_core import set_seed
+from fastai.torch_core import default_device, set_seed
 
 from galaxymorph.base import Progress, remove_leftovers, say
 from galaxymorph.images import Frames
@@ -34,8 +35,9 @@ from galaxymorph.learn.callbacks import (
     restore_checkpoint,
 )
 from galaxymorph.learn.data import galaxy_loaders
-from galaxymorph.learn.features import on_features
+from galaxymorph.learn.features import stored_features
 from galaxymorph.learn.galaxies import Galaxies
+from galaxymorph.learn.gradients import fast_weight_gradients
 from galaxymorph.learn.hardware import keep_freed_memory, precision_callbacks, resolve_precision
 from galaxymorph.learn.inference import AverageViews, infer, prediction_table
 from galaxymorph.learn.models import export_learner, write_weights
@@ -198,12 +200,11 @@ def _train_member(run: Run, label: str, galaxies: Galaxies) -> None:
     done = sum(stage.epochs for stage in plan[: state.stage]) + state.epoch
     left = sum(stage.epochs for stage in plan) - done
     if left:
-        with (
-            on_features(learn, recipe, run.checkpoints / "features"),
-            Progress(label, galaxies_to_train(left, learn), "images") as progress,
-        ):
+        features = stored_features(learn, recipe, run.checkpoints / "features")
+        with Progress(label, galaxies_to_train(left, learn), "images") as progress:
             for number in range(state.stage, len(plan)):
-                _train_stage(learn, run, state, plan, number, label, progress)
+                with features.feeding(learn, plan[number].name):
+                    _train_stage(learn, run, state, plan, number, label, progress)
     shutil.rmtree(run.checkpoints / "features", ignore_errors=True)
     _load_kept(run, learn)
     _write_results(run, learn, split)
@@ -223,8 +224,9 @@ def _train_stage(
     if state.epoch:
         restore_checkpoint(run.checkpoints / "last.pt", learn)
     before = sum(earlier.epochs for earlier in plan[:number])
+    precision = resolve_precision(run.recipe.precision, learn.model)
     callbacks = [
-        *precision_callbacks(resolve_precision(run.recipe.precision, learn.model)),
+        *precision_callbacks(precision),
         FrozenInEval(),
         SeedEpochs(run.recipe.seed, before),
         Journal(run.checkpoints, state, stage.name, run.recipe.keep == "best"),
@@ -232,9 +234,17 @@ def _train_stage(
         ShowProgress(progress),
     ]
     # One view is enough to tell epochs apart, and eight of them would take longer than to train.
-    with learn.no_logging(), learn.removed_cbs(learn.average_views):
+    with (
+        learn.no_logging(),
+        learn.removed_cbs(learn.average_views),
+        fast_weight_gradients(learn.model) if _gains(run.recipe, precision) else nullcontext(),
+    ):
         learn.fit_one_cycle(stage.epochs, stage.lr, start_epoch=state.epoch, cbs=callbacks)
     state.stage, state.epoch = number + 1, 0
+
+
+def _gains(recipe: Recipe, precision: str) -> bool:
+    return recipe.pipeline == "fast" and precision == "bf16" and default_device().type == "cpu"
 
 
 def _load_kept(run: Run, learn: Learner) -> None:

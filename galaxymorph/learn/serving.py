@@ -9,6 +9,7 @@ from fastai.torch_core import default_device
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from galaxymorph.learn.fusion import fused
 from galaxymorph.learn.hardware import resolve_precision
 from galaxymorph.learn.recipes import Recipe
 
@@ -22,9 +23,9 @@ CPU_CHUNK = 16
 class ServingNetwork(nn.Module):
     """A model for inference: its trunk in some precision, its head in float32."""
 
-    def __init__(self, model: nn.Module, dtype: torch.dtype):
+    def __init__(self, trunk: nn.Module, head: nn.Module, dtype: torch.dtype):
         super().__init__()
-        self.trunk, self.head, self.dtype = model[0].to(dtype), model[1], dtype
+        self.trunk, self.head, self.dtype = trunk, head, dtype
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """Return logits in float32, shape (n, classes)."""
@@ -54,8 +55,21 @@ def serving_network(model: nn.Module, recipe: Recipe, precision: str | None = No
     resolved = resolve_precision(precision or recipe.precision, model)
     if recipe.pipeline == "plain" and resolved == "fp32":
         return model.eval().to(default_device())
+    trunk, head = serving_parts(model, recipe, resolved)
+    return ServingNetwork(trunk, head, DTYPES[resolved]).eval()
+
+
+def serving_parts(model: nn.Module, recipe: Recipe, precision: str) -> tuple[nn.Module, nn.Module]:
+    """Return copies of a model's trunk and head for inference on the device in use.
+
+    The trunk is folded, channels-last, in a resolved precision and, on a CPU, fused; its stages
+    keep their names. The head stays in float32.
+    """
     folded = fold_batchnorm(model, recipe.size).to(memory_format=torch.channels_last)
-    return ServingNetwork(folded, DTYPES[resolved]).eval().to(default_device())
+    if default_device().type != "cpu":
+        folded.to(default_device())
+        return folded[0].to(DTYPES[precision]), folded[1]
+    return fused(folded.cpu()[0], DTYPES[precision], recipe.size), folded[1]
 
 
 def fold_batchnorm(model: nn.Module, side: int) -> nn.Module:

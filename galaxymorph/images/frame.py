@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
-import torch
-import torch.nn.functional as F  # noqa: N812
 from PIL import Image
 
 
@@ -19,7 +19,8 @@ def centre_frame(image: Image.Image, crop: float, size: int) -> np.ndarray:
     """
     side = crop * min(image.size)
     left, top = ((length - side) / 2 for length in image.size)
-    if all(edge.is_integer() for edge in (side, left, top)):
+    # Not worth PyTorch's start, which takes a second, to those who do without it.
+    if "torch" in sys.modules and all(edge.is_integer() for edge in (side, left, top)):
         return _shrink_whole(np.array(image), int(left), int(top), int(side), size)
     box = (left, top, left + side, top + side)
     return np.array(image.resize((size, size), Image.Resampling.BICUBIC, box=box))
@@ -28,6 +29,9 @@ def centre_frame(image: Image.Image, crop: float, size: int) -> np.ndarray:
 def _shrink_whole(pixels: np.ndarray, left: int, top: int, side: int, size: int) -> np.ndarray:
     # Pillow's filter to within a level in 255, in less than half its time; but it knows no box
     # that begins inside a pixel.
+    import torch
+    import torch.nn.functional as F  # noqa: N812
+
     square = torch.from_numpy(pixels[top : top + side, left : left + side]).permute(2, 0, 1)[None]
     shrunk = F.interpolate(
         square, (size, size), mode="bicubic", antialias=True, align_corners=False

@@ -116,7 +116,11 @@ def _scores(true: np.ndarray, predicted: np.ndarray, classes: int) -> dict[str, 
     counts = np.bincount(true * classes + predicted, minlength=classes**2)
     counts = counts.reshape(classes, classes)
     hits, said, are = counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1)
-    precision, recall, f1 = hits / _or_one(said), hits / _or_one(are), 2 * hits / _or_one(said + are)
+    precision, recall, f1 = (
+        hits / _or_one(said),
+        hits / _or_one(are),
+        2 * hits / _or_one(said + are),
+    )
     scores = {"macro_f1": f1.mean(), "accuracy": hits.sum() / counts.sum()}
     for name, values in (("precision", precision), ("recall", recall), ("f1", f1)):
         scores |= {f"{name}_{code}": value for code, value in enumerate(values)}

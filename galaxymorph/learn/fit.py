@@ -39,8 +39,9 @@ from galaxymorph.learn.features import stored_features
 from galaxymorph.learn.galaxies import Galaxies
 from galaxymorph.learn.gradients import fast_weight_gradients
 from galaxymorph.learn.hardware import keep_freed_memory, precision_callbacks, resolve_precision
-from galaxymorph.learn.inference import AverageViews, infer, prediction_table
+from galaxymorph.learn.inference import AverageViews, infer
 from galaxymorph.learn.models import export_learner, write_weights
+from galaxymorph.learn.predictions import prediction_table
 from galaxymorph.learn.recipes import Recipe
 from galaxymorph.learn.runs import (
     Run,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
-import pandas as pd
 import torch
 from fastai.callback.core import Callback
 from torch import nn
@@ -72,17 +71,3 @@ def infer(
             if seen:
                 seen(len(batch))
     return torch.cat(parts).numpy()
-
-
-def prediction_table(probabilities: np.ndarray, classes: list[str]) -> pd.DataFrame:
-    """Return `predicted`, `confidence` (its probability) and `p_<class>`, a row a galaxy."""
-    best = probabilities.argmax(axis=1)
-    table = pd.DataFrame(
-        {
-            "predicted": np.array(classes, dtype=object)[best],
-            "confidence": probabilities[np.arange(len(best)), best],
-        }
-    )
-    for position, name in enumerate(classes):
-        table[f"p_{name}"] = probabilities[:, position]
-    return table

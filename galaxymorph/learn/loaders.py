@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ import torch
 from fastai.data.core import TfmdDL
 from fastai.torch_core import TensorCategory, TensorImage
 
-from galaxymorph.base import Rows
+from galaxymorph.base import Rows, map_ahead
 from galaxymorph.images import centre_frame, decode
 
 # Items made ahead, in batches: one for the network to take, one in the making.
@@ -81,16 +80,3 @@ class ThreadedDL(TfmdDL):
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             items = map_ahead(pool, item, samps, BATCHES_AHEAD * self.bs)
             yield from map(batch, self.chunkify(items))
-
-
-def map_ahead(
-    pool: ThreadPoolExecutor, function: Callable, values: Iterable, ahead: int
-) -> Iterator:
-    """Yield `function` of each value in order, working on at most `ahead` of them at once."""
-    waiting: deque = deque()
-    for value in values:
-        waiting.append(pool.submit(function, value))
-        if len(waiting) >= ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()

@@ -5,7 +5,8 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "images": ["expand_images", "usable_images"],
+        "loading": ["load_predictor"],
         "quantization": ["Quantization", "quantize_run"],
-        "predictor": ["Predictor", "expand_images", "load_predictor", "usable_images"],
     },
 )

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import logging
-import os
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -19,22 +17,12 @@ import torch
 from sklearn.metrics import f1_score
 from torch import nn
 
-from galaxymorph.base import BadInput, Progress, replacing
-from galaxymorph.learn import (
-    CPU_CHUNK,
-    Run,
-    fold_batchnorm,
-    image_loader,
-    infer,
-    load_network,
-    prediction_table,
-    with_images,
-)
+from galaxymorph.base import replacing
+from galaxymorph.learn import Run, fold_batchnorm, image_loader, load_network, with_images
+from galaxymorph.predict.onnx import QUANTIZED, library, load_onnx_predictor
 
-QUANTIZED = "model.int8.onnx"
 # Galaxies that the ranges of activations are measured on.
 CALIBRATION = 256
-OPENVINO = "OpenVINOExecutionProvider"
 
 
 @dataclass(frozen=True)
@@ -45,35 +33,6 @@ class Quantization:
     galaxies: int
     before: float
     after: float
-
-
-class OnnxNetwork:
-    """A network in ONNX Runtime: takes and gives tensors, as a module in evaluation mode does.
-
-    It runs on OpenVINO's kernels where ONNX Runtime has them, four times as fast in int8 as its own
-    on a processor with AMX.
-    """
-
-    def __init__(self, path: Path):
-        onnxruntime = _library("onnxruntime")
-        threads = os.cpu_count() or 1
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        # Its threads would wait for work at full speed, on the cores that decode.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        providers: list = ["CPUExecutionProvider"]
-        if OPENVINO in onnxruntime.get_available_providers():
-            settings = {"device_type": "CPU", "num_of_threads": str(threads)}
-            providers.insert(0, (OPENVINO, settings))
-        self.session = onnxruntime.InferenceSession(str(path), options, providers=providers)
-
-    def __call__(self, batch: torch.Tensor) -> torch.Tensor:
-        images = batch.as_subclass(torch.Tensor).cpu().float()
-        parts = [
-            self.session.run(None, {"images": part.contiguous().numpy()})[0]
-            for part in images.split(CPU_CHUNK)
-        ]
-        return torch.from_numpy(np.concatenate(parts))
 
 
 def quantize_run(run: Run, data: Path | None = None) -> Quantization:
@@ -91,7 +50,7 @@ def quantize_run(run: Run, data: Path | None = None) -> Quantization:
     """
     run.require_trained()
     for name in ("onnx", "onnxscript", "onnxruntime"):
-        _library(name)
+        library(name)
     before, paths, tables = run.predictions("test"), [], []
     for member in run.members:
         split = with_images(member.split, data)
@@ -101,29 +60,12 @@ def quantize_run(run: Run, data: Path | None = None) -> Quantization:
         _write(load_network(member), member, image_loader(list(shown), run.recipe), path)
         paths.append(path)
         test = split[split["split"] == "test"].reset_index(drop=True)
-        batches = image_loader(list(test["image"]), run.recipe)
-        with Progress("comparing", len(test), "images") as progress:
-            found = infer([OnnxNetwork(path)], batches, run.recipe.views, progress.advance)
-        tables.append(prediction_table(found, run.classes).assign(label=test["label"]))
+        predictions = load_onnx_predictor(member).predict(list(test["image"]))
+        tables.append(predictions.assign(label=test["label"]))
     after = pd.concat(tables)
     return Quantization(
         paths, len(after), _macro_f1(before, run.classes), _macro_f1(after, run.classes)
     )
-
-
-def quantized(run: Run) -> Path:
-    """Return where a run's network in int8 is.
-
-    Raises:
-        BadInput: it hasn't been made.
-    """
-    path = run.path / QUANTIZED
-    if not path.exists():
-        raise BadInput(
-            f"--precision int8: {run.path} has no {QUANTIZED}",
-            "make it with: python cli.py quantize RUN",
-        )
-    return path
 
 
 def _macro_f1(table: pd.DataFrame, classes: list[str]) -> float:
@@ -195,12 +137,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(level)
-
-
-def _library(name: str):
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        raise BadInput(
-            f"int8 needs {name}, which isn't installed", "pip install 'galaxymorph[onnx]'"
-        ) from None

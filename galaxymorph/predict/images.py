@@ -1,0 +1,58 @@
+"""Which images a prediction is asked for, and its table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pandas as pd
+
+from galaxymorph.base import REFERENCE_SEPARATOR, BadInput
+from galaxymorph.images import decode
+from galaxymorph.learn import prediction_table
+from galaxymorph.zoo import image_references
+
+
+def expand_images(paths: Sequence[str]) -> list[str]:
+    """Return references of the images that the paths name: files, folders, zips, members of zips.
+
+    Raises:
+        BadInput: a path isn't there, or a folder or zip holds no image.
+    """
+    references: list[str] = []
+    for path in paths:
+        if REFERENCE_SEPARATOR in path or (Path(path).is_file() and not path.endswith(".zip")):
+            references.append(path)
+            continue
+        found = image_references(path)
+        if not found:
+            raise BadInput(f"{path}: no images there", "give JPEG or PNG files")
+        references += found
+    return references
+
+
+def usable_images(references: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the references that decode, and a line for each of the others."""
+    good, faults = [], []
+    for reference in references:
+        try:
+            decode(reference)
+            good.append(reference)
+        except BadInput as error:
+            faults.append(str(error))
+    return good, faults
+
+
+def image_table(
+    images: Sequence[str], probabilities: np.ndarray, classes: list[str]
+) -> pd.DataFrame:
+    """Return `galaxy` (an image's name without its ending), `image`, and its prediction."""
+    table = prediction_table(probabilities, classes)
+    table.insert(0, "galaxy", [_galaxy(image) for image in images])
+    table.insert(1, "image", list(images))
+    return table
+
+
+def _galaxy(image: str) -> str:
+    return PurePosixPath(image.split(REFERENCE_SEPARATOR)[-1]).stem

@@ -105,10 +105,38 @@ def galaxy_loaders(
         device=default_device(),
         dl_type=TfmdDL if recipe.pipeline == "plain" else ThreadedDL,
     )
-    if frames and not recipe.workers and selected["digest"].isin(frames.rows.keys()).all():
-        for loader, part in zip(loaders.loaders, ("train", "valid"), strict=True):
-            loader.source = _stored(selected[selected["split"] == part], classes, frames)
+    parts = [selected[selected["split"] == part] for part in ("train", "valid")]
+    _read_stored(loaders.loaders, parts, classes, frames)
     return loaders
+
+
+def predicting_loader(
+    loaders: DataLoaders, table: pd.DataFrame, classes: Sequence[str], frames: Frames | None
+) -> TfmdDL:
+    """Return the batches of labelled galaxies in order, as a learner's loaders make them.
+
+    Args:
+        loaders: of the learner.
+        table: as in `galaxy_loaders`.
+        classes: in the order of the model's outputs.
+        frames: decoded, to be used in place of the files.
+    """
+    loader = loaders.test_dl(table, bs=loaders.valid.bs)
+    _read_stored([loader], [table], classes, frames)
+    return loader
+
+
+def _read_stored(
+    loaders: Sequence[TfmdDL],
+    parts: Sequence[pd.DataFrame],
+    classes: Sequence[str],
+    frames: Frames | None,
+) -> None:
+    """Let loaders read whole batches of frames, where all of their galaxies are decoded."""
+    for loader, part in zip(loaders, parts, strict=True):
+        threaded = isinstance(loader, ThreadedDL) and not loader.fake_l.num_workers
+        if frames and threaded and part["digest"].isin(frames.rows.keys()).all():
+            loader.source = _stored(part, classes, frames)
 
 
 def _stored(table: pd.DataFrame, classes: Sequence[str], frames: Frames) -> StoredItems:

@@ -34,7 +34,7 @@ from galaxymorph.learn.callbacks import (
     read_state,
     restore_checkpoint,
 )
-from galaxymorph.learn.data import galaxy_loaders
+from galaxymorph.learn.data import galaxy_loaders, predicting_loader
 from galaxymorph.learn.features import stored_features
 from galaxymorph.learn.galaxies import Galaxies
 from galaxymorph.learn.gradients import fast_weight_gradients
@@ -208,7 +208,7 @@ def _train_member(run: Run, label: str, galaxies: Galaxies) -> None:
                     _train_stage(learn, run, state, plan, number, label, progress)
     shutil.rmtree(run.checkpoints / "features", ignore_errors=True)
     _load_kept(run, learn)
-    _write_results(run, learn, split)
+    _write_results(run, learn, split, galaxies.frames)
 
 
 def _train_stage(
@@ -253,7 +253,7 @@ def _load_kept(run: Run, learn: Learner) -> None:
     learn.model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
 
 
-def _write_results(run: Run, learn: Learner, split: pd.DataFrame) -> None:
+def _write_results(run: Run, learn: Learner, split: pd.DataFrame, frames: Frames | None) -> None:
     """Write the model in both formats, then the predictions, the last of which ends the fit."""
     recipe, classes = run.recipe, run.classes
     export_learner(learn, run.path / "model.pkl")
@@ -262,7 +262,7 @@ def _write_results(run: Run, learn: Learner, split: pd.DataFrame) -> None:
     parts = {part: split[split["split"] == part] for part in ("valid", "test")}
     with Progress("predicting", sum(map(len, parts.values())), "images") as progress:
         for part, rows in parts.items():
-            batches = learn.dls.test_dl(rows, bs=recipe.batch)
+            batches = predicting_loader(learn.dls, rows, classes, frames)
             table = prediction_table(
                 infer([network], batches, recipe.views, progress.advance), classes
             )

@@ -202,7 +202,7 @@ def watch_memory(process: subprocess.Popen, peak: list[int]) -> None:
             except (OSError, IndexError):
                 continue
         peak[0] = max(peak[0], total)
-        time.sleep(0.5)
+        time.sleep(2)
 
 
 def report(rows: list[dict], images: int, real: bool) -> None:

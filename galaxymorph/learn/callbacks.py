@@ -6,7 +6,6 @@ import csv
 import io
 import math
 import random
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -15,7 +14,6 @@ import torch
 from fastai.callback.core import Callback
 from fastai.learner import AvgLoss
 from fastai.torch_core import set_seed
-from fastcore.foundation import L
 
 from galaxymorph.base import Progress, replacing, write_text
 
@@ -157,12 +155,14 @@ def save_tensors(path: Path, value: object) -> None:
 def save_checkpoint(path: Path, learn, state: TrainingState) -> None:
     """Write model, optimizer and state at the end of an epoch."""
     optimizer = learn.opt.state_dict()
-    hypers = [{key: _plain(value) for key, value in group.items()} for group in optimizer["hypers"]]
+    groups = [
+        {key: _plain(value) for key, value in group.items()} for group in optimizer["param_groups"]
+    ]
     save_tensors(
         path,
         {
             "model": learn.model.state_dict(),
-            "opt": {"state": list(optimizer["state"]), "hypers": hypers},
+            "opt": {"state": optimizer["state"], "param_groups": groups},
             "state": asdict(state),
         },
     )
@@ -179,7 +179,7 @@ def restore_checkpoint(path: Path, learn) -> None:
     """Load model and optimizer from a checkpoint; the learner must be frozen as it was."""
     saved = torch.load(path, map_location="cpu", weights_only=True)
     learn.model.load_state_dict(saved["model"])
-    learn.opt.load_state_dict({"state": saved["opt"]["state"], "hypers": L(saved["opt"]["hypers"])})
+    learn.opt.load_state_dict(saved["opt"])
 
 
 def write_history(path: Path, state: TrainingState) -> None:
@@ -192,5 +192,6 @@ def write_history(path: Path, state: TrainingState) -> None:
 
 
 def _plain(value: object) -> object:
-    convert: Callable = float if isinstance(value, np.floating) else lambda same: same
-    return convert(value)
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    return float(value) if isinstance(value, np.floating) else value

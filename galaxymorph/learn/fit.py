@@ -17,7 +17,7 @@ from fastai.callback.schedule import fit_one_cycle  # noqa: F401, the patch of L
 from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import F1Score, accuracy
-from fastai.optimizer import Adam
+from fastai.optimizer import OptimWrapper
 from fastai.torch_core import default_device, set_seed
 
 from galaxymorph.base import Progress, remove_leftovers, say
@@ -161,8 +161,8 @@ def make_learner(
             weight=class_weights(split, classes, recipe.class_weights),
             label_smoothing=recipe.label_smoothing,
         ),
-        # PyTorch's AdamW, which the published settings are for: fastai's own defaults differ.
-        opt_func=partial(Adam, decouple_wd=True, sqr_mom=0.999, eps=1e-8),
+        # The published settings are for PyTorch's; fused, it goes through the weights only once.
+        opt_func=partial(OptimWrapper, opt=torch.optim.AdamW, fused=True),
         wd=recipe.weight_decay,
         cbs=[AverageViews(recipe.views)],
         metrics=[accuracy, F1Score(average="macro", labels=list(range(len(classes))))],

@@ -52,15 +52,31 @@ with learn.no_bar(), learn.no_logging():
 """
 NETWORK_ALONE = """
 import sys, time, torch
+from galaxymorph.learn import keep_freed_memory
 from galaxymorph.predict import load_predictor
+keep_freed_memory()
 predictor = load_predictor(sys.argv[1], sys.argv[3])
 batch = torch.randn(64, 3, predictor.recipe.size, predictor.recipe.size)
+network = predictor.models[0]
+times = int(sys.argv[2]) // 64
 with torch.inference_mode():
-    predictor.models[0](batch)
+    network(batch)
     before = time.perf_counter()
-    for _ in range(int(sys.argv[2]) // 64):
-        predictor.models[0](batch)
-print(int(sys.argv[2]) // 64 * 64 / (time.perf_counter() - before))
+    for _ in range(times):
+        network(batch)
+print(64 * times / (time.perf_counter() - before))
+"""
+INT8_ALONE = """
+import sys, time, numpy
+from galaxymorph.predict import load_predictor
+predictor = load_predictor(sys.argv[1], "int8")
+batch = numpy.random.rand(16, 3, predictor.recipe.size, predictor.recipe.size).astype("float32")
+times = int(sys.argv[2]) // 16
+predictor.probabilities(batch)
+before = time.perf_counter()
+for _ in range(times):
+    predictor.probabilities(batch)
+print(16 * times / (time.perf_counter() - before))
 """
 
 
@@ -154,8 +170,9 @@ def measure_predict(variant: str, data: Path, work: Path, seed: int, images: int
 
 def network_alone(run: Path, images: int, precision: str) -> float:
     """Return the images a second of a run's network on a tensor."""
+    code = INT8_ALONE if precision == "int8" else NETWORK_ALONE
     done = subprocess.run(
-        [sys.executable, "-c", NETWORK_ALONE, str(run), str(images), precision],
+        [sys.executable, "-c", code, str(run), str(images), precision],
         env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     return round(float(done.stdout.split()[-1]), 1)

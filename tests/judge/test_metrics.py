@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 
 from galaxymorph.judge import bootstrap, classification_metrics, confident_mistakes, confusion_cells
 
@@ -25,6 +25,10 @@ def test_values_are_scikit_learns_and_lie_in_their_intervals(seed):
     assert abs(metrics["macro_f1"]["value"] - macro) < 1e-6
     assert abs(metrics["accuracy"]["value"] - accuracy_score(true, predicted)) < 1e-6
     assert metrics["macro_f1"]["low"] < macro < metrics["macro_f1"]["high"]
+    each = precision_recall_fscore_support(true, predicted, labels=CLASSES, zero_division=0)
+    for name, values in zip(("precision", "recall", "f1"), each, strict=False):
+        found = [metrics["per_class"][code][name]["value"] for code in CLASSES]
+        assert np.allclose(found, values, atol=1e-6)
     assert np.sum(metrics["confusion"]) == 120
     assert sum(scores["support"] for scores in metrics["per_class"].values()) == 120
 

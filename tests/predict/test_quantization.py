@@ -2,11 +2,16 @@
 
 import json
 import shutil
+import subprocess
 import sys
 
+import numpy as np
 import pytest
+import torch
 
+from galaxymorph.learn.views import dihedral
 from galaxymorph.predict import load_predictor
+from galaxymorph.predict.onnx import _dihedral
 from tests.conftest import galaxymorph
 
 
@@ -29,6 +34,31 @@ def test_int8_gives_the_classes_that_float32_gives(quantized, simple):
     assert (quantized / "model.int8.onnx").stat().st_size < 0.3 * (
         (quantized / "model.safetensors").stat().st_size
     )
+
+
+def test_int8_needs_neither_pytorch_nor_fastai(quantized, simple):
+    images = [str(path) for path in sorted((simple / "images_training_rev1").iterdir())[:20]]
+    here = load_predictor(quantized, "int8").predict(images)
+    code = (
+        "import sys; from galaxymorph.predict import load_predictor;"
+        "table = load_predictor(sys.argv[1], 'int8').predict(sys.argv[2:]);"
+        "assert not {'torch', 'fastai', 'timm'} & set(sys.modules);"
+        "print(table.to_json(orient='split'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, quantized, *images], capture_output=True, text=True, check=True
+    )
+    alone = json.loads(done.stdout)
+    assert alone["columns"] == list(here.columns)
+    found = np.array([row[3:] for row in alone["data"]], float)
+    # Without PyTorch Pillow shrinks the images, to within a level in 255.
+    assert np.abs(found - here.iloc[:, 3:].to_numpy(float)).max() < 0.05
+
+
+@pytest.mark.parametrize("view", range(8))
+def test_views_are_numbered_as_in_training(view):
+    batch = np.random.default_rng(0).random((2, 3, 5, 5), np.float32)
+    assert np.array_equal(_dihedral(batch, view), dihedral(torch.from_numpy(batch), view).numpy())
 
 
 def test_quantize_says_what_it_costs(quantized, capsys):

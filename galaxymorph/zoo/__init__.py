@@ -13,7 +13,14 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "image_references",
             "tables_and_images",
         ],
-        "schemas": ["GALAXY_ZOO_2", "GALAXY_ZOO_DECALS", "KINDS", "SCHEMAS", "Schema", "get_schema"],
+        "schemas": [
+            "GALAXY_ZOO_2",
+            "GALAXY_ZOO_DECALS",
+            "KINDS",
+            "SCHEMAS",
+            "Schema",
+            "get_schema",
+        ],
         "schemes": [
             "SCHEMES",
             "Scheme",

@@ -257,7 +257,9 @@ def _totals(schema: Schema, columns: Iterable[str]) -> dict[str, str]:
 def _ids(path: Path, column: pd.Series) -> np.ndarray:
     if pd.api.types.is_float_dtype(column):
         lossy = column.abs().ge(EXACT) | column.mod(1).ne(0)
-        _refuse(path, lossy.to_numpy(), lambda row: f"{column.name} is {column[row]!r}, no exact id")
+        _refuse(
+            path, lossy.to_numpy(), lambda row: f"{column.name} is {column[row]!r}, no exact id"
+        )
         column = column.astype("int64")
     decoded = column.map(lambda text: text.decode() if isinstance(text, bytes) else text)
     ids = decoded.astype("string").str.strip()
@@ -268,9 +270,7 @@ def _ids(path: Path, column: pd.Series) -> np.ndarray:
     return ids.to_numpy(object)
 
 
-def _counts(
-    path: Path, schema: Schema, table: pd.DataFrame, totals: dict[str, str]
-) -> np.ndarray:
+def _counts(path: Path, schema: Schema, table: pd.DataFrame, totals: dict[str, str]) -> np.ndarray:
     columns = schema.answer_columns("counts")
     counts = _numbers(path, table, columns)
     counts = _fill_unasked(path, schema.tree, counts, columns)
@@ -283,8 +283,9 @@ def _counts(
         _refuse(
             path,
             total != given,
-            lambda row, c=column, t=total, g=given: f"{c} is {t[row]:g}, but its answers have "
-            f"{g[row]:g} votes",
+            lambda row, c=column, t=total, g=given: (
+                f"{c} is {t[row]:g}, but its answers have {g[row]:g} votes"
+            ),
         )
     return counts
 
@@ -312,16 +313,12 @@ def _numbers(path: Path, table: pd.DataFrame, columns: Sequence[str]) -> np.ndar
     for at, column in enumerate(columns):
         numbers = pd.to_numeric(table[column], errors="coerce")
         lost = (numbers.isna() & table[column].notna()).to_numpy(bool)
-        _refuse(
-            path, lost, lambda row, c=column: f"{c} is {table[c].iloc[row]!r}, not a number"
-        )
+        _refuse(path, lost, lambda row, c=column: f"{c} is {table[c].iloc[row]!r}, not a number")
         values[:, at] = numbers.to_numpy(float, na_value=np.nan)
     return values
 
 
-def _fill_unasked(
-    path: Path, tree: Tree, values: np.ndarray, columns: Sequence[str]
-) -> np.ndarray:
+def _fill_unasked(path: Path, tree: Tree, values: np.ndarray, columns: Sequence[str]) -> np.ndarray:
     """Return the values with 0 for the answers of a question that has none at all."""
     empty = np.isnan(values)
     unasked = (empty @ tree.membership.T == tree.membership.sum(axis=1)) @ tree.membership > 0

@@ -20,6 +20,8 @@ AGREED = 0.8
 ASKED = 0.5
 # Predicted shares are kept this far from 0, so that a divergence stays finite.
 SMALLEST = 1e-8
+# A sum of squares up to here is an answer's that never varies, and rounding.
+CONSTANT = 1e-12
 
 
 def tree_metrics(tree: Tree, true: np.ndarray, predicted: np.ndarray, seed: int) -> dict:
@@ -152,7 +154,7 @@ def _ratios(tree: Tree, n: int, sums: Mapping[str, np.ndarray]) -> dict[str, flo
     variance = sums["square"] - np.square(sums["value"]) / n
     by_answer = {
         "rmse": np.sqrt(sums["error"] / n),
-        "r2": 1 - _over(sums["error"], np.where(variance > SMALLEST, variance, 0.0)),
+        "r2": 1 - _over(sums["error"], np.where(variance > CONSTANT, variance, 0.0)),
     }
     by_question = {
         "accuracy": _over(sums["right"], sums["agreed"]),

@@ -82,8 +82,8 @@ class QuestionCrossEntropy(_TreeLoss):
 class DirichletMultinomial(_TreeLoss):
     """Negative log-likelihood of vote counts, shape (n, answers), summed over questions.
 
-    The logits stand for Dirichlet `concentrations` (Walmsley et al. 2022, MNRAS 509, 3966,
-    section 5.1); a question without votes adds nothing, neither to the loss nor to its gradient.
+    The logits stand for Dirichlet `concentrations` (Walmsley et al. 2022, MNRAS 509, 3966). A
+    question without votes adds nothing, neither to the loss nor to its gradient.
     """
 
     link = "dirichlet"
@@ -112,9 +112,9 @@ def dirichlet_multinomial_log_prob(
 ) -> torch.Tensor:
     """Return the log-probability of the counts of each question, shape (n, questions).
 
-    With N votes, k for each answer, and A the sum of the concentrations a (Johnson, Kotz &
-    Balakrishnan 1997, chapter 35.13.1): log G(N + 1) + log G(A) - log G(N + A) + the sum of
-    log G(k + a) - log G(a) - log G(k + 1), G being the gamma function.
+    With N votes, k for each answer, and A the sum of the concentrations a: log G(N + 1) +
+    log G(A) - log G(N + A) + the sum of log G(k + a) - log G(a) - log G(k + 1), G being the
+    gamma function (the compound multinomial of Mosimann 1962, Biometrika 49, 65).
 
     Args:
         head: of the tree.

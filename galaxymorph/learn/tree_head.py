@@ -13,12 +13,12 @@ from galaxymorph.zoo.tree import Tree
 
 # The range of the Dirichlet concentrations: at least 1, so that a fraction's distribution has one
 # peak, and at most 100, more than enough for the 40 or so volunteers of a galaxy (Walmsley et al.
-# 2022, MNRAS 509, 3966, section 5.1).
+# 2022, MNRAS 509, 3966).
 CONCENTRATIONS = (1.0, 100.0)
 
 
 def concentrations(logits: torch.Tensor) -> torch.Tensor:
-    """Return Dirichlet concentrations, strictly rising with the logits, in `CONCENTRATIONS`."""
+    """Return Dirichlet concentrations, which rise with the logits, in `CONCENTRATIONS`."""
     least, most = CONCENTRATIONS
     return least + (most - least) * torch.sigmoid(full_precision(logits))
 

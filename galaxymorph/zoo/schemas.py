@@ -157,9 +157,10 @@ GALAXY_ZOO_2 = Tree(
     ),
 )
 
-# Questions and columns of the last campaign, GZD-5: Walmsley et al. 2022, MNRAS 509, 3966, section
-# 3 and figure 4. Bar, arms and bulge all have as many votes as "not edge-on" in the published
-# counts; the last question is everybody's but those who said "artifact".
+# Questions, paths and columns of the last campaign, GZD-5: Walmsley et al. 2022, MNRAS 509, 3966.
+# Bar, arms and bulge are asked of disks that aren't edge-on: of a galaxy with 18 votes for "not
+# edge-on" the published counts have 18 each on bar, arms and bulge. The last question is asked of
+# everybody but those who said "artifact".
 GALAXY_ZOO_DECALS = Tree(
     "galaxy-zoo-decals",
     (
@@ -244,7 +245,7 @@ GALAXY_ZOO_DECALS = Tree(
 
 SCHEMAS: dict[str, Schema] = {
     GALAXY_ZOO_CHALLENGE.name: Schema(
-        "The Kaggle challenge of 2014, cumulative fractions; with counts, our simulated votes",
+        "The Kaggle challenge of 2014: cumulative fractions; counts in tables made in its format",
         GALAXY_ZOO_CHALLENGE,
         ids=("GalaxyID",),
         columns={"counts": "{answer}_count", "cumulative": "{answer}"},

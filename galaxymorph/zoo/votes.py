@@ -6,7 +6,6 @@ its votes do. Nothing is repaired: the first fault of a table is an error that n
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -109,22 +108,24 @@ class _Format(NamedTuple):
 
 
 def _csv_columns(path: Path) -> dict[str, str]:
-    return {name: name for name in pd.read_csv(path, nrows=0).columns}
+    from pyarrow import csv
+
+    return {name: name for name in csv.open_csv(path, parse_options=_csv_options()).schema.names}
 
 
 def _read_csv(path: Path, names: list[str], text: str) -> pd.DataFrame:
-    with warnings.catch_warnings():
-        # Where the first row has a field too many, pandas drops it and only warns.
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        table = pd.read_csv(
-            path,
-            usecols=names,
-            dtype={text: str},
-            index_col=False,
-            skip_blank_lines=False,
-            low_memory=False,
-        )
-    return table[names]
+    from pyarrow import csv
+
+    # pandas doesn't count a row's fields where only some columns are read, so a comma too many
+    # would shift the votes without a word; pyarrow does.
+    some = csv.ConvertOptions(include_columns=names, column_types={text: "string"})
+    return csv.read_csv(path, parse_options=_csv_options(), convert_options=some).to_pandas()
+
+
+def _csv_options():
+    from pyarrow import csv
+
+    return csv.ParseOptions(newlines_in_values=True)
 
 
 def _parquet_columns(path: Path) -> dict[str, str]:
@@ -134,7 +135,10 @@ def _parquet_columns(path: Path) -> dict[str, str]:
 
 
 def _read_parquet(path: Path, names: list[str], text: str) -> pd.DataFrame:
-    return pd.read_parquet(path, columns=names)[names]
+    import pyarrow.parquet
+
+    # Without the metadata, or pandas would make an index of what was one.
+    return pyarrow.parquet.read_table(path, columns=names).to_pandas(ignore_metadata=True)[names]
 
 
 def _fits_columns(path: Path) -> dict[str, str]:
@@ -255,18 +259,17 @@ def _totals(schema: Schema, columns: Iterable[str]) -> dict[str, str]:
 
 
 def _ids(path: Path, column: pd.Series) -> np.ndarray:
+    name = column.name
     if pd.api.types.is_float_dtype(column):
-        lossy = column.abs().ge(EXACT) | column.mod(1).ne(0)
-        _refuse(
-            path, lossy.to_numpy(), lambda row: f"{column.name} is {column[row]!r}, no exact id"
-        )
-        column = column.astype("int64")
+        lossy = column.notna() & (column.abs().ge(EXACT) | column.mod(1).ne(0))
+        _refuse(path, lossy.to_numpy(), lambda row: f"{name} is {column[row]}, no exact number")
+        column = column.astype("Int64")
     decoded = column.map(lambda text: text.decode() if isinstance(text, bytes) else text)
     ids = decoded.astype("string").str.strip()
     empty = (ids.isna() | (ids == "")).to_numpy(bool)
-    _refuse(path, empty, lambda row: f"{column.name} is empty")
+    _refuse(path, empty, lambda row: f"{name} is empty")
     doubled = ids.duplicated().to_numpy(bool)
-    _refuse(path, doubled, lambda row: f"doubled {column.name} {ids[row]}")
+    _refuse(path, doubled, lambda row: f"doubled {name} {ids[row]}")
     return ids.to_numpy(object)
 
 
@@ -311,8 +314,11 @@ def _conditional(path: Path, schema: Schema, kind: str, table: pd.DataFrame) -> 
 def _numbers(path: Path, table: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
     values = np.empty((len(table), len(columns)))
     for at, column in enumerate(columns):
-        numbers = pd.to_numeric(table[column], errors="coerce")
-        lost = (numbers.isna() & table[column].notna()).to_numpy(bool)
+        given = table[column]
+        # Truth values and dates count as numbers elsewhere; here they are somebody's slip.
+        plain = pd.api.types.is_numeric_dtype(given) and not pd.api.types.is_bool_dtype(given)
+        numbers = pd.to_numeric(given if plain else given.astype("string"), errors="coerce")
+        lost = (numbers.isna() & given.notna()).to_numpy(bool)
         _refuse(path, lost, lambda row, c=column: f"{c} is {table[c].iloc[row]!r}, not a number")
         values[:, at] = numbers.to_numpy(float, na_value=np.nan)
     return values

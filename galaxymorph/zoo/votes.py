@@ -150,7 +150,9 @@ def _fits_columns(path: Path) -> dict[str, str]:
 def _read_fits(path: Path, names: list[str], text: str) -> pd.DataFrame:
     from astropy.table import Table
 
-    table = Table.read(path, format="fits", hdu=_fits_table(path)[0], memmap=True)[names]
+    # Masking what is invalid would read every column.
+    number, _ = _fits_table(path)
+    table = Table.read(path, format="fits", hdu=number, memmap=True, mask_invalid=False)[names]
     table.convert_bytestring_to_unicode()
     return table.to_pandas()
 

@@ -5,15 +5,13 @@ Each loss is one number a galaxy, averaged over the batch; all take logits.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
 from galaxymorph.base import BadInput
+from galaxymorph.learn.loss_registry import LOSSES
 from galaxymorph.learn.tree_head import TreeHead, concentrations, full_precision
 from galaxymorph.zoo.tree import Tree
 
@@ -157,28 +155,6 @@ def fraction_intervals(
     return alpha / total, low, high
 
 
-@dataclass(frozen=True)
-class Loss:
-    """An entry of the registry: what it is, what its target holds, and how to make it.
-
-    `target` is `fractions` (cumulative), `counts` or `shares` (of classes).
-    """
-
-    about: str
-    target: str
-    make: Callable[..., GalaxyLoss]
-
-
-LOSSES: dict[str, Loss] = {
-    "mse": Loss("squared error of cumulative fractions", "fractions", MeanSquaredError),
-    "cross-entropy": Loss(
-        "cross-entropy a question, weighted by who reached it", "fractions", QuestionCrossEntropy
-    ),
-    "dirichlet-multinomial": Loss("likelihood of vote counts", "counts", DirichletMultinomial),
-    "kl": Loss("divergence of class shares", "shares", KLDivergence),
-}
-
-
 def make_loss(name: str, tree: Tree | None = None) -> GalaxyLoss:
     """Return a loss by its name.
 
@@ -191,9 +167,9 @@ def make_loss(name: str, tree: Tree | None = None) -> GalaxyLoss:
     """
     if name not in LOSSES:
         raise BadInput(f"loss {name!r} is unknown", f"use one of {', '.join(LOSSES)}")
-    loss = LOSSES[name]
-    if loss.target == "shares":
-        return loss.make()
+    make = globals()[LOSSES[name].module]
+    if LOSSES[name].target == "shares":
+        return make()
     if tree is None:
         raise BadInput(f"loss {name!r} is for the answers of a decision tree", "use kl for classes")
-    return loss.make(tree)
+    return make(tree)

@@ -57,9 +57,9 @@ class TreeHead(nn.Module):
             places, used = _padded(matrix)
             self.register_buffer(f"{name}_places", places.flatten(), persistent=False)
             self.register_buffer(f"{name}_used", used, persistent=False)
+        # A tree's answers stand question by question, so those in use are in their order.
         home = torch.nonzero(self.own_used.flatten()).flatten()
-        order = self.own_places[home].argsort()
-        self.register_buffer("home", home[order], persistent=False)
+        self.register_buffer("home", home, persistent=False)
         question = torch.from_numpy(tree.membership.argmax(axis=0))
         self.register_buffer("question", question, persistent=False)
         root = torch.from_numpy(tree.asked_of_all.astype(np.float32))

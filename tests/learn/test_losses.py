@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -273,3 +276,8 @@ def test_an_unknown_loss_is_named_and_a_tree_is_asked_for():
         make_loss("rmse", TREE)
     with pytest.raises(BadInput, match="loss 'mse' is for the answers of a decision tree"):
         make_loss("mse")
+
+
+def test_the_names_of_the_losses_come_without_pytorch():
+    code = "import sys; from galaxymorph.learn import LOSSES; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -51,7 +51,7 @@ class _TreeLoss(GalaxyLoss):
         self.head = TreeHead(tree, self.link)
 
     def activation(self, logits: torch.Tensor) -> torch.Tensor:
-        return self.head(logits)
+        return self.head.to(logits.device)(logits)
 
 
 class MeanSquaredError(_TreeLoss):

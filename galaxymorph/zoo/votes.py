@@ -68,7 +68,7 @@ def read_votes(
         BadInput: the table can't be read, follows no schema or lacks a column; an id is empty or
             doubled; a count is no whole number of votes, a fraction is outside 0 to 1, a question
             is answered in part, or its answers don't sum to its total. Row numbers count the
-            header as row 1.
+            header as row 1, and no blank lines.
     """
     path = Path(path)
     table_format = _format(path)
@@ -110,7 +110,7 @@ class _Format(NamedTuple):
 def _csv_columns(path: Path) -> dict[str, str]:
     from pyarrow import csv
 
-    return {name: name for name in csv.open_csv(path, parse_options=_csv_options()).schema.names}
+    return _as_spelled(csv.open_csv(path, parse_options=_csv_options()).schema.names)
 
 
 def _read_csv(path: Path, names: list[str], text: str) -> pd.DataFrame:
@@ -131,7 +131,14 @@ def _csv_options():
 def _parquet_columns(path: Path) -> dict[str, str]:
     import pyarrow.parquet
 
-    return {name: name for name in pyarrow.parquet.read_schema(path).names}
+    return _as_spelled(pyarrow.parquet.read_schema(path).names)
+
+
+def _as_spelled(names: Sequence[str]) -> dict[str, str]:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"two columns are called {name!r}")
+    return {name: name for name in names}
 
 
 def _read_parquet(path: Path, names: list[str], text: str) -> pd.DataFrame:
@@ -142,7 +149,7 @@ def _read_parquet(path: Path, names: list[str], text: str) -> pd.DataFrame:
 
 
 def _fits_columns(path: Path) -> dict[str, str]:
-    # The FITS standard (section 7.3.1) lets case make no difference between names.
+    # By the FITS standard case makes no difference between the names of columns.
     known = {name.lower(): name for schema in SCHEMAS.values() for name in _known(schema)}
     return {known.get(name.lower(), name): name for name in _fits_table(path)[1]}
 

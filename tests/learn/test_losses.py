@@ -1,3 +1,4 @@
+import pickle
 import subprocess
 import sys
 
@@ -269,6 +270,16 @@ def test_intervals_of_a_fraction_hold_as_often_as_they_say():
     wide = fraction_intervals(TREE, alpha[:1], level=0.99)
     assert (wide[1] < low[:1]).all()
     assert (wide[2] > high[:1]).all()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_survives_a_pickle_as_a_learners_export_makes_one(name):
+    loss = make_loss(name, TREE)
+    again = pickle.loads(pickle.dumps(loss))
+    logits = logits_of(TREE)
+    shares = LOSSES[name].target == "shares"
+    target = logits.softmax(dim=1) if shares else targets_of(name, TREE)
+    assert torch.equal(again(logits + 1, target), loss(logits + 1, target))
 
 
 def test_an_unknown_loss_is_named_and_a_tree_is_asked_for():

@@ -1,4 +1,5 @@
 import gzip
+import sys
 import warnings
 
 import numpy as np
@@ -325,6 +326,20 @@ def test_truth_values_and_dates_are_no_votes(values, ending, tmp_path):
     table[f"{ARMS}_count"] = values
     with pytest.raises(BadInput, match=f"row 2: {ARMS}_count is .*, not a number"):
         read_votes(write(table, tmp_path / f"votes.{ending}"))
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    path = write(made_votes("galaxy-zoo-2"), tmp_path / "votes.csv")
+    path.write_text(path.read_text().replace(",ra\n", f",{ARMS}_count\n", 1))
+    with pytest.raises(BadInput, match=f"two columns are called '{ARMS}_count'"):
+        read_votes(path)
+
+
+def test_fits_without_astropy_says_what_to_install(tmp_path, monkeypatch):
+    path = write(made_votes("galaxy-zoo-2"), tmp_path / "votes.fits")
+    monkeypatch.setitem(sys.modules, "astropy.io", None)
+    with pytest.raises(BadInput, match=r"reading FITS takes astropy; pip install 'galaxymorph\[f"):
+        read_votes(path)
 
 
 def test_only_the_columns_in_use_are_read(tmp_path):

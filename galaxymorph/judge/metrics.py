@@ -75,7 +75,7 @@ def classification_metrics(table: pd.DataFrame, classes: Sequence[str], seed: in
 
 def bootstrap(
     score: Callable[[np.ndarray], dict[str, float]], n: int, seed: int
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, float | None]]:
     """Return each score with its percentile bootstrap interval.
 
     Args:
@@ -85,7 +85,8 @@ def bootstrap(
 
     Returns:
         By name: `value` on the galaxies themselves, `low` and `high`, the central `LEVEL` of
-        `RESAMPLES` resamples (Efron & Tibshirani 1993, chapter 13).
+        `RESAMPLES` resamples (Efron & Tibshirani 1993, chapter 13). A score that is NaN, since
+        no galaxy says anything of it, has None for all three; resamples where it is are left out.
     """
     rng = np.random.default_rng(seed)
     value = score(np.arange(n))
@@ -97,12 +98,16 @@ def bootstrap(
     tails = pd.DataFrame(draws).quantile([(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return {
         name: {
-            "value": round(float(value[name]), 6),
-            "low": round(float(tails[name].iloc[0]), 6),
-            "high": round(float(tails[name].iloc[1]), 6),
+            "value": _rounded(value[name]),
+            "low": _rounded(tails[name].iloc[0]),
+            "high": _rounded(tails[name].iloc[1]),
         }
         for name in value
     }
+
+
+def _rounded(score: float) -> float | None:
+    return None if np.isnan(score) else round(float(score), 6)
 
 
 def _codes(table: pd.DataFrame, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

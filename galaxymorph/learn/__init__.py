@@ -13,12 +13,15 @@ _import, __dir__, __all__ = lazy_loader.attach(
         "fit": ["make_learner", "restart_run", "start_run", "train_run"],
         "galaxies": ["gather_galaxies", "require_same_galaxies", "with_images"],
         "inference": ["infer"],
+        "loss_registry": ["LOSSES"],
+        "losses": ["fraction_intervals", "make_loss"],
         "hardware": ["keep_freed_memory", "use_device"],
         "recipes": ["PRESETS", "Recipe", "item_frame", "make_recipe"],
         "predictions": ["prediction_table"],
         "models": ["load_network"],
         "serving": ["fold_batchnorm", "serving_network"],
         "runs": ["Run", "environment", "free_name", "locked", "write_table"],
+        "tree_head": ["TreeHead", "concentrations"],
     },
 )
 

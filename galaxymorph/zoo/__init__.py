@@ -6,14 +6,29 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "catalogue": ["Catalogue", "Problem", "read_catalogue"],
-        "labels": ["count_classes", "label_catalogue"],
+        "labels": ["TARGET", "count_classes", "label_catalogue", "soft_label_catalogue"],
         "layout": [
             "find_layout",
             "has_catalogue",
             "image_references",
             "tables_and_images",
         ],
-        "schemes": ["SCHEMES", "Scheme", "assign_labels", "class_values", "get_scheme"],
+        "schemas": [
+            "GALAXY_ZOO_2",
+            "GALAXY_ZOO_DECALS",
+            "KINDS",
+            "SCHEMAS",
+            "Schema",
+            "get_schema",
+        ],
+        "schemes": [
+            "SCHEMES",
+            "Scheme",
+            "assign_labels",
+            "class_values",
+            "get_scheme",
+            "soft_targets",
+        ],
         "splits": ["PARTS", "fold_splits", "split_galaxies"],
         "tree": [
             "GALAXY_ZOO_CHALLENGE",
@@ -25,5 +40,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "to_conditional",
             "to_cumulative",
         ],
+        "votes": ["Votes", "read_votes"],
     },
 )

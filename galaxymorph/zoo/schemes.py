@@ -17,6 +17,9 @@ from galaxymorph.base import BadInput
 if TYPE_CHECKING:
     import pandas as pd
 
+# What keeps the logarithm of a target finite, by the definition of `soft3`.
+FLOOR = 1e-8
+
 Rule = Callable[["pd.DataFrame"], "pd.Series"]
 
 
@@ -99,6 +102,20 @@ def class_values(scheme: Scheme, votes: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame({name: rule(votes) for name, rule in scheme.classes.items()})
+
+
+def soft_targets(scheme: Scheme, votes: pd.DataFrame) -> pd.DataFrame:
+    """Return every class's value plus `FLOOR` as shares that sum to 1, for every galaxy.
+
+    With `layer1` these are the targets called `soft3`. A galaxy without any value, as most are
+    under the cuts of `gz2-five`, has equal shares.
+
+    Args:
+        scheme: the rule.
+        votes: cumulative vote fractions, a column an answer, a row a galaxy.
+    """
+    values = class_values(scheme, votes) + FLOOR
+    return values.div(values.sum(axis=1), axis=0)
 
 
 def assign_labels(scheme: Scheme, votes: pd.DataFrame) -> pd.DataFrame:

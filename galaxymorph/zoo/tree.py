@@ -120,8 +120,9 @@ def to_cumulative(tree: Tree, conditional: np.ndarray) -> np.ndarray:
     conditional = np.nan_to_num(np.asarray(conditional, float))
     cumulative = np.zeros_like(conditional)
     for at in tree.walk:
-        reach = reached(tree, cumulative)[:, at, None]
-        cumulative += reach * conditional * tree.membership[at]
+        own = tree.membership[at] > 0
+        reach = 1.0 if tree.asked_of_all[at] else (cumulative @ tree.leads[at])[:, None]
+        cumulative[:, own] = reach * conditional[:, own]
     return cumulative
 
 

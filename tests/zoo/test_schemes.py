@@ -12,8 +12,12 @@ from galaxymorph.zoo import (
     assign_labels,
     class_values,
     get_scheme,
+    read_catalogue,
+    soft_label_catalogue,
+    soft_targets,
     split_galaxies,
 )
+from tests.makers import galaxy_images, labels_bytes, write_files
 
 
 @pytest.fixture(scope="module")
@@ -133,3 +137,52 @@ def test_a_scheme_of_ones_own_is_an_entry_in_the_registry(monkeypatch):
 def test_an_unknown_scheme_is_named_with_the_known_ones():
     with pytest.raises(BadInput, match=r"'hubbel' is unknown; use one of layer1, hubble, gz2-five"):
         get_scheme("hubbel")
+
+
+def test_soft3_is_the_published_arithmetic_on_the_real_rows(votes, published):
+    """From the reference implementation's own three values: plus 1e-8, over their sum."""
+    targets = soft_targets(get_scheme("layer1"), votes)
+    assert list(targets.columns) == ["elliptical", "spiral", "irregular"]
+    values = published[["p_elliptical", "p_spiral", "p_irregular"]].to_numpy() + 1e-8
+    expected = values / values.sum(axis=1, keepdims=True)
+    assert np.abs(targets.to_numpy() - expected).max() < 1e-6
+    assert np.abs(targets.sum(axis=1) - 1).max() < 1e-12
+    assert (targets.idxmax(axis=1) == published["label_name"]).all()
+
+
+def test_soft3_by_hand():
+    targets = soft_targets(get_scheme("layer1"), one(c1_1=0.2, c1_2=0.8, c2_1=0.5, c6_1=0.25))
+    assert np.allclose(targets, [[0.25, 0.5, 0.25]], atol=1e-7)
+    nothing = soft_targets(get_scheme("layer1"), one(c1_3=1.0))
+    assert np.allclose(nothing, 1 / 3)
+
+
+@hypothesis.given(st.lists(st.floats(0, 1), min_size=37, max_size=37))
+def test_every_schemes_soft_targets_are_shares_above_0(fractions):
+    votes = pd.DataFrame([fractions], columns=GALAXY_ZOO_CHALLENGE.columns)
+    for scheme in SCHEMES.values():
+        targets = soft_targets(scheme, votes)
+        assert list(targets.columns) == list(scheme.classes)
+        assert (targets > 0).all(axis=None)
+        assert abs(targets.iloc[0].sum() - 1) < 1e-12
+        values = class_values(scheme, votes).iloc[0]
+        assert values[targets.iloc[0].idxmax()] == pytest.approx(values.max(), abs=1e-7)
+
+
+def test_soft_labels_leave_no_galaxy_out_and_come_with_the_class_to_stratify_by(kaggle):
+    catalogue = read_catalogue(kaggle)
+    for scheme in ("layer1", "hubble"):
+        table, classes = soft_label_catalogue(catalogue, scheme)
+        columns = [f"target_{name}" for name in classes]
+        assert list(table.columns) == ["galaxy", "image", "row", "label", *columns]
+        assert table["galaxy"].tolist() == catalogue.table["galaxy"].tolist()
+        assert (table[columns].to_numpy().argmax(axis=1) == table["label"].map(classes.index)).all()
+        expected = soft_targets(get_scheme(scheme), catalogue.table)
+        assert np.array_equal(table[columns], expected)
+
+
+def test_plain_labels_have_no_soft_targets(tmp_path):
+    files = {"kinds.csv": labels_bytes(3), **galaxy_images(3)}
+    catalogue = read_catalogue(write_files(tmp_path / "mine", files), "kind")
+    with pytest.raises(BadInput, match="soft targets take vote fractions"):
+        soft_label_catalogue(catalogue, "layer1")

@@ -1,0 +1,179 @@
+"""How well predicted vote fractions agree with volunteers', with bootstrap intervals.
+
+Every score of a tree is a ratio of sums over galaxies, so a resample is one product of how often
+each galaxy was drawn with what it adds to the sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from galaxymorph.judge.metrics import bootstrap
+from galaxymorph.zoo.tree import Tree, reached, to_conditional
+
+# Volunteers agree where one answer has more than this share of those asked, and a question counts
+# for a galaxy where at least half of all volunteers were asked: otherwise one volunteer who strayed
+# down a path would count as agreement (Walmsley et al. 2022, MNRAS 509, 3966, table 1).
+AGREED = 0.8
+ASKED = 0.5
+# Predicted shares are kept this far from 0, so that a divergence stays finite.
+SMALLEST = 1e-8
+# A sum of squares up to here is an answer's that never varies, and rounding.
+CONSTANT = 1e-12
+
+
+def tree_metrics(tree: Tree, true: np.ndarray, predicted: np.ndarray, seed: int) -> dict:
+    """Return the scores of predicted against volunteers' cumulative fractions.
+
+    Args:
+        tree: the decision tree.
+        true: volunteers' cumulative fractions, shape (n, answers).
+        predicted: the model's, of the same shape.
+        seed: of the resampling.
+
+    Returns:
+        `galaxies`; `rmse`, the root mean square error over all answers and galaxies (the Kaggle
+        challenge's score); `per_answer`, by column, `rmse` and `r2`, the share of the variance
+        that is explained; and `per_question`, by name: `accuracy` of the likeliest answer on the
+        `agreed` galaxies, where one answer has over 80 % of the votes and half of the volunteers
+        were asked; and `kl`, the Kullback-Leibler divergence of the predicted from the volunteers'
+        conditional fractions, each galaxy weighted by the share who were asked. Scores are value,
+        low and high, see `bootstrap`.
+    """
+    sums = {
+        **_answer_terms(true, predicted),
+        **_question_terms(tree, np.asarray(true, float), np.asarray(predicted, float)),
+    }
+    widths = np.cumsum([term.shape[1] for term in sums.values()])[:-1]
+    stacked = np.hstack(list(sums.values()))
+    n = len(stacked)
+
+    def scores(rows: np.ndarray) -> dict[str, float]:
+        drawn = np.bincount(rows, minlength=n) @ stacked
+        return _ratios(tree, n, dict(zip(sums, np.split(drawn, widths), strict=True)))
+
+    found = bootstrap(scores, n, seed)
+    agreed = sums["agreed"].sum(axis=0)
+    return {
+        "galaxies": n,
+        "rmse": found["rmse"],
+        "per_answer": {
+            column: {score: found[f"{score} {column}"] for score in ("rmse", "r2")}
+            for column in tree.columns
+        },
+        "per_question": {
+            question.name: {
+                "accuracy": found[f"accuracy {question.name}"],
+                "agreed": int(agreed[at]),
+                "kl": found[f"kl {question.name}"],
+            }
+            for at, question in enumerate(tree.questions)
+        },
+    }
+
+
+def distribution_metrics(true: np.ndarray, predicted: np.ndarray, seed: int) -> dict:
+    """Return the scores of predicted against volunteers' shares of classes.
+
+    Args:
+        true: shares that sum to 1, shape (n, classes).
+        predicted: the model's, of the same shape.
+        seed: of the resampling.
+
+    Returns:
+        `galaxies`; `kl`, the mean Kullback-Leibler divergence of the predicted from the true
+        shares; `mse`, the mean squared error over galaxies and classes; and `entropy_spearman`,
+        Spearman's rank correlation of the predicted and the volunteers' entropy. Scores are value,
+        low and high, see `bootstrap`.
+    """
+    from scipy.stats import rankdata
+
+    divergence = kl_divergence(true, predicted)
+    squared = np.square(np.subtract(predicted, true)).mean(axis=1)
+    entropies = entropy(true), entropy(predicted)
+
+    def scores(rows: np.ndarray) -> dict[str, float]:
+        ranks = [rankdata(each[rows]) for each in entropies]
+        return {
+            "kl": divergence[rows].mean(),
+            "mse": squared[rows].mean(),
+            "entropy_spearman": _correlation(*ranks),
+        }
+
+    return {"galaxies": len(divergence), **bootstrap(scores, len(divergence), seed)}
+
+
+def kl_divergence(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Return the divergence of predicted from true shares in nats, shape (n,).
+
+    A true share of 0 adds nothing; a predicted one counts as `SMALLEST` at least.
+    """
+    from scipy.special import rel_entr
+
+    return rel_entr(true, np.maximum(predicted, SMALLEST)).sum(axis=1)
+
+
+def entropy(shares: np.ndarray) -> np.ndarray:
+    """Return the entropy of shares in nats, shape (n,)."""
+    from scipy.special import entr
+
+    return entr(shares).sum(axis=1)
+
+
+def _answer_terms(true: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
+    # About the mean, or the variance of a rare answer would be lost in the subtraction.
+    true = np.asarray(true, float)
+    centred = true - true.mean(axis=0)
+    return {
+        "error": np.square(predicted - true),
+        "value": centred,
+        "square": np.square(centred),
+    }
+
+
+def _question_terms(tree: Tree, true: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
+    asked = reached(tree, true)
+    given, foretold = (np.nan_to_num(to_conditional(tree, each)) for each in (true, predicted))
+    best, right, divergence = [], [], []
+    for members in tree.membership.astype(bool):
+        best.append(given[:, members].max(axis=1))
+        right.append(given[:, members].argmax(axis=1) == foretold[:, members].argmax(axis=1))
+        divergence.append(kl_divergence(given[:, members], foretold[:, members]))
+    agreed = (np.column_stack(best) > AGREED) & (asked >= ASKED)
+    return {
+        "agreed": agreed.astype(float),
+        "right": (agreed & np.column_stack(right)).astype(float),
+        "asked": asked,
+        "kl": asked * np.column_stack(divergence),
+    }
+
+
+def _ratios(tree: Tree, n: int, sums: Mapping[str, np.ndarray]) -> dict[str, float]:
+    variance = sums["square"] - np.square(sums["value"]) / n
+    by_answer = {
+        "rmse": np.sqrt(sums["error"] / n),
+        "r2": 1 - _over(sums["error"], np.where(variance > CONSTANT, variance, 0.0)),
+    }
+    by_question = {
+        "accuracy": _over(sums["right"], sums["agreed"]),
+        "kl": _over(sums["kl"], sums["asked"]),
+    }
+    scores = {"rmse": float(np.sqrt(sums["error"].mean() / n))}
+    for name, values in by_answer.items():
+        scores |= {f"{name} {at}": value for at, value in zip(tree.columns, values, strict=True)}
+    for name, values in by_question.items():
+        pairs = zip(tree.questions, values, strict=True)
+        scores |= {f"{name} {question.name}": value for question, value in pairs}
+    return scores
+
+
+def _over(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    return np.divide(above, below, out=np.full_like(above, np.nan), where=below > 0)
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    if np.ptp(one) == 0 or np.ptp(other) == 0:
+        return np.nan
+    return float(np.corrcoef(one, other)[0, 1])

@@ -1,0 +1,172 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import spearmanr
+from sklearn.metrics import r2_score, root_mean_squared_error
+
+from galaxymorph.judge import bootstrap, distribution_metrics, tree_metrics
+from galaxymorph.judge.vote_metrics import entropy, kl_divergence
+from galaxymorph.zoo import SCHEMAS, reached, to_conditional, to_cumulative
+
+TREES = {name: schema.tree for name, schema in SCHEMAS.items()}
+TREE = TREES["galaxy-zoo-2"]
+
+
+def fractions(tree, n: int, rng, alpha: float = 0.5) -> np.ndarray:
+    """Cumulative fractions of any tree, from Dirichlet distributions."""
+    conditional = np.zeros((n, len(tree.columns)))
+    for own in tree.membership.astype(bool):
+        conditional[:, own] = rng.dirichlet(np.full(own.sum(), alpha), n)
+    return to_cumulative(tree, conditional)
+
+
+def pair(tree, n: int = 150, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Volunteers' fractions, and a model's that are right by about half."""
+    rng = np.random.default_rng(seed)
+    true, other = fractions(tree, n, rng), fractions(tree, n, rng)
+    conditional = 0.5 * to_conditional(tree, true) + 0.5 * to_conditional(tree, other)
+    return true, to_cumulative(tree, np.where(np.isnan(conditional), 0.5, conditional))
+
+
+def inside(interval: dict) -> bool:
+    return interval["low"] <= interval["value"] <= interval["high"]
+
+
+@pytest.mark.parametrize("tree", TREES.values(), ids=TREES.keys())
+def test_values_are_scikit_learns_and_lie_in_their_intervals(tree):
+    true, predicted = pair(tree)
+    metrics = tree_metrics(tree, true, predicted, seed=1)
+    assert metrics["galaxies"] == 150
+    expected = np.sqrt(np.mean((true - predicted) ** 2))
+    assert abs(metrics["rmse"]["value"] - expected) < 1e-6
+    assert metrics["rmse"]["low"] < expected < metrics["rmse"]["high"]
+    r2 = r2_score(true, predicted, multioutput="raw_values")
+    rmse = root_mean_squared_error(true, predicted, multioutput="raw_values")
+    for at, column in enumerate(tree.columns):
+        scores = metrics["per_answer"][column]
+        assert abs(scores["r2"]["value"] - r2[at]) < 1e-6
+        assert abs(scores["rmse"]["value"] - rmse[at]) < 1e-6
+        assert inside(scores["rmse"])
+        assert inside(scores["r2"])
+    json.dumps(metrics, allow_nan=False)
+
+
+def test_questions_are_judged_where_volunteers_were_asked_and_agree():
+    true, predicted = pair(TREE, 400)
+    metrics = tree_metrics(TREE, true, predicted, seed=1)["per_question"]
+    conditional, foretold = to_conditional(TREE, true), to_conditional(TREE, predicted)
+    asked = reached(TREE, true)
+    for at, (question, own) in enumerate(
+        zip(TREE.questions, TREE.membership.astype(bool), strict=True)
+    ):
+        right, weighted = [], []
+        for row in np.flatnonzero(asked[:, at] > 0):
+            theirs, ours = conditional[row, own], foretold[row, own]
+            given_answer = theirs > 0
+            ratio = np.log(theirs[given_answer] / np.maximum(ours[given_answer], 1e-8))
+            weighted.append(asked[row, at] * np.sum(theirs[given_answer] * ratio))
+            if asked[row, at] >= 0.5 and theirs.max() > 0.8:
+                right.append(theirs.argmax() == ours.argmax())
+        scores = metrics[question.name]
+        assert scores["agreed"] == len(right)
+        if right:
+            assert abs(scores["accuracy"]["value"] - np.mean(right)) < 1e-6
+        else:
+            assert scores["accuracy"] == {"value": None, "low": None, "high": None}
+        assert abs(scores["kl"]["value"] - np.sum(weighted) / asked[:, at].sum()) < 1e-6
+
+
+def test_the_truth_itself_scores_best():
+    true, _ = pair(TREE, 60)
+    metrics = tree_metrics(TREE, true, true, seed=1)
+    assert metrics["rmse"] == {"value": 0, "low": 0, "high": 0}
+    assert {scores["r2"]["value"] for scores in metrics["per_answer"].values()} <= {1.0}
+    for scores in metrics["per_question"].values():
+        assert scores["accuracy"]["value"] in (1.0, None)
+        assert abs(scores["kl"]["value"]) < 1e-9
+
+
+def test_the_mean_explains_nothing_and_a_constant_answer_has_no_variance_to_explain():
+    true, _ = pair(TREE, 60)
+    true = true[:, :]
+    predicted = np.tile(true.mean(axis=0), (60, 1))
+    for scores in tree_metrics(TREE, true, predicted, seed=1)["per_answer"].values():
+        assert abs(scores["r2"]["value"]) < 1e-6
+    constant = np.tile(true[:1], (60, 1))
+    metrics = tree_metrics(TREE, constant, predicted, seed=1)
+    assert {scores["r2"]["value"] for scores in metrics["per_answer"].values()} == {None}
+    json.dumps(metrics, allow_nan=False)
+
+
+def test_a_question_that_nobody_reached_has_no_scores(recwarn):
+    true, predicted = pair(TREE, 40)
+    smooth = np.zeros(len(TREE.columns))
+    smooth[[TREE.columns.index("t01_smooth_or_features_a01_smooth")]] = 1.0
+    metrics = tree_metrics(TREE, np.tile(smooth, (40, 1)), predicted, seed=1)["per_question"]
+    assert metrics["t03_bar"]["kl"]["value"] is None
+    assert metrics["t03_bar"]["agreed"] == 0
+    assert metrics["t01_smooth_or_features"]["agreed"] == 40
+    assert not recwarn.list
+
+
+def test_the_real_votes_scored_against_their_mean_have_the_published_order_of_error(real):
+    """The mean of all columns scores 0.19 or so on the shared galaxies."""
+    tree = TREES["galaxy-zoo-challenge"]
+    table = pd.read_csv(real / "galaxy-zoo-challenge" / "training_solutions_rev1.csv")
+    true = table[tree.columns].to_numpy()
+    metrics = tree_metrics(tree, true, np.tile(true.mean(axis=0), (len(true), 1)), seed=1)
+    assert abs(metrics["rmse"]["value"] - 0.192) < 0.002
+    assert metrics["per_question"]["1"]["agreed"] > 100
+
+
+@settings(max_examples=3, deadline=None)
+@given(st.integers(0, 100))
+def test_distributions_are_scored_as_scipy_and_the_definition_do(seed):
+    rng = np.random.default_rng(seed)
+    true = rng.dirichlet([2.0, 0.5, 0.5], 120)
+    predicted = 0.7 * true + 0.3 * rng.dirichlet([1, 1, 1], 120)
+    metrics = distribution_metrics(true, predicted, seed)
+    kl = (true * np.log(true / predicted)).sum(axis=1).mean()
+    entropies = [-(each * np.log(each)).sum(axis=1) for each in (true, predicted)]
+    expected = {
+        "kl": kl,
+        "mse": np.mean((true - predicted) ** 2),
+        "entropy_spearman": spearmanr(*entropies).statistic,
+    }
+    assert metrics["galaxies"] == 120
+    for name, value in expected.items():
+        assert abs(metrics[name]["value"] - value) < 1e-6
+        assert metrics[name]["low"] < value < metrics[name]["high"]
+
+
+def test_ties_share_their_rank_and_equal_entropies_have_no_correlation(recwarn):
+    true = np.repeat([[0.5, 0.5], [0.9, 0.1], [0.7, 0.3]], 4, axis=0)
+    predicted = np.roll(true, 2, axis=0)
+    found = distribution_metrics(true, predicted, 0)["entropy_spearman"]["value"]
+    assert abs(found - spearmanr(entropy(true), entropy(predicted)).statistic) < 1e-6
+    certain = np.tile([1.0, 0.0], (12, 1))
+    assert distribution_metrics(true, certain, 0)["entropy_spearman"]["value"] is None
+    assert not recwarn.list
+
+
+def test_shares_of_0_leave_the_divergence_finite():
+    certain, wrong = np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]])
+    assert kl_divergence(certain, certain) == 0
+    assert np.allclose(kl_divergence(certain, wrong), np.log(1e8))
+
+
+def test_a_score_without_a_value_is_none_and_its_resamples_are_left_out():
+    sample = np.array([np.nan, 1.0, 2.0, 3.0])
+
+    def scores(rows):
+        known = sample[rows][~np.isnan(sample[rows])]
+        return {"mean": known.mean() if len(known) else np.nan, "never": np.nan}
+
+    found = bootstrap(scores, 4, seed=0)
+    assert found["never"] == {"value": None, "low": None, "high": None}
+    assert found["mean"]["value"] == 2.0
+    assert 1.0 <= found["mean"]["low"] < 2.0 < found["mean"]["high"] <= 3.0

@@ -1,0 +1,172 @@
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as st_np
+
+from galaxymorph.base import BadInput
+from galaxymorph.zoo import (
+    GALAXY_ZOO_2,
+    GALAXY_ZOO_CHALLENGE,
+    GALAXY_ZOO_DECALS,
+    KINDS,
+    SCHEMAS,
+    broken_sums,
+    get_schema,
+    reached,
+    to_conditional,
+    to_cumulative,
+)
+
+every_schema = pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS.keys())
+
+
+@st.composite
+def conditionals(draw, tree, rows: int = 3):
+    """Conditional fractions of any tree, some answers never given."""
+    elements = st.one_of(st.just(0.0), st.floats(0.01, 1.0))
+    raw = draw(st_np.arrays(float, (rows, len(tree.columns)), elements=elements))
+    raw = raw + 1e-3 * (raw @ tree.membership.T == 0) @ tree.membership
+    return raw / (raw @ tree.membership.T @ tree.membership)
+
+
+def reach_by_walking(tree, conditional: np.ndarray, question: str) -> float:
+    """The probability of reaching a question, summed over the answers that lead to it."""
+    asked = next(each for each in tree.questions if each.name == question)
+    if asked.asked_of_all:
+        return 1.0
+    places = {column: at for at, column in enumerate(tree.columns)}
+    return sum(
+        conditional[places[answer.column]] * reach_by_walking(tree, conditional, before.name)
+        for before in tree.questions
+        for answer in before.answers
+        if answer.leads_to == question
+    )
+
+
+@every_schema
+def test_names_and_columns_are_unique_and_complete(schema):
+    tree = schema.tree
+    names = [question.name for question in tree.questions]
+    assert len(set(names)) == len(names)
+    assert len(set(tree.columns)) == len(tree.columns)
+    assert set(schema.columns) <= set(KINDS)
+    every = [column for kind in schema.columns for column in schema.answer_columns(kind)]
+    every += [column for totals in schema.total_columns().values() for column in totals]
+    assert len(set(every)) == len(every)
+    assert not set(schema.ids) & set(every)
+    assert SCHEMAS[tree.name] is schema
+
+
+@every_schema
+def test_the_tree_has_no_circle_and_every_question_is_reached(schema):
+    tree = schema.tree
+    names = [question.name for question in tree.questions]
+    leads_to = {answer.leads_to for question in tree.questions for answer in question.answers}
+    assert leads_to - {None} <= set(names)
+    assert sorted(tree.walk) == list(range(len(names)))
+    assert all(len(question.answers) > 1 for question in tree.questions)
+    even = to_conditional(tree, np.ones((1, len(tree.columns))))
+    reach = reached(tree, to_cumulative(tree, even))[0]
+    assert reach[0] == 1
+    assert (reach > 0).all()
+
+
+@every_schema
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_reach_is_the_sum_over_the_answers_that_lead_to_a_question(schema, data):
+    tree = schema.tree
+    conditional = data.draw(conditionals(tree, rows=1))
+    cumulative = to_cumulative(tree, conditional)
+    walked = [reach_by_walking(tree, conditional[0], each.name) for each in tree.questions]
+    assert np.allclose(reached(tree, cumulative)[0], walked, atol=1e-12)
+    assert np.allclose(cumulative @ tree.membership.T, walked, atol=1e-12)
+    assert not broken_sums(tree, cumulative).any()
+
+
+@every_schema
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_conditional_and_cumulative_are_inverse_where_a_question_is_reached(schema, data):
+    tree = schema.tree
+    conditional = data.draw(conditionals(tree))
+    cumulative = to_cumulative(tree, conditional)
+    back = to_conditional(tree, cumulative)
+    asked = reached(tree, cumulative) @ tree.membership > 0
+    assert np.isnan(back[~asked]).all()
+    assert np.allclose(back[asked], conditional[asked], atol=1e-9)
+    assert np.allclose(to_cumulative(tree, back), cumulative, atol=1e-12)
+
+
+def parents(tree, question: str) -> set[str]:
+    return {
+        answer.column
+        for before in tree.questions
+        for answer in before.answers
+        if answer.leads_to == question
+    }
+
+
+def test_galaxy_zoo_2_asks_what_the_challenge_asks_but_question_6_of_artifacts():
+    """The Challenge's tree is checked against real votes: see test_tree.py."""
+    for ours, theirs in zip(GALAXY_ZOO_2.questions, GALAXY_ZOO_CHALLENGE.questions, strict=True):
+        assert ours.name.startswith(f"t{int(theirs.name):02d}_")
+        for mine, other in zip(ours.answers, theirs.answers, strict=True):
+            number = other.leads_to and f"t{int(other.leads_to):02d}_"
+            assert (mine.leads_to or "").startswith(number or "")
+            assert bool(mine.leads_to) == bool(other.leads_to)
+            assert mine.says == other.says
+    assert not GALAXY_ZOO_2.asked_of_all[5]
+    assert GALAXY_ZOO_2.leads[5].sum() == 10
+
+
+def test_galaxy_zoo_2_has_the_published_columns():
+    counts = get_schema("galaxy-zoo-2").answer_columns("counts")
+    numbers = [int(re.search(r"_a(\d\d)_", column)[1]) for column in counts]
+    # The release has no answer 35, and 38 is question 8's.
+    assert sorted(numbers) == [*range(1, 35), 36, 37, 38]
+    assert "t01_smooth_or_features_a01_smooth_count" in counts
+    assert "t08_odd_feature_a38_dust_lane_count" in counts
+    weighted = get_schema("galaxy-zoo-2").answer_columns("weighted")
+    assert weighted[-2] == "t11_arms_number_a36_more_than_4_weighted_fraction"
+
+
+def test_the_votes_of_a_published_galaxy_of_galaxy_zoo_2_fit_the_tree():
+    """SDSS J153010.73+484124.8: bar, arms and bulge are asked of disks that aren't edge-on."""
+    tree = GALAXY_ZOO_2
+    votes = {1: (44, 2, 1), 2: (0, 2), 3: (0, 2), 4: (0, 2), 5: (0, 0, 1, 1), 6: (1, 45)}
+    votes |= {7: (21, 23, 0), 8: (1, 0, 0, 0, 0, 0, 0), 9: (0,) * 3, 10: (0,) * 3, 11: (0,) * 6}
+    counts = np.concatenate([votes[number] for number in range(1, 12)])[None].astype(float)
+    asked = reached(tree, to_cumulative(tree, to_conditional(tree, counts)))[0] * 47
+    assert np.allclose(asked, [47, 2, 2, 2, 2, 46, 44, 46 / 46, 0, 0, 0])
+
+
+def test_galaxy_zoo_decals_has_the_published_questions_on_the_right_parents():
+    tree = GALAXY_ZOO_DECALS
+    assert len(tree.columns) == 34
+    assert parents(tree, "bar") == {"disk-edge-on_no"}
+    assert parents(tree, "has-spiral-arms") == {"bar_strong", "bar_weak", "bar_no"}
+    assert parents(tree, "bulge-size") == {
+        "has-spiral-arms_no",
+        *(column for column in tree.columns if column.startswith("spiral-arm-count_")),
+    }
+    rng = np.random.default_rng(0)
+    random = to_conditional(tree, rng.random((50, 34)))
+    cumulative = by_name(tree, to_cumulative(tree, random))
+    reach = by_name(tree, reached(tree, to_cumulative(tree, random)), questions=True)
+    for question in ("bar", "has-spiral-arms", "bulge-size"):
+        assert np.allclose(reach[question], cumulative["disk-edge-on_no"])
+    assert np.allclose(reach["merging"], 1 - cumulative["smooth-or-featured_artifact"])
+
+
+def by_name(tree, values: np.ndarray, questions: bool = False) -> dict[str, np.ndarray]:
+    names = [question.name for question in tree.questions] if questions else tree.columns
+    return dict(zip(names, values.T, strict=True))
+
+
+def test_an_unknown_schema_is_named_with_the_known_ones():
+    with pytest.raises(BadInput, match="'gz2' is unknown; use one of galaxy-zoo-challenge, gal"):
+        get_schema("gz2")

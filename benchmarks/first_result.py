@@ -1,0 +1,62 @@
+"""How long each command takes to its first line and to its end, on 360 simple galaxies.
+
+python benchmarks/first_result.py
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from galaxymorph.survey import simple_galaxies
+
+ROOT = Path(__file__).parents[1]
+
+
+def main() -> None:
+    """Run every command once and print a table."""
+    with tempfile.TemporaryDirectory(prefix="galaxymorph-first-") as folder:
+        work = Path(folder)
+        data = simple_galaxies(work / "simple", seed=1)
+        image = next((data / "images_training_rev1").iterdir())
+        run = work / "run"
+        fit = ["fit", "--data", data, "--recipe", "first-run", "--out", work, "--name", "run"]
+        commands = [
+            ["--help"],
+            ["data", "check", data],
+            fit,
+            ["interpret", run],
+            ["predict", run, image],
+            ["quantize", run],
+            ["predict", run, image, "--precision", "int8"],
+            ["reproduce", run],
+        ]
+        print(f"{'first line':>10}  {'end':>6}  command")
+        for command in commands:
+            first, end = timed(command, work / "cache")
+            shown = " ".join("RUN" if word == run else str(word) for word in command)
+            print(f"{first:9.2f}s  {end:5.2f}s  {shown.replace(str(work), '…')}", flush=True)
+
+
+def timed(command: list, cache: Path) -> tuple[float, float]:
+    """Return the seconds to a command's first line, on either stream, and to its end."""
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "cli.py"), *map(str, command)],
+        env={**os.environ, "GALAXYMORPH_CACHE": str(cache)},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    line = process.stdout.readline()
+    first = time.perf_counter() - start
+    rest = process.stdout.read()
+    if process.wait():
+        raise SystemExit(line + rest[-2000:])
+    return first, time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 from PIL import Image
 
 
-def centre_frame(image: Image.Image, crop: float, size: int) -> np.ndarray:
+def centre_frame(
+    image: Image.Image, crop: float, size: int, without_torch: bool = False
+) -> np.ndarray:
     """Return the centred square of an RGB image as uint8 pixels, shape (size, size, 3).
 
     Args:
@@ -16,11 +16,11 @@ def centre_frame(image: Image.Image, crop: float, size: int) -> np.ndarray:
         crop: the square's side as a share of the image's shorter side, over 0, up to 1.
         size: the result's side in pixels. Shrinking averages over the pixels (bicubic with
             antialiasing), so no star is lost between two samples.
+        without_torch: leave it to Pillow, to within a level in 255 of what PyTorch makes of it.
     """
     side = crop * min(image.size)
     left, top = ((length - side) / 2 for length in image.size)
-    # Not worth PyTorch's start, which takes a second, to those who do without it.
-    if "torch" in sys.modules and all(edge.is_integer() for edge in (side, left, top)):
+    if not without_torch and all(edge.is_integer() for edge in (side, left, top)):
         return _shrink_whole(np.array(image), int(left), int(top), int(side), size)
     box = (left, top, left + side, top + side)
     return np.array(image.resize((size, size), Image.Resampling.BICUBIC, box=box))

@@ -69,7 +69,7 @@ class OnnxPredictor:
         crop, side = item_frame(self.recipe)
         size = self.recipe.size
         start = (side - size) // 2
-        frame = centre_frame(decode(reference), crop, side)
+        frame = centre_frame(decode(reference), crop, side, without_torch=True)
         central = frame[start : start + size, start : start + size].transpose(2, 0, 1)
         return (central - self.mean) / self.std
 

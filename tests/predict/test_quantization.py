@@ -51,8 +51,7 @@ def test_int8_needs_neither_pytorch_nor_fastai(quantized, simple):
     alone = json.loads(done.stdout)
     assert alone["columns"] == list(here.columns)
     found = np.array([row[3:] for row in alone["data"]], float)
-    # Without PyTorch Pillow shrinks the images, to within a level in 255.
-    assert np.abs(found - here.iloc[:, 3:].to_numpy(float)).max() < 0.05
+    assert np.abs(found - here.iloc[:, 3:].to_numpy(float)).max() < 1e-6
 
 
 @pytest.mark.parametrize("view", range(8))

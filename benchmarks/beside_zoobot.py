@@ -1,7 +1,7 @@
 """The same fine-tuning with Zoobot's own code: its head, then all of a resnet18, from scratch.
 
     pip install 'zoobot[pytorch]'
-    python benchmarks/zoobot.py --data CATALOGUE --labels-column label --images 2000
+    python benchmarks/beside_zoobot.py --data CATALOGUE --labels-column label --images 2000
     python cli.py fit --data CATALOGUE --labels-column label --weights FILE --unfreeze 0
 
 The images, split, batch, size, epochs and learning rates are the baseline's; transforms, loaders,

@@ -95,8 +95,13 @@ def _cut(
         return train_test_split(
             table, test_size=share, random_state=seed, stratify=_codes(table, classes)
         )
-    except ValueError as error:
-        raise BadInput(f"the catalogue can't be split: {error}", "add galaxies") from None
+    except ValueError:
+        counts = table["label"].value_counts()
+        raise BadInput(
+            f"the catalogue can't be split: {counts.iloc[-1]} of {counts.index[-1]!r} among "
+            f"{len(table)} galaxies are too few to have some in every part",
+            "add galaxies of that class",
+        ) from None
 
 
 def _codes(table: pd.DataFrame, classes: Sequence[str]) -> pd.Series:

@@ -53,3 +53,8 @@ def test_too_few_galaxies_are_refused_in_words(galaxies, words):
 def test_folds_that_a_class_cannot_fill_are_refused():
     with pytest.raises(BadInput, match="'c' has 4 galaxies, but 5-fold .* takes 5"):
         fold_splits(table(50, 20, 4), CLASSES, 5, 42)
+
+
+def test_a_class_that_rounds_to_one_galaxy_is_named():
+    with pytest.raises(BadInput, match="1 of 'c' among .* galaxies are too few"):
+        split_galaxies(table(300, 100, 4), CLASSES, 42)

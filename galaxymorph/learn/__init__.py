@@ -13,6 +13,7 @@ _import, __dir__, __all__ = lazy_loader.attach(
         "fit": ["make_learner", "restart_run", "start_run", "train_run"],
         "galaxies": ["gather_galaxies", "require_same_galaxies", "with_images"],
         "inference": ["infer"],
+        "objectives": ["make_link"],
         "loss_registry": ["LOSSES"],
         "losses": ["fraction_intervals", "make_loss"],
         "hardware": ["keep_freed_memory", "use_device"],
@@ -21,6 +22,14 @@ _import, __dir__, __all__ = lazy_loader.attach(
         "models": ["load_network"],
         "serving": ["fold_batchnorm", "serving_network"],
         "runs": ["Run", "environment", "free_name", "locked", "write_table"],
+        "targets": [
+            "TARGETS",
+            "loss_entry",
+            "output_names",
+            "predicted_columns",
+            "target_of",
+            "true_columns",
+        ],
         "tree_head": ["TreeHead", "concentrations"],
     },
 )

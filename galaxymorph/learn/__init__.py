@@ -14,7 +14,7 @@ _import, __dir__, __all__ = lazy_loader.attach(
         "galaxies": ["gather_galaxies", "require_same_galaxies", "with_images"],
         "inference": ["infer"],
         "objectives": ["make_link"],
-        "loss_registry": ["LOSSES"],
+        "loss_registry": ["CONCENTRATIONS", "LOSSES"],
         "losses": ["fraction_intervals", "make_loss"],
         "hardware": ["keep_freed_memory", "use_device"],
         "recipes": ["PRESETS", "Recipe", "item_frame", "make_recipe"],

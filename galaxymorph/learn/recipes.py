@@ -77,7 +77,8 @@ class Recipe:
     views: int = _setting(1, "flips and quarter turns averaged when predicting",
                           choices=(1, 4, 8))  # fmt: skip
     keep: str = _setting("best", "the weights kept: of the best epoch by validation macro-F1 "
-                         "(classes), loss (soft3) or RMSE (tree), or of the last", choices=("best", "last"))  # fmt: skip
+                         "(classes), loss (soft3) or RMSE (tree), or of the last",
+                         choices=("best", "last"))  # fmt: skip
     trunk_views: int = _setting(3, "random views of each galaxy that go through the frozen stages, "
                                 "once for the whole fit; 0: new ones every epoch",
                                 least=0, most=1000)  # fmt: skip

@@ -44,10 +44,10 @@ def interpret(run, part, most, galaxy, data) -> None:
 
 def _draw_part(run, part, most, data) -> None:
     from galaxymorph.base import Progress
-    from galaxymorph.judge import galleries
+    from galaxymorph.judge import galleries_of
     from galaxymorph.report import draw_gallery, draw_votes
 
-    found = galleries(run, part, data)
+    found = galleries_of(run, part, data)
     filled = {name: gallery for name, gallery in found.items() if len(gallery[1])}
     with Progress("drawing", len(filled), "galleries") as progress:
         for name, (title, galaxies) in filled.items():

@@ -5,7 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "galleries": ["confident_mistakes", "confusion_cells", "galleries", "top_losses"],
+        "galleries": ["confident_mistakes", "confusion_cells", "galleries_of", "top_losses"],
         "metrics": ["classification_metrics", "judge_run", "true_and_predicted"],
         "questions": ["Questions", "questions_of"],
         "resampling": ["bootstrap"],

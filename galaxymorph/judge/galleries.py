@@ -17,7 +17,7 @@ from galaxymorph.learn import Run, ShowProgress, make_learner, target_of, with_i
 Galleries = dict[str, tuple[str, pd.DataFrame]]
 
 
-def galleries(run: Run, part: str = "test", data: Path | None = None) -> Galleries:
+def galleries_of(run: Run, part: str = "test", data: Path | None = None) -> Galleries:
     """Return the galleries of a part by file name: a title, and the galaxies in order.
 
     Args:

@@ -39,9 +39,8 @@ ENDINGS = (".csv", ".parquet")
 def predict(run, images, as_json, output, layout, skip_bad, precision) -> None:
     """Say with RUN what each IMAGE (a JPEG or PNG file, a folder, or a zip) shows.
 
-    That is its class.
-
-    A run with --target tree says what share of volunteers would give each answer.
+    That is its class, with probabilities or shares, or the share of volunteers who would give each
+    answer of the decision tree, by the run's --target.
     """
     from galaxymorph.learn import Run, write_table
     from galaxymorph.predict import (

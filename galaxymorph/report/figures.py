@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -190,12 +191,13 @@ def answers_figure(tree: Tree, scores: dict) -> Figure:
     questions = [scores["per_question"][question.name] for question in tree.questions]
     _intervals(right, [question["accuracy"] for question in questions], GREEN)
     names = [
-        f"{question.asks}\n({found['agreed']:,} galaxies)"
+        f"{question.asks}\n({found['agreed']:,})"
         for question, found in zip(tree.questions, questions, strict=True)
     ]
     right.set_yticks(range(len(names)), names, fontsize=7)
-    right.set(title="Accuracy where volunteers agree", xlabel="share", xlim=(None, 1.01))
-    for axes in (left, right):
+    right.set(title="Accuracy, galaxies agreed on", xlabel="share", xlim=(None, 1.01))
+    for axes, rows in ((left, answers), (right, names)):
+        axes.set_ylim(-0.6, len(rows) - 0.4)
         axes.invert_yaxis()
         axes.grid(axis="x", alpha=0.3)
     return figure
@@ -257,7 +259,7 @@ def _draw_galaxy(axes, row, crop: float) -> None:
     loss = f"  loss {row.loss:.2f}" if hasattr(row, "loss") else ""
     if hasattr(row, "says"):
         colour = "black"
-        says = f"{row.says}\nvolunteers {row.volunteers:.0%}, model {row.model:.0%}"
+        says = f"{broken(row.says, 32)}\nvolunteers {row.volunteers:.0%}, model {row.model:.0%}"
     else:
         colour = GREEN if row.label == row.predicted else RED
         says = (
@@ -266,6 +268,11 @@ def _draw_galaxy(axes, row, crop: float) -> None:
     axes.set_title(
         f"{row.galaxy}\n{says}{loss}", fontsize=7.5, fontweight="normal", color=colour, loc="left"
     )
+
+
+def broken(words: str, width: int) -> str:
+    """Return words in lines of a width that fits a small panel."""
+    return "\n".join(textwrap.wrap(words, width))
 
 
 def _words(name: str) -> str:

@@ -13,11 +13,14 @@ from galaxymorph.base import BadInput
 from galaxymorph.images import decode
 from galaxymorph.judge import Questions, question_entropy, questions_of
 from galaxymorph.learn import Run, target_of, with_images
-from galaxymorph.report.figures import BLUE, GREY, ORANGE, STYLE, save_figure
+from galaxymorph.report.figures import BLUE, GREY, ORANGE, STYLE, broken, save_figure
 from galaxymorph.report.tables import PARTS
 from galaxymorph.zoo import likeliest_walk, reached
 
 BINS = 25
+ANSWER_COLUMNS = 8
+# A question that nobody was asked is drawn as faint as this.
+FAINT = 0.2
 WALK_COLUMNS = 3
 
 
@@ -35,29 +38,27 @@ def draw_votes(run: Run, part: str = "test") -> list[Path]:
 
 def fractions_figure(asked: Questions, words: str) -> Figure:
     """Return predicted against volunteers' cumulative fractions: a panel an answer, log density."""
-    questions = asked.tree.questions
-    columns = max(len(question.answers) for question in questions)
+    answers = len(asked.tree.columns)
+    columns = min(ANSWER_COLUMNS, answers)
+    rows = -(-answers // columns)
     figure, grid = plt.subplots(
-        len(questions), columns, figsize=(1.6 * columns + 0.4, 1.75 * len(questions) + 0.6),
+        rows, columns, figsize=(1.75 * columns + 0.4, 2.1 * rows + 0.7),
         layout="constrained", sharex=True, sharey=True, squeeze=False,
     )  # fmt: skip
     for axes in grid.flat:
         axes.set_axis_off()
-    at = 0
-    for row, question in zip(grid, questions, strict=True):
-        for axes, answer in zip(row, question.answers, strict=False):
-            true, predicted = asked.true[:, at], asked.predicted[:, at]
-            _density(axes, true, predicted, 1.0)
-            rmse = np.sqrt(np.mean((predicted - true) ** 2))
-            axes.set_title(f"{answer.says}\nRMSE {rmse:.3f}", fontsize=7, fontweight="normal")
-            at += 1
-        if question.asks:
-            row[0].set_ylabel(_broken(question.asks), fontsize=7)
+    for at, axes in zip(range(answers), grid.flat, strict=False):
+        true, predicted = asked.true[:, at], asked.predicted[:, at]
+        _density(axes, true, predicted, 1.0)
+        rmse = np.sqrt(np.mean((predicted - true) ** 2))
+        axes.set_title(
+            f"{broken(asked.says(at), 26)}\nRMSE {rmse:.3f}", fontsize=7, fontweight="normal"
+        )
     figure.suptitle(
-        f"{len(asked.true):,} {words} galaxies: fraction of all volunteers (across) "
-        "and predicted (up)",
-        x=0.01, ha="left", fontweight="bold", fontsize=10,
-    )  # fmt: skip
+        f"{len(asked.true):,} {words} galaxies", x=0.01, ha="left", fontweight="bold", fontsize=10
+    )
+    figure.supxlabel("fraction of all volunteers", fontsize=9)
+    figure.supylabel("predicted", fontsize=9)
     return figure
 
 
@@ -108,6 +109,8 @@ def draw_walk(run: Run, galaxy: str, data: Path | None = None) -> Path:
 def walk_figure(asked: Questions, galaxy: str, image) -> Figure:
     """Return an image and, for each question on volunteers' or the model's way, the answers.
 
+    Bars are fractions of those asked, and fainter the fewer those were.
+
     Args:
         asked: of one galaxy.
         galaxy: its name.
@@ -140,11 +143,14 @@ def _draw_question(axes, asked: Questions, at: int, number: int, on_way: set[int
     question = asked.tree.questions[at]
     answers = np.flatnonzero(asked.tree.membership[at])
     places = np.arange(len(answers))
-    for share, colour, shift in (
-        (asked.true_share, BLUE, -0.2),
-        (asked.predicted_share, ORANGE, 0.2),
+    humans, model = (reached(asked.tree, each)[0, at] for each in (asked.true, asked.predicted))
+    for share, reach, colour, shift in (
+        (asked.true_share, humans, BLUE, -0.2),
+        (asked.predicted_share, model, ORANGE, 0.2),
     ):
-        axes.barh(places + shift, np.nan_to_num(share[0, answers]), height=0.38, color=colour)
+        lengths = np.nan_to_num(share[0, answers])
+        alpha = FAINT + (1 - FAINT) * min(reach, 1.0)
+        axes.barh(places + shift, lengths, height=0.38, color=colour, alpha=alpha)
     axes.set_yticks(places, [answer.says for answer in question.answers], fontsize=10)
     for label, answer in zip(axes.get_yticklabels(), answers, strict=True):
         label.set_fontweight("bold" if answer in on_way else "normal")
@@ -152,8 +158,7 @@ def _draw_question(axes, asked: Questions, at: int, number: int, on_way: set[int
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.tick_params(axis="x", labelsize=8)
-    humans, model = (reached(asked.tree, each)[0, at] for each in (asked.true, asked.predicted))
-    axes.set_title(f"{number}. {_broken(question.asks or 'Which class?', 26)}", fontsize=11)
+    axes.set_title(f"{number}. {broken(question.asks or 'Which class?', 22)}", fontsize=11)
     axes.set_xlabel(f"asked: {humans:.0%}, model {model:.0%}", fontsize=8, color=GREY)
 
 
@@ -165,9 +170,3 @@ def _density(axes, across: np.ndarray, up: np.ndarray, most: float) -> None:
     axes.plot((0, most), (0, most), color=ORANGE, lw=1)
     axes.set_aspect("equal")
     axes.tick_params(labelsize=6 if most == 1 else 9)
-
-
-def _broken(words: str, width: int = 18) -> str:
-    import textwrap
-
-    return "\n".join(textwrap.wrap(words, width))

@@ -18,7 +18,7 @@ COMMANDS = {
     "fit": ("galaxymorph.cli.fit:fit", "Train a model on galaxies, judge it, draw its figures."),
     "interpret": ("galaxymorph.cli.interpret:interpret", "Draw a run's galleries: top losses, "
                   "confident mistakes, confusions."),
-    "predict": ("galaxymorph.cli.predict:predict", "Classify images with a run."),
+    "predict": ("galaxymorph.cli.predict:predict", "Say with a run what images show."),
     "quantize": ("galaxymorph.cli.quantize:quantize", "Write a run's model in int8, for speed."),
     "data": ("galaxymorph.cli.data:data", "Check a catalogue of galaxies."),
     "reproduce": ("galaxymorph.cli.reproduce:reproduce", "Train a run again and compare."),

@@ -8,7 +8,7 @@ import click
 
 from galaxymorph.base import BadInput, say
 from galaxymorph.cli.options import DEVICE, SKIP_BAD, given, recipe_options
-from galaxymorph.learn.recipes import PRESETS
+from galaxymorph.learn.recipes import PRESETS, Recipe
 
 # Where the galaxies of a fit without data are made.
 SIMPLE = Path("data/simple")
@@ -90,6 +90,7 @@ def _start(data, source, out, name, skip_bad, cache, changes):
     galaxies = gather_galaxies(data, recipe, skip_bad, cache)
     stem = "-".join(
         [Path(source or "baseline").stem, recipe.labels_column or recipe.scheme, recipe.arch]
+        + ([recipe.target] if recipe.target != Recipe.target else [])
         + ([f"{recipe.folds}fold"] if recipe.folds else [])
     )
     out = out or Path("exports")
@@ -121,7 +122,7 @@ def _finish(run, galaxies) -> None:
     train_run(run, galaxies)
     metrics = judge_run(run)
     draw_run(run, metrics)
-    print_metrics(metrics)
+    print_metrics(metrics, run.recipe)
     say(f"figures: {run.figures}/")
     say(f"look at its mistakes: python cli.py interpret {run.path}")
     click.echo(run.path)

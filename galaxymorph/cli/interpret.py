@@ -1,4 +1,4 @@
-"""`interpret`: a run's galleries."""
+"""`interpret`: a run's galleries, and one galaxy's walk down the tree."""
 
 from __future__ import annotations
 
@@ -17,34 +17,42 @@ from galaxymorph.cli.options import DATA, DEVICE, RUN
     show_default=True,
     help="Galaxies in a gallery.",
 )
+@click.option(
+    "--galaxy",
+    metavar="ID",
+    help="Draw this galaxy's walk down the decision tree instead, volunteers' and predicted "
+    "fractions side by side.",
+)
 @DATA
 @DEVICE
-def interpret(run, part, most, data) -> None:
+def interpret(run, part, most, galaxy, data) -> None:
     """Draw galleries of RUN's galaxies into its figures/.
 
-    Those with the largest losses, the mistakes made with most confidence, and each cell of the
-    confusion matrix.
+    Those with the largest losses; of classes, the mistakes made with most confidence and each cell
+    of the confusion matrix; of votes, the galaxies that volunteers disagree on, and predicted
+    against volunteers' fractions.
     """
-    from galaxymorph.base import Progress
-    from galaxymorph.judge import confident_mistakes, confusion_cells, top_losses
-    from galaxymorph.learn import Run, with_images
-    from galaxymorph.report import draw_gallery
+    from galaxymorph.learn import Run
+    from galaxymorph.report import draw_walk
 
     run = Run(run)
-    crop, predictions = run.recipe.crop, with_images(run.predictions(part), data)
-    galleries = {
-        f"top_losses_{part}": ("Largest losses", top_losses(run, part, data)),
-        f"confident_mistakes_{part}": (
-            "Wrong, most confident first",
-            confident_mistakes(predictions),
-        ),
-    }
-    for (true, predicted), galaxies in confusion_cells(predictions, run.classes).items():
-        words = f"Volunteers: {true}, model: {predicted}".replace("_", " ")
-        galleries[f"confusion_{part}/{true}_as_{predicted}"] = (words, galaxies)
-    filled = {name: gallery for name, gallery in galleries.items() if len(gallery[1])}
+    if galaxy:
+        click.echo(draw_walk(run, galaxy, data))
+        return
+    _draw_part(run, part, most, data)
+
+
+def _draw_part(run, part, most, data) -> None:
+    from galaxymorph.base import Progress
+    from galaxymorph.judge import galleries_of
+    from galaxymorph.report import draw_gallery, draw_votes
+
+    found = galleries_of(run, part, data)
+    filled = {name: gallery for name, gallery in found.items() if len(gallery[1])}
     with Progress("drawing", len(filled), "galleries") as progress:
         for name, (title, galaxies) in filled.items():
             path = run.figures / f"{name}.png"
-            click.echo(draw_gallery(path, galaxies, title, crop, most))
+            click.echo(draw_gallery(path, galaxies, title, run.recipe.crop, most))
             progress.advance()
+    for path in draw_votes(run, part):
+        click.echo(path)

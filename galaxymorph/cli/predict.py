@@ -1,4 +1,4 @@
-"""`predict`: classes and probabilities of images."""
+"""`predict`: classes and probabilities, or vote fractions, of images."""
 
 from __future__ import annotations
 
@@ -22,6 +22,13 @@ ENDINGS = (".csv", ".parquet")
     type=click.Path(path_type=Path),
     help="Write a .csv or .parquet table instead of printing.",
 )
+@click.option(
+    "--format",
+    "layout",
+    type=click.Choice(["kaggle"]),
+    help="Write a submission to Kaggle's challenge, GalaxyID and 37 answers, into -o FILE.csv; "
+    "after a kill the same command goes on. For a run with --target tree.",
+)
 @click.option("--skip-bad", is_flag=True, help="Name images that can't be used and go on.")
 @click.option(
     "--precision",
@@ -29,20 +36,34 @@ ENDINGS = (".csv", ".parquet")
     help="Number format of the network; int8 after `quantize`. Default: the run's own.",
 )
 @DEVICE
-def predict(run, images, as_json, output, skip_bad, precision) -> None:
-    """Classify each IMAGE (a JPEG or PNG file, a folder, or a zip) with RUN."""
-    from galaxymorph.learn import write_table
-    from galaxymorph.predict import expand_images, load_predictor, usable_images
+def predict(run, images, as_json, output, layout, skip_bad, precision) -> None:
+    """Say with RUN what each IMAGE (a JPEG or PNG file, a folder, or a zip) shows.
+
+    That is its class, with probabilities or shares, or the share of volunteers who would give each
+    answer of the decision tree, by the run's --target.
+    """
+    from galaxymorph.learn import Run, write_table
+    from galaxymorph.predict import (
+        expand_images,
+        load_predictor,
+        require_submittable,
+        usable_images,
+        write_submission,
+    )
     from galaxymorph.report import print_predictions
 
     if output:
         _require_writable(output)
+    run = Run(run)
+    if layout:
+        _require_table(output, as_json)
+        require_submittable(run)
     if precision != "int8":
         from galaxymorph.learn import keep_freed_memory
 
         # Here rather than in the library: the process is the command's own.
         keep_freed_memory()
-    predictor = load_predictor(run, precision)
+    predictor = load_predictor(run.path, precision)
     references = expand_images(images)
     if skip_bad:
         references, faults = usable_images(references)
@@ -50,6 +71,10 @@ def predict(run, images, as_json, output, skip_bad, precision) -> None:
             say(f"skipped: {fault}")
         if not references:
             raise BadInput("none of the images can be used", "see the lines above")
+    if layout:
+        write_submission(output, run, predictor, references)
+        click.echo(output)
+        return
     table = predictor.predict(references)
     if output:
         write_table(output, table)
@@ -57,7 +82,12 @@ def predict(run, images, as_json, output, skip_bad, precision) -> None:
     elif as_json:
         click.echo(table.to_json(orient="records", indent=2, force_ascii=False))
     else:
-        print_predictions(table)
+        print_predictions(table, run.recipe)
+
+
+def _require_table(output: Path | None, as_json: bool) -> None:
+    if output is None or output.suffix != ".csv" or as_json:
+        raise BadInput("--format kaggle writes a table", "give -o FILE.csv, and no --json")
 
 
 def _require_writable(output: Path) -> None:

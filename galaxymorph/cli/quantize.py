@@ -14,7 +14,7 @@ def quantize(run, data) -> None:
     """Write RUN's model in int8 for ONNX Runtime, and say what that costs.
 
     `predict --precision int8` uses it. Ranges are measured on training galaxies, the cost in
-    macro-F1 on the test part. Needs the extra galaxymorph[onnx].
+    macro-F1 (of vote fractions: RMSE) on the test part. Needs the extra galaxymorph[onnx].
     """
     from galaxymorph.learn import Run
     from galaxymorph.predict import quantize_run
@@ -23,6 +23,6 @@ def quantize(run, data) -> None:
     for path in result.paths:
         click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
     click.echo(
-        f"test macro-F1 of {result.galaxies:,} galaxies: {result.before:.4f} before, "
+        f"test {result.score} of {result.galaxies:,} galaxies: {result.before:.4f} before, "
         f"{result.after:.4f} in int8"
     )

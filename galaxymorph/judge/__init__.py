@@ -5,9 +5,18 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "galleries": ["confident_mistakes", "confusion_cells", "top_losses"],
-        "metrics": ["bootstrap", "classification_metrics", "judge_run"],
-        "vote_metrics": ["distribution_metrics", "entropy", "kl_divergence", "tree_metrics"],
+        "galleries": ["confident_mistakes", "confusion_cells", "galleries_of", "top_losses"],
+        "metrics": ["classification_metrics", "judge_run", "true_and_predicted"],
+        "questions": ["Questions", "questions_of"],
+        "resampling": ["bootstrap"],
+        "vote_metrics": [
+            "distribution_metrics",
+            "entropy",
+            "kl_divergence",
+            "tree_metrics",
+            "question_divergence",
+            "question_entropy",
+        ],
         "reproduction": ["Reproduction", "reproduce_run"],
     },
 )

@@ -1,20 +1,114 @@
-"""Which galaxies are worth a look: top losses, confident mistakes, the confusion matrix's cells."""
+"""Which galaxies are worth a look: top losses, mistakes, confusions, and disagreement."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
-from fastai.interpret import ClassificationInterpretation
+from fastai.interpret import Interpretation
 
 from galaxymorph.base import Progress
-from galaxymorph.learn import Run, ShowProgress, make_learner, with_images
+from galaxymorph.judge.questions import questions_of
+from galaxymorph.judge.vote_metrics import question_divergence, question_entropy
+from galaxymorph.learn import Run, ShowProgress, make_learner, target_of, with_images
+
+Galleries = dict[str, tuple[str, pd.DataFrame]]
+
+
+def galleries_of(run: Run, part: str = "test", data: Path | None = None) -> Galleries:
+    """Return the galleries of a part by file name: a title, and the galaxies in order.
+
+    Args:
+        run: trained.
+        part: valid or test.
+        data: where its catalogue is now, if it has moved.
+    """
+    losses = top_losses(run, part, data)
+    if target_of(run.recipe).soft:
+        losses = _with_question(run, losses, _divergence)
+    predictions = with_images(run.predictions(part), data)
+    found = {f"top_losses_{part}": ("Largest losses", losses)}
+    for family in target_of(run.recipe).metrics:
+        found |= FAMILIES[family](run, predictions, part)
+    return found
+
+
+def _class_galleries(run: Run, predictions: pd.DataFrame, part: str) -> Galleries:
+    mistakes = confident_mistakes(predictions)
+    found = {f"confident_mistakes_{part}": ("Wrong, most confident first", mistakes)}
+    for (true, predicted), galaxies in confusion_cells(predictions, run.classes).items():
+        words = f"Volunteers: {true}, model: {predicted}".replace("_", " ")
+        found[f"confusion_{part}/{true}_as_{predicted}"] = (words, galaxies)
+    return found
+
+
+def _vote_galleries(run: Run, predictions: pd.DataFrame, part: str) -> Galleries:
+    disagreed, overconfident = disagreements(run, predictions)
+    return {
+        f"disagreement_{part}": ("Volunteers disagree most", disagreed),
+        f"overconfident_{part}": ("Volunteers disagree, the model doesn't", overconfident),
+    }
+
+
+# A family of scores, see `judge.metrics`, may have galleries of its own.
+FAMILIES: dict[str, Callable[[Run, pd.DataFrame, str], Galleries]] = {
+    "classification": _class_galleries,
+    "distribution": _vote_galleries,
+    "tree": _vote_galleries,
+}
+
+
+def disagreements(run: Run, predictions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the galaxies by the entropy of volunteers' votes, and by its excess over the model's.
+
+    Each has the question that decides: its answer `says`, `volunteers` and `model`, the fractions
+    of those asked who give it.
+    """
+    asked = questions_of(run, predictions)
+    humans, model = (question_entropy(asked.tree, each) for each in (asked.true, asked.predicted))
+    orders = (
+        (humans.sum(axis=1), _contested),
+        ((humans - model).sum(axis=1), _overlooked),
+    )
+    first, second = (
+        _with_question(run, predictions.iloc[np.argsort(-value, kind="stable")], which)
+        for value, which in orders
+    )
+    return first, second
+
+
+def _contested(tree, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    return question_entropy(tree, true)
+
+
+def _overlooked(tree, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    return question_entropy(tree, true) - question_entropy(tree, predicted)
+
+
+def _divergence(tree, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    return question_divergence(tree, true, predicted)
+
+
+def _with_question(run: Run, table: pd.DataFrame, value: Callable) -> pd.DataFrame:
+    """Add what volunteers say most to the question of largest value, and how many do."""
+    asked = questions_of(run, table)
+    question = value(asked.tree, asked.true, asked.predicted).argmax(axis=1)
+    own = asked.tree.membership[question] > 0
+    answer = np.where(own, asked.true, -1).argmax(axis=1)
+    rows = np.arange(len(table))
+    return table.assign(
+        says=[asked.says(at) for at in answer],
+        volunteers=asked.true_share[rows, answer],
+        model=asked.predicted_share[rows, answer],
+    ).reset_index(drop=True)
 
 
 def top_losses(run: Run, part: str = "test", data: Path | None = None) -> pd.DataFrame:
     """Return the galaxies of a part by falling loss, with predictions and `loss`.
 
-    The losses are those of fastai's `ClassificationInterpretation`; a cross-validated run takes
+    The losses are those of fastai's `Interpretation`; a cross-validated run takes
     each galaxy from the fold that tested it.
 
     Args:
@@ -30,7 +124,7 @@ def top_losses(run: Run, part: str = "test", data: Path | None = None) -> pd.Dat
             rows = split[split["split"] == part]
             loader = learn.dls.test_dl(rows, with_labels=True)
             with learn.no_logging(), learn.added_cbs(ShowProgress(progress, trained=False)):
-                interpretation = ClassificationInterpretation.from_learner(learn, dl=loader)
+                interpretation = Interpretation.from_learner(learn, dl=loader)
             losses, positions = interpretation.top_losses()
             table = with_images(member.predictions(part), data).iloc[positions.tolist()]
             tables.append(table.assign(loss=losses.numpy()))

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix
 
-from galaxymorph.base import Progress, write_json
-from galaxymorph.learn import Run
-
-RESAMPLES = 1000
-LEVEL = 0.95
+from galaxymorph.base import write_json
+from galaxymorph.judge.resampling import LEVEL, RESAMPLES, bootstrap
+from galaxymorph.judge.vote_metrics import distribution_metrics, kl_divergence, tree_metrics
+from galaxymorph.learn import Run, predicted_columns, target_of, true_columns
 
 
 def judge_run(run: Run) -> dict:
@@ -25,28 +25,84 @@ def judge_run(run: Run) -> dict:
 def run_metrics(run: Run) -> dict:
     """Return the metrics of a trained run.
 
-    For each part: `galaxies`, `macro_f1` and `accuracy` (value, low, high), a `per_class` table
-    of precision, recall, F1 and support, and the `confusion` matrix (rows: true classes). A
-    cross-validated run pools its folds, and adds each fold's macro-F1.
+    For each part what the target's families say: see `classification_metrics`,
+    `distribution_metrics` and `tree_metrics`. A cross-validated run pools its folds, and adds
+    each fold's headline score.
     """
+    families = [FAMILIES[name] for name in target_of(run.recipe).metrics]
     metrics = {
-        "classes": run.classes,
+        **({"classes": run.classes} if target_of(run.recipe).chooses else {}),
         "interval": f"{LEVEL:.0%} percentile bootstrap over galaxies, {RESAMPLES} resamples",
     }
     for part in ("valid", "test"):
         # Folds draw their validation parts each for itself, so a galaxy can be in several.
         table = run.predictions(part).drop_duplicates("galaxy")
-        metrics[part] = classification_metrics(table, run.classes, run.recipe.seed)
-        if run.folds:
-            metrics[part]["macro_f1_of_folds"] = [
-                _scores(*_codes(fold, run.classes), len(run.classes))["macro_f1"]
-                for _, fold in table.groupby("fold")
-            ]
+        metrics[part] = {}
+        for family in families:
+            metrics[part] |= family.metrics(run, table)
+            if run.folds:
+                folds = [family.headline(run, fold) for _, fold in table.groupby("fold")]
+                metrics[part][f"{family.name}_of_folds"] = folds
     return metrics
 
 
+@dataclass(frozen=True)
+class Family:
+    """Scores that go together: `metrics` of a run's table, and the one called `name` alone."""
+
+    name: str
+    metrics: Callable[[Run, pd.DataFrame], dict]
+    headline: Callable[[Run, pd.DataFrame], float]
+
+
+def _macro_f1(run: Run, table: pd.DataFrame) -> float:
+    return _scores(*_codes(table, run.classes), len(run.classes))["macro_f1"]
+
+
+def _kl(run: Run, table: pd.DataFrame) -> float:
+    return float(kl_divergence(*true_and_predicted(run, table)).mean())
+
+
+def _rmse(run: Run, table: pd.DataFrame) -> float:
+    true, predicted = true_and_predicted(run, table)
+    return float(np.sqrt(np.square(predicted - true).mean()))
+
+
+def true_and_predicted(run: Run, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return what volunteers said and the model's predictions, each of shape (n, outputs)."""
+    columns = (find(run.recipe, run.classes) for find in (true_columns, predicted_columns))
+    true, predicted = (table[names].to_numpy(float) for names in columns)
+    return true, predicted
+
+
+# A family of scores is an entry here, one of tables and figures in `report`, and a name in
+# `learn.TARGETS`.
+FAMILIES: dict[str, Family] = {
+    "classification": Family(
+        "macro_f1",
+        lambda run, table: classification_metrics(table, run.classes, run.recipe.seed),
+        _macro_f1,
+    ),
+    "distribution": Family(
+        "kl",
+        lambda run, table: distribution_metrics(*true_and_predicted(run, table), run.recipe.seed),
+        _kl,
+    ),
+    "tree": Family(
+        "rmse",
+        lambda run, table: tree_metrics(
+            target_of(run.recipe).tree, *true_and_predicted(run, table), run.recipe.seed
+        ),
+        _rmse,
+    ),
+}
+
+
 def classification_metrics(table: pd.DataFrame, classes: Sequence[str], seed: int) -> dict:
-    """Return the metrics of one table of predictions, as `run_metrics` describes them.
+    """Return the metrics of one table of predictions.
+
+    `galaxies`, `macro_f1` and `accuracy` (value, low, high), a `per_class` table of precision,
+    recall, F1 and support, and the `confusion` matrix (rows: true classes).
 
     Args:
         table: the columns `label` and `predicted`, a row a galaxy.
@@ -71,43 +127,6 @@ def classification_metrics(table: pd.DataFrame, classes: Sequence[str], seed: in
         },
         "confusion": confusion_matrix(true, predicted, labels=range(len(classes))).tolist(),
     }
-
-
-def bootstrap(
-    score: Callable[[np.ndarray], dict[str, float]], n: int, seed: int
-) -> dict[str, dict[str, float | None]]:
-    """Return each score with its percentile bootstrap interval.
-
-    Args:
-        score: from the positions of galaxies, some repeated, to named scores.
-        n: the number of galaxies.
-        seed: of the resampling.
-
-    Returns:
-        By name: `value` on the galaxies themselves, `low` and `high`, the central `LEVEL` of
-        `RESAMPLES` resamples (Efron & Tibshirani 1993, chapter 13). A score that is NaN, since
-        no galaxy says anything of it, has None for all three; resamples where it is are left out.
-    """
-    rng = np.random.default_rng(seed)
-    value = score(np.arange(n))
-    draws = []
-    with Progress("bootstrap", RESAMPLES, "resamples") as progress:
-        for _ in range(RESAMPLES):
-            draws.append(score(rng.integers(0, n, n)))
-            progress.advance()
-    tails = pd.DataFrame(draws).quantile([(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return {
-        name: {
-            "value": _rounded(value[name]),
-            "low": _rounded(tails[name].iloc[0]),
-            "high": _rounded(tails[name].iloc[1]),
-        }
-        for name in value
-    }
-
-
-def _rounded(score: float) -> float | None:
-    return None if np.isnan(score) else round(float(score), 6)
 
 
 def _codes(table: pd.DataFrame, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from galaxymorph.judge.metrics import bootstrap
+from galaxymorph.judge.resampling import bootstrap
 from galaxymorph.zoo.tree import Tree, reached, to_conditional
 
 # Volunteers agree where one answer has more than this share of those asked, and a question counts
@@ -122,6 +122,30 @@ def entropy(shares: np.ndarray) -> np.ndarray:
     return entr(shares).sum(axis=1)
 
 
+def question_entropy(tree: Tree, cumulative: np.ndarray) -> np.ndarray:
+    """Return the entropy of each question's answers, weighted by the share who were asked.
+
+    In nats, shape (n, questions). By the chain rule their sum over the questions of a walk is the
+    walk's own entropy, the questions' answers being independent of each other.
+    """
+    given = np.nan_to_num(to_conditional(tree, cumulative))
+    each = [entropy(given[:, members]) for members in tree.membership.astype(bool)]
+    return reached(tree, cumulative) * np.column_stack(each)
+
+
+def question_divergence(tree: Tree, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Return the divergence of predicted from true answers, weighted by the share who were asked.
+
+    In nats, shape (n, questions): of the conditional fractions, see `kl_divergence`.
+    """
+    given, foretold = (np.nan_to_num(to_conditional(tree, each)) for each in (true, predicted))
+    divergence = [
+        kl_divergence(given[:, members], foretold[:, members])
+        for members in tree.membership.astype(bool)
+    ]
+    return reached(tree, true) * np.column_stack(divergence)
+
+
 def _answer_terms(true: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
     # About the mean, or the variance of a rare answer would be lost in the subtraction.
     true = np.asarray(true, float)
@@ -136,17 +160,16 @@ def _answer_terms(true: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarr
 def _question_terms(tree: Tree, true: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
     asked = reached(tree, true)
     given, foretold = (np.nan_to_num(to_conditional(tree, each)) for each in (true, predicted))
-    best, right, divergence = [], [], []
+    best, right = [], []
     for members in tree.membership.astype(bool):
         best.append(given[:, members].max(axis=1))
         right.append(given[:, members].argmax(axis=1) == foretold[:, members].argmax(axis=1))
-        divergence.append(kl_divergence(given[:, members], foretold[:, members]))
     agreed = (np.column_stack(best) > AGREED) & (asked >= ASKED)
     return {
         "agreed": agreed.astype(float),
         "right": (agreed & np.column_stack(right)).astype(float),
         "asked": asked,
-        "kl": asked * np.column_stack(divergence),
+        "kl": question_divergence(tree, true, predicted),
     }
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import random
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -16,15 +17,15 @@ from fastai.learner import AvgLoss
 from fastai.torch_core import set_seed
 
 from galaxymorph.base import Progress, replacing, write_text
-
-MONITOR = "f1_score"
+from galaxymorph.learn.targets import Target
 
 
 @dataclass
 class TrainingState:
     """Where a fit stands at the end of an epoch; with model and optimizer, all it needs to go on.
 
-    `stage` and `epoch` count what is complete, `best` is the largest validation macro-F1.
+    `stage` and `epoch` count what is complete, `best` is the best score of the target's
+    monitor, with its sign turned where less is better.
     """
 
     stage: int = 0
@@ -69,8 +70,11 @@ class Journal(Callback):
 
     order = 60
 
-    def __init__(self, folder: Path, state: TrainingState, stage: str, keep_best: bool):
+    def __init__(
+        self, folder: Path, state: TrainingState, stage: str, keep_best: bool, target: Target
+    ):
         self.folder, self.state, self.stage, self.keep_best = folder, state, stage, keep_best
+        self.target = target
         # fastai's own training loss is smoothed across epochs, so it would forget at a kill.
         self.loss = AvgLoss()
 
@@ -97,8 +101,10 @@ class Journal(Callback):
                 "train_loss": float(self.loss.value),
             }
         )
-        score = record[MONITOR]
-        if not self.keep_best or score > state.best:
+        monitored = record[self.target.monitor]
+        score = monitored if self.target.rises else -monitored
+        # The first is kept even if it is no number, so that there is one.
+        if not self.keep_best or score > state.best or len(state.history) == 1:
             save_tensors(self.folder / "kept.pt", self.learn.model.state_dict())
         state.best = max(state.best, score)
         write_history(self.folder.parent / "history.csv", state)
@@ -125,8 +131,17 @@ class SayEpochs(Callback):
 
     order = 65
 
-    def __init__(self, progress: Progress, label: str, state: TrainingState, epochs: int):
+    def __init__(
+        self,
+        progress: Progress,
+        label: str,
+        state: TrainingState,
+        epochs: int,
+        scores: Mapping[str, str],
+    ):
         self.progress, self.label, self.state, self.epochs = progress, label, state, epochs
+        # One is enough for a line.
+        self.score, self.words = next(iter(scores.items()))
         self.said = len(state.history)
 
     def after_epoch(self) -> None:
@@ -137,7 +152,7 @@ class SayEpochs(Callback):
         self.progress.say(
             f"{self.label}, epoch {last['epoch']}/{self.epochs} ({last['stage']}): "
             f"loss {last['train_loss']:.3f}, validation loss {last['valid_loss']:.3f}, "
-            f"macro-F1 {last[MONITOR]:.3f}"
+            f"{self.words} {last[self.score]:.3f}"
         )
 
 

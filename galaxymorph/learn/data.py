@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 import torch
-from fastai.data.block import CategoryBlock, DataBlock, TransformBlock
+from fastai.data.block import CategoryBlock, DataBlock, RegressionBlock, TransformBlock
 from fastai.data.core import DataLoaders, TfmdDL, TfmdLists
 from fastai.data.transforms import ColReader, IntToFloatTensor, Normalize, ToTensor
-from fastai.torch_core import default_device
+from fastai.torch_core import TensorCategory, default_device
 from fastai.vision.augment import Resize, ResizeMethod, aug_transforms
 from fastcore.foundation import L
 from fasttransform import Transform
@@ -18,6 +18,7 @@ from galaxymorph.images import Frames
 from galaxymorph.learn.backbones import pixel_stats
 from galaxymorph.learn.loaders import FileItems, StoredItems, ThreadedDL
 from galaxymorph.learn.recipes import Recipe, item_frame
+from galaxymorph.learn.targets import loss_columns, target_of
 from galaxymorph.learn.views import (
     CentralView,
     Frame,
@@ -56,7 +57,12 @@ def _plain_views(recipe: Recipe) -> list[Transform]:
 def galaxy_block(
     recipe: Recipe, classes: Sequence[str], opener: Transform | None = None
 ) -> DataBlock:
-    """Return the `DataBlock` of a table with the columns `image`, `label` and `split`."""
+    """Return the `DataBlock` of a table with the columns `image`, `label` and `split`.
+
+    A soft target is a vector: of its columns, see `loss_columns`, rather than of `label`.
+    """
+    columns = loss_columns(recipe, classes)
+    soft = target_of(recipe).soft
     return DataBlock(
         blocks=(
             TransformBlock(
@@ -64,10 +70,10 @@ def galaxy_block(
                 item_tfms=item_transforms(recipe),
                 batch_tfms=batch_transforms(recipe),
             ),
-            CategoryBlock(vocab=list(classes), sort=False),
+            RegressionBlock(len(columns)) if soft else CategoryBlock(list(classes), sort=False),
         ),
         get_x=ColReader("image"),
-        get_y=ColReader("label"),
+        get_y=ColReader(columns if soft else "label"),
         splitter=saved_split,
     )
 
@@ -86,9 +92,9 @@ def galaxy_loaders(
     The order of the training galaxies is drawn here, so seed before.
 
     Args:
-        table: `image`, `label`, `split`, and the `digest` of each image.
-        recipe: what the model sees.
-        classes: in the order of the model's outputs.
+        table: `image`, `label`, `split`, the `digest` of each image, and a soft target's columns.
+        recipe: what the model sees and learns.
+        classes: in order.
         frames: decoded, to be used in place of the files.
     """
     opener = OpenGalaxy()
@@ -106,29 +112,35 @@ def galaxy_loaders(
         dl_type=TfmdDL if recipe.pipeline == "plain" else ThreadedDL,
     )
     parts = [selected[selected["split"] == part] for part in ("train", "valid")]
-    _read_stored(loaders.loaders, parts, classes, frames)
+    _read_stored(loaders.loaders, parts, recipe, classes, frames)
     return loaders
 
 
 def predicting_loader(
-    loaders: DataLoaders, table: pd.DataFrame, classes: Sequence[str], frames: Frames | None
+    loaders: DataLoaders,
+    table: pd.DataFrame,
+    recipe: Recipe,
+    classes: Sequence[str],
+    frames: Frames | None,
 ) -> TfmdDL:
     """Return the batches of labelled galaxies in order, as a learner's loaders make them.
 
     Args:
         loaders: of the learner.
         table: as in `galaxy_loaders`.
-        classes: in the order of the model's outputs.
+        recipe: that of the learner.
+        classes: in order.
         frames: decoded, to be used in place of the files.
     """
     loader = loaders.test_dl(table, bs=loaders.valid.bs)
-    _read_stored([loader], [table], classes, frames)
+    _read_stored([loader], [table], recipe, classes, frames)
     return loader
 
 
 def _read_stored(
     loaders: Sequence[TfmdDL],
     parts: Sequence[pd.DataFrame],
+    recipe: Recipe,
     classes: Sequence[str],
     frames: Frames | None,
 ) -> None:
@@ -136,13 +148,15 @@ def _read_stored(
     for loader, part in zip(loaders, parts, strict=True):
         threaded = isinstance(loader, ThreadedDL) and not loader.fake_l.num_workers
         if frames and threaded and part["digest"].isin(frames.rows.keys()).all():
-            loader.source = _stored(part, classes, frames)
+            rows = part["digest"].map(frames.rows).to_numpy()
+            loader.source = StoredItems(frames.pixels, rows, _targets(part, recipe, classes))
 
 
-def _stored(table: pd.DataFrame, classes: Sequence[str], frames: Frames) -> StoredItems:
-    labels = pd.Index(classes).get_indexer(table["label"])
-    rows = table["digest"].map(frames.rows).to_numpy()
-    return StoredItems(frames.pixels, rows, torch.from_numpy(labels))
+def _targets(table: pd.DataFrame, recipe: Recipe, classes: Sequence[str]) -> torch.Tensor:
+    """Return what the DataBlock makes of the targets: codes of classes, or float vectors."""
+    if target_of(recipe).soft:
+        return torch.from_numpy(table[loss_columns(recipe, classes)].to_numpy("float32"))
+    return TensorCategory(torch.from_numpy(pd.Index(classes).get_indexer(table["label"])))
 
 
 def image_loader(references: Sequence[str], recipe: Recipe) -> ThreadedDL:

@@ -39,14 +39,14 @@ STORED = {"fp32": np.dtype("float32"), "fp16": np.dtype("float16"), "bf16": np.d
 
 
 class FeatureDL(DataLoader):
-    """Batches of stored features and labels; every epoch takes the next view of each galaxy."""
+    """Batches of stored features and targets; every epoch takes the next view of each galaxy."""
 
     epoch = 0
 
-    def __init__(self, features: Rows, labels: torch.Tensor, **settings):
-        self.features, self.labels = features, labels
-        self.views = len(features) // len(labels)
-        super().__init__(n=len(labels), indexed=True, device=default_device(), **settings)
+    def __init__(self, features: Rows, targets: torch.Tensor, **settings):
+        self.features, self.targets = features, targets
+        self.views = len(features) // len(targets)
+        super().__init__(n=len(targets), indexed=True, device=default_device(), **settings)
 
     def create_item(self, s: int) -> int:
         return s
@@ -56,7 +56,7 @@ class FeatureDL(DataLoader):
         stored = torch.from_numpy(self.features.read(rows))
         if self.features.dtype == STORED["bf16"]:
             stored = stored.view(torch.bfloat16)
-        return _channels_first(stored), self.labels[b]
+        return _channels_first(stored), self.targets[b]
 
     def retain(self, res, b):
         return res
@@ -205,11 +205,12 @@ def _store(learn: Learner, recipe: Recipe, features: Features) -> None:
         about = {"precision": features.precision}
         for part, (loader, views) in parts.items():
             paths = [temporary / f"{stage}-{part}.bin" for stage in order]
-            shapes, labels = _store_part(
+            shapes, targets = _store_part(
                 paths, early, _passes(loader, views, recipe.seed),
                 len(loader.dataset), views, features.precision, progress,
             )  # fmt: skip
-            about[part] = {"shapes": dict(zip(order, shapes, strict=True)), "labels": labels}
+            np.save(temporary / f"{part}.npy", targets)
+            about[part] = {"shapes": dict(zip(order, shapes, strict=True))}
         (temporary / "features.json").write_text(json.dumps(about), encoding="utf-8")
 
 
@@ -227,13 +228,14 @@ def _store_part(
     views: int,
     precision: str,
     progress: Progress,
-) -> tuple[list[tuple[int, ...]], list[int]]:
-    """Write the features of a part, a file a cut; return their shapes and the galaxies' labels."""
-    labels: list[int] = []
+) -> tuple[list[tuple[int, ...]], np.ndarray]:
+    """Write the features of a part, a file a cut; return their shapes and the galaxies' targets."""
+    seen = 0
+    targets: list[np.ndarray] = []
     shapes: list[tuple[int, ...]] = []
     with ExitStack() as stack, torch.inference_mode():
         sinks = [stack.enter_context(path.open("wb")) for path in paths]
-        for images, classes in batches:
+        for images, target in batches:
             parts = in_chunks(images.as_subclass(torch.Tensor), DTYPES[precision])
             outputs = zip(*(_successive(early, part) for part in parts), strict=True)
             stored = [_channels_last(torch.cat(part)).contiguous().cpu() for part in outputs]
@@ -244,10 +246,12 @@ def _store_part(
             for sink, features in zip(sinks, stored, strict=True):
                 bits = features.view(torch.int16) if precision == "bf16" else features
                 sink.write(bits.numpy().data)
-            if len(labels) < galaxies:
-                labels += classes.tolist()
+            # Every view of the galaxies brings the same ones.
+            if seen < galaxies:
+                targets.append(target.as_subclass(torch.Tensor).cpu().numpy())
+            seen += len(images)
             progress.advance(len(images))
-    return shapes, labels
+    return shapes, np.concatenate(targets)
 
 
 def _successive(early: list[EarlyStages], batch: torch.Tensor) -> list[torch.Tensor]:
@@ -289,7 +293,8 @@ def _open(folder: Path, stage: str, precision: str, images: DataLoaders) -> Data
     def loader(part: str, **settings) -> FeatureDL:
         shape = tuple(about[part]["shapes"][stage])
         rows = Rows(folder / f"{stage}-{part}.bin", shape, STORED[precision])
-        return FeatureDL(rows, torch.tensor(about[part]["labels"]), **settings)
+        targets = torch.from_numpy(np.load(folder / f"{part}.npy"))
+        return FeatureDL(rows, targets, **settings)
 
     return DataLoaders(
         loader("train", bs=images.train.bs, shuffle=True, drop_last=True),

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 from fastai.callback.progress import ProgressCallback
 from fastai.callback.schedule import fit_one_cycle  # noqa: F401, the patch of Learner
 from fastai.learner import Learner
-from fastai.losses import CrossEntropyLossFlat
-from fastai.metrics import F1Score, accuracy
 from fastai.optimizer import OptimWrapper
 from fastai.torch_core import default_device, set_seed
 
@@ -41,6 +37,7 @@ from galaxymorph.learn.gradients import fast_weight_gradients
 from galaxymorph.learn.hardware import keep_freed_memory, precision_callbacks, resolve_precision
 from galaxymorph.learn.inference import AverageViews, infer
 from galaxymorph.learn.models import export_learner, write_weights
+from galaxymorph.learn.objectives import make_link, make_objective
 from galaxymorph.learn.predictions import prediction_table
 from galaxymorph.learn.recipes import Recipe
 from galaxymorph.learn.runs import (
@@ -52,6 +49,7 @@ from galaxymorph.learn.runs import (
     write_table,
 )
 from galaxymorph.learn.serving import serving_network
+from galaxymorph.learn.targets import target_of, true_columns
 from galaxymorph.zoo import fold_splits, split_galaxies
 
 
@@ -154,30 +152,21 @@ def make_learner(
     loaders = galaxy_loaders(split, recipe, classes, frames)
     # Again, so that the head's first weights depend on nothing that was done on the way here.
     set_seed(recipe.seed, reproducible=True)
+    objective = make_objective(recipe, split, classes)
     learn = galaxy_learner(
         loaders,
         replace(recipe, weights="none") if load else recipe,
-        loss_func=CrossEntropyLossFlat(
-            weight=class_weights(split, classes, recipe.class_weights),
-            label_smoothing=recipe.label_smoothing,
-        ),
+        loss_func=objective.loss,
         # The published settings are for PyTorch's; fused, it goes through the weights only once.
         opt_func=partial(OptimWrapper, opt=torch.optim.AdamW, fused=True),
         wd=recipe.weight_decay,
-        cbs=[AverageViews(recipe.views)],
-        metrics=[accuracy, F1Score(average="macro", labels=list(range(len(classes))))],
+        cbs=[AverageViews(recipe.views, make_link(recipe))],
+        metrics=objective.metrics,
     )
     learn.remove_cb(ProgressCallback)
     if load:
         _load_kept(run, learn)
     return learn
-
-
-def class_weights(split: pd.DataFrame, classes: Sequence[str], power: float) -> torch.Tensor:
-    """Return train counts to the minus `power`, scaled to sum to the number of classes."""
-    counts = split.loc[split["split"] == "train", "label"].value_counts()
-    weights = np.array([float(counts.get(name, np.inf)) ** -power for name in classes])
-    return torch.tensor(weights * len(classes) / weights.sum(), dtype=torch.float32)
 
 
 def stages(recipe: Recipe) -> list[Stage]:
@@ -225,13 +214,14 @@ def _train_stage(
     if state.epoch:
         restore_checkpoint(run.checkpoints / "last.pt", learn)
     before = sum(earlier.epochs for earlier in plan[:number])
+    target = target_of(run.recipe)
     precision = resolve_precision(run.recipe.precision, learn.model)
     callbacks = [
         *precision_callbacks(precision),
         FrozenInEval(),
         SeedEpochs(run.recipe.seed, before),
-        Journal(run.checkpoints, state, stage.name, run.recipe.keep == "best"),
-        SayEpochs(progress, label, state, sum(stage.epochs for stage in plan)),
+        Journal(run.checkpoints, state, stage.name, run.recipe.keep == "best", target),
+        SayEpochs(progress, label, state, sum(stage.epochs for stage in plan), target.scores),
         ShowProgress(progress),
     ]
     # One view is enough to tell epochs apart, and eight of them would take longer than to train.
@@ -258,13 +248,13 @@ def _write_results(run: Run, learn: Learner, split: pd.DataFrame, frames: Frames
     recipe, classes = run.recipe, run.classes
     export_learner(learn, run.path / "model.pkl")
     write_weights(learn.model, run)
-    network = serving_network(learn.model, recipe)
+    network, activate = serving_network(learn.model, recipe), make_link(recipe).activate
+    true = true_columns(recipe, classes)
     parts = {part: split[split["split"] == part] for part in ("valid", "test")}
     with Progress("predicting", sum(map(len, parts.values())), "images") as progress:
         for part, rows in parts.items():
-            batches = predicting_loader(learn.dls, rows, classes, frames)
-            table = prediction_table(
-                infer([network], batches, recipe.views, progress.advance), classes
-            )
-            known = rows[["galaxy", "image", "label"]].reset_index(drop=True)
+            batches = predicting_loader(learn.dls, rows, recipe, classes, frames)
+            found = infer([network], batches, recipe.views, activate, progress.advance)
+            table = prediction_table(found, recipe, classes)
+            known = rows[["galaxy", "image", "label", *true]].reset_index(drop=True)
             write_table(run.path / f"predictions_{part}.parquet", pd.concat([known, table], axis=1))

@@ -10,8 +10,9 @@ import pandas as pd
 from galaxymorph.base import REFERENCE_SEPARATOR, BadInput
 from galaxymorph.images import Frames, cached_frames, image_problems, inspect_images
 from galaxymorph.learn.recipes import Recipe, item_frame
-from galaxymorph.learn.runs import Run, fingerprint
-from galaxymorph.zoo import find_layout, label_catalogue, read_catalogue
+from galaxymorph.learn.runs import Run, fingerprint, target_columns
+from galaxymorph.learn.targets import label_galaxies
+from galaxymorph.zoo import find_layout, read_catalogue
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def gather_galaxies(
 
     Args:
         path: of the catalogue, see `read_catalogue`.
-        recipe: its scheme labels them, its crop and size frame them.
+        recipe: its scheme and target label them, its crop and size frame them.
         skip_bad: set bad rows and images aside rather than stop.
         cache: keep the decoded frames on disk, see `cached_frames`.
 
@@ -43,7 +44,7 @@ def gather_galaxies(
     catalogue = read_catalogue(path, recipe.labels_column)
     if not skip_bad:
         catalogue.require_sound()
-    labelled, classes = label_catalogue(catalogue, recipe.scheme)
+    labelled, classes = label_galaxies(catalogue, recipe)
     catalogue = replace(catalogue, table=labelled)
     references = list(labelled["image"])
     frames = None
@@ -90,11 +91,14 @@ def require_same_galaxies(run: Run, galaxies: Galaxies) -> None:
         return
     split = run.split.drop(columns="fold", errors="ignore")
     both = split.merge(galaxies.table, on="galaxy", how="outer", suffixes=("", "_now"))
+    targets = target_columns(galaxies.table)
+    now = both[[f"{name}_now" for name in targets]].to_numpy()
     for words, rows in (
         ("is gone", both["digest_now"].isna()),
         ("is new", both["digest"].isna()),
         ("has another label", both["label"] != both["label_now"]),
         ("has another image", both["digest"] != both["digest_now"]),
+        ("has other votes", pd.Series((both[targets].to_numpy() != now).any(axis=1))),
     ):
         if rows.any():
             raise BadInput(

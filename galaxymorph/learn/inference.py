@@ -1,8 +1,9 @@
-"""Class probabilities from a network, averaged over flips and quarter turns."""
+"""Predictions from a network, averaged over flips and quarter turns."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,61 +13,94 @@ from torch import nn
 from galaxymorph.learn.views import dihedral
 
 
+@dataclass(frozen=True)
+class Link:
+    """From a network's logits to the prediction that they stand for, and back.
+
+    `invert` takes a prediction and the logits of one of those that it is the mean of.
+    """
+
+    activate: Callable[[torch.Tensor], torch.Tensor]
+    invert: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def _softmax(logits: torch.Tensor) -> torch.Tensor:
+    return logits.float().softmax(dim=1)
+
+
+def _log(probabilities: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    return probabilities.log()
+
+
+SOFTMAX = Link(_softmax, _log)
+
+
 class AverageViews(Callback):
-    """Give, outside training, the log of the probabilities averaged over several views.
+    """Give, outside training, logits that stand for the prediction averaged over several views.
 
     Loss functions and activations then see what they would have seen as the model's output.
     """
 
     order = -5
+    # That of learners exported before there was another.
+    link = SOFTMAX
 
-    def __init__(self, views: int):
-        self.views = views
+    def __init__(self, views: int, link: Link = SOFTMAX):
+        self.views, self.link = views, link
 
     def after_pred(self) -> None:
         if not self.training and self.views > 1:
             with torch.no_grad():
-                mean = mean_probability(self.learn.model, self.xb[0], self.views, self.pred)
-            self.learn.pred = mean.log()
+                first = self.pred.as_subclass(torch.Tensor)
+                model, activate = self.learn.model, self.link.activate
+                mean = mean_prediction(model, self.xb[0], self.views, activate, first)
+                self.learn.pred = self.link.invert(mean, first)
 
 
-def mean_probability(
-    model: nn.Module, batch: torch.Tensor, views: int, first: torch.Tensor | None = None
+def mean_prediction(
+    model: nn.Module,
+    batch: torch.Tensor,
+    views: int,
+    activate: Callable[[torch.Tensor], torch.Tensor],
+    first: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Return probabilities, shape (n, classes), averaged over the first `views` dihedral views.
+    """Return predictions, shape (n, outputs), averaged over the first `views` dihedral views.
 
     Args:
         model: gives logits, in evaluation mode.
         batch: the model's input, shape (n, 3, side, side).
         views: 1, 4 (quarter turns) or 8 (mirrored too).
+        activate: makes predictions of logits.
         first: the logits of the first view, if they are known.
     """
     plain = batch.as_subclass(torch.Tensor)
     logits = [
         model(dihedral(plain, view)) if view or first is None else first for view in range(views)
     ]
-    return torch.stack([part.float().softmax(dim=1) for part in logits]).mean(dim=0)
+    return torch.stack([activate(part) for part in logits]).mean(dim=0)
 
 
 def infer(
     networks: Sequence[Callable[[torch.Tensor], torch.Tensor]],
     batches: Iterable[torch.Tensor],
     views: int,
+    activate: Callable[[torch.Tensor], torch.Tensor],
     seen: Callable[[int], object] | None = None,
 ) -> np.ndarray:
-    """Return the probabilities of every galaxy in the batches, shape (n, classes).
+    """Return the predictions for every galaxy in the batches, shape (n, outputs).
 
     Args:
-        networks: give logits, in evaluation mode; the mean of their probabilities counts.
+        networks: give logits, in evaluation mode; the mean of their predictions counts.
         batches: the model's inputs, alone or as the first of a tuple.
-        views: as in `mean_probability`.
+        views: as in `mean_prediction`.
+        activate: makes predictions of logits.
         seen: called with the number of galaxies after each batch.
     """
     parts = []
     with torch.inference_mode():
         for batch in batches:
             batch = batch[0] if isinstance(batch, tuple | list) else batch
-            each = [mean_probability(network, batch, views).cpu() for network in networks]
+            each = [mean_prediction(network, batch, views, activate).cpu() for network in networks]
             parts.append(torch.stack(each).mean(dim=0))
             if seen:
                 seen(len(batch))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from fastai.data.core import TfmdDL
-from fastai.torch_core import TensorCategory, TensorImage
+from fastai.torch_core import TensorImage
 
 from galaxymorph.base import Rows, map_ahead
 from galaxymorph.images import centre_frame, decode
@@ -21,16 +21,16 @@ BATCHES_AHEAD = 2
 
 @dataclass(frozen=True)
 class StoredItems:
-    """What a loader's items are, without opening one: rows of a file of frames, and labels."""
+    """What a loader's items are, without opening one: rows of a file of frames, and targets."""
 
     pixels: Rows
     rows: np.ndarray
-    labels: torch.Tensor
+    targets: torch.Tensor
 
-    def batch(self, items: list[int]) -> tuple[TensorImage, TensorCategory]:
+    def batch(self, items: list[int]) -> tuple[TensorImage, torch.Tensor]:
         """Return what collating these items would."""
         frames = self.pixels.read(self.rows[items])
-        return as_images(frames), TensorCategory(self.labels[items])
+        return as_images(frames), self.targets[items]
 
 
 @dataclass(frozen=True)

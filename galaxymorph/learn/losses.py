@@ -42,6 +42,14 @@ class GalaxyLoss(nn.Module):
         """Return the prediction that the logits stand for."""
         raise NotImplementedError
 
+    def invert(self, prediction: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+        """Return logits that stand for a prediction; `like` are those of one similar to it."""
+        raise NotImplementedError
+
+    def observed(self, target: torch.Tensor) -> torch.Tensor:
+        """Return what a prediction is to be compared with."""
+        return target
+
 
 class _TreeLoss(GalaxyLoss):
     link = "softmax"
@@ -52,6 +60,9 @@ class _TreeLoss(GalaxyLoss):
 
     def activation(self, logits: torch.Tensor) -> torch.Tensor:
         return self.head.to(logits.device)(logits)
+
+    def invert(self, prediction: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+        return self.head.to(like.device).invert(prediction, like)
 
 
 class MeanSquaredError(_TreeLoss):
@@ -90,6 +101,12 @@ class DirichletMultinomial(_TreeLoss):
         alpha = concentrations(logits)
         return -dirichlet_multinomial_log_prob(self.head, alpha, target).sum(dim=1)
 
+    def observed(self, target: torch.Tensor) -> torch.Tensor:
+        head = self.head.to(target.device)
+        # A question without votes has shares of 0, whatever their sum is taken to be.
+        asked = head.sum_own(target).clamp_min(1)
+        return head.cumulative(target / asked[:, head.question])
+
 
 class KLDivergence(GalaxyLoss):
     """Kullback-Leibler divergence of the softmax over classes from a target, shape (n, classes).
@@ -103,6 +120,9 @@ class KLDivergence(GalaxyLoss):
 
     def activation(self, logits: torch.Tensor) -> torch.Tensor:
         return full_precision(logits).softmax(dim=1)
+
+    def invert(self, prediction: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+        return prediction.clamp_min(torch.finfo(prediction.dtype).tiny).log()
 
 
 def dirichlet_multinomial_log_prob(

@@ -12,6 +12,7 @@ from torch import nn
 from galaxymorph.base import replacing, write_json
 from galaxymorph.learn.backbones import build_model, pixel_stats
 from galaxymorph.learn.runs import Run
+from galaxymorph.learn.targets import loss_name
 
 FORMAT = 1
 
@@ -25,7 +26,7 @@ def export_learner(learn: Learner, path: Path) -> None:
 
 def load_network(run: Run) -> nn.Module:
     """Return a trained member's network, from its safetensors, on the device in use."""
-    model = build_model(run.recipe, len(run.classes))
+    model = build_model(run.recipe, len(run.outputs))
     model.load_state_dict(load_file(run.path / "model.safetensors"))
     return model.to(default_device()).eval()
 
@@ -44,7 +45,10 @@ def write_weights(model: nn.Module, run: Run) -> None:
             "format": FORMAT,
             "arch": recipe.arch,
             "head": recipe.head,
+            "target": recipe.target,
+            "loss": loss_name(recipe),
             "classes": run.classes,
+            "outputs": run.outputs,
             "scheme": recipe.scheme if recipe.labels_column is None else None,
             "size": recipe.size,
             "crop": recipe.crop,

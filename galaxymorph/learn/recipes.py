@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from galaxymorph.base import BadInput
+from galaxymorph.learn.targets import TARGETS, loss_name
 from galaxymorph.zoo.schemes import SCHEMES
 
 
@@ -31,6 +32,12 @@ class Recipe:
     """
 
     scheme: str = _setting("layer1", "label scheme", choices=tuple(SCHEMES))
+    target: str = _setting("classes", "what is learnt: " + "; ".join(
+        f"{name}, {target.about}" for name, target in TARGETS.items()
+    ), choices=tuple(TARGETS))  # fmt: skip
+    loss: str | None = _setting(None, "what training makes small; by itself the target's own: "
+                                + "; ".join(f"of {name} {', '.join(target.losses)}"
+                                            for name, target in TARGETS.items()))  # fmt: skip
     labels_column: str | None = _setting(None, "column of class names, in place of a scheme")
     arch: str = _setting("resnet18", "any architecture of vision_learner, timm's names included")
     weights: str = _setting("imagenet", "imagenet, none, or the path of a file of weights")
@@ -69,8 +76,9 @@ class Recipe:
                                least=0.0, most=0.9)  # fmt: skip
     views: int = _setting(1, "flips and quarter turns averaged when predicting",
                           choices=(1, 4, 8))  # fmt: skip
-    keep: str = _setting("best", "the weights kept: of the best epoch by validation macro-F1, "
-                         "or of the last", choices=("best", "last"))  # fmt: skip
+    keep: str = _setting("best", "the weights kept: of the best epoch by validation macro-F1 "
+                         "(classes), loss (soft3) or RMSE (tree), or of the last",
+                         choices=("best", "last"))  # fmt: skip
     trunk_views: int = _setting(3, "random views of each galaxy that go through the frozen stages, "
                                 "once for the whole fit; 0: new ones every epoch",
                                 least=0, most=1000)  # fmt: skip
@@ -153,7 +161,10 @@ def make_recipe(source: str, changes: Mapping[str, object]) -> Recipe:
 
 def _changed(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
     """Return the recipe with some settings changed, none of them to no effect."""
+    if "target" in changes:
+        recipe = replace(recipe, loss=None)
     recipe = replace(recipe, **changes)
+    _refuse_idle(recipe, changes)
     if recipe.weights == "none":
         for name in ("frozen_epochs", "unfreeze"):
             if changes.get(name):
@@ -175,6 +186,18 @@ def _changed(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
             "leave out --scheme or --labels-column",
         )
     return resolve(recipe)
+
+
+def _refuse_idle(recipe: Recipe, changes: Mapping[str, object]) -> None:
+    """Raise BadInput for a setting that a soft target has no use for."""
+    if recipe.target not in TARGETS or not TARGETS[recipe.target].soft:
+        return
+    for name in ("class_weights", "label_smoothing"):
+        if changes.get(name):
+            raise BadInput(
+                f"--{name.replace('_', '-')} {changes[name]}: it is for --target classes",
+                "leave it out",
+            )
 
 
 def recipe_from_dict(values: object, name: str) -> Recipe:
@@ -199,6 +222,9 @@ def resolve(recipe: Recipe) -> Recipe:
     recipe = _checked(recipe, "--")
     if recipe.dropout is None:
         recipe = replace(recipe, dropout=0.5 if recipe.head == "fastai" else 0.0)
+    recipe = replace(recipe, loss=loss_name(recipe))
+    if TARGETS[recipe.target].soft:
+        recipe = replace(recipe, class_weights=0.0, label_smoothing=0.0)
     if Path(recipe.weights).is_file():
         recipe = replace(recipe, weights=str(Path(recipe.weights).absolute()))
     if recipe.weights == "none":
@@ -232,6 +258,18 @@ def _checked(recipe: Recipe, prefix: str) -> Recipe:
     if recipe.pipeline == "plain" and recipe.brightness != recipe.contrast:
         raise BadInput(
             f"{prefix}pipeline: plain has one range for brightness and contrast", "make them equal"
+        )
+    target = TARGETS[recipe.target]
+    if recipe.loss is not None and recipe.loss not in target.losses:
+        raise BadInput(
+            f"{prefix}loss is {recipe.loss!r}, and the target is {recipe.target}",
+            f"use {' or '.join(target.losses)}",
+        )
+    if target.soft and recipe.labels_column is not None:
+        raise BadInput(
+            f"{prefix}target {recipe.target} takes vote fractions, and the labels are in column "
+            f"{recipe.labels_column!r}",
+            "leave out one of the two",
         )
     if recipe.frozen_epochs + recipe.epochs == 0:
         raise BadInput(f"{prefix}epochs: no epoch at all", "ask for one or more")

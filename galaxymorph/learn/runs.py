@@ -19,6 +19,8 @@ import pandas as pd
 from galaxymorph import __version__
 from galaxymorph.base import BadInput, exclusive, replace_folder, replacing, write_json
 from galaxymorph.learn.recipes import Recipe, recipe_from_dict, recipe_to_dict
+from galaxymorph.learn.targets import output_names
+from galaxymorph.zoo import COUNT, TARGET
 
 # 2: the setting body_lr became trunk_lr, dropout and weights are written as they ran.
 FORMAT = 2
@@ -70,8 +72,13 @@ class Run:
 
     @property
     def classes(self) -> list[str]:
-        """The classes, in the order of the model's outputs."""
+        """The classes, in order; the split is stratified by them."""
         return self._record["classes"]
+
+    @property
+    def outputs(self) -> list[str]:
+        """What the model's outputs stand for: the classes, or the answers of a tree."""
+        return output_names(self.recipe, self.classes)
 
     @property
     def data(self) -> dict[str, str]:
@@ -90,11 +97,15 @@ class Run:
 
     @cached_property
     def split(self) -> pd.DataFrame:
-        """`split.csv`: galaxy, image, label, split and the image's digest, in the order drawn."""
+        """`split.csv`: galaxy, image, label, split and the image's digest, in the order drawn.
+
+        Soft targets follow, to the bit.
+        """
         return pd.read_csv(
             self.path / "split.csv",
             dtype=dict.fromkeys(("galaxy", "image", "label", "split", "digest"), str),
             keep_default_na=False,
+            float_precision="round_trip",
         )
 
     @property
@@ -110,7 +121,10 @@ class Run:
             )
 
     def predictions(self, part: str) -> pd.DataFrame:
-        """Return galaxy, image, label, predicted, confidence and `p_<class>` of a part."""
+        """Return galaxy, image, label, what volunteers said and the prediction, of a part.
+
+        See `prediction_table`; what volunteers said is `target_<output>`, for soft targets.
+        """
         self.require_trained()
         return pd.read_parquet(self.path / f"predictions_{part}.parquet")
 
@@ -177,9 +191,17 @@ def locked(run: Run) -> Iterator[None]:
 
 
 def fingerprint(table: pd.DataFrame) -> str:
-    """Return a digest of which galaxies there are, their labels and their images' bytes."""
+    """Return a digest of which galaxies there are, their labels, targets and images' bytes."""
     rows = sorted(table[["galaxy", "label", "digest"]].itertuples(index=False, name=None))
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
+    found = hashlib.sha256(json.dumps(rows).encode())
+    targets = table.sort_values("galaxy")[target_columns(table)]
+    found.update(targets.to_numpy(float).tobytes())
+    return found.hexdigest()[:16]
+
+
+def target_columns(table: pd.DataFrame) -> list[str]:
+    """Return the columns of a table of galaxies that hold soft targets."""
+    return [name for name in table.columns if name.startswith((TARGET, COUNT))]
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

@@ -9,12 +9,8 @@ import torch
 from torch import nn
 
 from galaxymorph.base import BadInput
+from galaxymorph.learn.loss_registry import CONCENTRATIONS
 from galaxymorph.zoo.tree import Tree
-
-# The range of the Dirichlet concentrations: at least 1, so that a fraction's distribution has one
-# peak, and at most 100, more than enough for the 40 or so volunteers of a galaxy (Walmsley et al.
-# 2022, MNRAS 509, 3966).
-CONCENTRATIONS = (1.0, 100.0)
 
 
 def concentrations(logits: torch.Tensor) -> torch.Tensor:
@@ -85,6 +81,17 @@ class TreeHead(nn.Module):
             reach = self.root + self.sum_above(conditional * reach[:, self.question])
         return conditional * reach[:, self.question]
 
+    def invert(self, cumulative: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+        """Return logits that stand for some cumulative fractions, shape (n, answers).
+
+        Args:
+            cumulative: fractions that obey the tree and that logits can stand for, such as a mean
+                over several logits'.
+            like: logits whose other meaning is kept as far as it goes: a Dirichlet distribution's
+                spread.
+        """
+        return INVERSES[self.link](self, cumulative, like)
+
     def sum_own(self, values: torch.Tensor) -> torch.Tensor:
         """Return the sum over each question's answers, shape (n, questions)."""
         return self._by_question(values, 0.0).sum(dim=2)
@@ -111,6 +118,31 @@ class TreeHead(nn.Module):
 LINKS: dict[str, Callable[[TreeHead, torch.Tensor], torch.Tensor]] = {
     "softmax": lambda head, logits: head.softmax(logits),
     "dirichlet": lambda head, logits: head.share(concentrations(logits)),
+}
+
+
+def _inverse_softmax(head: TreeHead, cumulative: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    # The share that reached a question falls out within it, as any factor does.
+    return cumulative.clamp_min(torch.finfo(cumulative.dtype).tiny).log()
+
+
+def _inverse_dirichlet(
+    head: TreeHead, cumulative: torch.Tensor, like: torch.Tensor
+) -> torch.Tensor:
+    least, most = CONCENTRATIONS
+    fractions = head.share(cumulative.clamp_min(torch.finfo(cumulative.dtype).tiny))
+    # Concentrations are fractions times their sum, and none may leave the range: a mean's don't,
+    # since the largest of a question is at most `most / least` times its smallest.
+    low = least / -head._by_question(-fractions, -torch.inf).amax(dim=2)
+    high = most / head._by_question(fractions, -torch.inf).amax(dim=2)
+    total = torch.minimum(torch.maximum(head.sum_own(concentrations(like)), low), high)
+    alpha = (fractions * total[:, head.question]).clamp(least, most)
+    return torch.logit((alpha - least) / (most - least))
+
+
+INVERSES: dict[str, Callable[[TreeHead, torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "softmax": _inverse_softmax,
+    "dirichlet": _inverse_dirichlet,
 }
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from galaxymorph.base import REFERENCE_SEPARATOR, BadInput
 from galaxymorph.images import decode
-from galaxymorph.learn import prediction_table
+from galaxymorph.learn import Recipe, prediction_table
 from galaxymorph.zoo import image_references
 
 
@@ -45,14 +45,15 @@ def usable_images(references: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def image_table(
-    images: Sequence[str], probabilities: np.ndarray, classes: list[str]
+    images: Sequence[str], found: np.ndarray, recipe: Recipe, classes: list[str]
 ) -> pd.DataFrame:
-    """Return `galaxy` (an image's name without its ending), `image`, and its prediction."""
-    table = prediction_table(probabilities, classes)
-    table.insert(0, "galaxy", [_galaxy(image) for image in images])
+    """Return `galaxy`, `image`, and what `prediction_table` says of it."""
+    table = prediction_table(found, recipe, classes)
+    table.insert(0, "galaxy", [galaxy_name(image) for image in images])
     table.insert(1, "image", list(images))
     return table
 
 
-def _galaxy(image: str) -> str:
+def galaxy_name(image: str) -> str:
+    """Return the galaxy of an image: the file's name without its ending."""
     return PurePosixPath(image.split(REFERENCE_SEPARATOR)[-1]).stem

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -16,8 +16,9 @@ import pandas as pd
 
 from galaxymorph.base import BadInput, Progress, map_ahead
 from galaxymorph.images import centre_frame, decode
-from galaxymorph.learn import Recipe, Run, item_frame
+from galaxymorph.learn import CONCENTRATIONS, Recipe, Run, item_frame, loss_entry, target_of
 from galaxymorph.predict.images import image_table
+from galaxymorph.zoo import Tree, to_conditional, to_cumulative
 
 QUANTIZED = "model.int8.onnx"
 # Outputs of early layers for this many images stay in the processor's cache.
@@ -41,25 +42,32 @@ class OnnxPredictor:
         Raises:
             BadInput: an image can't be used.
         """
-        with (
-            Progress("predicting", len(images), "images") as progress,
-            ThreadPoolExecutor(os.cpu_count()) as pool,
-        ):
+        with Progress("predicting", len(images), "images") as progress:
+            found = self.outputs(images, progress.advance)
+        return image_table(images, found, self.recipe, self.classes)
+
+    def outputs(self, images: Sequence[str], seen: Callable[[int], object]) -> np.ndarray:
+        """Return what `Predictor.outputs` does, but for rounding.
+
+        Raises:
+            BadInput: an image can't be used.
+        """
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
             found = []
             inputs = map_ahead(pool, self._input, images, 4 * CHUNK)
             for batch in _stacked(inputs):
-                found.append(self.probabilities(batch))
-                progress.advance(len(batch))
-        return image_table(images, np.concatenate(found), self.classes)
+                found.append(self.mean_prediction(batch))
+                seen(len(batch))
+        return np.concatenate(found)
 
-    def probabilities(self, batch: np.ndarray) -> np.ndarray:
-        """Return probabilities of shape (n, classes), the mean over the recipe's views and folds.
+    def mean_prediction(self, batch: np.ndarray) -> np.ndarray:
+        """Return predictions of shape (n, outputs), the mean over the recipe's views and folds.
 
         Args:
             batch: the networks' input, float32 of shape (n, 3, side, side).
         """
         each = [
-            _softmax(session.run(None, {"images": _dihedral(batch, view)})[0])
+            activated(session.run(None, {"images": _dihedral(batch, view)})[0], self.recipe)
             for session in self.sessions
             for view in range(self.recipe.views)
         ]
@@ -139,6 +147,37 @@ def _dihedral(batch: np.ndarray, view: int) -> np.ndarray:
     """Return one of the eight flips and quarter turns, numbered as in learn/views.py."""
     turned = np.rot90(batch, view % 4, axes=(-2, -1))
     return np.ascontiguousarray(turned[..., ::-1] if view >= 4 else turned)
+
+
+def activated(logits: np.ndarray, recipe: Recipe) -> np.ndarray:
+    """Return the predictions that logits stand for, both of shape (n, outputs).
+
+    As `learn.make_link` has it, without PyTorch.
+    """
+    tree = target_of(recipe).tree
+    if tree is None:
+        return _softmax(logits)
+    return LINKS[loss_entry(recipe).link](tree, logits)
+
+
+def _tree_softmax(tree: Tree, logits: np.ndarray) -> np.ndarray:
+    conditional = np.zeros(logits.shape)
+    for own in tree.membership.astype(bool):
+        conditional[:, own] = _softmax(logits[:, own])
+    return to_cumulative(tree, conditional)
+
+
+def _tree_dirichlet(tree: Tree, logits: np.ndarray) -> np.ndarray:
+    from scipy.special import expit
+
+    least, most = CONCENTRATIONS
+    return to_cumulative(tree, to_conditional(tree, least + (most - least) * expit(logits)))
+
+
+LINKS: dict[str, Callable[[Tree, np.ndarray], np.ndarray]] = {
+    "softmax": _tree_softmax,
+    "dirichlet": _tree_dirichlet,
+}
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

@@ -1,15 +1,25 @@
-"""A trained run as a predictor: images in, classes and probabilities out."""
+"""A trained run as a predictor: images in, a table of predictions out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
+import torch
 from torch import nn
 
 from galaxymorph.base import Progress
-from galaxymorph.learn import Recipe, Run, image_loader, infer, load_network, serving_network
+from galaxymorph.learn import (
+    Recipe,
+    Run,
+    image_loader,
+    infer,
+    load_network,
+    make_link,
+    serving_network,
+)
 from galaxymorph.predict.images import image_table
 
 
@@ -20,21 +30,33 @@ class Predictor:
     models: list[nn.Module]
     recipe: Recipe
     classes: list[str]
+    activate: Callable[[torch.Tensor], torch.Tensor]
 
     def predict(self, images: Sequence[str]) -> pd.DataFrame:
-        """Return `galaxy`, `image`, `predicted`, `confidence` and `p_<class>`, a row an image.
+        """Return `galaxy`, `image` and the prediction, a row an image.
 
-        `galaxy` is the image's name without its ending.
+        `galaxy` is the image's name without its ending. The prediction is `predicted`,
+        `confidence` and `p_<class>`, or a column an answer of the decision tree.
 
-        The probabilities are the mean over the recipe's views and the run's folds.
+        Raises:
+            BadInput: an image can't be used.
+        """
+        with Progress("predicting", len(images), "images") as progress:
+            found = self.outputs(images, progress.advance)
+        return image_table(images, found, self.recipe, self.classes)
+
+    def outputs(self, images: Sequence[str], seen: Callable[[int], object]) -> np.ndarray:
+        """Return predictions, shape (n, outputs), the mean over the recipe's views and the folds.
+
+        Args:
+            images: references.
+            seen: called with the number of images after each batch.
 
         Raises:
             BadInput: an image can't be used.
         """
         batches = image_loader(images, self.recipe)
-        with Progress("predicting", len(images), "images") as progress:
-            found = infer(self.models, batches, self.recipe.views, progress.advance)
-        return image_table(images, found, self.classes)
+        return infer(self.models, batches, self.recipe.views, self.activate, seen)
 
 
 def load_torch_predictor(run: Run, precision: str | None = None) -> Predictor:
@@ -46,4 +68,4 @@ def load_torch_predictor(run: Run, precision: str | None = None) -> Predictor:
     models = [
         serving_network(load_network(member), run.recipe, precision) for member in run.members
     ]
-    return Predictor(models, run.recipe, run.classes)
+    return Predictor(models, run.recipe, run.classes, make_link(run.recipe).activate)

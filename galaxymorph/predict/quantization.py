@@ -1,4 +1,4 @@
-"""A run's networks in int8 for ONNX Runtime, and what that costs in macro-F1."""
+"""A run's networks in int8 for ONNX Runtime, and what that costs in macro-F1 or RMSE."""
 
 from __future__ import annotations
 
@@ -14,11 +14,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, root_mean_squared_error
 from torch import nn
 
 from galaxymorph.base import replacing
-from galaxymorph.learn import Run, fold_batchnorm, image_loader, load_network, with_images
+from galaxymorph.learn import (
+    Run,
+    fold_batchnorm,
+    image_loader,
+    load_network,
+    predicted_columns,
+    target_of,
+    true_columns,
+    with_images,
+)
 from galaxymorph.predict.onnx import QUANTIZED, library, load_onnx_predictor
 
 # Galaxies that the ranges of activations are measured on.
@@ -27,10 +36,11 @@ CALIBRATION = 256
 
 @dataclass(frozen=True)
 class Quantization:
-    """The files written, and macro-F1 on the test part before and after, with the galaxies."""
+    """The files written, and a score on the test part before and after, with the galaxies."""
 
     paths: list[Path]
     galaxies: int
+    score: str
     before: float
     after: float
 
@@ -61,16 +71,28 @@ def quantize_run(run: Run, data: Path | None = None) -> Quantization:
         paths.append(path)
         test = split[split["split"] == "test"].reset_index(drop=True)
         predictions = load_onnx_predictor(member).predict(list(test["image"]))
-        tables.append(predictions.assign(label=test["label"]))
+        known = ["label", *true_columns(run.recipe, run.classes)]
+        tables.append(predictions.join(test[known]))
     after = pd.concat(tables)
-    return Quantization(
-        paths, len(after), _macro_f1(before, run.classes), _macro_f1(after, run.classes)
-    )
+    words, score = SCORES[target_of(run.recipe).chooses]
+    return Quantization(paths, len(after), words, score(before, run), score(after, run))
 
 
-def _macro_f1(table: pd.DataFrame, classes: list[str]) -> float:
+def _macro_f1(table: pd.DataFrame, run: Run) -> float:
     true, predicted = table["label"], table["predicted"]
-    return f1_score(true, predicted, average="macro", labels=classes, zero_division=0)
+    return f1_score(true, predicted, average="macro", labels=run.classes, zero_division=0)
+
+
+def _rmse(table: pd.DataFrame, run: Run) -> float:
+    true, predicted = (
+        table[columns(run.recipe, run.classes)].to_numpy(float)
+        for columns in (true_columns, predicted_columns)
+    )
+    return root_mean_squared_error(true.ravel(), predicted.ravel())
+
+
+# By whether the largest output says which class a galaxy has.
+SCORES = {True: ("macro-F1", _macro_f1), False: ("RMSE", _rmse)}
 
 
 def _write(model: nn.Module, run: Run, batches, path: Path) -> None:

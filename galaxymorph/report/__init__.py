@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "figures": ["draw_gallery", "draw_run"],
+        "votes": ["draw_votes", "draw_walk"],
         "tables": ["print_check", "print_metrics", "print_predictions"],
     },
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib
@@ -15,8 +17,9 @@ from matplotlib.figure import Figure
 
 from galaxymorph.base import replacing
 from galaxymorph.images import decode
-from galaxymorph.learn import Run
+from galaxymorph.learn import Run, loss_entry, target_of
 from galaxymorph.report.tables import PARTS
+from galaxymorph.zoo import Tree
 
 DPI = 150
 # Okabe & Ito's palette, told apart by the colour-blind too.
@@ -37,26 +40,48 @@ STYLE = {
 def draw_run(run: Run, metrics: dict) -> list[Path]:
     """Draw what every fit ends with, into the run's `figures/`; return the files."""
     with plt.rc_context(STYLE):
-        drawn = [_save(run, "learning_curves", learning_curves(run))]
-        for part, words in PARTS.items():
-            drawn.append(_save(run, f"confusion_{part}", confusion_figure(metrics, part, words)))
-        drawn.append(_save(run, "scores_by_class", scores_figure(metrics)))
+        drawn = [save_figure(run, "learning_curves", learning_curves(run))]
+        for family in target_of(run.recipe).metrics:
+            for name, figure in FAMILIES[family](run, metrics).items():
+                drawn.append(save_figure(run, name, figure))
     return drawn
+
+
+def _classification_figures(run: Run, metrics: dict) -> dict[str, Figure]:
+    confusions = {
+        f"confusion_{part}": confusion_figure(metrics, part, words) for part, words in PARTS.items()
+    }
+    return {**confusions, "scores_by_class": scores_figure(metrics)}
+
+
+def _tree_figures(run: Run, metrics: dict) -> dict[str, Figure]:
+    tree = target_of(run.recipe).tree
+    return {"scores_by_answer": answers_figure(tree, metrics["test"])}
+
+
+# A family of scores, see `judge.metrics`, and what is drawn of it; `report.votes` draws the rest.
+FAMILIES: dict[str, Callable[[Run, dict], dict[str, Figure]]] = {
+    "classification": _classification_figures,
+    "distribution": lambda run, metrics: {},
+    "tree": _tree_figures,
+}
 
 
 def learning_curves(run: Run) -> Figure:
     """Return losses and validation scores by epoch; a cross-validated run has a line a fold."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     histories = [pd.read_csv(member.path / "history.csv") for member in run.members]
+    target = target_of(run.recipe)
+    scores = zip(target.scores.items(), (GREEN, GREY), strict=False)
+    lines = [
+        (left, "train_loss", BLUE, "training"),
+        (left, "valid_loss", ORANGE, "validation"),
+        *((right, column, colour, words) for (column, words), colour in scores),
+    ]
     for position, history in enumerate(histories):
         first = position == 0
         alpha = 1.0 if len(histories) == 1 else 0.5
-        for axes, column, colour, words in (
-            (left, "train_loss", BLUE, "training"),
-            (left, "valid_loss", ORANGE, "validation"),
-            (right, "f1_score", GREEN, "macro-F1"),
-            (right, "accuracy", GREY, "accuracy"),
-        ):
+        for axes, column, colour, words in lines:
             axes.plot(
                 history["epoch"],
                 history[column],
@@ -68,11 +93,12 @@ def learning_curves(run: Run) -> Figure:
             )
     frozen = int((histories[0]["stage"] == "frozen").sum())
     losses = pd.concat(histories)[["train_loss", "valid_loss"]].to_numpy()
-    if losses.max() > 30 * losses.min():
+    # A likelihood can be over 1, and its logarithm's negative below 0.
+    if 0 < 30 * losses.min() < losses.max():
         left.set_yscale("log")
     for axes, title, label in (
-        (left, "Loss", "cross-entropy" + ", class-weighted" * (run.recipe.class_weights > 0)),
-        (right, "Validation score", "share"),
+        (left, "Loss", _loss_words(run)),
+        (right, "Validation score", "share" if target.rises else ", ".join(target.scores.values())),
     ):
         if 0 < frozen < len(histories[0]):
             axes.axvline(frozen + 0.5, color=GREY, linestyle=":", linewidth=1)
@@ -84,6 +110,12 @@ def learning_curves(run: Run) -> Figure:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(frameon=False, fontsize=8)
     return figure
+
+
+def _loss_words(run: Run) -> str:
+    if target_of(run.recipe).soft:
+        return loss_entry(run.recipe).about
+    return "cross-entropy" + ", class-weighted" * (run.recipe.class_weights > 0)
 
 
 def confusion_figure(metrics: dict, part: str, words: str) -> Figure:
@@ -137,14 +169,64 @@ def scores_figure(metrics: dict) -> Figure:
     return figure
 
 
+def answers_figure(tree: Tree, scores: dict) -> Figure:
+    """Return the RMSE of each answer and the accuracy of each question, with their intervals."""
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(10, 8.5), layout="constrained", width_ratios=(3, 2)
+    )
+    answers = [(q, answer) for q in tree.questions for answer in q.answers]
+    _intervals(left, [scores["per_answer"][answer.column]["rmse"] for _, answer in answers], BLUE)
+    left.set_yticks(
+        range(len(answers)),
+        [f"{answer.says}  {answer.column.removeprefix('Class')}" for _, answer in answers],
+        fontsize=7,
+    )
+    starts = np.cumsum([len(question.answers) for question in tree.questions])[:-1]
+    for start in starts:
+        left.axhline(start - 0.5, color=GREY, lw=0.5)
+    total = scores["rmse"]
+    left.axvline(total["value"], color=ORANGE, lw=1, label=f"all answers: {total['value']:.4f}")
+    left.legend(frameon=False, fontsize=8)
+    left.set(title="RMSE of vote fractions", xlabel="RMSE, 95 % intervals", xlim=(0, None))
+    questions = [scores["per_question"][question.name] for question in tree.questions]
+    _intervals(right, [question["accuracy"] for question in questions], GREEN)
+    names = [
+        f"{question.asks}\n({found['agreed']:,})"
+        for question, found in zip(tree.questions, questions, strict=True)
+    ]
+    right.set_yticks(range(len(names)), names, fontsize=7)
+    right.set(title="Accuracy, galaxies agreed on", xlabel="share", xlim=(None, 1.01))
+    for axes, rows in ((left, answers), (right, names)):
+        axes.set_ylim(-0.6, len(rows) - 0.4)
+        axes.invert_yaxis()
+        axes.grid(axis="x", alpha=0.3)
+    return figure
+
+
+def _intervals(axes, scores: list[dict], colour: str) -> None:
+    """Draw a point with its interval a row; a score that nobody has leaves its row empty."""
+    values = np.array(
+        [[np.nan if s[name] is None else s[name] for name in ("low", "value", "high")]
+         for s in scores]
+    )  # fmt: skip
+    ends = np.abs(values[:, [0, 2]] - values[:, [1]])
+    axes.errorbar(
+        values[:, 1], np.arange(len(values)), xerr=ends.T, fmt="o", color=colour, capsize=2,
+        markersize=4,
+    )  # fmt: skip
+
+
 def draw_gallery(
     path: Path, galaxies: pd.DataFrame, title: str, crop: float, most: int = 20
 ) -> Path:
-    """Draw images with true and predicted class and confidence, the first `most` rows.
+    """Draw images, the first `most` rows, with what volunteers and the model say of them.
+
+    That is class and confidence, or an answer and the fractions of those asked who give it.
 
     Args:
         path: of the picture.
-        galaxies: `galaxy`, `image`, `label`, `predicted`, `confidence`, perhaps `loss`.
+        galaxies: `galaxy`, `image`, perhaps `loss`, and either `label`, `predicted` and
+            `confidence` or `says`, `volunteers` and `model`.
         title: stands above, followed by how many there are.
         crop: the share of the frame that the model sees: a dashed square marks it.
         most: how many are drawn.
@@ -162,7 +244,7 @@ def draw_gallery(
             _draw_galaxy(axes, row, crop)
         of = f" ({len(shown)} of {len(galaxies):,})" if len(galaxies) > len(shown) else ""
         figure.suptitle(f"{title}{of}", x=0.01, ha="left", fontweight="bold")
-        return _write(figure, path)
+        return write_figure(figure, path)
 
 
 def _draw_galaxy(axes, row, crop: float) -> None:
@@ -174,24 +256,36 @@ def _draw_galaxy(axes, row, crop: float) -> None:
         axes.add_patch(
             plt.Rectangle(corner, side, side, fill=False, color="white", ls=":", lw=0.7, alpha=0.6)
         )
-    right = row.label == row.predicted
     loss = f"  loss {row.loss:.2f}" if hasattr(row, "loss") else ""
+    if hasattr(row, "says"):
+        colour = "black"
+        says = f"{broken(row.says, 32)}\nvolunteers {row.volunteers:.0%}, model {row.model:.0%}"
+    else:
+        colour = GREEN if row.label == row.predicted else RED
+        says = (
+            f"volunteers: {_words(row.label)}\nmodel: {_words(row.predicted)} {row.confidence:.0%}"
+        )
     axes.set_title(
-        f"{row.galaxy}\nvolunteers: {_words(row.label)}\n"
-        f"model: {_words(row.predicted)} {row.confidence:.0%}{loss}",
-        fontsize=7.5, fontweight="normal", color=GREEN if right else RED, loc="left",
-    )  # fmt: skip
+        f"{row.galaxy}\n{says}{loss}", fontsize=7.5, fontweight="normal", color=colour, loc="left"
+    )
+
+
+def broken(words: str, width: int) -> str:
+    """Return words in lines of a width that fits a small panel."""
+    return "\n".join(textwrap.wrap(words, width))
 
 
 def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _save(run: Run, name: str, figure: Figure) -> Path:
-    return _write(figure, run.figures / f"{name}.png")
+def save_figure(run: Run, name: str, figure: Figure) -> Path:
+    """Write a figure into a run's `figures/` and close it; return the file."""
+    return write_figure(figure, run.figures / f"{name}.png")
 
 
-def _write(figure: Figure, path: Path) -> Path:
+def write_figure(figure: Figure, path: Path) -> Path:
+    """Write a figure, whole or not at all, and close it; return the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=DPI)

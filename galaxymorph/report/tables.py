@@ -2,23 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from galaxymorph.zoo import Catalogue
+from galaxymorph.learn import Recipe, target_of
+from galaxymorph.zoo import Catalogue, Tree, likeliest_walk, to_conditional
 
 # The words for a run's parts.
 PARTS = {"valid": "validation", "test": "test"}
 
 
-def print_metrics(metrics: dict) -> None:
-    """Print the scores and the confusion matrix of a run's validation and test parts."""
+def print_metrics(metrics: dict, recipe: Recipe) -> None:
+    """Print the scores of a run's validation and test parts, as its target wants them."""
     for part, words in PARTS.items():
         title = f"{words.capitalize()} part, {metrics[part]['galaxies']:,} galaxies"
-        _print_scores(title, metrics[part])
-        _print_confusion(metrics["classes"], metrics[part]["confusion"])
+        for family in target_of(recipe).metrics:
+            FAMILIES[family](title, metrics[part], recipe)
+
+
+def _print_classification(title: str, scores: dict, recipe: Recipe) -> None:
+    _print_scores(title, scores)
+    _print_confusion(list(scores["per_class"]), scores["confusion"])
+
+
+def _print_distribution(title: str, scores: dict, recipe: Recipe) -> None:
+    table = Table(box=box.SIMPLE_HEAD, title=title)
+    table.add_column("predicted and volunteers' shares")
+    table.add_column("score", justify="right")
+    for words, name in (
+        ("Kullback-Leibler divergence", "kl"),
+        ("mean squared error", "mse"),
+        ("rank correlation of entropies", "entropy_spearman"),
+    ):
+        table.add_row(words, _interval(scores[name], 4))
+    _console().print(table)
+
+
+def _print_tree(title: str, scores: dict, recipe: Recipe) -> None:
+    table = Table(box=box.SIMPLE_HEAD, title=title)
+    table.add_column("question")
+    for name in ("accuracy where agreed", "agreed", "divergence", "RMSE of its answers"):
+        table.add_column(name, justify="right")
+    for question in target_of(recipe).tree.questions:
+        of_question = scores["per_question"][question.name]
+        errors = [scores["per_answer"][answer.column]["rmse"] for answer in question.answers]
+        table.add_row(
+            f"{question.name} {question.asks}",
+            _interval(of_question["accuracy"]),
+            f"{of_question['agreed']:,}",
+            _interval(of_question["kl"]),
+            f"{np.sqrt(np.mean([error['value'] ** 2 for error in errors])):.3f}",
+        )
+    table.add_section()
+    table.add_row(
+        f"RMSE over {len(scores['per_answer'])} answers", "", "", "", _interval(scores["rmse"], 4)
+    )
+    _console().print(table)
+
+
+# A family of scores, see `judge.metrics`, and how it is printed.
+FAMILIES: dict[str, Callable[[str, dict, Recipe], None]] = {
+    "classification": _print_classification,
+    "distribution": _print_distribution,
+    "tree": _print_tree,
+}
 
 
 def _print_scores(title: str, scores_of: dict) -> None:
@@ -48,8 +100,12 @@ def _print_confusion(classes: list[str], counts: list[list[int]]) -> None:
     _console().print(table)
 
 
-def print_predictions(table: pd.DataFrame) -> None:
-    """Print a row an image: predicted class and every probability."""
+def print_predictions(table: pd.DataFrame, recipe: Recipe) -> None:
+    """Print a row an image: class and probabilities, or the likeliest walk down the tree."""
+    tree = target_of(recipe).tree
+    if tree is not None:
+        _print_walks(table, tree)
+        return
     shown = Table(box=box.SIMPLE_HEAD)
     for name in table.columns.drop("galaxy"):
         shown.add_column(name.removeprefix("p_"), justify="left" if name == "image" else "right")
@@ -57,6 +113,26 @@ def print_predictions(table: pd.DataFrame) -> None:
         shown.add_row(
             *(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row)
         )
+    _console().print(shown)
+
+
+def _print_walks(table: pd.DataFrame, tree: Tree) -> None:
+    shown = Table(box=box.SIMPLE_HEAD)
+    for name in ("image", "question", "likeliest answer"):
+        shown.add_column(name)
+    for name in ("of those asked", "of all"):
+        shown.add_column(name, justify="right")
+    pairs = [(question, answer) for question in tree.questions for answer in question.answers]
+    fractions = table[tree.columns].to_numpy(float)
+    conditional = to_conditional(tree, fractions)
+    for image, of_all, of_asked in zip(table["image"], fractions, conditional, strict=True):
+        for at in likeliest_walk(tree, of_all):
+            question, answer = pairs[at]
+            shown.add_row(
+                image, question.asks, answer.says, f"{of_asked[at]:.3f}", f"{of_all[at]:.3f}"
+            )
+            image = ""
+        shown.add_section()
     _console().print(shown)
 
 
@@ -87,8 +163,14 @@ def print_check(catalogue: Catalogue, counts: dict[str, dict[str, int]], decoded
     _console().print(table)
 
 
-def _interval(score: dict[str, float]) -> str:
-    return f"{score['value']:.3f} ({score['low']:.3f}–{score['high']:.3f})"
+def _interval(score: dict[str, float | None], digits: int = 3) -> str:
+    if score["value"] is None:
+        return "–"
+    value, low, high = (
+        "–" if score[name] is None else f"{score[name]:.{digits}f}"
+        for name in ("value", "low", "high")
+    )
+    return f"{value} ({low}–{high})"
 
 
 def _console() -> Console:

@@ -6,7 +6,15 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "catalogue": ["Catalogue", "Problem", "read_catalogue"],
-        "labels": ["TARGET", "count_classes", "label_catalogue", "soft_label_catalogue"],
+        "labels": [
+            "COUNT",
+            "TARGET",
+            "answer_catalogue",
+            "count_classes",
+            "label_catalogue",
+            "soft_label_catalogue",
+            "vote_counts",
+        ],
         "layout": [
             "find_layout",
             "has_catalogue",
@@ -36,6 +44,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "Question",
             "Tree",
             "broken_sums",
+            "likeliest_walk",
             "reached",
             "to_conditional",
             "to_cumulative",

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from galaxymorph.base import BadInput
 from galaxymorph.zoo.catalogue import Catalogue
+from galaxymorph.zoo.schemas import get_schema
 from galaxymorph.zoo.schemes import SCHEMES, assign_labels, get_scheme, soft_targets
 
-# What the columns of a soft target begin with; the name of the class follows.
+# What the columns of a target begin with; the name of the class, or of the answer, follows.
 TARGET = "target_"
+# What the columns of a vote count begin with, and the ending that they have in a catalogue.
+COUNT = "count_"
 
 
 def label_catalogue(catalogue: Catalogue, scheme: str) -> tuple[pd.DataFrame, list[str]]:
@@ -50,14 +54,63 @@ def soft_label_catalogue(catalogue: Catalogue, scheme: str) -> tuple[pd.DataFram
     Raises:
         BadInput: the scheme is unknown, or the catalogue has plain labels.
     """
+    _require_votes(catalogue)
+    targets = soft_targets(get_scheme(scheme), catalogue.table)
+    table = catalogue.table[["galaxy", "image", "row"]].assign(label=targets.idxmax(axis=1))
+    return table.join(targets.add_prefix(TARGET)), list(targets.columns)
+
+
+def answer_catalogue(catalogue: Catalogue, scheme: str) -> tuple[pd.DataFrame, list[str]]:
+    """Return every galaxy with the cumulative vote fractions of all answers, and the classes.
+
+    Args:
+        catalogue: with vote fractions.
+        scheme: a registered label scheme, for `label` alone.
+
+    Returns:
+        As `soft_label_catalogue`, with `target_<answer>` in place of `target_<class>`.
+
+    Raises:
+        BadInput: the scheme is unknown, or the catalogue has plain labels.
+    """
+    table, classes = soft_label_catalogue(catalogue, scheme)
+    answers = catalogue.table[catalogue.tree.columns].add_prefix(TARGET)
+    return table[["galaxy", "image", "row", "label"]].join(answers), classes
+
+
+def vote_counts(catalogue: Catalogue) -> pd.DataFrame:
+    """Return the number of votes for each answer, `count_<answer>`, a row a galaxy.
+
+    Raises:
+        BadInput: the catalogue has no such columns, or one holds no whole number of votes.
+    """
+    _require_votes(catalogue)
+    columns = get_schema(catalogue.tree.name).answer_columns("counts")
+    missing = [column for column in columns if column not in catalogue.table]
+    if missing:
+        raise BadInput(
+            f"{catalogue.source}: without vote counts (column {missing[0]!r} and the like)",
+            "use another --loss",
+        )
+    counts = catalogue.table[columns].apply(pd.to_numeric, errors="coerce").to_numpy(float)
+    wrong = ~((counts >= 0) & (counts == np.round(counts)) & np.isfinite(counts))
+    if wrong.any():
+        row, at = (int(places[0]) for places in np.nonzero(wrong))
+        raise BadInput(
+            f"{catalogue.source} row {catalogue.table['row'].iloc[row]}: {columns[at]} is "
+            f"{catalogue.table[columns[at]].iloc[row]}, not a number of votes",
+            "mend the table",
+        )
+    names = [COUNT + answer for answer in catalogue.tree.columns]
+    return pd.DataFrame(counts, columns=names, index=catalogue.table.index)
+
+
+def _require_votes(catalogue: Catalogue) -> None:
     if catalogue.tree is None:
         raise BadInput(
             f"{catalogue.source}: soft targets take vote fractions, and it has plain labels",
             "leave out --labels-column",
         )
-    targets = soft_targets(get_scheme(scheme), catalogue.table)
-    table = catalogue.table[["galaxy", "image", "row"]].assign(label=targets.idxmax(axis=1))
-    return table.join(targets.add_prefix(TARGET)), list(targets.columns)
 
 
 def count_classes(catalogue: Catalogue) -> dict[str, dict[str, int]]:

@@ -126,6 +126,31 @@ def to_cumulative(tree: Tree, conditional: np.ndarray) -> np.ndarray:
     return cumulative
 
 
+def likeliest_walk(tree: Tree, cumulative: np.ndarray) -> list[int]:
+    """Return the answers that most volunteers give on the way down, as positions in `columns`.
+
+    Args:
+        tree: the decision tree.
+        cumulative: one galaxy's cumulative fractions, shape (answers,).
+
+    Returns:
+        An answer for each question on the way, then for those that everybody is asked and the way
+        doesn't pass, and what they lead to.
+    """
+    names = [question.name for question in tree.questions]
+    answers = [answer for question in tree.questions for answer in question.answers]
+    members = tree.membership.astype(bool)
+    walked: dict[int, int] = {}
+    for start in np.flatnonzero(tree.asked_of_all):
+        at = int(start)
+        while at is not None and at not in walked:
+            own = np.flatnonzero(members[at])
+            walked[at] = int(own[np.asarray(cumulative)[own].argmax()])
+            onward = answers[walked[at]].leads_to
+            at = names.index(onward) if onward else None
+    return list(walked.values())
+
+
 def broken_sums(tree: Tree, cumulative: np.ndarray) -> np.ndarray:
     """Tell where a question's answers don't sum to the probability of having reached it.
 

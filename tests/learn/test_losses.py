@@ -14,7 +14,7 @@ from torch.distributions import Dirichlet, Multinomial
 from galaxymorph.base import BadInput
 from galaxymorph.learn import LOSSES, TreeHead, concentrations, fraction_intervals, make_loss
 from galaxymorph.learn.losses import dirichlet_multinomial_log_prob
-from galaxymorph.zoo import SCHEMAS, to_conditional, to_cumulative
+from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, SCHEMAS, to_conditional, to_cumulative
 
 TREES = {name: schema.tree for name, schema in SCHEMAS.items()}
 TREE = TREES["galaxy-zoo-2"]
@@ -292,3 +292,34 @@ def test_an_unknown_loss_is_named_and_a_tree_is_asked_for():
 def test_the_names_of_the_losses_come_without_pytorch():
     code = "import sys; from galaxymorph.learn import LOSSES; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["mse", "cross-entropy", "dirichlet-multinomial", "kl"])
+def test_the_mean_of_predictions_is_one_that_logits_stand_for(name):
+    generator = torch.Generator().manual_seed(0)
+    tree = GALAXY_ZOO_CHALLENGE
+    loss = make_loss(name, tree)
+    width = 3 if name == "kl" else len(tree.columns)
+    logits = 6 * torch.randn(8, 50, width, generator=generator)
+    mean = torch.stack([loss.activation(view) for view in logits]).mean(dim=0)
+    again = loss.activation(loss.invert(mean, logits[0]))
+    assert torch.allclose(again, mean, atol=2e-5)
+
+
+def test_a_dirichlet_distribution_keeps_its_spread_where_nothing_was_averaged():
+    tree = GALAXY_ZOO_CHALLENGE
+    loss = make_loss("dirichlet-multinomial", tree)
+    logits = torch.randn(50, len(tree.columns), generator=torch.Generator().manual_seed(0))
+    again = loss.invert(loss.activation(logits), logits)
+    assert torch.allclose(again, logits, atol=1e-2)
+
+
+@pytest.mark.parametrize("name", ["mse", "dirichlet-multinomial"])
+def test_numpy_and_pytorch_agree_on_what_logits_stand_for(name):
+    from galaxymorph.learn import make_link, make_recipe
+    from galaxymorph.predict.onnx import activated
+
+    recipe = make_recipe("baseline", {"target": "tree", "loss": name})
+    logits = 5 * torch.randn(40, 37, generator=torch.Generator().manual_seed(0))
+    expected = make_link(recipe).activate(logits).numpy()
+    assert np.allclose(activated(logits.numpy(), recipe), expected, atol=1e-6)

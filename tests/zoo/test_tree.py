@@ -8,6 +8,7 @@ from hypothesis.extra import numpy as st_np
 from galaxymorph.zoo import (
     GALAXY_ZOO_CHALLENGE,
     broken_sums,
+    likeliest_walk,
     reached,
     to_conditional,
     to_cumulative,
@@ -93,3 +94,26 @@ def test_all_real_votes_obey_the_tree_and_survive_conversion(real):
     assert len(cumulative) == 16_853
     assert not broken_sums(TREE, cumulative).any()
     assert np.allclose(to_cumulative(TREE, to_conditional(TREE, cumulative)), cumulative, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("fractions", "walk"),
+    [
+        ({"1.1": 0.9, "1.2": 0.1, "7.3": 0.8, "6.2": 0.7}, ["1.1", "7.3", "6.2"]),
+        (
+            {"1.2": 1, "2.2": 1, "3.1": 1, "4.1": 1, "10.2": 1, "11.2": 1, "5.3": 1, "6.1": 1,
+             "8.7": 1},
+            ["1.2", "2.2", "3.1", "4.1", "10.2", "11.2", "5.3", "6.1", "8.7"],
+        ),
+        ({"1.3": 1, "6.1": 1, "8.5": 1}, ["1.3", "6.1", "8.5"]),
+    ],
+)  # fmt: skip
+def test_the_likeliest_walk_goes_on_where_an_answer_leads_and_asks_everybody_question_6(
+    fractions, walk
+):
+    columns = TREE.columns
+    cumulative = np.zeros(len(columns))
+    for answer, fraction in fractions.items():
+        cumulative[columns.index(f"Class{answer}")] = fraction
+    found = likeliest_walk(TREE, cumulative)
+    assert [columns[at] for at in found] == [f"Class{answer}" for answer in walk]

@@ -16,10 +16,10 @@ from galaxymorph.survey.light import Light
 # Per square arcminute brighter than r = 20 at high galactic latitude, and how the numbers rise
 # with magnitude: stars after Robin et al. 2003 (A&A 409, 523), galaxies after Yasuda et al.
 # 2001 (AJ 122, 1104).
-STARS_AT_20, STAR_SLOPE = 1.1, 0.16
-GALAXIES_AT_20, GALAXY_SLOPE = 0.75, 0.42
+STARS_AT_20, STAR_SLOPE = 0.8, 0.16
+GALAXIES_AT_20, GALAXY_SLOPE = 0.5, 0.42
 BRIGHTEST = 12.0
-TRAILS = 0.008
+TRAILS = 0.005
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def draw_field(rng: np.random.Generator, galaxy: Galaxy, side: float, limit: flo
     if rng.uniform() < TRAILS:
         # SDSS looks through its filters minutes apart: a trail has one colour.
         trail = (int(rng.integers(3)), rng.uniform(-0.45, 0.45) * side, rng.uniform(0, math.pi),
-                 rng.lognormal(-0.5, 0.6))  # fmt: skip
+                 rng.lognormal(-1.2, 0.6))  # fmt: skip
     return Field(np.concatenate(sources), trail)
 
 
@@ -153,6 +153,6 @@ def _trail(bands: np.ndarray, trail: tuple[int, float, float, float], pixel: flo
     line = (np.arange(bands.shape[-1]) - middle) * pixel
     away = line[None, :] * math.cos(angle) - line[:, None] * math.sin(angle) - offset
     # A surface brightness of 22.5 mag/arcsec^2 is one nanomaggy a square arcsec.
-    bands[band] += (brightness * pixel**2 * 4 * np.exp(-0.5 * (away / 0.5) ** 2)).astype(np.float32)
+    bands[band] += (brightness * pixel**2 * 4 * np.exp(-0.5 * (away / 0.3) ** 2)).astype(np.float32)
 
 

@@ -36,12 +36,12 @@ COUNT_SLOPE = 0.6
 # Surface brightness in r within the half-light radius, mean and scatter (mag/arcsec^2): the
 # sequences of Shen et al. 2003, MNRAS 343, 978, at the sample's typical luminosities.
 BRIGHTNESS = {
-    "elliptical": (20.55, 0.55),
-    "lenticular": (20.75, 0.5),
-    "spiral": (21.35, 0.55),
-    "edge_on": (21.0, 0.5),
-    "irregular": (22.0, 0.5),
-    "merger": (21.2, 0.6),
+    "elliptical": (20.15, 0.5),
+    "lenticular": (20.4, 0.5),
+    "spiral": (20.95, 0.5),
+    "edge_on": (20.6, 0.5),
+    "irregular": (21.6, 0.5),
+    "merger": (20.8, 0.6),
     "artifact": (20.0, 0.5),
 }
 HUBBLE_DISTANCE = 4283.0  # Mpc, c/H0 for H0 = 70 km/s/Mpc
@@ -237,7 +237,7 @@ def _elliptical(rng: np.random.Generator, galaxy: Galaxy) -> dict[str, object]:
         changes["bulge_ri"] = 0.45 * changes["bulge_gr"]
     # Petrosian R90/R50 rises with the index: 2.3 at n = 1, 3.3 at n = 4 (Graham et al. 2005,
     # AJ 130, 1535, table 1); circular apertures see a long galaxy's radius smaller.
-    concentration = 2.0 + 0.33 * min(changes["bulge_index"], 4.5)
+    concentration = 1.5 + 0.24 * min(changes["bulge_index"], 4.5)
     changes["petro_r90"] = galaxy.bulge_radius * concentration
     changes["bulge_radius"] = galaxy.bulge_radius / math.sqrt(ratio) * (1.0 if ratio > 0.4 else 0.9)
     return changes
@@ -250,7 +250,7 @@ def _disk(rng: np.random.Generator, galaxy: Galaxy, bulge: float) -> dict[str, o
     scale = half_light / 1.68 * (1 + 0.6 * bulge)
     return {
         "disk_scale": scale,
-        "petro_r90": 3.6 * scale * rng.normal(1.0, 0.04),
+        "petro_r90": 2.65 * scale * rng.normal(1.0, 0.04),
         "bulge_fraction": bulge,
         "bulge_radius": scale * float(np.clip(rng.lognormal(math.log(0.25 + bulge), 0.25), 0.1, 1)),
         "bulge_index": float(np.clip(1.0 + 5 * bulge + rng.normal(0, 0.5), 0.8, 4.5)),
@@ -315,9 +315,9 @@ def _edge_on(rng: np.random.Generator, galaxy: Galaxy) -> dict[str, object]:
     scale = changes["disk_scale"] * 1.35
     changes |= {
         "disk_scale": scale,
-        "petro_r90": 2.25 * scale * rng.normal(1.0, 0.06),
-        "inclination": math.degrees(math.acos(rng.uniform(0.0, 0.2))),
-        "disk_thickness": rng.uniform(0.09, 0.2),
+        "petro_r90": 1.8 * scale * rng.normal(1.0, 0.06),
+        "inclination": math.degrees(math.acos(rng.uniform(0.0, 0.24))),
+        "disk_thickness": rng.uniform(0.13, 0.28),
         "bulge_radius": scale * rng.uniform(0.15, 0.4),
         "bulge_axis_ratio": rng.uniform(0.55, 0.9),
         "bulge_index": rng.uniform(1.0, 2.5),
@@ -337,7 +337,7 @@ def _irregular(rng: np.random.Generator, galaxy: Galaxy) -> dict[str, object]:
     return changes | {
         "odd": "irregular",
         "inclination": math.degrees(math.acos(rng.uniform(0.3, 0.95))),
-        "disturbance": rng.uniform(0.1, 0.3),
+        "disturbance": rng.uniform(0.06, 0.18),
         "clump_number": int(rng.integers(4, 16)),
         "clump_fraction": rng.uniform(0.2, 0.55),
         "knot_fraction": rng.uniform(0.03, 0.15),
@@ -356,11 +356,11 @@ def _merger(rng: np.random.Generator, galaxy: Galaxy) -> dict[str, object]:
         rng, other_kind, "none", galaxy.mag_r - 2.5 * math.log10(ratio),
         galaxy.mu50 + rng.normal(-0.2, 0.4), galaxy.redshift,
     )  # fmt: skip
-    other = replace(other, **_SHAPES[other_kind](rng, other), disturbance=rng.uniform(0.03, 0.2))
+    other = replace(other, **_SHAPES[other_kind](rng, other), disturbance=rng.uniform(0.02, 0.12))
     close = rng.uniform(0.35, 1.5) * changes["petro_r90"]
     return changes | {
         "odd": "merger",
-        "disturbance": rng.uniform(0.05, 0.22),
+        "disturbance": rng.uniform(0.03, 0.14),
         "companion": other,
         "companion_distance": close,
         "companion_angle": rng.uniform(0, 360),
@@ -424,7 +424,7 @@ def _lens(rng: np.random.Generator, galaxy: Galaxy) -> dict[str, object]:
 
 def _disturbed(rng: np.random.Generator, galaxy: Galaxy) -> dict[str, object]:
     return {
-        "disturbance": rng.uniform(0.15, 0.4),
+        "disturbance": rng.uniform(0.06, 0.2),
         "arm_lopsidedness": rng.uniform(0.4, 1.0),
         "tail_fraction": rng.uniform(0.02, 0.15),
         "tail_length": galaxy.petro_r90 * rng.uniform(1.0, 2.2),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import math
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
+from scipy import fft
 
 from galaxymorph.survey.field import Field, draw_field, paint
 from galaxymorph.survey.galaxies import Galaxy, moved
@@ -15,7 +17,7 @@ from galaxymorph.survey.surveys import Survey
 
 SIDE = 424
 # Finer than this nobody sees, and finer grids cost time.
-FINEST = 224
+FINEST = 240
 # Effective wavelengths of g, r, i in nm: Fukugita et al. 1996, AJ 111, 1748.
 WAVELENGTHS = np.array([477.0, 623.1, 762.5])
 
@@ -123,41 +125,57 @@ def _expose(sky, survey: Survey, seeing, pixel: float, fine: float, rng) -> np.n
     """Return the noisy native image: nanomaggies a native pixel of the survey, (3, n, n)."""
     import galsim
 
-    side = round(sky.shape[-1] * fine / pixel)
     area = (pixel / survey.pixel) ** 2
     deviate = galsim.BaseDeviate(int(rng.integers(1, 2**31)))
     shear = galsim.Shear(g=abs(rng.normal(0, 0.02)), beta=rng.uniform(0, 180) * galsim.degrees)
-    bands = np.zeros((len(BANDS), side, side), np.float32)
     offsets = rng.normal(0, survey.shift, (len(BANDS), 2))
     errors = rng.normal(0, survey.sky_error, len(BANDS)) + rng.normal(0, survey.sky_error)
-    for band in range(len(BANDS)):
-        if survey.band is not None and band != survey.band:
-            continue
-        psf = galsim.Moffat(beta=survey.moffat, fwhm=float(seeing[band])).shear(shear)
-        scene = galsim.InterpolatedImage(
-            galsim.Image(sky[band], scale=fine), x_interpolant="nearest", k_interpolant="linear",
-            pad_factor=1.0, calculate_stepk=False, calculate_maxk=False, normalization="flux",
-        )  # fmt: skip
-        image = galsim.ImageF(side, side, scale=pixel)
-        galsim.Convolve(scene, psf).shift(*offsets[band]).drawImage(image)
+    used = range(len(BANDS)) if survey.band is None else [survey.band]
+    psfs = [
+        galsim.Moffat(beta=survey.moffat, fwhm=float(seeing[band])).shear(shear).shift(*offsets[band])
+        for band in used
+    ]
+    blurred = _blur(sky[list(used)], psfs, fine, round(pixel / fine))
+    bands = np.zeros((len(BANDS), *blurred.shape[1:]), np.float32)
+    for band, light in zip(used, blurred, strict=True):
         gain = survey.gain(band)
-        image.array[...] = np.maximum(image.array, 0) * gain
-        image.addNoise(
+        electrons = galsim.ImageF(np.ascontiguousarray(np.maximum(light, 0) * np.float32(gain)))
+        electrons.addNoise(
             galsim.CCDNoise(
                 deviate,
                 sky_level=survey.sky_flux(band) * gain * area,
                 read_noise=survey.read_noise * math.sqrt(area),
             )
         )
-        bands[band] = image.array / gain / area
-        bands[band] += errors[band] * survey.noise(band)
+        bands[band] = electrons.array / gain / area + errors[band] * survey.noise(band)
     return bands
+
+
+def _blur(sky: np.ndarray, psfs: list, fine: float, times: int) -> np.ndarray:
+    """Return a scene on a grid of `fine` arcsec as seen through PSFs, on pixels `times` larger.
+
+    A survey's quoted seeing is measured on its images, so it includes the detector's pixel.
+    """
+    import galsim
+
+    side = sky.shape[-1]
+    padded = fft.next_fast_len(side + 16, real=True)
+    blurred = np.empty((len(sky), side, side), np.float32)
+    for band, psf in enumerate(psfs):
+        kernel = galsim.ImageF(padded, padded, scale=fine)
+        psf.drawImage(kernel, method="no_pixel", center=2 * [padded // 2 + 1])
+        # The kernel's middle goes to the first pixel, so that nothing moves.
+        turned = fft.ifftshift(kernel.array)
+        product = fft.rfft2(sky[band], s=(padded, padded)) * fft.rfft2(turned)
+        blurred[band] = fft.irfft2(product, s=(padded, padded))[:side, :side]
+    small = side // times
+    return blurred.reshape(len(sky), small, times, small, times).sum(axis=(2, 4))
 
 
 def _spikes(bands: np.ndarray, field: Field, survey: Survey, pixel: float, rng) -> None:
     """Add the diffraction spikes of bright stars, four at right angles."""
     angle = rng.uniform(0, math.pi / 2)
-    bright = field.stars[field.stars[:, 2] < 15.0]
+    bright = field.stars[field.stars[:, 2] < 14.0]
     middle = (bands.shape[-1] - 1) / 2
     line = (np.arange(bands.shape[-1]) - middle) * pixel
     for x, y, mag, gr, ri, *_ in bright:
@@ -166,7 +184,7 @@ def _spikes(bands: np.ndarray, field: Field, survey: Survey, pixel: float, rng) 
         for turn in (angle, angle + math.pi / 2):
             along = np.abs(dx * math.cos(turn) + dy * math.sin(turn))
             across = dy * math.cos(turn) - dx * math.sin(turn)
-            spike = np.exp(-0.5 * (across / (0.6 * survey.seeing[1])) ** 2) / (1 + along**1.7)
+            spike = 0.5 * np.exp(-0.5 * (across / (0.6 * survey.seeing[1])) ** 2) / (1 + along**1.7)
             bands += (2e-3 * flux * survey.pixel**2)[:, None, None] * spike
 
 
@@ -184,6 +202,9 @@ def _picture(bands: np.ndarray, survey: Survey, pixel: float) -> np.ndarray:
     colours = make_lupton_rgb(
         red, green, blue, minimum=survey.minimum, stretch=survey.stretch, Q=survey.softening
     )
-    if colours.shape[0] == SIDE:
-        return colours
-    return np.asarray(Image.fromarray(colours).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+    image = Image.fromarray(colours)
+    if survey.stored_quality:
+        stored = io.BytesIO()
+        image.save(stored, "JPEG", quality=survey.stored_quality)
+        image = Image.open(stored)
+    return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC))

@@ -154,5 +154,3 @@ def _trail(bands: np.ndarray, trail: tuple[int, float, float, float], pixel: flo
     away = line[None, :] * math.cos(angle) - line[:, None] * math.sin(angle) - offset
     # A surface brightness of 22.5 mag/arcsec^2 is one nanomaggy a square arcsec.
     bands[band] += (brightness * pixel**2 * 4 * np.exp(-0.5 * (away / 0.3) ** 2)).astype(np.float32)
-
-

@@ -28,7 +28,7 @@ ODD = {
     "elliptical": {"lens": 0.015, "disturbed": 0.02, "other": 0.03, "dust_lane": 0.02},
     "lenticular": {"ring": 0.035, "disturbed": 0.02, "other": 0.03},
     "spiral": {"ring": 0.03, "disturbed": 0.07, "other": 0.04},
-    "edge_on": {"dust_lane": 0.12, "disturbed": 0.05, "other": 0.03},
+    "edge_on": {"dust_lane": 0.07, "disturbed": 0.03, "other": 0.03},
 }
 FAINT, BRIGHT = 17.0, 13.0
 # Counts of a uniform, Euclidean population rise as 10^(0.6 m).
@@ -165,9 +165,7 @@ def moved(galaxy: Galaxy, size: float, magnitude: float) -> Galaxy:
     """Return the galaxy with its sizes multiplied and `magnitude` added to its brightness."""
     scaled = _scaled(galaxy, size)
     shift = magnitude + 5 * math.log10(size)
-    companion = scaled.companion and replace(
-        scaled.companion, mag_r=scaled.companion.mag_r + shift
-    )
+    companion = scaled.companion and replace(scaled.companion, mag_r=scaled.companion.mag_r + shift)
     return replace(scaled, mag_r=scaled.mag_r + shift, companion=companion)
 
 

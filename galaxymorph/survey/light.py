@@ -355,8 +355,9 @@ def _tails(galaxy: Galaxy) -> Iterator[tuple[np.ndarray, float]]:
         turn = math.radians(galaxy.tail_angle) + side
         curve = turn + galaxy.handedness * rng.uniform(0.4, 1.8) * steps
         length = galaxy.tail_length * rng.uniform(0.6, 1.0)
-        yield length * steps * np.stack([np.cos(curve), np.sin(curve)]), share * (
-            galaxy.tail_fraction
+        yield (
+            length * steps * np.stack([np.cos(curve), np.sin(curve)]),
+            share * (galaxy.tail_fraction),
         )
 
 

@@ -132,7 +132,9 @@ def _expose(sky, survey: Survey, seeing, pixel: float, fine: float, rng) -> np.n
     errors = rng.normal(0, survey.sky_error, len(BANDS)) + rng.normal(0, survey.sky_error)
     used = range(len(BANDS)) if survey.band is None else [survey.band]
     psfs = [
-        galsim.Moffat(beta=survey.moffat, fwhm=float(seeing[band])).shear(shear).shift(*offsets[band])
+        galsim.Moffat(beta=survey.moffat, fwhm=float(seeing[band]))
+        .shear(shear)
+        .shift(*offsets[band])
         for band in used
     ]
     blurred = _blur(sky[list(used)], psfs, fine, round(pixel / fine))

@@ -89,7 +89,9 @@ def visibility(observation: Observation) -> dict[str, float]:
         weight = sharp + 1e-12
         contrast = float((np.abs(structure) * weight).sum() / (total * weight).sum())
         seen[name] = _half(signal, HALF_SIGNAL, 1.5) * _half(contrast, half, 2.5)
-    seen["disturbed"] = _half(galaxy.disturbance, 0.10, 3) * _half(galaxy.petro_r90 / pixel / psf, 4, 2)
+    seen["disturbed"] = _half(galaxy.disturbance, 0.10, 3) * _half(
+        galaxy.petro_r90 / pixel / psf, 4, 2
+    )
     seen["star"] = 0.7 if galaxy.odd == "other" else 0.0
     seen["axis_ratio"] = apparent_axis_ratio(observation)
     return seen
@@ -139,9 +141,7 @@ def answer_scores(observation: Observation, seen: dict[str, float]) -> np.ndarra
     ]
     scores["9"] = _edge_bulge_scores(galaxy, observation)
     loose = -galaxy.arm_pitch if galaxy.arm_number else -20.0
-    scores["10"] = [
-        0.6 * (0.3 + arms) / 0.8 * s for s in _between(loose, (-15.0, -25.0), 3.5)
-    ]
+    scores["10"] = [0.6 * (0.3 + arms) / 0.8 * s for s in _between(loose, (-15.0, -25.0), 3.5)]
     scores["11"] = _arm_scores(galaxy, arms)
     return np.array([s for question in TREE.questions for s in scores[question.name]], float)
 
@@ -163,7 +163,8 @@ def _oddities(galaxy, seen: dict[str, float]) -> dict[str, float]:
     return {
         "ring": seen["ring"] * (1.0 if galaxy.odd == "ring" else 0.45),
         "lens": seen["lens"],
-        "disturbed": 0.75 * disturbed if galaxy.companion is None and not irregular else 0.4 * disturbed,
+        # Of a merger or an irregular galaxy volunteers name that first.
+        "disturbed": (0.4 if irregular or galaxy.companion else 0.75) * disturbed,
         "irregular": max(0.55, seen["clumps"]) if irregular else 0.0,
         "other": seen["star"],
         "merger": seen["companion"],

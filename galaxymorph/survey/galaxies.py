@@ -30,7 +30,8 @@ ODD = {
     "spiral": {"ring": 0.03, "disturbed": 0.07, "other": 0.04},
     "edge_on": {"dust_lane": 0.07, "disturbed": 0.03, "other": 0.03},
 }
-FAINT, BRIGHT = 17.0, 13.0
+# The challenge's galaxies are brighter than the sample at large: its images show the larger ones.
+FAINT, BRIGHT = 16.5, 13.0
 # Counts of a uniform, Euclidean population rise as 10^(0.6 m).
 COUNT_SLOPE = 0.6
 # Surface brightness in r within the half-light radius, mean and scatter (mag/arcsec^2): the

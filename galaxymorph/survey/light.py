@@ -165,14 +165,17 @@ def _plane(galaxy: Galaxy, light: Light, x: float, y: float, rng) -> _Plane:
 def _bent(galaxy: Galaxy, dx, dy, rng) -> tuple[np.ndarray, np.ndarray]:
     """Move every point smoothly, the outskirts by `disturbance` Petrosian radii, the core not."""
     scale = galaxy.petro_r90
-    square = (dx**2 + dy**2) / scale**2
-    grown = galaxy.disturbance * scale * square / (square + 0.4)
-    waves = [0.0, 0.0]
-    for axis in range(2):
-        for _ in range(3):
-            kx, ky = rng.normal(0, 1.0, 2) / scale
-            waves[axis] = waves[axis] + np.cos(kx * dx + ky * dy + rng.uniform(0, 2 * math.pi))
-    return dx + grown * waves[0], dy + grown * waves[1]
+    square = (dx**2 + dy**2) / np.float32(scale**2)
+    grown = np.float32(galaxy.disturbance * scale) * square / (square + np.float32(0.4))
+    row, column = dx[0] / scale, dy[:, 0] / scale
+    moved = []
+    for part in (dx, dy):
+        # cos(kx x + ky y + phase) as an outer product: two lines instead of a plane of cosines.
+        kx, ky = rng.normal(0, 1.0, (2, 3, 1))
+        across = np.exp(1j * (ky * column + rng.uniform(0, 2 * math.pi, (3, 1))))
+        waves = (across.astype(np.complex64).T @ np.exp(1j * kx * row).astype(np.complex64)).real
+        moved.append(part + grown * waves)
+    return moved[0], moved[1]
 
 
 def _spheroid(galaxy: Galaxy, plane: _Plane, pixel: float) -> np.ndarray:
@@ -332,10 +335,10 @@ def _dust(galaxy: Galaxy, plane: _Plane) -> np.ndarray | None:
         phase = plane.angle + _winding(galaxy, plane) + math.radians(galaxy.arm_phase)
         # Dust lies on the arms' inner side, about 25 degrees of phase (Roberts 1969, ApJ 158, 123).
         lag = galaxy.arm_number * phase + galaxy.handedness * 0.45
-        lane = np.exp(6 * (np.cos(lag) - 1))
-        return (galaxy.dust_depth * lane * np.exp(-plane.radius / (2 * galaxy.disk_scale))).astype(
-            np.float32
-        )
+        lane = np.exp(6 * (np.cos(lag) - 1)) * np.exp(-plane.radius / (2 * galaxy.disk_scale))
+        # Inside the arms there is no lane to see.
+        lane *= 1 - np.exp(-((plane.radius / (0.8 * galaxy.disk_scale)) ** 2))
+        return (galaxy.dust_depth * lane).astype(np.float32)
     length = galaxy.disk_scale * 1.8 if galaxy.disk_scale else 0.55 * galaxy.petro_r90
     height = (0.10 if galaxy.disk_scale else 0.14) * length
     lane = np.exp(-0.5 * ((plane.y - galaxy.dust_offset) / height) ** 2)

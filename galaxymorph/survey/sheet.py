@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from galaxymorph.images.decoding import decode
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, assign_labels, get_scheme, read_catalogue
 
 THUMBNAIL, LINE, MARGIN = 212, 13, 4
-LINES = 3
+LINES = 4
 
 
 def contact_sheet(
@@ -63,9 +64,7 @@ def _words(galaxy: pd.Series, scheme: str | None) -> list[str]:
     """Return the lines below a thumbnail, at most `LINES`."""
     if scheme:
         return [str(galaxy["galaxy"]), f"{galaxy['label']} {galaxy['value']:.2f}"]
-    said = top_answers(galaxy)
-    half = -(-len(said) // 2)
-    return [str(galaxy["galaxy"]), "; ".join(said[:half]), "; ".join(said[half:])]
+    return textwrap.wrap(f"{galaxy['galaxy']}: {'; '.join(top_answers(galaxy))}", 42)[:LINES]
 
 
 def top_answers(votes: pd.Series) -> list[str]:

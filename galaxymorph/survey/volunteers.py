@@ -124,7 +124,7 @@ def answer_scores(observation: Observation, seen: dict[str, float]) -> np.ndarra
     oddities = _oddities(galaxy, seen)
     odd = max(oddities.values())
     features = (
-        _LOOKS[galaxy.kind] + 4.0 * arms + 1.4 * bar + 1.8 * ring
+        _LOOKS[galaxy.kind] + 3.5 * arms + 1.4 * bar + 1.8 * ring
         + thin * _THIN[galaxy.kind] + (2.6 if disk else 1.2) * odd
     )  # fmt: skip
     scores["1"] = [0.0, features, 6.5 if galaxy.kind == "artifact" else -3.0]
@@ -147,7 +147,7 @@ def answer_scores(observation: Observation, seen: dict[str, float]) -> np.ndarra
 
 
 # How much a kind looks like features or a disk when nothing stands out, and when it is thin.
-_LOOKS = {"elliptical": -1.7, "lenticular": -0.9, "spiral": -0.6, "edge_on": -0.4,
+_LOOKS = {"elliptical": -1.45, "lenticular": -0.7, "spiral": -0.5, "edge_on": -0.4,
           "irregular": -0.6, "merger": -0.6, "artifact": -1.5}  # fmt: skip
 _THIN = {"elliptical": 0.9, "lenticular": 1.7, "spiral": 2.2, "edge_on": 3.4,
          "irregular": 1.0, "merger": 1.0, "artifact": 0.0}  # fmt: skip

@@ -78,7 +78,7 @@ def _stars(rng, area: float, side: float, limit: float) -> np.ndarray:
     # et al. 2008, ApJ 684, 287; Covey et al. 2007, AJ 134, 2398).
     dwarf = rng.uniform(size=n) < np.clip(0.1 + 0.09 * (mags - 15), 0.1, 0.65)
     gr = np.where(dwarf, rng.normal(1.42, 0.08, n), rng.gamma(6, 0.09, n))
-    ri = np.where(dwarf, rng.uniform(0.5, 1.7, n), 0.45 * gr - 0.08 + rng.normal(0, 0.02, n))
+    ri = np.where(dwarf, 0.5 + rng.gamma(1.6, 0.22, n), 0.45 * gr - 0.08 + rng.normal(0, 0.02, n))
     zero = np.zeros(n)
     return np.column_stack([_positions(rng, n, side), mags, gr, ri, zero, zero + 1, zero])
 

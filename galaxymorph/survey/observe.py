@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
@@ -107,7 +107,7 @@ def at_redshift(galaxy: Galaxy, redshift: float) -> tuple[Galaxy, np.ndarray]:
     # Bluer than g the spectrum falls as steeply as between g and r, and again by the break.
     waves = np.log(np.array([WAVELENGTHS[0] / 1.6, *WAVELENGTHS, WAVELENGTHS[-1] * 1.6]))
     steep = (mags[0] - mags[1]) / (waves[2] - waves[1])
-    flat = (mags[3 - 1] - mags[1]) / (waves[3] - waves[2])
+    flat = (mags[2] - mags[1]) / (waves[3] - waves[2])
     known = np.array(
         [
             mags[0] + 1.5 * steep * (waves[1] - waves[0]),
@@ -116,8 +116,6 @@ def at_redshift(galaxy: Galaxy, redshift: float) -> tuple[Galaxy, np.ndarray]:
         ]
     )
     drift = np.interp(rest, waves, known) - mags
-    from dataclasses import replace
-
     return replace(seen, redshift=redshift), drift
 
 
@@ -201,9 +199,11 @@ def _picture(bands: np.ndarray, survey: Survey, pixel: float) -> np.ndarray:
     shown = [1, 1, 1] if survey.band is None else [survey.band] * 3
     order = (2, 1, 0) if survey.band is None else shown
     red, green, blue = (bands[band] * np.float32(survey.scales[band]) for band in order)
-    colours = make_lupton_rgb(
-        red, green, blue, minimum=survey.minimum, stretch=survey.stretch, Q=survey.softening
-    )
+    # astropy divides by a black pixel's intensity before it puts 0 there.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        colours = make_lupton_rgb(
+            red, green, blue, minimum=survey.minimum, stretch=survey.stretch, Q=survey.softening
+        )
     image = Image.fromarray(colours)
     if survey.stored_quality:
         stored = io.BytesIO()

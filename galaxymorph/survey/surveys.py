@@ -70,7 +70,7 @@ SURVEYS: dict[str, Survey] = {
         "Sloan Digital Sky Survey, as Galaxy Zoo 2 saw it",
         pixel=0.396, seeing=(1.44, 1.32, 1.26), seeing_scatter=0.10, moffat=3.2,
         sky=(21.84, 20.86, 20.2), depth=(23.13, 22.70, 22.20), read_noise=5.0,
-        sky_error=0.12, shift=0.03, scales=(1.5, 1.0, 0.85), stretch=0.8, softening=5.5,
+        sky_error=0.12, shift=0.03, scales=(1.5, 1.0, 0.85), stretch=0.75, softening=6.5,
         stored_quality=78,
     ),
     # Pixel, seeing and depths (at least two visits): Dey et al. 2019, AJ 157, 168, sections 4

@@ -30,7 +30,7 @@ WHIM, WHIM_OF_FEATURES = 0.4, 0.85
 COARSE = 112
 # A feature is half seen at this ratio of its structure to the noise, and at this contrast.
 HALF_SIGNAL = 12.0
-HALF_CONTRAST = {"arms": 0.085, "bar": 0.075, "ring": 0.10, "clumps": 0.16, "companion": 0.30,
+HALF_CONTRAST = {"arms": 0.105, "bar": 0.075, "ring": 0.10, "clumps": 0.16, "companion": 0.30,
                  "tail": 0.25, "lens": 0.25, "dust": 0.16}  # fmt: skip
 
 
@@ -65,14 +65,14 @@ def visibility(observation: Observation) -> dict[str, float]:
     """Return how well each feature shows in the image, 0 to 1, and the apparent axis ratio.
 
     A feature's structure is its light seen through the PSF less the same light smeared over
-    its surroundings. It shows as far as that stands out of the noise, as a matched filter would
-    find it, and has contrast to the light that it lies on.
+    0.3 Petrosian radii as well. It shows as far as that stands out of the noise, as a matched
+    filter would find it, and has contrast to the light that it lies on.
     """
     light, galaxy = observation.light, observation.galaxy
     times = max(1, light.bands.shape[-1] // COARSE)
     pixel = light.pixel * times
     psf = observation.seeing / 2.355 / pixel
-    wide = max(0.32 * galaxy.petro_r90 / pixel, 2.0 * psf)
+    wide = 0.3 * galaxy.petro_r90 / pixel
     noise = observation.noise * pixel / observation.pixel
     total = ndimage.gaussian_filter(_binned(light.bands[1], times), psf, truncate=3)
     seen = {}
@@ -82,9 +82,7 @@ def visibility(observation: Observation) -> dict[str, float]:
         if feature is None:
             continue
         sharp = ndimage.gaussian_filter(_binned(feature, times), psf, truncate=3)
-        structure = sharp - ndimage.gaussian_filter(
-            sharp, math.sqrt(max(wide**2 - psf**2, 0.0)), truncate=2.5
-        )
+        structure = sharp - ndimage.gaussian_filter(sharp, wide, truncate=2.5)
         signal = float(np.sqrt((structure**2).sum())) / noise
         weight = sharp + 1e-12
         contrast = float((np.abs(structure) * weight).sum() / (total * weight).sum())
@@ -124,7 +122,7 @@ def answer_scores(observation: Observation, seen: dict[str, float]) -> np.ndarra
     oddities = _oddities(galaxy, seen)
     odd = max(oddities.values())
     features = (
-        _LOOKS[galaxy.kind] + 3.5 * arms + 1.4 * bar + 1.8 * ring
+        _LOOKS[galaxy.kind] + 3.9 * arms + 1.4 * bar + 1.8 * ring
         + thin * _THIN[galaxy.kind] + (2.6 if disk else 1.2) * odd
     )  # fmt: skip
     scores["1"] = [0.0, features, 6.5 if galaxy.kind == "artifact" else -3.0]
@@ -133,7 +131,7 @@ def answer_scores(observation: Observation, seen: dict[str, float]) -> np.ndarra
     scores["3"] = [-2.3 + 5.5 * bar, 0.0]
     scores["4"] = [-1.9 + 6.0 * arms + 0.8 * seen["tail"] - 1.0 * ring, 0.0]
     scores["5"] = _bulge_scores(galaxy)
-    scores["6"] = [-2.0 + 4.9 * odd, 0.0]
+    scores["6"] = [-2.05 + 4.0 * odd, 0.0]
     scores["7"] = _between(ratio, (0.80, 0.44), 0.055)
     scores["8"] = [
         math.log(base) + 5.5 * oddities[name]
@@ -147,9 +145,9 @@ def answer_scores(observation: Observation, seen: dict[str, float]) -> np.ndarra
 
 
 # How much a kind looks like features or a disk when nothing stands out, and when it is thin.
-_LOOKS = {"elliptical": -1.45, "lenticular": -0.7, "spiral": -0.5, "edge_on": -0.4,
+_LOOKS = {"elliptical": -1.45, "lenticular": -0.7, "spiral": -0.85, "edge_on": -0.4,
           "irregular": -0.6, "merger": -0.6, "artifact": -1.5}  # fmt: skip
-_THIN = {"elliptical": 0.9, "lenticular": 1.7, "spiral": 2.2, "edge_on": 3.4,
+_THIN = {"elliptical": 0.9, "lenticular": 1.7, "spiral": 2.2, "edge_on": 2.9,
          "irregular": 1.0, "merger": 1.0, "artifact": 0.0}  # fmt: skip
 _ODD_ORDER = ("ring", "lens", "disturbed", "irregular", "other", "merger", "dust")
 # Mean fractions of question 8 among the Kaggle file's smooth galaxies.

@@ -173,7 +173,11 @@ def _bent(galaxy: Galaxy, dx, dy, rng) -> tuple[np.ndarray, np.ndarray]:
         # cos(kx x + ky y + phase) as an outer product: two lines instead of a plane of cosines.
         kx, ky = rng.normal(0, 1.0, (2, 3, 1))
         across = np.exp(1j * (ky * column + rng.uniform(0, 2 * math.pi, (3, 1))))
-        waves = (across.astype(np.complex64).T @ np.exp(1j * kx * row).astype(np.complex64)).real
+        along = np.exp(1j * kx * row)
+        waves = sum(
+            np.multiply.outer(a.real, b.real) - np.multiply.outer(a.imag, b.imag)
+            for a, b in zip(across.astype(np.complex64), along.astype(np.complex64), strict=True)
+        )
         moved.append(part + grown * waves)
     return moved[0], moved[1]
 

@@ -229,7 +229,7 @@ def _mapped(workers: int) -> Iterator:
         return
     # A process that is spawned inherits no threads, whatever the caller has loaded.
     pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), initializer=_end_with_parent
+        workers, multiprocessing.get_context("spawn"), initializer=_start_worker
     )
     try:
         yield lambda folder, simulation, todo: (
@@ -242,8 +242,12 @@ def _mapped(workers: int) -> Iterator:
         pool.shutdown(cancel_futures=True)
 
 
-def _end_with_parent() -> None:
-    """End this process when the one that started it is gone, however that ended."""
+def _start_worker() -> None:
+    """Compute on one thread, and end when the process that started this one is gone."""
+    from threadpoolctl import threadpool_limits
+
+    # As many processes as cores leave no core for the threads of linear algebra.
+    threadpool_limits(1)
     parent = multiprocessing.parent_process()
 
     def watch() -> None:

@@ -16,8 +16,8 @@ from galaxymorph.survey.light import Light
 # Per square arcminute brighter than r = 20 at high galactic latitude, and how the numbers rise
 # with magnitude: stars after Robin et al. 2003 (A&A 409, 523), galaxies after Yasuda et al.
 # 2001 (AJ 122, 1104).
-STARS_AT_20, STAR_SLOPE = 0.8, 0.16
-GALAXIES_AT_20, GALAXY_SLOPE = 0.5, 0.42
+STARS_AT_20, STAR_SLOPE = 1.1, 0.16
+GALAXIES_AT_20, GALAXY_SLOPE = 0.8, 0.38
 BRIGHTEST = 12.0
 TRAILS = 0.005
 
@@ -48,8 +48,8 @@ def draw_field(rng: np.random.Generator, galaxy: Galaxy, side: float, limit: flo
     """
     area = (side / 60) ** 2
     # Star counts vary by a factor of several with galactic latitude, galaxies cluster.
-    stars = _stars(rng, area * rng.lognormal(-0.2, 0.65), side, limit)
-    galaxies = _galaxies(rng, area * rng.lognormal(-0.1, 0.5), side, limit)
+    stars = _stars(rng, area * rng.lognormal(-0.2, 0.75), side, limit)
+    galaxies = _galaxies(rng, area * rng.lognormal(-0.2, 0.9), side, limit)
     sources = [stars, galaxies]
     if galaxy.odd == "other":
         sources.append(_star_on(rng, galaxy))

@@ -199,8 +199,8 @@ def _plain(rng, kind, odd, mag, mu50, redshift) -> Galaxy:
     half_light = math.sqrt(10 ** (0.4 * (mu50 - mag)) / (2 * math.pi))
     # Observed colours of the red sequence redden by about 1.6 z in g - r (Blanton et al. 2003,
     # ApJ 594, 186) out to z = 0.25.
-    red = rng.normal(0.72, 0.05) + 1.6 * redshift
-    blue = rng.normal(0.48, 0.1) + 0.5 * redshift
+    red = rng.normal(0.72, 0.07) + 1.6 * redshift
+    blue = rng.normal(0.40, 0.14) + 0.5 * redshift
     return Galaxy(
         kind=kind, odd=odd, redshift=redshift, mag_r=mag, mu50=mu50, petro_r90=2.5 * half_light,
         position_angle=rng.uniform(0, 180),
@@ -230,13 +230,13 @@ def _elliptical(rng: np.random.Generator, galaxy: Galaxy) -> dict[str, object]:
         "bulge_index": index,
         "bulge_boxiness": rng.normal(0, 0.08),
     }
-    if rng.uniform() < 0.12:
+    if rng.uniform() < 0.16:
         # Dwarf and post-starburst ellipticals: blue, low index.
-        changes |= {"bulge_gr": rng.normal(0.45, 0.1), "bulge_index": rng.uniform(0.9, 2.2)}
+        changes |= {"bulge_gr": rng.normal(0.4, 0.13), "bulge_index": rng.uniform(0.9, 2.2)}
         changes["bulge_ri"] = 0.45 * changes["bulge_gr"]
     # Petrosian R90/R50 rises with the index: 2.3 at n = 1, 3.3 at n = 4 (Graham et al. 2005,
     # AJ 130, 1535, table 1); circular apertures see a long galaxy's radius smaller.
-    concentration = 1.5 + 0.24 * min(changes["bulge_index"], 4.5)
+    concentration = 1.45 + 0.235 * min(changes["bulge_index"], 4.5)
     changes["petro_r90"] = galaxy.bulge_radius * concentration
     changes["bulge_radius"] = galaxy.bulge_radius / math.sqrt(ratio) * (1.0 if ratio > 0.4 else 0.9)
     return changes
@@ -249,7 +249,7 @@ def _disk(rng: np.random.Generator, galaxy: Galaxy, bulge: float) -> dict[str, o
     scale = half_light / 1.68 * (1 + 0.6 * bulge)
     return {
         "disk_scale": scale,
-        "petro_r90": 2.65 * scale * rng.normal(1.0, 0.04),
+        "petro_r90": 2.58 * scale * rng.normal(1.0, 0.04),
         "bulge_fraction": bulge,
         "bulge_radius": scale * float(np.clip(rng.lognormal(math.log(0.25 + bulge), 0.25), 0.1, 1)),
         "bulge_index": float(np.clip(1.0 + 5 * bulge + rng.normal(0, 0.5), 0.8, 4.5)),
@@ -316,9 +316,10 @@ def _edge_on(rng: np.random.Generator, galaxy: Galaxy) -> dict[str, object]:
     reddening = rng.uniform(0.1, 0.45)
     changes |= {
         "disk_scale": scale,
-        "petro_r90": 1.8 * scale * rng.normal(1.0, 0.06),
+        "petro_r90": 2.2 * scale * rng.normal(1.0, 0.06),
         "inclination": math.degrees(math.acos(rng.uniform(0.0, 0.24))),
         "disk_thickness": rng.uniform(0.13, 0.28),
+        "disturbance": abs(rng.normal(0, 0.045)),
         "bulge_radius": scale * rng.uniform(0.15, 0.4),
         "bulge_axis_ratio": rng.uniform(0.55, 0.9),
         "bulge_index": rng.uniform(1.0, 2.5),

@@ -120,7 +120,9 @@ def _draw_disk_galaxy(light, galaxy: Galaxy, plane: _Plane, total: float, rng) -
     arms = disk * galaxy.arm_fraction
     knots = disk * galaxy.knot_fraction
     smooth = _edge_on_disk(galaxy, plane) if edge_on else _face_on_disk(galaxy, plane)
-    mottled = smooth * (1 + 0.12 * _wrapped(texture, plane, galaxy.disk_scale))
+    mottled = smooth * (
+        1 + (0.22 if edge_on else 0.12) * _wrapped(texture, plane, galaxy.disk_scale)
+    ).clip(0.1)
     light.add("disk", (disk - arms - knots) * light.pixel**2 * mottled,
               galaxy.disk_gr, galaxy.disk_ri)  # fmt: skip
     seeds = smooth

@@ -18,13 +18,18 @@ MASK_BITS = {"arms": 1, "bar": 2, "bulge": 4, "ring": 8, "companion": 16}
 SHARES = {"arms": 0.7, "bar": 0.8, "bulge": 0.5, "ring": 0.75, "companion": 0.8}
 
 
-def mask_png(light: Light) -> bytes:
-    """Return a galaxy's masks as the bytes of a PNG, 8 bits of shape (424, 424)."""
+def mask_png(light: Light, turn: float = 0.0) -> bytes:
+    """Return a galaxy's masks as the bytes of a PNG, 8 bits of shape (424, 424).
+
+    Args:
+        light: its features.
+        turn: degrees that its image is turned by, counter-clockwise.
+    """
     masks = np.zeros((SIDE, SIDE), np.uint8)
     for name, bit in MASK_BITS.items():
         if name not in light.features:
             continue
-        feature = Image.fromarray(light.features[name])
+        feature = Image.fromarray(light.features[name]).rotate(turn, Image.Resampling.BILINEAR)
         enlarged = np.asarray(feature.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
         masks |= np.where(brightest(enlarged, SHARES[name]), bit, 0).astype(np.uint8)
     stream = io.BytesIO()

@@ -38,6 +38,7 @@ class Observation:
     noise: float
     seeing: float
     frame: float  # side, arcsec
+    turn: float  # degrees that the image is turned by, counter-clockwise, against the light
 
 
 def observe(
@@ -73,13 +74,15 @@ def observe(
     field = draw_field(field_rng, galaxy, frame, limit)
     sky = light.bands + paint(field, light)
     seeing = np.array(survey.seeing) * rng.lognormal(0, survey.seeing_scatter)
-    bands = _expose(sky, survey, seeing, pixel, pixel / fine, rng)
+    # The cutout service turns the camera's frames until north is up.
+    turn = rng.uniform(-35, 35) if survey.stored_quality else 0.0
+    bands = _expose(sky, survey, seeing, pixel, pixel / fine, _margin(side, turn), rng)
     _spikes(bands, field, survey, pixel, rng)
     band = 1 if survey.band is None else survey.band
     noise = survey.noise(band) * pixel / survey.pixel
     return Observation(
-        _picture(bands, survey, pixel), galaxy, light, field, pixel, noise, float(seeing[band]),
-        frame,
+        _picture(bands, survey, side, turn), galaxy, light, field, pixel, noise,
+        float(seeing[band]), frame, turn,
     )  # fmt: skip
 
 
@@ -119,8 +122,17 @@ def at_redshift(galaxy: Galaxy, redshift: float) -> tuple[Galaxy, np.ndarray]:
     return replace(seen, redshift=redshift), drift
 
 
-def _expose(sky, survey: Survey, seeing, pixel: float, fine: float, rng) -> np.ndarray:
-    """Return the noisy native image: nanomaggies a native pixel of the survey, (3, n, n)."""
+def _margin(side: int, turn: float) -> int:
+    """Return how many pixels a turned square of `side` reaches beyond an upright one."""
+    angle = math.radians(abs(turn))
+    return math.ceil(side * (math.cos(angle) + math.sin(angle) - 1) / 2) + 2 if turn else 0
+
+
+def _expose(sky, survey: Survey, seeing, pixel: float, fine: float, margin: int, rng) -> np.ndarray:
+    """Return the noisy native image: nanomaggies a native pixel of the survey, (3, n, n).
+
+    The scene is mirrored into the margin, which only the corners of a turned cutout show.
+    """
     import galsim
 
     area = (pixel / survey.pixel) ** 2
@@ -136,17 +148,17 @@ def _expose(sky, survey: Survey, seeing, pixel: float, fine: float, rng) -> np.n
         for band in used
     ]
     blurred = _blur(sky[list(used)], psfs, fine, round(pixel / fine))
+    blurred = np.pad(blurred, ((0, 0), (margin, margin), (margin, margin)), mode="reflect")
     bands = np.zeros((len(BANDS), *blurred.shape[1:]), np.float32)
     for band, light in zip(used, blurred, strict=True):
         gain = survey.gain(band)
         electrons = galsim.ImageF(np.ascontiguousarray(np.maximum(light, 0) * np.float32(gain)))
-        electrons.addNoise(
-            galsim.CCDNoise(
-                deviate,
-                sky_level=survey.sky_flux(band) * gain * area,
-                read_noise=survey.read_noise * math.sqrt(area),
-            )
+        # Poisson noise of hundreds of electrons, the sky's, is as good as Gaussian; and quicker.
+        variance = galsim.ImageF(
+            electrons.array
+            + np.float32((survey.sky_flux(band) * gain + survey.read_noise**2) * area)
         )
+        electrons.addNoise(galsim.VariableGaussianNoise(deviate, variance))
         bands[band] = electrons.array / gain / area + errors[band] * survey.noise(band)
     return bands
 
@@ -159,7 +171,10 @@ def _blur(sky: np.ndarray, psfs: list, fine: float, times: int) -> np.ndarray:
     import galsim
 
     side = sky.shape[-1]
-    padded = fft.next_fast_len(side + 16, real=True)
+    # Mirrored beyond its edges, so that they don't darken.
+    reach = 8 * times
+    sky = np.pad(sky, ((0, 0), (reach, reach), (reach, reach)), mode="reflect")
+    padded = fft.next_fast_len(side + 2 * reach, real=True)
     blurred = np.empty((len(sky), side, side), np.float32)
     for band, psf in enumerate(psfs):
         kernel = galsim.ImageF(padded, padded, scale=fine)
@@ -167,7 +182,9 @@ def _blur(sky: np.ndarray, psfs: list, fine: float, times: int) -> np.ndarray:
         # The kernel's middle goes to the first pixel, so that nothing moves.
         turned = fft.ifftshift(kernel.array)
         product = fft.rfft2(sky[band], s=(padded, padded)) * fft.rfft2(turned)
-        blurred[band] = fft.irfft2(product, s=(padded, padded))[:side, :side]
+        blurred[band] = fft.irfft2(product, s=(padded, padded))[
+            reach : reach + side, reach : reach + side
+        ]
     small = side // times
     return blurred.reshape(len(sky), small, times, small, times).sum(axis=(2, 4))
 
@@ -188,11 +205,11 @@ def _spikes(bands: np.ndarray, field: Field, survey: Survey, pixel: float, rng) 
             bands += (2e-3 * flux * survey.pixel**2)[:, None, None] * spike
 
 
-def _picture(bands: np.ndarray, survey: Survey, pixel: float) -> np.ndarray:
+def _picture(bands: np.ndarray, survey: Survey, side: int, turn: float) -> np.ndarray:
     """Return the colour image, uint8 of shape (424, 424, 3), as the cutout service resamples.
 
-    Lupton et al. 2004: i, r, g as red, green, blue. The service scales finished 8-bit images, so
-    noise is clipped at black before it is smoothed.
+    Lupton et al. 2004: i, r, g as red, green, blue. SDSS's service scales and turns finished JPEG
+    images, so noise is clipped at black and loses its detail before it is smoothed.
     """
     from astropy.visualization import make_lupton_rgb
 
@@ -209,4 +226,14 @@ def _picture(bands: np.ndarray, survey: Survey, pixel: float) -> np.ndarray:
         stored = io.BytesIO()
         image.save(stored, "JPEG", quality=survey.stored_quality)
         image = Image.open(stored)
-    return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+    if not turn:
+        return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+    cosine, sine = (side / SIDE * f(math.radians(turn)) for f in (math.cos, math.sin))
+    middle = image.width / 2
+    matrix = (
+        *(cosine, -sine, middle - (cosine - sine) * SIDE / 2),
+        *(sine, cosine, middle - (sine + cosine) * SIDE / 2),
+    )
+    return np.asarray(
+        image.transform((SIDE, SIDE), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+    )

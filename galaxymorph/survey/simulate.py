@@ -18,7 +18,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -130,7 +130,7 @@ def simulate_galaxy(simulation: Simulation, galaxy_id: int):
         "native_pixel": observation.pixel,
         "seeing": observation.seeing,
         "noise": observation.noise,
-        **galaxy.row(),
+        **_as_turned(galaxy, observation.turn).row(),
         **{f"visible_{name}": value for name, value in ballot.visibility.items()},
         "shown": ballot.shown,
         **{
@@ -139,6 +139,16 @@ def simulate_galaxy(simulation: Simulation, galaxy_id: int):
         },
     }
     return observation, ballot, truth
+
+
+def _as_turned(galaxy, turn: float):
+    """Return the galaxy with its angles on the sky as its image has them."""
+    return replace(
+        galaxy,
+        position_angle=(galaxy.position_angle + turn) % 180,
+        companion_angle=(galaxy.companion_angle + turn) % 360,
+        tail_angle=(galaxy.tail_angle + turn) % 360,
+    )
 
 
 def require_packages() -> None:
@@ -279,7 +289,9 @@ def _simulate_block(folder: Path, simulation: Simulation, block: int) -> int:
         Image.fromarray(observation.image).save(stream, "JPEG", quality=quality)
         _write(folder / IMAGES / f"{galaxy_id}.jpg", stream.getvalue())
         if simulation.masks:
-            _write(folder / MASKS / f"{galaxy_id}.png", mask_png(observation.light))
+            _write(
+                folder / MASKS / f"{galaxy_id}.png", mask_png(observation.light, observation.turn)
+            )
         counts = zip(GALAXY_ZOO_CHALLENGE.columns, ballot.counts, strict=True)
         rows.append(truth | dict(counts))
     with replacing(_record(folder, block)) as temporary:

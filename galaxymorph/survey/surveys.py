@@ -37,7 +37,7 @@ class Survey:
     band: int | None = None  # the one band of a survey that has one, shown in grey
     frame_scale: float = 0.02
     quality: int = 75  # of the cutout's JPEG
-    stored_quality: int | None = None  # of the JPEG that the cutout service resamples
+    stored_quality: int | None = None  # of the JPEG that the service turns and scales
 
     def sky_flux(self, band: int) -> float:
         """Return the sky in nanomaggies a native pixel."""
@@ -69,9 +69,9 @@ SURVEYS: dict[str, Survey] = {
     "sdss": Survey(
         "Sloan Digital Sky Survey, as Galaxy Zoo 2 saw it",
         pixel=0.396, seeing=(1.44, 1.32, 1.26), seeing_scatter=0.10, moffat=3.2,
-        sky=(21.84, 20.86, 20.2), depth=(23.13, 22.70, 22.20), read_noise=5.0,
-        sky_error=0.12, shift=0.03, scales=(1.5, 1.0, 0.85), stretch=0.75, softening=6.5,
-        stored_quality=78,
+        sky=(21.84, 20.86, 20.2), depth=(23.13, 22.55, 22.20), read_noise=5.0,
+        sky_error=0.12, shift=0.03, scales=(1.46, 1.0, 0.84), stretch=0.86, softening=6.0,
+        stored_quality=82,
     ),
     # Pixel, seeing and depths (at least two visits): Dey et al. 2019, AJ 157, 168, sections 4
     # and 7; z stands in i's place. Stretch: the Legacy Survey viewer's (Q = 20, m = 0.03,

@@ -26,7 +26,7 @@ SKILLS = np.array([0.45, 0.8, 1.0, 1.2, 1.5])
 SKILL_SHARES = np.array([0.1, 0.2, 0.35, 0.25, 0.1])
 # An image has its own way with people that no parameter tells: the scatter of its scores, and
 # of "features or disk" above all.
-WHIM, WHIM_OF_FEATURES = 0.4, 0.85
+WHIM, WHIM_OF_FEATURES = 0.65, 0.85
 COARSE = 112
 # A feature is half seen at this ratio of its structure to the noise, and at this contrast.
 HALF_SIGNAL = 12.0
@@ -128,8 +128,8 @@ def answer_scores(observation: Observation, seen: dict[str, float]) -> np.ndarra
     scores["1"] = [0.0, features, 6.5 if galaxy.kind == "artifact" else -3.0]
     edge = np.clip((0.42 - ratio) / 0.035, -4.2, 4.2) + (0.6 if galaxy.kind == "edge_on" else -2.0)
     scores["2"] = [edge, 0.0]
-    scores["3"] = [-2.3 + 5.5 * bar, 0.0]
-    scores["4"] = [-1.9 + 6.0 * arms + 0.8 * seen["tail"] - 1.0 * ring, 0.0]
+    scores["3"] = [-2.9 + 6.0 * bar, 0.0]
+    scores["4"] = [-2.3 + 6.3 * arms + 0.8 * seen["tail"] - 1.0 * ring, 0.0]
     scores["5"] = _bulge_scores(galaxy)
     scores["6"] = [-2.05 + 4.0 * odd, 0.0]
     scores["7"] = _between(ratio, (0.80, 0.44), 0.055)

@@ -133,6 +133,23 @@ def test_the_masks_file_holds_a_bit_for_each_feature_that_is_there(tmp_path):
     assert not masks["arms"][211:213, 211:213].any()
 
 
+def test_a_turned_image_agrees_with_its_truth_and_its_masks():
+    from galaxymorph.survey import Simulation, simulate_galaxy
+
+    sky = Simulation(1, ("sdss",), 3)
+    observation, _, truth = simulate_galaxy(sky, 100031)
+    assert truth["kind"] == "edge_on"
+    assert abs(observation.turn) > 20
+    light = observation.image[132:292, 132:292].astype(float).mean(-1)
+    light = np.where(light > 50, light, 0)
+    rows, columns = np.mgrid[:160, :160] - 79.5
+    rows = -rows
+    angle = 0.5 * np.degrees(
+        np.arctan2(2 * (light * rows * columns).sum(), (light * (columns**2 - rows**2)).sum())
+    )
+    assert abs((angle - truth["position_angle"] + 90) % 180 - 90) < 6
+
+
 def smooth_fraction(galaxy, survey) -> float:
     """Return the expected fraction of "smooth", over several exposures and whims."""
     values = [
@@ -151,7 +168,7 @@ def test_blur_turns_a_spiral_smooth():
         for fwhm in (0.8, 2.0, 4.0, 8.0)
     ]
     assert smooth == sorted(smooth)
-    assert smooth[0] < 0.2 < 0.5 < smooth[-1]
+    assert smooth[0] < 0.3 < 0.5 < smooth[-1]
 
 
 def test_faintness_turns_a_spiral_smooth():
@@ -159,7 +176,7 @@ def test_faintness_turns_a_spiral_smooth():
         smooth_fraction(a_spiral(mag_r=mag), get_survey("sdss")) for mag in (15.0, 18.0, 20.0, 22.0)
     ]
     assert smooth == sorted(smooth)
-    assert smooth[0] < 0.2 < 0.5 < smooth[-1]
+    assert smooth[0] < 0.3 < 0.5 < smooth[-1]
 
 
 def test_a_deeper_sharper_survey_shows_more_of_the_same_galaxy():

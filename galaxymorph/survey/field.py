@@ -19,7 +19,6 @@ from galaxymorph.survey.light import Light
 STARS_AT_20, STAR_SLOPE = 1.1, 0.16
 GALAXIES_AT_20, GALAXY_SLOPE = 0.8, 0.38
 BRIGHTEST = 12.0
-TRAILS = 0.005
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,9 @@ class Field:
         return self.sources[self.sources[:, 5] == 0]
 
 
-def draw_field(rng: np.random.Generator, galaxy: Galaxy, side: float, limit: float) -> Field:
+def draw_field(
+    rng: np.random.Generator, galaxy: Galaxy, side: float, limit: float, trails: float
+) -> Field:
     """Draw the other sources in a cutout.
 
     Args:
@@ -45,6 +46,7 @@ def draw_field(rng: np.random.Generator, galaxy: Galaxy, side: float, limit: flo
         galaxy: the central one; one whose oddity is `other` gets a star on top.
         side: of the cutout, arcsec.
         limit: the faintest r magnitude to draw.
+        trails: the share of cutouts with a satellite's trail.
     """
     area = (side / 60) ** 2
     # Star counts vary by a factor of several with galactic latitude, galaxies cluster.
@@ -54,7 +56,7 @@ def draw_field(rng: np.random.Generator, galaxy: Galaxy, side: float, limit: flo
     if galaxy.odd == "other":
         sources.append(_star_on(rng, galaxy))
     trail = None
-    if rng.uniform() < TRAILS:
+    if rng.uniform() < trails:
         # SDSS looks through its filters minutes apart: a trail has one colour.
         trail = (int(rng.integers(3)), rng.uniform(-0.45, 0.45) * side, rng.uniform(0, math.pi),
                  rng.lognormal(-1.2, 0.6))  # fmt: skip

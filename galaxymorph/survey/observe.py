@@ -71,7 +71,7 @@ def observe(
     if drift.any():
         light.bands *= (10 ** (-0.4 * drift)).astype(np.float32)[:, None, None]
     limit = min(max(survey.depth), 25.0)
-    field = draw_field(field_rng, galaxy, frame, limit)
+    field = draw_field(field_rng, galaxy, frame, limit, survey.trails)
     sky = light.bands + paint(field, light)
     seeing = np.array(survey.seeing) * rng.lognormal(0, survey.seeing_scatter)
     # The cutout service turns the camera's frames until north is up.

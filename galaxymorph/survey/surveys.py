@@ -37,6 +37,7 @@ class Survey:
     band: int | None = None  # the one band of a survey that has one, shown in grey
     frame_scale: float = 0.02
     quality: int = 75  # of the cutout's JPEG
+    trails: float = 0.0  # share of images with a satellite's trail in one colour
     stored_quality: int | None = None  # of the JPEG that the service turns and scales
 
     def sky_flux(self, band: int) -> float:
@@ -71,17 +72,17 @@ SURVEYS: dict[str, Survey] = {
         pixel=0.396, seeing=(1.44, 1.32, 1.26), seeing_scatter=0.10, moffat=3.2,
         sky=(21.84, 20.86, 20.2), depth=(23.13, 22.55, 22.20), read_noise=5.0,
         sky_error=0.12, shift=0.03, scales=(1.46, 1.0, 0.84), stretch=0.86, softening=6.0,
-        stored_quality=82,
+        stored_quality=82, trails=0.005,
     ),
     # Pixel, seeing and depths (at least two visits): Dey et al. 2019, AJ 157, 168, sections 4
-    # and 7; z stands in i's place. Stretch: the Legacy Survey viewer's (Q = 20, m = 0.03,
-    # scales 6.0, 3.4, 2.2), rewritten for astropy's function.
+    # and 7; z stands in i's place. Stretch: pale and on a grey sky, as Galaxy Zoo DECaLS's
+    # images are (Walmsley et al. 2022, MNRAS 509, 3966, section 2), by eye.
     "decals": Survey(
         "DECam Legacy Survey, as Galaxy Zoo DECaLS saw it",
         pixel=0.262, seeing=(1.29, 1.18, 1.11), seeing_scatter=0.08, moffat=3.0,
         sky=(22.0, 21.0, 18.9), depth=(24.7, 23.9, 23.0), read_noise=10.0,
-        sky_error=0.1, shift=0.02, scales=(6.0, 3.4, 2.2), stretch=0.231, softening=4.62,
-        minimum=-0.03, quality=90,
+        sky_error=0.1, shift=0.02, scales=(1.75, 1.0, 0.78), stretch=0.3, softening=5.0,
+        minimum=-0.018, quality=90,
     ),
     # Seeing and depths of the Wide layer: Aihara et al. 2018, PASJ 70, S8, table 2.
     "hsc": Survey(

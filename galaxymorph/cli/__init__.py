@@ -20,6 +20,8 @@ COMMANDS = {
                   "confident mistakes, confusions."),
     "predict": ("galaxymorph.cli.predict:predict", "Say with a run what images show."),
     "quantize": ("galaxymorph.cli.quantize:quantize", "Write a run's model in int8, for speed."),
+    "survey": ("galaxymorph.cli.survey:survey",
+               "Simulate galaxies with votes, and draw contact sheets."),
     "data": ("galaxymorph.cli.data:data", "Check a catalogue of galaxies."),
     "reproduce": ("galaxymorph.cli.reproduce:reproduce", "Train a run again and compare."),
     "completion": ("galaxymorph.cli.completion:completion", "Print the shell's completion script."),

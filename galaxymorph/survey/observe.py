@@ -1,0 +1,239 @@
+"""What a survey makes of a galaxy: PSF, pixels, noise, colours, and the cutout of Galaxy Zoo."""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+from scipy import fft
+
+from galaxymorph.survey.field import Field, draw_field, paint
+from galaxymorph.survey.galaxies import Galaxy, moved
+from galaxymorph.survey.light import BANDS, Light, render
+from galaxymorph.survey.surveys import Survey
+
+SIDE = 424
+# Finer than this nobody sees, and finer grids cost time.
+FINEST = 240
+# Effective wavelengths of g, r, i in nm: Fukugita et al. 1996, AJ 111, 1748.
+WAVELENGTHS = np.array([477.0, 623.1, 762.5])
+
+
+@dataclass(frozen=True)
+class Observation:
+    """An image and what it was made from; `pixel` (arcsec) and `noise` are the native image's.
+
+    `noise` is the background's standard deviation in nanomaggies a pixel, `seeing` the PSF's
+    FWHM in arcsec, both in r (or in the survey's one band).
+    """
+
+    image: np.ndarray  # uint8, shape (424, 424, 3)
+    galaxy: Galaxy  # as it was seen, redshift included
+    light: Light
+    field: Field
+    pixel: float
+    noise: float
+    seeing: float
+    frame: float  # side, arcsec
+    turn: float  # degrees that the image is turned by, counter-clockwise, against the light
+
+
+def observe(
+    galaxy: Galaxy,
+    survey: Survey,
+    field_rng: np.random.Generator,
+    rng: np.random.Generator,
+    redshift: float | None = None,
+) -> Observation:
+    """Observe a galaxy.
+
+    Args:
+        galaxy: what to look at.
+        survey: with what.
+        field_rng: for what else is in the frame.
+        rng: for seeing, noise and sky.
+        redshift: where to move the galaxy first; None leaves it.
+    """
+    drift = np.zeros(len(BANDS))
+    if redshift is not None:
+        galaxy, drift = at_redshift(galaxy, redshift)
+    # Petrosian radii are measured on noisy images, and the deblender errs now and then.
+    wrong = rng.uniform() < 0.03
+    measured = rng.lognormal(0, 0.35 if wrong else 0.07)
+    frame = SIDE * survey.frame_scale * galaxy.petro_r90 * measured
+    side = min(SIDE, max(24, round(frame / survey.pixel)))
+    pixel = frame / side
+    fine = max(1, round(FINEST / side))
+    light = render(galaxy, side * fine, pixel / fine)
+    if drift.any():
+        light.bands *= (10 ** (-0.4 * drift)).astype(np.float32)[:, None, None]
+    limit = min(max(survey.depth), 25.0)
+    field = draw_field(field_rng, galaxy, frame, limit, survey.trails)
+    sky = light.bands + paint(field, light)
+    seeing = np.array(survey.seeing) * rng.lognormal(0, survey.seeing_scatter)
+    # The cutout service turns the camera's frames until north is up.
+    turn = rng.uniform(-35, 35) if survey.stored_quality else 0.0
+    bands = _expose(sky, survey, seeing, pixel, pixel / fine, _margin(side, turn), rng)
+    _spikes(bands, field, survey, pixel, rng)
+    band = 1 if survey.band is None else survey.band
+    noise = survey.noise(band) * pixel / survey.pixel
+    return Observation(
+        _picture(bands, survey, side, turn), galaxy, light, field, pixel, noise,
+        float(seeing[band]), frame, turn,
+    )  # fmt: skip
+
+
+def at_redshift(galaxy: Galaxy, redshift: float) -> tuple[Galaxy, np.ndarray]:
+    """Move a galaxy to another redshift, as FERENGI does (Barden et al. 2008, ApJS 175, 105).
+
+    Its size follows the angular-diameter distance and its brightness the luminosity distance
+    (equations 1 and 2 there), with the bands shifted along the galaxy's own spectrum.
+
+    Returns:
+        The galaxy there, and what the shift adds to its magnitudes in g, r and i.
+    """
+    from astropy.cosmology import Planck18
+
+    here, there = galaxy.redshift, redshift
+    angular = Planck18.angular_diameter_distance([here, there]).value
+    luminous = Planck18.luminosity_distance([here, there]).value
+    dimming = 5 * math.log10(luminous[1] / luminous[0])
+    seen = moved(galaxy, angular[0] / angular[1], dimming)
+    share = galaxy.bulge_fraction
+    gr = share * galaxy.bulge_gr + (1 - share) * galaxy.disk_gr
+    ri = share * galaxy.bulge_ri + (1 - share) * galaxy.disk_ri
+    mags = np.array([gr, 0.0, -ri])
+    rest = np.log(WAVELENGTHS * (1 + here) / (1 + there))
+    # Bluer than g the spectrum falls as steeply as between g and r, and again by the break.
+    waves = np.log(np.array([WAVELENGTHS[0] / 1.6, *WAVELENGTHS, WAVELENGTHS[-1] * 1.6]))
+    steep = (mags[0] - mags[1]) / (waves[2] - waves[1])
+    flat = (mags[2] - mags[1]) / (waves[3] - waves[2])
+    known = np.array(
+        [
+            mags[0] + 1.5 * steep * (waves[1] - waves[0]),
+            *mags,
+            mags[2] + flat * (waves[4] - waves[3]),
+        ]
+    )
+    drift = np.interp(rest, waves, known) - mags
+    return replace(seen, redshift=redshift), drift
+
+
+def _margin(side: int, turn: float) -> int:
+    """Return how many pixels a turned square of `side` reaches beyond an upright one."""
+    angle = math.radians(abs(turn))
+    return math.ceil(side * (math.cos(angle) + math.sin(angle) - 1) / 2) + 2 if turn else 0
+
+
+def _expose(sky, survey: Survey, seeing, pixel: float, fine: float, margin: int, rng) -> np.ndarray:
+    """Return the noisy native image: nanomaggies a native pixel of the survey, (3, n, n).
+
+    The scene is mirrored into the margin, which only the corners of a turned cutout show.
+    """
+    import galsim
+
+    area = (pixel / survey.pixel) ** 2
+    deviate = galsim.BaseDeviate(int(rng.integers(1, 2**31)))
+    shear = galsim.Shear(g=abs(rng.normal(0, 0.02)), beta=rng.uniform(0, 180) * galsim.degrees)
+    offsets = rng.normal(0, survey.shift, (len(BANDS), 2))
+    errors = rng.normal(0, survey.sky_error, len(BANDS)) + rng.normal(0, survey.sky_error)
+    used = range(len(BANDS)) if survey.band is None else [survey.band]
+    psfs = [
+        galsim.Moffat(beta=survey.moffat, fwhm=float(seeing[band]))
+        .shear(shear)
+        .shift(*offsets[band])
+        for band in used
+    ]
+    blurred = _blur(sky[list(used)], psfs, fine, round(pixel / fine))
+    blurred = np.pad(blurred, ((0, 0), (margin, margin), (margin, margin)), mode="reflect")
+    bands = np.zeros((len(BANDS), *blurred.shape[1:]), np.float32)
+    for band, light in zip(used, blurred, strict=True):
+        gain = survey.gain(band)
+        electrons = galsim.ImageF(np.ascontiguousarray(np.maximum(light, 0) * np.float32(gain)))
+        # Poisson noise of hundreds of electrons, the sky's, is as good as Gaussian; and quicker.
+        variance = galsim.ImageF(
+            electrons.array
+            + np.float32((survey.sky_flux(band) * gain + survey.read_noise**2) * area)
+        )
+        electrons.addNoise(galsim.VariableGaussianNoise(deviate, variance))
+        bands[band] = electrons.array / gain / area + errors[band] * survey.noise(band)
+    return bands
+
+
+def _blur(sky: np.ndarray, psfs: list, fine: float, times: int) -> np.ndarray:
+    """Return a scene on a grid of `fine` arcsec as seen through PSFs, on pixels `times` larger.
+
+    A survey's quoted seeing is measured on its images, so it includes the detector's pixel.
+    """
+    import galsim
+
+    side = sky.shape[-1]
+    # Mirrored beyond its edges, so that they don't darken.
+    reach = 8 * times
+    sky = np.pad(sky, ((0, 0), (reach, reach), (reach, reach)), mode="reflect")
+    padded = fft.next_fast_len(side + 2 * reach, real=True)
+    blurred = np.empty((len(sky), side, side), np.float32)
+    for band, psf in enumerate(psfs):
+        kernel = galsim.ImageF(padded, padded, scale=fine)
+        psf.drawImage(kernel, method="no_pixel", center=2 * [padded // 2 + 1])
+        # The kernel's middle goes to the first pixel, so that nothing moves.
+        turned = fft.ifftshift(kernel.array)
+        product = fft.rfft2(sky[band], s=(padded, padded)) * fft.rfft2(turned)
+        blurred[band] = fft.irfft2(product, s=(padded, padded))[
+            reach : reach + side, reach : reach + side
+        ]
+    small = side // times
+    return blurred.reshape(len(sky), small, times, small, times).sum(axis=(2, 4))
+
+
+def _spikes(bands: np.ndarray, field: Field, survey: Survey, pixel: float, rng) -> None:
+    """Add the diffraction spikes of bright stars, four at right angles."""
+    angle = rng.uniform(0, math.pi / 2)
+    bright = field.stars[field.stars[:, 2] < 14.0]
+    middle = (bands.shape[-1] - 1) / 2
+    line = (np.arange(bands.shape[-1]) - middle) * pixel
+    for x, y, mag, gr, ri, *_ in bright:
+        flux = 10 ** (0.4 * (22.5 - mag)) * 10 ** (-0.4 * np.array([gr, 0.0, -ri]))
+        dx, dy = line[None, :] - x, -line[:, None] - y
+        for turn in (angle, angle + math.pi / 2):
+            along = np.abs(dx * math.cos(turn) + dy * math.sin(turn))
+            across = dy * math.cos(turn) - dx * math.sin(turn)
+            spike = 0.5 * np.exp(-0.5 * (across / (0.6 * survey.seeing[1])) ** 2) / (1 + along**1.7)
+            bands += (2e-3 * flux * survey.pixel**2)[:, None, None] * spike
+
+
+def _picture(bands: np.ndarray, survey: Survey, side: int, turn: float) -> np.ndarray:
+    """Return the colour image, uint8 of shape (424, 424, 3), as the cutout service resamples.
+
+    Lupton et al. 2004: i, r, g as red, green, blue. SDSS's service scales and turns finished JPEG
+    images, so noise is clipped at black and loses its detail before it is smoothed.
+    """
+    from astropy.visualization import make_lupton_rgb
+
+    shown = [1, 1, 1] if survey.band is None else [survey.band] * 3
+    order = (2, 1, 0) if survey.band is None else shown
+    red, green, blue = (bands[band] * np.float32(survey.scales[band]) for band in order)
+    # astropy divides by a black pixel's intensity before it puts 0 there.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        colours = make_lupton_rgb(
+            red, green, blue, minimum=survey.minimum, stretch=survey.stretch, Q=survey.softening
+        )
+    image = Image.fromarray(colours)
+    if survey.stored_quality:
+        stored = io.BytesIO()
+        image.save(stored, "JPEG", quality=survey.stored_quality)
+        image = Image.open(stored)
+    if not turn:
+        return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+    cosine, sine = (side / SIDE * f(math.radians(turn)) for f in (math.cos, math.sin))
+    middle = image.width / 2
+    matrix = (
+        *(cosine, -sine, middle - (cosine - sine) * SIDE / 2),
+        *(sine, cosine, middle - (sine + cosine) * SIDE / 2),
+    )
+    return np.asarray(
+        image.transform((SIDE, SIDE), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+    )

@@ -1,0 +1,88 @@
+"""A contact sheet: a catalogue's galaxies as thumbnails with what volunteers said of them."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageDraw, ImageFont
+
+from galaxymorph.base import BadInput, Progress, replacing
+from galaxymorph.images.decoding import decode
+from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, assign_labels, get_scheme, read_catalogue
+
+THUMBNAIL, LINE, MARGIN = 212, 13, 4
+LINES = 4
+
+
+def contact_sheet(
+    path: str | Path, output: str | Path, number: int, columns: int, scheme: str | None = None
+) -> Path:
+    """Draw some galaxies of any catalogue in the Kaggle layout.
+
+    Args:
+        path: the catalogue.
+        output: a PNG to write.
+        number: of galaxies, evenly spaced through the catalogue.
+        columns: of the sheet.
+        scheme: label with its class and value; None for the answers most volunteers gave. With
+            a scheme only galaxies that it keeps are shown, class by class.
+
+    Raises:
+        BadInput: the catalogue can't be read, or the scheme keeps none of its galaxies.
+    """
+    catalogue = read_catalogue(path)
+    table = catalogue.table
+    if scheme:
+        labels = assign_labels(get_scheme(scheme), table)
+        table = table.assign(label=labels["label"], value=labels["value"])[labels["kept"]]
+        table = table.sort_values(["label", "galaxy"], kind="stable")
+    if table.empty:
+        raise BadInput(f"{path}: no galaxy to show", "use another scheme or more galaxies")
+    chosen = np.unique(np.linspace(0, len(table) - 1, min(number, len(table))).round().astype(int))
+    shown = table.iloc[chosen]
+    height = THUMBNAIL + LINES * LINE + MARGIN
+    rows = -(-len(shown) // columns)
+    sheet = Image.new("RGB", (columns * (THUMBNAIL + MARGIN), rows * height), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=10)
+    with Progress("drawing", len(shown), "galaxies") as progress:
+        for at, (_, galaxy) in enumerate(shown.iterrows()):
+            x, y = at % columns * (THUMBNAIL + MARGIN), at // columns * height
+            picture = decode(galaxy["image"])
+            sheet.paste(picture.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS), (x, y))
+            for line, words in enumerate(_words(galaxy, scheme)):
+                draw.text((x + 2, y + THUMBNAIL + line * LINE), words, "black", font)
+            progress.advance()
+    with replacing(output) as temporary:
+        sheet.save(temporary, "PNG")
+    return Path(output)
+
+
+def _words(galaxy: pd.Series, scheme: str | None) -> list[str]:
+    """Return the lines below a thumbnail, at most `LINES`."""
+    if scheme:
+        return [str(galaxy["galaxy"]), f"{galaxy['label']} {galaxy['value']:.2f}"]
+    return textwrap.wrap(f"{galaxy['galaxy']}: {'; '.join(top_answers(galaxy))}", 42)[:LINES]
+
+
+def top_answers(votes: pd.Series) -> list[str]:
+    """Return the answers that most volunteers gave on the way down the tree, with fractions."""
+    tree = GALAXY_ZOO_CHALLENGE
+    said, asked = [], {q.name for q in tree.questions if q.asked_of_all}
+    for at in tree.walk:
+        question = tree.questions[at]
+        if question.name not in asked:
+            continue
+        top = max(question.answers, key=lambda answer: votes[answer.column])
+        if top.leads_to:
+            asked.add(top.leads_to)
+        if votes[top.column] > 0 and not (question.name == "6" and top.says == "no"):
+            said.append(f"{_SHORT.get(question.name, '')}{top.says} {votes[top.column]:.2f}")
+    return said
+
+
+# What an answer such as "yes" is about.
+_SHORT = {"2": "edge-on: ", "3": "bar: ", "4": "arms: ", "5": "bulge: ", "6": "odd: ",
+          "9": "bulge: ", "10": "wound ", "11": "arms: "}  # fmt: skip

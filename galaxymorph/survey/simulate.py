@@ -1,0 +1,322 @@
+"""Simulating a whole catalogue: many galaxies, several processes, and a kill in between.
+
+A galaxy depends on the seed and its id alone. Work goes in blocks: a block's images are written,
+then its record; a run that was killed does again what has no record. The tables are made from
+the records at the end, so that they don't depend on who did what when.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import io
+import json
+import multiprocessing
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from multiprocessing.connection import wait
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from galaxymorph.base import (
+    BadInput,
+    Progress,
+    exclusive,
+    remove_leftovers,
+    replacing,
+    say,
+    write_json,
+)
+from galaxymorph.survey.surveys import get_survey
+from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE
+
+FIRST = 100001
+BLOCK = 16
+IMAGES, MASKS, BLOCKS = "images_training_rev1", "masks", ".blocks"
+SETTINGS, TABLE = "survey.json", "training_solutions_rev1.csv"
+NEEDED = ("galsim", "astropy")
+VERSIONED = ("galaxymorph", *NEEDED, "numpy", "scipy", "pillow", "pandas")
+# Whose draws are independent of whose: to add one, put it last.
+STREAMS = ("structure", "conditions", "field", "exposure", "votes")
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What is to be simulated; `redshift` is a range to draw from, None leaves galaxies be."""
+
+    number: int
+    surveys: tuple[str, ...]
+    seed: int
+    redshift: tuple[float, float] | None = None
+    masks: bool = False
+
+    def __post_init__(self) -> None:
+        if self.number < 1:
+            raise BadInput(f"{self.number} galaxies can't be simulated", "ask for 1 or more")
+        if not self.surveys:
+            raise BadInput("no survey is named", "give --survey")
+        if self.seed < 0:
+            raise BadInput(f"seed {self.seed} is negative", "use 0 or more")
+        for name in self.surveys:
+            get_survey(name)
+        low, high = self.redshift or (0.01, 0.01)
+        if not 0 < low <= high <= 8:
+            raise BadInput(
+                f"redshift {low:g}-{high:g} is no range within 0 to 8", "write 0.3 or 0.1-0.5"
+            )
+
+
+def simulate(folder: str | Path, simulation: Simulation, workers: int | None = None) -> Path:
+    """Simulate galaxies into a folder in Galaxy Zoo's own format; go on where a run was killed.
+
+    Writes images_training_rev1/<GalaxyID>.jpg, training_solutions_rev1.csv (cumulative vote
+    fractions), votes.parquet (counts), truth.parquet (structure, conditions, visibility and
+    expected fractions), survey.json (settings, versions) and, if asked for, masks/<GalaxyID>.png.
+
+    Args:
+        folder: a new one, or one of the same simulation.
+        simulation: what to simulate.
+        workers: processes; all cores by default. The result doesn't depend on it.
+
+    Raises:
+        BadInput: the folder holds something else, or a package is missing.
+    """
+    require_packages()
+    folder = Path(folder)
+    if _is_done(folder, simulation):
+        say(f"{folder} holds these galaxies already")
+        return folder
+    for name in (IMAGES, BLOCKS, *([MASKS] if simulation.masks else [])):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    with exclusive(folder / BLOCKS / "lock", wait=False) as held:
+        if not held:
+            raise BadInput(f"{folder}: another process is simulating there", "wait for it")
+        remove_leftovers(folder)
+        write_json(folder / SETTINGS, _description(simulation))
+        _simulate_blocks(folder, simulation, workers or len(os.sched_getaffinity(0)))
+        _write_tables(folder, simulation)
+        shutil.rmtree(folder / BLOCKS)
+    return folder
+
+
+def simulate_galaxy(simulation: Simulation, galaxy_id: int):
+    """Return a galaxy of a simulation: its observation, its ballot and its row of truth."""
+    from galaxymorph.survey.galaxies import draw_galaxy
+    from galaxymorph.survey.observe import observe
+    from galaxymorph.survey.volunteers import vote
+
+    seeds = np.random.SeedSequence([simulation.seed, galaxy_id]).spawn(len(STREAMS))
+    rngs = dict(zip(STREAMS, map(np.random.default_rng, seeds), strict=True))
+    galaxy = draw_galaxy(rngs["structure"])
+    name = simulation.surveys[int(rngs["conditions"].integers(len(simulation.surveys)))]
+    redshift = None
+    if simulation.redshift:
+        # Nearer than it stands a galaxy would show detail that its model doesn't have.
+        redshift = max(galaxy.redshift, rngs["conditions"].uniform(*simulation.redshift))
+    observation = observe(galaxy, get_survey(name), rngs["field"], rngs["exposure"], redshift)
+    ballot = vote(observation, rngs["votes"])
+    truth = {
+        "GalaxyID": galaxy_id,
+        "survey": name,
+        "observed_redshift": galaxy.redshift if redshift is None else redshift,
+        "frame": observation.frame,
+        "native_pixel": observation.pixel,
+        "seeing": observation.seeing,
+        "noise": observation.noise,
+        **_as_turned(galaxy, observation.turn).row(),
+        **{f"visible_{name}": value for name, value in ballot.visibility.items()},
+        "shown": ballot.shown,
+        **{
+            f"expected_{column}": value
+            for column, value in zip(GALAXY_ZOO_CHALLENGE.columns, ballot.expected, strict=True)
+        },
+    }
+    return observation, ballot, truth
+
+
+def _as_turned(galaxy, turn: float):
+    """Return the galaxy with its angles on the sky as its image has them."""
+    return replace(
+        galaxy,
+        position_angle=(galaxy.position_angle + turn) % 180,
+        companion_angle=(galaxy.companion_angle + turn) % 360,
+        tail_angle=(galaxy.tail_angle + turn) % 360,
+    )
+
+
+def require_packages() -> None:
+    """Raise BadInput if a package is missing that simulating needs."""
+    for package in NEEDED:
+        if importlib.util.find_spec(package) is None:
+            raise BadInput(f"simulating a sky needs {package}", "pip install 'galaxymorph[survey]'")
+
+
+def _description(simulation: Simulation) -> dict[str, object]:
+    from galaxymorph.survey.masks import MASK_BITS
+
+    return {
+        "simulation": _as_json(simulation),
+        "surveys": {name: asdict(get_survey(name)) for name in simulation.surveys},
+        "mask_bits": MASK_BITS if simulation.masks else None,
+        "versions": {name: _version(name) for name in VERSIONED},
+    }
+
+
+def _as_json(simulation: Simulation) -> dict[str, object]:
+    return json.loads(json.dumps(asdict(simulation)))
+
+
+def _version(name: str) -> str:
+    from galaxymorph import __version__
+
+    return __version__ if name == "galaxymorph" else importlib.metadata.version(name)
+
+
+def _is_done(folder: Path, simulation: Simulation) -> bool:
+    """Tell whether a folder holds all of a simulation; raise if it holds something else."""
+    if not folder.exists():
+        return False
+    if not folder.is_dir():
+        raise BadInput(f"{folder}: a file, not a folder", "name a new folder")
+    if not (folder / SETTINGS).exists():
+        # A run that was killed before it wrote anything leaves empty folders.
+        if any(path.is_file() and path.name != "lock" for path in folder.rglob("*")):
+            raise BadInput(f"{folder}: holds files, but no {SETTINGS}", "name a new folder")
+        return False
+    try:
+        found = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        before, versions = found["simulation"], found["versions"]
+    except (ValueError, KeyError, TypeError):
+        raise BadInput(f"{folder / SETTINGS}: not readable", "name a new folder") from None
+    ours = _as_json(simulation)
+    differing = [name for name in ours if before.get(name) != ours[name]]
+    if differing:
+        name = differing[0]
+        raise BadInput(
+            f"{folder}: simulated with {name} {before.get(name)}, not {ours[name]}",
+            "name a new folder, or give the same settings to go on",
+        )
+    if (folder / TABLE).exists() and not (folder / BLOCKS).exists():
+        return True
+    changed = [name for name in VERSIONED if versions.get(name) != _version(name)]
+    if changed:
+        raise BadInput(
+            f"{folder}: begun with {changed[0]} {versions.get(changed[0])}, here is "
+            f"{_version(changed[0])}",
+            "name a new folder",
+        )
+    return False
+
+
+def _simulate_blocks(folder: Path, simulation: Simulation, workers: int) -> None:
+    blocks = range(-(-simulation.number // BLOCK))
+    todo = [block for block in blocks if not _record(folder, block).exists()]
+    done = simulation.number - sum(len(_ids(simulation, block)) for block in todo)
+    if done:
+        say(f"going on in {folder}: {done:,} of {simulation.number:,} galaxies are there")
+    with (
+        Progress("simulating", simulation.number - done, "galaxies") as progress,
+        _mapped(min(workers, max(len(todo), 1))) as submit,
+    ):
+        for finished in submit(folder, simulation, todo):
+            progress.advance(finished)
+
+
+@contextmanager
+def _mapped(workers: int) -> Iterator:
+    """Yield a function that does blocks, here or in processes, and yields their sizes."""
+    if workers == 1:
+        yield lambda folder, simulation, todo: (
+            _simulate_block(folder, simulation, block) for block in todo
+        )
+        return
+    # A process that is spawned inherits no threads, whatever the caller has loaded.
+    pool = ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), initializer=_start_worker
+    )
+    try:
+        yield lambda folder, simulation, todo: (
+            future.result()
+            for future in as_completed(
+                [pool.submit(_simulate_block, folder, simulation, block) for block in todo]
+            )
+        )
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """Compute on one thread, and end when the process that started this one is gone."""
+    from threadpoolctl import threadpool_limits
+
+    # As many processes as cores leave no core for the threads of linear algebra.
+    threadpool_limits(1)
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _ids(simulation: Simulation, block: int) -> range:
+    return range(FIRST + block * BLOCK, FIRST + min((block + 1) * BLOCK, simulation.number))
+
+
+def _record(folder: Path, block: int) -> Path:
+    return folder / BLOCKS / f"{block:06d}.parquet"
+
+
+def _simulate_block(folder: Path, simulation: Simulation, block: int) -> int:
+    """Write a block's images, then its record; return how many galaxies it has."""
+    from PIL import Image
+
+    from galaxymorph.survey.masks import mask_png
+
+    rows = []
+    for galaxy_id in _ids(simulation, block):
+        observation, ballot, truth = simulate_galaxy(simulation, galaxy_id)
+        stream = io.BytesIO()
+        quality = get_survey(truth["survey"]).quality
+        Image.fromarray(observation.image).save(stream, "JPEG", quality=quality)
+        _write(folder / IMAGES / f"{galaxy_id}.jpg", stream.getvalue())
+        if simulation.masks:
+            _write(
+                folder / MASKS / f"{galaxy_id}.png", mask_png(observation.light, observation.turn)
+            )
+        counts = zip(GALAXY_ZOO_CHALLENGE.columns, ballot.counts, strict=True)
+        rows.append(truth | dict(counts))
+    with replacing(_record(folder, block)) as temporary:
+        pd.DataFrame(rows).to_parquet(temporary, index=False)
+    return len(rows)
+
+
+def _write(path: Path, data: bytes) -> None:
+    # Without a sync for each file: a block without its record is done again anyway.
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary.write_bytes(data)
+    temporary.replace(path)
+
+
+def _write_tables(folder: Path, simulation: Simulation) -> None:
+    blocks = range(-(-simulation.number // BLOCK))
+    table = pd.concat(
+        [pd.read_parquet(_record(folder, block)) for block in blocks], ignore_index=True
+    )
+    answers = GALAXY_ZOO_CHALLENGE.columns
+    with replacing(folder / "truth.parquet") as temporary:
+        table.drop(columns=answers).to_parquet(temporary, index=False)
+    with replacing(folder / "votes.parquet") as temporary:
+        table[["GalaxyID", "shown", *answers]].to_parquet(temporary, index=False)
+    fractions = table[answers].div(table["shown"], axis=0).round(10)
+    fractions.insert(0, "GalaxyID", table["GalaxyID"])
+    with replacing(folder / TABLE) as temporary:
+        fractions.to_csv(temporary, index=False)

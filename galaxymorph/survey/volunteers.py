@@ -1,0 +1,236 @@
+"""What volunteers say of an image: how visible each feature is, and the votes that follow.
+
+A volunteer walks the decision tree. The chance of an answer is a softmax over scores, which add
+up what the galaxy is and how much of that the image shows; skill multiplies the scores, so that
+an unskilled volunteer guesses. The constants were set on the vote fractions that the Kaggle file
+has for its galaxies of p_max >= 0.7: a question's base scores are the logarithms of its mean
+fractions where the feature is absent. They are a model of volunteers and no theory of them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from galaxymorph.survey.observe import Observation
+from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, to_cumulative
+
+TREE = GALAXY_ZOO_CHALLENGE
+# Galaxy Zoo 2 has a median of 44 classifications a galaxy (Willett et al. 2013, section 2.1).
+SHOWN = 45
+# Levels of skill and the share of volunteers at each.
+SKILLS = np.array([0.45, 0.8, 1.0, 1.2, 1.5])
+SKILL_SHARES = np.array([0.1, 0.2, 0.35, 0.25, 0.1])
+# An image has its own way with people that no parameter tells: the scatter of its scores, and
+# of "features or disk" above all.
+WHIM, WHIM_OF_FEATURES = 0.65, 0.85
+COARSE = 112
+# A feature is half seen at this ratio of its structure to the noise, and at this contrast.
+HALF_SIGNAL = 12.0
+HALF_CONTRAST = {"arms": 0.105, "bar": 0.075, "ring": 0.10, "clumps": 0.16, "companion": 0.30,
+                 "tail": 0.25, "lens": 0.25, "dust": 0.16}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Ballot:
+    """Votes on one image: `counts` and `expected` in the tree's order of answers, shape (37,).
+
+    `expected` are cumulative fractions: the chances that the counts were drawn with.
+    """
+
+    shown: int
+    counts: np.ndarray
+    expected: np.ndarray
+    visibility: dict[str, float]
+
+
+def vote(observation: Observation, rng: np.random.Generator) -> Ballot:
+    """Show an image to volunteers and count what they say."""
+    seen = visibility(observation)
+    whims = rng.normal(0, WHIM, len(TREE.columns))
+    whims[TREE.columns.index("Class1.2")] *= WHIM_OF_FEATURES / WHIM
+    scores = answer_scores(observation, seen) + whims
+    chances = _chances(scores)
+    shown = max(20, int(rng.poisson(SHOWN)))
+    crowd = rng.multinomial(shown, SKILL_SHARES)
+    counts = sum(_walk(rng, many, chance) for many, chance in zip(crowd, chances, strict=True))
+    expected = SKILL_SHARES @ to_cumulative(TREE, chances)
+    return Ballot(shown, counts, expected, seen)
+
+
+def visibility(observation: Observation) -> dict[str, float]:
+    """Return how well each feature shows in the image, 0 to 1, and the apparent axis ratio.
+
+    A feature's structure is its light seen through the PSF less the same light smeared over
+    0.3 Petrosian radii as well. It shows as far as that stands out of the noise, as a matched
+    filter would find it, and has contrast to the light that it lies on.
+    """
+    light, galaxy = observation.light, observation.galaxy
+    times = max(1, light.bands.shape[-1] // COARSE)
+    pixel = light.pixel * times
+    psf = observation.seeing / 2.355 / pixel
+    wide = 0.3 * galaxy.petro_r90 / pixel
+    noise = observation.noise * pixel / observation.pixel
+    total = ndimage.gaussian_filter(_binned(light.bands[1], times), psf, truncate=3)
+    seen = {}
+    for name, half in HALF_CONTRAST.items():
+        feature = light.features.get(name)
+        seen[name] = 0.0
+        if feature is None:
+            continue
+        sharp = ndimage.gaussian_filter(_binned(feature, times), psf, truncate=3)
+        structure = sharp - ndimage.gaussian_filter(sharp, wide, truncate=2.5)
+        signal = float(np.sqrt((structure**2).sum())) / noise
+        weight = sharp + 1e-12
+        contrast = float((np.abs(structure) * weight).sum() / (total * weight).sum())
+        seen[name] = _half(signal, HALF_SIGNAL, 1.5) * _half(contrast, half, 2.5)
+    seen["disturbed"] = _half(galaxy.disturbance, 0.10, 3) * _half(
+        galaxy.petro_r90 / pixel / psf, 4, 2
+    )
+    seen["star"] = 0.7 if galaxy.odd == "other" else 0.0
+    seen["axis_ratio"] = apparent_axis_ratio(observation)
+    return seen
+
+
+def apparent_axis_ratio(observation: Observation) -> float:
+    """Return the minor over the major axis as the PSF leaves them."""
+    galaxy = observation.galaxy
+    size = 0.45 * galaxy.petro_r90
+    ratio = galaxy.bulge_axis_ratio
+    if galaxy.disk_scale:
+        cosine = math.cos(math.radians(galaxy.inclination))
+        thin = 0.55 * galaxy.disk_thickness if galaxy.kind == "edge_on" else galaxy.disk_thickness
+        disk = math.hypot(cosine, thin * math.sqrt(1 - cosine**2))
+        bulge = galaxy.bulge_fraction**2
+        ratio = bulge * ratio + (1 - bulge) * disk
+        size /= math.sqrt(max(ratio, 0.2))
+    blur = (observation.seeing / 2.355) ** 2
+    return math.sqrt((size**2 * ratio**2 + blur) / (size**2 + blur))
+
+
+def answer_scores(observation: Observation, seen: dict[str, float]) -> np.ndarray:
+    """Return the score of every answer, shape (37,), from the galaxy and what shows of it."""
+    galaxy = observation.galaxy
+    scores = {}
+    ratio = seen["axis_ratio"]
+    arms, bar, ring = seen["arms"], seen["bar"], seen["ring"]
+    thin = float(_sigmoid((0.37 - ratio) / 0.045))
+    disk = galaxy.disk_scale > 0
+    oddities = _oddities(galaxy, seen)
+    odd = max(oddities.values())
+    features = (
+        _LOOKS[galaxy.kind] + 3.9 * arms + 1.4 * bar + 1.8 * ring
+        + thin * _THIN[galaxy.kind] + (2.6 if disk else 1.2) * odd
+    )  # fmt: skip
+    scores["1"] = [0.0, features, 6.5 if galaxy.kind == "artifact" else -3.0]
+    edge = np.clip((0.42 - ratio) / 0.035, -4.2, 4.2) + (0.6 if galaxy.kind == "edge_on" else -2.0)
+    scores["2"] = [edge, 0.0]
+    scores["3"] = [-2.9 + 6.0 * bar, 0.0]
+    scores["4"] = [-2.3 + 6.3 * arms + 0.8 * seen["tail"] - 1.0 * ring, 0.0]
+    scores["5"] = _bulge_scores(galaxy)
+    scores["6"] = [-2.05 + 4.0 * odd, 0.0]
+    scores["7"] = _between(ratio, (0.80, 0.44), 0.055)
+    scores["8"] = [
+        math.log(base) + 5.5 * oddities[name]
+        for base, name in zip(_ODD_BASE, _ODD_ORDER, strict=True)
+    ]
+    scores["9"] = _edge_bulge_scores(galaxy, observation)
+    loose = -galaxy.arm_pitch if galaxy.arm_number else -20.0
+    scores["10"] = [0.6 * (0.3 + arms) / 0.8 * s for s in _between(loose, (-15.0, -25.0), 3.5)]
+    scores["11"] = _arm_scores(galaxy, arms)
+    return np.array([s for question in TREE.questions for s in scores[question.name]], float)
+
+
+# How much a kind looks like features or a disk when nothing stands out, and when it is thin.
+_LOOKS = {"elliptical": -1.45, "lenticular": -0.7, "spiral": -0.85, "edge_on": -0.4,
+          "irregular": -0.6, "merger": -0.6, "artifact": -1.5}  # fmt: skip
+_THIN = {"elliptical": 0.9, "lenticular": 1.7, "spiral": 2.2, "edge_on": 2.9,
+         "irregular": 1.0, "merger": 1.0, "artifact": 0.0}  # fmt: skip
+_ODD_ORDER = ("ring", "lens", "disturbed", "irregular", "other", "merger", "dust")
+# Mean fractions of question 8 among the Kaggle file's smooth galaxies.
+_ODD_BASE = (0.065, 0.10, 0.158, 0.116, 0.381, 0.138, 0.012)
+
+
+def _oddities(galaxy, seen: dict[str, float]) -> dict[str, float]:
+    """Return how visible each of question 8's oddities is."""
+    irregular = galaxy.kind == "irregular"
+    disturbed = max(seen["disturbed"], seen["tail"])
+    return {
+        "ring": seen["ring"] * (1.0 if galaxy.odd == "ring" else 0.45),
+        "lens": seen["lens"],
+        # Of a merger or an irregular galaxy volunteers name that first.
+        "disturbed": (0.4 if irregular or galaxy.companion else 0.75) * disturbed,
+        "irregular": max(0.55, seen["clumps"]) if irregular else 0.0,
+        "other": seen["star"],
+        "merger": seen["companion"],
+        "dust": seen["dust"] * (1.0 if galaxy.odd == "dust_lane" else 0.08),
+    }  # fmt: skip
+
+
+def _bulge_scores(galaxy) -> list[float]:
+    """Score no, a just noticeable, an obvious and a dominant bulge by its share of the light."""
+    share = galaxy.bulge_fraction + 0.3 * galaxy.bar_fraction if galaxy.disk_scale else 0.3
+    return [-((math.sqrt(share) - at) ** 2) / (2 * 0.17**2) for at in (0.02, 0.28, 0.55, 0.88)]
+
+
+def _edge_bulge_scores(galaxy, observation: Observation) -> list[float]:
+    resolved = _half(galaxy.bulge_radius / observation.seeing, 0.35, 1.5)
+    bulge = min(1.0, galaxy.bulge_fraction / 0.12) * (0.4 + 0.6 * resolved)
+    boxy = min(1.0, galaxy.bulge_boxiness / 0.8) * resolved if galaxy.bulge_boxiness > 0 else 0.0
+    return [2.2 * bulge, -1.2 + 3.2 * boxy, 1.3 - 2.4 * bulge]
+
+
+def _arm_scores(galaxy, arms: float) -> list[float]:
+    """Score one to four arms, more, and "can't tell"."""
+    number = galaxy.arm_number if galaxy.arm_number else 2
+    clear = arms * (1 - 0.6 * galaxy.flocculence)
+    counts = [
+        (-0.9 if n != 2 else 0.3) - min(2.0, 1.1 * abs(n - number)) + 3.0 * clear * (n == number)
+        for n in (1, 2, 3, 4)
+    ]
+    more = -1.2 + (2.6 * arms if number > 4 else -1.0)
+    return [*counts, more, 1.2 - 2.2 * clear + 0.6 * galaxy.flocculence]
+
+
+def _between(value: float, cuts: tuple[float, float], width: float) -> list[float]:
+    """Return log-probabilities of three answers in falling order of a value."""
+    upper, lower = (float(_sigmoid((value - cut) / width)) for cut in cuts)
+    shares = (upper, max(lower - upper, 0.0), 1 - lower)
+    return [math.log(max(share, 0.004)) for share in shares]
+
+
+def _half(value: float, half: float, steep: float) -> float:
+    """Return a rise from 0 to 1 that is 1/2 at `half`."""
+    return value**steep / (value**steep + half**steep)
+
+
+def _sigmoid(value: float) -> float:
+    return 1 / (1 + math.exp(-max(-30.0, min(30.0, value))))
+
+
+def _binned(light: np.ndarray, times: int) -> np.ndarray:
+    side = light.shape[-1] // times
+    cut = light[: side * times, : side * times]
+    return cut.reshape(side, times, side, times).sum(axis=(1, 3))
+
+
+def _chances(scores: np.ndarray) -> np.ndarray:
+    """Return the conditional chances of every answer at every skill, shape (skills, 37)."""
+    raised = np.exp(SKILLS[:, None] * (scores - scores.max()))
+    members = TREE.membership
+    return raised / (raised @ members.T @ members)
+
+
+def _walk(rng: np.random.Generator, many: int, chances: np.ndarray) -> np.ndarray:
+    """Send `many` volunteers down the tree; return the counts of their answers."""
+    counts = np.zeros(len(TREE.columns), np.int64)
+    for at in TREE.walk:
+        answers = np.flatnonzero(TREE.membership[at])
+        asked = many if TREE.asked_of_all[at] else int(counts @ TREE.leads[at])
+        if asked:
+            share = chances[answers] / chances[answers].sum()
+            counts[answers] = rng.multinomial(asked, share)
+    return counts

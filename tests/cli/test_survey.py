@@ -1,0 +1,191 @@
+"""`survey simulate` and `survey show`, as a user runs them."""
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+pytest.importorskip("galsim")
+
+from galaxymorph.survey import read_masks  # noqa: E402
+from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE  # noqa: E402
+from tests.conftest import galaxymorph  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
+ANSWERS = GALAXY_ZOO_CHALLENGE.columns
+ONE = ["--workers", "1"]
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def sky(tmp_path_factory) -> Path:
+    """Forty galaxies of two surveys, with masks."""
+    folder = tmp_path_factory.mktemp("sky") / "sky"
+    mix = ["--survey", "sdss,hsc", "--seed", "5", "--masks"]
+    assert galaxymorph("survey", "simulate", folder, "--n", "40", *mix, *ONE) == 0
+    return folder
+
+
+def test_a_simulated_catalogue_passes_data_check(sky, capsys):
+    assert galaxymorph("data", "check", sky) == 0
+    assert "40 sound, 0 with a problem" in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_tables_agree_with_each_other_and_with_the_tree(sky):
+    fractions = pd.read_csv(sky / "training_solutions_rev1.csv")
+    votes = pd.read_parquet(sky / "votes.parquet")
+    truth = pd.read_parquet(sky / "truth.parquet")
+    assert list(fractions.columns) == ["GalaxyID", *ANSWERS]
+    assert (votes["GalaxyID"] == fractions["GalaxyID"]).all()
+    assert (truth["GalaxyID"] == fractions["GalaxyID"]).all()
+    assert (votes[ANSWERS].max(axis=1) <= votes["shown"]).all()
+    exact = votes[ANSWERS].div(votes["shown"], axis=0)
+    assert fractions[ANSWERS].to_numpy() == pytest.approx(exact.to_numpy(), abs=1e-9)
+    tree = GALAXY_ZOO_CHALLENGE
+    expected = truth[[f"expected_{answer}" for answer in ANSWERS]].to_numpy()
+    for values in (fractions[ANSWERS].to_numpy(), expected):
+        sums = values @ tree.membership.T
+        reached = np.where(tree.asked_of_all, 1.0, values @ tree.leads.T)
+        assert sums == pytest.approx(reached, abs=1e-5)
+    assert set(truth["survey"]) == {"sdss", "hsc"}
+
+
+def test_images_are_as_galaxy_zoos(sky):
+    images = sorted((sky / "images_training_rev1").iterdir())
+    assert len(images) == 40
+    with Image.open(images[0]) as image:
+        assert (image.format, image.size, image.mode) == ("JPEG", (424, 424), "RGB")
+
+
+def test_settings_are_written_with_versions_and_what_the_masks_bits_mean(sky):
+    settings = json.loads((sky / "survey.json").read_text())
+    assert settings["simulation"]["seed"] == 5
+    assert settings["surveys"]["hsc"]["pixel"] == 0.168
+    assert {"galaxymorph", "galsim", "numpy"} <= set(settings["versions"])
+    truth = pd.read_parquet(sky / "truth.parquet").set_index("GalaxyID")
+    barred = truth.index[(truth["bar_fraction"] > 0) & (truth["companion_kind"] == "none")][0]
+    assert read_masks(sky / "masks" / f"{barred}.png")["bar"].any()
+    smooth = truth.index[(truth["kind"] == "elliptical")][0]
+    assert not read_masks(sky / "masks" / f"{smooth}.png")["arms"].any()
+
+
+def test_a_galaxy_is_the_same_whatever_the_workers_and_the_others(sky, tmp_path):
+    mix = ["--survey", "sdss,hsc", "--seed", "5", "--masks"]
+    status = galaxymorph(
+        "survey", "simulate", tmp_path / "few", "--n", "20", *mix, "--workers", "2"
+    )
+    assert status == 0
+    before, after = hashes(sky), hashes(tmp_path / "few")
+    pictures = [name for name in after if name.endswith((".jpg", ".png"))]
+    assert len(pictures) == 40
+    assert all(after[name] == before[name] for name in pictures)
+    for name in ("votes.parquet", "truth.parquet"):
+        few = pd.read_parquet(tmp_path / "few" / name)
+        pd.testing.assert_frame_equal(few, pd.read_parquet(sky / name).head(20))
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(sky, tmp_path):
+    folder = tmp_path / "sky"
+    command = [
+        sys.executable, "cli.py", "survey", "simulate", str(folder), "--n", "40",
+        "--survey", "sdss,hsc", "--seed", "5", "--masks", "--workers", "1",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    images = folder / "images_training_rev1"
+    deadline = time.monotonic() + 60
+    while not (images.exists() and len(list(images.iterdir())) > 18):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (folder / "training_solutions_rev1.csv").exists()
+    assert galaxymorph(*command[2:]) == 0
+    assert hashes(folder) == hashes(sky)
+
+
+def test_a_finished_folder_is_left_alone(sky, capsys):
+    before = {path: path.stat().st_mtime_ns for path in sky.rglob("*")}
+    arguments = ["--n", "40", "--survey", "sdss,hsc", "--seed", "5", "--masks"]
+    assert galaxymorph("survey", "simulate", sky, *arguments) == 0
+    assert "holds these galaxies already" in capsys.readouterr().err
+    assert before == {path: path.stat().st_mtime_ns for path in sky.rglob("*")}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--survey", "lsst"], "survey 'lsst' is unknown; use one of sdss, decals"),
+        (["--n", "0"], "0 galaxies can't be simulated"),
+        (["--redshift", "near"], "--redshift 'near' is no number"),
+        (["--redshift", "0.5-0.1"], "redshift 0.5-0.1 is no range"),
+        (["--seed", "-1"], "seed -1 is negative"),
+    ],
+)
+def test_what_cannot_be_simulated_is_one_line_and_exit_2(arguments, words, tmp_path, capsys):
+    assert galaxymorph("survey", "simulate", tmp_path / "sky", *arguments) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "sky").exists()
+
+
+def test_a_folder_of_something_else_is_refused(sky, tmp_path, capsys):
+    arguments = ["--n", "40", "--survey", "sdss,hsc", "--seed", "6", "--masks"]
+    before = hashes(sky)
+    assert galaxymorph("survey", "simulate", sky, *arguments) == 2
+    assert "simulated with seed 5, not 6; name a new folder" in capsys.readouterr().err
+    assert hashes(sky) == before
+    (tmp_path / "notes.txt").write_text("mine")
+    assert galaxymorph("survey", "simulate", tmp_path) == 2
+    assert "holds files, but no survey.json" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_missing_extra_is_named(tmp_path, monkeypatch, capsys):
+    import importlib.util
+
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "galsim" else find(name)
+    )
+    assert galaxymorph("survey", "simulate", tmp_path / "sky", "--n", "1") == 2
+    assert "needs galsim; pip install 'galaxymorph[survey]'" in capsys.readouterr().err
+
+
+def test_galaxies_are_moved_to_higher_redshift(tmp_path):
+    arguments = ["--n", "12", "--redshift", "0.3-0.4", *ONE]
+    assert galaxymorph("survey", "simulate", tmp_path / "far", *arguments) == 0
+    truth = pd.read_parquet(tmp_path / "far" / "truth.parquet")
+    assert truth["observed_redshift"].between(0.3, 0.4).all()
+    assert (truth["redshift"] <= 0.25).all()
+
+
+@pytest.mark.parametrize("options", [[], ["--scheme", "hubble"]])
+def test_show_draws_a_sheet(sky, tmp_path, options, capsys):
+    sheet = tmp_path / "sheet.png"
+    assert galaxymorph("survey", "show", sky, "-o", sheet, "--n", "12", *options) == 0
+    assert capsys.readouterr().out.strip() == str(sheet)
+    with Image.open(sheet) as image:
+        assert image.size[0] == 8 * 216
+        assert np.asarray(image).std() > 20
+
+
+def test_show_refuses_another_ending(sky, tmp_path, capsys):
+    assert galaxymorph("survey", "show", sky, "-o", tmp_path / "sheet.gif") == 2
+    assert "not a .png" in capsys.readouterr().err

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, one_line
 from galaxymorph.zoo.catalogue import Catalogue
 from galaxymorph.zoo.schemas import get_schema
 from galaxymorph.zoo.schemes import SCHEMES, assign_labels, get_scheme, soft_targets
@@ -14,6 +14,8 @@ from galaxymorph.zoo.schemes import SCHEMES, assign_labels, get_scheme, soft_tar
 TARGET = "target_"
 # What the columns of a vote count begin with, and the ending that they have in a catalogue.
 COUNT = "count_"
+# Counts beside a table of fractions.
+VOTES = "votes.parquet"
 
 
 def label_catalogue(catalogue: Catalogue, scheme: str) -> tuple[pd.DataFrame, list[str]]:
@@ -81,28 +83,46 @@ def answer_catalogue(catalogue: Catalogue, scheme: str) -> tuple[pd.DataFrame, l
 def vote_counts(catalogue: Catalogue) -> pd.DataFrame:
     """Return the number of votes for each answer, `count_<answer>`, a row a galaxy.
 
+    They stand in the catalogue's own columns, or in `votes.parquet` beside it, as `survey simulate`
+    writes it.
+
     Raises:
-        BadInput: the catalogue has no such columns, or one holds no whole number of votes.
+        BadInput: neither is there, or a galaxy has no whole number of votes.
     """
     _require_votes(catalogue)
     columns = get_schema(catalogue.tree.name).answer_columns("counts")
-    missing = [column for column in columns if column not in catalogue.table]
-    if missing:
-        raise BadInput(
-            f"{catalogue.source}: without vote counts (column {missing[0]!r} and the like)",
-            "use another --loss",
-        )
-    counts = catalogue.table[columns].apply(pd.to_numeric, errors="coerce").to_numpy(float)
+    table = _counted(catalogue, columns)
+    counts = table[columns].apply(pd.to_numeric, errors="coerce").to_numpy(float)
     wrong = ~((counts >= 0) & (counts == np.round(counts)) & np.isfinite(counts))
     if wrong.any():
         row, at = (int(places[0]) for places in np.nonzero(wrong))
         raise BadInput(
             f"{catalogue.source} row {catalogue.table['row'].iloc[row]}: {columns[at]} is "
-            f"{catalogue.table[columns[at]].iloc[row]}, not a number of votes",
+            f"{table[columns[at]].iloc[row]}, not a number of votes",
             "mend the table",
         )
     names = [COUNT + answer for answer in catalogue.tree.columns]
     return pd.DataFrame(counts, columns=names, index=catalogue.table.index)
+
+
+def _counted(catalogue: Catalogue, columns: list[str]) -> pd.DataFrame:
+    missing = [column for column in columns if column not in catalogue.table]
+    if not missing:
+        return catalogue.table
+    path = (catalogue.path if catalogue.path.is_dir() else catalogue.path.parent) / VOTES
+    if not path.is_file():
+        raise BadInput(
+            f"{catalogue.source}: without vote counts (column {missing[0]!r} and the like, or "
+            f"{VOTES} beside it)",
+            "use another --loss",
+        )
+    answers = dict(zip(catalogue.tree.columns, columns, strict=True))
+    try:
+        counts = pd.read_parquet(path, columns=["GalaxyID", *answers]).rename(columns=answers)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path}: {one_line(str(error))}", "make it again") from None
+    counts["galaxy"] = counts.pop("GalaxyID").astype(str)
+    return catalogue.table[["galaxy"]].merge(counts, on="galaxy", how="left")
 
 
 def _require_votes(catalogue: Catalogue) -> None:

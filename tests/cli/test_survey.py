@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,8 +16,9 @@ from PIL import Image
 
 pytest.importorskip("galsim")
 
+from galaxymorph.base import BadInput  # noqa: E402
 from galaxymorph.survey import read_masks  # noqa: E402
-from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE  # noqa: E402
+from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, read_catalogue, vote_counts  # noqa: E402
 from tests.conftest import galaxymorph  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -189,3 +191,27 @@ def test_show_draws_a_sheet(sky, tmp_path, options, capsys):
 def test_show_refuses_another_ending(sky, tmp_path, capsys):
     assert galaxymorph("survey", "show", sky, "-o", tmp_path / "sheet.gif") == 2
     assert "not a .png" in capsys.readouterr().err
+
+
+def test_votes_beside_the_fractions_are_the_counts_that_a_loss_takes(sky):
+    counts = vote_counts(read_catalogue(sky))
+    written = pd.read_parquet(sky / "votes.parquet")[ANSWERS]
+    assert np.array_equal(counts.to_numpy(), written.to_numpy())
+    fractions = read_catalogue(sky).table[ANSWERS].to_numpy()
+    shown = pd.read_parquet(sky / "votes.parquet")["shown"].to_numpy()
+    assert np.allclose(counts.to_numpy() / shown[:, None], fractions, atol=1e-9)
+
+
+def test_a_galaxy_without_votes_beside_it_is_named(sky, tmp_path):
+    copy = tmp_path / "sky"
+    shutil.copytree(sky, copy)
+    votes = pd.read_parquet(copy / "votes.parquet")
+    votes.iloc[1:].to_parquet(copy / "votes.parquet")
+    with pytest.raises(BadInput, match="Class1.1_count is nan, not a number of votes"):
+        vote_counts(read_catalogue(copy))
+    (copy / "votes.parquet").write_bytes(b"no table")
+    with pytest.raises(BadInput, match="votes.parquet: "):
+        vote_counts(read_catalogue(copy))
+    (copy / "votes.parquet").unlink()
+    with pytest.raises(BadInput, match="or votes.parquet beside it"):
+        vote_counts(read_catalogue(copy))

@@ -17,7 +17,7 @@ import torch
 from sklearn.metrics import f1_score, root_mean_squared_error
 from torch import nn
 
-from galaxymorph.base import replacing
+from galaxymorph.base import replacing, say
 from galaxymorph.learn import (
     Run,
     fold_batchnorm,
@@ -67,6 +67,7 @@ def quantize_run(run: Run, data: Path | None = None) -> Quantization:
         path = member.path / QUANTIZED
         train = split.loc[split["split"] == "train", "image"]
         shown = train.sample(min(CALIBRATION, len(train)), random_state=run.recipe.seed)
+        say(f"{member.path}: measuring the ranges on {len(shown)} training galaxies")
         _write(load_network(member), member, image_loader(list(shown), run.recipe), path)
         paths.append(path)
         test = split[split["split"] == "test"].reset_index(drop=True)

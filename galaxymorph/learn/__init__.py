@@ -22,8 +22,8 @@ _import, __dir__, __all__ = lazy_loader.attach(
         "models": ["load_network"],
         "serving": ["fold_batchnorm", "serving_network"],
         "runs": ["Run", "environment", "free_name", "locked", "write_table"],
-        "targets": [
-            "TARGETS",
+        "targets": ["TARGETS"],
+        "outputs": [
             "loss_entry",
             "output_names",
             "predicted_columns",

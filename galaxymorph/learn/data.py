@@ -17,8 +17,8 @@ from fasttransform import Transform
 from galaxymorph.images import Frames
 from galaxymorph.learn.backbones import pixel_stats
 from galaxymorph.learn.loaders import FileItems, StoredItems, ThreadedDL
+from galaxymorph.learn.outputs import loss_columns, target_of
 from galaxymorph.learn.recipes import Recipe, item_frame
-from galaxymorph.learn.targets import loss_columns, target_of
 from galaxymorph.learn.views import (
     CentralView,
     Frame,

@@ -38,6 +38,7 @@ from galaxymorph.learn.hardware import keep_freed_memory, precision_callbacks, r
 from galaxymorph.learn.inference import AverageViews, infer
 from galaxymorph.learn.models import export_learner, write_weights
 from galaxymorph.learn.objectives import make_link, make_objective
+from galaxymorph.learn.outputs import target_of, true_columns
 from galaxymorph.learn.predictions import prediction_table
 from galaxymorph.learn.recipes import Recipe
 from galaxymorph.learn.runs import (
@@ -49,7 +50,6 @@ from galaxymorph.learn.runs import (
     write_table,
 )
 from galaxymorph.learn.serving import serving_network
-from galaxymorph.learn.targets import target_of, true_columns
 from galaxymorph.zoo import fold_splits, split_galaxies
 
 

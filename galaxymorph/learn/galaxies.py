@@ -9,9 +9,9 @@ import pandas as pd
 
 from galaxymorph.base import REFERENCE_SEPARATOR, BadInput
 from galaxymorph.images import Frames, cached_frames, image_problems, inspect_images
+from galaxymorph.learn.outputs import label_galaxies
 from galaxymorph.learn.recipes import Recipe, item_frame
 from galaxymorph.learn.runs import Run, fingerprint, target_columns
-from galaxymorph.learn.targets import label_galaxies
 from galaxymorph.zoo import find_layout, read_catalogue
 
 

@@ -11,8 +11,8 @@ from torch import nn
 
 from galaxymorph.base import replacing, write_json
 from galaxymorph.learn.backbones import build_model, pixel_stats
+from galaxymorph.learn.outputs import loss_name
 from galaxymorph.learn.runs import Run
-from galaxymorph.learn.targets import loss_name
 
 FORMAT = 1
 

@@ -16,8 +16,8 @@ from torch import nn
 
 from galaxymorph.learn.inference import SOFTMAX, Link
 from galaxymorph.learn.losses import GalaxyLoss, make_loss
+from galaxymorph.learn.outputs import loss_name, target_of
 from galaxymorph.learn.recipes import Recipe
-from galaxymorph.learn.targets import loss_name, target_of
 
 
 @dataclass(frozen=True)

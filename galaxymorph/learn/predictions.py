@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from galaxymorph.learn.outputs import predicted_columns, target_of
 from galaxymorph.learn.recipes import Recipe
-from galaxymorph.learn.targets import predicted_columns, target_of
 
 
 def prediction_table(found: np.ndarray, recipe: Recipe, classes: Sequence[str]) -> pd.DataFrame:

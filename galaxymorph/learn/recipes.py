@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from galaxymorph.base import BadInput
-from galaxymorph.learn.targets import TARGETS, loss_name
+from galaxymorph.learn.targets import TARGETS
 from galaxymorph.zoo.schemes import SCHEMES
 
 
@@ -222,7 +222,7 @@ def resolve(recipe: Recipe) -> Recipe:
     recipe = _checked(recipe, "--")
     if recipe.dropout is None:
         recipe = replace(recipe, dropout=0.5 if recipe.head == "fastai" else 0.0)
-    recipe = replace(recipe, loss=loss_name(recipe))
+    recipe = replace(recipe, loss=recipe.loss or TARGETS[recipe.target].losses[0])
     if TARGETS[recipe.target].soft:
         recipe = replace(recipe, class_weights=0.0, label_smoothing=0.0)
     if Path(recipe.weights).is_file():

@@ -18,8 +18,8 @@ import pandas as pd
 
 from galaxymorph import __version__
 from galaxymorph.base import BadInput, exclusive, replace_folder, replacing, write_json
+from galaxymorph.learn.outputs import output_names
 from galaxymorph.learn.recipes import Recipe, recipe_from_dict, recipe_to_dict
-from galaxymorph.learn.targets import output_names
 from galaxymorph.zoo import COUNT, TARGET
 
 # 2: the setting body_lr became trunk_lr, dropout and weights are written as they ran.

@@ -6,17 +6,15 @@ command line can list the targets at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from galaxymorph.learn.loss_registry import LOSSES, Loss
 from galaxymorph.zoo.tree import GALAXY_ZOO_CHALLENGE, Tree
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from galaxymorph.learn.recipes import Recipe
     from galaxymorph.zoo import Catalogue
 
     Labels = tuple[pd.DataFrame, list[str]]
@@ -106,59 +104,3 @@ TARGETS: dict[str, Target] = {
         tree=GALAXY_ZOO_CHALLENGE,
     ),
 }
-
-
-def target_of(recipe: Recipe) -> Target:
-    """Return what a recipe's model learns."""
-    return TARGETS[recipe.target]
-
-
-def loss_name(recipe: Recipe) -> str:
-    """Return the loss that a recipe asks for, or its target's own."""
-    return recipe.loss or target_of(recipe).losses[0]
-
-
-def loss_entry(recipe: Recipe) -> Loss:
-    """Return that loss's entry in `LOSSES`."""
-    return LOSSES[loss_name(recipe)]
-
-
-def output_names(recipe: Recipe, classes: Sequence[str]) -> list[str]:
-    """Return what the model's outputs stand for: answers of a tree, or classes."""
-    tree = target_of(recipe).tree
-    return list(tree.columns if tree else classes)
-
-
-def label_galaxies(catalogue: Catalogue, recipe: Recipe) -> Labels:
-    """Return a catalogue's galaxies with their labels and targets, and the classes.
-
-    Raises:
-        BadInput: the catalogue hasn't what the target or the loss takes.
-    """
-    from galaxymorph.zoo import vote_counts
-
-    table, classes = target_of(recipe).label(catalogue, recipe.scheme)
-    if loss_entry(recipe).target == "counts":
-        table = table.join(vote_counts(catalogue))
-    return table, classes
-
-
-def loss_columns(recipe: Recipe, classes: Sequence[str]) -> list[str]:
-    """Return the columns that the loss is computed from, one an output."""
-    from galaxymorph.zoo import COUNT, TARGET
-
-    prefix = COUNT if loss_entry(recipe).target == "counts" else TARGET
-    return [prefix + name for name in output_names(recipe, classes)]
-
-
-def true_columns(recipe: Recipe, classes: Sequence[str]) -> list[str]:
-    """Return the columns of what volunteers said, one an output; none for `classes`."""
-    from galaxymorph.zoo import TARGET
-
-    names = output_names(recipe, classes) if target_of(recipe).soft else []
-    return [TARGET + name for name in names]
-
-
-def predicted_columns(recipe: Recipe, classes: Sequence[str]) -> list[str]:
-    """Return the columns of predictions, one an output."""
-    return [target_of(recipe).prefix + name for name in output_names(recipe, classes)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -72,6 +73,15 @@ class ThreadedDL(TfmdDL):
         return fresh
 
     def create_batches(self, samps: Iterable[int]) -> Iterator:
+        for batch in self._batches(samps):
+            yield batch
+            # A transform that finds no method for a target leaves an exception behind, in a
+            # circle with the batch's own tensors. Here they are young and quickly found; once old,
+            # they would stay by the gigabyte.
+            del batch
+            gc.collect(1)
+
+    def _batches(self, samps: Iterable[int]) -> Iterator:
         source = self.source
         if isinstance(source, StoredItems):
             yield from map(source.batch, self.chunkify(samps))

@@ -101,12 +101,10 @@ class Run:
 
         Soft targets follow, to the bit.
         """
-        return pd.read_csv(
-            self.path / "split.csv",
-            dtype=dict.fromkeys(("galaxy", "image", "label", "split", "digest"), str),
-            keep_default_na=False,
-            float_precision="round_trip",
-        )
+        # pandas' own parser of numbers isn't exact before its version 3.
+        table = pd.read_csv(self.path / "split.csv", dtype=str, keep_default_na=False)
+        kinds = dict.fromkeys(target_columns(table), float) | {"fold": int}
+        return table.astype({name: kind for name, kind in kinds.items() if name in table})
 
     @property
     def is_trained(self) -> bool:

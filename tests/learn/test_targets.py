@@ -120,7 +120,7 @@ def test_the_weights_kept_are_of_the_epoch_with_the_smallest_score(
 
     kept_after: list[Path] = []
     monkeypatch.setattr(callbacks, "save_tensors", note)
-    assert fit(simple, tmp_path, "run", "--target", name, "--epochs", "4", "--lr", "0.01") == 0
+    assert fit(simple, tmp_path, "run", "--target", name, "--epochs", "5", "--lr", "0.01") == 0
     scores = pd.read_csv(tmp_path / "run" / "history.csv")[column]
     assert not scores.is_monotonic_decreasing
     best = scores.cummin().shift(fill_value=np.inf)

@@ -71,11 +71,15 @@ def train(parts: dict[str, pd.DataFrame], classes: int, epochs: int, folder: Pat
     )
     encoder = timm.create_model("resnet18", num_classes=0)
     for mode, rate in (("head_only", 3e-4), ("full", 1e-4)):
+        # The mode before leaves it frozen.
+        encoder.requires_grad_(True)
         model = finetune.FinetuneableZoobotClassifier(
             encoder=encoder, num_classes=classes, training_mode=mode, learning_rate=rate,
             prog_bar=False,
         )  # fmt: skip
-        trainer = finetune.get_trainer(folder / mode, max_epochs=epochs, devices=1)
+        trainer = finetune.get_trainer(
+            folder / mode, max_epochs=epochs, devices=1, default_root_dir=folder
+        )
         trainer.fit(model, data)
         tell(mode)
     trainer.test(model, data)

@@ -74,6 +74,12 @@ class Recipe:
                                  least=0.0, most=0.9)  # fmt: skip
     contrast: float = _setting(0.15, "change contrast at random up to this share",
                                least=0.0, most=0.9)  # fmt: skip
+    colour: float = _setting(0.0, "scale each colour at random up to this share",
+                             least=0.0, most=0.9)  # fmt: skip
+    blur: float = _setting(0.0, "blur by a Gaussian of random sigma, up to this many pixels of "
+                           "the model's input", least=0.0, most=20.0)  # fmt: skip
+    noise: float = _setting(0.0, "add noise of random sigma, up to this share of white",
+                            least=0.0, most=0.9)  # fmt: skip
     views: int = _setting(1, "flips and quarter turns averaged when predicting",
                           choices=(1, 4, 8))  # fmt: skip
     keep: str = _setting("best", "the weights kept: of the best epoch by validation macro-F1 "
@@ -258,6 +264,11 @@ def _checked(recipe: Recipe, prefix: str) -> Recipe:
     if recipe.pipeline == "plain" and recipe.brightness != recipe.contrast:
         raise BadInput(
             f"{prefix}pipeline: plain has one range for brightness and contrast", "make them equal"
+        )
+    if recipe.pipeline == "plain" and (recipe.colour or recipe.blur or recipe.noise):
+        raise BadInput(
+            f"{prefix}pipeline: plain changes no colour and adds no blur or noise",
+            "leave out colour, blur and noise",
         )
     target = TARGETS[recipe.target]
     if recipe.loss is not None and recipe.loss not in target.losses:

@@ -98,7 +98,7 @@ class RandomView(DisplayedTransform):
         viewed = F.grid_sample(
             batch.as_subclass(torch.Tensor), grid, padding_mode="reflection", align_corners=False
         )
-        return TensorImage(re_expose(viewed, recipe.brightness, recipe.contrast))
+        return TensorImage(degraded(viewed, recipe))
 
 
 def random_affines(n: int, recipe: Recipe, side: int) -> torch.Tensor:
@@ -124,15 +124,59 @@ def random_affines(n: int, recipe: Recipe, side: int) -> torch.Tensor:
     return maps
 
 
-def re_expose(batch: torch.Tensor, brightness: float, contrast: float) -> torch.Tensor:
-    """Scale each image and its contrast about its mean by random factors; clip to 0 to 1.
+def degraded(batch: torch.Tensor, recipe: Recipe) -> torch.Tensor:
+    """Return images as worse nights and other cameras might show them, by random strengths.
+
+    The order is nature's: the air blurs, exposure and filters scale, the detector adds noise.
 
     Args:
-        batch: shape (n, 3, height, width), values 0 to 1.
+        batch: shape (n, 3, height, width), values 0 to 1; may be changed in place.
+        recipe: the ranges: `blur`, `brightness`, `contrast`, `colour`, `noise`.
+    """
+    if recipe.blur:
+        batch = blurred(batch, recipe.blur * torch.rand(len(batch)), recipe.blur)
+    batch = re_expose(batch, recipe.brightness, recipe.contrast, recipe.colour)
+    if recipe.noise:
+        sigma = (recipe.noise * torch.rand(len(batch), 1, 1, 1)).to(batch)
+        batch.addcmul_(sigma, torch.randn(batch.shape).to(batch)).clamp_(0, 1)
+    return batch
+
+
+def blurred(batch: torch.Tensor, sigma: torch.Tensor, largest: float) -> torch.Tensor:
+    """Blur each image by a Gaussian of its own.
+
+    Args:
+        batch: shape (n, channels, height, width).
+        sigma: shape (n,), pixels.
+        largest: that sigma can be, which decides how far the kernels reach.
+    """
+    n, channels, height, width = batch.shape
+    reach = min(math.ceil(3 * largest), height - 1, width - 1)
+    at = torch.arange(-reach, reach + 1.0)
+    kernels = torch.exp(-0.5 * (at / sigma[:, None].clamp(min=1e-3)) ** 2)
+    kernels = (kernels / kernels.sum(dim=1, keepdim=True)).repeat_interleave(channels, 0).to(batch)
+    # One convolution for all, each image and channel a group of its own.
+    stack = batch.reshape(1, n * channels, height, width)
+    stack = F.pad(stack, (reach, reach, reach, reach), "reflect")
+    stack = F.conv2d(stack, kernels[:, None, None, :], groups=n * channels)
+    stack = F.conv2d(stack, kernels[:, None, :, None], groups=n * channels)
+    return stack.reshape(batch.shape)
+
+
+def re_expose(
+    batch: torch.Tensor, brightness: float, contrast: float, colour: float = 0.0
+) -> torch.Tensor:
+    """Scale each image, its colours and its contrast about its mean by random factors.
+
+    Args:
+        batch: shape (n, 3, height, width), values 0 to 1; the result is clipped to them.
         brightness: a factor's largest distance from 1.
         contrast: likewise.
+        colour: likewise, for each channel by itself.
     """
     shape = (len(batch), 1, 1, 1)
+    if colour:
+        batch = batch * (1 + colour * (torch.rand(len(batch), 3, 1, 1) * 2 - 1)).to(batch)
     bright, sharp = (
         (1 + share * _symmetric(len(batch))).view(shape).to(batch)
         for share in (brightness, contrast)

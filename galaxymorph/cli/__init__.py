@@ -19,6 +19,8 @@ COMMANDS = {
     "interpret": ("galaxymorph.cli.interpret:interpret", "Draw a run's galleries: top losses, "
                   "confident mistakes, confusions."),
     "predict": ("galaxymorph.cli.predict:predict", "Say with a run what images show."),
+    "pretrain": ("galaxymorph.cli.pretrain:pretrain",
+                 "Train a backbone on simulated galaxies, for --weights."),
     "quantize": ("galaxymorph.cli.quantize:quantize", "Write a run's model in int8, for speed."),
     "survey": ("galaxymorph.cli.survey:survey",
                "Simulate galaxies with votes, and draw contact sheets."),
@@ -54,7 +56,7 @@ class LateGroup(click.Group):
 def cli(debug: bool) -> None:
     """GalaxyMorph: Galaxy Zoo images and votes into morphology models that can be trusted.
 
-    Start with `fit`: without data it makes a few hundred simple galaxies, and says so.
+    Start with `fit`: without data it simulates galaxies, and says so.
     """
 
 

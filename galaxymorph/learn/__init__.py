@@ -19,7 +19,7 @@ _import, __dir__, __all__ = lazy_loader.attach(
         "hardware": ["keep_freed_memory", "use_device"],
         "recipes": ["PRESETS", "Recipe", "item_frame", "make_recipe"],
         "predictions": ["prediction_table"],
-        "models": ["load_network"],
+        "models": ["load_network", "write_backbone"],
         "serving": ["fold_batchnorm", "serving_network"],
         "runs": ["Run", "environment", "free_name", "locked", "write_table"],
         "targets": ["TARGETS"],

@@ -91,7 +91,10 @@ def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
             ]
             write_table(run.path / "split.csv", pd.concat(tested, ignore_index=True))
         else:
-            write_table(run.path / "split.csv", split_galaxies(table, classes, recipe.seed))
+            write_table(
+                run.path / "split.csv",
+                split_galaxies(table, classes, recipe.seed, recipe.held_out),
+            )
         if len(galaxies.rejected):
             write_table(run.path / "rejected.csv", galaxies.rejected)
     if len(galaxies.rejected):

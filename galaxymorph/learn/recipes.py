@@ -40,7 +40,11 @@ class Recipe:
                                             for name, target in TARGETS.items()))  # fmt: skip
     labels_column: str | None = _setting(None, "column of class names, in place of a scheme")
     arch: str = _setting("resnet18", "any architecture of vision_learner, timm's names included")
-    weights: str = _setting("imagenet", "imagenet, none, or the path of a file of weights")
+    weights: str = _setting(
+        "imagenet",
+        "imagenet, galaxymorph (a resnet18 that learnt from "
+        "simulated galaxies, in the package), none, or a file's path",
+    )
     head: str = _setting("linear", "average pooling and one layer, or fastai's own head",
                          choices=("linear", "fastai"))  # fmt: skip
     dropout: float | None = _setting(None, "share of features dropped before the last layer; "
@@ -90,6 +94,8 @@ class Recipe:
                                 least=0, most=1000)  # fmt: skip
     precision: str = _setting("auto", "number format of training: bf16 where it is faster",
                               choices=("auto", "fp32", "bf16", "fp16"))  # fmt: skip
+    held_out: float = _setting(0.3, "share of the galaxies that don't train: half select the "
+                               "model, half test it", above=0.0, most=0.9)  # fmt: skip
     folds: int = _setting(0, "cross-validate in this many folds; 0 for one split",
                           least=0, most=50)  # fmt: skip
     pipeline: str = _setting("fast", "fast, or plain: fastai's own transforms, memory layout and "
@@ -130,16 +136,27 @@ PRESETS: dict[str, Recipe] = {
     ),
     # The same by fastai's own means throughout: what the fast pipeline is measured against.
     "plain": Recipe(pipeline="plain", precision="fp32", workers=2),
-    # For the simple galaxies that a fit without data makes: seconds, not minutes.
-    "first-run": Recipe(
+    # The project's own backbone: every answer of the tree, in pictures made worse in every way
+    # that a survey knows, so that what it learns is of galaxies and not of one camera.
+    "pretrain": Recipe(
+        target="tree",
         weights="none",
         frozen_epochs=0,
-        epochs=6,
+        epochs=4,
         lr=2e-3,
         unfreeze=0,
-        batch=32,
-        size=64,
-        class_weights=0.5,
+        size=128,
+        crop=0.7,
+        zoom=1.3,
+        shift=0.03,
+        brightness=0.3,
+        contrast=0.3,
+        colour=0.15,
+        blur=1.0,
+        noise=0.05,
+        weight_decay=0.05,
+        keep="last",
+        held_out=0.06,
     ),
 }
 
@@ -184,6 +201,11 @@ def _changed(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
     if changes.get("trunk_views") and resolve(recipe).trunk_views == 0:
         raise BadInput(
             f"--trunk-views {recipe.trunk_views}: no stage stays frozen, or the pipeline is plain",
+            "leave it out",
+        )
+    if recipe.folds and "held_out" in changes:
+        raise BadInput(
+            f"--held-out {recipe.held_out}: with --folds every galaxy is tested once",
             "leave it out",
         )
     if "scheme" in changes and recipe.labels_column is not None:

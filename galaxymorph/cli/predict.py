@@ -35,8 +35,13 @@ ENDINGS = (".csv", ".parquet")
     type=click.Choice(["auto", "fp32", "bf16", "fp16", "int8"]),
     help="Number format of the network; int8 after `quantize`. Default: the run's own.",
 )
+@click.option(
+    "--adapt",
+    is_flag=True,
+    help="Re-estimate BatchNorm's statistics on these images first, for another survey's.",
+)
 @DEVICE
-def predict(run, images, as_json, output, layout, skip_bad, precision) -> None:
+def predict(run, images, as_json, output, layout, skip_bad, precision, adapt) -> None:
     """Say with RUN what each IMAGE (a JPEG or PNG file, a folder, or a zip) shows.
 
     That is its class, with probabilities or shares, or the share of volunteers who would give each
@@ -55,6 +60,7 @@ def predict(run, images, as_json, output, layout, skip_bad, precision) -> None:
     if output:
         _require_writable(output)
     run = Run(run)
+    run.require_trained()
     if layout:
         _require_table(output, as_json)
         require_submittable(run)
@@ -63,7 +69,6 @@ def predict(run, images, as_json, output, layout, skip_bad, precision) -> None:
 
         # Here rather than in the library: the process is the command's own.
         keep_freed_memory()
-    predictor = load_predictor(run.path, precision)
     references = expand_images(images)
     if skip_bad:
         references, faults = usable_images(references)
@@ -71,6 +76,7 @@ def predict(run, images, as_json, output, layout, skip_bad, precision) -> None:
             say(f"skipped: {fault}")
         if not references:
             raise BadInput("none of the images can be used", "see the lines above")
+    predictor = load_predictor(run.path, precision, references if adapt else None)
     if layout:
         write_submission(output, run, predictor, references)
         click.echo(output)

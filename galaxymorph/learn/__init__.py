@@ -7,6 +7,7 @@ import lazy_loader
 _import, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "adaptation": ["ADAPTING_IMAGES", "adapt_batchnorm"],
         "backbones": ["build_model", "pixel_stats", "require_network"],
         "data": ["image_loader"],
         "callbacks": ["ShowProgress"],
@@ -30,6 +31,7 @@ _import, __dir__, __all__ = lazy_loader.attach(
             "target_of",
             "true_columns",
         ],
+        "views": ["dihedral"],
         "tree_head": ["TreeHead", "concentrations"],
     },
 )

@@ -130,3 +130,19 @@ def test_bad_arguments_get_one_line(run, images, capsys, arguments, words):
 def test_what_is_no_run_is_said_to_be_none(tmp_path, images, capsys):
     assert galaxymorph("predict", tmp_path, images[0]) == 2
     assert "not a run" in capsys.readouterr().err
+
+
+def test_adapting_changes_predictions_and_needs_images_enough(run, simple, tmp_path, capsys):
+    folder = simple / "images_training_rev1"
+    images = sorted(folder.glob("*.jpg"))
+    assert galaxymorph("predict", run, folder, "-o", tmp_path / "plain.csv") == 0
+    assert galaxymorph("predict", run, folder, "--adapt", "-o", tmp_path / "adapted.csv") == 0
+    plain, adapted = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("plain", "adapted"))
+    assert plain["image"].tolist() == adapted["image"].tolist()
+    change = np.abs(plain[CLASSES] - adapted[CLASSES]).to_numpy()
+    assert change.mean() > 1e-3
+    assert np.allclose(adapted[CLASSES].sum(axis=1), 1, atol=1e-5)
+    assert galaxymorph("predict", run, *images[:5], "--adapt") == 2
+    assert "5 images tell no statistics" in capsys.readouterr().err
+    assert galaxymorph("predict", run, folder, "--adapt", "--precision", "int8") == 2
+    assert "int8 has its statistics built in" in capsys.readouterr().err

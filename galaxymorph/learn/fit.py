@@ -31,6 +31,7 @@ from galaxymorph.learn.callbacks import (
     restore_checkpoint,
 )
 from galaxymorph.learn.data import galaxy_loaders, predicting_loader
+from galaxymorph.learn.embeddings import write_embeddings
 from galaxymorph.learn.features import stored_features
 from galaxymorph.learn.galaxies import Galaxies
 from galaxymorph.learn.gradients import fast_weight_gradients
@@ -249,6 +250,7 @@ def _write_results(run: Run, learn: Learner, split: pd.DataFrame, frames: Frames
     export_learner(learn, run.path / "model.pkl")
     write_weights(learn.model, run)
     network, activate = serving_network(learn.model, recipe), make_link(recipe).activate
+    write_embeddings(run, network, learn.dls, split, frames)
     true = true_columns(recipe, classes)
     parts = {part: split[split["split"] == part] for part in ("valid", "test")}
     with Progress("predicting", sum(map(len, parts.values())), "images") as progress:

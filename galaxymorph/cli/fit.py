@@ -70,6 +70,7 @@ def _start(data, source, out, name, skip_bad, cache, changes):
         make_recipe,
         require_network,
         start_run,
+        target_images,
     )
     from galaxymorph.survey import simple_galaxies
     from galaxymorph.zoo import has_catalogue, tables_and_images
@@ -87,6 +88,7 @@ def _start(data, source, out, name, skip_bad, cache, changes):
     if name is not None and (not name or Path(name).name != name):
         raise BadInput(f"--name {name!r} isn't a folder's name", "leave out slashes")
     require_network(recipe)
+    target_images(recipe)
     galaxies = gather_galaxies(data, recipe, skip_bad, cache)
     stem = "-".join(
         [Path(source or "baseline").stem, recipe.labels_column or recipe.scheme, recipe.arch]

@@ -11,6 +11,7 @@ _import, __dir__, __all__ = lazy_loader.attach(
         "backbones": ["build_model", "pixel_stats", "require_network"],
         "data": ["image_loader"],
         "callbacks": ["ShowProgress"],
+        "domain": ["target_images"],
         "embeddings": ["Embeddings", "embed", "last_layer", "read_embeddings"],
         "fit": ["make_learner", "restart_run", "start_run", "train_run"],
         "galaxies": ["gather_galaxies", "require_same_galaxies", "with_images"],

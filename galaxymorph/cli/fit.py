@@ -99,12 +99,14 @@ def start(data, source, out, name, skip_bad, cache, changes):
         make_recipe,
         require_network,
         start_run,
+        target_images,
     )
 
     recipe = make_recipe(source, changes)
     if name is not None and (not name or Path(name).name != name):
         raise BadInput(f"--name {name!r} isn't a folder's name", "leave out slashes")
     require_network(recipe)
+    target_images(recipe)
     galaxies = gather_galaxies(data, recipe, skip_bad, cache)
     stem = "-".join(
         [Path(source).stem, recipe.labels_column or recipe.scheme, recipe.arch]

@@ -35,8 +35,26 @@ ENDINGS = (".csv", ".parquet")
     type=click.Choice(["auto", "fp32", "bf16", "fp16", "int8"]),
     help="Number format of the network; int8 after `quantize`. Default: the run's own.",
 )
+@click.option(
+    "--adapt",
+    is_flag=True,
+    help="Re-estimate BatchNorm's statistics on these images first, for another survey's.",
+)
+@click.option(
+    "--outliers",
+    is_flag=True,
+    help="Add how strange each image is: energy, and distance to the nearest training galaxies.",
+)
+@click.option(
+    "--drift/--no-drift",
+    default=True,
+    show_default=True,
+    help="Compare 40 images or more with the validation galaxies, and warn if they differ.",
+)
 @DEVICE
-def predict(run, images, as_json, output, layout, skip_bad, precision) -> None:
+def predict(
+    run, images, as_json, output, layout, skip_bad, precision, adapt, outliers, drift
+) -> None:
     """Say with RUN what each IMAGE (a JPEG or PNG file, a folder, or a zip) shows.
 
     That is its class, with probabilities or shares, or the share of volunteers who would give each
@@ -55,6 +73,9 @@ def predict(run, images, as_json, output, layout, skip_bad, precision) -> None:
     if output:
         _require_writable(output)
     run = Run(run)
+    run.require_trained()
+    if outliers and (layout or precision == "int8"):
+        raise BadInput("--outliers: not with --format or int8", "leave out one of the two")
     if layout:
         _require_table(output, as_json)
         require_submittable(run)
@@ -63,7 +84,6 @@ def predict(run, images, as_json, output, layout, skip_bad, precision) -> None:
 
         # Here rather than in the library: the process is the command's own.
         keep_freed_memory()
-    predictor = load_predictor(run.path, precision)
     references = expand_images(images)
     if skip_bad:
         references, faults = usable_images(references)
@@ -71,11 +91,18 @@ def predict(run, images, as_json, output, layout, skip_bad, precision) -> None:
             say(f"skipped: {fault}")
         if not references:
             raise BadInput("none of the images can be used", "see the lines above")
+    predictor = load_predictor(run.path, precision, references if adapt else None)
+    if drift and precision != "int8":
+        _warn_of_drift(run, references)
     if layout:
         write_submission(output, run, predictor, references)
         click.echo(output)
         return
     table = predictor.predict(references)
+    if outliers:
+        from galaxymorph.predict import outlier_columns
+
+        table = table.join(outlier_columns(run, references))
     if output:
         write_table(output, table)
         click.echo(output)
@@ -83,6 +110,19 @@ def predict(run, images, as_json, output, layout, skip_bad, precision) -> None:
         click.echo(table.to_json(orient="records", indent=2, force_ascii=False))
     else:
         print_predictions(table, run.recipe)
+
+
+def _warn_of_drift(run, references: list[str]) -> None:
+    from galaxymorph.predict import drift_of
+
+    found = drift_of(run, references)
+    if found and found.warns:
+        say(
+            f"warning: these images aren't like those that {run.path} learnt from: a linear "
+            f"classifier tells them apart with AUROC {found.auroc:.2f} (two-sample test, "
+            f"p {found.p:.3f}); don't trust the predictions before you looked at some, or try "
+            "--adapt"
+        )
 
 
 def _require_table(output: Path | None, as_json: bool) -> None:

@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "images": ["expand_images", "usable_images"],
         "kaggle": ["require_submittable", "write_submission"],
         "loading": ["load_predictor"],
+        "outliers": ["drift_of", "outlier_columns"],
         "quantization": ["Quantization", "quantize_run"],
     },
 )

@@ -7,6 +7,13 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "figures": ["draw_gallery", "draw_run"],
         "votes": ["draw_votes", "draw_walk"],
-        "tables": ["print_check", "print_metrics", "print_predictions"],
+        "robustness": ["draw_robustness"],
+        "tables": [
+            "print_check",
+            "print_comparison",
+            "print_metrics",
+            "print_predictions",
+            "print_robustness",
+        ],
     },
 )

@@ -25,6 +25,7 @@ PROMISED = {
     "model.pkl",
     "model.safetensors",
     "model.json",
+    "embeddings.npz",
     "predictions_valid.parquet",
     "predictions_test.parquet",
     "metrics.json",

@@ -5,6 +5,13 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "attribution": [
+            "METHODS",
+            "attribute",
+            "chosen_rows",
+            "require_captum",
+            "require_feature_maps",
+        ],
         "galleries": ["confident_mistakes", "confusion_cells", "galleries_of", "top_losses"],
         "metrics": ["classification_metrics", "judge_run", "true_and_predicted"],
         "questions": ["Questions", "questions_of"],
@@ -17,6 +24,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "question_divergence",
             "question_entropy",
         ],
+        "subjects": ["Subject", "subject_of"],
         "reproduction": ["Reproduction", "reproduce_run"],
     },
 )

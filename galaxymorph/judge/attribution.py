@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,7 +108,11 @@ def chosen_rows(subject: Subject, limit: int) -> np.ndarray:
 
 
 def attribute(
-    subject: Subject, method: str, rows: np.ndarray, network: nn.Module | None = None
+    subject: Subject,
+    method: str,
+    rows: np.ndarray,
+    network: nn.Module | None = None,
+    quiet: bool = False,
 ) -> np.ndarray:
     """Return the evidence for the network's answers: at least 0, shape (n, size, size).
 
@@ -116,11 +121,13 @@ def attribute(
         method: of `METHODS`.
         rows: which galaxies.
         network: in place of the subject's own, for its answers all the same.
+        quiet: show no progress.
     """
     require_captum()
     apply, parts = METHODS[method].apply, []
     serving = network or subject.serving
-    with Progress(METHODS[method].title, len(rows), "galaxies") as progress:
+    shown = nullcontext() if quiet else Progress(METHODS[method].title, len(rows), "galaxies")
+    with shown as progress:
         for at in range(0, len(rows), BATCH):
             some = rows[at : at + BATCH]
             pixels, targets = subject.pixels(some), subject.targets(some)
@@ -134,5 +141,6 @@ def attribute(
                 normalised(skies, arch).contiguous(),
             )
             parts.append(found.detach().float().relu().cpu().numpy())
-            progress.advance(len(some))
+            if progress:
+                progress.advance(len(some))
     return np.concatenate(parts)

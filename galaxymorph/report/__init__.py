@@ -8,6 +8,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "explanation": ["explain_run"],
         "figures": ["draw_gallery", "draw_run"],
         "votes": ["draw_votes", "draw_walk"],
-        "tables": ["print_check", "print_metrics", "print_predictions"],
+        "tables": ["print_check", "print_metrics", "print_predictions", "print_rows"],
     },
 )

@@ -16,13 +16,17 @@ SIDE, PATCH = 64, 16
 
 def red_network() -> nn.Module:
     """Return a network whose answer `red` grows with the red that exceeds green and blue."""
-    trunk = nn.Sequential(nn.Conv2d(3, 8, 5, padding=2), nn.ReLU(), nn.AvgPool2d(4))
+    trunk = nn.Sequential(
+        nn.Sequential(nn.Conv2d(3, 8, 5, padding=2), nn.ReLU(), nn.AvgPool2d(4)),
+        nn.Sequential(nn.Conv2d(8, 8, 1), nn.ReLU()),
+    )
     head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
     with torch.no_grad():
         for weights in (*trunk.parameters(), *head.parameters()):
             weights.zero_()
-        trunk[0].weight[0] = torch.tensor([2.0, -1.0, -1.0])[:, None, None] / 25
-        trunk[0].bias[0] = -1.0
+        trunk[0][0].weight[0] = torch.tensor([2.0, -1.0, -1.0])[:, None, None] / 25
+        trunk[0][0].bias[0] = -1.0
+        trunk[1][0].weight[0, 0] = 1.0
         head[2].weight[1, 0] = 40.0
         head[2].bias[0] = 3.0
     return nn.Sequential(trunk, head).eval()

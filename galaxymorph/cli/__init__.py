@@ -18,6 +18,8 @@ COMMANDS = {
     "fit": ("galaxymorph.cli.fit:fit", "Train a model on galaxies, judge it, draw its figures."),
     "interpret": ("galaxymorph.cli.interpret:interpret", "Draw a run's galleries: top losses, "
                   "confident mistakes, confusions."),
+    "explain": ("galaxymorph.cli.explain:explain",
+                "Show what a run's model looks at, and judge it."),
     "predict": ("galaxymorph.cli.predict:predict", "Say with a run what images show."),
     "pretrain": ("galaxymorph.cli.pretrain:pretrain",
                  "Train a backbone on simulated galaxies, for --weights."),

@@ -5,11 +5,22 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "attribution": [
+            "METHODS",
+            "attribute",
+            "chosen_rows",
+            "require_captum",
+            "require_feature_maps",
+        ],
         "comparison": ["compare_runs", "paired_differences", "require_distinct"],
         "drift": ["Drift", "drift_between", "energy", "neighbour_distance"],
+        "faithfulness": ["Curves", "ORDERS", "UNLIKE", "areas", "curves", "randomisation"],
         "galleries": ["confident_mistakes", "confusion_cells", "galleries_of", "top_losses"],
         "metrics": ["class_scorer", "classification_metrics", "judge_run", "true_and_predicted"],
+        "physics": ["MOST_CHANGED", "physics_checks"],
         "questions": ["Questions", "questions_of"],
+        "reproduction": ["Reproduction", "reproduce_run"],
+        "resampling": ["bootstrap", "mean_interval", "ratio_interval"],
         "robustness": [
             "Condition",
             "SUITES",
@@ -21,7 +32,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "seen_under",
             "write_robustness",
         ],
-        "resampling": ["bootstrap"],
+        "shortcuts": ["looked_at", "mask_folder", "shortcut_table", "true_masks"],
+        "subjects": ["Subject", "subject_of"],
         "vote_metrics": [
             "distribution_metrics",
             "entropy",
@@ -30,6 +42,5 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "question_divergence",
             "question_entropy",
         ],
-        "reproduction": ["Reproduction", "reproduce_run"],
     },
 )

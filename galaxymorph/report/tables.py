@@ -164,6 +164,26 @@ def print_check(catalogue: Catalogue, counts: dict[str, dict[str, int]], decoded
     _console().print(table)
 
 
+def print_rows(title: str, rows: list[dict[str, object]]) -> None:
+    """Print rows of one kind: words, counts, numbers, and scores with their intervals."""
+    table = Table(box=box.SIMPLE_HEAD, title=title)
+    for name, value in rows[0].items():
+        table.add_column(name, justify="left" if isinstance(value, str) else "right")
+    for row in rows:
+        table.add_row(*map(_cell, row.values()))
+    _console().print(table)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "pass" if value else "FAIL"
+    if isinstance(value, dict):
+        return _interval(value)
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return str(value)
+
+
 def _interval(score: dict[str, float | None], digits: int = 3) -> str:
     if score["value"] is None:
         return "–"

@@ -8,6 +8,12 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "cache": ["Frames", "cached_frames"],
         "decoding": ["decode", "decode_bytes"],
         "frame": ["centre_frame"],
-        "inspection": ["Inspection", "digest_bytes", "image_problems", "inspect_images"],
+        "inspection": [
+            "Inspection",
+            "digest_bytes",
+            "image_problems",
+            "inspect_image",
+            "inspect_images",
+        ],
     },
 )

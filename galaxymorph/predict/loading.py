@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,3 +33,17 @@ def load_predictor(path: str | Path, precision: str | None = None) -> Predictor 
     from galaxymorph.predict.predictor import load_torch_predictor
 
     return load_torch_predictor(run, precision)
+
+
+def model_id(path: str | Path) -> str:
+    """Return what tells a run's weights from others: the start of their SHA-256, 16 digits.
+
+    Raises:
+        BadInput: not a finished run.
+    """
+    run = Run(Path(path))
+    run.require_trained()
+    found = hashlib.sha256()
+    for member in run.members:
+        found.update((member.path / "model.safetensors").read_bytes())
+    return found.hexdigest()[:16]

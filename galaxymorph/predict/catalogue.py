@@ -32,8 +32,9 @@ from galaxymorph.base import (
     write_json,
 )
 from galaxymorph.learn import Recipe, prediction_table, target_of
+from galaxymorph.predict.cluster import map_on_cluster
 from galaxymorph.predict.listing import absolute_image, list_images
-from galaxymorph.predict.loading import load_predictor, model_id
+from galaxymorph.predict.loading import load_predictor, model_id, read_recipe
 from galaxymorph.zoo import to_conditional
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def predict_catalogue(
     """
     out, catalogue = Path(out), Path(catalogue)
     chosen = Model(str(Path(model).absolute()), precision, model_id(model))
-    recipe = load_predictor_once(chosen).recipe if scheduler is None else _recipe(chosen)
+    recipe = read_recipe(model)
     number, digest = _digest(catalogue)
     about = {
         "format": FORMAT,
@@ -232,15 +233,16 @@ def load_predictor_once(model: Model) -> Predictor | OnnxPredictor:
 _one_at_a_time = Lock()
 
 
-def _recipe(model: Model) -> Recipe:
-    return load_predictor_once(model).recipe
-
-
 def _predicted(
     missing: Iterable[Partition], model: Model, scheduler: str | None, progress: Progress
 ) -> Iterator[tuple[str, bytes]]:
-    for part in missing:
-        yield predict_partition(part, model, progress.advance)
+    if scheduler is None:
+        for part in missing:
+            yield predict_partition(part, model, progress.advance)
+        return
+    for part, found in map_on_cluster(scheduler, predict_partition, missing, model):
+        progress.advance(len(part.ids))
+        yield found
 
 
 def _digest(catalogue: Path) -> tuple[int, str]:

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from galaxymorph.learn import Run
+from galaxymorph.learn import Recipe, Run
 
 if TYPE_CHECKING:
     from galaxymorph.predict.onnx import OnnxPredictor
@@ -47,3 +47,8 @@ def model_id(path: str | Path) -> str:
     for member in run.members:
         found.update((member.path / "model.safetensors").read_bytes())
     return found.hexdigest()[:16]
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """Return a model's recipe, without loading its networks."""
+    return Run(Path(path)).recipe

@@ -186,3 +186,66 @@ def test_what_cannot_be_done_is_said_in_one_line(run, images, tmp_path, capsys, 
     error = capsys.readouterr().err
     assert words in error
     assert len(error.splitlines()) == 1
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """A scheduler and two workers, each a process of its own: its address, and the workers."""
+    pytest.importorskip("distributed")
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT), "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "5",
+    }  # fmt: skip
+
+    def start(*arguments: str) -> subprocess.Popen:
+        command = [sys.executable, "-m", "distributed.cli.dask_" + arguments[0], *arguments[1:]]
+        return subprocess.Popen(
+            command, env=environment, cwd=tmp_path,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    file = tmp_path / "scheduler.json"
+    own = ["--scheduler-file", str(file)]
+    scheduler = start(
+        "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
+        "--dashboard-address", "127.0.0.1:0", *own,
+    )  # fmt: skip
+    worker = ["worker", *own, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
+    workers = [start(*worker, "--host", "127.0.0.1", "--name", f"w{n}") for n in range(2)]
+    deadline = time.monotonic() + 60
+    while not (file.exists() and file.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    yield json.loads(file.read_text())["address"], workers
+    for process in (*workers, scheduler):
+        process.kill()
+        process.wait()
+
+
+def test_a_cluster_loses_no_row_when_a_worker_is_killed(run, images, tmp_path, cluster):
+    address, workers = cluster
+    catalogue = write_catalogue(tmp_path / "mine.csv", images, repeat=20)
+    arguments = ["predict", run, catalogue, "--partition", "40", *EXACT, "-o"]
+    out = tmp_path / "out"
+    command = [sys.executable, "cli.py", *map(str, arguments), f"{out}/", "--scheduler", address]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    while not (out / "part-000001.parquet").exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.002)
+    workers[0].kill()
+    assert len(list(out.glob("part-*"))) < 30
+    assert process.wait(timeout=120) == 0, process.stderr.read()
+    assert galaxymorph(*arguments, f"{tmp_path / 'local'}/") == 0
+    found, local = pd.read_parquet(out), pd.read_parquet(tmp_path / "local")
+    assert found["id"].tolist() == [str(500 + n) for n in range(1200)]
+    exact = ["id", "image", "predicted", "model_id", "error"]
+    assert found[exact].equals(local[exact])
+    # Workers share the cores, and sums in another order end with other bits.
+    assert np.allclose(found[CLASSES], local[CLASSES], atol=1e-5)
+
+
+def test_a_scheduler_that_does_not_answer_is_named(run, images, tmp_path, monkeypatch, capsys):
+    cluster = pytest.importorskip("galaxymorph.predict.cluster")
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(cluster, "SECONDS_TO_CONNECT", 0.2)
+    arguments = [images[0].parent, "-o", f"{tmp_path / 'out'}/", "--scheduler", "tcp://127.0.0.1:9"]
+    assert galaxymorph("predict", run, *arguments) == 2
+    assert "--scheduler tcp://127.0.0.1:9: no answer" in capsys.readouterr().err

@@ -7,6 +7,13 @@ from pathlib import Path
 import click
 
 from galaxymorph.base import BadInput, say
+from galaxymorph.cli.catalogue import (
+    SCALE,
+    is_folder,
+    predict_into,
+    require_alone,
+    require_folder,
+)
 from galaxymorph.cli.options import DEVICE, RUN
 
 ENDINGS = (".csv", ".parquet")
@@ -19,8 +26,8 @@ ENDINGS = (".csv", ".parquet")
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
-    help="Write a .csv or .parquet table instead of printing.",
+    help="Write a .csv or .parquet table instead of printing; or, ending in / or a folder, a "
+    "Parquet file a partition, for a catalogue of any size.",
 )
 @click.option(
     "--format",
@@ -51,15 +58,29 @@ ENDINGS = (".csv", ".parquet")
     show_default=True,
     help="Compare 40 images or more with the validation galaxies, and warn if they differ.",
 )
+@SCALE
 @DEVICE
 def predict(
-    run, images, as_json, output, layout, skip_bad, precision, adapt, outliers, drift
+    run, images, as_json, output, layout, skip_bad, precision, adapt, outliers, drift, **scale
 ) -> None:
     """Say with RUN what each IMAGE (a JPEG or PNG file, a folder, or a zip) shows.
 
     That is its class, with probabilities or shares, or the share of volunteers who would give each
     answer of the decision tree, by the run's --target.
+
+    With -o FOLDER/ the IMAGE is a catalogue: a folder, a zip, or a table (CSV, Parquet, FITS) with
+    a column `image` of paths. After a kill the same command goes on, and an image that can't be
+    used is a row with an error.
     """
+    if is_folder(output):
+        require_alone(
+            output, images, as_json=as_json, layout=layout, skip_bad=skip_bad, adapt=adapt,
+            outliers=outliers,
+        )  # fmt: skip
+        predict_into(output, run, images[0], precision, **scale)
+        return
+    require_folder(**scale)
+    output = Path(output) if output else None
     from galaxymorph.learn import Run, write_table
     from galaxymorph.predict import (
         expand_images,

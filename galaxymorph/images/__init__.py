@@ -9,6 +9,12 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "corruptions": ["CORRUPTIONS", "PUBLISHED", "SEVERITIES", "corrupt", "frame_scale"],
         "decoding": ["decode", "decode_bytes"],
         "frame": ["centre_frame"],
-        "inspection": ["Inspection", "digest_bytes", "image_problems", "inspect_images"],
+        "inspection": [
+            "Inspection",
+            "digest_bytes",
+            "image_problems",
+            "inspect_image",
+            "inspect_images",
+        ],
     },
 )

@@ -14,7 +14,7 @@ from fastai.vision.augment import Resize, ResizeMethod, aug_transforms
 from fastcore.foundation import L
 from fasttransform import Transform
 
-from galaxymorph.images import Frames
+from galaxymorph.images import Frames, Inspection, inspect_image
 from galaxymorph.learn.backbones import pixel_stats
 from galaxymorph.learn.loaders import FileItems, StoredItems, ThreadedDL
 from galaxymorph.learn.outputs import loss_columns, target_of
@@ -23,6 +23,7 @@ from galaxymorph.learn.views import (
     CentralView,
     Frame,
     OpenGalaxy,
+    OpenOrBlank,
     RandomView,
     as_path,
 )
@@ -159,10 +160,16 @@ def _targets(table: pd.DataFrame, recipe: Recipe, classes: Sequence[str]) -> tor
     return TensorCategory(torch.from_numpy(pd.Index(classes).get_indexer(table["label"])))
 
 
-def image_loader(references: Sequence[str], recipe: Recipe) -> ThreadedDL:
-    """Return batches of the model's input for images without labels, in order."""
+def image_loader(
+    references: Sequence[str], recipe: Recipe, faults: dict[int, str] | None = None
+) -> ThreadedDL:
+    """Return batches of the model's input for images without labels, in order.
+
+    With `faults`, one that can't be used is black, and why stands there by its place.
+    """
+    opener = OpenGalaxy() if faults is None else OpenOrBlank()
     loader = ThreadedDL(
-        TfmdLists(list(references), [as_path, OpenGalaxy()], split_idx=1),
+        TfmdLists(list(references), [as_path, opener], split_idx=1),
         bs=recipe.batch,
         after_item=item_transforms(recipe),
         after_batch=batch_transforms(recipe),
@@ -170,5 +177,13 @@ def image_loader(references: Sequence[str], recipe: Recipe) -> ThreadedDL:
         device=default_device(),
     )
     if recipe.pipeline == "fast" and not recipe.workers:
-        loader.source = FileItems(references, *item_frame(recipe))
+        loader.source = FileItems(references, *item_frame(recipe), faults)
+    elif faults is not None:
+        # Here before they are opened again, because worker processes can't tell of them.
+        faults |= {at: inspected.fault for at, inspected in _faulty(references)}
     return loader
+
+
+def _faulty(references: Sequence[str]) -> list[tuple[int, Inspection]]:
+    inspected = enumerate(map(inspect_image, references))
+    return [(at, inspection) for at, inspection in inspected if inspection.fault]

@@ -5,9 +5,10 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "catalogue": ["predict_catalogue"],
         "images": ["expand_images", "usable_images"],
         "kaggle": ["require_submittable", "write_submission"],
-        "loading": ["load_predictor"],
+        "loading": ["load_predictor", "model_id"],
         "outliers": ["drift_of", "outlier_columns"],
         "quantization": ["Quantization", "quantize_run"],
     },

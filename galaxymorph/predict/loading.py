@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from galaxymorph.base import BadInput
-from galaxymorph.learn import Run
+from galaxymorph.learn import Recipe, Run
 
 if TYPE_CHECKING:
     from galaxymorph.predict.onnx import OnnxPredictor
@@ -40,3 +41,22 @@ def load_predictor(
     from galaxymorph.predict.predictor import load_torch_predictor
 
     return load_torch_predictor(run, precision, adapt_to)
+
+
+def model_id(path: str | Path) -> str:
+    """Return what tells a run's weights from others: the start of their SHA-256, 16 digits.
+
+    Raises:
+        BadInput: not a finished run.
+    """
+    run = Run(Path(path))
+    run.require_trained()
+    found = hashlib.sha256()
+    for member in run.members:
+        found.update((member.path / "model.safetensors").read_bytes())
+    return found.hexdigest()[:16]
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """Return a model's recipe, without loading its networks."""
+    return Run(Path(path)).recipe

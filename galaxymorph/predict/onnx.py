@@ -46,7 +46,12 @@ class OnnxPredictor:
             found = self.outputs(images, progress.advance)
         return image_table(images, found, self.recipe, self.classes)
 
-    def outputs(self, images: Sequence[str], seen: Callable[[int], object]) -> np.ndarray:
+    def outputs(
+        self,
+        images: Sequence[str],
+        seen: Callable[[int], object],
+        faults: dict[int, str] | None = None,
+    ) -> np.ndarray:
         """Return what `Predictor.outputs` does, but for rounding.
 
         Raises:
@@ -54,7 +59,9 @@ class OnnxPredictor:
         """
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             found = []
-            inputs = map_ahead(pool, self._input, images, 4 * CHUNK)
+            inputs = map_ahead(
+                pool, lambda at: self._input(images[at], at, faults), range(len(images)), 4 * CHUNK
+            )
             for batch in _stacked(inputs):
                 found.append(self.mean_prediction(batch))
                 seen(len(batch))
@@ -73,11 +80,17 @@ class OnnxPredictor:
         ]
         return np.mean(each, axis=0)
 
-    def _input(self, reference: str) -> np.ndarray:
+    def _input(self, reference: str, at: int, faults: dict[int, str] | None) -> np.ndarray:
         crop, side = item_frame(self.recipe)
         size = self.recipe.size
         start = (side - size) // 2
-        frame = centre_frame(decode(reference), crop, side, without_torch=True)
+        try:
+            frame = centre_frame(decode(reference), crop, side, without_torch=True)
+        except BadInput as error:
+            if faults is None:
+                raise
+            faults[at] = str(error)
+            return np.zeros((3, size, size), np.float32)
         central = frame[start : start + size, start : start + size].transpose(2, 0, 1)
         return (central - self.mean) / self.std
 

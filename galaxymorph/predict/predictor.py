@@ -47,17 +47,24 @@ class Predictor:
             found = self.outputs(images, progress.advance)
         return image_table(images, found, self.recipe, self.classes)
 
-    def outputs(self, images: Sequence[str], seen: Callable[[int], object]) -> np.ndarray:
+    def outputs(
+        self,
+        images: Sequence[str],
+        seen: Callable[[int], object],
+        faults: dict[int, str] | None = None,
+    ) -> np.ndarray:
         """Return predictions, shape (n, outputs), the mean over the recipe's views and the folds.
 
         Args:
             images: references.
             seen: called with the number of images after each batch.
+            faults: filled, in place of an error, with why an image can't be used, by its place;
+                what is predicted there means nothing.
 
         Raises:
             BadInput: an image can't be used.
         """
-        batches = image_loader(images, self.recipe)
+        batches = image_loader(images, self.recipe, faults)
         return infer(self.models, batches, self.recipe.views, self.activate, seen)
 
 

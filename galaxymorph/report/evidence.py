@@ -73,8 +73,7 @@ def draw_randomisation(path: Path, table: list[dict]) -> Path:
             title="What is left of the maps as weights become random",
         )  # fmt: skip
         axes.annotate(
-            "above the grey line: maps that don't depend on what was learnt; "
-            "dotted: another galaxy's map",
+            "dotted: another galaxy's map; over the grey line: hardly depends on what was learnt",
             (0, 0.01), xycoords="axes fraction", fontsize=7.5, color=GREY, va="bottom",
         )  # fmt: skip
         axes.legend(frameon=False, fontsize=8)
@@ -138,7 +137,7 @@ def draw_effects(
             )  # fmt: skip
         if most is not None:
             axes.axvline(most, color=GREY, lw=0.8)
-            label = f"passes below {most:.0%} changed"
+            label = f"passes up to {most:.0%}"
             axes.annotate(
                 label, (most, 1), xycoords=("data", "axes fraction"), fontsize=8, color=GREY,
                 xytext=(3, -1), textcoords="offset points", va="top",
@@ -146,8 +145,10 @@ def draw_effects(
         names = [f"{row[name]} ({row['galaxies']:,})" for row in table]
         axes.set_yticks(range(len(table)), names, fontsize=9)
         axes.set_ylim(len(table) - 0.5, -0.8)
-        axes.set_xlim(left=0)
+        axes.set_xlim(0, max(axes.get_xlim()[1], 2.5 * (most or 0.02)))
         axes.grid(axis="x", alpha=0.3)
         axes.set(title=f"{title}, 95 % intervals")
-        axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+        axes.legend(
+            frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.4, -0.09), ncols=2
+        )
         return write_figure(figure, path)

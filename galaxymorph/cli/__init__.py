@@ -20,6 +20,7 @@ COMMANDS = {
                   "confident mistakes, confusions."),
     "predict": ("galaxymorph.cli.predict:predict", "Say with a run what images show."),
     "quantize": ("galaxymorph.cli.quantize:quantize", "Write a run's model in int8, for speed."),
+    "export": ("galaxymorph.cli.export:export", "Write a run as one file that travels."),
     "survey": ("galaxymorph.cli.survey:survey",
                "Simulate galaxies with votes, and draw contact sheets."),
     "data": ("galaxymorph.cli.data:data", "Check a catalogue of galaxies."),

@@ -100,7 +100,7 @@ def predict(run, images, as_json, output, layout, skip_bad, precision, **scale) 
     elif as_json:
         click.echo(table.to_json(orient="records", indent=2, force_ascii=False))
     else:
-        print_predictions(table, run.recipe)
+        print_predictions(table, predictor.recipe)
 
 
 def _require_table(output: Path | None, as_json: bool) -> None:

@@ -6,7 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "cache": ["Frames", "cached_frames"],
-        "decoding": ["decode", "decode_bytes"],
+        "decoding": ["as_image", "decode", "decode_bytes"],
         "frame": ["centre_frame"],
         "inspection": [
             "Inspection",

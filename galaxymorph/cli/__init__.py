@@ -28,6 +28,7 @@ COMMANDS = {
                 "Set runs side by side on every metric that they have."),
     "robustness": ("galaxymorph.cli.robustness:robustness",
                    "Corrupt a run's test images and see what it loses."),
+    "export": ("galaxymorph.cli.export:export", "Write a run as one file that travels."),
     "survey": ("galaxymorph.cli.survey:survey",
                "Simulate galaxies with votes, and draw contact sheets."),
     "data": ("galaxymorph.cli.data:data", "Check a catalogue of galaxies."),

@@ -112,7 +112,7 @@ def predict(
             say(f"skipped: {fault}")
         if not references:
             raise BadInput("none of the images can be used", "see the lines above")
-    predictor = load_predictor(run.path, precision, references if adapt else None)
+    predictor = load_predictor(run.path, precision, adapt_to=references if adapt else None)
     if drift and precision != "int8":
         _warn_of_drift(run, references)
     if layout:
@@ -130,7 +130,7 @@ def predict(
     elif as_json:
         click.echo(table.to_json(orient="records", indent=2, force_ascii=False))
     else:
-        print_predictions(table, run.recipe)
+        print_predictions(table, predictor.recipe)
 
 
 def _warn_of_drift(run, references: list[str]) -> None:

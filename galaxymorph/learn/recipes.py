@@ -220,6 +220,12 @@ def _changed(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
     """Return the recipe with some settings changed, none of them to no effect."""
     if "target" in changes:
         recipe = replace(recipe, loss=None)
+        if changes["target"] == "classes" and recipe.target != "classes":
+            # A soft target's recipe has them off.
+            own = Recipe()
+            recipe = replace(
+                recipe, class_weights=own.class_weights, label_smoothing=own.label_smoothing
+            )
     recipe = replace(recipe, **changes)
     _refuse_idle(recipe, changes)
     if recipe.weights == "none":

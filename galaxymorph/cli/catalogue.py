@@ -42,10 +42,11 @@ def require_alone(output: str, catalogues: Sequence[str], **others) -> None:
             f"-o {output}: a folder takes one catalogue, and {len(catalogues)} are given",
             "give a folder, a zip or a table, and an output each",
         )
-    names = {"as_json": "--json", "layout": "--format", "skip_bad": "--skip-bad"}
+    names = {"as_json": "--json", "layout": "--format"}
     for name, value in others.items():
         if value:
-            raise BadInput(f"-o {output}: a folder takes no {names[name]}", "leave it out")
+            option = names.get(name, f"--{name.replace('_', '-')}")
+            raise BadInput(f"-o {output}: a folder takes no {option}", "leave it out")
 
 
 def require_folder(**scale) -> None:
@@ -71,7 +72,7 @@ def predict_into(
             f"-o {output}: a folder takes a catalogue, and {catalogue} is none",
             "give a folder, a zip or a table of images; or write to a .csv or .parquet file",
         )
-    if precision != "int8" and scheduler is None:
+    if precision != "int8" and model.suffix != ".onnx" and scheduler is None:
         from galaxymorph.learn import keep_freed_memory
 
         keep_freed_memory()

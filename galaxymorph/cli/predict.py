@@ -42,9 +42,27 @@ ENDINGS = (".csv", ".parquet")
     type=click.Choice(["auto", "fp32", "bf16", "fp16", "int8"]),
     help="Number format of the network; int8 after `quantize`. Default: the run's own.",
 )
+@click.option(
+    "--adapt",
+    is_flag=True,
+    help="Re-estimate BatchNorm's statistics on these images first, for another survey's.",
+)
+@click.option(
+    "--outliers",
+    is_flag=True,
+    help="Add how strange each image is: energy, and distance to the nearest training galaxies.",
+)
+@click.option(
+    "--drift/--no-drift",
+    default=True,
+    show_default=True,
+    help="Compare 40 images or more with the validation galaxies, and warn if they differ.",
+)
 @SCALE
 @DEVICE
-def predict(run, images, as_json, output, layout, skip_bad, precision, **scale) -> None:
+def predict(
+    run, images, as_json, output, layout, skip_bad, precision, adapt, outliers, drift, **scale
+) -> None:
     """Say with RUN what each IMAGE (a JPEG or PNG file, a folder, or a zip) shows.
 
     That is its class, with probabilities or shares, or the share of volunteers who would give each
@@ -55,7 +73,10 @@ def predict(run, images, as_json, output, layout, skip_bad, precision, **scale) 
     used is a row with an error.
     """
     if is_folder(output):
-        require_alone(output, images, as_json=as_json, layout=layout, skip_bad=skip_bad)
+        require_alone(
+            output, images, as_json=as_json, layout=layout, skip_bad=skip_bad, adapt=adapt,
+            outliers=outliers,
+        )  # fmt: skip
         predict_into(output, run, images[0], precision, **scale)
         return
     require_folder(**scale)
@@ -63,6 +84,7 @@ def predict(run, images, as_json, output, layout, skip_bad, precision, **scale) 
     from galaxymorph.learn import Run, write_table
     from galaxymorph.predict import (
         expand_images,
+        is_run,
         load_predictor,
         require_submittable,
         usable_images,
@@ -72,16 +94,24 @@ def predict(run, images, as_json, output, layout, skip_bad, precision, **scale) 
 
     if output:
         _require_writable(output)
+    alone = not is_run(run)
     run = Run(run)
+    if not alone:
+        run.require_trained()
+    elif outliers or layout:
+        raise BadInput(
+            f"{run.path}: an exported file has no part in --outliers or --format", "give the run"
+        )
+    if outliers and (layout or precision == "int8"):
+        raise BadInput("--outliers: not with --format or int8", "leave out one of the two")
     if layout:
         _require_table(output, as_json)
         require_submittable(run)
-    if precision != "int8":
+    if precision != "int8" and run.path.suffix != ".onnx":
         from galaxymorph.learn import keep_freed_memory
 
         # Here rather than in the library: the process is the command's own.
         keep_freed_memory()
-    predictor = load_predictor(run.path, precision)
     references = expand_images(images)
     if skip_bad:
         references, faults = usable_images(references)
@@ -89,11 +119,18 @@ def predict(run, images, as_json, output, layout, skip_bad, precision, **scale) 
             say(f"skipped: {fault}")
         if not references:
             raise BadInput("none of the images can be used", "see the lines above")
+    predictor = load_predictor(run.path, precision, references if adapt else None)
+    if drift and precision != "int8" and not alone:
+        _warn_of_drift(run, references)
     if layout:
         write_submission(output, run, predictor, references)
         click.echo(output)
         return
     table = predictor.predict(references)
+    if outliers:
+        from galaxymorph.predict import outlier_columns
+
+        table = table.join(outlier_columns(run, references))
     if output:
         write_table(output, table)
         click.echo(output)
@@ -101,6 +138,19 @@ def predict(run, images, as_json, output, layout, skip_bad, precision, **scale) 
         click.echo(table.to_json(orient="records", indent=2, force_ascii=False))
     else:
         print_predictions(table, predictor.recipe)
+
+
+def _warn_of_drift(run, references: list[str]) -> None:
+    from galaxymorph.predict import drift_of
+
+    found = drift_of(run, references)
+    if found and found.warns:
+        say(
+            f"warning: these images aren't like those that {run.path} learnt from: a linear "
+            f"classifier tells them apart with AUROC {found.auroc:.2f} (two-sample test, "
+            f"p {found.p:.3f}); don't trust the predictions before you looked at some, or try "
+            "--adapt"
+        )
 
 
 def _require_table(output: Path | None, as_json: bool) -> None:

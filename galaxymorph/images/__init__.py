@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "cache": ["Frames", "cached_frames"],
+        "corruptions": ["CORRUPTIONS", "PUBLISHED", "SEVERITIES", "corrupt", "frame_scale"],
         "decoding": ["as_image", "decode", "decode_bytes"],
         "frame": ["centre_frame"],
         "inspection": [

@@ -129,6 +129,14 @@ def classification_metrics(table: pd.DataFrame, classes: Sequence[str], seed: in
     }
 
 
+def class_scorer(
+    table: pd.DataFrame, classes: Sequence[str]
+) -> Callable[[np.ndarray], dict[str, float]]:
+    """Return the scores of a table of predictions as a function of the rows that count."""
+    true, predicted = _codes(table, classes)
+    return lambda rows: _scores(true[rows], predicted[rows], len(classes))
+
+
 def _codes(table: pd.DataFrame, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     order = pd.Index(classes)
     return order.get_indexer(table["label"]), order.get_indexer(table["predicted"])

@@ -7,9 +7,12 @@ import lazy_loader
 _import, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "adaptation": ["ADAPTING_IMAGES", "adapt_batchnorm"],
         "backbones": ["build_model", "pixel_stats", "require_network"],
         "data": ["image_loader"],
         "callbacks": ["ShowProgress"],
+        "domain": ["target_images"],
+        "embeddings": ["Embeddings", "embed", "last_layer", "read_embeddings"],
         "fit": ["make_learner", "restart_run", "start_run", "train_run"],
         "galaxies": ["gather_galaxies", "require_same_galaxies", "with_images"],
         "inference": ["infer"],
@@ -20,7 +23,7 @@ _import, __dir__, __all__ = lazy_loader.attach(
         "recipes": ["PRESETS", "Recipe", "item_frame", "make_recipe"],
         "predictions": ["prediction_table"],
         "description": ["described_recipe"],
-        "models": ["describe", "load_network"],
+        "models": ["describe", "load_network", "write_backbone"],
         "serving": ["fold_batchnorm", "serving_network"],
         "runs": ["Run", "environment", "free_name", "locked", "write_table"],
         "targets": ["TARGETS"],
@@ -31,6 +34,7 @@ _import, __dir__, __all__ = lazy_loader.attach(
             "target_of",
             "true_columns",
         ],
+        "views": ["dihedral"],
         "tree_head": ["TreeHead", "concentrations"],
     },
 )

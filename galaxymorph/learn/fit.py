@@ -31,6 +31,8 @@ from galaxymorph.learn.callbacks import (
     restore_checkpoint,
 )
 from galaxymorph.learn.data import galaxy_loaders, predicting_loader
+from galaxymorph.learn.domain import TargetImages, adaptation_callbacks, target_images
+from galaxymorph.learn.embeddings import write_embeddings
 from galaxymorph.learn.features import stored_features
 from galaxymorph.learn.galaxies import Galaxies
 from galaxymorph.learn.gradients import fast_weight_gradients
@@ -91,7 +93,10 @@ def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
             ]
             write_table(run.path / "split.csv", pd.concat(tested, ignore_index=True))
         else:
-            write_table(run.path / "split.csv", split_galaxies(table, classes, recipe.seed))
+            write_table(
+                run.path / "split.csv",
+                split_galaxies(table, classes, recipe.seed, recipe.held_out),
+            )
         if len(galaxies.rejected):
             write_table(run.path / "rejected.csv", galaxies.rejected)
     if len(galaxies.rejected):
@@ -119,12 +124,13 @@ def train_run(run: Run, galaxies: Galaxies) -> None:
     """
     if run.recipe.pipeline == "fast":
         keep_freed_memory()
+    others = target_images(run.recipe) if not run.is_trained else None
     with locked(run):
         remove_leftovers(run.path)
         for number, member in enumerate(run.members, 1):
             label = f"fold {number}/{len(run.folds)}" if run.folds else "training"
             if not member.is_trained:
-                _train_member(member, label, galaxies)
+                _train_member(member, label, galaxies, others)
         if run.folds:
             for part in ("valid", "test"):
                 tables = [
@@ -179,7 +185,7 @@ def stages(recipe: Recipe) -> list[Stage]:
     return [stage for stage in both if stage.epochs]
 
 
-def _train_member(run: Run, label: str, galaxies: Galaxies) -> None:
+def _train_member(run: Run, label: str, galaxies: Galaxies, others: TargetImages | None) -> None:
     recipe = run.recipe
     images = galaxies.table.set_index("galaxy")["image"]
     split = run.split.assign(image=run.split["galaxy"].map(images))
@@ -194,7 +200,7 @@ def _train_member(run: Run, label: str, galaxies: Galaxies) -> None:
         with Progress(label, galaxies_to_train(left, learn), "images") as progress:
             for number in range(state.stage, len(plan)):
                 with features.feeding(learn, plan[number].name):
-                    _train_stage(learn, run, state, plan, number, label, progress)
+                    _train_stage(learn, run, state, plan, number, label, progress, others)
     shutil.rmtree(run.checkpoints / "features", ignore_errors=True)
     _load_kept(run, learn)
     _write_results(run, learn, split, galaxies.frames)
@@ -208,6 +214,7 @@ def _train_stage(
     number: int,
     label: str,
     progress: Progress,
+    others: TargetImages | None,
 ) -> None:
     stage = plan[number]
     learn.freeze_to(stage.freeze_to)
@@ -224,6 +231,9 @@ def _train_stage(
         SayEpochs(progress, label, state, sum(stage.epochs for stage in plan), target.scores),
         ShowProgress(progress),
     ]
+    # A frozen trunk has nothing to adapt.
+    if stage.name == "fine-tuned":
+        callbacks += adaptation_callbacks(run.recipe, others, run.checkpoints, state.epoch)
     # One view is enough to tell epochs apart, and eight of them would take longer than to train.
     with (
         learn.no_logging(),
@@ -249,6 +259,7 @@ def _write_results(run: Run, learn: Learner, split: pd.DataFrame, frames: Frames
     export_learner(learn, run.path / "model.pkl")
     write_weights(learn.model, run)
     network, activate = serving_network(learn.model, recipe), make_link(recipe).activate
+    write_embeddings(run, network, learn.dls, split, frames)
     true = true_columns(recipe, classes)
     parts = {part: split[split["split"] == part] for part in ("valid", "test")}
     with Progress("predicting", sum(map(len, parts.values())), "images") as progress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from fastai.learner import Learner
@@ -9,9 +10,11 @@ from fastai.torch_core import default_device
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from galaxymorph import __version__
 from galaxymorph.base import replacing, write_json
-from galaxymorph.learn.backbones import build_model, pixel_stats
+from galaxymorph.learn.backbones import build_model, pixel_stats, plain_names
 from galaxymorph.learn.description import describe_model
+from galaxymorph.learn.recipes import recipe_to_dict
 from galaxymorph.learn.runs import Run
 
 
@@ -27,6 +30,32 @@ def load_network(run: Run) -> nn.Module:
     model = build_model(run.recipe, len(run.outputs))
     model.load_state_dict(load_file(run.path / "model.safetensors"))
     return model.to(default_device()).eval()
+
+
+def write_backbone(run: Run, path: Path) -> None:
+    """Write a trained run's trunk for `--weights`: safetensors in half precision.
+
+    Tensors have the names that torchvision or timm give them; the file's metadata says what the
+    trunk was trained on and how.
+
+    Args:
+        run: one that isn't cross-validated.
+        path: of the file.
+    """
+    state = plain_names(load_network(run)[0], run.recipe.arch)
+    halves = {
+        name: value.half().contiguous() if value.is_floating_point() else value
+        for name, value in state.items()
+    }
+    about = {
+        "made_by": f"galaxymorph {__version__}",
+        "arch": run.recipe.arch,
+        "recipe": json.dumps(recipe_to_dict(run.recipe), sort_keys=True),
+        "galaxies": str(len(run.split)),
+        "fingerprint": run.data["fingerprint"],
+    }
+    with replacing(path) as temporary:
+        save_file(halves, temporary, about)
 
 
 def write_weights(model: nn.Module, run: Run) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +12,10 @@ from torch import nn
 
 from galaxymorph.base import Progress
 from galaxymorph.learn import (
+    ADAPTING_IMAGES,
     Recipe,
     Run,
+    adapt_batchnorm,
     image_loader,
     infer,
     load_network,
@@ -69,13 +71,37 @@ class Predictor:
         return infer(self.models, batches, self.recipe.views, self.activate, seen)
 
 
-def load_torch_predictor(run: Run, precision: str | None = None) -> Predictor:
+def load_torch_predictor(
+    run: Run, precision: str | None = None, adapt_to: Sequence[str] | None = None
+) -> Predictor:
     """Load a trained run's networks from its safetensors.
 
+    Args:
+        run: trained.
+        precision: in place of the recipe's.
+        adapt_to: images of which BatchNorm takes the statistics, see `adapt_batchnorm`.
+
     Raises:
-        BadInput: the device hasn't that precision.
+        BadInput: the device hasn't that precision, or the images can't be adapted to.
     """
-    models = [
-        serving_network(load_network(member), run.recipe, precision) for member in run.members
-    ]
+    networks = [load_network(member) for member in run.members]
+    if adapt_to is not None:
+        networks = _adapted(networks, run.recipe, adapt_to)
+    models = [serving_network(network, run.recipe, precision) for network in networks]
     return Predictor(models, run.recipe, run.classes, make_link(run.recipe).activate)
+
+
+def _adapted(networks: list[nn.Module], recipe: Recipe, images: Sequence[str]) -> list[nn.Module]:
+    # Evenly from all of them, since catalogues are ordered by something.
+    images = list(images)[:: -(-len(images) // ADAPTING_IMAGES)]
+    with Progress("adapting", len(images) * len(networks), "images") as progress:
+        return [
+            adapt_batchnorm(network, _tensors(image_loader(images, recipe)), progress.advance)
+            for network in networks
+        ]
+
+
+def _tensors(batches: Iterable) -> Iterator[torch.Tensor]:
+    for batch in batches:
+        images = batch[0] if isinstance(batch, tuple | list) else batch
+        yield images.as_subclass(torch.Tensor)

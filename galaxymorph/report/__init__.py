@@ -5,8 +5,17 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "explanation": ["explain_run"],
         "figures": ["draw_gallery", "draw_run"],
+        "robustness": ["draw_robustness"],
+        "tables": [
+            "print_check",
+            "print_comparison",
+            "print_metrics",
+            "print_predictions",
+            "print_robustness",
+            "print_rows",
+        ],
         "votes": ["draw_votes", "draw_walk"],
-        "tables": ["print_check", "print_metrics", "print_predictions"],
     },
 )

@@ -10,6 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from galaxymorph.images import CORRUPTIONS
 from galaxymorph.learn import Recipe, target_of
 from galaxymorph.zoo import Catalogue, Tree, likeliest_walk, to_conditional
 
@@ -163,6 +164,26 @@ def print_check(catalogue: Catalogue, counts: dict[str, dict[str, int]], decoded
     _console().print(table)
 
 
+def print_rows(title: str, rows: list[dict[str, object]]) -> None:
+    """Print rows of one kind: words, counts, numbers, and scores with their intervals."""
+    table = Table(box=box.SIMPLE_HEAD, title=title)
+    for name, value in rows[0].items():
+        table.add_column(name, justify="left" if isinstance(value, str) else "right")
+    for row in rows:
+        table.add_row(*map(_cell, row.values()))
+    _console().print(table)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "pass" if value else "FAIL"
+    if isinstance(value, dict):
+        return _interval(value)
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return str(value)
+
+
 def _interval(score: dict[str, float | None], digits: int = 3) -> str:
     if score["value"] is None:
         return "–"
@@ -179,3 +200,101 @@ def _console() -> Console:
     plain = {"highlight": False, "markup": False, "emoji": False}
     console = Console(**plain)
     return console if console.is_terminal else Console(**plain, width=140)
+
+
+# A score that a run is judged by first, in words.
+HEADLINE_WORDS = {"macro_f1": "macro-F1", "kl": "divergence", "rmse": "RMSE"}
+
+
+def print_robustness(scores: dict) -> None:
+    """Print the score, its loss and the calibration error of every corruption and severity."""
+    headline = scores["headline"]
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title=f"Robustness, {scores['galaxies']:,} test galaxies"
+        + ", BatchNorm adapted to each" * scores["adapted"],
+    )
+    table.add_column("corruption")
+    table.add_column("strength")
+    for name in (HEADLINE_WORDS[headline], "lost", "ECE"):
+        table.add_column(name, justify="right")
+    clean = scores["clean"]
+    table.add_row("none", "", _interval(clean[headline]), "", _ece(clean))
+    for name, found in scores["corruptions"].items():
+        table.add_section()
+        for severity, each in found["severities"].items():
+            table.add_row(
+                f"{CORRUPTIONS[name].words}, severity {severity}",
+                f"{each['strength']:g} ({found['unit']})",
+                _interval(each[headline]),
+                _interval(each["drop"]),
+                _ece(each),
+            )
+    _console().print(table)
+    for name, found in scores["consistency"].items():
+        if "agree" in found:
+            _console().print(f"same class after {name}: {_interval(found['agree'])} of galaxies")
+        _console().print(f"spread of predictions over {name}: {_interval(found['spread'], 4)}")
+    if "reference" in scores:
+        against = scores["reference"]
+        _console().print(
+            f"mean corruption error against {against['run']}: {against['mean_ce']} "
+            f"(relative {against['mean_relative_ce']}; under 1 is better than it)"
+        )
+
+
+def _ece(scores: dict) -> str:
+    return _interval(scores["ece"]) if "ece" in scores else "–"
+
+
+# Scores that a comparison leaves out unless asked for all: parts of others, or not of tested
+# galaxies.
+DETAILS = ("valid.", ".severities.", "per_answer.", "per_question.", "per_corruption.")
+
+
+def print_comparison(
+    table: pd.DataFrame, differences: dict[str, dict | None], everything: bool = False
+) -> None:
+    """Print runs side by side, a row a score, the best of each marked.
+
+    Args:
+        table: see `judge.compare_runs`.
+        differences: see `judge.paired_differences`.
+        everything: the details too.
+    """
+    runs = list(dict.fromkeys(table["run"]))
+    shown = Table(box=box.SIMPLE_HEAD)
+    shown.add_column("score")
+    for run in runs:
+        shown.add_column(run.rstrip("/").split("/")[-1], justify="right", overflow="fold")
+    known = set()
+    for (file, score), group in table.groupby(["file", "score"], sort=False):
+        if not everything and any(part in score for part in DETAILS):
+            continue
+        if file not in known:
+            shown.add_section()
+            known.add(file)
+        values = group.set_index("run")
+        best = values["value"].min() if group["less_is_better"].all() else values["value"].max()
+        words = score if file == "metrics" else f"{file}: {score}"
+        shown.add_row(words, *(_compared(values, run, best, len(group) > 1) for run in runs))
+    _console().print(shown)
+    for run, difference in differences.items():
+        if difference is None:
+            _console().print(f"{run}: no galaxies and classes in common with {runs[0]}")
+            continue
+        _console().print(
+            f"{run}: test macro-F1 {difference['value']:+.3f} ({difference['low']:+.3f} to "
+            f"{difference['high']:+.3f}) against {runs[0]}, {difference['galaxies']:,} galaxies "
+            "in common"
+        )
+
+
+def _compared(values: pd.DataFrame, run: str, best: float, several: bool) -> str:
+    if run not in values.index:
+        return "–"
+    row = values.loc[run]
+    words = f"{row['value']:.3f}"
+    if not np.isnan(row["low"]):
+        words += f" ({row['low']:.3f}–{row['high']:.3f})"
+    return f"{words} {'*' if several and row['value'] == best else ' '}"

@@ -11,19 +11,22 @@ from sklearn.model_selection import StratifiedKFold, train_test_split
 from galaxymorph.base import BadInput
 
 PARTS = ("train", "valid", "test")
-# The published split: 70/15/15.
+# Of the published split, 70/15/15.
 HELD_OUT = 0.30
 # Of the galaxies that a fold doesn't test: few, since each is one less to learn from.
 FOLD_VALID = 0.05
 
 
-def split_galaxies(table: pd.DataFrame, classes: Sequence[str], seed: int) -> pd.DataFrame:
-    """Split 70/15/15, stratified by label.
+def split_galaxies(
+    table: pd.DataFrame, classes: Sequence[str], seed: int, held_out: float = HELD_OUT
+) -> pd.DataFrame:
+    """Split into train, valid and test, stratified by label.
 
     Args:
         table: a row a galaxy in ascending order of `galaxy`, with its `label`.
         classes: every class; their order decides the draw.
         seed: of scikit-learn's shuffles; 42 gives the published `layer1` split.
+        held_out: the share of valid and test together, which are equal.
 
     Returns:
         The same rows with `split`, ordered as drawn: all of train, then valid, then test.
@@ -32,7 +35,7 @@ def split_galaxies(table: pd.DataFrame, classes: Sequence[str], seed: int) -> pd
         BadInput: a class is too small to have a galaxy in every part.
     """
     need_of_each_class(table["label"], classes, 4, "a split into train, valid and test")
-    train, rest = _cut(table, classes, HELD_OUT, seed)
+    train, rest = _cut(table, classes, held_out, seed)
     valid, test = _cut(rest, classes, 0.5, seed)
     return pd.concat(
         [part.assign(split=name) for name, part in zip(PARTS, (train, valid, test), strict=True)],

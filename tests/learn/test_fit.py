@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
-from tests.conftest import QUICK, galaxymorph
+from tests.conftest import QUICK, RECIPE, galaxymorph
 
 CLI = Path(__file__).parents[2] / "cli.py"
 PROMISED = {
@@ -25,6 +25,7 @@ PROMISED = {
     "model.pkl",
     "model.safetensors",
     "model.json",
+    "embeddings.npz",
     "predictions_valid.parquet",
     "predictions_test.parquet",
     "metrics.json",
@@ -40,7 +41,7 @@ def same_weights(one: Path, other: Path) -> bool:
 
 
 def fit_arguments(data: Path, out: Path, name: str, *more: str) -> list[str]:
-    start = ["fit", "--data", data, "--recipe", "first-run", "--out", out, "--name", name]
+    start = ["fit", "--data", data, "--recipe", RECIPE, "--out", out, "--name", name]
     return [str(word) for word in [*start, *QUICK, *more]]
 
 

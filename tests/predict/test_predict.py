@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from galaxymorph.predict import load_predictor
 from tests.conftest import galaxymorph
@@ -130,3 +132,55 @@ def test_bad_arguments_get_one_line(run, images, capsys, arguments, words):
 def test_what_is_no_run_is_said_to_be_none(tmp_path, images, capsys):
     assert galaxymorph("predict", tmp_path, images[0]) == 2
     assert "not a run" in capsys.readouterr().err
+
+
+def test_adapting_changes_predictions_and_needs_images_enough(run, simple, tmp_path, capsys):
+    folder = simple / "images_training_rev1"
+    images = sorted(folder.glob("*.jpg"))
+    assert galaxymorph("predict", run, folder, "-o", tmp_path / "plain.csv") == 0
+    assert galaxymorph("predict", run, folder, "--adapt", "-o", tmp_path / "adapted.csv") == 0
+    plain, adapted = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("plain", "adapted"))
+    assert plain["image"].tolist() == adapted["image"].tolist()
+    change = np.abs(plain[CLASSES] - adapted[CLASSES]).to_numpy()
+    assert change.mean() > 1e-3
+    assert np.allclose(adapted[CLASSES].sum(axis=1), 1, atol=1e-5)
+    assert galaxymorph("predict", run, *images[:5], "--adapt") == 2
+    assert "5 images tell no statistics" in capsys.readouterr().err
+    assert galaxymorph("predict", run, folder, "--adapt", "--precision", "int8") == 2
+    assert "int8 has its statistics built in" in capsys.readouterr().err
+
+
+def test_outliers_are_told_by_columns_and_another_kind_of_image_by_a_warning(
+    run, simple, tmp_path, monkeypatch, capsys
+):
+    from galaxymorph.predict import outliers
+
+    # The run has nine validation galaxies.
+    monkeypatch.setattr(outliers, "LEAST", 9)
+    noise = tmp_path / "noise"
+    noise.mkdir()
+    rng = np.random.default_rng(0)
+    for k in range(40):
+        pixels = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(noise / f"{k}.png")
+    folder = simple / "images_training_rev1"
+    tables = {}
+    for path in (folder, noise):
+        table = tmp_path / f"{path.name}.csv"
+        assert galaxymorph("predict", run, path, "--outliers", "-o", table) == 0
+        tables[path.name] = pd.read_csv(table), "aren't like those" in capsys.readouterr().err
+    (usual, silent), (strange, warned) = tables.values()
+    assert not silent
+    assert warned
+    assert strange["distance"].median() > usual["distance"].quantile(0.9)
+    assert strange["distance_rank"].between(0, 1).all()
+    assert {"energy", "distance"} <= set(usual)
+    assert galaxymorph("predict", run, noise, "--no-drift", "-o", tmp_path / "x.csv") == 0
+    assert "aren't like those" not in capsys.readouterr().err
+
+
+def test_outliers_of_a_run_without_embeddings_are_refused(run, images, tmp_path, capsys):
+    shutil.copytree(run, tmp_path / "old")
+    (tmp_path / "old" / "embeddings.npz").unlink()
+    assert galaxymorph("predict", tmp_path / "old", *images, "--outliers") == 2
+    assert "older versions kept no embeddings" in capsys.readouterr().err

@@ -1,0 +1,46 @@
+"""`compare`: runs side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from galaxymorph.base import BadInput
+
+
+@click.command()
+@click.argument(
+    "runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN RUN..."
+)
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Print validation scores, single severities and single answers too.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Write every score as a .csv or .parquet table, a row a run and score.",
+)
+def compare(runs, everything, output) -> None:
+    """Set RUNs side by side on every metric that they have.
+
+    The best of each row is marked with *. Differences of macro-F1 from the first run are over the
+    galaxies that both tested, with an interval of the difference itself.
+    """
+    from galaxymorph.judge import compare_runs, paired_differences, require_distinct
+    from galaxymorph.learn import Run, write_table
+    from galaxymorph.report import print_comparison
+
+    if output and (output.suffix not in (".csv", ".parquet") or not output.parent.is_dir()):
+        raise BadInput(f"-o {output}: not a table in a folder that exists", "use .csv or .parquet")
+    runs = [Run(path) for path in runs]
+    require_distinct(runs)
+    table = compare_runs(runs)
+    print_comparison(table, paired_differences(runs), everything)
+    if output:
+        write_table(output, table)
+        click.echo(output)

@@ -1,0 +1,88 @@
+"""`robustness`: a run on corrupted images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from galaxymorph.base import BadInput, say
+from galaxymorph.cli.options import DATA, DEVICE, RUN
+
+
+def _severities(context, option, value: str) -> tuple[int, ...]:
+    parts = value.split(",")
+    if not all(part.strip() in {"1", "2", "3", "4", "5"} for part in parts):
+        raise BadInput(f"--severities {value}", "give numbers from 1 to 5, such as 1,3,5")
+    return tuple(int(part) for part in parts)
+
+
+@click.command()
+@RUN
+@click.option(
+    "--suite",
+    type=click.Choice(["full", "published"]),
+    default="full",
+    show_default=True,
+    help="Every corruption, or the published table: noise, blur and brightness at severity 3.",
+)
+@click.option(
+    "--severities",
+    default="1,2,3,4,5",
+    show_default=True,
+    callback=_severities,
+    help="Of the full suite.",
+)
+@click.option("--limit", type=click.IntRange(16), help="Test this many galaxies, drawn by seed.")
+@click.option(
+    "--views",
+    type=click.Choice(["1", "4", "8"]),
+    help="Flips and turns averaged. Default: 1 in the full suite, the run's own in the published.",
+)
+@click.option(
+    "--reference",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Give corruption errors against this run's, measured before with the same options.",
+)
+@click.option(
+    "--adapt",
+    is_flag=True,
+    help="Re-estimate BatchNorm's statistics on each corruption's images, without labels.",
+)
+@DATA
+@DEVICE
+@click.pass_context
+def robustness(context, run, suite, severities, limit, views, reference, adapt, data) -> None:
+    """Corrupt RUN's test images and see what it loses.
+
+    Writes robustness.json and robustness.parquet into the run, and a heat map, curves and the
+    galaxies whose class changes into its figures/.
+    """
+    from galaxymorph.judge import (
+        corruption_error,
+        read_robustness,
+        require_alike,
+        robustness_of,
+        robustness_settings,
+        write_robustness,
+    )
+    from galaxymorph.learn import Run, keep_freed_memory
+    from galaxymorph.report import draw_robustness, print_robustness
+
+    given = context.get_parameter_source("severities").name != "DEFAULT"
+    if suite == "published" and given:
+        raise BadInput("--severities: the published suite has severity 3 alone", "leave it out")
+    run, views = Run(run), int(views) if views else None
+    known = read_robustness(Run(reference)) if reference else None
+    if known:
+        require_alike(robustness_settings(run, suite, severities, views), known, str(reference))
+    keep_freed_memory()
+    scores, table = robustness_of(run, suite, severities, limit, views, adapt, data)
+    if known:
+        scores["reference"] = corruption_error(scores, known, str(reference))
+    write_robustness(run, scores, table)
+    print_robustness(scores)
+    for path in draw_robustness(run, scores, table, data):
+        say(f"drawn: {path}")
+    click.echo(run.path / "robustness.json")

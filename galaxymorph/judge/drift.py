@@ -1,0 +1,126 @@
+"""Are these images like those that a run learnt from? As a whole, and one by one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import logsumexp
+
+# Images of each side that are compared: enough for any difference that matters.
+MOST = 256
+LEAST = 40
+PERMUTATIONS = 500
+# When to warn: hardly chance, and large enough to matter. With hundreds of images any catalogue
+# differs from another significantly.
+LEVEL, EFFECT = 0.01, 0.7
+# Embedding dimensions that the classifier of the effect size gets, and its folds.
+DIMENSIONS, FOLDS = 32, 5
+NEIGHBOURS = 10
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far two sets of embeddings differ.
+
+    Args:
+        mmd: squared maximum mean discrepancy, unbiased, so that it can be below 0.
+        p: share of permutations that differ at least as much.
+        auroc: of a linear classifier that tells the two sets apart, cross-validated: 0.5 when it
+            can't, 1 when it always can.
+    """
+
+    mmd: float
+    p: float
+    auroc: float
+
+    @property
+    def warns(self) -> bool:
+        """Whether predictions shouldn't be trusted unseen."""
+        return self.p < LEVEL and self.auroc > EFFECT
+
+
+def drift_between(known: np.ndarray, new: np.ndarray, seed: int) -> Drift:
+    """Return how far new embeddings differ from known ones, of at most `MOST` drawn from each.
+
+    The test is Gretton et al.'s (2012, JMLR 13, 723): the unbiased squared maximum mean discrepancy
+    (eq. 3) of a Gaussian kernel whose width is the median distance (section 8), by permutation.
+
+    Args:
+        known: shape (n, features), of galaxies that training hasn't seen, such as the validation
+            part: those seen lie closer to their classes than any new ones.
+        new: shape (m, features).
+        seed: of the draw, the permutations and the classifier's folds.
+    """
+    rng = np.random.default_rng(seed)
+    known, new = (
+        side[rng.choice(len(side), min(len(side), MOST), replace=False)] for side in (known, new)
+    )
+    both = np.concatenate([known, new]).astype(float)
+    is_new = np.arange(len(both)) >= len(known)
+    kernel = _kernel(both)
+    found = _mmd(kernel, is_new[None])[0]
+    shuffled = _mmd(kernel, np.stack([rng.permutation(is_new) for _ in range(PERMUTATIONS)]))
+    p = (1 + int((shuffled >= found).sum())) / (1 + PERMUTATIONS)
+    return Drift(float(found), p, _auroc(both, is_new, seed))
+
+
+def neighbour_distance(known: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """Return how far each new embedding is from its tenth-nearest known one, shape (m,).
+
+    Both are scaled to length 1 first (Sun et al. 2022, ICML, eq. 3), so it lies from 0 to 2.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    known, new = (
+        side / np.maximum(np.linalg.norm(side, axis=1, keepdims=True), 1e-12)
+        for side in (known, new)
+    )
+    neighbours = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(known))).fit(known)
+    return neighbours.kneighbors(new)[0][:, -1]
+
+
+def energy(logits: np.ndarray) -> np.ndarray:
+    """Return -log sum exp of logits, shape (n,): higher is stranger (Liu et al. 2020, eq. 4)."""
+    return -logsumexp(logits, axis=1)
+
+
+def _kernel(both: np.ndarray) -> np.ndarray:
+    squares = np.square(both).sum(axis=1)
+    distances = np.maximum(squares[:, None] + squares - 2 * both @ both.T, 0)
+    median = np.median(distances[np.triu_indices(len(both), 1)])
+    return np.exp(-distances / (2 * max(median, 1e-12)))
+
+
+def _mmd(kernel: np.ndarray, is_new: np.ndarray) -> np.ndarray:
+    """Return the unbiased squared discrepancy for each row of labels."""
+    ones = is_new.astype(float)
+    m = ones.sum(axis=1)
+    n = ones.shape[1] - m
+    towards_new = ones @ kernel
+    new_new = (towards_new * ones).sum(axis=1)
+    new_known = (towards_new * (1 - ones)).sum(axis=1)
+    known_known = kernel.sum() - new_new - 2 * new_known
+    # Without the diagonal, which is 1.
+    return (
+        (known_known - n) / (n * (n - 1)) + (new_new - m) / (m * (m - 1)) - 2 * new_known / (n * m)
+    )
+
+
+def _auroc(both: np.ndarray, is_new: np.ndarray, seed: int) -> float:
+    from sklearn.decomposition import PCA
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    smallest = len(both) * (FOLDS - 1) // FOLDS
+    classifier = make_pipeline(
+        PCA(min(DIMENSIONS, both.shape[1], smallest - 1), random_state=seed),
+        StandardScaler(),
+        LogisticRegression(C=0.1, class_weight="balanced", max_iter=1000),
+    )
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    scores = cross_val_predict(classifier, both, is_new, cv=folds, method="decision_function")
+    return float(roc_auc_score(is_new, scores))

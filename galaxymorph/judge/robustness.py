@@ -1,0 +1,441 @@
+"""What a run's predictions are worth when the images get worse: corruptions by severities."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from galaxymorph.base import BadInput, Progress, write_json
+from galaxymorph.images import (
+    CORRUPTIONS,
+    PUBLISHED,
+    SEVERITIES,
+    Frames,
+    cached_frames,
+    corrupt,
+    frame_scale,
+)
+from galaxymorph.judge.metrics import class_scorer, true_and_predicted
+from galaxymorph.judge.resampling import LEVEL, RESAMPLES, bootstrap
+from galaxymorph.judge.vote_metrics import kl_divergence
+from galaxymorph.learn import (
+    Recipe,
+    Run,
+    adapt_batchnorm,
+    dihedral,
+    infer,
+    item_frame,
+    load_network,
+    make_link,
+    pixel_stats,
+    prediction_table,
+    serving_network,
+    target_of,
+    true_columns,
+    with_images,
+    write_table,
+)
+
+CLEAN = "clean"
+# Names of corruptions and severities of each suite; None: every severity, or those asked for.
+SUITES: dict[str, tuple[Sequence[str], tuple[int, ...] | None]] = {
+    "full": (tuple(CORRUPTIONS), None),
+    "published": (PUBLISHED, (3,)),
+}
+BINS = 15
+# Quarter turns, and each of them mirrored: see `dihedral`.
+TURNS, MIRRORED = (0, 1, 2, 3), (4, 5, 6, 7)
+
+# From the positions of galaxies to named scores.
+Score = Callable[[np.ndarray], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A corruption and its severity; `clean` has severity 0."""
+
+    corruption: str = CLEAN
+    severity: int = 0
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A trained member, its tested galaxies and their decoded frames."""
+
+    model: nn.Module
+    recipe: Recipe
+    table: pd.DataFrame
+    frames: Frames
+    rows: np.ndarray
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """The model for inference."""
+        return serving_network(self.model, self.recipe)
+
+    def batches(self, condition: Condition, view: int = 0) -> Iterator[torch.Tensor]:
+        """Yield the model's inputs under a condition, seen in one of the dihedral views."""
+        mean, std = (
+            torch.tensor(stats).view(1, -1, 1, 1) for stats in pixel_stats(self.recipe.arch)
+        )
+        device = next(self.model.parameters()).device
+        for start in range(0, len(self.rows), self.recipe.batch):
+            part = slice(start, start + self.recipe.batch)
+            frames = self.frames.pixels.read(self.rows[part])
+            names = list(self.table["galaxy"].iloc[part])
+            batch = (seen_under(frames, names, condition, self.recipe) - mean) / std
+            yield dihedral(batch, view).contiguous().to(device)
+
+
+def robustness_of(
+    run: Run,
+    suite: str = "full",
+    severities: Sequence[int] = SEVERITIES,
+    limit: int | None = None,
+    views: int | None = None,
+    adapt: bool = False,
+    data: Path | None = None,
+) -> tuple[dict, pd.DataFrame]:
+    """Predict a run's tested galaxies clean and corrupted; return scores and every prediction.
+
+    Args:
+        run: trained; a cross-validated one takes each galaxy from the fold that tested it.
+        suite: in `SUITES`.
+        severities: of the full suite.
+        limit: test this many galaxies, drawn with the run's seed.
+        views: averaged; by itself the run's own in the published suite, and 1 in the full one,
+            which is thirty times as long.
+        adapt: give each condition's images BatchNorm statistics of their own, see
+            `adapt_batchnorm`.
+        data: where the run's catalogue is now, if it has moved.
+
+    Returns:
+        What `robustness.json` holds, see docs/robustness.md, and a row a galaxy and condition:
+        `galaxy`, `label`, `corruption`, `severity`, the prediction, and for classes `flipped`,
+        whether the class is another than of the clean image.
+
+    Raises:
+        BadInput: the run isn't finished, images are missing, or the network has no BatchNorm.
+    """
+    names, _ = SUITES[suite]
+    settings = robustness_settings(run, suite, severities, views)
+    severities, views = settings["severities"], settings["views"]
+    subjects = _subjects(run, limit, data)
+    conditions = [Condition(), *(Condition(name, s) for name in names for s in severities)]
+    galaxies = sum(len(subject.table) for subject in subjects)
+    turns = [*TURNS, *MIRRORED]
+    total = (len(conditions) * (1 + adapt) + len(turns)) * galaxies
+    with Progress("robustness", total, "images") as progress:
+        table = pd.concat(
+            [_predicted(run, subjects, each, views, adapt, progress) for each in conditions],
+            ignore_index=True,
+        )
+        seen = np.stack([_turned(run, subjects, view, progress) for view in turns])
+    if target_of(run.recipe).chooses:
+        clean = table["predicted"][:galaxies].to_numpy()
+        table["flipped"] = table["predicted"].to_numpy() != np.tile(clean, len(conditions))
+    scores = {
+        **settings,
+        "galaxies": galaxies,
+        "adapted": adapt,
+        "interval": f"{LEVEL:.0%} percentile bootstrap over galaxies, {RESAMPLES} resamples",
+        **_scores(run, table, names, severities),
+        "consistency": _consistency(run, seen),
+    }
+    return scores, table
+
+
+def robustness_settings(
+    run: Run, suite: str, severities: Sequence[int], views: int | None
+) -> dict[str, object]:
+    """Return what two measurements must have in common to be set against each other."""
+    _, fixed = SUITES[suite]
+    return {
+        "suite": suite,
+        "severities": list(fixed or sorted(set(severities))),
+        "views": views or (run.recipe.views if suite == "published" else 1),
+    }
+
+
+def require_alike(settings: dict, reference: dict, name: str) -> None:
+    """Raise BadInput unless a reference was measured with these `robustness_settings`."""
+    for key in ("suite", "severities", "views"):
+        if settings[key] != reference[key]:
+            raise BadInput(
+                f"--reference {name}: measured with {key} {reference[key]}, this run with "
+                f"{settings[key]}",
+                "measure both alike",
+            )
+
+
+def write_robustness(run: Run, scores: dict, table: pd.DataFrame) -> None:
+    """Write `robustness.json` and `robustness.parquet` into a run's folder."""
+    write_table(run.path / "robustness.parquet", table)
+    write_json(run.path / "robustness.json", scores)
+
+
+def read_robustness(run: Run) -> dict:
+    """Return what `robustness` wrote of a run.
+
+    Raises:
+        BadInput: it hasn't been measured.
+    """
+    path = run.path / "robustness.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadInput(
+            f"{run.path}: its robustness isn't measured",
+            f"run `python cli.py robustness {run.path}` first",
+        ) from None
+
+
+def corruption_error(scores: dict, reference: dict, name: str) -> dict:
+    """Return the corruption errors of a run against a reference's, in which the reference has 1.
+
+    CE of a corruption is the sum of errors over the severities by the reference's sum, relative CE
+    the same of errors beyond those of clean images (Hendrycks & Dietterich 2019, section 4.2); the
+    error is 1 - accuracy, or, of vote fractions, the divergence or RMSE. Ratios without a
+    denominator are None.
+
+    Args:
+        scores: of the run.
+        reference: of the reference, on the same suite and severities.
+        name: of the reference.
+
+    Raises:
+        BadInput: the two measured different things.
+    """
+    require_alike(scores, reference, name)
+    ratios = {}
+    for corruption in scores["corruptions"]:
+        ours, theirs = (_error_sums(found, corruption) for found in (scores, reference))
+        ratios[corruption] = {
+            kind: None if bottom <= 0 else round(top / bottom, 4)
+            for kind, top, bottom in zip(("ce", "relative_ce"), ours, theirs, strict=True)
+        }
+    return {
+        "run": name,
+        "mean_ce": _mean(ratio["ce"] for ratio in ratios.values()),
+        "mean_relative_ce": _mean(ratio["relative_ce"] for ratio in ratios.values()),
+        "per_corruption": ratios,
+    }
+
+
+def seen_under(
+    frames: np.ndarray, galaxies: Sequence[str], condition: Condition, recipe: Recipe
+) -> torch.Tensor:
+    """Return frames as the model sees them, corrupted but not normalised, values 0 to 1.
+
+    Args:
+        frames: uint8 of shape (n, side, side, 3), with their margin: see `item_frame`.
+        galaxies: their names.
+        condition: what happens to them.
+        recipe: of the model.
+    """
+    batch = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
+    if condition.severity:
+        batch = corrupt(
+            batch, condition.corruption, condition.severity, galaxies,
+            frame_scale(recipe.size, recipe.crop),
+        )  # fmt: skip
+    start = (batch.shape[-1] - recipe.size) // 2
+    return batch[..., start : start + recipe.size, start : start + recipe.size]
+
+
+def calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
+    """Return the expected calibration error in 15 bins of equal width (Guo et al. 2017, eq. 3).
+
+    Args:
+        confidence: of the predicted class, shape (n,).
+        correct: whether it is right, shape (n,).
+    """
+    at = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    gaps = np.bincount(at, weights=confidence - correct, minlength=BINS)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
+def _error_sums(scores: dict, corruption: str) -> tuple[float, float]:
+    """Return the sum of errors over the severities, and of what is beyond the clean images'."""
+    severities = scores["corruptions"][corruption]["severities"].values()
+    errors = np.array([each["error"]["value"] for each in severities])
+    return float(errors.sum()), float((errors - scores["clean"]["error"]["value"]).sum())
+
+
+def _subjects(run: Run, limit: int | None, data: Path | None) -> list[Subject]:
+    tested = run.predictions("test").drop_duplicates("galaxy")["galaxy"]
+    if limit and limit < len(tested):
+        tested = tested.sample(limit, random_state=run.recipe.seed)
+    chosen, subjects = set(tested), []
+    for member in run.members:
+        known = ["galaxy", "image", "label", *true_columns(run.recipe, run.classes)]
+        table = member.predictions("test")[known]
+        table = table[table["galaxy"].isin(chosen)].reset_index(drop=True)
+        if not len(table):
+            continue
+        table = with_images(table, data)
+        frames, found = cached_frames(list(table["image"]), *item_frame(run.recipe))
+        for inspection in found:
+            if inspection.fault:
+                raise BadInput(inspection.fault)
+        rows = np.array([frames.rows[inspection.digest] for inspection in found])
+        subjects.append(Subject(load_network(member), run.recipe, table, frames, rows))
+    return subjects
+
+
+def _predicted(
+    run: Run,
+    subjects: list[Subject],
+    condition: Condition,
+    views: int,
+    adapt: bool,
+    progress: Progress,
+) -> pd.DataFrame:
+    activate, found = make_link(run.recipe).activate, []
+    for subject in subjects:
+        network = subject.network
+        if adapt:
+            model = adapt_batchnorm(subject.model, subject.batches(condition), progress.advance)
+            network = serving_network(model, run.recipe)
+        batches = subject.batches(condition)
+        found.append(infer([network], batches, views, activate, progress.advance))
+    known = pd.concat([subject.table for subject in subjects], ignore_index=True)
+    known = known.drop(columns="image").assign(**asdict(condition))
+    said = prediction_table(np.concatenate(found), run.recipe, run.classes)
+    return pd.concat([known, said], axis=1)
+
+
+def _turned(run: Run, subjects: list[Subject], view: int, progress: Progress) -> np.ndarray:
+    """Return predictions of the clean images in one dihedral view, shape (n, outputs)."""
+    activate = make_link(run.recipe).activate
+    parts = [
+        infer([subject.network], subject.batches(Condition(), view), 1, activate, progress.advance)
+        for subject in subjects
+    ]
+    return np.concatenate(parts)
+
+
+def _scores(run: Run, table: pd.DataFrame, names: Sequence[str], severities: Sequence[int]) -> dict:
+    """Return the scores of the clean images and of every corruption and severity."""
+    parts = dict(iter(table.groupby(["corruption", "severity"])))
+    clean = _scorer(run, parts[CLEAN, 0])
+    n, seed = len(parts[CLEAN, 0]), run.recipe.seed
+    headline, sign = HEADLINES[target_of(run.recipe).metrics[0]]
+
+    def against_clean(score: Score) -> Score:
+        def both(rows: np.ndarray) -> dict[str, float]:
+            now, before = score(rows), clean(rows)
+            return {**now, "drop": sign * (before[headline] - now[headline])}
+
+        return both
+
+    corruptions = {}
+    for name in names:
+        corruption = CORRUPTIONS[name]
+        found = {
+            str(severity): {
+                "strength": corruption.strengths[severity - 1],
+                **bootstrap(against_clean(_scorer(run, parts[name, severity])), n, seed),
+            }
+            for severity in severities
+        }
+        means = {
+            score: _mean(each[score]["value"] for each in found.values())
+            for score in next(iter(found.values()))
+            if score != "strength"
+        }
+        corruptions[name] = {
+            "unit": corruption.strength,
+            "severities": found,
+            "mean": means,
+        }
+    return {
+        "headline": headline,
+        "clean": bootstrap(clean, n, seed),
+        "corruptions": corruptions,
+        "mean_drop": _mean(found["mean"]["drop"] for found in corruptions.values()),
+    }
+
+
+def _scorer(run: Run, table: pd.DataFrame) -> Score:
+    """Return the scores of a condition's predictions, as a function of the galaxies' positions."""
+    scorers = [SCORERS[family](run, table) for family in target_of(run.recipe).metrics]
+
+    def score(rows: np.ndarray) -> dict[str, float]:
+        found = {name: value for each in scorers for name, value in each(rows).items()}
+        error = 1 - found["accuracy"] if "accuracy" in found else found["rmse"]
+        return {**found, "error": error}
+
+    return score
+
+
+def _class_scorer(run: Run, table: pd.DataFrame) -> Score:
+    of_classes = class_scorer(table, run.classes)
+    confidence = table["confidence"].to_numpy(float)
+    correct = (table["label"] == table["predicted"]).to_numpy(float)
+
+    def score(rows: np.ndarray) -> dict[str, float]:
+        found = of_classes(rows)
+        return {
+            "macro_f1": found["macro_f1"],
+            "accuracy": found["accuracy"],
+            "ece": calibration_error(confidence[rows], correct[rows]),
+        }
+
+    return score
+
+
+def _distribution_scorer(run: Run, table: pd.DataFrame) -> Score:
+    divergence = kl_divergence(*true_and_predicted(run, table))
+    return lambda rows: {"kl": divergence[rows].mean()}
+
+
+def _tree_scorer(run: Run, table: pd.DataFrame) -> Score:
+    true, predicted = true_and_predicted(run, table)
+    squares = np.square(predicted - true).mean(axis=1)
+    return lambda rows: {"rmse": np.sqrt(squares[rows].mean())}
+
+
+# A family of scores, see `judge.metrics`: its scores here, and the one that a drop is told by,
+# with 1 where more is better and -1 where less is.
+SCORERS: dict[str, Callable[[Run, pd.DataFrame], Score]] = {
+    "classification": _class_scorer,
+    "distribution": _distribution_scorer,
+    "tree": _tree_scorer,
+}
+HEADLINES = {"classification": ("macro_f1", 1), "distribution": ("kl", -1), "tree": ("rmse", -1)}
+
+
+def _consistency(run: Run, seen: np.ndarray) -> dict:
+    """Return how far turning and mirroring change the predictions, shape (8, n, outputs).
+
+    `spread` is the mean over galaxies and outputs of the standard deviation over the views;
+    `agree`, for classes, the share of galaxies whose class is the same in all of them.
+    """
+    pairs = {"rotation": seen[: len(TURNS)][:, None], "mirroring": np.stack(np.split(seen, 2))}
+    found = {}
+    for name, views in pairs.items():
+        spread = views.std(axis=0).mean(axis=(0, 2))
+        scores = {"spread": spread}
+        if target_of(run.recipe).chooses:
+            codes = views.argmax(axis=-1)
+            scores["agree"] = (codes == codes[0]).all(axis=0).all(axis=0).astype(float)
+        found[name] = bootstrap(
+            lambda rows, scores=scores: {key: each[rows].mean() for key, each in scores.items()},
+            seen.shape[1],
+            run.recipe.seed,
+        )
+    return found
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return round(float(np.mean(known)), 4) if known else None

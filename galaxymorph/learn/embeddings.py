@@ -1,0 +1,102 @@
+"""What a network makes of an image before its last layer, and those of a run's own galaxies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from fastai.data.core import DataLoaders
+from torch import nn
+
+from galaxymorph.base import BadInput, Progress, replacing
+from galaxymorph.images import Frames
+from galaxymorph.learn.data import predicting_loader
+from galaxymorph.learn.runs import Run
+
+FILE = "embeddings.npz"
+# Galaxies whose embeddings a fit keeps, and how many of them may be of the validation part.
+MOST, MOST_VALID = 2000, 1000
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """A run's own: vectors of shape (n, features), and the part that each galaxy is in."""
+
+    vectors: np.ndarray
+    part: np.ndarray
+
+    def of(self, part: str) -> np.ndarray:
+        """Return those of train or valid."""
+        return self.vectors[self.part == part]
+
+
+def last_layer(network: nn.Module) -> nn.Linear:
+    """Return the layer that makes logits of embeddings."""
+    return [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
+
+
+def embed(
+    network: nn.Module, batches: Iterable, seen: Callable[[int], object] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return embeddings, shape (n, features), and logits, shape (n, outputs), of one view each.
+
+    Args:
+        network: in evaluation mode.
+        batches: its inputs, alone or as the first of a tuple.
+        seen: called with the number of images after each batch.
+    """
+    vectors, logits = [], []
+    hook = last_layer(network).register_forward_pre_hook(
+        lambda _, inputs: vectors.append(inputs[0].float().cpu())
+    )
+    try:
+        with torch.inference_mode():
+            for batch in batches:
+                images = batch[0] if isinstance(batch, tuple | list) else batch
+                logits.append(network(images.as_subclass(torch.Tensor)).float().cpu())
+                if seen:
+                    seen(len(images))
+    finally:
+        hook.remove()
+    return torch.cat(vectors).numpy(), torch.cat(logits).numpy()
+
+
+def write_embeddings(
+    run: Run,
+    network: nn.Module,
+    loaders: DataLoaders,
+    split: pd.DataFrame,
+    frames: Frames | None,
+) -> None:
+    """Write `embeddings.npz` of up to `MOST` training and validation galaxies, drawn by seed."""
+    valid, train = (split[split["split"] == part] for part in ("valid", "train"))
+    valid = valid.sample(min(len(valid), MOST_VALID), random_state=run.recipe.seed)
+    train = train.sample(min(len(train), MOST - len(valid)), random_state=run.recipe.seed)
+    rows = pd.concat([train, valid], ignore_index=True)
+    with Progress("embeddings", len(rows), "images") as progress:
+        batches = predicting_loader(loaders, rows, run.recipe, run.classes, frames)
+        vectors, _ = embed(network, batches, progress.advance)
+    with replacing(run.path / FILE) as temporary:
+        # Text of fixed width, so that nothing in the file is a pickle.
+        np.savez_compressed(
+            temporary,
+            vectors=vectors.astype(np.float16),
+            part=rows["split"].to_numpy(str),
+            galaxy=rows["galaxy"].to_numpy(str),
+        )
+
+
+def read_embeddings(run: Run) -> Embeddings:
+    """Return what a fit wrote of a member.
+
+    Raises:
+        BadInput: the run is of a version that wrote none.
+    """
+    path = run.path / FILE
+    if not path.exists():
+        raise BadInput(f"{path}: no such file", "fit again: older versions kept no embeddings")
+    with np.load(path) as stored:
+        return Embeddings(stored["vectors"].astype(np.float32), stored["part"])

@@ -1,0 +1,70 @@
+"""Whether images are of the kind that a run learnt from, and which of them are the strangest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from galaxymorph.base import Progress
+from galaxymorph.judge.drift import LEAST, Drift, drift_between, energy, neighbour_distance
+from galaxymorph.judge.drift import MOST as MOST_COMPARED
+from galaxymorph.learn import (
+    Run,
+    embed,
+    image_loader,
+    load_network,
+    read_embeddings,
+    serving_network,
+    target_of,
+)
+
+
+def drift_of(run: Run, images: Sequence[str]) -> Drift | None:
+    """Return how far images differ from a run's validation galaxies; a fold stands for all.
+
+    None where there are fewer than `LEAST` on either side, or the run kept no embeddings.
+
+    Raises:
+        BadInput: an image can't be used.
+    """
+    member = run.members[0]
+    if len(images) < LEAST or not (member.path / "embeddings.npz").exists():
+        return None
+    known = read_embeddings(member).of("valid")
+    if len(known) < LEAST:
+        return None
+    rng = np.random.default_rng(run.recipe.seed)
+    chosen = rng.choice(len(images), min(len(images), MOST_COMPARED), replace=False)
+    vectors, _ = _embedded(member, [images[at] for at in sorted(chosen)])
+    return drift_between(known, vectors, run.recipe.seed)
+
+
+def outlier_columns(run: Run, images: Sequence[str]) -> pd.DataFrame:
+    """Return how strange each image is to a run, a row an image; a fold stands for all.
+
+    `distance` is that to the tenth-nearest training embedding, `distance_rank` the share of
+    validation galaxies that are nearer to theirs, `energy`, for classes, what Liu et al. (2020)
+    call so: all rise with strangeness.
+
+    Raises:
+        BadInput: an image can't be used, or the run kept no embeddings.
+    """
+    member = run.members[0]
+    known = read_embeddings(member)
+    vectors, logits = _embedded(member, images)
+    distance = neighbour_distance(known.of("train"), vectors)
+    usual = np.sort(neighbour_distance(known.of("train"), known.of("valid")))
+    table = pd.DataFrame(
+        {"distance": distance, "distance_rank": np.searchsorted(usual, distance) / len(usual)}
+    )
+    if target_of(run.recipe).chooses:
+        table["energy"] = energy(logits)
+    return table
+
+
+def _embedded(member: Run, images: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    network = serving_network(load_network(member), member.recipe)
+    with Progress("embedding", len(images), "images") as progress:
+        return embed(network, image_loader(images, member.recipe), progress.advance)

@@ -1,0 +1,58 @@
+import json
+import shutil
+
+import pandas as pd
+import pytest
+
+from galaxymorph.judge.comparison import scores_in
+from tests.conftest import galaxymorph
+
+
+@pytest.fixture(scope="module")
+def worse(run, tmp_path_factory):
+    """A copy of the run that calls everything elliptical."""
+    path = tmp_path_factory.mktemp("compared") / "worse"
+    shutil.copytree(run, path)
+    table = pd.read_parquet(path / "predictions_test.parquet").assign(predicted="elliptical")
+    table.to_parquet(path / "predictions_test.parquet", index=False)
+    metrics = json.loads((path / "metrics.json").read_text())
+    metrics["test"]["macro_f1"]["value"] = -1.0
+    (path / "metrics.json").write_text(json.dumps(metrics))
+    return path
+
+
+def test_runs_stand_side_by_side_and_every_score_is_written(run, worse, tmp_path, capsys):
+    assert galaxymorph("compare", run, worse, "-o", tmp_path / "all.csv") == 0
+    printed = capsys.readouterr().out
+    line = next(line for line in printed.splitlines() if "test.macro_f1" in line)
+    assert line.index("*") < line.index("-1.000")
+    assert "valid." not in printed
+    assert "galaxies in common" in printed
+    table = pd.read_csv(tmp_path / "all.csv")
+    metrics = json.loads((run / "metrics.json").read_text())
+    row = table[(table["score"] == "valid.accuracy") & (table["run"] == str(run))].iloc[0]
+    assert row[["value", "low", "high"]].tolist() == list(metrics["valid"]["accuracy"].values())
+    assert table.groupby("run").size().nunique() == 1
+
+
+def test_a_score_that_one_run_has_is_shown_with_a_gap(run, worse, capsys):
+    (worse / "robustness.json").write_text(json.dumps({"mean_drop": 0.25, "views": 8}))
+    assert galaxymorph("compare", run, worse) == 0
+    line = next(
+        line for line in capsys.readouterr().out.splitlines() if "robustness: mean_drop" in line
+    )
+    assert line.split()[-2:] == ["–", "0.250"]
+
+
+def test_scores_are_found_at_any_depth_and_settings_are_not():
+    score = {"value": 0.5, "low": 0.4, "high": 0.6}
+    found = dict(scores_in({"a": {"b": score, "galaxies": 7}, "views": 1, "c": 2}))
+    assert found["a.b"] == (0.5, 0.4, 0.6)
+    assert found["c"][0] == 2.0
+    assert set(found) == {"a.b", "c"}
+
+
+@pytest.mark.parametrize("given", [1, 2])
+def test_fewer_than_two_runs_are_refused(run, given, capsys):
+    assert galaxymorph("compare", *[run] * given) == 2
+    assert "two runs or more" in capsys.readouterr().err

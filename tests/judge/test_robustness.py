@@ -1,0 +1,123 @@
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from galaxymorph.base import BadInput
+from galaxymorph.images import CORRUPTIONS
+from galaxymorph.judge.robustness import calibration_error, corruption_error
+from galaxymorph.learn import adapt_batchnorm
+from tests.conftest import galaxymorph
+
+
+@pytest.fixture(scope="module")
+def measured(run, tmp_path_factory):
+    """The run, its robustness measured in full at severities 1 and 5."""
+    path = tmp_path_factory.mktemp("robust") / "run"
+    shutil.copytree(run, path)
+    assert galaxymorph("robustness", path, "--severities", "1,5") == 0
+    return path
+
+
+def test_every_corruption_is_scored_and_every_prediction_kept(measured):
+    scores = json.loads((measured / "robustness.json").read_text())
+    table = pd.read_parquet(measured / "robustness.parquet")
+    own = pd.read_parquet(measured / "predictions_test.parquet")
+    assert list(scores["corruptions"]) == list(CORRUPTIONS)
+    assert len(table) == len(own) * (1 + 2 * len(CORRUPTIONS))
+    for found in scores["corruptions"].values():
+        for each in found["severities"].values():
+            assert each["macro_f1"]["low"] <= each["macro_f1"]["value"] <= each["macro_f1"]["high"]
+            lost = scores["clean"]["macro_f1"]["value"] - each["macro_f1"]["value"]
+            assert each["drop"]["value"] == pytest.approx(lost, abs=2e-6)
+            assert each["error"]["value"] == pytest.approx(1 - each["accuracy"]["value"], abs=2e-6)
+    assert scores["consistency"]["rotation"]["agree"]["value"] <= 1
+
+
+def test_clean_predictions_are_the_runs_own_and_flips_are_against_them(measured):
+    table = pd.read_parquet(measured / "robustness.parquet")
+    own = pd.read_parquet(measured / "predictions_test.parquet").set_index("galaxy")
+    clean = table[table["severity"] == 0].set_index("galaxy")
+    for column in ("p_elliptical", "p_spiral", "p_irregular"):
+        assert np.allclose(clean[column], own.loc[clean.index, column], atol=1e-4)
+    before = clean["predicted"].loc[table["galaxy"]].to_numpy()
+    assert (table["flipped"] == (table["predicted"].to_numpy() != before)).all()
+
+
+def test_figures_are_drawn(measured):
+    for name in ("robustness", "robustness_curves"):
+        assert (measured / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_has_error_1_against_itself_and_must_be_measured_alike(measured, tmp_path, capsys):
+    scores = json.loads((measured / "robustness.json").read_text())
+    against = corruption_error(scores, scores, "itself")
+    known = [each["ce"] for each in against["per_corruption"].values() if each["ce"] is not None]
+    assert known
+    assert set(known) == {1.0}
+    assert galaxymorph(
+        "robustness", measured, "--suite", "published", "--reference", measured
+    ) == 2  # fmt: skip
+    assert "measured with suite full, this run with published" in capsys.readouterr().err
+
+
+def test_the_published_suite_is_the_published_table(run, tmp_path, capsys):
+    path = tmp_path / "run"
+    shutil.copytree(run, path)
+    assert galaxymorph("robustness", path, "--suite", "published") == 0
+    scores = json.loads((path / "robustness.json").read_text())
+    found = {name: each["severities"]["3"]["strength"] for name, each in
+             scores["corruptions"].items()}  # fmt: skip
+    assert found == {"gaussian_noise": 0.08, "psf_blur": 1.5, "brightness": 0.7}
+    capsys.readouterr()
+    assert galaxymorph("robustness", path, "--suite", "published", "--severities", "2") == 2
+    assert "severity 3 alone" in capsys.readouterr().err
+    assert galaxymorph("robustness", path, "--severities", "6") == 2
+    assert "1 to 5" in capsys.readouterr().err
+    # Nine test galaxies.
+    assert galaxymorph("robustness", path, "--suite", "published", "--adapt") == 2
+    assert "9 images tell no statistics" in capsys.readouterr().err
+
+
+def test_a_reference_that_was_not_measured_is_refused(run, tmp_path, capsys):
+    assert galaxymorph("robustness", run, "--reference", run) == 2
+    assert "isn't measured" in capsys.readouterr().err
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60))
+def test_the_calibration_error_is_the_bins_mean_gap(pairs):
+    confidence, correct = (np.array(values, float) for values in zip(*pairs, strict=True))
+    at = np.minimum(confidence * 15 // 1, 14)
+    gaps = [
+        abs(confidence[at == k].mean() - correct[at == k].mean()) * (at == k).sum()
+        for k in np.unique(at)
+    ]
+    found = calibration_error(confidence, correct)
+    assert found == pytest.approx(sum(gaps) / len(pairs), abs=1e-9)
+
+
+def test_batchnorm_takes_the_statistics_of_the_images_it_is_given():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).eval()
+    images = 2 + 3 * torch.randn(512, 3, 4, 4)
+    adapted = adapt_batchnorm(model, images.split(64))
+    found = adapted(images).detach()
+    # 16 of 528 parts are the old statistics, 0 and 1.
+    assert float(found.mean().abs()) < 0.1
+    assert float(found.std()) == pytest.approx(1, abs=0.1)
+    assert torch.equal(model[1].running_mean, torch.zeros(4))
+    assert not adapted.training
+
+
+def test_what_cannot_be_adapted_is_refused():
+    with pytest.raises(BadInput, match="no BatchNorm"):
+        adapt_batchnorm(nn.Conv2d(3, 4, 1), [torch.zeros(20, 3, 4, 4)])
+    with pytest.raises(BadInput, match="8 images"):
+        adapt_batchnorm(nn.BatchNorm2d(3), [torch.zeros(8, 3, 4, 4)])

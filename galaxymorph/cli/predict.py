@@ -96,14 +96,14 @@ def predict(
     a column `image` of paths. After a kill the same command goes on, and an image that can't be
     used is a row with an error.
     """
-    runs, images = _runs_and_images(run, images)
+    models, images = _models_and_images(run, images)
     if is_folder(output):
         require_alone(
             output, images, as_json=as_json, layout=layout, skip_bad=skip_bad, adapt=adapt,
             outliers=outliers, views=views, crops=crops,
         )  # fmt: skip
-        if len(runs) > 1:
-            raise BadInput(f"-o {output}: a folder takes one run", f"leave out {runs[1]}")
+        if len(models) > 1:
+            raise BadInput(f"-o {output}: a folder takes one run", f"leave out {models[1]}")
         predict_into(output, run, images[0], precision, **scale)
         return
     require_folder(**scale)
@@ -112,6 +112,7 @@ def predict(
     from galaxymorph.predict import (
         averaged,
         expand_images,
+        is_run,
         load_predictor,
         require_submittable,
         usable_images,
@@ -122,18 +123,22 @@ def predict(
     if output:
         _require_writable(output)
     crops = _shares(crops)
-    runs = [Run(path) for path in runs]
+    runs = [Run(path) for path in models if is_run(path)]
     for run in runs:
         run.require_trained()
-    if len(runs) > 1 and outliers:
-        raise BadInput("--outliers: it takes one run", f"leave out {runs[1].path}")
+    if len(models) > 1 and outliers:
+        raise BadInput("--outliers: it takes one run", f"leave out {models[1]}")
+    if len(runs) < len(models) and (outliers or layout):
+        raise BadInput(
+            f"{models[0]}: an exported file has no part in --outliers or --format", "give the run"
+        )
     if outliers and (layout or precision == "int8"):
         raise BadInput("--outliers: not with --format or int8", "leave out one of the two")
     if layout:
         _require_table(output, as_json)
         for run in runs:
             require_submittable(run)
-    if precision != "int8":
+    if precision != "int8" and any(path.suffix != ".onnx" for path in models):
         from galaxymorph.learn import keep_freed_memory
 
         # Here rather than in the library: the process is the command's own.
@@ -146,11 +151,9 @@ def predict(
         if not references:
             raise BadInput("none of the images can be used", "see the lines above")
     predictors = [
-        load_predictor(run.path, precision, adapt_to=references if adapt else None) for run in runs
+        load_predictor(path, precision, adapt_to=references if adapt else None) for path in models
     ]
-    predictor = averaged(
-        predictors, [run.path for run in runs], int(views) if views else None, crops
-    )
+    predictor = averaged(predictors, models, int(views) if views else None, crops)
     if drift and precision != "int8":
         for run in runs:
             _warn_of_drift(run, references)
@@ -172,8 +175,8 @@ def predict(
         print_predictions(table, predictor.recipe)
 
 
-def _runs_and_images(run: Path, others: Sequence[str]) -> tuple[list[Path], list[str]]:
-    """Return the runs, of which each but the first is told by its recipe.json, and the images."""
+def _models_and_images(run: Path, others: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Return the models, of which each but the first is told by its recipe.json, and the images."""
     more = list(takewhile(lambda name: (Path(name) / "recipe.json").is_file(), others))
     images = list(others[len(more) :])
     if not images:

@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "export": ["Export", "export_run"],
         "images": ["expand_images", "usable_images"],
         "kaggle": ["require_submittable", "write_submission"],
-        "loading": ["load_predictor", "model_id"],
+        "loading": ["is_run", "load_predictor", "model_id"],
         "outliers": ["drift_of", "outlier_columns"],
         "quantization": ["Quantization", "quantize_run"],
     },

@@ -21,8 +21,8 @@ SAFE = "model.safetensors"
 def load_predictor(
     path: str | Path,
     precision: str | None = None,
-    trust_pickle: bool = False,
     adapt_to: Sequence[str] | None = None,
+    trust_pickle: bool = False,
 ) -> Predictor | OnnxPredictor | LearnerPredictor:
     """Load a model's predictor, from files that, unlike a pickle, can't run code.
 
@@ -32,17 +32,17 @@ def load_predictor(
             a run's `model.pkl`.
         precision: auto, fp32, bf16, fp16 or, of a run, int8; by itself the recipe's own. In int8,
             as with an `.onnx` file, neither PyTorch nor fastai is imported.
+        adapt_to: of a run: images of which BatchNorm takes the statistics.
         trust_pickle: unpickle a `.pkl`, which runs whatever code is in it.
-        adapt_to: images of which BatchNorm takes the statistics, with a run's folder.
 
     Raises:
         BadInput: nothing of these, a precision that the file or the device hasn't, no int8 file,
-            a format that this version doesn't read, a pickle that isn't trusted, or images that
-            can't be adapted to.
+            a format that this version doesn't read, images that can't be adapted to, or a pickle
+            that isn't trusted.
     """
     path = Path(path)
-    if adapt_to is not None and (path.is_file() or _portable(path) is not None):
-        raise BadInput(f"--adapt: {path} is no run's folder", "give the run")
+    if adapt_to is not None and not is_run(path):
+        raise BadInput(f"--adapt: {path} is an exported file", "give the run")
     if path.suffix == ".pkl":
         return _pickled(path, precision, trust_pickle)
     if path.suffix == ".onnx":
@@ -71,6 +71,12 @@ def load_predictor(
     from galaxymorph.predict.predictor import load_torch_predictor
 
     return load_torch_predictor(run, precision, adapt_to)
+
+
+def is_run(path: str | Path) -> bool:
+    """Tell whether a path is meant as a run rather than as a file of its own."""
+    path = Path(path)
+    return path.suffix not in (".onnx", ".pkl") and _portable(path) is None
 
 
 def model_id(path: str | Path) -> str:

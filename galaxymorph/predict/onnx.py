@@ -242,10 +242,13 @@ def _tree_softmax(tree: Tree, logits: np.ndarray) -> np.ndarray:
 
 
 def _tree_dirichlet(tree: Tree, logits: np.ndarray) -> np.ndarray:
-    from scipy.special import expit
-
     least, most = CONCENTRATIONS
-    return to_cumulative(tree, to_conditional(tree, least + (most - least) * expit(logits)))
+    return to_cumulative(tree, to_conditional(tree, least + (most - least) * _sigmoid(logits)))
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    # As a tangent it overflows nowhere.
+    return 0.5 + 0.5 * np.tanh(0.5 * logits)
 
 
 LINKS: dict[str, Callable[[Tree, np.ndarray], np.ndarray]] = {

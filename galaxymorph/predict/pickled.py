@@ -58,7 +58,7 @@ class LearnerPredictor:
                 faults[at] = str(error)
                 opened.append(PILImage.create(np.zeros((64, 64, 3), np.uint8)))
         # The images are opened, so the steps that find and open them are left out.
-        steps = len(self.learn.dls.tfms[0])
+        steps = len(self.learn.dls.tfms[0].fs)
         loader = self.learn.dls.test_dl(opened, rm_type_tfms=steps, num_workers=0)
         with self.learn.no_bar(), self.learn.no_logging():
             found, _ = self.learn.get_preds(dl=loader)

@@ -225,7 +225,9 @@ def test_folds_and_views_travel_in_one_file(run, images, tmp_path):
     (cv / "recipe.json").write_text(json.dumps(record))
     second = cv / "folds" / "2" / "model.safetensors"
     state = load_file(second)
-    save_file({name: value * 1.01 for name, value in state.items()}, second)
+    save_file(
+        {name: np.asarray(value * 1.01, value.dtype) for name, value in state.items()}, second
+    )
     expected = package.load_predictor(cv, "fp32").predict(images[:2])
     for layout, precision in (("onnx", None), ("safetensors", "fp32")):
         path = tmp_path / f"cv.{layout}"

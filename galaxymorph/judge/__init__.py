@@ -13,7 +13,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "require_feature_maps",
         ],
         "concepts": ["embeddings", "probe_table", "true_concepts", "truth_of"],
-        "faithfulness": ["Curves", "ORDERS", "UNLIKE", "areas", "curves", "randomisation"],
+        "faithfulness": ["Curves", "CONTROLS", "UNLIKE", "areas", "curves", "randomisation"],
         "galleries": ["confident_mistakes", "confusion_cells", "galleries_of", "top_losses"],
         "metrics": ["classification_metrics", "judge_run", "true_and_predicted"],
         "morphometry": [

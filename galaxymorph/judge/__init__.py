@@ -15,7 +15,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "comparison": ["compare_runs", "paired_differences", "require_distinct"],
         "concepts": ["embeddings", "probe_table", "true_concepts", "truth_of"],
         "drift": ["Drift", "drift_between", "energy", "neighbour_distance"],
-        "faithfulness": ["Curves", "ORDERS", "UNLIKE", "areas", "curves", "randomisation"],
+        "faithfulness": ["Curves", "UNLIKE", "areas", "curves", "randomisation", "CONTROLS"],
         "galleries": ["confident_mistakes", "confusion_cells", "galleries_of", "top_losses"],
         "metrics": ["class_scorer", "classification_metrics", "judge_run", "true_and_predicted"],
         "morphometry": [

@@ -13,7 +13,7 @@ from galaxymorph.report.figures import BLUE, GREEN, GREY, ORANGE, RED, STYLE, wr
 
 COLOURS = (BLUE, ORANGE, GREEN, RED, "#CC79A7", "#56B4E9", "#F0E442", "black")
 COLUMNS = 4
-# The side of the map of thumbnails, in thumbnails.
+# The side of the map of thumbnails, in thumbnails, is at most this.
 ACROSS = 20
 
 
@@ -94,7 +94,8 @@ def draw_map(
     """
     # By rank, so that crowded places get room; the order along both axes is kept.
     ranks = where.argsort(axis=0).argsort(axis=0) / max(len(where) - 1, 1)
-    cells = np.minimum((ranks * ACROSS).astype(int), ACROSS - 1)
+    across = int(np.clip(np.sqrt(2 * len(where)), 3, ACROSS))
+    cells = np.minimum((ranks * across).astype(int), across - 1)
     colours = dict(zip(subject.answers, COLOURS, strict=False))
     with plt.rc_context(STYLE):
         figure, (axes, right) = plt.subplots(
@@ -112,7 +113,7 @@ def draw_map(
             axes.add_patch(
                 plt.Rectangle((x + 0.04, y + 0.04), 0.92, 0.92, fill=False, color=colour, lw=1.5)
             )
-        axes.set(xlim=(0, ACROSS), ylim=(0, ACROSS), aspect="equal", xticks=[], yticks=[])
+        axes.set(xlim=(0, across), ylim=(0, across), aspect="equal", xticks=[], yticks=[])
         axes.set_xlabel(f"rank along component 1 ({shares[0]:.0%} of the variance)")
         axes.set_ylabel(f"rank along component 2 ({shares[1]:.0%})")
         axes.set_title(f"What the network makes of {len(rows):,} galaxies")

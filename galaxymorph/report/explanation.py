@@ -51,7 +51,7 @@ from galaxymorph.report.overlays import draw_maps
 from galaxymorph.report.tables import print_rows
 
 # Galaxies that a step looks at by itself.
-CURVES, RANDOM, CHECKS, MASKS, EMBEDDED, MEASURED = 96, 24, 1000, 1000, 1000, 240
+CURVES, CHECKS, MASKS, EMBEDDED, MEASURED = 48, 500, 1000, 1000, 160
 SHOWN = 18
 
 
@@ -117,20 +117,24 @@ def _maps(explanation: Explanation) -> Iterator[Path]:
 
 
 def _faithfulness(explanation: Explanation) -> Iterator[Path]:
-    subject, table, drawn = explanation.subject, [], {}
-    for method, (rows, maps) in explanation.maps.items():
-        some = np.isin(rows, explanation.rows(CURVES))
-        drawn[method] = curves(subject, rows[some], maps[some])
-        table += [{"method": method, **row} for row in areas(drawn[method], subject.seed)]
+    subject = explanation.subject
+    # Draws are nested, so every method has maps of these.
+    least = min(CURVES, *(METHODS[method].limit for method in explanation.methods))
+    chosen = explanation.rows(least)
+    maps = {
+        method: found[np.isin(rows, chosen)] for method, (rows, found) in explanation.maps.items()
+    }
+    found = curves(subject, chosen, maps)
+    table = areas(found, subject.seed)
     explanation.found["deletion and insertion"] = table
     print_rows("Area under the answer's probability", table)
-    yield draw_curves(explanation.folder / "deletion_insertion.png", drawn, table)
+    yield draw_curves(explanation.folder / "deletion_insertion.png", found, table)
 
 
 def _random_weights(explanation: Explanation) -> Iterator[Path]:
     subject, table = explanation.subject, []
     for method, (rows, maps) in explanation.maps.items():
-        some = np.isin(rows, explanation.rows(RANDOM))
+        some = np.isin(rows, explanation.rows(METHODS[method].random))
         for row in randomisation(subject, method, rows[some], maps[some]):
             table.append({"method": method, **row})
     explanation.found["random weights"] = table

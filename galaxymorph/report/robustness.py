@@ -40,20 +40,21 @@ def draw_robustness(
 def heat_figure(scores: dict) -> Figure:
     """Return what each corruption and severity costs, the most harmful first."""
     severities = [str(severity) for severity in scores["severities"]]
-    lost = {
-        name: [found["severities"][each]["drop"]["value"] for each in severities]
+    gained = {
+        name: [-found["severities"][each]["drop"]["value"] for each in severities]
         for name, found in scores["corruptions"].items()
     }
-    names = sorted(lost, key=lambda name: -np.mean(lost[name]))
-    values = np.array([lost[name] for name in names])
+    names = sorted(gained, key=lambda name: np.mean(gained[name]))
+    # Plus 0, since there is a minus 0 too.
+    values = np.array([gained[name] for name in names]).round(3) + 0.0
     figure, axes = plt.subplots(
         figsize=(2.6 + 0.75 * len(severities), 1.3 + 0.32 * len(names)), layout="constrained"
     )
     most = max(float(np.abs(values).max()), 0.1)
-    image = axes.imshow(values, cmap="RdBu_r", vmin=-most, vmax=most, aspect="auto")
+    image = axes.imshow(values, cmap="RdBu", vmin=-most, vmax=most, aspect="auto")
     for row, column in np.ndindex(*values.shape):
         axes.text(
-            column, row, f"{-values[row, column] + 0.0:+.3f}", ha="center", va="center", fontsize=8,
+            column, row, f"{values[row, column]:+.3f}", ha="center", va="center", fontsize=8,
             color="white" if abs(values[row, column]) > 0.6 * most else "black",
         )  # fmt: skip
     axes.set_xticks(range(len(severities)), severities)
@@ -69,7 +70,7 @@ def heat_figure(scores: dict) -> Figure:
         x=0.01, ha="left", fontsize=11, fontweight="bold",
     )  # fmt: skip
     bar = figure.colorbar(image, ax=axes, shrink=0.6)
-    bar.set_label("lost")
+    bar.set_label("gained; below 0: lost")
     return figure
 
 

@@ -33,7 +33,7 @@ def explained(run, tmp_path_factory):
     """A copy of the small run, explained with few galaxies."""
     copy = tmp_path_factory.mktemp("explained") / "run"
     shutil.copytree(run, copy)
-    assert galaxymorph("explain", copy, "--limit", "5") == 0
+    assert galaxymorph("explain", copy, "--limit", "3") == 0
     return copy
 
 

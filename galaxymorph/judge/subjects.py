@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -168,7 +168,7 @@ def subject_of(run: Run, data: Path | None = None, also: str | None = None) -> S
         _answers(run), Path(data or run.data["path"]),
     )  # fmt: skip
     found = _asked(subject)
-    return Subject(**{**subject.__dict__, "table": _with_answers(subject, found)})
+    return replace(subject, table=_with_answers(subject, found))
 
 
 def _answers(run: Run) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 from torch import nn
 
 from galaxymorph.base import BadInput
+from galaxymorph.cli.explain import explain
 from galaxymorph.judge import (
     METHODS,
     areas,
@@ -32,7 +33,7 @@ def explained(run, tmp_path_factory):
     """A copy of the small run, explained with few galaxies."""
     copy = tmp_path_factory.mktemp("explained") / "run"
     shutil.copytree(run, copy)
-    assert galaxymorph("explain", copy, "--limit", "5") == 0
+    assert galaxymorph("explain", copy, "--limit", "3") == 0
     return copy
 
 
@@ -55,6 +56,13 @@ def test_similar_draws_one_figure_and_names_a_galaxy_that_is_not_there(explained
     assert capsys.readouterr().out.strip() == str(explained / f"explain/similar_{galaxy}.png")
     assert galaxymorph("explain", explained, "--similar", "7") == 2
     assert "no galaxy 7" in capsys.readouterr().err
+
+
+def test_the_command_offers_every_method(explained, capsys):
+    (option,) = (option for option in explain.params if option.name == "methods")
+    assert list(option.type.choices) == list(METHODS)
+    assert galaxymorph("explain", explained, "--similar", "7", "--limit", "3") == 2
+    assert "leave out --method and --limit" in capsys.readouterr().err
 
 
 def test_a_probe_reads_what_is_there_and_nothing_else():

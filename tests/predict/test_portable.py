@@ -95,11 +95,14 @@ each = [paths, paths[0], arrays[0], np.stack(arrays), [paths[0], arrays[1]]]
 for given in each:
     table = predictor.predict(given)
     print(table.drop(columns=["image"]).to_json(orient="split"))
+from galaxymorph.cli import main
+main(["predict", {str(exports["model.onnx"])!r}, paths[0]])
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
-    )
-    tables = [json.loads(line)["data"] for line in done.stdout.splitlines()]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    *lines, printed = done.stdout.split("\n", 5)
+    assert Path(images[0]).name in printed.replace("\n", "")
+    tables = [json.loads(line)["data"] for line in lines]
     assert [len(rows) for rows in tables] == [8, 1, 1, 8, 2]
     assert [row[0] for row in tables[3]] == [str(at) for at in range(8)]
     for rows in tables:

@@ -18,6 +18,8 @@ COMMANDS = {
     "fit": ("galaxymorph.cli.fit:fit", "Train a model on galaxies, judge it, draw its figures."),
     "interpret": ("galaxymorph.cli.interpret:interpret", "Draw a run's galleries: top losses, "
                   "confident mistakes, confusions."),
+    "calibrate": ("galaxymorph.cli.calibrate:calibrate",
+                  "Mend a run's probabilities and give it prediction sets."),
     "predict": ("galaxymorph.cli.predict:predict", "Say with a run what images show."),
     "quantize": ("galaxymorph.cli.quantize:quantize", "Write a run's model in int8, for speed."),
     "survey": ("galaxymorph.cli.survey:survey",

@@ -35,8 +35,14 @@ ENDINGS = (".csv", ".parquet")
     type=click.Choice(["auto", "fp32", "bf16", "fp16", "int8"]),
     help="Number format of the network; int8 after `quantize`. Default: the run's own.",
 )
+@click.option(
+    "--coverage",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Give each image's prediction set, of sets that hold the true class this often: 0.9.",
+)
+@click.option("--raw", is_flag=True, help="The bare model's probabilities, after `calibrate` too.")
 @DEVICE
-def predict(run, images, as_json, output, layout, skip_bad, precision) -> None:
+def predict(run, images, as_json, output, layout, skip_bad, precision, coverage, raw) -> None:
     """Say with RUN what each IMAGE (a JPEG or PNG file, a folder, or a zip) shows.
 
     That is its class, with probabilities or shares, or the share of volunteers who would give each
@@ -58,12 +64,13 @@ def predict(run, images, as_json, output, layout, skip_bad, precision) -> None:
     if layout:
         _require_table(output, as_json)
         require_submittable(run)
+    sets = _sets(run, coverage)
     if precision != "int8":
         from galaxymorph.learn import keep_freed_memory
 
         # Here rather than in the library: the process is the command's own.
         keep_freed_memory()
-    predictor = load_predictor(run.path, precision)
+    predictor = load_predictor(run.path, precision, raw)
     references = expand_images(images)
     if skip_bad:
         references, faults = usable_images(references)
@@ -75,7 +82,7 @@ def predict(run, images, as_json, output, layout, skip_bad, precision) -> None:
         write_submission(output, run, predictor, references)
         click.echo(output)
         return
-    table = predictor.predict(references)
+    table = predictor.predict(references, sets)
     if output:
         write_table(output, table)
         click.echo(output)
@@ -83,6 +90,20 @@ def predict(run, images, as_json, output, layout, skip_bad, precision) -> None:
         click.echo(table.to_json(orient="records", indent=2, force_ascii=False))
     else:
         print_predictions(table, run.recipe)
+
+
+def _sets(run, coverage: float | None):
+    if coverage is None:
+        return None
+    from functools import partial
+
+    from galaxymorph.judge import calibration_part, require_classes, sets_of
+
+    run.require_trained()
+    require_classes(run)
+    if calibration_part(run) == "valid":
+        say("the split has no calibration part: sets are from the validation part")
+    return partial(sets_of, run, coverage=coverage)
 
 
 def _require_table(output: Path | None, as_json: bool) -> None:

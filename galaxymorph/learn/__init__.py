@@ -12,7 +12,7 @@ _import, __dir__, __all__ = lazy_loader.attach(
         "callbacks": ["ShowProgress"],
         "fit": ["make_learner", "restart_run", "start_run", "train_run"],
         "galaxies": ["gather_galaxies", "require_same_galaxies", "with_images"],
-        "inference": ["infer"],
+        "inference": ["infer", "infer_each"],
         "objectives": ["make_link"],
         "loss_registry": ["CONCENTRATIONS", "LOSSES"],
         "losses": ["fraction_intervals", "make_loss"],

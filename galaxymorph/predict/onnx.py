@@ -16,6 +16,7 @@ import pandas as pd
 
 from galaxymorph.base import BadInput, Progress, map_ahead
 from galaxymorph.images import centre_frame, decode
+from galaxymorph.judge import Calibrator, calibrated_mean
 from galaxymorph.learn import CONCENTRATIONS, Recipe, Run, item_frame, loss_entry, target_of
 from galaxymorph.predict.images import image_table
 from galaxymorph.zoo import Tree, to_conditional, to_cumulative
@@ -35,16 +36,23 @@ class OnnxPredictor:
     classes: list[str]
     mean: np.ndarray
     std: np.ndarray
+    calibrators: list[Calibrator] | None = None
 
-    def predict(self, images: Sequence[str]) -> pd.DataFrame:
+    def predict(
+        self,
+        images: Sequence[str],
+        sets: Callable[[np.ndarray], Sequence[str]] | None = None,
+    ) -> pd.DataFrame:
         """Return what `Predictor.predict` does, but for rounding.
 
         Raises:
             BadInput: an image can't be used.
         """
         with Progress("predicting", len(images), "images") as progress:
-            found = self.outputs(images, progress.advance)
-        return image_table(images, found, self.recipe, self.classes)
+            each = self.each_output(images, progress.advance)
+        found = calibrated_mean(each, self.calibrators)
+        table = image_table(images, found, self.recipe, self.classes)
+        return table.assign(set=sets(each.mean(axis=0))) if sets else table
 
     def outputs(self, images: Sequence[str], seen: Callable[[int], object]) -> np.ndarray:
         """Return what `Predictor.outputs` does, but for rounding.
@@ -52,26 +60,32 @@ class OnnxPredictor:
         Raises:
             BadInput: an image can't be used.
         """
+        return calibrated_mean(self.each_output(images, seen), self.calibrators)
+
+    def each_output(self, images: Sequence[str], seen: Callable[[int], object]) -> np.ndarray:
+        """Return each bare network's predictions, shape (networks, n, outputs)."""
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             found = []
             inputs = map_ahead(pool, self._input, images, 4 * CHUNK)
             for batch in _stacked(inputs):
-                found.append(self.mean_prediction(batch))
+                found.append(self.each_prediction(batch))
                 seen(len(batch))
-        return np.concatenate(found)
+        return np.concatenate(found, axis=1)
 
-    def mean_prediction(self, batch: np.ndarray) -> np.ndarray:
-        """Return predictions of shape (n, outputs), the mean over the recipe's views and folds.
+    def each_prediction(self, batch: np.ndarray) -> np.ndarray:
+        """Return predictions, the mean over the recipe's views, shape (networks, n, outputs).
 
         Args:
             batch: the networks' input, float32 of shape (n, 3, side, side).
         """
-        each = [
+        return np.stack([self._mean_of_views(session, batch) for session in self.sessions])
+
+    def _mean_of_views(self, session, batch: np.ndarray) -> np.ndarray:
+        views = [
             activated(session.run(None, {"images": _dihedral(batch, view)})[0], self.recipe)
-            for session in self.sessions
             for view in range(self.recipe.views)
         ]
-        return np.mean(each, axis=0)
+        return np.mean(views, axis=0)
 
     def _input(self, reference: str) -> np.ndarray:
         crop, side = item_frame(self.recipe)

@@ -11,16 +11,20 @@ import torch
 from torch import nn
 
 from galaxymorph.base import Progress
+from galaxymorph.judge import Calibrator, calibrated_mean
 from galaxymorph.learn import (
     Recipe,
     Run,
     image_loader,
-    infer,
+    infer_each,
     load_network,
     make_link,
     serving_network,
 )
 from galaxymorph.predict.images import image_table
+
+# From bare probabilities, shape (n, classes), to prediction sets in words.
+Sets = Callable[[np.ndarray], Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -31,19 +35,26 @@ class Predictor:
     recipe: Recipe
     classes: list[str]
     activate: Callable[[torch.Tensor], torch.Tensor]
+    calibrators: list[Calibrator] | None = None
 
-    def predict(self, images: Sequence[str]) -> pd.DataFrame:
+    def predict(self, images: Sequence[str], sets: Sets | None = None) -> pd.DataFrame:
         """Return `galaxy`, `image` and the prediction, a row an image.
 
         `galaxy` is the image's name without its ending. The prediction is `predicted`,
         `confidence` and `p_<class>`, or a column an answer of the decision tree.
 
+        Args:
+            images: references.
+            sets: from the bare models' mean probabilities to the column `set`.
+
         Raises:
             BadInput: an image can't be used.
         """
         with Progress("predicting", len(images), "images") as progress:
-            found = self.outputs(images, progress.advance)
-        return image_table(images, found, self.recipe, self.classes)
+            each = self.each_output(images, progress.advance)
+        found = calibrated_mean(each, self.calibrators)
+        table = image_table(images, found, self.recipe, self.classes)
+        return table.assign(set=sets(each.mean(axis=0))) if sets else table
 
     def outputs(self, images: Sequence[str], seen: Callable[[int], object]) -> np.ndarray:
         """Return predictions, shape (n, outputs), the mean over the recipe's views and the folds.
@@ -55,8 +66,12 @@ class Predictor:
         Raises:
             BadInput: an image can't be used.
         """
+        return calibrated_mean(self.each_output(images, seen), self.calibrators)
+
+    def each_output(self, images: Sequence[str], seen: Callable[[int], object]) -> np.ndarray:
+        """Return each bare model's predictions, shape (models, n, outputs); see `outputs`."""
         batches = image_loader(images, self.recipe)
-        return infer(self.models, batches, self.recipe.views, self.activate, seen)
+        return infer_each(self.models, batches, self.recipe.views, self.activate, seen)
 
 
 def load_torch_predictor(run: Run, precision: str | None = None) -> Predictor:

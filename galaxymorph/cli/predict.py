@@ -146,8 +146,8 @@ def predict(
         _require_table(output, as_json)
         for run in runs:
             require_submittable(run)
-    if coverage and (len(models) > 1 or not runs):
-        raise BadInput(f"--coverage {coverage}: it takes one run", "name one run")
+    if coverage and (len(models) > 1 or not runs or len(crops) > 1):
+        raise BadInput(f"--coverage {coverage}: it takes one run as it is", "name one run")
     sets = _sets(runs[0], coverage) if coverage else None
     if precision != "int8" and any(path.suffix != ".onnx" for path in models):
         from galaxymorph.learn import keep_freed_memory
@@ -173,10 +173,7 @@ def predict(
         write_submission(output, runs, predictor, references)
         click.echo(output)
         return
-    if sets:
-        table = predictor.predict(references, sets)
-    else:
-        table = predictor.predict(references)
+    table = predictor.predict(references, sets) if sets else predictor.predict(references)
     if outliers:
         from galaxymorph.predict import outlier_columns
 

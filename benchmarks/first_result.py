@@ -1,4 +1,4 @@
-"""How long each command takes to its first line and to its end, on 360 simple galaxies.
+"""How long each command takes to its first line and to its end, on 200 simulated galaxies.
 
 python benchmarks/first_result.py
 """
@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from galaxymorph.survey import simple_galaxies
+from galaxymorph.survey import Simulation, simulate
 
 ROOT = Path(__file__).parents[1]
 
@@ -21,10 +21,10 @@ def main() -> None:
     """Run every command once and print a table."""
     with tempfile.TemporaryDirectory(prefix="galaxymorph-first-") as folder:
         work = Path(folder)
-        data = simple_galaxies(work / "simple", seed=1)
+        data = simulate(work / "sky", Simulation(200, ("sdss",), seed=1))
         image = next((data / "images_training_rev1").iterdir())
         run = work / "run"
-        fit = ["fit", "--data", data, "--recipe", "first-run", "--out", work, "--name", "run"]
+        fit = ["fit", "--data", data, "--weights", "galaxymorph", "--out", work, "--name", "run"]
         commands = [
             ["--help"],
             ["data", "check", data],

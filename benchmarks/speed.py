@@ -29,7 +29,7 @@ from scipy import stats
 
 from galaxymorph.base import read_bytes
 from galaxymorph.learn import environment
-from galaxymorph.survey import simple_galaxies
+from galaxymorph.survey import Simulation, simulate
 from galaxymorph.zoo import read_catalogue
 
 ROOT = Path(__file__).parents[1]
@@ -85,7 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, nargs="+", default=[2000])
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--data", type=Path, help="a catalogue; simple galaxies if none")
+    parser.add_argument("--data", type=Path, help="a catalogue; simulated galaxies if none")
     parser.add_argument("--labels-column", help="of a catalogue without votes")
     parser.add_argument("--weights", type=Path, help="of a resnet18; random ones if none")
     parser.add_argument("--variants", nargs="+", choices=LADDER, default=["plain", "fast"])
@@ -114,7 +114,7 @@ def measure(arguments: argparse.Namespace, images: int, work: Path) -> list[dict
 
 def make_catalogue(source: Path | None, column: str | None, work: Path, images: int) -> Path:
     """Write a catalogue of that many galaxies, some repeated if there are too few."""
-    source = source or simple_galaxies(work / "simple", seed=1)
+    source = source or simulate(work / "sky", Simulation(1000, ("sdss",), seed=1))
     table = read_catalogue(source, column).table
     data = work / "data"
     (data / "images_training_rev1").mkdir(parents=True)

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from galaxymorph.cli import main
-from galaxymorph.survey import simple_galaxies
+from tests.simple import simple_galaxies
 
+# Small images, and weights that start at random.
+RECIPE = Path(__file__).parent / "quick.json"
 QUICK = ["--size", "32", "--batch", "16", "--epochs", "2", "--seed", "3"]
 
 
@@ -34,7 +36,7 @@ def run(simple, tmp_path_factory) -> Path:
     """A finished run on the simple galaxies."""
     out = tmp_path_factory.mktemp("exports")
     status = galaxymorph(
-        "fit", "--data", simple, "--recipe", "first-run", "--out", out, "--name", "run", *QUICK
+        "fit", "--data", simple, "--recipe", RECIPE, "--out", out, "--name", "run", *QUICK
     )
     assert status == 0
     return out / "run"

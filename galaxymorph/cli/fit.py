@@ -11,7 +11,7 @@ from galaxymorph.cli.options import DEVICE, SKIP_BAD, given, recipe_options
 from galaxymorph.learn.recipes import PRESETS, Recipe
 
 # Where the galaxies of a fit without data are made.
-SIMPLE = Path("data/simple")
+SIMULATED = Path("data/simulated")
 
 
 @click.command()
@@ -38,6 +38,12 @@ SIMPLE = Path("data/simple")
     metavar="RUN",
     help="Go on with a fit that was stopped; takes no other setting than --data.",
 )
+@click.option(
+    "--simulate",
+    type=click.IntRange(min=1),
+    metavar="INTEGER",
+    help="How many galaxies to simulate where there is no data. Default: 3000.",
+)
 @SKIP_BAD
 @click.option(
     "--cache/--no-cache",
@@ -47,23 +53,46 @@ SIMPLE = Path("data/simple")
 )
 @DEVICE
 @recipe_options
-def fit(data, source, out, name, resume, skip_bad, cache, **settings) -> None:
+def fit(data, source, out, name, resume, simulate, skip_bad, cache, **settings) -> None:
     """Train a model on galaxies, judge it and draw its figures, into a run folder.
 
     Settings come from the recipe; each has an option here that overrides it. Without data,
-    a few hundred simple galaxies are made, which show that everything works and nothing more.
+    galaxies are simulated, and the network starts from the package's own weights.
     """
     changes = given(settings)
     if resume:
-        if changes or source or name or out or skip_bad:
+        if changes or source or name or out or skip_bad or simulate:
             raise BadInput("--resume takes no settings", "the run's own recipe goes on")
-        run, galaxies = _resume(resume, data, cache)
+        run, galaxies = resumed(resume, data, cache)
     else:
-        run, galaxies = _start(data, source, out, name, skip_bad, cache, changes)
-    _finish(run, galaxies)
+        data, own = _found_data(data, simulate)
+        if own and not (source or changes.keys() & {"arch", "weights"}):
+            changes["weights"] = "galaxymorph"
+        run, galaxies = start(data, source or "baseline", out, name, skip_bad, cache, changes)
+    finish(run, galaxies)
 
 
-def _start(data, source, out, name, skip_bad, cache, changes):
+def _found_data(data: Path | None, number: int | None) -> tuple[Path, bool]:
+    """Return where the galaxies are, and whether they were simulated for want of others."""
+    from galaxymorph.survey import EMBEDDED, embedded_sky
+    from galaxymorph.zoo import has_catalogue, tables_and_images
+
+    if data is not None or has_catalogue(Path("data")):
+        if number:
+            raise BadInput(
+                f"--simulate {number}: there is data, {data or 'data/'}", "leave out one of the two"
+            )
+        return data or Path("data"), False
+    if strays := [name for name in tables_and_images(Path("data")) if name != SIMULATED.name]:
+        raise BadInput(
+            f"data/: no catalogue that can be told, only {', '.join(strays[:3])}",
+            "give its folder or its table with --data",
+        )
+    return embedded_sky(SIMULATED, number or EMBEDDED.number), True
+
+
+def start(data, source, out, name, skip_bad, cache, changes):
+    """Make a new run's folder; return the run and its galaxies."""
     from galaxymorph.learn import (
         free_name,
         gather_galaxies,
@@ -72,26 +101,15 @@ def _start(data, source, out, name, skip_bad, cache, changes):
         start_run,
         target_images,
     )
-    from galaxymorph.survey import simple_galaxies
-    from galaxymorph.zoo import has_catalogue, tables_and_images
 
-    if data is None and not has_catalogue(Path("data")):
-        if strays := [name for name in tables_and_images(Path("data")) if name != SIMPLE.name]:
-            raise BadInput(
-                f"data/: no catalogue that can be told, only {', '.join(strays[:3])}",
-                "give its folder or its table with --data",
-            )
-        data = simple_galaxies(SIMPLE, changes.get("seed", 42))
-        source = source or "first-run"
-    data = data or Path("data")
-    recipe = make_recipe(source or "baseline", changes)
+    recipe = make_recipe(source, changes)
     if name is not None and (not name or Path(name).name != name):
         raise BadInput(f"--name {name!r} isn't a folder's name", "leave out slashes")
     require_network(recipe)
     target_images(recipe)
     galaxies = gather_galaxies(data, recipe, skip_bad, cache)
     stem = "-".join(
-        [Path(source or "baseline").stem, recipe.labels_column or recipe.scheme, recipe.arch]
+        [Path(source).stem, recipe.labels_column or recipe.scheme, recipe.arch]
         + ([recipe.target] if recipe.target != Recipe.target else [])
         + ([f"{recipe.folds}fold"] if recipe.folds else [])
     )
@@ -105,7 +123,8 @@ def _start(data, source, out, name, skip_bad, cache, changes):
     return run, galaxies
 
 
-def _resume(path: Path, data: Path | None, cache: bool):
+def resumed(path: Path, data: Path | None, cache: bool):
+    """Return a run that was stopped, and its galaxies."""
     from galaxymorph.learn import Run, gather_galaxies, require_same_galaxies
 
     run = Run(path)
@@ -116,7 +135,8 @@ def _resume(path: Path, data: Path | None, cache: bool):
     return run, galaxies
 
 
-def _finish(run, galaxies) -> None:
+def finish(run, galaxies) -> None:
+    """Train a run from where it stands, judge it, draw it, and say where it is."""
     from galaxymorph.judge import judge_run
     from galaxymorph.learn import train_run
     from galaxymorph.report import draw_run, print_metrics

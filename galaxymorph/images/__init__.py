@@ -7,8 +7,14 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "cache": ["Frames", "cached_frames"],
         "corruptions": ["CORRUPTIONS", "PUBLISHED", "SEVERITIES", "corrupt", "frame_scale"],
-        "decoding": ["decode", "decode_bytes"],
+        "decoding": ["decode", "decode_bytes", "as_image"],
         "frame": ["centre_frame"],
-        "inspection": ["Inspection", "digest_bytes", "image_problems", "inspect_images"],
+        "inspection": [
+            "Inspection",
+            "digest_bytes",
+            "image_problems",
+            "inspect_image",
+            "inspect_images",
+        ],
     },
 )

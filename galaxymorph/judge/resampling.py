@@ -48,3 +48,37 @@ def bootstrap(
 
 def _rounded(score: float) -> float | None:
     return None if np.isnan(score) else round(float(score), 6)
+
+
+def mean_interval(values: np.ndarray, seed: int) -> dict[str, float | None]:
+    """Return the mean of a value a galaxy with its percentile bootstrap interval, as `bootstrap`.
+
+    Args:
+        values: shape (n,); NaN for a galaxy that says nothing of it, which is left out.
+        seed: of the resampling.
+    """
+    values = np.asarray(values, float)
+    values = values[~np.isnan(values)]
+    return ratio_interval(values, np.ones(len(values)), seed)
+
+
+def ratio_interval(above: np.ndarray, below: np.ndarray, seed: int) -> dict[str, float | None]:
+    """Return the ratio of two means over galaxies with its interval, as `bootstrap`.
+
+    Args:
+        above: shape (n,).
+        below: shape (n,), of the same galaxies; its sum isn't 0.
+        seed: of the resampling.
+    """
+    n = len(above)
+    if not n:
+        return dict.fromkeys(("value", "low", "high"))
+    rows = np.random.default_rng(seed).integers(0, n, (RESAMPLES, n))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        draws = above[rows].sum(axis=1) / below[rows].sum(axis=1)
+    low, high = np.nanquantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return {
+        "value": _rounded(above.sum() / below.sum()),
+        "low": _rounded(low),
+        "high": _rounded(high),
+    }

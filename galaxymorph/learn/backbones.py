@@ -34,6 +34,9 @@ HEADS = {
 
 LITE0 = "tf_efficientnet_lite0"
 
+# The project's own weights, and the architecture that they are of.
+OWN_WEIGHTS, OWN_ARCH = Path(__file__).parent / "weights" / "resnet18.safetensors", "resnet18"
+
 # What timm calls the sequence of a network's stages, where it has one.
 STAGE_NAMES = ("blocks", "stages", "layers")
 
@@ -181,22 +184,40 @@ def lite0_state(with_classifier: bool = False) -> dict[str, torch.Tensor]:
 
 
 def load_trunk(trunk: nn.Module, recipe: Recipe) -> None:
-    """Load weights that aren't downloaded: lite0's package, or a file."""
+    """Load weights that aren't downloaded: the project's own, lite0's package, or a file."""
     if recipe.weights == "imagenet":
         missing, unexpected = trunk.model.load_state_dict(lite0_state(), strict=False)
         left = [name for name in missing if not name.endswith("num_batches_tracked")]
         if left or unexpected:
             raise BadInput(f"weights of {LITE0} don't fit timm {timm.__version__}", "update timm")
         return
-    _load_file(trunk, recipe)
+    if recipe.weights == "galaxymorph":
+        if recipe.arch != OWN_ARCH:
+            raise BadInput(
+                f"--weights galaxymorph: they are of {OWN_ARCH}, not of {recipe.arch}",
+                f"use --arch {OWN_ARCH}, or make others with `pretrain --arch {recipe.arch}`",
+            )
+        _load_file(trunk, recipe, OWN_WEIGHTS)
+        return
+    _load_file(trunk, recipe, Path(recipe.weights))
 
 
-def _load_file(trunk: nn.Module, recipe: Recipe) -> None:
+def plain_names(trunk: nn.Module, arch: str) -> dict[str, torch.Tensor]:
+    """Return a trunk's weights under the names that torchvision or timm give them."""
+    state = trunk.state_dict()
+    if not _torchvision(arch):
+        return _prefixed(state, "model.")
+    children = _children(arch)
+    parts = ((name.partition("."), value) for name, value in state.items())
+    return {f"{children[int(at)]}.{rest}": value for (at, _, rest), value in parts}
+
+
+def _load_file(trunk: nn.Module, recipe: Recipe, path: Path) -> None:
     """Load a trunk from a state dict: of a trunk, of a whole model of ours, or of a plain one."""
-    path = Path(recipe.weights)
     if not path.is_file():
         raise BadInput(
-            f"--weights {path}: no such file", "use imagenet, none, or the path of a state dict"
+            f"--weights {path}: no such file",
+            "use imagenet, galaxymorph, none, or the path of a state dict",
         )
     state = _read_weights(path)
     wanted = trunk.state_dict()
@@ -239,12 +260,16 @@ def _as_cut(state: dict[str, torch.Tensor], arch: str) -> dict[str, torch.Tensor
     """
     if not _torchvision(arch):
         return {f"model.{name}": value for name, value in state.items()}
-    # Nothing is drawn at random on this device.
-    with torch.device("meta"):
-        children = [name for name, _ in _torchvision(arch)().named_children()]
-    position = {name: str(at) for at, name in enumerate(children)}
+    position = {name: str(at) for at, name in enumerate(_children(arch))}
     parts = ((name.partition("."), value) for name, value in state.items())
     return {f"{position.get(child, child)}.{rest}": value for (child, _, rest), value in parts}
+
+
+def _children(arch: str) -> list[str]:
+    """Return the names of the children of one of torchvision's networks, in order."""
+    # Nothing is drawn at random on this device.
+    with torch.device("meta"):
+        return [name for name, _ in _torchvision(arch)().named_children()]
 
 
 def _without_counters(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

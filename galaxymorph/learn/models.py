@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from fastai.learner import Learner
@@ -9,12 +10,12 @@ from fastai.torch_core import default_device
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from galaxymorph import __version__
 from galaxymorph.base import replacing, write_json
-from galaxymorph.learn.backbones import build_model, pixel_stats
-from galaxymorph.learn.outputs import loss_name
+from galaxymorph.learn.backbones import build_model, pixel_stats, plain_names
+from galaxymorph.learn.description import describe_model
+from galaxymorph.learn.recipes import recipe_to_dict
 from galaxymorph.learn.runs import Run
-
-FORMAT = 1
 
 
 def export_learner(learn: Learner, path: Path) -> None:
@@ -31,29 +32,41 @@ def load_network(run: Run) -> nn.Module:
     return model.to(default_device()).eval()
 
 
+def write_backbone(run: Run, path: Path) -> None:
+    """Write a trained run's trunk for `--weights`: safetensors in half precision.
+
+    Tensors have the names that torchvision or timm give them; the file's metadata says what the
+    trunk was trained on and how.
+
+    Args:
+        run: one that isn't cross-validated.
+        path: of the file.
+    """
+    state = plain_names(load_network(run)[0], run.recipe.arch)
+    halves = {
+        name: value.half().contiguous() if value.is_floating_point() else value
+        for name, value in state.items()
+    }
+    about = {
+        "made_by": f"galaxymorph {__version__}",
+        "arch": run.recipe.arch,
+        "recipe": json.dumps(recipe_to_dict(run.recipe), sort_keys=True),
+        "galaxies": str(len(run.split)),
+        "fingerprint": run.data["fingerprint"],
+    }
+    with replacing(path) as temporary:
+        save_file(halves, temporary, about)
+
+
 def write_weights(model: nn.Module, run: Run) -> None:
     """Write `model.safetensors`, and `model.json`: what its inputs and outputs mean."""
-    recipe = run.recipe
-    mean, std = pixel_stats(recipe.arch)
     with replacing(run.path / "model.safetensors") as temporary:
         save_file(
             {name: value.contiguous() for name, value in model.state_dict().items()}, temporary
         )
-    write_json(
-        run.path / "model.json",
-        {
-            "format": FORMAT,
-            "arch": recipe.arch,
-            "head": recipe.head,
-            "target": recipe.target,
-            "loss": loss_name(recipe),
-            "classes": run.classes,
-            "outputs": run.outputs,
-            "scheme": recipe.scheme if recipe.labels_column is None else None,
-            "size": recipe.size,
-            "crop": recipe.crop,
-            "mean": mean,
-            "std": std,
-            "views": recipe.views,
-        },
-    )
+    write_json(run.path / "model.json", describe(run))
+
+
+def describe(run: Run) -> dict[str, object]:
+    """Return what a run's `model.json` says, see `describe_model`."""
+    return describe_model(run.recipe, run.classes, run.outputs, pixel_stats(run.recipe.arch))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from galaxymorph.base import BadInput
 from galaxymorph.learn.targets import TARGETS
+from galaxymorph.zoo.schemas import SCHEMAS
 from galaxymorph.zoo.schemes import SCHEMES
 
 
@@ -38,9 +39,17 @@ class Recipe:
     loss: str | None = _setting(None, "what training makes small; by itself the target's own: "
                                 + "; ".join(f"of {name} {', '.join(target.losses)}"
                                             for name, target in TARGETS.items()))  # fmt: skip
+    schema: str = _setting("galaxy-zoo-challenge", "the vote catalogue that the tree is of",
+                           choices=tuple(SCHEMAS))  # fmt: skip
+    id_column: str | None = _setting(None, "column that names the galaxies and their images; by "
+                                     "itself the schema's own")  # fmt: skip
     labels_column: str | None = _setting(None, "column of class names, in place of a scheme")
     arch: str = _setting("resnet18", "any architecture of vision_learner, timm's names included")
-    weights: str = _setting("imagenet", "imagenet, none, or the path of a file of weights")
+    weights: str = _setting(
+        "imagenet",
+        "imagenet, galaxymorph (a resnet18 that learnt from "
+        "simulated galaxies, in the package), none, or a file's path",
+    )
     head: str = _setting("linear", "average pooling and one layer, or fastai's own head",
                          choices=("linear", "fastai"))  # fmt: skip
     dropout: float | None = _setting(None, "share of features dropped before the last layer; "
@@ -97,8 +106,13 @@ class Recipe:
                                 least=0, most=1000)  # fmt: skip
     precision: str = _setting("auto", "number format of training: bf16 where it is faster",
                               choices=("auto", "fp32", "bf16", "fp16"))  # fmt: skip
+    held_out: float = _setting(0.3, "share of the galaxies that don't train: half select the "
+                               "model, half test it", above=0.0, most=0.9)  # fmt: skip
     folds: int = _setting(0, "cross-validate in this many folds; 0 for one split",
                           least=0, most=50)  # fmt: skip
+    calibration: float = _setting(0.1, "share of the galaxies that calibrate the model only, taken "
+                                  "from those that train; 0: the three published parts, and "
+                                  "validation calibrates", least=0.0, most=0.4)  # fmt: skip
     pipeline: str = _setting("fast", "fast, or plain: fastai's own transforms, memory layout and "
                              "progress, to compare with", choices=("fast", "plain"))  # fmt: skip
     workers: int = _setting(0, "loader processes", least=0, most=64)
@@ -164,16 +178,28 @@ PRESETS: dict[str, Recipe] = {
     ),
     # The same by fastai's own means throughout: what the fast pipeline is measured against.
     "plain": Recipe(pipeline="plain", precision="fp32", workers=2),
-    # For the simple galaxies that a fit without data makes: seconds, not minutes.
-    "first-run": Recipe(
+    # The project's own backbone: every answer of the tree, in pictures made worse in every way
+    # that a survey knows, so that what it learns is of galaxies and not of one camera.
+    "pretrain": Recipe(
+        target="tree",
         weights="none",
         frozen_epochs=0,
-        epochs=6,
+        epochs=4,
         lr=2e-3,
         unfreeze=0,
-        batch=32,
-        size=64,
-        class_weights=0.5,
+        size=128,
+        crop=0.7,
+        zoom=1.3,
+        shift=0.03,
+        brightness=0.3,
+        contrast=0.3,
+        colour=0.15,
+        blur=1.0,
+        noise=0.05,
+        weight_decay=0.05,
+        keep="last",
+        held_out=0.06,
+        calibration=0.0,
     ),
 }
 
@@ -203,6 +229,12 @@ def _changed(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
     """Return the recipe with some settings changed, none of them to no effect."""
     if "target" in changes:
         recipe = replace(recipe, loss=None)
+        if changes["target"] == "classes" and recipe.target != "classes":
+            # A soft target's recipe has them off.
+            own = Recipe()
+            recipe = replace(
+                recipe, class_weights=own.class_weights, label_smoothing=own.label_smoothing
+            )
     recipe = replace(recipe, **changes)
     _refuse_idle(recipe, changes)
     if recipe.weights == "none":
@@ -221,6 +253,16 @@ def _changed(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
         raise BadInput(
             f"--trunk-views {recipe.trunk_views}: no stage stays frozen, the pipeline is plain, or "
             "the fit adapts to other images",
+            "leave it out",
+        )
+    if "scheme" in changes and recipe.schema != Recipe.schema:
+        raise BadInput(
+            f"--scheme {recipe.scheme}: schemes are rules on the challenge's columns",
+            "leave out --scheme or --schema",
+        )
+    if recipe.folds and "held_out" in changes:
+        raise BadInput(
+            f"--held-out {recipe.held_out}: with --folds every galaxy is tested once",
             "leave it out",
         )
     if "scheme" in changes and recipe.labels_column is not None:
@@ -329,6 +371,18 @@ def _checked(recipe: Recipe, prefix: str) -> Recipe:
     if recipe.adapt != "none" and (recipe.pipeline == "plain" or recipe.epochs == 0):
         raise BadInput(
             f"{prefix}adapt: needs the fast pipeline and an epoch of fine-tuning", "leave it out"
+        )
+    plain = recipe.schema == Recipe.schema
+    if not plain and recipe.target != "tree":
+        raise BadInput(
+            f"{prefix}schema {recipe.schema}: label schemes are rules on the challenge's columns",
+            "use --target tree",
+        )
+    if plain and recipe.id_column is not None:
+        raise BadInput(
+            f"{prefix}{'id-column' if prefix == '--' else 'id_column'}: the challenge's tables "
+            "have GalaxyID",
+            "leave it out, or say which --schema",
         )
     if recipe.frozen_epochs + recipe.epochs == 0:
         raise BadInput(f"{prefix}epochs: no epoch at all", "ask for one or more")

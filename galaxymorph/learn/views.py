@@ -16,6 +16,7 @@ from fastai.vision.core import PILImage
 from fasttransform import DisplayedTransform, Transform
 from PIL import Image
 
+from galaxymorph.base import BadInput
 from galaxymorph.images import Frames, centre_frame, decode
 from galaxymorph.learn.recipes import Recipe
 
@@ -42,6 +43,16 @@ class OpenGalaxy(Transform):
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "frames": None, "rows": {}}
+
+
+class OpenOrBlank(OpenGalaxy):
+    """The same, but an image that can't be used is black."""
+
+    def encodes(self, reference: Path) -> PILImage:
+        try:
+            return PILImage(decode(str(reference)))
+        except BadInput:
+            return PILImage(Image.new("RGB", (64, 64)))
 
 
 def as_path(reference: str) -> Path:

@@ -11,18 +11,19 @@ import torch
 from torch import nn
 
 from galaxymorph.base import Progress
+from galaxymorph.judge import Calibrator, calibrated_mean
 from galaxymorph.learn import (
     ADAPTING_IMAGES,
     Recipe,
     Run,
     adapt_batchnorm,
     image_loader,
-    infer,
+    infer_each,
     load_network,
     make_link,
     serving_network,
 )
-from galaxymorph.predict.images import image_table
+from galaxymorph.predict.images import Images, Sets, as_sources, image_table
 
 
 @dataclass(frozen=True)
@@ -33,32 +34,58 @@ class Predictor:
     recipe: Recipe
     classes: list[str]
     activate: Callable[[torch.Tensor], torch.Tensor]
+    calibrators: list[Calibrator] | None = None
 
-    def predict(self, images: Sequence[str]) -> pd.DataFrame:
+    def predict(self, images: Images, sets: Sets | None = None) -> pd.DataFrame:
         """Return `galaxy`, `image` and the prediction, a row an image.
+
+        An image is a path, or uint8 pixels: see `as_sources`.
 
         `galaxy` is the image's name without its ending. The prediction is `predicted`,
         `confidence` and `p_<class>`, or a column an answer of the decision tree.
 
+        Args:
+            images: references.
+            sets: from the bare models' mean probabilities to the column `set`.
+
         Raises:
             BadInput: an image can't be used.
         """
-        with Progress("predicting", len(images), "images") as progress:
-            found = self.outputs(images, progress.advance)
-        return image_table(images, found, self.recipe, self.classes)
+        sources = as_sources(images)
+        with Progress("predicting", len(sources), "images") as progress:
+            each = self.each_output(sources, progress.advance)
+        found = calibrated_mean(each, self.calibrators)
+        table = image_table(sources, found, self.recipe, self.classes)
+        return table.assign(set=sets(each.mean(axis=0))) if sets else table
 
-    def outputs(self, images: Sequence[str], seen: Callable[[int], object]) -> np.ndarray:
+    def outputs(
+        self,
+        images: Sequence[str | np.ndarray],
+        seen: Callable[[int], object],
+        faults: dict[int, str] | None = None,
+    ) -> np.ndarray:
         """Return predictions, shape (n, outputs), the mean over the recipe's views and the folds.
 
         Args:
-            images: references.
+            images: references, or pixels.
             seen: called with the number of images after each batch.
+            faults: filled, in place of an error, with why an image can't be used, by its place;
+                what is predicted there means nothing.
 
         Raises:
             BadInput: an image can't be used.
         """
-        batches = image_loader(images, self.recipe)
-        return infer(self.models, batches, self.recipe.views, self.activate, seen)
+        return calibrated_mean(self.each_output(images, seen, faults), self.calibrators)
+
+    def each_output(
+        self,
+        images: Sequence[str | np.ndarray],
+        seen: Callable[[int], object],
+        faults: dict[int, str] | None = None,
+    ) -> np.ndarray:
+        """Return each bare model's predictions, shape (models, n, outputs); see `outputs`."""
+        batches = image_loader(images, self.recipe, faults)
+        return infer_each(self.models, batches, self.recipe.views, self.activate, seen)
 
 
 def load_torch_predictor(

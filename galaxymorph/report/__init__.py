@@ -5,8 +5,9 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "calibration": ["draw_calibration", "print_calibration"],
+        "explanation": ["draw_similar", "explain_run"],
         "figures": ["draw_gallery", "draw_run"],
-        "votes": ["draw_votes", "draw_walk"],
         "robustness": ["draw_robustness"],
         "tables": [
             "print_check",
@@ -14,6 +15,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "print_metrics",
             "print_predictions",
             "print_robustness",
+            "print_rows",
         ],
+        "votes": ["draw_votes", "draw_walk"],
     },
 )

@@ -1,3 +1,4 @@
+import json
 import shutil
 import subprocess
 import sys
@@ -6,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from galaxymorph.cli import COMMANDS, cli
-from tests.conftest import galaxymorph
+from tests.conftest import RECIPE, galaxymorph
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,6 +53,20 @@ def test_a_fault_has_one_line_and_a_traceback_only_with_debug(tmp_path):
     assert "Traceback" in debug.stderr
 
 
+def test_a_command_without_its_libraries_names_the_extra(run, simple):
+    script = (
+        "import sys; sys.modules['torch'] = sys.modules['fastai'] = None\n"
+        f"sys.argv = ['cli.py', 'predict', {str(run)!r}, {str(simple)!r}]\n"
+        "from galaxymorph.cli import main\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "error: this needs torch, which isn't installed; pip install 'galaxymorph[train]'"
+    ]
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_prints_a_script_for_the_shell(shell, capsys):
     assert galaxymorph("completion", shell) == 0
@@ -61,7 +76,7 @@ def test_completion_prints_a_script_for_the_shell(shell, capsys):
 def test_interpret_takes_folds_either_part_and_moved_data(simple, tmp_path, capsys):
     data = tmp_path / "data"
     shutil.copytree(simple, data)
-    out = ["--out", tmp_path, "--name", "cv", "--recipe", "first-run", "--size", "32"]
+    out = ["--out", tmp_path, "--name", "cv", "--recipe", RECIPE, "--size", "32"]
     assert galaxymorph("fit", "--data", data, *out, "--epochs", "1", "--folds", "2") == 0
     data.rename(tmp_path / "moved")
     capsys.readouterr()
@@ -92,17 +107,25 @@ def test_interpret_draws_the_galleries(run, capsys):
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
 
 
-def test_a_first_fit_without_data_says_what_it_did_and_where_the_real_thing_goes(
+def test_a_first_fit_without_data_simulates_and_says_where_the_real_thing_goes(
     tmp_path, monkeypatch, capsys
 ):
-    import galaxymorph.survey.simple as simple
-
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(simple.simple_galaxies, "__defaults__", (60,))
-    assert galaxymorph("fit", "--size", "32", "--epochs", "1", "--batch", "16") == 0
+    quick = ["--size", "32", "--epochs", "1", "--frozen-epochs", "1", "--batch", "8"]
+    assert galaxymorph("fit", "--simulate", "120", *quick) == 0
     captured = capsys.readouterr()
-    first, second = captured.err.splitlines()[:2]
-    assert "making 60 simple galaxies" in first
-    assert "not realistic" in first
-    assert "images_training_rev1.zip" in second
-    assert Path(captured.out.splitlines()[-1], "metrics.json").exists()
+    first = captured.err.splitlines()[0]
+    assert "No data: simulating 120 galaxies in data/simulated" in first
+    assert "images_training_rev1.zip" in first
+    run = Path(captured.out.splitlines()[-1])
+    assert (run / "metrics.json").exists()
+    assert json.loads((run / "recipe.json").read_text())["recipe"]["weights"] == "galaxymorph"
+    before = (tmp_path / "data" / "simulated" / "truth.parquet").read_bytes()
+    assert galaxymorph("fit", *quick, "--name", "again") == 0
+    assert "No data: using the galaxies in data/simulated" in capsys.readouterr().err
+    assert (tmp_path / "data" / "simulated" / "truth.parquet").read_bytes() == before
+
+
+def test_nothing_is_simulated_beside_data(simple, capsys):
+    assert galaxymorph("fit", "--data", simple, "--simulate", "50") == 2
+    assert "--simulate 50: there is data" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from galaxymorph.learn.domain import Reversed, coral, reversal
-from tests.conftest import QUICK, galaxymorph
+from tests.conftest import QUICK, RECIPE, galaxymorph
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,7 +38,7 @@ def test_the_gradient_is_reversed_and_grows():
 
 def fit(simple, out, name, *more):
     return [
-        "fit", "--data", simple, "--recipe", "first-run", "--out", out, "--name", name, *QUICK,
+        "fit", "--data", simple, "--recipe", RECIPE, "--out", out, "--name", name, *QUICK,
         *more,
     ]  # fmt: skip
 

@@ -15,11 +15,11 @@ from safetensors.numpy import load_file
 from galaxymorph.learn import TARGETS
 from galaxymorph.predict import load_predictor
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, SCHEMES, broken_sums, soft_targets
-from tests.conftest import galaxymorph
+from tests.conftest import RECIPE, galaxymorph
 
 ROOT = Path(__file__).parents[2]
 TREE = GALAXY_ZOO_CHALLENGE
-QUICK = ["--recipe", "first-run", "--size", "64", "--batch", "16", "--epochs", "2", "--seed", "3"]
+QUICK = ["--recipe", RECIPE, "--size", "64", "--batch", "16", "--epochs", "2", "--seed", "3"]
 SHARES = ["p_elliptical", "p_spiral", "p_irregular"]
 
 

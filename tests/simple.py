@@ -1,7 +1,6 @@
-"""A few hundred simple galaxies, so that the first run needs no data.
+"""Simple galaxies, made in no time: enough to see every step work, and no likeness of the sky.
 
-Smooth ellipses, thin edge-on disks and clumpy pairs: enough to see every step work, and no
-likeness of the sky. Nothing learnt from them says anything about real galaxies.
+Smooth ellipses, thin edge-on disks and clumpy pairs.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from galaxymorph.base import Progress, replace_folder, say
+from galaxymorph.base import replace_folder
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, to_cumulative
 
 SIDE = 424
@@ -31,38 +30,23 @@ ANSWERS = {
         *("Class6.1", "Class8.4"),
     ),
 }
-GALAXIES = 360
 FIRST = 100001
 ROWS, COLUMNS = np.mgrid[:SIDE, :SIDE] - SIDE / 2
 
 
-def simple_galaxies(folder: Path, seed: int, number: int = GALAXIES) -> Path:
-    """Make the galaxies in the Kaggle layout, unless the folder exists; say so; return it."""
-    say(
-        f"No data: making {number} simple galaxies in {folder} to show that everything works. "
-        "They are not realistic."
-        if not folder.exists()
-        else f"No data: using the simple galaxies in {folder}. They are not realistic."
-    )
-    say(
-        "For the real thing put images_training_rev1.zip and training_solutions_rev1.zip of "
-        "Kaggle's Galaxy Zoo challenge into data/, or give --data."
-    )
-    if folder.exists():
-        return folder
+def simple_galaxies(folder: Path, seed: int, number: int) -> Path:
+    """Make galaxies in the Kaggle layout; return the folder."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with replace_folder(folder) as temporary:
         images = temporary / "images_training_rev1"
         images.mkdir()
         votes = []
-        with Progress("making galaxies", number, "galaxies") as progress:
-            for at in range(number):
-                rng = np.random.default_rng([seed, at])
-                # One in six is of each rarer kind, as in the sky ellipticals prevail.
-                kind = KINDS[(0, 0, 1, 0, 0, 2)[at % 6]]
-                Image.fromarray(render(kind, rng)).save(images / f"{FIRST + at}.jpg", quality=92)
-                votes.append(_votes(kind, rng))
-                progress.advance()
+        for at in range(number):
+            rng = np.random.default_rng([seed, at])
+            # One in six is of each rarer kind, as in the sky ellipticals prevail.
+            kind = KINDS[(0, 0, 1, 0, 0, 2)[at % 6]]
+            Image.fromarray(render(kind, rng)).save(images / f"{FIRST + at}.jpg", quality=92)
+            votes.append(_votes(kind, rng))
         table = pd.DataFrame(np.concatenate(votes).round(6), columns=GALAXY_ZOO_CHALLENGE.columns)
         table.insert(0, "GalaxyID", range(FIRST, FIRST + number))
         table.to_csv(temporary / "training_solutions_rev1.csv", index=False)

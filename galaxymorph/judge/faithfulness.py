@@ -1,0 +1,178 @@
+"""Whether a map deserves belief: deletion and insertion, and a network of random weights."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.integrate import trapezoid
+from torch import nn
+from torch.nn import functional as F  # noqa: N812
+
+from galaxymorph.base import Progress
+from galaxymorph.judge.attribution import METHODS, attribute
+from galaxymorph.judge.resampling import mean_interval
+from galaxymorph.judge.subjects import Subject, probabilities
+from galaxymorph.learn.backbones import stages_of
+
+# A frame is taken away in cells, this many a side; pixels at random would leave a galaxy to be
+# seen through the gaps, which no map could be compared with.
+CELLS = 16
+STEPS = 16
+# Beside the maps' orders: from the centre outward, which knows only that galaxies are in the
+# middle, and at random.
+CONTROLS = ("centre first", "random")
+# Random weights must leave the maps a mean rank correlation below this with what they were.
+UNLIKE = 0.5
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The answer's probability as the frame is taken away or filled, by a method or a control.
+
+    Args:
+        shares: of the frame, from 0 to 1, shape (k,).
+        deletion: by order, shape (n, k).
+        insertion: likewise.
+    """
+
+    shares: np.ndarray
+    deletion: dict[str, np.ndarray]
+    insertion: dict[str, np.ndarray]
+
+
+def curves(subject: Subject, rows: np.ndarray, maps: dict[str, np.ndarray]) -> Curves:
+    """Return deletion and insertion curves (Petsiuk et al. 2018, BMVC, section 3.2).
+
+    Cells of the frame become sky, the one of most evidence first, or appear on a frame of sky.
+
+    Args:
+        subject: whose answers.
+        rows: which galaxies.
+        maps: of these by method, shape (n, size, size).
+    """
+    counts = np.linspace(0, CELLS**2, STEPS + 1).round().astype(int)
+    deletion: dict[str, list] = {order: [] for order in (*maps, *CONTROLS)}
+    insertion: dict[str, list] = {order: [] for order in deletion}
+    rng = np.random.default_rng(subject.seed)
+    with Progress("deletion and insertion", len(rows), "galaxies") as progress:
+        for at, row in enumerate(rows):
+            pixels = subject.pixels([row])
+            sky = subject.sky[row].view(1, 3, 1, 1)
+            target = int(subject.targets([row])[0])
+            for order, ranks in _ranks({m: each[at] for m, each in maps.items()}, rng).items():
+                first = torch.from_numpy(ranks < counts[:, None, None]).float()[:, None]
+                first = F.interpolate(first, size=pixels.shape[-2:], mode="nearest")
+                both = torch.cat(
+                    [pixels * (1 - first) + sky * first, pixels * first + sky * (1 - first)]
+                )
+                answers = probabilities(subject, both)[:, target]
+                deletion[order].append(answers[: len(counts)])
+                insertion[order].append(answers[len(counts) :])
+            progress.advance()
+    stacked = ({o: np.stack(each) for o, each in found.items()} for found in (deletion, insertion))
+    return Curves(counts / CELLS**2, *stacked)
+
+
+def _ranks(evidence: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Return in which order cells go, 0 the first, shape (CELLS, CELLS), by method or control."""
+    at = np.arange(CELLS) - (CELLS - 1) / 2
+    values = {method: -by_cell(each[None])[0] for method, each in evidence.items()}
+    values |= {"centre first": np.hypot(*np.meshgrid(at, at)), "random": np.zeros((CELLS, CELLS))}
+    # Cells without evidence, and those at one distance, are in no order.
+    ties = rng.permutation(CELLS**2)
+    ranks = {}
+    for order, value in values.items():
+        rank = np.empty(CELLS**2, int)
+        rank[np.lexsort((ties, value.ravel()))] = np.arange(CELLS**2)
+        ranks[order] = rank.reshape(CELLS, CELLS)
+    return ranks
+
+
+def by_cell(maps: np.ndarray) -> np.ndarray:
+    """Return the mean of maps over the frame's cells, shape (n, CELLS, CELLS)."""
+    pooled = F.adaptive_avg_pool2d(torch.from_numpy(np.ascontiguousarray(maps))[:, None], CELLS)
+    return pooled[:, 0].numpy()
+
+
+def areas(found: Curves, seed: int) -> list[dict[str, object]]:
+    """Return the mean areas under each method's curves with intervals, and gains over controls.
+
+    A gain is how much less probability deletion leaves, or how much more insertion finds, than
+    the control on the same galaxies: positive is better, for both.
+    """
+    table = []
+    for kind, by_order, sign in (
+        ("deletion", found.deletion, -1),
+        ("insertion", found.insertion, 1),
+    ):
+        under = {order: trapezoid(each, found.shares, axis=1) for order, each in by_order.items()}
+        for order, area in under.items():
+            row: dict[str, object] = {"curve": kind, "order": order, "galaxies": len(area)}
+            row["area"] = mean_interval(area, seed)
+            for control in CONTROLS:
+                gain = sign * (area - under[control])
+                nothing = dict.fromkeys(("value", "low", "high"))
+                row[f"gain over {control}"] = (
+                    mean_interval(gain, seed) if order not in CONTROLS else nothing
+                )
+            table.append(row)
+    return table
+
+
+def randomisation(
+    subject: Subject, method: str, rows: np.ndarray, maps: np.ndarray
+) -> list[dict[str, object]]:
+    """Return how much of the maps is left as weights become random, from the head down.
+
+    The cascading check of Adebayo et al. 2018 (NeurIPS), section 3: Spearman's rank correlation
+    of the maps, over the frame's cells, with those of the trained network, for the same answers.
+    A map without any evidence left counts as 0. The first row compares the trained network's maps
+    of one galaxy with those of the next: what maps share because galaxies stand in the middle.
+
+    Args:
+        subject: whose network.
+        method: of `METHODS`.
+        rows: which galaxies.
+        maps: of these by the trained network, shape (n, size, size).
+    """
+    before = by_cell(maps)
+    table = [_likeness("another galaxy's map", before, np.roll(before, 1, axis=0), subject.seed)]
+    network = deepcopy(subject.network)
+    stages = stages_of(network)
+    names = ["head", *(f"… and stage {at}" for at in range(len(stages), 0, -1))]
+    parts = [[network[1]], *reversed(stages)]
+    with Progress(f"random weights, {METHODS[method].title}", len(parts), "stages") as progress:
+        for name, part in zip(names, parts, strict=True):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(subject.seed)
+                for module in part:
+                    _randomise(module)
+            after = by_cell(attribute(subject, method, rows, network, quiet=True))
+            table.append(_likeness(name, before, after, subject.seed))
+            progress.advance()
+    return table
+
+
+def _randomise(module: nn.Module) -> None:
+    for part in module.modules():
+        if hasattr(part, "reset_parameters"):
+            part.reset_parameters()
+
+
+def _likeness(name: str, before: np.ndarray, after: np.ndarray, seed: int) -> dict[str, object]:
+    from scipy.stats import spearmanr
+
+    found = [
+        spearmanr(b.ravel(), a.ravel()).statistic if np.ptp(a) > 0 and np.ptp(b) > 0 else 0.0
+        for b, a in zip(before, after, strict=True)
+    ]
+    blank = float(np.mean([np.ptp(a) <= 0 for a in after]))
+    return {
+        "random": name,
+        "galaxies": len(found),
+        "correlation": mean_interval(np.array(found), seed),
+        "blank": blank,
+    }

@@ -1,0 +1,299 @@
+"""Predictions of catalogues of any size: a folder of Parquet files, one a partition.
+
+A partition is a fixed run of the catalogue's rows. Its file appears whole or not at all, and what
+is in it depends on nothing but those rows and the model, so a killed run goes on where it stood
+and ends with the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from galaxymorph import __version__
+from galaxymorph.base import (
+    BadInput,
+    Progress,
+    exclusive,
+    remove_leftovers,
+    replacing,
+    say,
+    write_json,
+)
+from galaxymorph.learn import Recipe, prediction_table, target_of
+from galaxymorph.predict.cluster import map_on_cluster
+from galaxymorph.predict.listing import absolute_image, list_images
+from galaxymorph.predict.loading import load_predictor, model_id
+from galaxymorph.zoo import to_conditional
+
+if TYPE_CHECKING:
+    from galaxymorph.predict.onnx import OnnxPredictor
+    from galaxymorph.predict.predictor import Predictor
+
+FORMAT = 1
+ABOUT = "_catalogue.json"
+# Rows of a partition: a quarter of a minute's work that a kill can cost.
+PARTITION = 4096
+# Those that must not change between the commands that fill one folder, and their words.
+FIXED = {
+    "format": "format",
+    "galaxymorph": "version of galaxymorph",
+    "model_id": "model",
+    "precision": "precision",
+    "images": "number of images",
+    "digest": "catalogue",
+    "partition": "partition size",
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """Which model predicts: where it is, its number format, and the id that it must have."""
+
+    path: str
+    precision: str | None
+    id: str
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Some rows of a catalogue: ids, images as the catalogue has them, and where those are."""
+
+    number: int
+    ids: list[str]
+    images: list[str]
+    places: list[str]
+
+    @property
+    def name(self) -> str:
+        """The name of its file."""
+        return f"part-{self.number:06d}.parquet"
+
+
+def predict_catalogue(
+    out: str | Path,
+    model: str | Path,
+    catalogue: str | Path,
+    precision: str | None = None,
+    size: int = PARTITION,
+    scheduler: str | None = None,
+) -> None:
+    """Fill a folder with the predictions of a catalogue, or go on filling it.
+
+    The folder holds `part-000000.parquet` and so on, see `columns_of`, and `_catalogue.json`, what
+    they were made of. An image that can't be used is a row with an `error`.
+
+    Args:
+        out: the folder, new, empty, or that of the same call before a kill.
+        model: a run, or another of what `load_predictor` takes.
+        catalogue: see `list_images`.
+        precision: see `load_predictor`.
+        size: rows of a partition.
+        scheduler: the address of a Dask cluster that predicts in place of this process.
+
+    Raises:
+        BadInput: the folder holds something else, or the model or the catalogue can't be used.
+    """
+    out, catalogue = Path(out), Path(catalogue)
+    chosen = Model(str(Path(model).absolute()), precision, model_id(model))
+    number, digest = _digest(catalogue)
+    about = {
+        "format": FORMAT,
+        "galaxymorph": __version__,
+        "model": str(model),
+        "model_id": chosen.id,
+        "precision": precision,
+        "catalogue": str(catalogue),
+        "images": number,
+        "digest": digest,
+        "partition": size,
+        "partitions": -(-number // size),
+    }
+    _claim(out, about)
+    with exclusive(out / ".lock", wait=False) as held:
+        if not held:
+            raise BadInput(f"{out}: another process is filling it", "wait for it or stop it")
+        remove_leftovers(out)
+        there = {path.name for path in out.glob("part-*.parquet")}
+        missing = (part for part in partitions(catalogue, size) if part.name not in there)
+        if there:
+            whole = f"{about['partitions']:,} partitions"
+            say(f"going on with {out}: {len(there):,} of {whole} are there")
+        left = max(0, number - len(there) * size)
+        with Progress("predicting", left, "images") as progress:
+            for part, content in _predicted(missing, chosen, scheduler, progress):
+                with replacing(out / part) as temporary:
+                    temporary.write_bytes(content)
+
+
+def partitions(catalogue: Path, size: int) -> Iterator[Partition]:
+    """Yield a catalogue's rows, `size` at a time."""
+    rows = list_images(catalogue)
+    number = 0
+    while chunk := list(islice(rows, size)):
+        ids, images = ([row[at] for row in chunk] for at in (0, 1))
+        places = [absolute_image(image, catalogue) for image in images]
+        yield Partition(number, ids, images, places)
+        number += 1
+
+
+def predict_partition(part: Partition, model: Model, seen=lambda n: None) -> tuple[str, bytes]:
+    """Return the name and the content of a partition's file.
+
+    The process loads the model once, and predicts one partition at a time: a network takes all
+    cores by itself.
+    """
+    with _one_at_a_time:
+        predictor = load_predictor_once(model)
+        faults: dict[int, str] = {}
+        found = predictor.outputs(part.places, seen, faults)
+    table = columns_of(part, found, faults, predictor, model)
+    return part.name, _as_parquet(table)
+
+
+def columns_of(
+    part: Partition,
+    found: np.ndarray,
+    faults: dict[int, str],
+    predictor: Predictor | OnnxPredictor,
+    model: Model,
+) -> pd.DataFrame:
+    """Return a partition's table, the one place where its columns are chosen.
+
+    They are `id`, `image`, those of `prediction_table`, `entropy` (see `entropies`), `model_id`
+    and `error`; what a network says is missing where there is an error.
+
+    Args:
+        part: the rows.
+        found: predictions, shape (n, outputs).
+        faults: by the place in the partition, why an image can't be used.
+        predictor: that made the predictions.
+        model: of the predictor.
+    """
+    table = prediction_table(found, predictor.recipe, predictor.classes)
+    table["entropy"] = entropies(found, predictor.recipe)
+    numbers = table.select_dtypes("number").columns
+    table = table.astype(dict.fromkeys(numbers, "float32"))
+    failed = np.isin(np.arange(len(table)), list(faults))
+    for name in table.columns:
+        table[name] = table[name].mask(failed)
+    table.insert(0, "id", part.ids)
+    table.insert(1, "image", part.images)
+    table["model_id"] = model.id
+    table["error"] = [faults.get(at) for at in range(len(table))]
+    return table
+
+
+def entropies(found: np.ndarray, recipe: Recipe) -> np.ndarray:
+    """Return the entropy of each prediction in nats, shape (n,).
+
+    Of shares that is minus the sum of p log p. Of a decision tree it is the sum over questions of
+    the share of volunteers who reach it times the entropy of its answers, which is the entropy of
+    a volunteer's whole walk down the tree (chain rule: Cover & Thomas 2006, Elements of
+    Information Theory, theorem 2.2.1).
+    """
+    found = np.asarray(found, float)
+    tree = target_of(recipe).tree
+    within = found if tree is None else to_conditional(tree, found)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where(within > 0, found * np.log(within), 0.0)
+    return -terms.sum(axis=1)
+
+
+@lru_cache(maxsize=1)
+def load_predictor_once(model: Model) -> Predictor | OnnxPredictor:
+    """Load a model's predictor, once a process, and make sure that it is that model.
+
+    Raises:
+        BadInput: as `load_predictor`; or the file there is another model's.
+    """
+    found = model_id(model.path)
+    if found != model.id:
+        raise BadInput(
+            f"{model.path}: model {found} here, and {model.id} was asked for",
+            "give every machine the same file",
+        )
+    return load_predictor(model.path, model.precision)
+
+
+_one_at_a_time = Lock()
+
+
+def _predicted(
+    missing: Iterable[Partition], model: Model, scheduler: str | None, progress: Progress
+) -> Iterator[tuple[str, bytes]]:
+    if scheduler is None:
+        for part in missing:
+            yield predict_partition(part, model, progress.advance)
+        return
+    for part, found in map_on_cluster(scheduler, predict_partition, missing, model):
+        progress.advance(len(part.ids))
+        yield found
+
+
+def _digest(catalogue: Path) -> tuple[int, str]:
+    """Return the number of a catalogue's rows, and a digest of their ids and images."""
+    number, found = 0, hashlib.sha256()
+    for row in list_images(catalogue):
+        found.update(json.dumps(row).encode())
+        number += 1
+    return number, found.hexdigest()[:16]
+
+
+def _claim(out: Path, about: dict[str, object]) -> None:
+    """Write `_catalogue.json` into the folder, unless it is there and says the same.
+
+    Raises:
+        BadInput: the folder can't be made, or holds something else.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"-o {out}: can't be made ({error.strerror})", "choose another") from None
+    path = out / ABOUT
+    if not path.exists():
+        strays = [item.name for item in out.iterdir() if not item.name.startswith(".")]
+        if strays:
+            raise BadInput(
+                f"-o {out}: not empty ({strays[0]}), and no {ABOUT} in it",
+                "give a new or an empty folder",
+            )
+        write_json(path, about)
+        return
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BadInput(f"{path}: damaged ({error})", "give a new folder") from None
+    for name, words in FIXED.items():
+        if before.get(name) != about[name]:
+            raise BadInput(
+                f"-o {out}: holds predictions of another {words} ({before.get(name)}, now "
+                f"{about[name]})",
+                "give a new folder",
+            )
+
+
+def _as_parquet(table: pd.DataFrame) -> bytes:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    # By name, so that a partition without a fault, or of nothing but faults, has the same types.
+    texts: Sequence[str] = ("id", "image", "predicted", "model_id", "error")
+    schema = pa.schema(
+        [(name, pa.string() if name in texts else pa.float32()) for name in table.columns]
+    )
+    content = io.BytesIO()
+    whole = pa.Table.from_pandas(table, schema, preserve_index=False).replace_schema_metadata(None)
+    parquet.write_table(whole, content, compression="zstd")
+    return content.getvalue()

@@ -1,0 +1,38 @@
+"""Skies with a purpose: what the project's backbone learns from, and what a fit without data sees.
+
+They share neither galaxies nor conditions, so that the second says something of the first.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from galaxymorph.base import say
+from galaxymorph.survey.simulate import TABLE, Simulation, simulate
+
+# A survey named three times is drawn three times as often: most users' images are of SDSS.
+PRETRAINING = Simulation(
+    32_000, ("sdss", "sdss", "sdss", "decals", "hsc", "euclid", "hst"), 1001, (0.01, 0.25)
+)
+EMBEDDED = Simulation(3_000, ("sdss", "sdss", "decals"), 7)
+
+
+def embedded_sky(folder: Path, number: int = EMBEDDED.number) -> Path:
+    """Return a folder of simulated galaxies for a fit without data; make them if need be; say so.
+
+    Args:
+        folder: used as it is if it holds a finished simulation.
+        number: of galaxies to simulate.
+
+    Raises:
+        BadInput: the folder holds something else, or a package is missing.
+    """
+    there = (folder / TABLE).exists()
+    say(
+        f"No data: {'using the' if there else f'simulating {number:,}'} galaxies in {folder}. "
+        "For your own, put images_training_rev1.zip and training_solutions_rev1.zip of Kaggle's "
+        "Galaxy Zoo challenge into data/, or give --data."
+    )
+    if there:
+        return folder
+    return simulate(folder, Simulation(number, EMBEDDED.surveys, EMBEDDED.seed))

@@ -1,0 +1,143 @@
+"""Attribution on a network whose answer hangs on a patch that the test plants."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from torch import nn
+
+from galaxymorph.base import BadInput
+from galaxymorph.cli.explain import explain
+from galaxymorph.judge import (
+    METHODS,
+    areas,
+    attribute,
+    curves,
+    looked_at,
+    physics_checks,
+    probe_table,
+    randomisation,
+    require_feature_maps,
+    shortcut_table,
+)
+from galaxymorph.learn import Run
+from tests.conftest import galaxymorph
+from tests.judge.planted import planted
+
+
+@pytest.fixture(scope="module")
+def explained(run, tmp_path_factory):
+    """A copy of the small run, explained with few galaxies."""
+    copy = tmp_path_factory.mktemp("explained") / "run"
+    shutil.copytree(run, copy)
+    assert galaxymorph("explain", copy, "--limit", "3") == 0
+    return copy
+
+
+def test_explain_writes_a_tree_of_tables_and_pictures(explained):
+    folder = explained / "explain"
+    json.loads((folder / "explain.json").read_text())
+    table = pd.read_parquet(folder / "galaxies.parquet")
+    assert (table["right"] == (table["label"] == table["answer"])).all()
+    expected = {"deletion_insertion", "random_weights", "shortcuts", "physics", "map", "anomalous"}
+    assert expected <= {path.stem for path in folder.glob("*.png")}
+    for method in METHODS:
+        pictures = list((folder / method).glob("*.png"))
+        assert pictures
+        assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
+
+
+def test_similar_draws_one_figure_and_names_a_galaxy_that_is_not_there(explained, run, capsys):
+    galaxy = Run(explained).split["galaxy"].iloc[0]
+    assert galaxymorph("explain", explained, "--similar", galaxy) == 0
+    assert capsys.readouterr().out.strip() == str(explained / f"explain/similar_{galaxy}.png")
+    assert galaxymorph("explain", explained, "--similar", "7") == 2
+    assert "no galaxy 7" in capsys.readouterr().err
+
+
+def test_the_command_offers_every_method(explained, capsys):
+    (option,) = (option for option in explain.params if option.name == "methods")
+    assert list(option.type.choices) == list(METHODS)
+    assert galaxymorph("explain", explained, "--similar", "7", "--limit", "3") == 2
+    assert "leave out --method and --limit" in capsys.readouterr().err
+
+
+def test_a_probe_reads_what_is_there_and_nothing_else():
+    rng = np.random.default_rng(3)
+    embedding = {"stage 1": rng.normal(size=(200, 30))}
+    concepts = {
+        "there": embedding["stage 1"][:, 4] + 0.1 * rng.normal(size=200),
+        "not there": rng.normal(size=200),
+        "rare": np.where(np.arange(200) < 10, 1.0, np.nan),
+    }
+    found = {row["concept"]: row["r2"] for row in probe_table(embedding, concepts, 0)}
+    assert found["there"]["low"] > 0.9
+    assert found["not there"]["high"] < 0.2
+    assert "rare" not in found
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_attribution_falls_on_the_patch_that_decides(method):
+    subject, patch = planted()
+    maps = attribute(subject, method, np.arange(len(patch)))
+    assert maps.shape == patch.shape
+    assert maps.min() >= 0
+    on_patch = (maps * patch).sum(axis=(1, 2)) / maps.sum(axis=(1, 2))
+    # A map that knew nothing would have the patch's share of the frame, 0.06.
+    assert on_patch.min() > 0.4
+    inside = [maps[at].ravel()[patch[at].ravel()].mean() for at in range(len(patch))]
+    outside = [maps[at].ravel()[~patch[at].ravel()].mean() for at in range(len(patch))]
+    assert np.all(np.array(inside) > 8 * np.array(outside))
+
+
+def test_a_network_without_feature_maps_is_refused_in_one_line():
+    subject, _ = planted(1)
+    flat = nn.Sequential(nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 8)), nn.Linear(8, 2))
+    with pytest.raises(BadInput, match="no feature maps"):
+        require_feature_maps(replace(subject, network=flat))
+
+
+def test_deletion_and_insertion_by_the_map_beat_random_order():
+    subject, patch = planted()
+    rows = np.arange(len(patch))
+    blind = np.ones(patch.shape, np.float32)
+    maps = {"occlusion": attribute(subject, "occlusion", rows), "blind": blind}
+    table = areas(curves(subject, rows, maps), 0)
+    gain = {(row["order"], row["curve"]): row["gain over random"] for row in table}
+    for curve in ("deletion", "insertion"):
+        assert gain["occlusion", curve]["low"] > 0.05
+        assert gain["blind", curve]["low"] < 0.05
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_random_weights_leave_little_of_the_maps(method):
+    subject, patch = planted()
+    rows = np.arange(len(patch))
+    table = randomisation(subject, method, rows, attribute(subject, method, rows))
+    assert [row["random"] for row in table][1] == "head"
+    # Its head and its second stage can but let the one channel through.
+    assert table[-1]["correlation"]["value"] < 0.8
+
+
+def test_answers_change_with_the_patch_and_not_with_the_rest():
+    subject, patch = planted()
+    found = {row["change"]: row for row in shortcut_table(subject, np.arange(len(patch)))}
+    assert found["the galaxy itself masked"]["changed"]["value"] == 1
+    assert found["colour turned off"]["changed"]["value"] == 1
+    assert found["background replaced by flat sky"]["changed"]["value"] == 0
+    checks = {row["check"]: row for row in physics_checks(subject, np.arange(len(patch)))}
+    assert checks["mirrored"]["passes"]
+    assert checks["turned by 90 degrees"]["distance"]["value"] < 0.01
+    assert not checks["dimmed to 0.5"]["passes"]
+
+
+def test_evidence_on_a_feature_is_counted_against_its_area():
+    subject, patch = planted()
+    rows = np.arange(len(patch))
+    even = np.ones(patch.shape, np.float32)
+    for maps, low, high in ((even, 0.99, 1.01), (patch.astype("float32"), 15, 17)):
+        (row,) = looked_at(subject, rows, maps, {"bar": patch})
+        assert low < row["times chance"]["value"] < high

@@ -1,0 +1,57 @@
+import json
+
+import numpy as np
+import torch
+import torchvision
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from galaxymorph.learn import Recipe, build_model
+from galaxymorph.learn.backbones import OWN_WEIGHTS, load_trunk
+from tests.conftest import galaxymorph
+
+QUICK = ["--size", "32", "--batch", "16", "--epochs", "1"]
+
+
+def test_pretrain_simulates_trains_on_the_tree_and_writes_a_backbone_for_fit(
+    simple, tmp_path, capsys
+):
+    out = ["--sky", tmp_path / "sky", "--n", "48", "--out", tmp_path, "--name", "mine"]
+    assert galaxymorph("pretrain", *out, *QUICK) == 0
+    run, backbone = tmp_path / "mine", tmp_path / "mine" / "backbone.safetensors"
+    assert json.loads((run / "recipe.json").read_text())["recipe"]["target"] == "tree"
+    with safe_open(backbone, "pt") as file:
+        about = file.metadata()
+    assert (about["arch"], about["galaxies"]) == ("resnet18", "48")
+    # The names are torchvision's, so that anyone can load it.
+    found = load_file(backbone)
+    missing = torchvision.models.resnet18().load_state_dict(found, strict=False)
+    assert set(missing.missing_keys) == {"fc.weight", "fc.bias"} and not missing.unexpected_keys
+    trained = load_file(run / "model.safetensors")
+    assert torch.equal(found["conv1.weight"], trained["0.0.weight"].half())
+    # The same command again trains nothing, and writes the same file.
+    before = backbone.read_bytes()
+    assert galaxymorph("pretrain", *out) == 0
+    assert backbone.read_bytes() == before
+    assert galaxymorph("pretrain", *out, "--epochs", "2") == 2
+    assert "leave out the settings to go on" in capsys.readouterr().err
+    fit = ["fit", "--data", simple, "--weights", backbone, "--out", tmp_path, "--name", "tuned"]
+    assert galaxymorph(*fit, "--size", "32", "--epochs", "0", "--frozen-epochs", "1") == 0
+    tuned = load_file(tmp_path / "tuned" / "model.safetensors")
+    assert torch.equal(tuned["0.0.weight"], found["conv1.weight"].float())
+
+
+def test_the_packages_own_weights_are_half_precision_and_load_into_a_resnet18_alone(
+    simple, tmp_path, capsys
+):
+    assert OWN_WEIGHTS.stat().st_size < 23e6
+    recipe = Recipe(weights="galaxymorph")
+    trunk = build_model(recipe, 3)[0]
+    load_trunk(trunk, recipe)
+    stored = load_file(OWN_WEIGHTS)["layer4.1.conv2.weight"]
+    assert stored.dtype == torch.float16
+    assert torch.equal(trunk.state_dict()["7.1.conv2.weight"], stored.float())
+    assert np.isfinite(stored.numpy()).all()
+    fit = ["fit", "--data", simple, "--weights", "galaxymorph", "--arch", "resnet34"]
+    assert galaxymorph(*fit, "--out", tmp_path) == 2
+    assert "they are of resnet18, not of resnet34" in capsys.readouterr().err

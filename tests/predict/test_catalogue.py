@@ -1,0 +1,251 @@
+"""Catalogues of any size: partitions, kills, broken images, and a cluster."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from galaxymorph.predict import load_predictor
+from tests.conftest import galaxymorph
+
+ROOT = Path(__file__).parents[2]
+CLASSES = ["p_elliptical", "p_spiral", "p_irregular"]
+# With float32 a machine's instructions don't matter, and one image is predicted like another.
+EXACT = ["--precision", "fp32"]
+
+
+@pytest.fixture(scope="module")
+def images(simple):
+    return sorted((simple / "images_training_rev1").glob("*.jpg"))
+
+
+def write_catalogue(path: Path, images: list, repeat: int = 1) -> Path:
+    """A table whose rows repeat some images, with ids of their own."""
+    rows = [str(image) for image in images] * repeat
+    table = pd.DataFrame({"objid": np.arange(len(rows)) + 500, "image": rows})
+    table.to_csv(path, index=False)
+    return path
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in out.iterdir() if path.name[0] != "."}
+
+
+def test_a_table_becomes_partitions_that_say_what_predict_says(run, images, tmp_path, capsys):
+    catalogue = write_catalogue(tmp_path / "mine.csv", images[:25])
+    out = tmp_path / "out"
+    assert galaxymorph("predict", run, catalogue, "-o", f"{out}/", "--partition", 10, *EXACT) == 0
+    assert capsys.readouterr().out.strip() == f"{out}/"
+    assert sorted(contents(out)) == [
+        "_catalogue.json", *[f"part-00000{n}.parquet" for n in range(3)]
+    ]  # fmt: skip
+    table = pd.read_parquet(out)
+    assert list(table) == [
+        "id", "image", "predicted", "confidence", *CLASSES, "entropy", "model_id", "error"
+    ]  # fmt: skip
+    assert table["id"].tolist() == [str(500 + n) for n in range(25)]
+    assert table["error"].isna().all()
+    expected = load_predictor(run, "fp32").predict([str(image) for image in images[:25]])
+    assert table["predicted"].tolist() == expected["predicted"].tolist()
+    assert np.allclose(table[CLASSES], expected[CLASSES], atol=1e-6)
+    shares = expected[CLASSES].to_numpy()
+    assert np.allclose(table["entropy"], -(shares * np.log(shares)).sum(axis=1), atol=1e-5)
+    about = json.loads((out / "_catalogue.json").read_text())
+    assert (about["images"], about["partitions"], about["partition"]) == (25, 3, 10)
+    assert table["model_id"].unique().tolist() == [about["model_id"]]
+
+
+def test_after_a_kill_the_same_command_ends_with_the_same_bytes(run, images, tmp_path, capsys):
+    catalogue = write_catalogue(tmp_path / "mine.csv", images, repeat=20)
+    arguments = ["predict", run, catalogue, "--partition", "40", *EXACT, "-o"]
+    assert galaxymorph(*arguments, f"{tmp_path / 'whole'}/") == 0
+    killed = tmp_path / "killed"
+    command = [sys.executable, "cli.py", *map(str, arguments), f"{killed}/"]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    while not (killed / "part-000001.parquet").exists():
+        assert process.poll() is None
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = {name: data for name, data in contents(killed).items() if name != "_catalogue.json"}
+    assert 2 <= len(before) < 30
+    capsys.readouterr()
+    assert galaxymorph(*arguments, f"{killed}/") == 0
+    assert f"{len(before)} of 30 partitions are there" in capsys.readouterr().err
+    assert contents(killed) == contents(tmp_path / "whole")
+
+
+def test_broken_images_are_rows_with_an_error(run, images, tmp_path):
+    for image in images[:4]:
+        shutil.copy(image, tmp_path)
+    names = [image.name for image in images[:4]]
+    (tmp_path / names[1]).write_bytes(images[1].read_bytes()[:300])
+    (tmp_path / names[2]).write_bytes(b"")
+    rows = [*names, "missing.jpg", ""]
+    pd.DataFrame({"image": rows}).to_parquet(tmp_path / "mine.parquet")
+    out = tmp_path / "out"
+    assert galaxymorph("predict", run, tmp_path / "mine.parquet", "-o", f"{out}/", *EXACT) == 0
+    table = pd.read_parquet(out)
+    assert table["image"].tolist() == rows
+    assert table["id"].tolist() == [*(image.stem for image in images[:4]), "missing", ""]
+    assert table["error"].isna().tolist() == [True, False, False, True, False, False]
+    assert table[["predicted", "confidence", "entropy", *CLASSES]].isna().all(axis=1).tolist() == (
+        table["error"].notna().tolist()
+    )
+    assert "the file is empty" in table["error"][2]
+    assert "no such file" in table["error"][4]
+    expected = load_predictor(run, "fp32").predict([str(images[0]), str(images[3])])
+    assert np.allclose(table[CLASSES].dropna(), expected[CLASSES], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "csv.gz", "fits"])
+def test_catalogues_come_in_many_forms(run, images, tmp_path, kind):
+    source = tmp_path / f"source.{kind}"
+    if kind == "folder":
+        source.mkdir()
+        for image in images[:3]:
+            shutil.copy(image, source)
+    elif kind == "zip":
+        with zipfile.ZipFile(source, "w") as archive:
+            for image in images[:3]:
+                archive.write(image, image.name)
+    elif kind == "csv.gz":
+        write_catalogue(source, images[:3])
+    else:
+        table = pytest.importorskip("astropy.table").Table
+        rows = [str(image) for image in images[:3]]
+        table({"Image": rows, "GalaxyID": [7, 8, 9]}).write(source)
+    assert galaxymorph("predict", run, source, "-o", f"{tmp_path / 'out'}/", *EXACT) == 0
+    table = pd.read_parquet(tmp_path / "out")
+    ids = {"csv.gz": ["500", "501", "502"], "fits": ["7", "8", "9"]}
+    assert table["id"].tolist() == ids.get(kind, [image.stem for image in images[:3]])
+    assert table["error"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("catalogue", "another number of images (3, now 4)"),
+        ("partition", "another partition size (4096, now 2)"),
+        ("precision", "another precision (fp32, now bf16)"),
+        ("model", "another model"),
+        ("stray", "not empty (notes.txt), and no _catalogue.json in it"),
+    ],
+)
+def test_a_folder_holds_one_catalogues_predictions(run, images, tmp_path, capsys, change, words):
+    catalogue, out = write_catalogue(tmp_path / "mine.csv", images[:3]), tmp_path / "out"
+    arguments = ["predict", run, catalogue, "-o", f"{out}/", *EXACT]
+    if change == "stray":
+        out.mkdir()
+        (out / "notes.txt").write_text("mine")
+    else:
+        assert galaxymorph(*arguments) == 0
+    before = contents(out)
+    if change == "catalogue":
+        write_catalogue(catalogue, images[:4])
+    elif change == "partition":
+        arguments += ["--partition", 2]
+    elif change == "precision":
+        arguments[-1] = "bf16"
+    elif change == "model":
+        arguments[1] = tmp_path / "other"
+        shutil.copytree(run, tmp_path / "other")
+        with (tmp_path / "other" / "model.safetensors").open("r+b") as weights:
+            weights.seek(-1, os.SEEK_END)
+            weights.write(b"\x01")
+    capsys.readouterr()
+    assert galaxymorph(*arguments) == 2
+    assert words in capsys.readouterr().err
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["{images}/{one}", "-o", "{tmp}/"], "a folder takes a catalogue"),
+        (["{images}", "{images}", "-o", "{tmp}/out/"], "a folder takes one catalogue, and 2"),
+        (["{images}", "-o", "{tmp}/out/", "--json"], "a folder takes no --json"),
+        (["{images}", "-o", "{tmp}/out.csv", "--partition", "5"], "--partition 5: it goes with"),
+        (["{tmp}/none.csv", "-o", "{tmp}/out/"], "none.csv: no such file"),
+        (["{tmp}/odd.csv", "-o", "{tmp}/out/"], "no column of image paths among ra, dec"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(run, images, tmp_path, capsys, arguments, words):
+    (tmp_path / "odd.csv").write_text("ra,dec\n1,2\n")
+    names = {"images": images[0].parent, "one": images[0].name, "tmp": tmp_path}
+    assert galaxymorph("predict", run, *[word.format(**names) for word in arguments]) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert len(error.splitlines()) == 1
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """A scheduler and two workers, each a process of its own: its address, and the workers."""
+    pytest.importorskip("distributed")
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT), "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "5",
+    }  # fmt: skip
+
+    def start(*arguments: str) -> subprocess.Popen:
+        command = [sys.executable, "-m", "distributed.cli.dask_" + arguments[0], *arguments[1:]]
+        return subprocess.Popen(
+            command, env=environment, cwd=tmp_path,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    file = tmp_path / "scheduler.json"
+    own = ["--scheduler-file", str(file)]
+    scheduler = start(
+        "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
+        "--dashboard-address", "127.0.0.1:0", *own,
+    )  # fmt: skip
+    worker = ["worker", *own, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
+    workers = [start(*worker, "--host", "127.0.0.1", "--name", f"w{n}") for n in range(2)]
+    deadline = time.monotonic() + 60
+    while not (file.exists() and file.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    yield json.loads(file.read_text())["address"], workers
+    for process in (*workers, scheduler):
+        process.kill()
+        process.wait()
+
+
+def test_a_cluster_loses_no_row_when_a_worker_is_killed(run, images, tmp_path, cluster):
+    address, workers = cluster
+    catalogue = write_catalogue(tmp_path / "mine.csv", images, repeat=20)
+    arguments = ["predict", run, catalogue, "--partition", "40", *EXACT, "-o"]
+    out = tmp_path / "out"
+    command = [sys.executable, "cli.py", *map(str, arguments), f"{out}/", "--scheduler", address]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    while not (out / "part-000001.parquet").exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.002)
+    workers[0].kill()
+    assert len(list(out.glob("part-*"))) < 30
+    assert process.wait(timeout=120) == 0, process.stderr.read()
+    assert galaxymorph(*arguments, f"{tmp_path / 'local'}/") == 0
+    found, local = pd.read_parquet(out), pd.read_parquet(tmp_path / "local")
+    assert found["id"].tolist() == [str(500 + n) for n in range(1200)]
+    exact = ["id", "image", "predicted", "model_id", "error"]
+    assert found[exact].equals(local[exact])
+    # Workers share the cores, and sums in another order end with other bits.
+    assert np.allclose(found[CLASSES], local[CLASSES], atol=1e-5)
+
+
+def test_a_scheduler_that_does_not_answer_is_named(run, images, tmp_path, monkeypatch, capsys):
+    cluster = pytest.importorskip("galaxymorph.predict.cluster")
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(cluster, "SECONDS_TO_CONNECT", 0.2)
+    arguments = [images[0].parent, "-o", f"{tmp_path / 'out'}/", "--scheduler", "tcp://127.0.0.1:9"]
+    assert galaxymorph("predict", run, *arguments) == 2
+    assert "--scheduler tcp://127.0.0.1:9: no answer" in capsys.readouterr().err

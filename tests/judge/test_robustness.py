@@ -40,6 +40,22 @@ def test_every_corruption_is_scored_and_every_prediction_kept(measured):
     assert scores["consistency"]["rotation"]["agree"]["value"] <= 1
 
 
+def test_a_calibrated_runs_prediction_sets_are_followed(run, tmp_path, capsys):
+    path = tmp_path / "run"
+    shutil.copytree(run, path)
+    own = pd.read_parquet(path / "predictions_test.parquet")
+    probabilities = own[["p_elliptical", "p_spiral", "p_irregular"]].to_numpy()
+    least = float(np.sort(probabilities.max(axis=1))[2])
+    sets = {"method": "lac", "thresholds": [1 - least, 1 - least, None]}
+    (path / "calibration.json").write_text(json.dumps({"sets": sets}))
+    assert galaxymorph("robustness", path, "--suite", "published") == 0
+    clean = json.loads((path / "robustness.json").read_text())["clean"]
+    inside = np.column_stack([probabilities[:, :2] >= least, np.ones(len(own), bool)])
+    assert clean["set_size"]["value"] == pytest.approx(inside.sum(axis=1).mean(), abs=0.12)
+    assert 0 <= clean["set_coverage"]["value"] <= 1
+    assert "set size" in capsys.readouterr().out
+
+
 def test_clean_predictions_are_the_runs_own_and_flips_are_against_them(measured):
     table = pd.read_parquet(measured / "robustness.parquet")
     own = pd.read_parquet(measured / "predictions_test.parquet").set_index("galaxy")

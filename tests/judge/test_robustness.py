@@ -13,7 +13,7 @@ from galaxymorph.base import BadInput
 from galaxymorph.images import CORRUPTIONS
 from galaxymorph.judge.robustness import calibration_error, corruption_error
 from galaxymorph.learn import adapt_batchnorm
-from tests.conftest import galaxymorph
+from tests.conftest import RECIPE, galaxymorph
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,7 @@ def test_what_cannot_be_adapted_is_refused():
 @pytest.mark.parametrize(("target", "headline"), [("soft3", "kl"), ("tree", "rmse")])
 def test_vote_fractions_are_scored_too(simple, tmp_path, capsys, target, headline):
     options = ["--size", "32", "--batch", "16", "--epochs", "1", "--target", target]
-    out = ["--recipe", "first-run", "--out", tmp_path, "--name", "run"]
+    out = ["--recipe", RECIPE, "--out", tmp_path, "--name", "run"]
     assert galaxymorph("fit", "--data", simple, *out, *options) == 0
     assert galaxymorph("robustness", tmp_path / "run", "--suite", "published") == 0
     scores = json.loads((tmp_path / "run" / "robustness.json").read_text())

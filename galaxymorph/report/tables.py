@@ -209,6 +209,8 @@ def console() -> Console:
 
 # A score that a run is judged by first, in words.
 HEADLINE_WORDS = {"macro_f1": "macro-F1", "kl": "divergence", "rmse": "RMSE"}
+# What there is beside it: of classes, and of a calibrated run.
+OPTIONAL = {"ece": "ECE", "set_coverage": "sets that hold it", "set_size": "set size"}
 
 
 def print_robustness(scores: dict) -> None:
@@ -224,10 +226,12 @@ def print_robustness(scores: dict) -> None:
     )
     table.add_column("corruption")
     table.add_column("strength")
-    for name in (HEADLINE_WORDS[headline], "lost", "ECE"):
-        table.add_column(name, justify="right")
     clean = scores["clean"]
-    table.add_row("none", "", interval_words(clean[headline]), "", _ece(clean))
+    optional = {key: words for key, words in OPTIONAL.items() if key in clean}
+    for name in (HEADLINE_WORDS[headline], "lost", *optional.values()):
+        table.add_column(name, justify="right")
+    others = [interval_words(clean[key]) for key in optional]
+    table.add_row("none", "", interval_words(clean[headline]), "", *others)
     for name, found in scores["corruptions"].items():
         table.add_section()
         for severity, each in found["severities"].items():
@@ -236,7 +240,7 @@ def print_robustness(scores: dict) -> None:
                 f"{each['strength']:g} ({found['unit']})",
                 interval_words(each[headline]),
                 interval_words(each["drop"]),
-                _ece(each),
+                *(interval_words(each[key]) for key in optional),
             )
     console().print(table)
     for name, found in scores["consistency"].items():
@@ -251,10 +255,6 @@ def print_robustness(scores: dict) -> None:
             f"mean corruption error against {against['run']}: {against['mean_ce']} "
             f"(relative {against['mean_relative_ce']}; under 1 is better than it)"
         )
-
-
-def _ece(scores: dict) -> str:
-    return interval_words(scores["ece"]) if "ece" in scores else "–"
 
 
 # Scores that a comparison leaves out unless asked for all: parts of others, or not of tested

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from galaxymorph.predict import load_predictor
 from tests.conftest import galaxymorph
@@ -129,6 +130,37 @@ def test_catalogues_come_in_many_forms(run, images, tmp_path, kind):
     ids = {"csv.gz": ["500", "501", "502"], "fits": ["7", "8", "9"]}
     assert table["id"].tolist() == ids.get(kind, [image.stem for image in images[:3]])
     assert table["error"].isna().all()
+
+
+def test_large_ids_with_gaps_stay_what_they_are(run, images, tmp_path):
+    table = pd.DataFrame(
+        {
+            "objID": pd.array([587722981742084144, None, 587722981742084145], dtype="Int64"),
+            "file_loc": [str(image) for image in images[:3]],
+        }
+    )
+    table.to_parquet(tmp_path / "mine.parquet")
+    out = tmp_path / "out"
+    assert galaxymorph("predict", run, tmp_path / "mine.parquet", "-o", f"{out}/", *EXACT) == 0
+    found = pd.read_parquet(out)["id"].tolist()
+    assert found == ["587722981742084144", images[1].stem, "587722981742084145"]
+
+
+def test_the_plain_pipeline_takes_broken_images_and_arrays_too(run, images, tmp_path):
+    plain = tmp_path / "plain"
+    shutil.copytree(run, plain)
+    record = json.loads((run / "recipe.json").read_text())
+    record["recipe"] |= {"pipeline": "plain", "precision": "fp32"}
+    (plain / "recipe.json").write_text(json.dumps(record))
+    predictor = load_predictor(plain, "fp32")
+    faults = {}
+    (tmp_path / "bad.jpg").write_bytes(b"")
+    sources = [str(images[0]), str(tmp_path / "bad.jpg"), np.array(Image.open(images[1]))]
+    found = predictor.outputs(sources, lambda n: None, faults)
+    assert list(faults) == [1]
+    assert "the file is empty" in faults[1]
+    expected = predictor.predict([images[0], images[1]])[CLASSES].to_numpy()
+    assert np.allclose(found[[0, 2]], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(

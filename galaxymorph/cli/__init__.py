@@ -20,6 +20,8 @@ COMMANDS = {
                   "confident mistakes, confusions."),
     "explain": ("galaxymorph.cli.explain:explain",
                 "Show what a run's model looks at, and judge it."),
+    "calibrate": ("galaxymorph.cli.calibrate:calibrate",
+                  "Mend a run's probabilities and give it prediction sets."),
     "predict": ("galaxymorph.cli.predict:predict", "Say with a run what images show."),
     "pretrain": ("galaxymorph.cli.pretrain:pretrain",
                  "Train a backbone on simulated galaxies, for --weights."),

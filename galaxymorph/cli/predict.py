@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
 import click
@@ -21,7 +23,7 @@ ENDINGS = (".csv", ".parquet")
 
 @click.command()
 @RUN
-@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.argument("images", nargs=-1, required=True, metavar="[RUN...] IMAGE...")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, an object an image.")
 @click.option(
     "-o",
@@ -43,6 +45,16 @@ ENDINGS = (".csv", ".parquet")
     help="Number format of the network; int8 after `quantize`. Default: the run's own.",
 )
 @click.option(
+    "--views",
+    type=click.Choice(["1", "4", "8"]),
+    help="Flips and quarter turns averaged. Default: the run's own.",
+)
+@click.option(
+    "--crops",
+    metavar="SHARE[,SHARE...]",
+    help="Average over these shares of the frame's side. Default: the run's own one.",
+)
+@click.option(
     "--adapt",
     is_flag=True,
     help="Re-estimate BatchNorm's statistics on these images first, for another survey's.",
@@ -58,12 +70,32 @@ ENDINGS = (".csv", ".parquet")
     show_default=True,
     help="Compare 40 images or more with the validation galaxies, and warn if they differ.",
 )
+@click.option(
+    "--coverage",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Give each image's prediction set, of sets that hold the true class this often: 0.9.",
+)
+@click.option("--raw", is_flag=True, help="The bare model's probabilities, after `calibrate` too.")
 @SCALE
 @DEVICE
 def predict(
-    run, images, as_json, output, layout, skip_bad, precision, adapt, outliers, drift, **scale
+    run,
+    images,
+    as_json,
+    output,
+    layout,
+    skip_bad,
+    precision,
+    views,
+    crops,
+    adapt,
+    outliers,
+    drift,
+    coverage,
+    raw,
+    **scale,
 ) -> None:
-    """Say with RUN what each IMAGE (a JPEG or PNG file, a folder, or a zip) shows.
+    """Say with RUN, or the mean of several, what each IMAGE (a JPEG, a folder, a zip) shows.
 
     That is its class, with probabilities or shares, or the share of volunteers who would give each
     answer of the decision tree, by the run's --target.
@@ -72,17 +104,21 @@ def predict(
     a column `image` of paths. After a kill the same command goes on, and an image that can't be
     used is a row with an error.
     """
+    models, images = _models_and_images(run, images)
     if is_folder(output):
         require_alone(
             output, images, as_json=as_json, layout=layout, skip_bad=skip_bad, adapt=adapt,
-            outliers=outliers,
+            outliers=outliers, views=views, crops=crops, coverage=coverage, raw=raw,
         )  # fmt: skip
+        if len(models) > 1:
+            raise BadInput(f"-o {output}: a folder takes one run", f"leave out {models[1]}")
         predict_into(output, run, images[0], precision, **scale)
         return
     require_folder(**scale)
     output = Path(output) if output else None
     from galaxymorph.learn import Run, write_table
     from galaxymorph.predict import (
+        averaged,
         expand_images,
         is_run,
         load_predictor,
@@ -94,20 +130,26 @@ def predict(
 
     if output:
         _require_writable(output)
-    alone = not is_run(run)
-    run = Run(run)
-    if not alone:
+    crops = _shares(crops)
+    runs = [Run(path) for path in models if is_run(path)]
+    for run in runs:
         run.require_trained()
-    elif outliers or layout:
+    if len(models) > 1 and outliers:
+        raise BadInput("--outliers: it takes one run", f"leave out {models[1]}")
+    if len(runs) < len(models) and (outliers or layout):
         raise BadInput(
-            f"{run.path}: an exported file has no part in --outliers or --format", "give the run"
+            f"{models[0]}: an exported file has no part in --outliers or --format", "give the run"
         )
     if outliers and (layout or precision == "int8"):
         raise BadInput("--outliers: not with --format or int8", "leave out one of the two")
     if layout:
         _require_table(output, as_json)
-        require_submittable(run)
-    if precision != "int8" and run.path.suffix != ".onnx":
+        for run in runs:
+            require_submittable(run)
+    if coverage and (len(models) > 1 or not runs):
+        raise BadInput(f"--coverage {coverage}: it takes one run", "name one run")
+    sets = _sets(runs[0], coverage) if coverage else None
+    if precision != "int8" and any(path.suffix != ".onnx" for path in models):
         from galaxymorph.learn import keep_freed_memory
 
         # Here rather than in the library: the process is the command's own.
@@ -119,18 +161,26 @@ def predict(
             say(f"skipped: {fault}")
         if not references:
             raise BadInput("none of the images can be used", "see the lines above")
-    predictor = load_predictor(run.path, precision, references if adapt else None)
-    if drift and precision != "int8" and not alone:
-        _warn_of_drift(run, references)
+    predictors = [
+        load_predictor(path, precision, adapt_to=references if adapt else None, raw=raw)
+        for path in models
+    ]
+    predictor = averaged(predictors, models, int(views) if views else None, crops)
+    if drift and precision != "int8":
+        for run in runs:
+            _warn_of_drift(run, references)
     if layout:
-        write_submission(output, run, predictor, references)
+        write_submission(output, runs, predictor, references)
         click.echo(output)
         return
-    table = predictor.predict(references)
+    if sets:
+        table = predictor.predict(references, sets)
+    else:
+        table = predictor.predict(references)
     if outliers:
         from galaxymorph.predict import outlier_columns
 
-        table = table.join(outlier_columns(run, references))
+        table = table.join(outlier_columns(runs[0], references))
     if output:
         write_table(output, table)
         click.echo(output)
@@ -138,6 +188,27 @@ def predict(
         click.echo(table.to_json(orient="records", indent=2, force_ascii=False))
     else:
         print_predictions(table, predictor.recipe)
+
+
+def _models_and_images(run: Path, others: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Return the models, of which each but the first is told by its recipe.json, and the images."""
+    more = list(takewhile(lambda name: (Path(name) / "recipe.json").is_file(), others))
+    images = list(others[len(more) :])
+    if not images:
+        raise BadInput("no image is named, only runs", "name images, a folder or a zip after them")
+    return [run, *map(Path, more)], images
+
+
+def _shares(crops: str | None) -> list[float]:
+    if crops is None:
+        return []
+    try:
+        shares = [float(share) for share in crops.split(",")]
+    except ValueError:
+        shares = []
+    if not shares or not all(0.05 <= share <= 1 for share in shares):
+        raise BadInput(f"--crops {crops}", "write shares of 0.05 to 1, such as 0.5,0.7")
+    return shares
 
 
 def _warn_of_drift(run, references: list[str]) -> None:
@@ -151,6 +222,18 @@ def _warn_of_drift(run, references: list[str]) -> None:
             f"p {found.p:.3f}); don't trust the predictions before you looked at some, or try "
             "--adapt"
         )
+
+
+def _sets(run, coverage: float):
+    """Return the function from bare probabilities to prediction sets of that coverage."""
+    from functools import partial
+
+    from galaxymorph.judge import calibration_part, require_classes, sets_of
+
+    require_classes(run)
+    if calibration_part(run) == "valid":
+        say("the split has no calibration part: sets are from the validation part")
+    return partial(sets_of, run, coverage=coverage)
 
 
 def _require_table(output: Path | None, as_json: bool) -> None:

@@ -15,6 +15,7 @@ from fastai.torch_core import TensorImage
 
 from galaxymorph.base import BadInput, Rows, map_ahead
 from galaxymorph.images import as_image, centre_frame
+from galaxymorph.learn.hardware import KEPT
 
 # Items made ahead, in batches: one for the network to take, one in the making.
 BATCHES_AHEAD = 2
@@ -90,6 +91,7 @@ class ThreadedDL(TfmdDL):
             # they would stay by the gigabyte.
             del batch
             gc.collect(1)
+            KEPT.settle()
 
     def _batches(self, samps: Iterable[int]) -> Iterator:
         source = self.source

@@ -5,6 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "averaging": ["averaged"],
         "catalogue": ["predict_catalogue"],
         "export": ["Export", "export_run"],
         "images": ["expand_images", "usable_images"],

@@ -5,7 +5,8 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "explanation": ["explain_run"],
+        "calibration": ["draw_calibration", "print_calibration"],
+        "explanation": ["draw_similar", "explain_run"],
         "figures": ["draw_gallery", "draw_run"],
         "robustness": ["draw_robustness"],
         "tables": [

@@ -173,10 +173,7 @@ def predict(
         write_submission(output, runs, predictor, references)
         click.echo(output)
         return
-    if sets:
-        table = predictor.predict(references, sets)
-    else:
-        table = predictor.predict(references)
+    table = predictor.predict(references, sets) if sets else predictor.predict(references)
     if outliers:
         from galaxymorph.predict import outlier_columns
 

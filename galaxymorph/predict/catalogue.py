@@ -32,10 +32,11 @@ from galaxymorph.base import (
     say,
     write_json,
 )
-from galaxymorph.learn import Recipe, prediction_table, target_of
+from galaxymorph.judge import describe_calibrators
+from galaxymorph.learn import Recipe, Run, prediction_table, target_of
 from galaxymorph.predict.cluster import map_on_cluster
 from galaxymorph.predict.listing import image_folder, list_images
-from galaxymorph.predict.loading import load_predictor, model_id
+from galaxymorph.predict.loading import is_run, load_predictor, model_id
 from galaxymorph.zoo import to_conditional
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ FIXED = {
     "format": "format",
     "galaxymorph": "version of galaxymorph",
     "model_id": "model",
+    "calibration": "calibration",
     "precision": "precision",
     "images": "number of images",
     "digest": "catalogue",
@@ -114,6 +116,7 @@ def predict_catalogue(
         "galaxymorph": __version__,
         "model": str(model),
         "model_id": chosen.id,
+        "calibration": _calibration(model),
         "precision": precision,
         "catalogue": str(catalogue),
         "images": number,
@@ -242,6 +245,12 @@ def _predicted(
     for part, found in map_on_cluster(scheduler, predict_partition, missing, model):
         progress.advance(len(part.ids))
         yield found
+
+
+def _calibration(model: str | Path) -> str | None:
+    """Return a digest of a run's calibrators, if it has any; an exported file's are in its id."""
+    found = describe_calibrators(Run(Path(model))) if is_run(model) else {}
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16] if found else None
 
 
 def _digest(catalogue: Path) -> tuple[int, str]:

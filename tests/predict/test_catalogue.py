@@ -170,10 +170,13 @@ def test_the_plain_pipeline_takes_broken_images_and_arrays_too(run, images, tmp_
         ("partition", "another partition size (4096, now 2)"),
         ("precision", "another precision (fp32, now bf16)"),
         ("model", "another model"),
+        ("calibration", "another calibration (None, now "),
         ("stray", "not empty (notes.txt), and no _catalogue.json in it"),
     ],
 )
-def test_a_folder_holds_one_catalogues_predictions(run, images, tmp_path, capsys, change, words):
+def test_a_folder_holds_one_catalogues_predictions(
+    run, images, tmp_path, capsys, monkeypatch, change, words
+):
     catalogue, out = write_catalogue(tmp_path / "mine.csv", images[:3]), tmp_path / "out"
     arguments = ["predict", run, catalogue, "-o", f"{out}/", *EXACT]
     if change == "stray":
@@ -188,6 +191,9 @@ def test_a_folder_holds_one_catalogues_predictions(run, images, tmp_path, capsys
         arguments += ["--partition", 2]
     elif change == "precision":
         arguments[-1] = "bf16"
+    elif change == "calibration":
+        found = {"calibrators": [{"method": "temperature"}]}
+        monkeypatch.setattr("galaxymorph.predict.catalogue.describe_calibrators", lambda run: found)
     elif change == "model":
         arguments[1] = tmp_path / "other"
         shutil.copytree(run, tmp_path / "other")

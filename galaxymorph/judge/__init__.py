@@ -12,7 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "require_captum",
             "require_feature_maps",
         ],
-        "comparison": ["compare_runs", "paired_differences", "require_distinct"],
+        "comparison": ["compare_runs", "paired_differences", "require_distinct", "scores_in"],
         "drift": ["Drift", "drift_between", "energy", "neighbour_distance"],
         "faithfulness": ["Curves", "ORDERS", "UNLIKE", "areas", "curves", "randomisation"],
         "galleries": ["confident_mistakes", "confusion_cells", "galleries_of", "top_losses"],

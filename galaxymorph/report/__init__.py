@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "explanation": ["explain_run"],
         "figures": ["draw_gallery", "draw_run"],
+        "page": ["write_comparison", "write_report"],
         "robustness": ["draw_robustness"],
         "tables": [
             "print_check",

@@ -30,6 +30,7 @@ PROMISED = {
     "predictions_test.parquet",
     "metrics.json",
     "figures",
+    "report.html",
 }
 
 

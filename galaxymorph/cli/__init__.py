@@ -24,6 +24,7 @@ COMMANDS = {
     "pretrain": ("galaxymorph.cli.pretrain:pretrain",
                  "Train a backbone on simulated galaxies, for --weights."),
     "quantize": ("galaxymorph.cli.quantize:quantize", "Write a run's model in int8, for speed."),
+    "export": ("galaxymorph.cli.export:export", "Write a run as one file that travels."),
     "compare": ("galaxymorph.cli.compare:compare",
                 "Set runs side by side on every metric that they have."),
     "robustness": ("galaxymorph.cli.robustness:robustness",
@@ -36,6 +37,14 @@ COMMANDS = {
     "reproduce": ("galaxymorph.cli.reproduce:reproduce", "Train a run again and compare."),
     "completion": ("galaxymorph.cli.completion:completion", "Print the shell's completion script."),
 }  # fmt: skip
+
+
+# What the extra `train` installs: checking data and predicting from an ONNX file do without.
+OF_TRAIN = {
+    "fastai", "fastcore", "fasttransform", "matplotlib", "safetensors", "scipy", "sklearn", "timm",
+    "torch", "torchvision",
+}  # fmt: skip
+TRAIN = "pip install 'galaxymorph[train]'"
 
 
 class LateGroup(click.Group):
@@ -89,6 +98,11 @@ def main(arguments: list[str] | None = None) -> None:
         _end(error, 2, debug)
     except OSError as error:
         _end(error, 1, debug)
+    except ModuleNotFoundError as error:
+        package = str(error.name).split(".")[0]
+        if package not in OF_TRAIN:
+            _end(f"{error} (a fault of galaxymorph's: see --debug)", 1, debug)
+        _end(f"this needs {package}, which isn't installed; {TRAIN}", 2, debug)
     except Exception as error:
         _end(f"{type(error).__name__}: {error} (a fault of galaxymorph's: see --debug)", 1, debug)
     sys.exit(status if isinstance(status, int) else 0)

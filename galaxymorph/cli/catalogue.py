@@ -72,7 +72,7 @@ def predict_into(
             f"-o {output}: a folder takes a catalogue, and {catalogue} is none",
             "give a folder, a zip or a table of images; or write to a .csv or .parquet file",
         )
-    if precision != "int8" and scheduler is None:
+    if precision != "int8" and model.suffix != ".onnx" and scheduler is None:
         from galaxymorph.learn import keep_freed_memory
 
         keep_freed_memory()

@@ -23,15 +23,22 @@ from galaxymorph.cli.options import DATA, DEVICE, RUN
     help="Galaxies that each step looks at, drawn at random by the run's seed. Default: what "
     "keeps a step to a minute or two.",
 )
+@click.option("--similar", metavar="ID", help="Draw the galaxies most like this one instead.")
 @DATA
 @DEVICE
-def explain(run, methods, limit, data) -> None:
+def explain(run, methods, limit, similar, data) -> None:
     """Show what RUN's model looks at, and judge it.
 
     Tables and figures about the galaxies of the test part go into RUN's explain/.
     """
+    from galaxymorph.base import BadInput
     from galaxymorph.learn import Run
-    from galaxymorph.report import explain_run
+    from galaxymorph.report import draw_similar, explain_run
 
+    if similar is not None:
+        if methods or limit:
+            raise BadInput("--similar draws one figure", "leave out --method and --limit")
+        click.echo(draw_similar(Run(run), similar, data))
+        return
     for path in explain_run(Run(run), methods, limit, data):
         click.echo(path)

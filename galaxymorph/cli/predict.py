@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
 import click
@@ -21,7 +23,7 @@ ENDINGS = (".csv", ".parquet")
 
 @click.command()
 @RUN
-@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.argument("images", nargs=-1, required=True, metavar="[RUN...] IMAGE...")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, an object an image.")
 @click.option(
     "-o",
@@ -43,6 +45,16 @@ ENDINGS = (".csv", ".parquet")
     help="Number format of the network; int8 after `quantize`. Default: the run's own.",
 )
 @click.option(
+    "--views",
+    type=click.Choice(["1", "4", "8"]),
+    help="Flips and quarter turns averaged. Default: the run's own.",
+)
+@click.option(
+    "--crops",
+    metavar="SHARE[,SHARE...]",
+    help="Average over these shares of the frame's side. Default: the run's own one.",
+)
+@click.option(
     "--adapt",
     is_flag=True,
     help="Re-estimate BatchNorm's statistics on these images first, for another survey's.",
@@ -61,9 +73,21 @@ ENDINGS = (".csv", ".parquet")
 @SCALE
 @DEVICE
 def predict(
-    run, images, as_json, output, layout, skip_bad, precision, adapt, outliers, drift, **scale
+    run,
+    images,
+    as_json,
+    output,
+    layout,
+    skip_bad,
+    precision,
+    views,
+    crops,
+    adapt,
+    outliers,
+    drift,
+    **scale,
 ) -> None:
-    """Say with RUN what each IMAGE (a JPEG or PNG file, a folder, or a zip) shows.
+    """Say with RUN, or the mean of several, what each IMAGE (a JPEG, a folder, a zip) shows.
 
     That is its class, with probabilities or shares, or the share of volunteers who would give each
     answer of the decision tree, by the run's --target.
@@ -72,18 +96,23 @@ def predict(
     a column `image` of paths. After a kill the same command goes on, and an image that can't be
     used is a row with an error.
     """
+    models, images = _models_and_images(run, images)
     if is_folder(output):
         require_alone(
             output, images, as_json=as_json, layout=layout, skip_bad=skip_bad, adapt=adapt,
-            outliers=outliers,
+            outliers=outliers, views=views, crops=crops,
         )  # fmt: skip
+        if len(models) > 1:
+            raise BadInput(f"-o {output}: a folder takes one run", f"leave out {models[1]}")
         predict_into(output, run, images[0], precision, **scale)
         return
     require_folder(**scale)
     output = Path(output) if output else None
     from galaxymorph.learn import Run, write_table
     from galaxymorph.predict import (
+        averaged,
         expand_images,
+        is_run,
         load_predictor,
         require_submittable,
         usable_images,
@@ -93,14 +122,23 @@ def predict(
 
     if output:
         _require_writable(output)
-    run = Run(run)
-    run.require_trained()
+    crops = _shares(crops)
+    runs = [Run(path) for path in models if is_run(path)]
+    for run in runs:
+        run.require_trained()
+    if len(models) > 1 and outliers:
+        raise BadInput("--outliers: it takes one run", f"leave out {models[1]}")
+    if len(runs) < len(models) and (outliers or layout):
+        raise BadInput(
+            f"{models[0]}: an exported file has no part in --outliers or --format", "give the run"
+        )
     if outliers and (layout or precision == "int8"):
         raise BadInput("--outliers: not with --format or int8", "leave out one of the two")
     if layout:
         _require_table(output, as_json)
-        require_submittable(run)
-    if precision != "int8":
+        for run in runs:
+            require_submittable(run)
+    if precision != "int8" and any(path.suffix != ".onnx" for path in models):
         from galaxymorph.learn import keep_freed_memory
 
         # Here rather than in the library: the process is the command's own.
@@ -112,25 +150,50 @@ def predict(
             say(f"skipped: {fault}")
         if not references:
             raise BadInput("none of the images can be used", "see the lines above")
-    predictor = load_predictor(run.path, precision, references if adapt else None)
+    predictors = [
+        load_predictor(path, precision, adapt_to=references if adapt else None) for path in models
+    ]
+    predictor = averaged(predictors, models, int(views) if views else None, crops)
     if drift and precision != "int8":
-        _warn_of_drift(run, references)
+        for run in runs:
+            _warn_of_drift(run, references)
     if layout:
-        write_submission(output, run, predictor, references)
+        write_submission(output, runs, predictor, references)
         click.echo(output)
         return
     table = predictor.predict(references)
     if outliers:
         from galaxymorph.predict import outlier_columns
 
-        table = table.join(outlier_columns(run, references))
+        table = table.join(outlier_columns(runs[0], references))
     if output:
         write_table(output, table)
         click.echo(output)
     elif as_json:
         click.echo(table.to_json(orient="records", indent=2, force_ascii=False))
     else:
-        print_predictions(table, run.recipe)
+        print_predictions(table, predictor.recipe)
+
+
+def _models_and_images(run: Path, others: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Return the models, of which each but the first is told by its recipe.json, and the images."""
+    more = list(takewhile(lambda name: (Path(name) / "recipe.json").is_file(), others))
+    images = list(others[len(more) :])
+    if not images:
+        raise BadInput("no image is named, only runs", "name images, a folder or a zip after them")
+    return [run, *map(Path, more)], images
+
+
+def _shares(crops: str | None) -> list[float]:
+    if crops is None:
+        return []
+    try:
+        shares = [float(share) for share in crops.split(",")]
+    except ValueError:
+        shares = []
+    if not shares or not all(0.05 <= share <= 1 for share in shares):
+        raise BadInput(f"--crops {crops}", "write shares of 0.05 to 1, such as 0.5,0.7")
+    return shares
 
 
 def _warn_of_drift(run, references: list[str]) -> None:

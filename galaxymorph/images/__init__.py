@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "cache": ["Frames", "cached_frames"],
         "corruptions": ["CORRUPTIONS", "PUBLISHED", "SEVERITIES", "corrupt", "frame_scale"],
-        "decoding": ["decode", "decode_bytes"],
+        "decoding": ["decode", "decode_bytes", "as_image"],
         "frame": ["centre_frame"],
         "inspection": [
             "Inspection",

@@ -6,6 +6,7 @@ import io
 import warnings
 from pathlib import PurePosixPath
 
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, read_bytes
@@ -23,6 +24,22 @@ def decode(reference: str) -> Image.Image:
             8-bit RGB, or has more than `MAX_PIXELS` pixels.
     """
     return decode_bytes(read_bytes(reference), reference)
+
+
+def as_image(source: str | np.ndarray) -> Image.Image:
+    """Return the RGB image that a reference points to, or that an array of its pixels holds.
+
+    Raises:
+        BadInput: as `decode`; or the array isn't uint8 of shape (height, width, 3).
+    """
+    if isinstance(source, str):
+        return decode(source)
+    if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3 or not source.size:
+        raise BadInput(
+            f"an array of {source.dtype} of shape {source.shape}",
+            "give uint8 of shape (height, width, 3)",
+        )
+    return Image.fromarray(source)
 
 
 def decode_bytes(data: bytes, reference: str) -> Image.Image:

@@ -33,11 +33,13 @@ class Method:
         apply: from a network for gradients, one for inference, the model's input, the answers'
             positions and the input without the galaxy to a map, shape (n, side, side).
         limit: galaxies that it is applied to by itself, so that all methods take minutes.
+        random: of those, how many random weights are tried on.
     """
 
     title: str
     apply: Callable[..., torch.Tensor]
     limit: int
+    random: int
 
 
 def _grad_cam(network: nn.Module, serving, batch, targets, skies) -> torch.Tensor:
@@ -77,9 +79,9 @@ def _occlusion(network: nn.Module, serving, batch, targets, skies) -> torch.Tens
 
 
 METHODS: dict[str, Method] = {
-    "gradcam": Method("Grad-CAM", _grad_cam, 1000),
-    "integrated-gradients": Method("Integrated gradients", _integrated_gradients, 96),
-    "occlusion": Method("Occlusion", _occlusion, 96),
+    "gradcam": Method("Grad-CAM", _grad_cam, 1000, 16),
+    "integrated-gradients": Method("Integrated gradients", _integrated_gradients, 64, 8),
+    "occlusion": Method("Occlusion", _occlusion, 64, 6),
 }
 
 

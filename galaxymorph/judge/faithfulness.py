@@ -21,14 +21,16 @@ from galaxymorph.learn.backbones import stages_of
 # seen through the gaps, which no map could be compared with.
 CELLS = 16
 STEPS = 16
-ORDERS = ("map", "centre first", "random")
+# Beside the maps' orders: from the centre outward, which knows only that galaxies are in the
+# middle, and at random.
+CONTROLS = ("centre first", "random")
 # Random weights must leave the maps a mean rank correlation below this with what they were.
 UNLIKE = 0.5
 
 
 @dataclass(frozen=True)
 class Curves:
-    """The answer's probability as the frame is taken away or filled, by `ORDERS`.
+    """The answer's probability as the frame is taken away or filled, by a method or a control.
 
     Args:
         shares: of the frame, from 0 to 1, shape (k,).
@@ -41,56 +43,51 @@ class Curves:
     insertion: dict[str, np.ndarray]
 
 
-def curves(subject: Subject, rows: np.ndarray, maps: np.ndarray) -> Curves:
+def curves(subject: Subject, rows: np.ndarray, maps: dict[str, np.ndarray]) -> Curves:
     """Return deletion and insertion curves (Petsiuk et al. 2018, BMVC, section 3.2).
 
     Cells of the frame become sky, the one of most evidence first, or appear on a frame of sky.
-    Beside the map's order stand a random one and that from the centre outward, which knows only
-    that galaxies are in the middle.
 
     Args:
         subject: whose answers.
         rows: which galaxies.
-        maps: of these, shape (n, size, size).
+        maps: of these by method, shape (n, size, size).
     """
     counts = np.linspace(0, CELLS**2, STEPS + 1).round().astype(int)
-    found: dict[str, dict[str, list]] = {kind: {o: [] for o in ORDERS} for kind in ("out", "in")}
+    deletion: dict[str, list] = {order: [] for order in (*maps, *CONTROLS)}
+    insertion: dict[str, list] = {order: [] for order in deletion}
     rng = np.random.default_rng(subject.seed)
     with Progress("deletion and insertion", len(rows), "galaxies") as progress:
-        for row, evidence in zip(rows, maps, strict=True):
+        for at, row in enumerate(rows):
             pixels = subject.pixels([row])
             sky = subject.sky[row].view(1, 3, 1, 1)
             target = int(subject.targets([row])[0])
-            for order, ranks in _ranks(evidence, rng).items():
+            for order, ranks in _ranks({m: each[at] for m, each in maps.items()}, rng).items():
                 first = torch.from_numpy(ranks < counts[:, None, None]).float()[:, None]
                 first = F.interpolate(first, size=pixels.shape[-2:], mode="nearest")
                 both = torch.cat(
                     [pixels * (1 - first) + sky * first, pixels * first + sky * (1 - first)]
                 )
                 answers = probabilities(subject, both)[:, target]
-                found["out"][order].append(answers[: len(counts)])
-                found["in"][order].append(answers[len(counts) :])
+                deletion[order].append(answers[: len(counts)])
+                insertion[order].append(answers[len(counts) :])
             progress.advance()
-    stacked = {
-        kind: {order: np.stack(each) for order, each in orders.items()}
-        for kind, orders in found.items()
-    }
-    return Curves(counts / CELLS**2, stacked["out"], stacked["in"])
+    stacked = ({o: np.stack(each) for o, each in found.items()} for found in (deletion, insertion))
+    return Curves(counts / CELLS**2, *stacked)
 
 
-def _ranks(evidence: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Return in which order cells go, 0 the first, shape (CELLS, CELLS), by `ORDERS`."""
-    cells = by_cell(evidence[None])[0]
+def _ranks(evidence: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Return in which order cells go, 0 the first, shape (CELLS, CELLS), by method or control."""
     at = np.arange(CELLS) - (CELLS - 1) / 2
-    away = np.hypot(*np.meshgrid(at, at))
+    values = {method: -by_cell(each[None])[0] for method, each in evidence.items()}
+    values |= {"centre first": np.hypot(*np.meshgrid(at, at)), "random": np.zeros((CELLS, CELLS))}
     # Cells without evidence, and those at one distance, are in no order.
-    ties = rng.permutation(cells.size).reshape(cells.shape)
-    values = {"map": -cells, "centre first": away, "random": np.zeros_like(cells)}
+    ties = rng.permutation(CELLS**2)
     ranks = {}
     for order, value in values.items():
-        rank = np.empty(cells.size, int)
-        rank[np.lexsort((ties.ravel(), value.ravel()))] = np.arange(cells.size)
-        ranks[order] = rank.reshape(cells.shape)
+        rank = np.empty(CELLS**2, int)
+        rank[np.lexsort((ties, value.ravel()))] = np.arange(CELLS**2)
+        ranks[order] = rank.reshape(CELLS, CELLS)
     return ranks
 
 
@@ -101,10 +98,10 @@ def by_cell(maps: np.ndarray) -> np.ndarray:
 
 
 def areas(found: Curves, seed: int) -> list[dict[str, object]]:
-    """Return the mean areas under the curves with intervals, and the map's gain over the others.
+    """Return the mean areas under each method's curves with intervals, and gains over controls.
 
     A gain is how much less probability deletion leaves, or how much more insertion finds, than
-    another order on the same galaxies: positive is better, for both.
+    the control on the same galaxies: positive is better, for both.
     """
     table = []
     for kind, by_order, sign in (
@@ -112,12 +109,16 @@ def areas(found: Curves, seed: int) -> list[dict[str, object]]:
         ("insertion", found.insertion, 1),
     ):
         under = {order: trapezoid(each, found.shares, axis=1) for order, each in by_order.items()}
-        row: dict[str, object] = {"curve": kind, "galaxies": len(under["map"])}
-        row |= {order: mean_interval(each, seed) for order, each in under.items()}
-        for other in ORDERS[1:]:
-            gain = sign * (under["map"] - under[other])
-            row[f"gain over {other}"] = mean_interval(gain, seed)
-        table.append(row)
+        for order, area in under.items():
+            row: dict[str, object] = {"curve": kind, "order": order, "galaxies": len(area)}
+            row["area"] = mean_interval(area, seed)
+            for control in CONTROLS:
+                gain = sign * (area - under[control])
+                nothing = dict.fromkeys(("value", "low", "high"))
+                row[f"gain over {control}"] = (
+                    mean_interval(gain, seed) if order not in CONTROLS else nothing
+                )
+            table.append(row)
     return table
 
 

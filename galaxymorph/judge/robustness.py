@@ -203,8 +203,8 @@ def corruption_error(scores: dict, reference: dict, name: str) -> dict:
 
     CE of a corruption is the sum of errors over the severities by the reference's sum, relative CE
     the same of errors beyond those of clean images (Hendrycks & Dietterich 2019, section 4.2); the
-    error is 1 - accuracy, or, of vote fractions, the divergence or RMSE. Ratios without a
-    denominator are None.
+    error is 1 - accuracy, or, of a tree's answers, their RMSE. Ratios without a denominator are
+    None.
 
     Args:
         scores: of the run.

@@ -17,7 +17,6 @@ from galaxymorph.judge.subjects import Subject, framed_masks, probabilities_of
 LEAST_AREA = 0.002
 # Galaxies of an answer, below which no share is worth its interval.
 LEAST_GALAXIES = 5
-# The bits of `survey.masks.MASK_BITS` by name are read from there, with the extra `survey`.
 MASKS = "masks"
 
 

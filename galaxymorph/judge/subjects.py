@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -141,25 +141,26 @@ def probabilities_of(
     return np.concatenate(parts) if parts else np.zeros((0, len(subject.answers)))
 
 
-def subject_of(run: Run, data: Path | None = None, parts: Sequence[str] = ("test",)) -> Subject:
-    """Load a trained run's network and the galaxies of some of its parts.
+def subject_of(run: Run, data: Path | None = None, also: str | None = None) -> Subject:
+    """Load a trained run's network and the galaxies of its test part.
 
     Args:
         run: trained; of a cross-validated one the first fold is taken.
         data: where its catalogue is now, if it has moved.
-        parts: of the split.
+        also: a galaxy of another part to be taken along.
 
     Raises:
-        BadInput: the fit isn't finished, or an image is missing.
+        BadInput: the fit isn't finished, the galaxy isn't of the run, or an image is missing.
     """
     run.require_trained()
     if run.folds:
         run = run.folds[0]
         say(f"cross-validated: explaining its first fold, {run.path}")
     split = run.split
-    table = with_images(split[split["split"].isin(parts)].reset_index(drop=True), data)
-    if table.empty:
-        raise BadInput(f"{run.path}: no galaxies in {' and '.join(parts)}", "fit on more galaxies")
+    if also is not None and also not in set(split["galaxy"]):
+        raise BadInput(f"{run.path}: no galaxy {also}", "give one of its split.csv")
+    wanted = (split["split"] == "test") | (split["galaxy"] == also)
+    table = with_images(split[wanted].reset_index(drop=True), data)
     frames, sky, own, others = _read_images(list(table["image"]), run)
     network = load_network(run)
     subject = Subject(
@@ -167,7 +168,7 @@ def subject_of(run: Run, data: Path | None = None, parts: Sequence[str] = ("test
         _answers(run), Path(data or run.data["path"]),
     )  # fmt: skip
     found = _asked(subject)
-    return Subject(**{**subject.__dict__, "table": _with_answers(subject, found)})
+    return replace(subject, table=_with_answers(subject, found))
 
 
 def _answers(run: Run) -> list[str]:

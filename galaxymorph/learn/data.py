@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 import torch
 from fastai.data.block import CategoryBlock, DataBlock, RegressionBlock, TransformBlock
@@ -11,10 +12,11 @@ from fastai.data.core import DataLoaders, TfmdDL, TfmdLists
 from fastai.data.transforms import ColReader, IntToFloatTensor, Normalize, ToTensor
 from fastai.torch_core import TensorCategory, default_device
 from fastai.vision.augment import Resize, ResizeMethod, aug_transforms
+from fastai.vision.core import PILImage
 from fastcore.foundation import L
 from fasttransform import Transform
 
-from galaxymorph.images import Frames, Inspection, inspect_image
+from galaxymorph.images import Frames, Inspection, as_image, inspect_image
 from galaxymorph.learn.backbones import pixel_stats
 from galaxymorph.learn.loaders import FileItems, StoredItems, ThreadedDL
 from galaxymorph.learn.outputs import loss_columns, target_of
@@ -161,15 +163,20 @@ def _targets(table: pd.DataFrame, recipe: Recipe, classes: Sequence[str]) -> tor
 
 
 def image_loader(
-    references: Sequence[str], recipe: Recipe, faults: dict[int, str] | None = None
+    references: Sequence[str | np.ndarray],
+    recipe: Recipe,
+    faults: dict[int, str] | None = None,
 ) -> ThreadedDL:
     """Return batches of the model's input for images without labels, in order.
 
-    With `faults`, one that can't be used is black, and why stands there by its place.
+    An image may be given by its pixels, uint8 of shape (height, width, 3). With `faults`, one that
+    can't be used is black, and why stands there by its place.
     """
     opener = OpenGalaxy() if faults is None else OpenOrBlank()
+    # fastai lets pixels start behind the steps that open a file.
+    items = [item if isinstance(item, str) else PILImage(as_image(item)) for item in references]
     loader = ThreadedDL(
-        TfmdLists(list(references), [as_path, opener], split_idx=1),
+        TfmdLists(items, [as_path, opener], split_idx=1),
         bs=recipe.batch,
         after_item=item_transforms(recipe),
         after_batch=batch_transforms(recipe),
@@ -184,6 +191,7 @@ def image_loader(
     return loader
 
 
-def _faulty(references: Sequence[str]) -> list[tuple[int, Inspection]]:
-    inspected = enumerate(map(inspect_image, references))
+def _faulty(references: Sequence[str | np.ndarray]) -> list[tuple[int, Inspection]]:
+    files = [(at, item) for at, item in enumerate(references) if isinstance(item, str)]
+    inspected = [(at, inspect_image(item)) for at, item in files]
     return [(at, inspection) for at, inspection in inspected if inspection.fault]

@@ -74,7 +74,7 @@ class DomainAdaptation(Callback):
     become those of both.
     """
 
-    # Within the mixed precision of MixedPrecision and its kin, which leave it after the loss.
+    # Before mixed precision is left, after the loss, and before the journal says an epoch is done.
     order = -10
 
     def __init__(self, images: TargetImages, weight: float):
@@ -121,9 +121,6 @@ class Dann(DomainAdaptation):
         path: where its state is kept after every epoch, for a fit that goes on.
         first: the epoch that this fit begins at.
     """
-
-    # Before the journal's, so that what it says is done is.
-    order = -10
 
     def __init__(self, images: TargetImages, weight: float, lr: float, path: Path, first: int = 0):
         super().__init__(images, weight)

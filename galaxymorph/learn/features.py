@@ -27,7 +27,7 @@ from torch import nn
 
 from galaxymorph.base import BadInput, Progress, Rows, replace_folder, say
 from galaxymorph.learn.backbones import stages_of
-from galaxymorph.learn.hardware import resolve_precision
+from galaxymorph.learn.hardware import KEPT, resolve_precision
 from galaxymorph.learn.recipes import Recipe
 from galaxymorph.learn.serving import DTYPES, in_chunks, serving_parts
 
@@ -57,6 +57,12 @@ class FeatureDL(DataLoader):
         if self.features.dtype == STORED["bf16"]:
             stored = stored.view(torch.bfloat16)
         return _channels_first(stored), self.targets[b]
+
+    def create_batches(self, samps: Iterable[int]) -> Iterator:
+        for batch in super().create_batches(samps):
+            yield batch
+            del batch
+            KEPT.settle()
 
     def retain(self, res, b):
         return res

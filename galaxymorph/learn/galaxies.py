@@ -12,7 +12,7 @@ from galaxymorph.images import Frames, cached_frames, image_problems, inspect_im
 from galaxymorph.learn.outputs import label_galaxies
 from galaxymorph.learn.recipes import Recipe, item_frame
 from galaxymorph.learn.runs import Run, fingerprint, target_columns
-from galaxymorph.zoo import find_layout, read_catalogue
+from galaxymorph.zoo import Catalogue, find_layout, read_catalogue, read_vote_catalogue
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def gather_galaxies(
     Raises:
         BadInput: something is wrong with a row or an image, and `skip_bad` isn't set.
     """
-    catalogue = read_catalogue(path, recipe.labels_column)
+    catalogue = _read(path, recipe)
     if not skip_bad:
         catalogue.require_sound()
     labelled, classes = label_galaxies(catalogue, recipe)
@@ -61,6 +61,12 @@ def gather_galaxies(
     table["image"] = table["image"].map(_absolute)
     rejected, source = catalogue.rejected(), _absolute(catalogue.source)
     return Galaxies(table, classes, rejected, _absolute(path), source, frames)
+
+
+def _read(path: str | Path, recipe: Recipe) -> Catalogue:
+    if recipe.schema == Recipe.schema:
+        return read_catalogue(path, recipe.labels_column)
+    return read_vote_catalogue(path, recipe.schema, recipe.id_column)
 
 
 def with_images(table: pd.DataFrame, data: str | Path | None = None) -> pd.DataFrame:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import gc
+import os
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from fastai.callback.core import Callback
@@ -36,6 +40,50 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(mmap_max, 0)
         mallopt(trim_threshold, 2**31 - 1)
+        KEPT.keeps = True
+
+
+@dataclass
+class KeptMemory:
+    """What keeps the memory that is kept from piling up.
+
+    Freed memory falls to pieces, and Python's older cycles wait for a collection that seldom
+    comes: some fits grow by a batch a batch, others not at all. So where a process has grown by
+    `room` since it was in its stride, everything unused is collected and given back.
+    """
+
+    keeps: bool = False
+    # Bytes; the largest batches' worth of activations.
+    room: int = 512 * 2**20
+    # After giving back, batches until as much is in use again as a batch needs.
+    stride: int = 8
+    level: int | None = None
+    batches: int = 0
+
+    def settle(self) -> None:
+        """Give memory back if need be; to be called between batches."""
+        resident = resident_bytes() if self.keeps else 0
+        if not resident:
+            return
+        self.batches += 1
+        if self.level is None:
+            self.level = resident if self.batches >= self.stride else None
+        elif resident > self.level + self.room:
+            gc.collect()
+            ctypes.CDLL(None).malloc_trim(0)
+            self.level, self.batches = None, 0
+
+
+KEPT = KeptMemory()
+
+
+def resident_bytes() -> int:
+    """Return the process's memory in use, or 0 where Linux's /proc isn't there to say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def resolve_precision(precision: str, model: nn.Module) -> str:

@@ -14,7 +14,8 @@ from fastai.data.core import TfmdDL
 from fastai.torch_core import TensorImage
 
 from galaxymorph.base import BadInput, Rows, map_ahead
-from galaxymorph.images import centre_frame, decode
+from galaxymorph.images import as_image, centre_frame
+from galaxymorph.learn.hardware import KEPT
 
 # Items made ahead, in batches: one for the network to take, one in the making.
 BATCHES_AHEAD = 2
@@ -36,12 +37,12 @@ class StoredItems:
 
 @dataclass(frozen=True)
 class FileItems:
-    """What a loader's items are: files, of which frames are cut.
+    """What a loader's items are: files or pixels, of which frames are cut.
 
     With `faults`, an image that can't be used is black, and why stands there by its place.
     """
 
-    references: Sequence[str]
+    references: Sequence[str | np.ndarray]
     crop: float
     side: int
     faults: dict[int, str] | None = None
@@ -49,7 +50,7 @@ class FileItems:
     def frame(self, item: int) -> np.ndarray:
         """Return an item's frame, uint8 of shape (side, side, 3)."""
         try:
-            return centre_frame(decode(self.references[item]), self.crop, self.side)
+            return centre_frame(as_image(self.references[item]), self.crop, self.side)
         except BadInput as error:
             if self.faults is None:
                 raise
@@ -90,6 +91,7 @@ class ThreadedDL(TfmdDL):
             # they would stay by the gigabyte.
             del batch
             gc.collect(1)
+            KEPT.settle()
 
     def _batches(self, samps: Iterable[int]) -> Iterator:
         source = self.source

@@ -13,11 +13,9 @@ from torch import nn
 from galaxymorph import __version__
 from galaxymorph.base import replacing, write_json
 from galaxymorph.learn.backbones import build_model, pixel_stats, plain_names
-from galaxymorph.learn.outputs import loss_name
+from galaxymorph.learn.description import describe_model
 from galaxymorph.learn.recipes import recipe_to_dict
 from galaxymorph.learn.runs import Run
-
-FORMAT = 1
 
 
 def export_learner(learn: Learner, path: Path) -> None:
@@ -62,27 +60,13 @@ def write_backbone(run: Run, path: Path) -> None:
 
 def write_weights(model: nn.Module, run: Run) -> None:
     """Write `model.safetensors`, and `model.json`: what its inputs and outputs mean."""
-    recipe = run.recipe
-    mean, std = pixel_stats(recipe.arch)
     with replacing(run.path / "model.safetensors") as temporary:
         save_file(
             {name: value.contiguous() for name, value in model.state_dict().items()}, temporary
         )
-    write_json(
-        run.path / "model.json",
-        {
-            "format": FORMAT,
-            "arch": recipe.arch,
-            "head": recipe.head,
-            "target": recipe.target,
-            "loss": loss_name(recipe),
-            "classes": run.classes,
-            "outputs": run.outputs,
-            "scheme": recipe.scheme if recipe.labels_column is None else None,
-            "size": recipe.size,
-            "crop": recipe.crop,
-            "mean": mean,
-            "std": std,
-            "views": recipe.views,
-        },
-    )
+    write_json(run.path / "model.json", describe(run))
+
+
+def describe(run: Run) -> dict[str, object]:
+    """Return what a run's `model.json` says, see `describe_model`."""
+    return describe_model(run.recipe, run.classes, run.outputs, pixel_stats(run.recipe.arch))

@@ -6,11 +6,13 @@ Nothing here imports PyTorch or pandas.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from galaxymorph.learn.loss_registry import LOSSES, Loss
 from galaxymorph.learn.recipes import Recipe
 from galaxymorph.learn.targets import TARGETS, Target
+from galaxymorph.zoo.schemas import get_schema
 
 if TYPE_CHECKING:
     from galaxymorph.learn.targets import Labels
@@ -18,8 +20,11 @@ if TYPE_CHECKING:
 
 
 def target_of(recipe: Recipe) -> Target:
-    """Return what a recipe's model learns."""
-    return TARGETS[recipe.target]
+    """Return what a recipe's model learns; a tree is that of the recipe's schema."""
+    target = TARGETS[recipe.target]
+    if target.tree is None:
+        return target
+    return replace(target, tree=get_schema(recipe.schema).tree)
 
 
 def loss_name(recipe: Recipe) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from galaxymorph.base import BadInput
 from galaxymorph.learn.targets import TARGETS
+from galaxymorph.zoo.schemas import SCHEMAS
 from galaxymorph.zoo.schemes import SCHEMES
 
 
@@ -38,6 +39,10 @@ class Recipe:
     loss: str | None = _setting(None, "what training makes small; by itself the target's own: "
                                 + "; ".join(f"of {name} {', '.join(target.losses)}"
                                             for name, target in TARGETS.items()))  # fmt: skip
+    schema: str = _setting("galaxy-zoo-challenge", "the vote catalogue that the tree is of",
+                           choices=tuple(SCHEMAS))  # fmt: skip
+    id_column: str | None = _setting(None, "column that names the galaxies and their images; by "
+                                     "itself the schema's own")  # fmt: skip
     labels_column: str | None = _setting(None, "column of class names, in place of a scheme")
     arch: str = _setting("resnet18", "any architecture of vision_learner, timm's names included")
     weights: str = _setting(
@@ -220,6 +225,12 @@ def _changed(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
     """Return the recipe with some settings changed, none of them to no effect."""
     if "target" in changes:
         recipe = replace(recipe, loss=None)
+        if changes["target"] == "classes" and recipe.target != "classes":
+            # A soft target's recipe has them off.
+            own = Recipe()
+            recipe = replace(
+                recipe, class_weights=own.class_weights, label_smoothing=own.label_smoothing
+            )
     recipe = replace(recipe, **changes)
     _refuse_idle(recipe, changes)
     if recipe.weights == "none":
@@ -239,6 +250,11 @@ def _changed(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
             f"--trunk-views {recipe.trunk_views}: no stage stays frozen, the pipeline is plain, or "
             "the fit adapts to other images",
             "leave it out",
+        )
+    if "scheme" in changes and recipe.schema != Recipe.schema:
+        raise BadInput(
+            f"--scheme {recipe.scheme}: schemes are rules on the challenge's columns",
+            "leave out --scheme or --schema",
         )
     if recipe.folds and "held_out" in changes:
         raise BadInput(
@@ -351,6 +367,18 @@ def _checked(recipe: Recipe, prefix: str) -> Recipe:
     if recipe.adapt != "none" and (recipe.pipeline == "plain" or recipe.epochs == 0):
         raise BadInput(
             f"{prefix}adapt: needs the fast pipeline and an epoch of fine-tuning", "leave it out"
+        )
+    plain = recipe.schema == Recipe.schema
+    if not plain and recipe.target != "tree":
+        raise BadInput(
+            f"{prefix}schema {recipe.schema}: label schemes are rules on the challenge's columns",
+            "use --target tree",
+        )
+    if plain and recipe.id_column is not None:
+        raise BadInput(
+            f"{prefix}{'id-column' if prefix == '--' else 'id_column'}: the challenge's tables "
+            "have GalaxyID",
+            "leave it out, or say which --schema",
         )
     if recipe.frozen_epochs + recipe.epochs == 0:
         raise BadInput(f"{prefix}epochs: no epoch at all", "ask for one or more")

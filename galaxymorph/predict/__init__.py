@@ -5,10 +5,12 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "averaging": ["averaged"],
         "catalogue": ["predict_catalogue"],
+        "export": ["Export", "export_run"],
         "images": ["expand_images", "usable_images"],
         "kaggle": ["require_submittable", "write_submission"],
-        "loading": ["load_predictor", "model_id"],
+        "loading": ["is_run", "load_predictor", "model_id"],
         "outliers": ["drift_of", "outlier_columns"],
         "quantization": ["Quantization", "quantize_run"],
     },

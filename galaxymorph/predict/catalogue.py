@@ -34,7 +34,7 @@ from galaxymorph.base import (
 from galaxymorph.learn import Recipe, prediction_table, target_of
 from galaxymorph.predict.cluster import map_on_cluster
 from galaxymorph.predict.listing import absolute_image, list_images
-from galaxymorph.predict.loading import load_predictor, model_id, read_recipe
+from galaxymorph.predict.loading import load_predictor, model_id
 from galaxymorph.zoo import to_conditional
 
 if TYPE_CHECKING:
@@ -51,7 +51,6 @@ FIXED = {
     "galaxymorph": "version of galaxymorph",
     "model_id": "model",
     "precision": "precision",
-    "views": "number of views",
     "images": "number of images",
     "digest": "catalogue",
     "partition": "partition size",
@@ -108,15 +107,13 @@ def predict_catalogue(
     """
     out, catalogue = Path(out), Path(catalogue)
     chosen = Model(str(Path(model).absolute()), precision, model_id(model))
-    recipe = read_recipe(model)
     number, digest = _digest(catalogue)
     about = {
         "format": FORMAT,
         "galaxymorph": __version__,
         "model": str(model),
         "model_id": chosen.id,
-        "precision": precision or recipe.precision,
-        "views": recipe.views,
+        "precision": precision,
         "catalogue": str(catalogue),
         "images": number,
         "digest": digest,

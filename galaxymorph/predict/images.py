@@ -32,6 +32,23 @@ def expand_images(paths: Sequence[str]) -> list[str]:
     return references
 
 
+Images = str | Path | np.ndarray | Sequence[str | Path | np.ndarray]
+
+
+def as_sources(images: Images) -> list[str | np.ndarray]:
+    """Return references or pixels, one an image.
+
+    Args:
+        images: a path, the pixels of an image (uint8 of shape (height, width, 3)), those of a batch
+            (n, height, width, 3), or a sequence of paths and pixels.
+    """
+    if isinstance(images, str | Path):
+        return [str(images)]
+    if isinstance(images, np.ndarray) and images.ndim == 3:
+        return [images]
+    return [image if isinstance(image, np.ndarray) else str(image) for image in images]
+
+
 def usable_images(references: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the references that decode, and a line for each of the others."""
     good, faults = [], []
@@ -45,12 +62,16 @@ def usable_images(references: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def image_table(
-    images: Sequence[str], found: np.ndarray, recipe: Recipe, classes: list[str]
+    images: Sequence[str | np.ndarray], found: np.ndarray, recipe: Recipe, classes: list[str]
 ) -> pd.DataFrame:
-    """Return `galaxy`, `image`, and what `prediction_table` says of it."""
+    """Return `galaxy`, `image`, and what `prediction_table` says of it.
+
+    Pixels have no name: their galaxy is their place, from 0.
+    """
     table = prediction_table(found, recipe, classes)
-    table.insert(0, "galaxy", [galaxy_name(image) for image in images])
-    table.insert(1, "image", list(images))
+    named = [image if isinstance(image, str) else "" for image in images]
+    table.insert(0, "galaxy", [galaxy_name(name) or str(at) for at, name in enumerate(named)])
+    table.insert(1, "image", named)
     return table
 
 

@@ -18,6 +18,7 @@ from galaxymorph.predict.images import galaxy_name
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE
 
 if TYPE_CHECKING:
+    from galaxymorph.predict.averaging import MeanPredictor
     from galaxymorph.predict.onnx import OnnxPredictor
     from galaxymorph.predict.predictor import Predictor
 
@@ -36,7 +37,10 @@ def require_submittable(run: Run) -> None:
 
 
 def write_submission(
-    path: Path, run: Run, predictor: Predictor | OnnxPredictor, images: Sequence[str]
+    path: Path,
+    runs: Sequence[Run],
+    predictor: Predictor | OnnxPredictor | MeanPredictor,
+    images: Sequence[str],
 ) -> None:
     """Write `GalaxyID` and the 37 answers of every image as CSV, whole or not at all.
 
@@ -45,18 +49,19 @@ def write_submission(
 
     Args:
         path: of the table.
-        run: that the predictor is of.
-        predictor: see `load_predictor`.
+        runs: that the predictor is of.
+        predictor: see `load_predictor` and `averaged`.
         images: references; a galaxy is called as its image is.
 
     Raises:
         BadInput: the run learnt something else, two images are of one galaxy, or one can't be
             used.
     """
-    require_submittable(run)
+    for run in runs:
+        require_submittable(run)
     galaxies = [galaxy_name(image) for image in images]
     _require_single(galaxies)
-    folder = _parts_folder(path, run, predictor, images)
+    folder = _parts_folder(path, runs, predictor, images)
     columns = GALAXY_ZOO_CHALLENGE.columns
     starts = range(0, len(images), PART)
     parts = [folder / f"{start}.csv" for start in starts]
@@ -91,14 +96,20 @@ def _require_single(galaxies: Sequence[str]) -> None:
 
 
 def _parts_folder(
-    path: Path, run: Run, predictor: Predictor | OnnxPredictor, images: Sequence[str]
+    path: Path,
+    runs: Sequence[Run],
+    predictor: Predictor | OnnxPredictor | MeanPredictor,
+    images: Sequence[str],
 ) -> Path:
     """Return the folder of the parts, those of another model or of other images removed."""
     weights = [
         hashlib.sha256((member.path / "model.safetensors").read_bytes()).hexdigest()
+        for run in runs
         for member in run.members
     ]
-    about = [type(predictor).__name__, predictor.recipe.views, PART, weights, list(images)]
+    single = getattr(predictor, "predictors", [predictor])
+    kinds = [(type(each).__name__, each.recipe.views, each.recipe.crop) for each in single]
+    about = [kinds, PART, weights, list(images)]
     digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
     folder = path.with_name(f".{path.name}.parts") / digest
     for other in folder.parent.iterdir() if folder.parent.exists() else ():

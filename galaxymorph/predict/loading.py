@@ -1,4 +1,4 @@
-"""Loading a run's predictor, of the kind that a precision asks for."""
+"""Loading a model as a predictor, from a run or from any file that a run was exported to."""
 
 from __future__ import annotations
 
@@ -8,29 +8,59 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from galaxymorph.base import BadInput
-from galaxymorph.learn import Recipe, Run
+from galaxymorph.learn import Run
 
 if TYPE_CHECKING:
     from galaxymorph.predict.onnx import OnnxPredictor
+    from galaxymorph.predict.pickled import LearnerPredictor
     from galaxymorph.predict.predictor import Predictor
+
+SAFE = "model.safetensors"
 
 
 def load_predictor(
-    path: str | Path, precision: str | None = None, adapt_to: Sequence[str] | None = None
-) -> Predictor | OnnxPredictor:
-    """Load a run's predictor, from files that, unlike a pickle, can't run code.
+    path: str | Path,
+    precision: str | None = None,
+    adapt_to: Sequence[str] | None = None,
+    trust_pickle: bool = False,
+) -> Predictor | OnnxPredictor | LearnerPredictor:
+    """Load a model's predictor, from files that, unlike a pickle, can't run code.
 
     Args:
-        path: the run's folder.
-        precision: auto, fp32, bf16, fp16 or int8; by itself the recipe's own. In int8 neither
-            PyTorch nor fastai is imported.
-        adapt_to: images of which BatchNorm takes the statistics.
+        path: a run's folder; its `model.safetensors` or `model.json`, or a folder that holds
+            both; a `.safetensors` or `.onnx` file that `export` made; or, with `trust_pickle`,
+            a run's `model.pkl`.
+        precision: auto, fp32, bf16, fp16 or, of a run, int8; by itself the recipe's own. In int8,
+            as with an `.onnx` file, neither PyTorch nor fastai is imported.
+        adapt_to: of a run: images of which BatchNorm takes the statistics.
+        trust_pickle: unpickle a `.pkl`, which runs whatever code is in it.
 
     Raises:
-        BadInput: not a finished run, a precision that the device hasn't, no int8 file, or images
-            that can't be adapted to.
+        BadInput: nothing of these, a precision that the file or the device hasn't, no int8 file,
+            a format that this version doesn't read, images that can't be adapted to, or a pickle
+            that isn't trusted.
     """
-    run = Run(Path(path))
+    path = Path(path)
+    if adapt_to is not None and not is_run(path):
+        raise BadInput(f"--adapt: {path} is an exported file", "give the run")
+    if path.suffix == ".pkl":
+        return _pickled(path, precision, trust_pickle)
+    if path.suffix == ".onnx":
+        from galaxymorph.predict.onnx import load_onnx_file
+
+        _require_file(path)
+        _refuse_precision(path, precision)
+        return load_onnx_file(path)
+    if (weights := _portable(path)) is not None:
+        if precision == "int8":
+            raise BadInput(
+                f"--precision int8: {path} holds float32", "export RUN --format onnx --int8"
+            )
+        _require_file(weights)
+        from galaxymorph.predict.portable import load_portable
+
+        return load_portable(weights, precision)
+    run = Run(path)
     run.require_trained()
     if precision == "int8":
         if adapt_to is not None:
@@ -43,20 +73,65 @@ def load_predictor(
     return load_torch_predictor(run, precision, adapt_to)
 
 
+def is_run(path: str | Path) -> bool:
+    """Tell whether a path is meant as a run rather than as a file of its own."""
+    path = Path(path)
+    return path.suffix not in (".onnx", ".pkl") and _portable(path) is None
+
+
 def model_id(path: str | Path) -> str:
-    """Return what tells a run's weights from others: the start of their SHA-256, 16 digits.
+    """Return what tells a model from others: the start of its weights' SHA-256, 16 digits.
+
+    It is that of a run's `model.safetensors` (of a cross-validated run's, one after the other), or
+    of the file itself.
 
     Raises:
-        BadInput: not a finished run.
+        BadInput: not a finished run, nor a file.
     """
-    run = Run(Path(path))
-    run.require_trained()
+    path = Path(path)
+    if path.suffix in (".onnx", ".pkl"):
+        files = [path]
+    elif (weights := _portable(path)) is not None:
+        files = [weights]
+    else:
+        run = Run(path)
+        run.require_trained()
+        files = [member.path / SAFE for member in run.members]
     found = hashlib.sha256()
-    for member in run.members:
-        found.update((member.path / "model.safetensors").read_bytes())
+    for file in files:
+        _require_file(file)
+        found.update(file.read_bytes())
     return found.hexdigest()[:16]
 
 
-def read_recipe(path: str | Path) -> Recipe:
-    """Return a model's recipe, without loading its networks."""
-    return Run(Path(path)).recipe
+def _pickled(path: Path, precision: str | None, trust: bool) -> LearnerPredictor:
+    if not trust:
+        raise BadInput(
+            f"{path}: a pickle runs whatever code is in it when it is loaded",
+            f"load the run's {SAFE} instead, or say trust_pickle=True if you made the file",
+        )
+    _refuse_precision(path, precision)
+    from galaxymorph.predict.pickled import load_pickled
+
+    return load_pickled(path)
+
+
+def _portable(path: Path) -> Path | None:
+    """Return the weights that a path means on their own, or None if it is a run's."""
+    if path.suffix == ".safetensors":
+        return path
+    if path.name == "model.json":
+        return path.with_name(SAFE)
+    if (path / SAFE).exists() and not (path / "recipe.json").exists():
+        return path / SAFE
+    return None
+
+
+def _require_file(path: Path) -> None:
+    if not path.is_file():
+        raise BadInput(f"{path}: no such file", "check the path")
+
+
+def _refuse_precision(path: Path, precision: str | None) -> None:
+    if precision not in (None, "auto"):
+        raise BadInput(f"--precision {precision}: {path} has its own number format", "leave it out")

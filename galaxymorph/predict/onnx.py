@@ -15,12 +15,22 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.base import BadInput, Progress, map_ahead
-from galaxymorph.images import centre_frame, decode
-from galaxymorph.learn import CONCENTRATIONS, Recipe, Run, item_frame, loss_entry, target_of
-from galaxymorph.predict.images import image_table
+from galaxymorph.images import as_image, centre_frame
+from galaxymorph.learn import (
+    CONCENTRATIONS,
+    Recipe,
+    Run,
+    described_recipe,
+    item_frame,
+    loss_entry,
+    target_of,
+)
+from galaxymorph.predict.images import Images, as_sources, image_table
 from galaxymorph.zoo import Tree, to_conditional, to_cumulative
 
 QUANTIZED = "model.int8.onnx"
+# The key, among an exported file's own, of what `learn.describe` says.
+METADATA = "galaxymorph"
 # Outputs of early layers for this many images stay in the processor's cache.
 CHUNK = 16
 OPENVINO = "OpenVINOExecutionProvider"
@@ -35,20 +45,22 @@ class OnnxPredictor:
     classes: list[str]
     mean: np.ndarray
     std: np.ndarray
+    kernel: str = "pillow"
 
-    def predict(self, images: Sequence[str]) -> pd.DataFrame:
+    def predict(self, images: Images) -> pd.DataFrame:
         """Return what `Predictor.predict` does, but for rounding.
 
         Raises:
             BadInput: an image can't be used.
         """
-        with Progress("predicting", len(images), "images") as progress:
-            found = self.outputs(images, progress.advance)
-        return image_table(images, found, self.recipe, self.classes)
+        sources = as_sources(images)
+        with Progress("predicting", len(sources), "images") as progress:
+            found = self.outputs(sources, progress.advance)
+        return image_table(sources, found, self.recipe, self.classes)
 
     def outputs(
         self,
-        images: Sequence[str],
+        images: Sequence[str | np.ndarray],
         seen: Callable[[int], object],
         faults: dict[int, str] | None = None,
     ) -> np.ndarray:
@@ -74,18 +86,21 @@ class OnnxPredictor:
             batch: the networks' input, float32 of shape (n, 3, side, side).
         """
         each = [
-            activated(session.run(None, {"images": _dihedral(batch, view)})[0], self.recipe)
+            activated(logits, self.recipe)
             for session in self.sessions
             for view in range(self.recipe.views)
+            for logits in _by_network(session.run(None, {"images": _dihedral(batch, view)})[0])
         ]
         return np.mean(each, axis=0)
 
-    def _input(self, reference: str, at: int, faults: dict[int, str] | None) -> np.ndarray:
+    def _input(
+        self, source: str | np.ndarray, at: int, faults: dict[int, str] | None
+    ) -> np.ndarray:
         crop, side = item_frame(self.recipe)
         size = self.recipe.size
         start = (side - size) // 2
         try:
-            frame = centre_frame(decode(reference), crop, side, without_torch=True)
+            frame = centre_frame(as_image(source), crop, side, self.kernel)
         except BadInput as error:
             if faults is None:
                 raise
@@ -102,18 +117,59 @@ def load_onnx_predictor(run: Run) -> OnnxPredictor:
         BadInput: they haven't been made, or the extra isn't installed.
     """
     about = json.loads((run.members[0].path / "model.json").read_text(encoding="utf-8"))
+    sessions = [open_session(_quantized(member)) for member in run.members]
+    return OnnxPredictor(sessions, run.recipe, run.classes, *_levels(about))
+
+
+def load_onnx_file(path: Path) -> OnnxPredictor:
+    """Load an exported `.onnx` file, which says all that predicting takes.
+
+    Raises:
+        BadInput: it isn't ONNX, isn't an export of ours, or its format is another's.
+    """
+    session = _session_of_ours(path, exact=True)
+    about = json.loads(session.get_modelmeta().custom_metadata_map[METADATA])
+    recipe = described_recipe(about, str(path))
+    exact = about["number_format"] == "fp32"
+    session = session if exact else open_session(path)
+    return OnnxPredictor(
+        [session], recipe, about["classes"], *_levels(about), "exact" if exact else "pillow"
+    )
+
+
+def _session_of_ours(path: Path, exact: bool):
+    try:
+        session = open_session(path, exact)
+    except BadInput:
+        raise
+    except Exception as error:
+        # ONNX Runtime answers a bad file with errors of many types.
+        raise BadInput(f"{path}: not readable as ONNX ({error})", "export it again") from None
+    if METADATA not in session.get_modelmeta().custom_metadata_map:
+        raise BadInput(
+            f"{path}: doesn't say what its inputs and outputs mean",
+            "make it with: python cli.py export RUN --format onnx",
+        )
+    return session
+
+
+def _levels(about: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean and the standard deviation in levels of 255, each of shape (3, 1, 1)."""
     mean, std = (
         np.array(about[name], np.float32).reshape(3, 1, 1) * np.float32(255)
         for name in ("mean", "std")
     )
-    sessions = [open_session(_quantized(member)) for member in run.members]
-    return OnnxPredictor(sessions, run.recipe, run.classes, mean, std)
+    return mean, std
 
 
-def open_session(path: Path):
+def open_session(path: Path, exact: bool = False):
     """Open a network in ONNX Runtime, on OpenVINO's kernels where it has them.
 
     In int8 those are four times as fast as its own on a processor with AMX.
+
+    Args:
+        path: of the network.
+        exact: on ONNX Runtime's own kernels, because OpenVINO's may leave single precision.
     """
     onnxruntime = library("onnxruntime")
     threads = os.cpu_count() or 1
@@ -122,7 +178,7 @@ def open_session(path: Path):
     # Its threads would wait for work at full speed, on the cores that decode.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     providers: list = ["CPUExecutionProvider"]
-    if OPENVINO in onnxruntime.get_available_providers():
+    if not exact and OPENVINO in onnxruntime.get_available_providers():
         providers.insert(0, (OPENVINO, {"device_type": "CPU", "num_of_threads": str(threads)}))
     return onnxruntime.InferenceSession(str(path), options, providers=providers)
 
@@ -137,7 +193,7 @@ def library(name: str):
         return importlib.import_module(name)
     except ImportError:
         raise BadInput(
-            f"int8 needs {name}, which isn't installed", "pip install 'galaxymorph[onnx]'"
+            f"this needs {name}, which isn't installed", "pip install 'galaxymorph[onnx]'"
         ) from None
 
 
@@ -149,6 +205,11 @@ def _quantized(run: Run) -> Path:
             "make it with: python cli.py quantize RUN",
         )
     return path
+
+
+def _by_network(logits: np.ndarray) -> np.ndarray:
+    """Return logits of shape (networks, n, outputs): an exported file may hold several."""
+    return logits if logits.ndim == 3 else logits[None]
 
 
 def _stacked(inputs: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
@@ -181,10 +242,13 @@ def _tree_softmax(tree: Tree, logits: np.ndarray) -> np.ndarray:
 
 
 def _tree_dirichlet(tree: Tree, logits: np.ndarray) -> np.ndarray:
-    from scipy.special import expit
-
     least, most = CONCENTRATIONS
-    return to_cumulative(tree, to_conditional(tree, least + (most - least) * expit(logits)))
+    return to_cumulative(tree, to_conditional(tree, least + (most - least) * _sigmoid(logits)))
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    # As a tangent it overflows nowhere.
+    return 0.5 + 0.5 * np.tanh(0.5 * logits)
 
 
 LINKS: dict[str, Callable[[Tree, np.ndarray], np.ndarray]] = {

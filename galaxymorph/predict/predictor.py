@@ -22,7 +22,7 @@ from galaxymorph.learn import (
     make_link,
     serving_network,
 )
-from galaxymorph.predict.images import image_table
+from galaxymorph.predict.images import Images, as_sources, image_table
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,10 @@ class Predictor:
     classes: list[str]
     activate: Callable[[torch.Tensor], torch.Tensor]
 
-    def predict(self, images: Sequence[str]) -> pd.DataFrame:
+    def predict(self, images: Images) -> pd.DataFrame:
         """Return `galaxy`, `image` and the prediction, a row an image.
+
+        An image is a path, or uint8 pixels: see `as_sources`.
 
         `galaxy` is the image's name without its ending. The prediction is `predicted`,
         `confidence` and `p_<class>`, or a column an answer of the decision tree.
@@ -43,20 +45,21 @@ class Predictor:
         Raises:
             BadInput: an image can't be used.
         """
-        with Progress("predicting", len(images), "images") as progress:
-            found = self.outputs(images, progress.advance)
-        return image_table(images, found, self.recipe, self.classes)
+        sources = as_sources(images)
+        with Progress("predicting", len(sources), "images") as progress:
+            found = self.outputs(sources, progress.advance)
+        return image_table(sources, found, self.recipe, self.classes)
 
     def outputs(
         self,
-        images: Sequence[str],
+        images: Sequence[str | np.ndarray],
         seen: Callable[[int], object],
         faults: dict[int, str] | None = None,
     ) -> np.ndarray:
         """Return predictions, shape (n, outputs), the mean over the recipe's views and the folds.
 
         Args:
-            images: references.
+            images: references, or pixels.
             seen: called with the number of images after each batch.
             faults: filled, in place of an error, with why an image can't be used, by its place;
                 what is predicted there means nothing.

@@ -97,27 +97,43 @@ SCORES = {True: ("macro-F1", _macro_f1), False: ("RMSE", _rmse)}
 
 
 def _write(model: nn.Module, run: Run, batches, path: Path) -> None:
-    from onnxruntime import quantization
-
-    size = run.recipe.size
-    folded = fold_batchnorm(model.cpu(), size)
-    with tempfile.TemporaryDirectory() as folder, replacing(path) as temporary, _quiet():
+    with tempfile.TemporaryDirectory() as folder, replacing(path) as temporary:
         plain = Path(folder) / "plain.onnx"
+        write_onnx(fold_batchnorm(model.cpu(), run.recipe.size), run.recipe.size, plain)
+        quantize_file(plain, batches, temporary)
+
+
+def write_onnx(network: nn.Module, size: int, path: Path) -> None:
+    """Write a network as ONNX: `images`, float32 of shape (n, 3, size, size), to `logits`."""
+    with quiet_export():
         torch.onnx.export(
-            folded,
+            network,
             (torch.zeros(2, 3, size, size),),
-            plain,
+            path,
             input_names=["images"],
             output_names=["logits"],
             dynamic_shapes=({0: torch.export.Dim("n")},),
             external_data=False,
             verbose=False,
         )
+
+
+def quantize_file(plain: Path, batches, path: Path) -> None:
+    """Write an ONNX file again with 8-bit weights and activations, but for its last layers.
+
+    Args:
+        plain: in float32.
+        batches: the network's inputs, that the ranges of activations are measured on.
+        path: of the new file.
+    """
+    from onnxruntime import quantization
+
+    with tempfile.TemporaryDirectory() as folder, quiet_export():
         prepared = Path(folder) / "prepared.onnx"
         quantization.quant_pre_process(str(plain), str(prepared))
         quantization.quantize_static(
             str(prepared),
-            str(temporary),
+            str(path),
             _Reader(batches),
             quant_format=quantization.QuantFormat.QDQ,
             activation_type=quantization.QuantType.QUInt8,
@@ -150,7 +166,8 @@ class _Reader:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_export() -> Iterator[None]:
+    """Silence the exporter and the quantizer."""
     # The exporter prints its steps, and the quantizer warns of a step that was done before it.
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)

@@ -5,7 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "explanation": ["explain_run"],
+        "explanation": ["draw_similar", "explain_run"],
         "figures": ["draw_gallery", "draw_run"],
         "page": ["write_comparison", "write_report"],
         "robustness": ["draw_robustness"],

@@ -10,41 +10,40 @@ import numpy as np
 from galaxymorph.judge import METHODS, UNLIKE, Curves
 from galaxymorph.report.figures import BLUE, GREEN, GREY, ORANGE, RED, STYLE, write_figure
 
-ORDER_COLOURS = {"map": BLUE, "centre first": ORANGE, "random": GREY}
 METHOD_COLOURS = dict(zip(METHODS, (BLUE, ORANGE, GREEN), strict=True))
+ORDER_COLOURS = METHOD_COLOURS | {"centre first": RED, "random": GREY}
 FEATURE_COLOURS = {
     "arms": BLUE, "bar": ORANGE, "bulge": RED, "ring": GREEN, "companion": "#CC79A7",
 }  # fmt: skip
 
 
-def draw_curves(path: Path, found: dict[str, Curves], table: list[dict]) -> Path:
-    """Draw deletion and insertion curves, a line a method, with bands of 95 % of the mean."""
-    area = {(row["method"], row["curve"]): row for row in table}
+def draw_curves(path: Path, found: Curves, table: list[dict]) -> Path:
+    """Draw deletion and insertion curves, a line an order, with bands of 95 % of the mean."""
+    area = {(row["curve"], row["order"]): row["area"]["value"] for row in table}
     with plt.rc_context(STYLE):
         figure, grid = plt.subplots(
-            len(found), 2, figsize=(9, 0.6 + 2.7 * len(found)), layout="constrained",
-            sharex=True, sharey=True, squeeze=False,
-        )  # fmt: skip
-        for line, (method, curves) in zip(grid, found.items(), strict=True):
-            kinds = {"deletion": curves.deletion, "insertion": curves.insertion}
-            for axes, (kind, orders) in zip(line, kinds.items(), strict=True):
-                for order, each in orders.items():
-                    mean = each.mean(axis=0)
-                    half = 1.96 * each.std(axis=0) / np.sqrt(len(each))
-                    under = area[method, kind][order]["value"]
-                    label = f"{order}: area {under:.2f}"
-                    axes.plot(curves.shares, mean, color=ORDER_COLOURS[order], label=label)
-                    axes.fill_between(
-                        curves.shares, mean - half, mean + half, lw=0, alpha=0.2,
-                        color=ORDER_COLOURS[order],
-                    )  # fmt: skip
-                better = "lower is better" if kind == "deletion" else "higher is better"
-                axes.set_title(f"{METHODS[method].title}, {kind} ({better})", fontsize=9.5)
-                axes.legend(frameon=False, fontsize=8)
-                axes.set_ylim(0, 1)
-            line[0].set_ylabel("probability of the answer")
-        for axes, words in zip(grid[-1], ("replaced by sky", "shown"), strict=True):
-            axes.set_xlabel(f"share of the frame {words}")
+            1, 2, figsize=(10, 4.2), layout="constrained", sharex=True, sharey=True
+        )
+        kinds = (
+            ("deletion", found.deletion, "lower is better"),
+            ("insertion", found.insertion, "higher is better"),
+        )
+        for axes, (kind, orders, better) in zip(grid, kinds, strict=True):
+            for order, each in orders.items():
+                mean, colour = each.mean(axis=0), ORDER_COLOURS[order]
+                half = 1.96 * each.std(axis=0) / np.sqrt(len(each))
+                words = METHODS[order].title if order in METHODS else order
+                axes.plot(
+                    found.shares, mean, color=colour, ls="-" if order in METHODS else "--",
+                    label=f"{words}: {area[kind, order]:.2f}",
+                )  # fmt: skip
+                low, high = mean - half, mean + half
+                axes.fill_between(found.shares, low, high, lw=0, alpha=0.15, color=colour)
+            axes.set_title(f"{kind.capitalize()}, areas ({better})")
+            axes.legend(frameon=False, fontsize=8)
+            axes.set(ylim=(0, 1), xlim=(0, 1))
+        grid[0].set(ylabel="probability of the answer", xlabel="share of the frame replaced by sky")
+        grid[1].set_xlabel("share of the frame shown")
         return write_figure(figure, path)
 
 
@@ -73,8 +72,7 @@ def draw_randomisation(path: Path, table: list[dict]) -> Path:
             title="What is left of the maps as weights become random",
         )  # fmt: skip
         axes.annotate(
-            "above the grey line: maps that don't depend on what was learnt; "
-            "dotted: another galaxy's map",
+            "dotted: another galaxy's map; over the grey line: hardly depends on what was learnt",
             (0, 0.01), xycoords="axes fraction", fontsize=7.5, color=GREY, va="bottom",
         )  # fmt: skip
         axes.legend(frameon=False, fontsize=8)
@@ -138,7 +136,7 @@ def draw_effects(
             )  # fmt: skip
         if most is not None:
             axes.axvline(most, color=GREY, lw=0.8)
-            label = f"passes below {most:.0%} changed"
+            label = f"passes up to {most:.0%}"
             axes.annotate(
                 label, (most, 1), xycoords=("data", "axes fraction"), fontsize=8, color=GREY,
                 xytext=(3, -1), textcoords="offset points", va="top",
@@ -146,8 +144,10 @@ def draw_effects(
         names = [f"{row[name]} ({row['galaxies']:,})" for row in table]
         axes.set_yticks(range(len(table)), names, fontsize=9)
         axes.set_ylim(len(table) - 0.5, -0.8)
-        axes.set_xlim(left=0)
+        axes.set_xlim(0, max(axes.get_xlim()[1], 2.5 * (most or 0.02)))
         axes.grid(axis="x", alpha=0.3)
         axes.set(title=f"{title}, 95 % intervals")
-        axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+        axes.legend(
+            frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.4, -0.09), ncols=2
+        )
         return write_figure(figure, path)

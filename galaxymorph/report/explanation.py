@@ -8,26 +8,39 @@ from pathlib import Path
 
 import numpy as np
 
-from galaxymorph.base import write_json
+from galaxymorph.base import say, write_json
 from galaxymorph.judge import (
+    MEASURES,
     METHODS,
     MOST_CHANGED,
+    SUSPECT,
     Subject,
+    anomaly,
     areas,
     attribute,
+    can_measure,
     chosen_rows,
     curves,
+    embeddings,
     looked_at,
     mask_folder,
+    measure_all,
+    nearest,
     physics_checks,
+    plane,
+    probe_table,
     randomisation,
     require_captum,
     require_feature_maps,
     shortcut_table,
     subject_of,
+    true_concepts,
     true_masks,
+    truth_of,
+    whitened,
 )
 from galaxymorph.learn import Run, write_table
+from galaxymorph.report.embedding import draw_gini_m20, draw_map, draw_probes, draw_row
 from galaxymorph.report.evidence import (
     draw_curves,
     draw_effects,
@@ -38,7 +51,8 @@ from galaxymorph.report.overlays import draw_maps
 from galaxymorph.report.tables import print_rows
 
 # Galaxies that a step looks at by itself.
-CURVES, RANDOM, CHECKS, MASKS = 96, 24, 1000, 1000
+CURVES, CHECKS, MASKS, EMBEDDED, MEASURED = 48, 500, 1000, 1000, 160
+SHOWN = 18
 
 
 @dataclass
@@ -51,6 +65,7 @@ class Explanation:
     limit: int | None
     maps: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     found: dict[str, object] = field(default_factory=dict)
+    embedded: dict[str, np.ndarray] = field(default_factory=dict)
 
     def rows(self, most: int) -> np.ndarray:
         """Return which galaxies a step looks at: `most`, or as many as the user said."""
@@ -102,20 +117,24 @@ def _maps(explanation: Explanation) -> Iterator[Path]:
 
 
 def _faithfulness(explanation: Explanation) -> Iterator[Path]:
-    subject, table, drawn = explanation.subject, [], {}
-    for method, (rows, maps) in explanation.maps.items():
-        some = np.isin(rows, explanation.rows(CURVES))
-        drawn[method] = curves(subject, rows[some], maps[some])
-        table += [{"method": method, **row} for row in areas(drawn[method], subject.seed)]
+    subject = explanation.subject
+    # Draws are nested, so every method has maps of these.
+    least = min(CURVES, *(METHODS[method].limit for method in explanation.methods))
+    chosen = explanation.rows(least)
+    maps = {
+        method: found[np.isin(rows, chosen)] for method, (rows, found) in explanation.maps.items()
+    }
+    found = curves(subject, chosen, maps)
+    table = areas(found, subject.seed)
     explanation.found["deletion and insertion"] = table
     print_rows("Area under the answer's probability", table)
-    yield draw_curves(explanation.folder / "deletion_insertion.png", drawn, table)
+    yield draw_curves(explanation.folder / "deletion_insertion.png", found, table)
 
 
 def _random_weights(explanation: Explanation) -> Iterator[Path]:
     subject, table = explanation.subject, []
     for method, (rows, maps) in explanation.maps.items():
-        some = np.isin(rows, explanation.rows(RANDOM))
+        some = np.isin(rows, explanation.rows(METHODS[method].random))
         for row in randomisation(subject, method, rows[some], maps[some]):
             table.append({"method": method, **row})
     explanation.found["random weights"] = table
@@ -155,6 +174,94 @@ def _physics(explanation: Explanation) -> Iterator[Path]:
     yield draw_effects(path, table, "check", "Physics checks", MOST_CHANGED)
 
 
+def _concepts(explanation: Explanation) -> Iterator[Path]:
+    subject, rows = explanation.subject, explanation.rows(EMBEDDED)
+    explanation.embedded = embeddings(subject, rows)
+    truth = truth_of(subject, rows)
+    if truth is not None:
+        table = probe_table(explanation.embedded, true_concepts(truth), subject.seed)
+        yield from _probes(explanation, "true parameters", table)
+    if not can_measure():
+        say("no morphometry: pip install 'galaxymorph[morphometry]' adds it")
+        return
+    yield from _morphometry(explanation, rows)
+
+
+def _morphometry(explanation: Explanation, rows: np.ndarray) -> Iterator[Path]:
+    subject = explanation.subject
+    some = np.isin(rows, explanation.rows(MEASURED))
+    galaxies = subject.table.iloc[rows[some]].reset_index(drop=True)
+    measured = galaxies[["galaxy", "label", "answer"]].join(measure_all(galaxies["image"]))
+    path = explanation.folder / "morphometry.csv"
+    write_table(path, measured)
+    yield path
+    sound = (measured["flag"] < SUSPECT).to_numpy()
+    concepts = {name: measured[name].where(sound).to_numpy(float) for name in MEASURES}
+    found = {name: each[some] for name, each in explanation.embedded.items()}
+    yield from _probes(explanation, "morphometry", probe_table(found, concepts, subject.seed))
+    drawn = measured[sound].dropna(subset=["gini", "m20"])
+    if len(drawn):
+        yield draw_gini_m20(explanation.folder / "gini_m20.png", subject, drawn)
+
+
+def _probes(explanation: Explanation, name: str, table: list[dict]) -> Iterator[Path]:
+    explanation.found[f"probes of {name}"] = table
+    if not table:
+        say(f"no probes of {name}: too few galaxies")
+        return
+    stages: dict[str, dict[str, object]] = {}
+    for row in table:
+        line = stages.setdefault(row["concept"], {"concept": row["concept"]})
+        line |= {"galaxies": row["galaxies"], row["stage"]: row["r2"]["value"]}
+    print_rows(f"Linear probes of {name}: cross-validated R²", list(stages.values()))
+    yield draw_probes(explanation.folder / f"probes_{name.replace(' ', '_')}.png", table)
+
+
+def _embedding(explanation: Explanation) -> Iterator[Path]:
+    subject, rows = explanation.subject, explanation.rows(EMBEDDED)
+    last = list(explanation.embedded.values())[-1]
+    if len(rows) < 3:
+        return
+    yield draw_map(explanation.folder / "map.png", subject, rows, *plane(last))
+    scores = anomaly(whitened(last))
+    order = np.argsort(-scores, kind="stable")
+    subject_rows = rows[order[:SHOWN]]
+    explanation.found["most anomalous"] = [
+        {"galaxy": galaxy, "distance": round(float(score), 4)}
+        for galaxy, score in zip(
+            subject.table["galaxy"].iloc[subject_rows], scores[order], strict=False
+        )
+    ]
+    notes = [f"distance {scores[at]:.1f}" for at in order[:SHOWN]]
+    title = f"Farthest from their neighbours, of {len(rows):,} (median {np.median(scores):.1f})"
+    path = explanation.folder / "anomalous.png"
+    yield draw_row(path, subject, subject_rows, notes, title)
+
+
+def draw_similar(run: Run, galaxy: str, data: Path | None = None) -> Path:
+    """Draw a galaxy and those of the run's test part that the network finds most like it.
+
+    Args:
+        run: trained.
+        galaxy: of any part of the run.
+        data: where the run's catalogue is now, if it has moved.
+
+    Raises:
+        BadInput: the galaxy isn't of the run.
+    """
+    subject = subject_of(run, data, galaxy)
+    rows = np.arange(len(subject.table))
+    last = list(embeddings(subject, rows).values())[-1]
+    row = int(np.flatnonzero(subject.table["galaxy"] == galaxy)[0])
+    near, away = nearest(whitened(last), row, SHOWN - 1)
+    folder = run.path / "explain"
+    folder.mkdir(exist_ok=True)
+    notes = ["this one", *(f"distance {distance:.1f}" for distance in away)]
+    title = f"Most like galaxy {galaxy}, of {len(rows) - 1:,}"
+    path = folder / f"similar_{galaxy}.png"
+    return draw_row(path, subject, np.concatenate([[row], near]), notes, title)
+
+
 # To add a step, add a function that yields the files it writes.
 STEPS: tuple[Callable[[Explanation], Iterator[Path]], ...] = (
     _maps,
@@ -163,4 +270,6 @@ STEPS: tuple[Callable[[Explanation], Iterator[Path]], ...] = (
     _masks,
     _shortcuts,
     _physics,
+    _concepts,
+    _embedding,
 )

@@ -56,17 +56,16 @@ def draw_overlays(
     path: Path, subject: Subject, rows: np.ndarray, maps: np.ndarray, title: str
 ) -> Path:
     """Draw images, each beside itself under its map, brightest where the evidence is."""
-    pairs = min(PAIRS, len(rows))
-    lines = -(-len(rows) // pairs)
+    lines = -(-len(rows) // PAIRS)
     with plt.rc_context(STYLE):
         figure, grid = plt.subplots(
-            lines, 2 * pairs, figsize=(max(pairs * 3.3, 6.6), lines * 2.15 + 0.5),
+            lines, 2 * PAIRS, figsize=(PAIRS * 3.3, lines * 2.15 + 0.5),
             layout="constrained", squeeze=False,
         )  # fmt: skip
         for axes in grid.flat:
             axes.set_axis_off()
         for at, (row, found) in enumerate(zip(rows, maps, strict=True)):
-            left, right = grid[at // pairs, 2 * (at % pairs) : 2 * (at % pairs) + 2]
+            left, right = grid[at // PAIRS, 2 * (at % PAIRS) : 2 * (at % PAIRS) + 2]
             image = subject.pixels([row])[0].permute(1, 2, 0).numpy()
             left.imshow(image)
             overlay(right, image, found)
@@ -81,7 +80,7 @@ def draw_overlays(
 
 
 def overlay(axes, image: np.ndarray, found: np.ndarray) -> None:
-    """Draw a map over a grey image, and the line around the pixels that hold half of it."""
+    """Draw a map over a grey image; its brightest is its 99.5th percentile."""
     axes.imshow(image.mean(axis=2), cmap="gray", vmin=0, vmax=1)
     top = np.quantile(found, 0.995)
     if top <= 0:

@@ -23,10 +23,15 @@ def draw_robustness(
     run: Run, scores: dict, table: pd.DataFrame, data: Path | None = None
 ) -> list[Path]:
     """Draw a heat map, the curves and the galaxies that flip into a run's `figures/`."""
+    # What an earlier suite drew would stand beside scores that it isn't of.
+    for old in run.figures.glob("robustness*.png"):
+        old.unlink()
     with plt.rc_context(STYLE):
-        drawn = [save_figure(run, "robustness_curves", curves_figure(scores))]
         if len(scores["severities"]) > 1:
-            drawn.insert(0, save_figure(run, "robustness", heat_figure(scores)))
+            figures = {"robustness": heat_figure, "robustness_curves": curves_figure}
+        else:
+            figures = {"robustness": points_figure}
+        drawn = [save_figure(run, name, draw(scores)) for name, draw in figures.items()]
         if target_of(run.recipe).chooses and table["flipped"].any():
             drawn.append(save_figure(run, "robustness_flips", flips_figure(run, table, data)))
     return drawn
@@ -35,20 +40,21 @@ def draw_robustness(
 def heat_figure(scores: dict) -> Figure:
     """Return what each corruption and severity costs, the most harmful first."""
     severities = [str(severity) for severity in scores["severities"]]
-    lost = {
-        name: [found["severities"][each]["drop"]["value"] for each in severities]
+    gained = {
+        name: [-found["severities"][each]["drop"]["value"] for each in severities]
         for name, found in scores["corruptions"].items()
     }
-    names = sorted(lost, key=lambda name: -np.mean(lost[name]))
-    values = np.array([lost[name] for name in names])
+    names = sorted(gained, key=lambda name: np.mean(gained[name]))
+    # Plus 0, since there is a minus 0 too.
+    values = np.array([gained[name] for name in names]).round(3) + 0.0
     figure, axes = plt.subplots(
         figsize=(2.6 + 0.75 * len(severities), 1.3 + 0.32 * len(names)), layout="constrained"
     )
     most = max(float(np.abs(values).max()), 0.1)
-    image = axes.imshow(values, cmap="RdBu_r", vmin=-most, vmax=most, aspect="auto")
+    image = axes.imshow(values, cmap="RdBu", vmin=-most, vmax=most, aspect="auto")
     for row, column in np.ndindex(*values.shape):
         axes.text(
-            column, row, f"{-values[row, column] + 0.0:+.3f}", ha="center", va="center", fontsize=8,
+            column, row, f"{values[row, column]:+.3f}", ha="center", va="center", fontsize=8,
             color="white" if abs(values[row, column]) > 0.6 * most else "black",
         )  # fmt: skip
     axes.set_xticks(range(len(severities)), severities)
@@ -64,14 +70,14 @@ def heat_figure(scores: dict) -> Figure:
         x=0.01, ha="left", fontsize=11, fontweight="bold",
     )  # fmt: skip
     bar = figure.colorbar(image, ax=axes, shrink=0.6)
-    bar.set_label("lost")
+    bar.set_label("gained; below 0: lost")
     return figure
 
 
 def curves_figure(scores: dict) -> Figure:
     """Return the score by severity, with its interval, a panel a corruption."""
     headline, names = scores["headline"], list(scores["corruptions"])
-    columns = min(6, len(names))
+    columns = 6
     rows = -(-len(names) // columns)
     figure, grid = plt.subplots(
         rows, columns, figsize=(2.1 * columns + 0.6, 1.75 * rows + 0.7), layout="constrained",
@@ -96,10 +102,35 @@ def curves_figure(scores: dict) -> Figure:
     grid[0, 0].set_ylim((0, 1.02) if classes else (0, None))
     second = " and calibration error (orange)" if "ece" in scores["clean"] else ""
     figure.suptitle(
-        f"{HEADLINE_WORDS[headline]} (blue, 95 % intervals){second} by severity, "
+        f"{HEADLINE_WORDS[headline]} (blue, 95 % intervals){second}\nby severity, "
         f"{scores['galaxies']:,} test galaxies",
         x=0.01, ha="left", fontsize=11, fontweight="bold",
     )  # fmt: skip
+    return figure
+
+
+def points_figure(scores: dict) -> Figure:
+    """Return the score of the clean images and of each corruption at one severity."""
+    headline, (severity,) = scores["headline"], scores["severities"]
+    found = {"clean": scores["clean"]} | {
+        CORRUPTIONS[name].words: each["severities"][str(severity)]
+        for name, each in scores["corruptions"].items()
+    }
+    values = np.array([[each[headline][k] for k in ("low", "value", "high")]
+                       for each in found.values()])  # fmt: skip
+    figure, axes = plt.subplots(figsize=(6.5, 1.3 + 0.36 * len(found)), layout="constrained")
+    axes.errorbar(
+        values[:, 1], range(len(found)), xerr=np.abs(values[:, [0, 2]] - values[:, [1]]).T,
+        fmt="o", color=BLUE, capsize=2, markersize=5,
+    )  # fmt: skip
+    axes.axvline(values[0, 1], color=GREY, lw=0.8, ls=":")
+    axes.set_yticks(range(len(found)), list(found))
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.3)
+    axes.set(
+        title=f"Severity {severity}, {scores['galaxies']:,} test galaxies",
+        xlabel=f"{HEADLINE_WORDS[headline]}, 95 % intervals",
+    )
     return figure
 
 
@@ -122,7 +153,7 @@ def flips_figure(run: Run, table: pd.DataFrame, data: Path | None) -> Figure:
     images = images.set_index("galaxy")["image"]
     rows = -(-len(shown) // COLUMNS)
     figure, grid = plt.subplots(
-        rows, 2 * COLUMNS, figsize=(2 * COLUMNS * 1.75, rows * 2.35 + 0.4), layout="constrained",
+        rows, 2 * COLUMNS, figsize=(2 * COLUMNS * 1.75, rows * 2.05 + 0.4), layout="constrained",
         squeeze=False,
     )  # fmt: skip
     for axes in grid.flat:

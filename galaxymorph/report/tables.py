@@ -10,7 +10,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from galaxymorph.images import CORRUPTIONS
 from galaxymorph.learn import Recipe, target_of
 from galaxymorph.zoo import Catalogue, Tree, likeliest_walk, to_conditional
 
@@ -208,6 +207,9 @@ HEADLINE_WORDS = {"macro_f1": "macro-F1", "kl": "divergence", "rmse": "RMSE"}
 
 def print_robustness(scores: dict) -> None:
     """Print the score, its loss and the calibration error of every corruption and severity."""
+    # It stands on PyTorch, and predicting from an ONNX file prints tables without it.
+    from galaxymorph.images import CORRUPTIONS
+
     headline = scores["headline"]
     table = Table(
         box=box.SIMPLE_HEAD,

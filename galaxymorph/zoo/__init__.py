@@ -5,9 +5,8 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "catalogue": ["Catalogue", "Problem", "read_catalogue"],
+        "catalogue": ["COUNT", "Catalogue", "Problem", "read_catalogue", "read_vote_catalogue"],
         "labels": [
-            "COUNT",
             "TARGET",
             "answer_catalogue",
             "count_classes",

@@ -19,9 +19,13 @@ import pandas as pd
 
 from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, list_members, one_line, read_bytes
 from galaxymorph.zoo.layout import Layout, find_layout, is_usable
+from galaxymorph.zoo.schemas import SCHEMAS
 from galaxymorph.zoo.tree import GALAXY_ZOO_CHALLENGE, Tree, broken_sums
+from galaxymorph.zoo.votes import read_votes
 
 ID_COLUMN = "GalaxyID"
+# What the columns of a vote count begin with; the answer follows.
+COUNT = "count_"
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,48 @@ def read_catalogue(path: str | Path, labels_column: str | None = None) -> Catalo
     return catalogue.set_aside(_doubled_images(table, layout))
 
 
+def read_vote_catalogue(path: str | Path, schema: str, id_column: str | None = None) -> Catalogue:
+    """Read a catalogue whose table follows one of `SCHEMAS` other than the challenge's.
+
+    Args:
+        path: as for `read_catalogue`; the table may be FITS too, if it is named itself.
+        schema: one of `SCHEMAS`.
+        id_column: that names the galaxies, and their images; by itself, one of the schema's.
+
+    Returns:
+        The galaxies with an image: the cumulative vote fraction of every answer of the schema's
+        tree, and `count_<answer>` where the table has counts; a problem for every other row.
+
+    Raises:
+        BadInput: the table can't be read, or a row of it is wrong, see `read_votes`.
+    """
+    layout = find_layout(path)
+    if REFERENCE_SEPARATOR in layout.table:
+        raise BadInput(f"{layout.table}: a vote catalogue in an archive", "unpack the table")
+    votes = read_votes(layout.table, schema, id_column=id_column)
+    answers = votes.schema.tree.columns
+    # The header is row 1, as `read_votes` counts.
+    rows = pd.DataFrame(
+        votes.cumulative, columns=answers, index=np.arange(2, len(votes.galaxy) + 2)
+    )
+    rows.insert(0, ID_COLUMN, votes.galaxy)
+    if votes.counts is not None:
+        counts = pd.DataFrame(votes.counts, index=rows.index)
+        rows = rows.join(counts.set_axis([COUNT + answer for answer in answers], axis=1))
+    table, without_image = _join_images(rows, layout)
+    known = set(votes.galaxy)
+    catalogue = Catalogue(
+        Path(path),
+        layout.table,
+        table,
+        votes.schema.tree,
+        len(rows),
+        without_image + _unsafe_names(layout),
+        sum(stem not in known for stem in layout.images),
+    )
+    return catalogue.set_aside(_doubled_images(table, layout))
+
+
 def _read_table(reference: str, labels_column: str | None) -> tuple[pd.DataFrame, list[Problem]]:
     """Return the table and a problem for each row that had to be left out of it.
 
@@ -179,6 +225,13 @@ def _require_columns(table: pd.DataFrame, name: str, labels_column: str | None) 
     missing = [column for column in needed if column not in table]
     if not missing:
         return
+    others = [schema for schema in SCHEMAS.values() if schema.tree is not GALAXY_ZOO_CHALLENGE]
+    for schema in others if labels_column is None else ():
+        if any(set(schema.answer_columns(kind)) <= set(table) for kind in schema.columns):
+            raise BadInput(
+                f"{name}: its votes are {schema.tree.name}'s",
+                f"fit with --target tree --schema {schema.tree.name}",
+            )
     if missing == votes:
         raise BadInput(
             f"{name}: no vote fractions (column {votes[0]} and the others)",

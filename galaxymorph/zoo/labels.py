@@ -6,14 +6,13 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.base import BadInput, one_line
-from galaxymorph.zoo.catalogue import Catalogue
+from galaxymorph.zoo.catalogue import COUNT, Catalogue
 from galaxymorph.zoo.schemas import get_schema
 from galaxymorph.zoo.schemes import SCHEMES, assign_labels, get_scheme, soft_targets
+from galaxymorph.zoo.tree import GALAXY_ZOO_CHALLENGE
 
 # What the columns of a target begin with; the name of the class, or of the answer, follows.
 TARGET = "target_"
-# What the columns of a vote count begin with, and the ending that they have in a catalogue.
-COUNT = "count_"
 # Counts beside a table of fractions.
 VOTES = "votes.parquet"
 
@@ -67,7 +66,8 @@ def answer_catalogue(catalogue: Catalogue, scheme: str) -> tuple[pd.DataFrame, l
 
     Args:
         catalogue: with vote fractions.
-        scheme: a registered label scheme, for `label` alone.
+        scheme: a registered label scheme, for `label` alone; schemes are rules on the challenge's
+            columns, so in another tree the label is the first question's likeliest answer.
 
     Returns:
         As `soft_label_catalogue`, with `target_<answer>` in place of `target_<class>`.
@@ -75,21 +75,32 @@ def answer_catalogue(catalogue: Catalogue, scheme: str) -> tuple[pd.DataFrame, l
     Raises:
         BadInput: the scheme is unknown, or the catalogue has plain labels.
     """
-    table, classes = soft_label_catalogue(catalogue, scheme)
+    _require_votes(catalogue)
     answers = catalogue.table[catalogue.tree.columns].add_prefix(TARGET)
-    return table[["galaxy", "image", "row", "label"]].join(answers), classes
+    if catalogue.tree is GALAXY_ZOO_CHALLENGE:
+        table, classes = soft_label_catalogue(catalogue, scheme)
+        return table[["galaxy", "image", "row", "label"]].join(answers), classes
+    columns = [answer.column for answer in catalogue.tree.questions[0].answers]
+    label = catalogue.table[columns].idxmax(axis=1)
+    classes = [column for column in columns if (label == column).any()]
+    return catalogue.table[["galaxy", "image", "row"]].assign(label=label).join(answers), classes
 
 
 def vote_counts(catalogue: Catalogue) -> pd.DataFrame:
     """Return the number of votes for each answer, `count_<answer>`, a row a galaxy.
 
-    They stand in the catalogue's own columns, or in `votes.parquet` beside it, as `survey simulate`
-    writes it.
+    They stand in the catalogue's own columns, or, in the challenge's format, in `votes.parquet`
+    beside it, as `survey simulate` writes it.
 
     Raises:
         BadInput: neither is there, or a galaxy has no whole number of votes.
     """
     _require_votes(catalogue)
+    names = [COUNT + answer for answer in catalogue.tree.columns]
+    if catalogue.tree is not GALAXY_ZOO_CHALLENGE:
+        if names[0] not in catalogue.table:
+            raise BadInput(f"{catalogue.source}: without vote counts", "use another --loss")
+        return catalogue.table[names]
     columns = get_schema(catalogue.tree.name).answer_columns("counts")
     table = _counted(catalogue, columns)
     counts = table[columns].apply(pd.to_numeric, errors="coerce").to_numpy(float)
@@ -101,7 +112,6 @@ def vote_counts(catalogue: Catalogue) -> pd.DataFrame:
             f"{table[columns[at]].iloc[row]}, not a number of votes",
             "mend the table",
         )
-    names = [COUNT + answer for answer in catalogue.tree.columns]
     return pd.DataFrame(counts, columns=names, index=catalogue.table.index)
 
 

@@ -53,6 +53,20 @@ def test_a_fault_has_one_line_and_a_traceback_only_with_debug(tmp_path):
     assert "Traceback" in debug.stderr
 
 
+def test_a_command_without_its_libraries_names_the_extra(run, simple):
+    script = (
+        "import sys; sys.modules['torch'] = sys.modules['fastai'] = None\n"
+        f"sys.argv = ['cli.py', 'predict', {str(run)!r}, {str(simple)!r}]\n"
+        "from galaxymorph.cli import main\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "error: this needs torch, which isn't installed; pip install 'galaxymorph[train]'"
+    ]
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_prints_a_script_for_the_shell(shell, capsys):
     assert galaxymorph("completion", shell) == 0

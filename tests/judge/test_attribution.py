@@ -10,6 +10,7 @@ import pytest
 from torch import nn
 
 from galaxymorph.base import BadInput
+from galaxymorph.cli.explain import explain
 from galaxymorph.judge import (
     METHODS,
     areas,
@@ -17,10 +18,12 @@ from galaxymorph.judge import (
     curves,
     looked_at,
     physics_checks,
+    probe_table,
     randomisation,
     require_feature_maps,
     shortcut_table,
 )
+from galaxymorph.learn import Run
 from tests.conftest import galaxymorph
 from tests.judge.planted import planted
 
@@ -30,7 +33,7 @@ def explained(run, tmp_path_factory):
     """A copy of the small run, explained with few galaxies."""
     copy = tmp_path_factory.mktemp("explained") / "run"
     shutil.copytree(run, copy)
-    assert galaxymorph("explain", copy, "--limit", "6") == 0
+    assert galaxymorph("explain", copy, "--limit", "3") == 0
     return copy
 
 
@@ -39,10 +42,41 @@ def test_explain_writes_a_tree_of_tables_and_pictures(explained):
     json.loads((folder / "explain.json").read_text())
     table = pd.read_parquet(folder / "galaxies.parquet")
     assert (table["right"] == (table["label"] == table["answer"])).all()
+    expected = {"deletion_insertion", "random_weights", "shortcuts", "physics", "map", "anomalous"}
+    assert expected <= {path.stem for path in folder.glob("*.png")}
     for method in METHODS:
-        pictures = list((folder / method).glob("*.png")) + list(folder.glob("*.png"))
+        pictures = list((folder / method).glob("*.png"))
         assert pictures
         assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
+
+
+def test_similar_draws_one_figure_and_names_a_galaxy_that_is_not_there(explained, run, capsys):
+    galaxy = Run(explained).split["galaxy"].iloc[0]
+    assert galaxymorph("explain", explained, "--similar", galaxy) == 0
+    assert capsys.readouterr().out.strip() == str(explained / f"explain/similar_{galaxy}.png")
+    assert galaxymorph("explain", explained, "--similar", "7") == 2
+    assert "no galaxy 7" in capsys.readouterr().err
+
+
+def test_the_command_offers_every_method(explained, capsys):
+    (option,) = (option for option in explain.params if option.name == "methods")
+    assert list(option.type.choices) == list(METHODS)
+    assert galaxymorph("explain", explained, "--similar", "7", "--limit", "3") == 2
+    assert "leave out --method and --limit" in capsys.readouterr().err
+
+
+def test_a_probe_reads_what_is_there_and_nothing_else():
+    rng = np.random.default_rng(3)
+    embedding = {"stage 1": rng.normal(size=(200, 30))}
+    concepts = {
+        "there": embedding["stage 1"][:, 4] + 0.1 * rng.normal(size=200),
+        "not there": rng.normal(size=200),
+        "rare": np.where(np.arange(200) < 10, 1.0, np.nan),
+    }
+    found = {row["concept"]: row["r2"] for row in probe_table(embedding, concepts, 0)}
+    assert found["there"]["low"] > 0.9
+    assert found["not there"]["high"] < 0.2
+    assert "rare" not in found
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -69,11 +103,13 @@ def test_a_network_without_feature_maps_is_refused_in_one_line():
 def test_deletion_and_insertion_by_the_map_beat_random_order():
     subject, patch = planted()
     rows = np.arange(len(patch))
-    found = curves(subject, rows, attribute(subject, "occlusion", rows))
-    for row in areas(found, 0):
-        assert row["gain over random"]["low"] > 0.05
-    blind = areas(curves(subject, rows, np.ones(patch.shape, np.float32)), 0)
-    assert all(row["gain over random"]["low"] < 0.05 for row in blind)
+    blind = np.ones(patch.shape, np.float32)
+    maps = {"occlusion": attribute(subject, "occlusion", rows), "blind": blind}
+    table = areas(curves(subject, rows, maps), 0)
+    gain = {(row["order"], row["curve"]): row["gain over random"] for row in table}
+    for curve in ("deletion", "insertion"):
+        assert gain["occlusion", curve]["low"] > 0.05
+        assert gain["blind", curve]["low"] < 0.05
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -121,3 +121,18 @@ def test_what_cannot_be_adapted_is_refused():
         adapt_batchnorm(nn.Conv2d(3, 4, 1), [torch.zeros(20, 3, 4, 4)])
     with pytest.raises(BadInput, match="8 images"):
         adapt_batchnorm(nn.BatchNorm2d(3), [torch.zeros(8, 3, 4, 4)])
+
+
+@pytest.mark.parametrize(("target", "headline"), [("soft3", "kl"), ("tree", "rmse")])
+def test_vote_fractions_are_scored_too(simple, tmp_path, capsys, target, headline):
+    options = ["--size", "32", "--batch", "16", "--epochs", "1", "--target", target]
+    out = ["--recipe", "first-run", "--out", tmp_path, "--name", "run"]
+    assert galaxymorph("fit", "--data", simple, *out, *options) == 0
+    assert galaxymorph("robustness", tmp_path / "run", "--suite", "published") == 0
+    scores = json.loads((tmp_path / "run" / "robustness.json").read_text())
+    assert scores["headline"] == headline
+    own = json.loads((tmp_path / "run" / "metrics.json").read_text())["test"][headline]
+    assert scores["clean"][headline]["value"] == pytest.approx(own["value"], abs=1e-3)
+    for found in scores["corruptions"].values():
+        worse = found["severities"]["3"][headline]["value"] - scores["clean"][headline]["value"]
+        assert found["severities"]["3"]["drop"]["value"] == pytest.approx(worse, abs=2e-6)

@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from fastai.torch_core import default_device
@@ -7,6 +11,8 @@ from galaxymorph.learn import build_model, make_recipe
 from galaxymorph.learn.backbones import LITE0
 from galaxymorph.learn.hardware import CPUAutocast, precision_callbacks, resolve_precision
 from tests.conftest import galaxymorph
+
+ROOT = Path(__file__).parents[2]
 
 on_cpu = pytest.mark.skipif(default_device().type != "cpu", reason="says what a CPU gets")
 
@@ -74,3 +80,24 @@ def test_bf16_runs_convolutions_in_bfloat16_and_the_loss_in_float32():
 def test_a_gpu_that_is_not_there_is_refused(capsys):
     assert galaxymorph("predict", "run", "x.jpg", "--device", "cuda") == 2
     assert "--device cuda: PyTorch sees no GPU here" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
+def test_kept_memory_does_not_pile_up():
+    script = (
+        "import gc, torch\n"
+        "from galaxymorph.learn.hardware import KEPT, keep_freed_memory, resident_bytes\n"
+        "keep_freed_memory()\n"
+        "gc.disable()\n"
+        "KEPT.room, KEPT.stride = 64 * 2**20, 2\n"
+        "start = most = resident_bytes()\n"
+        "for _ in range(100):\n"
+        "    circle = [torch.ones(2**21)]\n"
+        "    circle.append(circle)\n"
+        "    KEPT.settle()\n"
+        "    most = max(most, resident_bytes())\n"
+        "print((most - start) // 2**20)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    # 800 MiB of circles went by.
+    assert int(done.stdout) < 150, done.stderr

@@ -1,0 +1,45 @@
+"""`export`: a run as one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from galaxymorph.cli.options import DATA, RUN
+
+
+@click.command()
+@RUN
+@click.option(
+    "--format",
+    "layout",
+    type=click.Choice(["onnx", "safetensors"]),
+    required=True,
+    help="onnx predicts without PyTorch; safetensors with it. Neither can run code.",
+)
+@click.option("--int8", is_flag=True, help="Of onnx: a quarter of the size, and faster.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path),
+    help="The file. Default: model.onnx, model.int8.onnx or model.safetensors, in this folder.",
+)  # fmt: skip
+@DATA
+def export(run, layout, int8, output, data) -> None:
+    """Write RUN as one file that travels.
+
+    It says all that predicting takes: preprocessing, classes, target, views.
+    `galaxymorph.load_predictor` and `predict` take it in place of a run. With --int8, ranges are
+    measured on training galaxies, and what it changes on test galaxies. ONNX needs the extra
+    galaxymorph[onnx].
+    """
+    from galaxymorph.learn import Run
+    from galaxymorph.predict import export_run
+
+    output = output or Path("model.int8.onnx" if int8 else f"model.{layout}")
+    done = export_run(Run(run), layout, output, int8, data)
+    click.echo(f"{done.path}: {done.path.stat().st_size / 1e6:.1f} MB")
+    if done.loss:
+        click.echo(
+            f"int8 changes an output by {done.loss['mean_change']:.4f} in the mean and by at most "
+            f"{done.loss['largest_change']:.4f} ({done.loss['galaxies']:,} test galaxies)"
+        )

@@ -1,0 +1,79 @@
+"""What a model's file says of it: all that predicting takes, without code. No PyTorch here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from galaxymorph import __version__
+from galaxymorph.base import BadInput
+from galaxymorph.learn.outputs import loss_name
+from galaxymorph.learn.recipes import Recipe, recipe_from_dict
+
+# 2: dropout, pipeline, precision, batch, labels_column and the package's version are told.
+FORMAT = 2
+READS = (1, 2)
+# The settings of a recipe that predicting takes.
+SETTINGS = (
+    "arch", "head", "dropout", "target", "size", "crop", "batch", "views", "precision", "pipeline",
+    "labels_column",
+)  # fmt: skip
+
+
+def describe_model(
+    recipe: Recipe,
+    classes: Sequence[str],
+    outputs: Sequence[str],
+    stats: tuple[Sequence[float], Sequence[float]],
+) -> dict[str, object]:
+    """Return what `model.json` holds, as JSON takes it.
+
+    Args:
+        recipe: that the model was trained by.
+        classes: in order.
+        outputs: what the model's outputs stand for.
+        stats: mean and standard deviation of its pixels by channel, of white.
+    """
+    mean, std = stats
+    return {
+        "format": FORMAT,
+        "galaxymorph": __version__,
+        **{name: getattr(recipe, name) for name in SETTINGS},
+        "loss": loss_name(recipe),
+        "scheme": recipe.scheme if recipe.labels_column is None else None,
+        "classes": list(classes),
+        "outputs": list(outputs),
+        "mean": list(mean),
+        "std": list(std),
+    }
+
+
+def described_recipe(about: object, name: str) -> Recipe:
+    """Return the recipe of a description, as far as predicting takes it.
+
+    Args:
+        about: what `describe_model` made, of this or an earlier version.
+        name: of the file, for errors.
+
+    Raises:
+        BadInput: the description isn't one, is of a later format, or holds what this version
+            doesn't know.
+    """
+    if not isinstance(about, dict) or "format" not in about:
+        raise BadInput(f"{name}: not a model's description", "give the files of a run")
+    if about["format"] not in READS:
+        later = isinstance(about["format"], int) and about["format"] > FORMAT
+        raise BadInput(
+            f"{name}: model format {about['format']!r}, and this version reads "
+            f"{' and '.join(map(str, READS))}",
+            f"pip install 'galaxymorph>={about.get('galaxymorph', __version__)}'"
+            if later
+            else "use the galaxymorph version in the run's environment.json",
+        )
+    lost = [key for key in ("arch", "classes", "outputs", "mean", "std") if not about.get(key)]
+    if lost:
+        raise BadInput(f"{name}: damaged (no {lost[0]})", "give the files of a run")
+    known = {key: about[key] for key in (*SETTINGS, "loss") if key in about}
+    if about.get("scheme"):
+        known["scheme"] = about["scheme"]
+    # A frozen stage is nothing to predict with, and weights come with the file.
+    return recipe_from_dict(known | {"weights": "none"}, name)

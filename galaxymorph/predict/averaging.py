@@ -1,0 +1,114 @@
+"""Several predictors as one: of several runs, or of several crops of the frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from galaxymorph.base import BadInput, Progress
+from galaxymorph.learn import Recipe, output_names
+from galaxymorph.predict.images import Images, as_sources, image_table
+
+if TYPE_CHECKING:
+    from galaxymorph.predict.onnx import OnnxPredictor
+    from galaxymorph.predict.predictor import Predictor
+
+# Images that every predictor sees before the next ones, so that progress tells the truth.
+CHUNK = 512
+
+
+@dataclass(frozen=True)
+class MeanPredictor:
+    """The mean of several predictors' outputs; recipe and classes are the first one's."""
+
+    predictors: Sequence[Predictor | OnnxPredictor]
+
+    @property
+    def recipe(self) -> Recipe:
+        """That of the first: target and outputs are everyone's."""
+        return self.predictors[0].recipe
+
+    @property
+    def classes(self) -> list[str]:
+        """The classes, in order."""
+        return self.predictors[0].classes
+
+    def predict(self, images: Images) -> pd.DataFrame:
+        """Return what `Predictor.predict` does.
+
+        Raises:
+            BadInput: an image can't be used.
+        """
+        sources = as_sources(images)
+        with Progress("predicting", len(sources), "images") as progress:
+            found = self.outputs(sources, progress.advance)
+        return image_table(sources, found, self.recipe, self.classes)
+
+    def outputs(
+        self, images: Sequence[str | np.ndarray], seen: Callable[[int], object]
+    ) -> np.ndarray:
+        """Return what `Predictor.outputs` does, shape (n, outputs).
+
+        Raises:
+            BadInput: an image can't be used.
+        """
+        parts = []
+        for start in range(0, len(images), CHUNK):
+            chunk = images[start : start + CHUNK]
+            each = [predictor.outputs(chunk, lambda n: None) for predictor in self.predictors]
+            parts.append(np.mean(each, axis=0))
+            seen(len(chunk))
+        return np.concatenate(parts)
+
+
+def averaged(
+    predictors: Sequence[Predictor | OnnxPredictor],
+    names: Sequence[str | Path],
+    views: int | None = None,
+    crops: Sequence[float] = (),
+) -> Predictor | OnnxPredictor | MeanPredictor:
+    """Return one predictor that gives the mean of several.
+
+    Args:
+        predictors: of models with the same outputs.
+        names: of the models, for an error.
+        views: flips and quarter turns averaged, in place of each recipe's own.
+        crops: shares of the frame's side, in place of each recipe's own one.
+
+    Raises:
+        BadInput: the models' outputs mean different things.
+    """
+    _require_alike(predictors, names)
+    if views is not None:
+        predictors = [_changed(predictor, views=views) for predictor in predictors]
+    if crops:
+        predictors = [_changed(predictor, crop=crop) for predictor in predictors for crop in crops]
+    return predictors[0] if len(predictors) == 1 else MeanPredictor(predictors)
+
+
+def _require_alike(
+    predictors: Sequence[Predictor | OnnxPredictor], names: Sequence[str | Path]
+) -> None:
+    first = predictors[0]
+    for predictor, name in zip(predictors[1:], names[1:], strict=True):
+        if predictor.recipe.target != first.recipe.target:
+            raise BadInput(
+                f"{names[0]} learnt {first.recipe.target}, and {name} {predictor.recipe.target}",
+                "average runs of one target",
+            )
+        ours, theirs = (output_names(each.recipe, each.classes) for each in (first, predictor))
+        if ours != theirs:
+            raise BadInput(
+                f"{names[0]} and {name} have other outputs: {', '.join(ours[:3])}… and "
+                f"{', '.join(theirs[:3])}…",
+                "average runs of one scheme",
+            )
+
+
+def _changed(predictor: Predictor | OnnxPredictor, **settings) -> Predictor | OnnxPredictor:
+    return replace(predictor, recipe=replace(predictor.recipe, **settings))

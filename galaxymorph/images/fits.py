@@ -22,9 +22,9 @@ FITS_ENDINGS = (".fits", ".fit", ".fits.gz", ".fit.gz", ".fits.fz")
 MAX_VALUES, MAX_BYTES = 40_000_000, 400_000_000
 # The share of pixels that may be white.
 WHITE = 99.8
-# Of Lupton et al. (2004, PASP 116, 133): its softening, and how many times the linear part the
-# brightest value is, with that softening, in astropy's LuptonAsinhStretch.
-SOFTENING, LINEAR = 8.0, 95.0
+# Where the asinh of `lupton` turns from linear: so many sigma, or this share of white, whichever is
+# more.
+LINEAR, RANGE = 3.0, 100.0
 # A median absolute deviation in standard deviations of a Gaussian.
 SIGMA = 1.4826
 
@@ -205,7 +205,7 @@ def _stretched(planes: np.ndarray, stretch: str) -> np.ndarray:
     if white <= 0:
         white = max(float(light.max()), np.finfo(float).tiny)
     if stretch == "lupton":
-        return _lupton(planes, max(white / LINEAR, noise))
+        return _lupton(planes, noise, white)
     if stretch == "zscale":
         from astropy.visualization import ZScaleInterval
 
@@ -220,13 +220,16 @@ def _stretched(planes: np.ndarray, stretch: str) -> np.ndarray:
     return share
 
 
-def _lupton(planes: np.ndarray, linear: float) -> np.ndarray:
-    """Return RGB whose colours a bright core keeps: Lupton et al. 2004, equations 2 and 3."""
-    from astropy.visualization import make_lupton_rgb
+def _lupton(planes: np.ndarray, noise: float, white: float) -> np.ndarray:
+    """Return bands whose colours a bright core keeps, shape (n, height, width), 0 to 1.
 
-    three = planes if len(planes) == 3 else planes.repeat(3, axis=0)
-    # astropy divides by the intensity, which may be 0; such a pixel is black.
-    with np.errstate(all="ignore"):
-        found = make_lupton_rgb(*(three / linear), minimum=0, stretch=1, Q=SOFTENING)
-    rgb = found.transpose(2, 0, 1) / 255
-    return rgb if len(planes) == 3 else rgb[:1]
+    Lupton et al. 2004, PASP 116, 133, equations 1 and 2: R = r f(I) / I, with I the mean of the
+    bands and f an asinh that is linear below the noise; where a colour would be over 1, all three
+    are divided by it.
+    """
+    above = (planes + noise).clip(0)
+    intensity = above.mean(axis=0)
+    linear = max(LINEAR * noise, white / RANGE, np.finfo(float).tiny)
+    bright = np.arcsinh(intensity / linear) / np.arcsinh(max(white + noise, linear) / linear)
+    rgb = above * np.divide(bright, intensity, out=np.zeros_like(bright), where=intensity > 0)
+    return rgb / rgb.max(axis=0).clip(1)

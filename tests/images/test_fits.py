@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from galaxymorph.base import BadInput
 from galaxymorph.images.fits import STRETCHES, Rendering, decode_fits
 from tests.conftest import QUICK, RECIPE, galaxymorph
-from tests.makers import IMAGES, TABLE, galaxy_ids, votes_table
+from tests.makers import IMAGES, galaxy_ids, labels_bytes
 
 fits = pytest.importorskip("astropy.io.fits", reason="the extra fits is missing")
 
@@ -135,16 +135,7 @@ def test_flipped_bytes_raise_bad_input_or_give_pixels(data):
 def catalogue(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fits")
     (folder / IMAGES).mkdir()
-    votes = votes_table(40)
-    # Of two classes, so that layer1 keeps all.
-    votes.loc[:, votes.columns[1:]] = 0.0
-    smooth = np.arange(40) % 2 == 0
-    votes["Class1.1"] = np.where(smooth, 1.0, 0.0)
-    for column in ("Class1.2", "Class2.1", "Class9.1"):
-        votes[column] = np.where(smooth, 0.0, 1.0)
-    votes["Class7.1"] = votes["Class1.1"]
-    votes["Class6.2"] = 1.0
-    votes.to_csv(folder / TABLE, index=False)
+    (folder / "labels.csv").write_bytes(labels_bytes(40))
     for n, name in enumerate(galaxy_ids(40)):
         data = one_band(galaxy(seed=n))
         packed = n % 2
@@ -154,17 +145,18 @@ def catalogue(tmp_path_factory):
 
 
 def test_a_catalogue_of_fits_is_checked_fitted_and_predicted(catalogue, tmp_path, capsys):
-    assert galaxymorph("data", "check", catalogue) == 0
+    assert galaxymorph("data", "check", catalogue, "--labels-column", "kind") == 0
     arguments = ["--recipe", RECIPE, "--out", tmp_path, "--name", "run", *QUICK]
-    assert galaxymorph("fit", "--data", catalogue, "--stretch", "asinh", *arguments) == 0
+    arguments += ["--labels-column", "kind", "--stretch", "asinh"]
+    assert galaxymorph("fit", "--data", catalogue, *arguments) == 0
     test = pd.read_parquet(tmp_path / "run" / "predictions_test.parquet")
     table = tmp_path / "table.csv"
     assert galaxymorph("predict", tmp_path / "run", catalogue / IMAGES, "-o", table) == 0
     predicted = pd.read_csv(table, dtype={"galaxy": str}).set_index("galaxy")
     assert len(predicted) == 40
-    mine = predicted.loc[test["galaxy"], "p_elliptical"].to_numpy(float)
+    mine = predicted.loc[test["galaxy"], "p_smooth"].to_numpy(float)
     # The same pixels: another stretch would be seen.
-    assert mine == pytest.approx(test["p_elliptical"].to_numpy(float), abs=2e-2)
+    assert mine == pytest.approx(test["p_smooth"].to_numpy(float), abs=2e-2)
 
 
 def test_settings_of_fits_are_refused_without_fits(simple, tmp_path, capsys):

@@ -31,6 +31,8 @@ COMMANDS = {
                 "Set runs side by side on every metric that they have."),
     "robustness": ("galaxymorph.cli.robustness:robustness",
                    "Corrupt a run's test images and see what it loses."),
+    "report": ("galaxymorph.cli.report:report",
+               "Write a run's page, or a page of several side by side."),
     "survey": ("galaxymorph.cli.survey:survey",
                "Simulate galaxies with votes, and draw contact sheets."),
     "data": ("galaxymorph.cli.data:data", "Check a catalogue of galaxies."),

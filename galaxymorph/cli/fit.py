@@ -139,12 +139,13 @@ def finish(run, galaxies) -> None:
     """Train a run from where it stands, judge it, draw it, and say where it is."""
     from galaxymorph.judge import judge_run
     from galaxymorph.learn import train_run
-    from galaxymorph.report import draw_run, print_metrics
+    from galaxymorph.report import draw_run, print_metrics, write_report
 
     train_run(run, galaxies)
     metrics = judge_run(run)
     draw_run(run, metrics)
     print_metrics(metrics, run.recipe)
     say(f"figures: {run.figures}/")
+    say(f"report: {write_report(run)}")
     say(f"look at its mistakes: python cli.py interpret {run.path}")
     click.echo(run.path)

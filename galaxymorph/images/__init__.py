@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "cache": ["Frames", "cached_frames"],
         "corruptions": ["CORRUPTIONS", "PUBLISHED", "SEVERITIES", "corrupt", "frame_scale"],
         "decoding": ["decode", "decode_bytes", "as_image"],
+        "fits": ["STRETCHES", "is_fits", "render_fits_as"],
         "frame": ["centre_frame"],
         "inspection": [
             "Inspection",

@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ from galaxymorph.base import (
     replace_folder,
 )
 from galaxymorph.images.decoding import decode_bytes
+from galaxymorph.images.fits import is_fits, rendering
 from galaxymorph.images.frame import centre_frame
 from galaxymorph.images.inspection import (
     Inspection,
@@ -71,7 +72,10 @@ def cached_frames(
         for inspection, reference in zip(found, references, strict=True)
         if inspection.digest
     }
-    key = hashlib.sha256(json.dumps([FORMAT, crop, side, sorted(by_digest)]).encode()).hexdigest()
+    told = [FORMAT, crop, side, sorted(by_digest)]
+    if any(map(is_fits, references)):
+        told.append(asdict(rendering()))
+    key = hashlib.sha256(json.dumps(told).encode()).hexdigest()
     folder = cache_folder() / "frames" / key[:24]
     folder.parent.mkdir(parents=True, exist_ok=True)
     with exclusive(folder.with_suffix(".lock")):

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, read_bytes
+from galaxymorph.images.fits import decode_fits, is_fits
 
 # Galaxy Zoo's cutouts have 0.18 million pixels; 40 million take 120 MB, and no cutout needs them.
 MAX_PIXELS = 40_000_000
@@ -50,6 +51,8 @@ def decode_bytes(data: bytes, reference: str) -> Image.Image:
     """
     if not data:
         raise BadInput(f"{reference}: the file is empty", "download it again")
+    if is_fits(reference):
+        return decode_fits(data, reference)
     # Pillow warns of a large image, which is judged here, and of metadata that nobody reads.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

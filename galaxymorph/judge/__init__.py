@@ -23,7 +23,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "sets_of",
         ],
         "calibrators": ["CALIBRATORS", "Calibrator", "calibrated_mean"],
-        "comparison": ["compare_runs", "paired_differences", "require_distinct"],
+        "comparison": ["compare_runs", "paired_differences", "require_distinct", "scores_in"],
         "concepts": ["embeddings", "probe_table", "true_concepts", "truth_of"],
         "conformal": ["SCORES", "coverage_band", "coverage_law"],
         "drift": ["Drift", "drift_between", "energy", "neighbour_distance"],

@@ -21,7 +21,7 @@ from scipy import ndimage
 from torch import nn
 
 from galaxymorph.base import BadInput, Progress, map_ahead, say
-from galaxymorph.images import centre_frame, decode
+from galaxymorph.images import centre_frame, decode, render_fits_as
 from galaxymorph.judge.segmentation import segment
 from galaxymorph.learn import (
     Run,
@@ -161,6 +161,7 @@ def subject_of(run: Run, data: Path | None = None, also: str | None = None) -> S
         raise BadInput(f"{run.path}: no galaxy {also}", "give one of its split.csv")
     wanted = (split["split"] == "test") | (split["galaxy"] == also)
     table = with_images(split[wanted].reset_index(drop=True), data)
+    render_fits_as(run.recipe.stretch, run.recipe.bands)
     frames, sky, own, others = _read_images(list(table["image"]), run)
     network = load_network(run)
     subject = Subject(

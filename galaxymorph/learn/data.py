@@ -16,7 +16,7 @@ from fastai.vision.core import PILImage
 from fastcore.foundation import L
 from fasttransform import Transform
 
-from galaxymorph.images import Frames, Inspection, as_image, inspect_image
+from galaxymorph.images import Frames, Inspection, as_image, inspect_image, render_fits_as
 from galaxymorph.learn.backbones import pixel_stats
 from galaxymorph.learn.loaders import FileItems, StoredItems, ThreadedDL
 from galaxymorph.learn.outputs import loss_columns, target_of
@@ -100,6 +100,7 @@ def galaxy_loaders(
         classes: in order.
         frames: decoded, to be used in place of the files.
     """
+    render_fits_as(recipe.stretch, recipe.bands)
     opener = OpenGalaxy()
     if frames:
         pairs = zip(table["image"], table["digest"], strict=True)
@@ -172,6 +173,7 @@ def image_loader(
     An image may be given by its pixels, uint8 of shape (height, width, 3). With `faults`, one that
     can't be used is black, and why stands there by its place.
     """
+    render_fits_as(recipe.stretch, recipe.bands)
     opener = OpenGalaxy() if faults is None else OpenOrBlank()
     # fastai lets pixels start behind the steps that open a file.
     items = [item if isinstance(item, str) else PILImage(as_image(item)) for item in references]

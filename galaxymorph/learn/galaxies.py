@@ -8,7 +8,14 @@ from pathlib import Path
 import pandas as pd
 
 from galaxymorph.base import REFERENCE_SEPARATOR, BadInput
-from galaxymorph.images import Frames, cached_frames, image_problems, inspect_images
+from galaxymorph.images import (
+    Frames,
+    cached_frames,
+    image_problems,
+    inspect_images,
+    is_fits,
+    render_fits_as,
+)
 from galaxymorph.learn.outputs import label_galaxies
 from galaxymorph.learn.recipes import Recipe, item_frame
 from galaxymorph.learn.runs import Run, fingerprint, target_columns
@@ -47,6 +54,8 @@ def gather_galaxies(
     labelled, classes = label_galaxies(catalogue, recipe)
     catalogue = replace(catalogue, table=labelled)
     references = list(labelled["image"])
+    _refuse_idle_rendering(references, recipe)
+    render_fits_as(recipe.stretch, recipe.bands)
     frames = None
     if cache and recipe.pipeline == "fast":
         frames, found = cached_frames(references, *item_frame(recipe))
@@ -67,6 +76,15 @@ def _read(path: str | Path, recipe: Recipe) -> Catalogue:
     if recipe.schema == Recipe.schema:
         return read_catalogue(path, recipe.labels_column)
     return read_vote_catalogue(path, recipe.schema, recipe.id_column)
+
+
+def _refuse_idle_rendering(references: list[str], recipe: Recipe) -> None:
+    """Raise BadInput if the recipe says how to render FITS, and there is none."""
+    if any(map(is_fits, references)):
+        return
+    for name in ("stretch", "bands"):
+        if getattr(recipe, name) != getattr(Recipe, name):
+            raise BadInput(f"--{name} {getattr(recipe, name)}: no image is FITS", "leave it out")
 
 
 def with_images(table: pd.DataFrame, data: str | Path | None = None) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from galaxymorph.base import BadInput
+from galaxymorph.images.fits import STRETCHES
 from galaxymorph.learn.targets import TARGETS
 from galaxymorph.zoo.schemas import SCHEMAS
 from galaxymorph.zoo.schemes import SCHEMES
@@ -58,6 +59,10 @@ class Recipe:
     size: int = _setting(224, "side of the model's input in pixels", least=32, most=1024)
     crop: float = _setting(1.0, "share of the frame's side that is seen, about the centre",
                            least=0.05, most=1.0)  # fmt: skip
+    stretch: str = _setting("lupton", "how FITS images are brightened; scale and white come from "
+                            "each image", choices=STRETCHES)  # fmt: skip
+    bands: str | None = _setting(None, "bands of FITS images by name or number, the red first, as "
+                                 "i,r,g; by itself the file's own, the last as red")  # fmt: skip
     batch: int = _setting(64, "galaxies in a batch", least=2, most=4096)
     frozen_epochs: int = _setting(3, "epochs with a frozen trunk", least=0, most=1000)
     frozen_lr: float = _setting(3e-4, "learning rate of those epochs", above=0.0, most=1.0)

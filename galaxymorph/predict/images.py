@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ import pandas as pd
 from galaxymorph.base import REFERENCE_SEPARATOR, BadInput
 from galaxymorph.images import decode
 from galaxymorph.learn import Recipe, prediction_table
-from galaxymorph.zoo import image_references
+from galaxymorph.zoo import image_name, image_references
 
 # From bare probabilities, shape (n, classes), to prediction sets in words.
 Sets = Callable[[np.ndarray], Sequence[str]]
@@ -30,7 +30,7 @@ def expand_images(paths: Sequence[str]) -> list[str]:
             continue
         found = image_references(path)
         if not found:
-            raise BadInput(f"{path}: no images there", "give JPEG or PNG files")
+            raise BadInput(f"{path}: no images there", "give JPEG, PNG or FITS files")
         references += found
     return references
 
@@ -80,4 +80,4 @@ def image_table(
 
 def galaxy_name(image: str) -> str:
     """Return the galaxy of an image: the file's name without its ending."""
-    return PurePosixPath(image.split(REFERENCE_SEPARATOR)[-1]).stem
+    return image_name(image.split(REFERENCE_SEPARATOR)[-1])

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.base import BadInput, Progress, map_ahead
-from galaxymorph.images import as_image, centre_frame
+from galaxymorph.images import as_image, centre_frame, render_fits_as
 from galaxymorph.judge import Calibrator, calibrated_mean, described_calibrators
 from galaxymorph.learn import (
     CONCENTRATIONS,
@@ -111,6 +111,7 @@ class OnnxPredictor:
     def _input(
         self, source: str | np.ndarray, at: int, faults: dict[int, str] | None
     ) -> np.ndarray:
+        render_fits_as(self.recipe.stretch, self.recipe.bands)
         crop, side = item_frame(self.recipe)
         size = self.recipe.size
         start = (side - size) // 2

@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "calibration": ["draw_calibration", "print_calibration"],
         "explanation": ["draw_similar", "explain_run"],
         "figures": ["draw_gallery", "draw_run"],
+        "page": ["write_comparison", "write_report"],
         "robustness": ["draw_robustness"],
         "tables": [
             "print_check",

@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "layout": [
             "find_layout",
             "has_catalogue",
+            "image_name",
             "image_references",
             "tables_and_images",
         ],

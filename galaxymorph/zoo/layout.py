@@ -12,7 +12,9 @@ from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, is_unsafe, list_memb
 TABLES = ("training_solutions_rev1", "labels", "catalogue", "catalog")
 TABLE_ENDINGS = (".csv", ".csv.gz", ".csv.zip", ".zip", ".parquet")
 IMAGES = "images_training_rev1"
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
+IMAGE_ENDINGS = (
+    ".jpg", ".jpeg", ".png", ".fits", ".fit", ".fits.gz", ".fit.gz", ".fits.fz",
+)  # fmt: skip
 # `kaggle competitions download` leaves this one.
 OUTER_ZIP = "galaxy-zoo-the-galaxy-challenge.zip"
 # `--skip-bad` writes it into the current folder, which may be the catalogue's own.
@@ -80,6 +82,13 @@ def image_references(path: str | Path) -> list[str]:
     return [reference for name, reference in _entries(Path(path)) if _is_image(name)]
 
 
+def image_name(name: str) -> str:
+    """Return an image's name without its folder and its ending, both of them in .fits.gz."""
+    last = PurePosixPath(name).name
+    ending = max((e for e in IMAGE_ENDINGS if last.lower().endswith(e)), key=len, default="")
+    return last[: -len(ending)] if ending else PurePosixPath(last).stem
+
+
 def is_usable(name: str) -> bool:
     """Tell whether a file may be opened: its name stays inside, and it is no shadow of macOS's."""
     return not is_unsafe(name) and not PurePosixPath(name).name.startswith("._")
@@ -104,7 +113,7 @@ def _by_stem(entries: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     doubled: dict[str, str] = {}
     for name, reference in entries.items():
         if _is_image(name):
-            stem = PurePosixPath(name).stem
+            stem = image_name(name)
             (doubled if stem in images else images)[stem] = reference
     return images, doubled
 

@@ -31,6 +31,7 @@ PROMISED = {
     "predictions_test.parquet",
     "metrics.json",
     "figures",
+    "report.html",
 }
 
 

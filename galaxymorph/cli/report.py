@@ -1,0 +1,39 @@
+"""`report`: a run's page, and the page of several runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from galaxymorph.base import BadInput
+from galaxymorph.cli.options import DATA
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The page. Default: RUN/report.html; several RUNs need it.",
+)
+@DATA
+def report(runs, output, data) -> None:
+    """Write the page of RUN from whatever it has; of several RUNs, one that sets them side by side.
+
+    A page is one file that loads nothing from elsewhere: it can be mailed, or put on a web server.
+    """
+    from galaxymorph.learn import Run
+    from galaxymorph.report import write_comparison, write_report
+
+    if output and (output.suffix != ".html" or not output.absolute().parent.is_dir()):
+        raise BadInput(f"-o {output}: not a page in a folder that exists", "end it in .html")
+    if len(runs) == 1:
+        click.echo(write_report(Run(runs[0]), data, output))
+        return
+    if output is None:
+        raise BadInput("report: several runs, and no place for their page", "give -o page.html")
+    if data is not None:
+        raise BadInput(f"--data {data}: a page of several runs shows no images", "leave it out")
+    click.echo(write_comparison([Run(path) for path in runs], output))

@@ -1,0 +1,159 @@
+"""A run's page and the page of several runs: one HTML file each, nothing loaded from elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import jinja2
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from galaxymorph import __version__
+from galaxymorph.base import write_text
+from galaxymorph.images import render_fits_as
+from galaxymorph.judge import compare_runs, paired_differences, require_distinct
+from galaxymorph.learn import Run, target_of
+from galaxymorph.report.charts import line_chart
+from galaxymorph.report.sections import HEADLINES, Page, gathered
+from galaxymorph.report.tables import DETAILS
+from galaxymorph.report.votes import draw_votes
+
+FILE = "report.html"
+
+
+def write_report(run: Run, data: Path | None = None, output: Path | None = None) -> Path:
+    """Write the page of a run from whatever files it has; return its path.
+
+    Args:
+        run: trained.
+        data: where its catalogue is now, if it has moved.
+        output: by itself the run's `report.html`.
+
+    Raises:
+        BadInput: the fit isn't finished.
+    """
+    run.require_trained()
+    render_fits_as(run.recipe.stretch, run.recipe.bands)
+    if target_of(run.recipe).soft and not (run.figures / "fractions_test.png").exists():
+        draw_votes(run)
+    sections = gathered(Page(run, data))
+    output = output or run.path / FILE
+    write_text(output, _render("run.html", title=_name(run), sections=sections))
+    return output
+
+
+def write_comparison(runs: Sequence[Run], output: Path) -> Path:
+    """Write the page that sets runs side by side; return its path.
+
+    Raises:
+        BadInput: fewer than two runs, one given twice, or one whose fit isn't finished.
+    """
+    require_distinct(runs)
+    table = compare_runs(runs)
+    names = _distinct_names(runs)
+    main = table[~table["score"].map(lambda name: any(part in name for part in DETAILS))]
+    write_text(
+        output,
+        _render(
+            "comparison.html",
+            title=f"{len(runs)} runs side by side",
+            names=names,
+            groups=_groups(main, runs),
+            differences=[
+                (names[[str(run.path) for run in runs].index(path)], found)
+                for path, found in paired_differences(runs).items()
+            ],
+            charts=_curves(runs, names),
+            recipes=_differing_settings(runs),
+        ),
+    )
+    return output
+
+
+def _groups(table: pd.DataFrame, runs: Sequence[Run]) -> list[tuple[str, list]]:
+    """Return by file the rows of scores: name, direction, and a cell a run or None."""
+    groups = {}
+    for (file, name), scores in table.groupby(["file", "score"], sort=False):
+        by_run = scores.set_index("run")
+        less = bool(scores["less_is_better"].iloc[0])
+        best = by_run["value"].min() if less else by_run["value"].max()
+        cells = []
+        for run in runs:
+            if str(run.path) not in by_run.index:
+                cells.append(None)
+                continue
+            row = by_run.loc[str(run.path)]
+            low, high = (None if np.isnan(row[end]) else row[end] for end in ("low", "high"))
+            is_best = len(scores) > 1 and row["value"] == best
+            cells.append(({"value": row["value"], "low": low, "high": high}, is_best))
+        words = HEADLINES.get(name.removeprefix("test."), (name,))[0]
+        groups.setdefault(file, []).append((words, "less" if less else "more", cells))
+    return list(groups.items())
+
+
+def _curves(runs: Sequence[Run], names: Sequence[str]) -> list:
+    series = {}
+    for run, name in zip(runs, names, strict=True):
+        for member in run.members:
+            path = member.path / "history.csv"
+            if path.exists():
+                history = pd.read_csv(path)
+                words = name if member is run else f"{name}, fold {member.path.name}"
+                series[words] = (history["epoch"], history["valid_loss"])
+    chart = line_chart("Validation loss", series) if series else None
+    return [chart] if chart else []
+
+
+def _differing_settings(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
+    settings = {
+        name: [str(getattr(run.recipe, name)) for run in runs] for name in vars(runs[0].recipe)
+    }
+    settings["data"] = [run.data["path"] for run in runs]
+    settings["catalogue's fingerprint"] = [run.data["fingerprint"] for run in runs]
+    return [(name, values) for name, values in settings.items() if len(set(values)) > 1]
+
+
+def _distinct_names(runs: Sequence[Run]) -> list[str]:
+    names = [_name(run) for run in runs]
+    return names if len(set(names)) == len(names) else [str(run.path) for run in runs]
+
+
+def _name(run: Run) -> str:
+    return run.path.resolve().name
+
+
+def _render(template: str, **told: object) -> str:
+    return _templates().get_template(template).render(version=__version__, **told)
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("galaxymorph.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {"score": _score, "as_json": _as_json, "number": "{:,}".format}
+    return environment
+
+
+def _score(score: dict, digits: int = 3) -> str:
+    """Return a score with its interval, as in tables of the terminal."""
+    if score["value"] is None:
+        return "–"
+    value = f"{score['value']:.{digits}f}"
+    if score.get("low") is None or score.get("high") is None:
+        return value
+    return f"{value} ({score['low']:.{digits}f}–{score['high']:.{digits}f})"
+
+
+def _as_json(value: object) -> Markup:
+    """Return JSON that no name of a galaxy can leave: in a script `<` may end it."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028"))

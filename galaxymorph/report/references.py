@@ -1,0 +1,85 @@
+"""Published results that a run may be set beside, and when it may."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from galaxymorph.learn import Run
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A published result: by which target, on how many galaxies a part, and its scores.
+
+    Args:
+        target: that it was learnt by.
+        parts: galaxies in each part of its split; none where its test galaxies aren't public.
+        scores: of its test part, by name in `metrics.json`.
+        source: who published it.
+    """
+
+    target: str
+    parts: Mapping[str, int]
+    scores: Mapping[str, float]
+    source: str
+
+
+# All on Galaxy Zoo - The Galaxy Challenge (Kaggle), 61,578 galaxies with votes.
+BASELINE = "the reference notebooks (ResNet-18, 224 px, three frozen epochs and three fine-tuned)"
+REFERENCES = (
+    Reference(
+        "classes",
+        {"train": 11_797, "valid": 2_528, "test": 2_528},
+        {"macro_f1": 0.9016, "accuracy": 0.96},
+        BASELINE,
+    ),
+    Reference(
+        "soft3",
+        {"train": 43_104, "valid": 9_237, "test": 9_237},
+        {"kl": 0.1279, "mse": 0.0222, "macro_f1": 0.795},
+        BASELINE,
+    ),
+    Reference(
+        "tree",
+        {},
+        {"rmse": 0.0749},
+        "Dieleman, Willett & Dambre (2015, MNRAS 450, 1441), 17 networks",
+    ),
+)
+CHALLENGE = 61_578
+
+
+def reference_of(run: Run) -> tuple[Reference | None, str]:
+    """Return the published result that a run can be compared with, and why or why not."""
+    recipe, split = run.recipe, run.split
+    found = next((each for each in REFERENCES if each.target == recipe.target), None)
+    if found is None or recipe.labels_column is not None:
+        return None, "No published result is known for these labels."
+    if recipe.target != "tree" and recipe.scheme != "layer1":
+        return None, (
+            f"The published results are of the scheme layer1, and this run's is {recipe.scheme}: "
+            "other classes, so no comparison."
+        )
+    counts = split["split"].value_counts().to_dict()
+    if found.parts:
+        if recipe.folds or counts != dict(found.parts) or recipe.seed != 42:
+            return None, (
+                "The published result is of other galaxies: "
+                + "/".join(f"{number:,}" for number in found.parts.values())
+                + " to train, select and test, drawn with seed 42 from all of the Galaxy Zoo "
+                "challenge. This run's are not those, so no comparison."
+            )
+        return found, (
+            f"Published: {found.source}, on the same galaxies: its split was drawn by the same "
+            "rule and seed, and has the same sizes."
+        )
+    if len(split) != CHALLENGE:
+        return None, (
+            f"The published error is of the Galaxy Zoo challenge's {CHALLENGE:,} galaxies, and "
+            f"this run has {len(split):,}: no comparison."
+        )
+    return found, (
+        f"Published: {found.source}, on the challenge's own test galaxies, whose votes are not "
+        "public; this run's are held out of its training file. Alike, not the same galaxies."
+    )

@@ -1,0 +1,523 @@
+"""The sections of a run's page: each says which files it needs and what its template is told.
+
+To add one, add an entry to `SECTIONS` and a template of its name to `templates/sections/`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from galaxymorph.base import BadInput
+from galaxymorph.judge import scores_in, true_and_predicted
+from galaxymorph.learn import Recipe, Run, target_of, with_images
+from galaxymorph.report.charts import interval_places, line_chart
+from galaxymorph.report.pictures import FIGURES, figure_uris, thumbnails
+from galaxymorph.report.references import reference_of
+from galaxymorph.report.tables import HEADLINE_WORDS, PARTS
+from galaxymorph.zoo import likeliest_walk, to_conditional
+
+# Scores of `metrics.json` in words, those that stand at the top of the page.
+HEADLINES = {
+    "macro_f1": ("macro-F1", "more is better"),
+    "accuracy": ("accuracy", "more is better"),
+    "kl": ("Kullback-Leibler divergence", "less is better"),
+    "mse": ("mean squared error of shares", "less is better"),
+    "rmse": ("RMSE of vote fractions", "less is better"),
+}
+# Pictures that the page draws itself, or that its gallery stands for.
+DRAWN = {"learning_curves", "scores_by_class", "confusion_valid", "confusion_test"}
+
+
+@dataclass
+class Page:
+    """What the sections are told: a run, where its catalogue is, and which pictures are used."""
+
+    run: Run
+    data: Path | None = None
+    budget: int = FIGURES
+    used: set[Path] = field(default_factory=set)
+
+    @cached_property
+    def metrics(self) -> dict:
+        """`metrics.json`."""
+        return self.json("metrics.json")
+
+    @cached_property
+    def test(self) -> pd.DataFrame:
+        """The predictions of the test part, each galaxy once."""
+        return self.run.predictions("test").drop_duplicates("galaxy", ignore_index=True)
+
+    def json(self, name: str) -> dict:
+        """Return a JSON file of the run."""
+        return json.loads((self.run.path / name).read_text(encoding="utf-8"))
+
+    def pictures(self, *patterns: str) -> dict:
+        """Return the run's pictures of some names, each once a page, and what didn't fit."""
+        paths = [
+            path
+            for pattern in patterns
+            for path in sorted(self.run.path.glob(pattern))
+            if path not in self.used and path.stem not in DRAWN
+        ]
+        self.used |= set(paths)
+        shown, left_out = figure_uris(paths, self.budget)
+        self.budget -= sum(len(each["uri"]) for each in shown)
+        return {"shown": shown, "left_out": left_out}
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: left out unless its files are there and `gather` finds something.
+
+    Args:
+        name: of its template, and of its place on the page.
+        title: above it.
+        needs: files of the run.
+        gather: what the template is told.
+    """
+
+    name: str
+    title: str
+    needs: tuple[str, ...]
+    gather: Callable[[Page], dict | None]
+
+
+def gathered(page: Page) -> list[dict]:
+    """Return what each section has to say: `name`, `title` and `content`."""
+    found = []
+    for section in SECTIONS:
+        if not all((page.run.path / name).exists() for name in section.needs):
+            continue
+        content = section.gather(page)
+        if content is not None:
+            found.append({"name": section.name, "title": section.title, "content": content})
+    return found
+
+
+def _trained(page: Page) -> dict:
+    run, recipe, split = page.run, page.run.recipe, page.run.split
+    target = target_of(recipe)
+    # In a cross-validated run every galaxy is tested once, and trains the other folds.
+    parts = pd.crosstab(split["label"], split["split"])
+    order = [part for part in ("train", "valid", "calibration", "test") if part in parts]
+    order += [part for part in parts if part not in order]
+    source = Path(run.data["source"])
+    return {
+        "target": f"{recipe.target}: {target.about}",
+        "labels": recipe.labels_column or recipe.scheme,
+        "by_column": recipe.labels_column is not None,
+        "source": str(source),
+        "simulated": (source.parent / "survey.json").exists(),
+        "galaxies": len(split),
+        "parts": [(part, PARTS.get(part, {"train": "training"}.get(part, part))) for part in order],
+        "rows": [
+            (words_of(label), [int(parts.loc[label, part]) for part in order])
+            for label in _in_order(run.classes, parts.index)
+        ],
+        "totals": [int(parts[part].sum()) for part in order],
+        "recipe": recipe,
+    }
+
+
+def _in_order(classes: list[str], labels: pd.Index) -> list[str]:
+    known = [name for name in classes if name in labels]
+    return known + [name for name in labels if name not in known]
+
+
+def _headline(page: Page) -> dict:
+    reference, words = reference_of(page.run)
+    test = page.metrics["test"]
+    return {
+        "scores": [
+            {
+                "name": name,
+                "direction": direction,
+                "score": test[key],
+                "published": reference.scores.get(key) if reference else None,
+            }
+            for key, (name, direction) in HEADLINES.items()
+            if key in test
+        ],
+        "galaxies": test["galaxies"],
+        "interval": page.metrics["interval"],
+        "reference": words,
+        "layer1": page.run.recipe.scheme == "layer1"
+        and page.run.recipe.target != "tree"
+        and not page.run.recipe.labels_column,
+    }
+
+
+def _curves(page: Page) -> dict | None:
+    target = target_of(page.run.recipe)
+    # A cross-validated run has a history a fold.
+    histories = [
+        (f" (fold {n + 1})" if page.run.folds else "", pd.read_csv(member.path / "history.csv"))
+        for n, member in enumerate(page.run.members)
+        if (member.path / "history.csv").exists()
+    ]
+    if not histories:
+        return None
+    losses = {"train_loss": "training", "valid_loss": "validation"}
+    charts = []
+    for title, columns in (("Loss", losses), ("Validation score", dict(target.scores))):
+        series = {
+            words + fold: (history["epoch"], history[column])
+            for fold, history in histories
+            for column, words in columns.items()
+            if column in history
+        }
+        charts.append(line_chart(title, series))
+    first = histories[0][1]
+    frozen = int((first["stage"] == "frozen").sum())
+    return {
+        "charts": [chart for chart in charts if chart],
+        "frozen": frozen,
+        "epochs": len(first),
+        "columns": list(first.columns),
+        "rows": [[_cell(value) for value in row] for row in first.itertuples(index=False)],
+        "folds": len(histories) if page.run.folds else 0,
+    }
+
+
+def _confusions(page: Page) -> dict | None:
+    if "confusion" not in page.metrics["test"]:
+        return None
+    classes = page.metrics["classes"]
+    matrices = []
+    for part, words in reversed(PARTS.items()):
+        counts = np.array(page.metrics[part]["confusion"])
+        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        rows = [
+            (words_of(name), name, list(zip(classes, *pair, strict=True)))
+            for name, pair in zip(
+                classes, zip(counts.tolist(), shares.tolist(), strict=True), strict=True
+            )
+        ]
+        matrices.append({"part": part, "words": words, "rows": rows, "galaxies": int(counts.sum())})
+    return {"classes": [words_of(name) for name in classes], "matrices": matrices}
+
+
+def _per_class(page: Page) -> dict | None:
+    per_class = page.metrics["test"].get("per_class")
+    if not per_class:
+        return None
+    return {
+        "rows": [
+            (
+                words_of(name),
+                scores["support"],
+                [
+                    (scores[key], interval_places(scores[key], 0.0, 1.0))
+                    for key in ("precision", "recall", "f1")
+                ],
+            )
+            for name, scores in per_class.items()
+        ]
+    }
+
+
+def _votes(page: Page) -> dict | None:
+    target = target_of(page.run.recipe)
+    if not target.soft:
+        return None
+    true, predicted = true_and_predicted(page.run, page.test)
+    names = page.run.outputs
+    scores = page.metrics["test"].get("per_answer", {})
+    errors = np.sqrt(np.square(true - predicted).mean(axis=0))
+    worst = float(errors.max()) or 1.0
+    rows = {
+        name: {
+            "true": float(true[:, at].mean()),
+            "predicted": float(predicted[:, at].mean()),
+            "rmse": scores.get(name, {}).get("rmse") or {"value": float(errors[at])},
+            "bar": round(100 * float(errors[at]) / worst, 1),
+        }
+        for at, name in enumerate(names)
+    }
+    questions = []
+    if target.tree:
+        for question in target.tree.questions:
+            questions.append(
+                {
+                    "asks": question.asks,
+                    "scores": page.metrics["test"]["per_question"][question.name],
+                    "answers": [(each.says, rows[each.column]) for each in question.answers],
+                }
+            )
+    else:
+        answers = [(words_of(name), rows[name]) for name in names]
+        questions.append({"asks": "class", "scores": None, "answers": answers})
+    return {"questions": questions, "pictures": page.pictures("figures/fractions_test.png",
+            "figures/entropies_test.png", "figures/scores_by_answer.png")}  # fmt: skip
+
+
+def _calibration(page: Page) -> dict:
+    return {
+        "scores": _score_rows(page.json("calibration.json")),
+        "pictures": page.pictures(
+            "figures/*calibrat*.png", "figures/*reliab*.png", "figures/*risk*.png",
+            "figures/*coverage*.png", "figures/*set*.png",
+        ),
+    }  # fmt: skip
+
+
+def _robustness(page: Page) -> dict:
+    from galaxymorph.images import CORRUPTIONS
+
+    scores = page.json("robustness.json")
+    headline = scores["headline"]
+    rows = []
+    for name, found in scores["corruptions"].items():
+        cells = [
+            {
+                "score": each[headline]["value"],
+                "lost": each["drop"]["value"],
+                "low": each["drop"]["low"],
+                "high": each["drop"]["high"],
+            }
+            for each in found["severities"].values()
+        ]
+        rows.append((CORRUPTIONS[name].words if name in CORRUPTIONS else name, cells))
+    lost = [abs(cell["lost"]) for _, cells in rows for cell in cells]
+    rows.sort(key=lambda row: -float(np.mean([cell["lost"] for cell in row[1]])))
+    return {
+        "headline": HEADLINE_WORDS[headline],
+        "clean": scores["clean"][headline],
+        "severities": [str(severity) for severity in scores["severities"]],
+        "galaxies": scores["galaxies"],
+        "rows": rows,
+        "most": max([*lost, 0.05]),
+        "pictures": page.pictures("figures/robustness_*.png"),
+    }
+
+
+def _explanation(page: Page) -> dict | None:
+    numbers = page.run.path / "explain" / "explain.json"
+    pictures = page.pictures("explain/*.png", "explain/gradcam/*.png")
+    if not pictures["shown"] and not numbers.exists():
+        return None
+    scores = _score_rows(page.json("explain/explain.json")) if numbers.exists() else []
+    return {"pictures": pictures, "scores": scores}
+
+
+def _other_figures(page: Page) -> dict | None:
+    page.used |= {page.run.figures / "robustness.png"}
+    pictures = page.pictures("figures/*.png")
+    return {"pictures": pictures} if pictures["shown"] else None
+
+
+def _score_rows(values: dict) -> list[tuple[str, dict]]:
+    def finite(value: float) -> float | None:
+        return float(value) if np.isfinite(value) else None
+
+    return [
+        (words_of(name.replace(".", " · ")), dict(zip(("value", "low", "high"),
+                                                     map(finite, score), strict=True)))
+        for name, score in scores_in(values)
+    ]  # fmt: skip
+
+
+def _gallery(page: Page) -> dict:
+    table = _galaxies(page)
+    order = _shown_first(table, page.run.recipe.seed)
+    table = table.iloc[order].reset_index(drop=True)
+    uris, side, missing = [""] * len(table), 0, ""
+    try:
+        references = list(with_images(table[["galaxy", "image"]], page.data)["image"])
+        uris, side = thumbnails(references, page.run.recipe.crop)
+    except BadInput as error:
+        missing = str(error)
+    shown = sum(bool(uri) for uri in uris)
+    rows = [
+        {**row, "uri": uri}
+        for row, uri in zip(table.drop(columns="image").to_dict("records"), uris, strict=True)
+        if uri or missing
+    ]
+    limited = rows[:UNSEEN] if missing else rows
+    target = target_of(page.run.recipe)
+    names = _names(page.run)
+    return {
+        "shown": len(limited),
+        "pictured": shown,
+        "galaxies": len(table),
+        "mistakes": int((~table["right"]).sum()),
+        "mistakes_shown": sum(not row["right"] for row in limited),
+        "missing": missing,
+        "side": side,
+        "soft": target.soft,
+        "tree": target.tree is not None,
+        "names": names,
+        "data": {
+            "names": [name for name, _ in names],
+            "words": dict(names),
+            "soft": target.soft,
+            "tree": target.tree is not None,
+            "side": side,
+            "rows": limited,
+        },
+    }
+
+
+# Galaxies listed without their images: a page of words that a browser still sorts at once.
+UNSEEN = 2000
+
+
+def _names(run: Run) -> list[tuple[str, str]]:
+    """Return what the gallery is filtered by, and its words: classes, or first answers."""
+    tree = target_of(run.recipe).tree
+    if tree:
+        return [(answer.column, answer.says) for answer in tree.questions[0].answers]
+    return [(name, words_of(name)) for name in run.classes]
+
+
+def _galaxies(page: Page) -> pd.DataFrame:
+    """Return galaxy, image, label, predicted, confidence, right, error and what a click shows."""
+    run, table = page.run, page.test
+    target = target_of(run.recipe)
+    if not target.soft:
+        given = table[[f"p_{name}" for name in run.classes]].to_numpy(float)
+        error = 1 - given[np.arange(len(table)), pd.Index(run.classes).get_indexer(table["label"])]
+        shares = [[[_rounded(each), None] for each in row] for row in given]
+        found = table[["galaxy", "image", "label", "predicted"]].assign(
+            confidence=_rounded_all(table["confidence"])
+        )
+    else:
+        true, given = true_and_predicted(run, table)
+        error = np.sqrt(np.square(true - given).mean(axis=1))
+        names = [name for name, _ in _names(run)]
+        first = given[:, : len(names)]
+        votes = true[:, : len(names)]
+        found = table[["galaxy", "image"]].assign(
+            label=np.array(names)[votes.argmax(axis=1)],
+            predicted=np.array(names)[first.argmax(axis=1)],
+            confidence=_rounded_all(first.max(axis=1)),
+        )
+        shares = [
+            [[_rounded(a), _rounded(b)] for a, b in zip(*pair, strict=True)]
+            for pair in zip(first, votes, strict=True)
+        ]
+    found = found.assign(
+        right=(found["label"] == found["predicted"]).to_numpy(bool),
+        error=_rounded_all(error),
+        shares=shares,
+    )
+    if target.tree:
+        found = found.assign(walk=_walks(target.tree, true, given))
+    return found
+
+
+def _walks(tree, true: np.ndarray, given: np.ndarray) -> list[list]:
+    """Return each galaxy's likeliest walk: question, answer, and the shares of those asked."""
+    pairs = [(question.asks, answer.says) for question in tree.questions
+             for answer in question.answers]  # fmt: skip
+    model, votes = (to_conditional(tree, each) for each in (given, true))
+    return [
+        [
+            [*pairs[at], _rounded(model[row, at]), _rounded(votes[row, at])]
+            for at in likeliest_walk(tree, given[row])
+        ]
+        for row in range(len(given))
+    ]
+
+
+def _shown_first(table: pd.DataFrame, seed: int) -> np.ndarray:
+    """Return the order of showing where not all fit: mistakes and others in turn, both at random.
+
+    Mistakes are what a reader looks for, but a gallery of them alone would mislead.
+    """
+    drawn = np.random.default_rng(seed).permutation(len(table))
+    wrong = ~table["right"].to_numpy(bool)[drawn]
+    # Each kind in its own turn: the k-th mistake beside the k-th of the others.
+    turn = np.where(wrong, np.cumsum(wrong), np.cumsum(~wrong))
+    return drawn[np.argsort(turn, kind="stable")]
+
+
+def _rounded(value: float) -> float | None:
+    return round(float(value), 4) if np.isfinite(value) else None
+
+
+def _rounded_all(values) -> list[float]:
+    return [round(float(value), 4) for value in values]
+
+
+def _recipe(page: Page) -> dict:
+    run, usual = page.run, Recipe()
+    environment = page.json("environment.json") if _has(run, "environment.json") else {}
+    packages = environment.pop("packages", {})
+    settings = [
+        (each.name.replace("_", "-"), _setting(getattr(run.recipe, each.name)),
+         getattr(run.recipe, each.name) != getattr(usual, each.name),
+         each.metadata["about"])
+        for each in fields(Recipe)
+    ]  # fmt: skip
+    files = [name for name in ("split.csv", "model.safetensors") if _has(run, name)]
+    return {
+        "settings": settings,
+        "environment": {**environment, **packages},
+        "checksums": [(name, _checksum(run.path / name)) for name in files],
+        "fingerprint": run.data["fingerprint"],
+        "command": fit_command(run),
+        "reproduce": f"python cli.py reproduce {shlex.quote(str(run.path))}",
+        "report": f"python cli.py report {shlex.quote(str(run.path))}",
+    }
+
+
+def fit_command(run: Run) -> str:
+    """Return the command that makes a run again from its own recipe."""
+    return shlex.join(
+        ["python", "cli.py", "fit", "--data", run.data["path"],
+         "--recipe", str(run.path / "recipe.json")]
+    )  # fmt: skip
+
+
+def _setting(value: object) -> str:
+    if value is None:
+        return "–"
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def _checksum(path: Path) -> str:
+    found = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            found.update(block)
+    return found.hexdigest()
+
+
+def _has(run: Run, name: str) -> bool:
+    return (run.path / name).exists()
+
+
+def _cell(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def words_of(name: str) -> str:
+    """Return a class's or a score's name as people write it."""
+    return name.replace("_", " ")
+
+
+PREDICTED = ("metrics.json", "predictions_test.parquet")
+SECTIONS: tuple[Section, ...] = (
+    Section("headline", "Result", ("metrics.json", "split.csv"), _headline),
+    Section("trained", "What was trained", ("split.csv",), _trained),
+    Section("curves", "Learning curves", (), _curves),
+    Section("confusion", "Confusion matrices", ("metrics.json",), _confusions),
+    Section("per_class", "Scores by class", ("metrics.json",), _per_class),
+    Section("votes", "Vote fractions", PREDICTED, _votes),
+    Section("calibration", "Calibration", ("calibration.json",), _calibration),
+    Section("robustness", "Robustness", ("robustness.json",), _robustness),
+    Section("explanation", "What the model looks at", ("explain",), _explanation),
+    Section("figures", "Other figures", ("figures",), _other_figures),
+    Section("gallery", "Gallery", PREDICTED, _gallery),
+    Section("recipe", "Making it again", (), _recipe),
+)

@@ -1,0 +1,203 @@
+"""A run's page: whole in itself, made of what the run has, and usable in a browser."""
+
+import base64
+import io
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from tests.conftest import galaxymorph
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+WIDTHS = {"phone": 390, "desktop": 1280}
+
+
+def data_of(page: Path) -> dict:
+    found = re.search(r'id="gallery-data">(.*?)</script>', page.read_text(), re.DOTALL)
+    return json.loads(found[1])
+
+
+class Links(HTMLParser):
+    """What a page would load or lead to."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def handle_starttag(self, tag, attributes):
+        self.found += [value for name, value in attributes if name in ("src", "href", "srcset")]
+
+
+@pytest.fixture
+def copied(run, tmp_path) -> Path:
+    return Path(shutil.copytree(run, tmp_path / "copied"))
+
+
+def test_a_fit_ends_with_a_small_page_that_loads_nothing_from_elsewhere(run):
+    page = run / "report.html"
+    links = Links()
+    links.feed(page.read_text())
+    assert links.found
+    assert all(link.startswith(("#", "data:")) for link in links.found)
+    assert "url(" not in page.read_text()
+    assert page.stat().st_size < 5_000_000
+
+
+def test_the_gallery_holds_every_test_galaxy_with_its_image_and_prediction(run):
+    predictions = pd.read_parquet(run / "predictions_test.parquet").set_index("galaxy")
+    rows = data_of(run / "report.html")["rows"]
+    assert {row["galaxy"] for row in rows} == set(predictions.index)
+    for row in rows:
+        known = predictions.loc[row["galaxy"]]
+        assert row["right"] == (known["label"] == known["predicted"])
+        assert row["confidence"] == pytest.approx(known["confidence"], abs=1e-4)
+        jpeg = base64.b64decode(row["uri"].removeprefix("data:image/jpeg;base64,"))
+        assert Image.open(io.BytesIO(jpeg)).format == "JPEG"
+
+
+def test_sections_come_and_go_with_the_files_of_the_run(copied, capsys):
+    assert galaxymorph("report", copied) == 0
+    before = set(re.findall(r'<section id="(\w+)"', (copied / "report.html").read_text()))
+    assert {"headline", "trained", "curves", "confusion", "per_class", "gallery"} <= before
+    assert not {"votes", "calibration", "robustness", "explanation"} & before
+    score = {"value": 0.5, "low": 0.4, "high": 0.6}
+    (copied / "robustness.json").write_text(
+        json.dumps(
+            {
+                "headline": "macro_f1", "clean": {"macro_f1": score}, "severities": [1],
+                "galaxies": 9, "corruptions": {"gaussian_noise": {"severities": {
+                    "1": {"macro_f1": score, "drop": {"value": 0.123, "low": 0, "high": 0.2}}}}},
+            }
+        )
+    )  # fmt: skip
+    (copied / "calibration.json").write_text(json.dumps({"after": {"ece": score}}))
+    assert galaxymorph("report", copied) == 0
+    text = (copied / "report.html").read_text()
+    assert set(re.findall(r'<section id="(\w+)"', text)) == before | {"robustness", "calibration"}
+    assert "-0.123" in text
+
+
+def test_without_images_the_gallery_says_so_and_the_rest_stands(copied, simple, capsys):
+    for name in ("split.csv",):
+        table = pd.read_csv(copied / name, dtype=str)
+        table["image"] = "/nowhere/" + table["galaxy"] + ".jpg"
+        table.to_csv(copied / name, index=False)
+    table = pd.read_parquet(copied / "predictions_test.parquet")
+    table.assign(image="/nowhere/1.jpg").to_parquet(copied / "predictions_test.parquet")
+    assert galaxymorph("report", copied) == 0
+    assert "No images." in (copied / "report.html").read_text()
+    rows = data_of(copied / "report.html")["rows"]
+    assert len(rows) == len(table)
+    assert not any(row["uri"] for row in rows)
+    assert galaxymorph("report", copied, "--data", simple) == 0
+    assert all(row["uri"] for row in data_of(copied / "report.html")["rows"])
+
+
+def test_names_of_galaxies_and_files_are_text_and_no_markup(copied, capsys):
+    table = pd.read_parquet(copied / "predictions_test.parquet")
+    evil = "</script><script>alert(1)</script>"
+    table.assign(galaxy=[evil + str(n) for n in range(len(table))]).to_parquet(
+        copied / "predictions_test.parquet"
+    )
+    assert galaxymorph("report", copied) == 0
+    assert evil not in (copied / "report.html").read_text()
+    assert data_of(copied / "report.html")["rows"][0]["galaxy"].startswith(evil)
+
+
+def test_the_published_result_stands_only_beside_the_same_galaxies(run):
+    text = (run / "report.html").read_text()
+    assert "no comparison" in text
+    assert "published: 0.9" not in text
+
+
+def test_a_gallery_keeps_to_its_budget_and_reads_past_a_missing_image(simple):
+    from galaxymorph.report.pictures import thumbnails
+
+    images = sorted(map(str, (simple / "images_training_rev1").glob("*.jpg")))
+    images[1] = "/nowhere.jpg"
+    uris, _ = thumbnails(images, 1.0, 20_000)
+    assert sum(map(len, uris)) <= 20_000
+    assert uris[0] and not uris[1] and uris[2] and not uris[-1]
+
+
+def test_several_runs_stand_side_by_side(run, copied, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    assert galaxymorph("report", run, copied, "-o", page) == 0
+    text = page.read_text()
+    assert "2 runs side by side" in text and "macro-F1" in text
+    assert galaxymorph("report", run, copied) == 2
+    assert galaxymorph("report", run, run, "-o", page) == 2
+    assert galaxymorph("report", run, copied, "-o", tmp_path / "none" / "page.html") == 2
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="the extra browser is missing")
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip("no Chromium on this machine")
+    with playwright.sync_playwright() as started:
+        launched = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(params=WIDTHS)
+def page(browser, run, request):
+    opened = browser.new_page(viewport={"width": WIDTHS[request.param], "height": 800})
+    said = []
+    opened.on("console", lambda message: said.append(message.text))
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    opened.goto((run / "report.html").as_uri())
+    yield opened
+    assert said == []
+    opened.close()
+
+
+def test_the_page_fits_its_window(page):
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_filters_filter(page, run):
+    predictions = pd.read_parquet(run / "predictions_test.parquet")
+    wrong = predictions["label"] != predictions["predicted"]
+    cards = page.locator("#galaxies li")
+    assert cards.count() == len(predictions)
+    page.select_option("#by-right", "wrong")
+    assert cards.count() == wrong.sum()
+    page.click("#reset")
+    page.fill("#by-galaxy", predictions["galaxy"][0])
+    assert cards.count() == 1
+    page.fill("#by-galaxy", "none has this")
+    assert cards.count() == 0
+    assert page.inner_text("#count") == "No galaxy is so."
+
+
+def test_a_cell_of_the_matrix_opens_its_galaxies(page, run):
+    predictions = pd.read_parquet(run / "predictions_test.parquet")
+    (label, predicted), number = next(
+        iter(predictions.groupby(["label", "predicted"]).size().items())
+    )
+    page.click(f'button[data-label="{label}"][data-predicted="{predicted}"]')
+    assert page.locator("#galaxies li").count() == number
+    assert page.input_value("#by-label") == label
+
+
+def test_a_galaxy_opens_steps_and_closes_by_keyboard(page):
+    first = page.locator("#galaxies button").first
+    first.focus()
+    page.keyboard.press("Enter")
+    dialog = page.locator("dialog#galaxy")
+    assert dialog.is_visible()
+    title = page.inner_text("#galaxy-title")
+    assert dialog.locator("tbody tr").count() == 3
+    page.keyboard.press("ArrowRight")
+    assert page.inner_text("#galaxy-title") != title
+    page.keyboard.press("Escape")
+    assert not dialog.is_visible()

@@ -21,6 +21,8 @@ COMMANDS = {
     "calibrate": ("galaxymorph.cli.calibrate:calibrate",
                   "Mend a run's probabilities and give it prediction sets."),
     "predict": ("galaxymorph.cli.predict:predict", "Say with a run what images show."),
+    "triage": ("galaxymorph.cli.triage:triage",
+               "Choose the images most worth a volunteer's time, for Zooniverse."),
     "quantize": ("galaxymorph.cli.quantize:quantize", "Write a run's model in int8, for speed."),
     "survey": ("galaxymorph.cli.survey:survey",
                "Simulate galaxies with votes, and draw contact sheets."),

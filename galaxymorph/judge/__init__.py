@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "calibrators": ["METHODS", "Calibrator", "calibrated_mean"],
         "conformal": ["SCORES", "coverage_band", "coverage_law"],
+        "doubt": ["Doubt", "doubt_of", "worth_asking"],
         "galleries": ["confident_mistakes", "confusion_cells", "galleries_of", "top_losses"],
         "metrics": ["classification_metrics", "judge_run", "true_and_predicted"],
         "questions": ["Questions", "questions_of"],

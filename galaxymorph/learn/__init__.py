@@ -23,6 +23,7 @@ _import, __dir__, __all__ = lazy_loader.attach(
         "serving": ["fold_batchnorm", "serving_network"],
         "runs": ["Run", "environment", "free_name", "locked", "write_table"],
         "targets": ["TARGETS"],
+        "views": ["dihedral"],
         "outputs": [
             "loss_entry",
             "output_names",

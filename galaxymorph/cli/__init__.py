@@ -25,6 +25,8 @@ COMMANDS = {
     "predict": ("galaxymorph.cli.predict:predict", "Say with a run what images show."),
     "pretrain": ("galaxymorph.cli.pretrain:pretrain",
                  "Train a backbone on simulated galaxies, for --weights."),
+    "triage": ("galaxymorph.cli.triage:triage",
+               "Choose the images most worth a volunteer's time, for Zooniverse."),
     "quantize": ("galaxymorph.cli.quantize:quantize", "Write a run's model in int8, for speed."),
     "export": ("galaxymorph.cli.export:export", "Write a run as one file that travels."),
     "compare": ("galaxymorph.cli.compare:compare",

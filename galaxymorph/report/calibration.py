@@ -132,6 +132,9 @@ def coverage_figure(study: pd.DataFrame, coverage: float, calibrating: int, test
         axes.grid(axis="y", alpha=0.3)
     left.set(title="Coverage", ylabel="share of sets with the true class")
     right.set(title="Size", ylabel="classes in a set")
+    # Room for the legend below the lowest whisker.
+    bottom, top = left.get_ylim()
+    left.set_ylim(bottom - 0.2 * (top - bottom), top)
     left.legend(frameon=False, fontsize=8, loc="lower left")
     splits = len(study) // len(groups)
     figure.supxlabel(

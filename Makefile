@@ -21,7 +21,7 @@ setup: .venv/.installed
 
 .venv/.installed: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[train,lite0,onnx,survey,test]'
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[train,lite0,onnx,survey,explain,morphometry,scale,fits,test]'
 	touch $@
 
 clean:

@@ -70,6 +70,12 @@ ENDINGS = (".csv", ".parquet")
     show_default=True,
     help="Compare 40 images or more with the validation galaxies, and warn if they differ.",
 )
+@click.option(
+    "--coverage",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Give each image's prediction set, of sets that hold the true class this often: 0.9.",
+)
+@click.option("--raw", is_flag=True, help="The bare model's probabilities, after `calibrate` too.")
 @SCALE
 @DEVICE
 def predict(
@@ -85,6 +91,8 @@ def predict(
     adapt,
     outliers,
     drift,
+    coverage,
+    raw,
     **scale,
 ) -> None:
     """Say with RUN, or the mean of several, what each IMAGE (a JPEG, a folder, a zip) shows.
@@ -100,7 +108,7 @@ def predict(
     if is_folder(output):
         require_alone(
             output, images, as_json=as_json, layout=layout, skip_bad=skip_bad, adapt=adapt,
-            outliers=outliers, views=views, crops=crops,
+            outliers=outliers, views=views, crops=crops, coverage=coverage, raw=raw,
         )  # fmt: skip
         if len(models) > 1:
             raise BadInput(f"-o {output}: a folder takes one run", f"leave out {models[1]}")
@@ -138,6 +146,9 @@ def predict(
         _require_table(output, as_json)
         for run in runs:
             require_submittable(run)
+    if coverage and (len(models) > 1 or not runs or len(crops) > 1):
+        raise BadInput(f"--coverage {coverage}: it takes one run as it is", "name one run")
+    sets = _sets(runs[0], coverage) if coverage else None
     if precision != "int8" and any(path.suffix != ".onnx" for path in models):
         from galaxymorph.learn import keep_freed_memory
 
@@ -151,7 +162,8 @@ def predict(
         if not references:
             raise BadInput("none of the images can be used", "see the lines above")
     predictors = [
-        load_predictor(path, precision, adapt_to=references if adapt else None) for path in models
+        load_predictor(path, precision, adapt_to=references if adapt else None, raw=raw)
+        for path in models
     ]
     predictor = averaged(predictors, models, int(views) if views else None, crops)
     if drift and precision != "int8":
@@ -161,7 +173,7 @@ def predict(
         write_submission(output, runs, predictor, references)
         click.echo(output)
         return
-    table = predictor.predict(references)
+    table = predictor.predict(references, sets) if sets else predictor.predict(references)
     if outliers:
         from galaxymorph.predict import outlier_columns
 
@@ -207,6 +219,18 @@ def _warn_of_drift(run, references: list[str]) -> None:
             f"p {found.p:.3f}); don't trust the predictions before you looked at some, or try "
             "--adapt"
         )
+
+
+def _sets(run, coverage: float):
+    """Return the function from bare probabilities to prediction sets of that coverage."""
+    from functools import partial
+
+    from galaxymorph.judge import calibration_part, require_classes, sets_of
+
+    require_classes(run)
+    if calibration_part(run) == "valid":
+        say("the split has no calibration part: sets are from the validation part")
+    return partial(sets_of, run, coverage=coverage)
 
 
 def _require_table(output: Path | None, as_json: bool) -> None:

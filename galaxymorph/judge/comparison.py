@@ -16,7 +16,7 @@ from galaxymorph.learn import Run, target_of
 # Words in a score's name of which less is better; of the others more is.
 LESS_IS_BETTER = {
     "ace", "brier", "ce", "drop", "ece", "error", "kl", "mce", "mse", "nll", "relative_ce", "rmse",
-    "size", "spread", "mean_ce", "mean_drop", "mean_relative_ce", "mean_size",
+    "set_size", "size", "spread", "mean_ce", "mean_drop", "mean_relative_ce", "mean_size",
 }  # fmt: skip
 # What isn't a score: how it was measured, and counts.
 SETTINGS = {

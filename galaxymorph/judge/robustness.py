@@ -23,6 +23,8 @@ from galaxymorph.images import (
     corrupt,
     frame_scale,
 )
+from galaxymorph.judge.calibration import FILE as CALIBRATION
+from galaxymorph.judge.conformal import prediction_sets
 from galaxymorph.judge.metrics import class_scorer, true_and_predicted
 from galaxymorph.judge.resampling import LEVEL, RESAMPLES, bootstrap
 from galaxymorph.judge.vote_metrics import kl_divergence
@@ -36,6 +38,7 @@ from galaxymorph.learn import (
     load_network,
     make_link,
     pixel_stats,
+    predicted_columns,
     prediction_table,
     serving_network,
     target_of,
@@ -381,6 +384,7 @@ def _class_scorer(run: Run, table: pd.DataFrame) -> Score:
     of_classes = class_scorer(table, run.classes)
     confidence = table["confidence"].to_numpy(float)
     correct = (table["label"] == table["predicted"]).to_numpy(float)
+    sets = _sets(run, table)
 
     def score(rows: np.ndarray) -> dict[str, float]:
         found = of_classes(rows)
@@ -388,9 +392,27 @@ def _class_scorer(run: Run, table: pd.DataFrame) -> Score:
             "macro_f1": found["macro_f1"],
             "accuracy": found["accuracy"],
             "ece": calibration_error(confidence[rows], correct[rows]),
+            **{name: values[rows].mean() for name, values in sets.items()},
         }
 
     return score
+
+
+def _sets(run: Run, table: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return, of a calibrated run, whether each prediction set holds the true class, and its size.
+
+    The sets are those that `calibrate` gave the run, by thresholds from clean images.
+    """
+    path = run.path / CALIBRATION
+    if not path.exists():
+        return {}
+    record = json.loads(path.read_text(encoding="utf-8"))["sets"]
+    thresholds = [np.inf if value is None else value for value in record["thresholds"]]
+    probabilities = table[predicted_columns(run.recipe, run.classes)].to_numpy(float)
+    sets = prediction_sets(probabilities, np.array(thresholds), record["method"])
+    truth = pd.Index(run.classes).get_indexer(table["label"])
+    held = sets[np.arange(len(sets)), truth].astype(float)
+    return {"set_coverage": held, "set_size": sets.sum(axis=1).astype(float)}
 
 
 def _distribution_scorer(run: Run, table: pd.DataFrame) -> Score:

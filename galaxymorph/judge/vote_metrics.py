@@ -116,10 +116,10 @@ def kl_divergence(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 
 
 def entropy(shares: np.ndarray) -> np.ndarray:
-    """Return the entropy of shares in nats, shape (n,)."""
+    """Return the entropy of shares, which are along the last axis, in nats."""
     from scipy.special import entr
 
-    return entr(shares).sum(axis=1)
+    return entr(shares).sum(axis=-1)
 
 
 def question_entropy(tree: Tree, cumulative: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ _import, __dir__, __all__ = lazy_loader.attach(
         "fit": ["make_learner", "restart_run", "start_run", "train_run"],
         "galaxies": ["gather_galaxies", "require_same_galaxies", "with_images"],
         "hardware": ["keep_freed_memory", "use_device"],
-        "inference": ["infer"],
+        "inference": ["infer", "infer_each"],
         "loss_registry": ["CONCENTRATIONS", "LOSSES"],
         "losses": ["fraction_intervals", "make_loss"],
         "models": ["load_network", "write_backbone", "describe"],

@@ -52,7 +52,7 @@ from galaxymorph.learn.runs import (
     write_table,
 )
 from galaxymorph.learn.serving import serving_network
-from galaxymorph.zoo import fold_splits, split_galaxies
+from galaxymorph.zoo import PARTS, fold_splits, split_galaxies
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
     with new_run_folder(path) as folder:
         run = create_run(folder, recipe, classes, data)
         if recipe.folds:
-            splits = fold_splits(table, classes, recipe.folds, recipe.seed)
+            splits = fold_splits(table, classes, recipe.folds, recipe.seed, recipe.calibration)
             for fold, split in zip(run.folds, splits, strict=True):
                 create_run(fold.path, replace(recipe, folds=0), classes, data)
                 write_table(fold.path / "split.csv", split)
@@ -93,10 +93,8 @@ def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
             ]
             write_table(run.path / "split.csv", pd.concat(tested, ignore_index=True))
         else:
-            write_table(
-                run.path / "split.csv",
-                split_galaxies(table, classes, recipe.seed, recipe.held_out),
-            )
+            split = split_galaxies(table, classes, recipe.seed, recipe.held_out, recipe.calibration)
+            write_table(run.path / "split.csv", split)
         if len(galaxies.rejected):
             write_table(run.path / "rejected.csv", galaxies.rejected)
     if len(galaxies.rejected):
@@ -132,7 +130,7 @@ def train_run(run: Run, galaxies: Galaxies) -> None:
             if not member.is_trained:
                 _train_member(member, label, galaxies, others)
         if run.folds:
-            for part in ("valid", "test"):
+            for part in _predicted_parts(run.folds[0].split):
                 tables = [
                     fold.predictions(part).assign(fold=n) for n, fold in enumerate(run.folds, 1)
                 ]
@@ -253,6 +251,11 @@ def _load_kept(run: Run, learn: Learner) -> None:
     learn.model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
 
 
+def _predicted_parts(split: pd.DataFrame) -> list[str]:
+    """Return the parts that are predicted, test the last: once it is written the fit has ended."""
+    return [part for part in PARTS[1:] if (split["split"] == part).any()]
+
+
 def _write_results(run: Run, learn: Learner, split: pd.DataFrame, frames: Frames | None) -> None:
     """Write the model in both formats, then the predictions, the last of which ends the fit."""
     recipe, classes = run.recipe, run.classes
@@ -261,7 +264,7 @@ def _write_results(run: Run, learn: Learner, split: pd.DataFrame, frames: Frames
     network, activate = serving_network(learn.model, recipe), make_link(recipe).activate
     write_embeddings(run, network, learn.dls, split, frames)
     true = true_columns(recipe, classes)
-    parts = {part: split[split["split"] == part] for part in ("valid", "test")}
+    parts = {part: split[split["split"] == part] for part in _predicted_parts(split)}
     with Progress("predicting", sum(map(len, parts.values())), "images") as progress:
         for part, rows in parts.items():
             batches = predicting_loader(learn.dls, rows, recipe, classes, frames)

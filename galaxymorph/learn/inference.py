@@ -87,10 +87,21 @@ def infer(
     activate: Callable[[torch.Tensor], torch.Tensor],
     seen: Callable[[int], object] | None = None,
 ) -> np.ndarray:
-    """Return the predictions for every galaxy in the batches, shape (n, outputs).
+    """Return the predictions for every galaxy, shape (n, outputs): the mean of `infer_each`."""
+    return infer_each(networks, batches, views, activate, seen).mean(axis=0)
+
+
+def infer_each(
+    networks: Sequence[Callable[[torch.Tensor], torch.Tensor]],
+    batches: Iterable[torch.Tensor],
+    views: int,
+    activate: Callable[[torch.Tensor], torch.Tensor],
+    seen: Callable[[int], object] | None = None,
+) -> np.ndarray:
+    """Return each network's predictions for every galaxy, shape (networks, n, outputs).
 
     Args:
-        networks: give logits, in evaluation mode; the mean of their predictions counts.
+        networks: give logits, in evaluation mode.
         batches: the model's inputs, alone or as the first of a tuple.
         views: as in `mean_prediction`.
         activate: makes predictions of logits.
@@ -101,7 +112,7 @@ def infer(
         for batch in batches:
             batch = batch[0] if isinstance(batch, tuple | list) else batch
             each = [mean_prediction(network, batch, views, activate).cpu() for network in networks]
-            parts.append(torch.stack(each).mean(dim=0))
+            parts.append(torch.stack(each))
             if seen:
                 seen(len(batch))
-    return torch.cat(parts).numpy()
+    return torch.cat(parts, dim=1).numpy()

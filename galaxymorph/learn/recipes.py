@@ -115,6 +115,9 @@ class Recipe:
                                "model, half test it", above=0.0, most=0.9)  # fmt: skip
     folds: int = _setting(0, "cross-validate in this many folds; 0 for one split",
                           least=0, most=50)  # fmt: skip
+    calibration: float = _setting(0.1, "share of the galaxies that calibrate the model only, taken "
+                                  "from those that train; 0: the three published parts, and "
+                                  "validation calibrates", least=0.0, most=0.4)  # fmt: skip
     pipeline: str = _setting("fast", "fast, or plain: fastai's own transforms, memory layout and "
                              "progress, to compare with", choices=("fast", "plain"))  # fmt: skip
     workers: int = _setting(0, "loader processes", least=0, most=64)
@@ -201,6 +204,7 @@ PRESETS: dict[str, Recipe] = {
         weight_decay=0.05,
         keep="last",
         held_out=0.06,
+        calibration=0.0,
     ),
 }
 

@@ -7,11 +7,13 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "averaging": ["averaged"],
         "catalogue": ["predict_catalogue"],
+        "doubt": ["SOURCES", "sample_predictions"],
         "export": ["Export", "export_run"],
         "images": ["expand_images", "usable_images"],
         "kaggle": ["require_submittable", "write_submission"],
         "loading": ["is_run", "load_predictor", "model_id"],
         "outliers": ["drift_of", "outlier_columns"],
         "quantization": ["Quantization", "quantize_run"],
+        "triage": ["choose_galaxies"],
     },
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -31,10 +32,11 @@ from galaxymorph.base import (
     say,
     write_json,
 )
-from galaxymorph.learn import Recipe, prediction_table, target_of
+from galaxymorph.judge import describe_calibrators
+from galaxymorph.learn import Recipe, Run, prediction_table, target_of
 from galaxymorph.predict.cluster import map_on_cluster
-from galaxymorph.predict.listing import absolute_image, list_images
-from galaxymorph.predict.loading import load_predictor, model_id
+from galaxymorph.predict.listing import image_folder, list_images
+from galaxymorph.predict.loading import is_run, load_predictor, model_id
 from galaxymorph.zoo import to_conditional
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ FIXED = {
     "format": "format",
     "galaxymorph": "version of galaxymorph",
     "model_id": "model",
+    "calibration": "calibration",
     "precision": "precision",
     "images": "number of images",
     "digest": "catalogue",
@@ -113,6 +116,7 @@ def predict_catalogue(
         "galaxymorph": __version__,
         "model": str(model),
         "model_id": chosen.id,
+        "calibration": _calibration(model),
         "precision": precision,
         "catalogue": str(catalogue),
         "images": number,
@@ -139,11 +143,12 @@ def predict_catalogue(
 
 def partitions(catalogue: Path, size: int) -> Iterator[Partition]:
     """Yield a catalogue's rows, `size` at a time."""
-    rows = list_images(catalogue)
+    rows, folder = list_images(catalogue), image_folder(catalogue)
     number = 0
     while chunk := list(islice(rows, size)):
         ids, images = ([row[at] for row in chunk] for at in (0, 1))
-        places = [absolute_image(image, catalogue) for image in images]
+        # An absolute image stays what it is. Paths as objects would take ten times as long.
+        places = [os.path.join(folder, image) if image else "" for image in images]  # noqa: PTH118
         yield Partition(number, ids, images, places)
         number += 1
 
@@ -240,6 +245,12 @@ def _predicted(
     for part, found in map_on_cluster(scheduler, predict_partition, missing, model):
         progress.advance(len(part.ids))
         yield found
+
+
+def _calibration(model: str | Path) -> str | None:
+    """Return a digest of a run's calibrators, if it has any; an exported file's are in its id."""
+    found = describe_calibrators(Run(Path(model))) if is_run(model) else {}
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16] if found else None
 
 
 def _digest(catalogue: Path) -> tuple[int, str]:

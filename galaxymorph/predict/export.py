@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from galaxymorph.base import BadInput, replacing, say
+from galaxymorph.judge import describe_calibrators
 from galaxymorph.learn import Run, describe, fold_batchnorm, image_loader, load_network, with_images
 from galaxymorph.predict.loading import load_predictor, model_id
 from galaxymorph.predict.onnx import METADATA, library, load_onnx_file
@@ -74,7 +75,7 @@ def export_run(
     networks = [
         fold_batchnorm(load_network(member).cpu(), run.recipe.size) for member in run.members
     ]
-    about = describe(run) | {"run_id": model_id(run.path)}
+    about = describe(run) | {"run_id": model_id(run.path)} | describe_calibrators(run)
     with tempfile.TemporaryDirectory() as folder, replacing(path) as temporary:
         plain = Path(folder) / "plain.onnx"
         write_onnx(Networks(networks).eval(), run.recipe.size, plain)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,9 @@ from galaxymorph.base import REFERENCE_SEPARATOR, BadInput
 from galaxymorph.images import decode
 from galaxymorph.learn import Recipe, prediction_table
 from galaxymorph.zoo import image_name, image_references
+
+# From bare probabilities, shape (n, classes), to prediction sets in words.
+Sets = Callable[[np.ndarray], Sequence[str]]
 
 
 def expand_images(paths: Sequence[str]) -> list[str]:

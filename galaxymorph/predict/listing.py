@@ -46,13 +46,11 @@ def list_images(catalogue: str | Path) -> Iterator[tuple[str, str]]:
     )
 
 
-def absolute_image(image: str, catalogue: str | Path) -> str:
-    """Return where an image of a catalogue is, whatever the folder of the process."""
-    if not image:
-        return image
-    path = Path(catalogue)
-    beside = path.suffix != ".zip" and path.is_file()
-    return str((path.parent / image if beside else Path(image)).absolute())
+def image_folder(catalogue: str | Path) -> str:
+    """Return the folder that a catalogue's image paths are relative to, as an absolute path."""
+    path = Path(catalogue).absolute()
+    is_table = path.is_file() and path.suffix != ".zip"
+    return str(path.parent) if is_table else str(Path.cwd())
 
 
 def _files(path: Path) -> Iterator[tuple[str, str]]:
@@ -118,7 +116,9 @@ def _parquet(path: Path) -> Iterator[pd.DataFrame]:
             identity, image = _chosen(path, table.schema_arrow.names)
             wanted = [name for name in (identity, image) if name]
             for batch in table.iter_batches(CHUNK, columns=wanted):
-                yield _pair(batch.to_pandas(), identity, image)
+                # As text at once: with a gap pandas would make floats of whole numbers.
+                texts = {name: batch[name].cast(pa.string()).to_pylist() for name in wanted}
+                yield _pair(pd.DataFrame(texts, dtype=object), identity, image)
     except pa.ArrowException as error:
         raise BadInput(f"{path}: not readable as Parquet ({error})", "mend the file") from None
 

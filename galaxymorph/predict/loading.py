@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from galaxymorph.base import BadInput
+from galaxymorph.judge import load_calibrators
 from galaxymorph.learn import Run
 
 if TYPE_CHECKING:
@@ -23,8 +25,11 @@ def load_predictor(
     precision: str | None = None,
     adapt_to: Sequence[str] | None = None,
     trust_pickle: bool = False,
+    raw: bool = False,
 ) -> Predictor | OnnxPredictor | LearnerPredictor:
     """Load a model's predictor, from files that, unlike a pickle, can't run code.
+
+    Once the run is calibrated, its probabilities are.
 
     Args:
         path: a run's folder; its `model.safetensors` or `model.json`, or a folder that holds
@@ -34,6 +39,7 @@ def load_predictor(
             as with an `.onnx` file, neither PyTorch nor fastai is imported.
         adapt_to: of a run: images of which BatchNorm takes the statistics.
         trust_pickle: unpickle a `.pkl`, which runs whatever code is in it.
+        raw: leave the models' probabilities as they are.
 
     Raises:
         BadInput: nothing of these, a precision that the file or the device hasn't, no int8 file,
@@ -50,7 +56,7 @@ def load_predictor(
 
         _require_file(path)
         _refuse_precision(path, precision)
-        return load_onnx_file(path)
+        return _bare(load_onnx_file(path), raw)
     if (weights := _portable(path)) is not None:
         if precision == "int8":
             raise BadInput(
@@ -59,9 +65,16 @@ def load_predictor(
         _require_file(weights)
         from galaxymorph.predict.portable import load_portable
 
-        return load_portable(weights, precision)
+        return _bare(load_portable(weights, precision), raw)
     run = Run(path)
     run.require_trained()
+    predictor = _load(run, precision, adapt_to)
+    return predictor if raw else replace(predictor, calibrators=load_calibrators(run))
+
+
+def _load(
+    run: Run, precision: str | None, adapt_to: Sequence[str] | None
+) -> Predictor | OnnxPredictor:
     if precision == "int8":
         if adapt_to is not None:
             raise BadInput("--adapt: int8 has its statistics built in", "leave out one of the two")
@@ -102,6 +115,10 @@ def model_id(path: str | Path) -> str:
         _require_file(file)
         found.update(file.read_bytes())
     return found.hexdigest()[:16]
+
+
+def _bare(predictor: Predictor | OnnxPredictor, raw: bool) -> Predictor | OnnxPredictor:
+    return replace(predictor, calibrators=None) if raw else predictor
 
 
 def _pickled(path: Path, precision: str | None, trust: bool) -> LearnerPredictor:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from galaxymorph.base import BadInput, Progress, map_ahead
 from galaxymorph.images import as_image, centre_frame, render_fits_as
+from galaxymorph.judge import Calibrator, calibrated_mean, described_calibrators
 from galaxymorph.learn import (
     CONCENTRATIONS,
     Recipe,
@@ -25,7 +26,7 @@ from galaxymorph.learn import (
     loss_entry,
     target_of,
 )
-from galaxymorph.predict.images import Images, as_sources, image_table
+from galaxymorph.predict.images import Images, Sets, as_sources, image_table
 from galaxymorph.zoo import Tree, to_conditional, to_cumulative
 
 QUANTIZED = "model.int8.onnx"
@@ -46,8 +47,9 @@ class OnnxPredictor:
     mean: np.ndarray
     std: np.ndarray
     kernel: str = "pillow"
+    calibrators: list[Calibrator] | None = None
 
-    def predict(self, images: Images) -> pd.DataFrame:
+    def predict(self, images: Images, sets: Sets | None = None) -> pd.DataFrame:
         """Return what `Predictor.predict` does, but for rounding.
 
         Raises:
@@ -55,8 +57,10 @@ class OnnxPredictor:
         """
         sources = as_sources(images)
         with Progress("predicting", len(sources), "images") as progress:
-            found = self.outputs(sources, progress.advance)
-        return image_table(sources, found, self.recipe, self.classes)
+            each = self.each_output(sources, progress.advance)
+        found = calibrated_mean(each, self.calibrators)
+        table = image_table(sources, found, self.recipe, self.classes)
+        return table.assign(set=sets(each.mean(axis=0))) if sets else table
 
     def outputs(
         self,
@@ -69,29 +73,40 @@ class OnnxPredictor:
         Raises:
             BadInput: an image can't be used.
         """
+        return calibrated_mean(self.each_output(images, seen, faults), self.calibrators)
+
+    def each_output(
+        self,
+        images: Sequence[str | np.ndarray],
+        seen: Callable[[int], object],
+        faults: dict[int, str] | None = None,
+    ) -> np.ndarray:
+        """Return each bare network's predictions, shape (networks, n, outputs)."""
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             found = []
             inputs = map_ahead(
                 pool, lambda at: self._input(images[at], at, faults), range(len(images)), 4 * CHUNK
             )
             for batch in _stacked(inputs):
-                found.append(self.mean_prediction(batch))
+                found.append(self.each_prediction(batch))
                 seen(len(batch))
-        return np.concatenate(found)
+        return np.concatenate(found, axis=1)
 
-    def mean_prediction(self, batch: np.ndarray) -> np.ndarray:
-        """Return predictions of shape (n, outputs), the mean over the recipe's views and folds.
+    def each_prediction(self, batch: np.ndarray) -> np.ndarray:
+        """Return predictions, the mean over the recipe's views, shape (networks, n, outputs).
 
         Args:
             batch: the networks' input, float32 of shape (n, 3, side, side).
         """
-        each = [
-            activated(logits, self.recipe)
-            for session in self.sessions
+        views = [
+            [
+                activated(logits, self.recipe)
+                for session in self.sessions
+                for logits in _by_network(session.run(None, {"images": _dihedral(batch, view)})[0])
+            ]
             for view in range(self.recipe.views)
-            for logits in _by_network(session.run(None, {"images": _dihedral(batch, view)})[0])
         ]
-        return np.mean(each, axis=0)
+        return np.mean(views, axis=0)
 
     def _input(
         self, source: str | np.ndarray, at: int, faults: dict[int, str] | None
@@ -133,8 +148,10 @@ def load_onnx_file(path: Path) -> OnnxPredictor:
     recipe = described_recipe(about, str(path))
     exact = about["number_format"] == "fp32"
     session = session if exact else open_session(path)
+    kernel = "exact" if exact else "pillow"
+    mending = described_calibrators(about, str(path))
     return OnnxPredictor(
-        [session], recipe, about["classes"], *_levels(about), "exact" if exact else "pillow"
+        [session], recipe, about["classes"], *_levels(about), kernel=kernel, calibrators=mending
     )
 
 

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from galaxymorph.base import BadInput, replacing
+from galaxymorph.judge import describe_calibrators, described_calibrators
 from galaxymorph.learn import (
     Recipe,
     Run,
@@ -41,7 +42,7 @@ def write_portable(run: Run, path: Path) -> None:
         for number, member in enumerate(run.members)
         for name, value in load_network(member).state_dict().items()
     }
-    about = describe(run) | {"networks": len(run.members)}
+    about = describe(run) | {"networks": len(run.members)} | describe_calibrators(run)
     with replacing(path) as temporary:
         save_file(state, temporary, {METADATA: json.dumps(about)})
 
@@ -71,7 +72,8 @@ def load_portable(path: Path, precision: str | None = None) -> Predictor:
     models = [
         serving_network(_network(recipe, about, group, path), recipe, precision) for group in groups
     ]
-    return Predictor(models, recipe, list(about["classes"]), make_link(recipe).activate)
+    mending = described_calibrators(about, str(path))
+    return Predictor(models, recipe, list(about["classes"]), make_link(recipe).activate, mending)
 
 
 def _read(path: Path) -> tuple[dict, dict[str, torch.Tensor]]:

@@ -11,18 +11,19 @@ import torch
 from torch import nn
 
 from galaxymorph.base import Progress
+from galaxymorph.judge import Calibrator, calibrated_mean
 from galaxymorph.learn import (
     ADAPTING_IMAGES,
     Recipe,
     Run,
     adapt_batchnorm,
     image_loader,
-    infer,
+    infer_each,
     load_network,
     make_link,
     serving_network,
 )
-from galaxymorph.predict.images import Images, as_sources, image_table
+from galaxymorph.predict.images import Images, Sets, as_sources, image_table
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,9 @@ class Predictor:
     recipe: Recipe
     classes: list[str]
     activate: Callable[[torch.Tensor], torch.Tensor]
+    calibrators: list[Calibrator] | None = None
 
-    def predict(self, images: Images) -> pd.DataFrame:
+    def predict(self, images: Images, sets: Sets | None = None) -> pd.DataFrame:
         """Return `galaxy`, `image` and the prediction, a row an image.
 
         An image is a path, or uint8 pixels: see `as_sources`.
@@ -42,13 +44,19 @@ class Predictor:
         `galaxy` is the image's name without its ending. The prediction is `predicted`,
         `confidence` and `p_<class>`, or a column an answer of the decision tree.
 
+        Args:
+            images: references.
+            sets: from the bare models' mean probabilities to the column `set`.
+
         Raises:
             BadInput: an image can't be used.
         """
         sources = as_sources(images)
         with Progress("predicting", len(sources), "images") as progress:
-            found = self.outputs(sources, progress.advance)
-        return image_table(sources, found, self.recipe, self.classes)
+            each = self.each_output(sources, progress.advance)
+        found = calibrated_mean(each, self.calibrators)
+        table = image_table(sources, found, self.recipe, self.classes)
+        return table.assign(set=sets(each.mean(axis=0))) if sets else table
 
     def outputs(
         self,
@@ -67,8 +75,17 @@ class Predictor:
         Raises:
             BadInput: an image can't be used.
         """
+        return calibrated_mean(self.each_output(images, seen, faults), self.calibrators)
+
+    def each_output(
+        self,
+        images: Sequence[str | np.ndarray],
+        seen: Callable[[int], object],
+        faults: dict[int, str] | None = None,
+    ) -> np.ndarray:
+        """Return each bare model's predictions, shape (models, n, outputs); see `outputs`."""
         batches = image_loader(images, self.recipe, faults)
-        return infer(self.models, batches, self.recipe.views, self.activate, seen)
+        return infer_each(self.models, batches, self.recipe.views, self.activate, seen)
 
 
 def load_torch_predictor(

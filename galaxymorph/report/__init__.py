@@ -5,6 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "calibration": ["draw_calibration", "print_calibration"],
         "explanation": ["draw_similar", "explain_run"],
         "figures": ["draw_gallery", "draw_run"],
         "page": ["write_comparison", "write_report"],

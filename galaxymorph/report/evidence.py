@@ -98,13 +98,14 @@ def draw_looked_at(path: Path, table: list[dict], words: dict[str, str]) -> Path
             axes.axvline(1, color=GREY, lw=0.8)
             axes.set_xscale("log")
             axes.set(title=METHODS[method].title, xlabel="times chance")
-            axes.xaxis.set_major_formatter("{x:g}")
+            axes.set_xticks([0.5, 1, 2, 5, 10, 20], ["0.5", "1", "2", "5", "10", "20"])
+            axes.set_xlim(min(0.4, axes.get_xlim()[0]), max(12, axes.get_xlim()[1]))
             axes.grid(axis="x", alpha=0.3)
         labels = [f"{words[answer]}: {feature}" for answer, feature in names]
         grid[0, 0].set_yticks(range(len(names)), labels, fontsize=8)
         grid[0, 0].invert_yaxis()
         figure.suptitle(
-            "Share of the evidence on a true feature over its area (hollow: share of the light)",
+            "Evidence on true features, over their area\n(hollow: the galaxy's light)",
             x=0.01, ha="left", fontweight="bold", fontsize=10,
         )  # fmt: skip
         return write_figure(figure, path)

@@ -59,7 +59,7 @@ def draw_overlays(
     lines = -(-len(rows) // PAIRS)
     with plt.rc_context(STYLE):
         figure, grid = plt.subplots(
-            lines, 2 * PAIRS, figsize=(PAIRS * 3.3, lines * 2.15 + 0.5),
+            lines, 2 * PAIRS, figsize=(PAIRS * 3.3, lines * 2.0 + 0.45),
             layout="constrained", squeeze=False,
         )  # fmt: skip
         for axes in grid.flat:

@@ -16,7 +16,7 @@ from galaxymorph.report.figures import BLUE, GREY, ORANGE, RED, STYLE, save_figu
 from galaxymorph.report.tables import HEADLINE_WORDS
 
 # Pairs in the gallery of flips, in columns of so many.
-FLIPS, COLUMNS = 12, 3
+FLIPS, COLUMNS = 18, 3
 
 
 def draw_robustness(

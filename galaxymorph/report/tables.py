@@ -39,8 +39,8 @@ def _print_distribution(title: str, scores: dict, recipe: Recipe) -> None:
         ("mean squared error", "mse"),
         ("rank correlation of entropies", "entropy_spearman"),
     ):
-        table.add_row(words, _interval(scores[name], 4))
-    _console().print(table)
+        table.add_row(words, interval_words(scores[name], 4))
+    console().print(table)
 
 
 def _print_tree(title: str, scores: dict, recipe: Recipe) -> None:
@@ -53,16 +53,20 @@ def _print_tree(title: str, scores: dict, recipe: Recipe) -> None:
         errors = [scores["per_answer"][answer.column]["rmse"] for answer in question.answers]
         table.add_row(
             f"{question.name} {question.asks}",
-            _interval(of_question["accuracy"]),
+            interval_words(of_question["accuracy"]),
             f"{of_question['agreed']:,}",
-            _interval(of_question["kl"]),
+            interval_words(of_question["kl"]),
             f"{np.sqrt(np.mean([error['value'] ** 2 for error in errors])):.3f}",
         )
     table.add_section()
     table.add_row(
-        f"RMSE over {len(scores['per_answer'])} answers", "", "", "", _interval(scores["rmse"], 4)
+        f"RMSE over {len(scores['per_answer'])} answers",
+        "",
+        "",
+        "",
+        interval_words(scores["rmse"], 4),
     )
-    _console().print(table)
+    console().print(table)
 
 
 # A family of scores, see `judge.metrics`, and how it is printed.
@@ -81,13 +85,13 @@ def _print_scores(title: str, scores_of: dict) -> None:
     for name, scores in scores_of["per_class"].items():
         table.add_row(
             name,
-            *(_interval(scores[score]) for score in ("precision", "recall", "f1")),
+            *(interval_words(scores[score]) for score in ("precision", "recall", "f1")),
             f"{scores['support']:,}",
         )
     table.add_section()
     for words, key in (("macro-F1", "macro_f1"), ("accuracy", "accuracy")):
-        table.add_row(words, "", "", _interval(scores_of[key]), "")
-    _console().print(table)
+        table.add_row(words, "", "", interval_words(scores_of[key]), "")
+    console().print(table)
 
 
 def _print_confusion(classes: list[str], counts: list[list[int]]) -> None:
@@ -97,7 +101,7 @@ def _print_confusion(classes: list[str], counts: list[list[int]]) -> None:
         table.add_column(name, justify="right")
     for name, row in zip(classes, counts, strict=True):
         table.add_row(name, *(f"{count:,}" for count in row))
-    _console().print(table)
+    console().print(table)
 
 
 def print_predictions(table: pd.DataFrame, recipe: Recipe) -> None:
@@ -113,7 +117,7 @@ def print_predictions(table: pd.DataFrame, recipe: Recipe) -> None:
         shown.add_row(
             *(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row)
         )
-    _console().print(shown)
+    console().print(shown)
 
 
 def _print_walks(table: pd.DataFrame, tree: Tree) -> None:
@@ -133,7 +137,7 @@ def _print_walks(table: pd.DataFrame, tree: Tree) -> None:
             )
             image = ""
         shown.add_section()
-    _console().print(shown)
+    console().print(shown)
 
 
 def print_check(catalogue: Catalogue, counts: dict[str, dict[str, int]], decoded: bool) -> None:
@@ -153,14 +157,14 @@ def print_check(catalogue: Catalogue, counts: dict[str, dict[str, int]], decoded
         ("votes", sums),
     ):  # fmt: skip
         state.add_row(name, value)
-    _console().print(state)
+    console().print(state)
     table = Table(box=box.SIMPLE_HEAD)
     for name in ("scheme", "kept", "classes"):
         table.add_column(name, justify="right" if name == "kept" else "left")
     for scheme, classes in counts.items():
         listed = ", ".join(f"{name} {count:,}" for name, count in classes.items())
         table.add_row(scheme, f"{sum(classes.values()):,}", listed)
-    _console().print(table)
+    console().print(table)
 
 
 def print_rows(title: str, rows: list[dict[str, object]]) -> None:
@@ -170,20 +174,21 @@ def print_rows(title: str, rows: list[dict[str, object]]) -> None:
         table.add_column(name, justify="left" if isinstance(value, str) else "right")
     for row in rows:
         table.add_row(*map(_cell, row.values()))
-    _console().print(table)
+    console().print(table)
 
 
 def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "pass" if value else "FAIL"
     if isinstance(value, dict):
-        return _interval(value)
+        return interval_words(value)
     if isinstance(value, float):
         return f"{value:.3f}"
     return str(value)
 
 
-def _interval(score: dict[str, float | None], digits: int = 3) -> str:
+def interval_words(score: dict[str, float | None], digits: int = 3) -> str:
+    """Return a score and its interval, a dash where there is none."""
     if score["value"] is None:
         return "–"
     value, low, high = (
@@ -193,7 +198,8 @@ def _interval(score: dict[str, float | None], digits: int = 3) -> str:
     return f"{value} ({low}–{high})"
 
 
-def _console() -> Console:
+def console() -> Console:
+    """Return the terminal, or one wide enough for a pipe."""
     # A pipe has no width of its own, and a table that wraps at 80 can't be read or searched.
     # What users named is text, not markup.
     plain = {"highlight": False, "markup": False, "emoji": False}
@@ -203,6 +209,8 @@ def _console() -> Console:
 
 # A score that a run is judged by first, in words.
 HEADLINE_WORDS = {"macro_f1": "macro-F1", "kl": "divergence", "rmse": "RMSE"}
+# What there is beside it: of classes, and of a calibrated run.
+OPTIONAL = {"ece": "ECE", "set_coverage": "sets that hold it", "set_size": "set size"}
 
 
 def print_robustness(scores: dict) -> None:
@@ -218,35 +226,35 @@ def print_robustness(scores: dict) -> None:
     )
     table.add_column("corruption")
     table.add_column("strength")
-    for name in (HEADLINE_WORDS[headline], "lost", "ECE"):
-        table.add_column(name, justify="right")
     clean = scores["clean"]
-    table.add_row("none", "", _interval(clean[headline]), "", _ece(clean))
+    optional = {key: words for key, words in OPTIONAL.items() if key in clean}
+    for name in (HEADLINE_WORDS[headline], "lost", *optional.values()):
+        table.add_column(name, justify="right")
+    others = [interval_words(clean[key]) for key in optional]
+    table.add_row("none", "", interval_words(clean[headline]), "", *others)
     for name, found in scores["corruptions"].items():
         table.add_section()
         for severity, each in found["severities"].items():
             table.add_row(
                 f"{CORRUPTIONS[name].words}, severity {severity}",
                 f"{each['strength']:g} ({found['unit']})",
-                _interval(each[headline]),
-                _interval(each["drop"]),
-                _ece(each),
+                interval_words(each[headline]),
+                interval_words(each["drop"]),
+                *(interval_words(each[key]) for key in optional),
             )
-    _console().print(table)
+    console().print(table)
     for name, found in scores["consistency"].items():
         if "agree" in found:
-            _console().print(f"same class after {name}: {_interval(found['agree'])} of galaxies")
-        _console().print(f"spread of predictions over {name}: {_interval(found['spread'], 4)}")
+            console().print(
+                f"same class after {name}: {interval_words(found['agree'])} of galaxies"
+            )
+        console().print(f"spread of predictions over {name}: {interval_words(found['spread'], 4)}")
     if "reference" in scores:
         against = scores["reference"]
-        _console().print(
+        console().print(
             f"mean corruption error against {against['run']}: {against['mean_ce']} "
             f"(relative {against['mean_relative_ce']}; under 1 is better than it)"
         )
-
-
-def _ece(scores: dict) -> str:
-    return _interval(scores["ece"]) if "ece" in scores else "–"
 
 
 # Scores that a comparison leaves out unless asked for all: parts of others, or not of tested
@@ -280,12 +288,12 @@ def print_comparison(
         best = values["value"].min() if group["less_is_better"].all() else values["value"].max()
         words = score if file == "metrics" else f"{file}: {score}"
         shown.add_row(words, *(_compared(values, run, best, len(group) > 1) for run in runs))
-    _console().print(shown)
+    console().print(shown)
     for run, difference in differences.items():
         if difference is None:
-            _console().print(f"{run}: no galaxies and classes in common with {runs[0]}")
+            console().print(f"{run}: no galaxies and classes in common with {runs[0]}")
             continue
-        _console().print(
+        console().print(
             f"{run}: test macro-F1 {difference['value']:+.3f} ({difference['low']:+.3f} to "
             f"{difference['high']:+.3f}) against {runs[0]}, {difference['galaxies']:,} galaxies "
             "in common"

@@ -1,4 +1,4 @@
-"""Which galaxies train, which select the model and which judge it."""
+"""Which galaxies train, which select the model, which calibrate it and which judge it."""
 
 from __future__ import annotations
 
@@ -10,26 +10,35 @@ from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from galaxymorph.base import BadInput
 
-PARTS = ("train", "valid", "test")
-# Of the published split, 70/15/15.
+PARTS = ("train", "valid", "calibration", "test")
+# Of the published split: 70/15/15 of train, valid and test.
 HELD_OUT = 0.30
 # Of the galaxies that a fold doesn't test: few, since each is one less to learn from.
 FOLD_VALID = 0.05
 
 
 def split_galaxies(
-    table: pd.DataFrame, classes: Sequence[str], seed: int, held_out: float = HELD_OUT
+    table: pd.DataFrame,
+    classes: Sequence[str],
+    seed: int,
+    held_out: float = HELD_OUT,
+    calibration: float = 0.0,
 ) -> pd.DataFrame:
-    """Split into train, valid and test, stratified by label.
+    """Split into train, valid and test, stratified by label; set some of train aside to calibrate.
+
+    The parts valid and test don't depend on how many calibrate.
 
     Args:
         table: a row a galaxy in ascending order of `galaxy`, with its `label`.
         classes: every class; their order decides the draw.
         seed: of scikit-learn's shuffles; 42 gives the published `layer1` split.
         held_out: the share of valid and test together, which are equal.
+        calibration: the share of all galaxies that neither train nor select the model; 0 leaves
+            the three published parts.
 
     Returns:
-        The same rows with `split`, ordered as drawn: all of train, then valid, then test.
+        The same rows with `split`, ordered as drawn: all of train, then valid, then calibration,
+        then test.
 
     Raises:
         BadInput: a class is too small to have a galaxy in every part.
@@ -37,14 +46,12 @@ def split_galaxies(
     need_of_each_class(table["label"], classes, 4, "a split into train, valid and test")
     train, rest = _cut(table, classes, held_out, seed)
     valid, test = _cut(rest, classes, 0.5, seed)
-    return pd.concat(
-        [part.assign(split=name) for name, part in zip(PARTS, (train, valid, test), strict=True)],
-        ignore_index=True,
-    )
+    train, calibrating = _set_aside(train, classes, calibration * len(table), seed)
+    return _joined(train, valid, calibrating, test)
 
 
 def fold_splits(
-    table: pd.DataFrame, classes: Sequence[str], folds: int, seed: int
+    table: pd.DataFrame, classes: Sequence[str], folds: int, seed: int, calibration: float = 0.0
 ) -> list[pd.DataFrame]:
     """Return a split a fold: each galaxy is in `test` once, a twentieth of the others in `valid`.
 
@@ -53,6 +60,7 @@ def fold_splits(
         classes: as for `split_galaxies`.
         folds: how many, at least 2.
         seed: of the shuffles; every fold's test part depends on seed and labels only.
+        calibration: as for `split_galaxies`; in each fold they are taken from those that train.
 
     Raises:
         BadInput: `folds` is under 2, or a class is too small for that many.
@@ -64,15 +72,24 @@ def fold_splits(
     cutter = StratifiedKFold(folds, shuffle=True, random_state=seed)
     splits = []
     for others, test in cutter.split(table, _codes(table, classes)):
-        rest = table.iloc[others]
-        # A stratified draw takes one galaxy of each class or more.
-        count = max(rest["label"].nunique(), math.ceil(FOLD_VALID * len(rest)))
-        train, valid = _cut(rest, classes, count, seed)
-        parts = zip(PARTS, (train, valid, table.iloc[test]), strict=True)
-        splits.append(
-            pd.concat([part.assign(split=name) for name, part in parts], ignore_index=True)
-        )
+        train, valid = _set_aside(table.iloc[others], classes, FOLD_VALID * len(others), seed)
+        train, calibrating = _set_aside(train, classes, calibration * len(table), seed)
+        splits.append(_joined(train, valid, calibrating, table.iloc[test]))
     return splits
+
+
+def _joined(*parts: pd.DataFrame) -> pd.DataFrame:
+    named = [part.assign(split=name) for name, part in zip(PARTS, parts, strict=True)]
+    return pd.concat(named, ignore_index=True)
+
+
+def _set_aside(
+    table: pd.DataFrame, classes: Sequence[str], count: float, seed: int
+) -> list[pd.DataFrame]:
+    if not count:
+        return [table, table.iloc[:0]]
+    # A stratified draw takes one galaxy of each class or more.
+    return _cut(table, classes, max(table["label"].nunique(), math.ceil(count)), seed)
 
 
 def need_of_each_class(labels: pd.Series, classes: Sequence[str], least: int, purpose: str) -> None:

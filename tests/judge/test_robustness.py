@@ -13,7 +13,7 @@ from galaxymorph.base import BadInput
 from galaxymorph.images import CORRUPTIONS
 from galaxymorph.judge.robustness import calibration_error, corruption_error
 from galaxymorph.learn import adapt_batchnorm
-from tests.conftest import galaxymorph
+from tests.conftest import RECIPE, galaxymorph
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +38,22 @@ def test_every_corruption_is_scored_and_every_prediction_kept(measured):
             assert each["drop"]["value"] == pytest.approx(lost, abs=2e-6)
             assert each["error"]["value"] == pytest.approx(1 - each["accuracy"]["value"], abs=2e-6)
     assert scores["consistency"]["rotation"]["agree"]["value"] <= 1
+
+
+def test_a_calibrated_runs_prediction_sets_are_followed(run, tmp_path, capsys):
+    path = tmp_path / "run"
+    shutil.copytree(run, path)
+    own = pd.read_parquet(path / "predictions_test.parquet")
+    probabilities = own[["p_elliptical", "p_spiral", "p_irregular"]].to_numpy()
+    least = float(np.sort(probabilities.max(axis=1))[2])
+    sets = {"method": "lac", "thresholds": [1 - least, 1 - least, None]}
+    (path / "calibration.json").write_text(json.dumps({"sets": sets}))
+    assert galaxymorph("robustness", path, "--suite", "published") == 0
+    clean = json.loads((path / "robustness.json").read_text())["clean"]
+    inside = np.column_stack([probabilities[:, :2] >= least, np.ones(len(own), bool)])
+    assert clean["set_size"]["value"] == pytest.approx(inside.sum(axis=1).mean(), abs=0.12)
+    assert 0 <= clean["set_coverage"]["value"] <= 1
+    assert "set size" in capsys.readouterr().out
 
 
 def test_clean_predictions_are_the_runs_own_and_flips_are_against_them(measured):
@@ -126,7 +142,7 @@ def test_what_cannot_be_adapted_is_refused():
 @pytest.mark.parametrize(("target", "headline"), [("soft3", "kl"), ("tree", "rmse")])
 def test_vote_fractions_are_scored_too(simple, tmp_path, capsys, target, headline):
     options = ["--size", "32", "--batch", "16", "--epochs", "1", "--target", target]
-    out = ["--recipe", "first-run", "--out", tmp_path, "--name", "run"]
+    out = ["--recipe", RECIPE, "--out", tmp_path, "--name", "run"]
     assert galaxymorph("fit", "--data", simple, *out, *options) == 0
     assert galaxymorph("robustness", tmp_path / "run", "--suite", "published") == 0
     scores = json.loads((tmp_path / "run" / "robustness.json").read_text())

@@ -27,6 +27,7 @@ PROMISED = {
     "model.json",
     "embeddings.npz",
     "predictions_valid.parquet",
+    "predictions_calibration.parquet",
     "predictions_test.parquet",
     "metrics.json",
     "figures",
@@ -60,8 +61,13 @@ def test_a_run_holds_all_that_is_promised_and_nothing_half_written(run):
 
 def test_the_split_stands_in_the_run_before_training_and_predictions_follow_it(run):
     split = pd.read_csv(run / "split.csv", dtype=str)
-    assert split["split"].value_counts().to_dict() == {"train": 42, "valid": 9, "test": 9}
-    for part in ("valid", "test"):
+    assert split["split"].value_counts().to_dict() == {
+        "train": 36,
+        "valid": 9,
+        "calibration": 6,
+        "test": 9,
+    }
+    for part in ("valid", "calibration", "test"):
         predictions = pd.read_parquet(run / f"predictions_{part}.parquet")
         assert (
             predictions["galaxy"].tolist() == split.loc[split["split"] == part, "galaxy"].tolist()

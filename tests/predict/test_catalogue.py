@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from galaxymorph.predict import load_predictor
 from tests.conftest import galaxymorph
@@ -131,6 +132,37 @@ def test_catalogues_come_in_many_forms(run, images, tmp_path, kind):
     assert table["error"].isna().all()
 
 
+def test_large_ids_with_gaps_stay_what_they_are(run, images, tmp_path):
+    table = pd.DataFrame(
+        {
+            "objID": pd.array([587722981742084144, None, 587722981742084145], dtype="Int64"),
+            "file_loc": [str(image) for image in images[:3]],
+        }
+    )
+    table.to_parquet(tmp_path / "mine.parquet")
+    out = tmp_path / "out"
+    assert galaxymorph("predict", run, tmp_path / "mine.parquet", "-o", f"{out}/", *EXACT) == 0
+    found = pd.read_parquet(out)["id"].tolist()
+    assert found == ["587722981742084144", images[1].stem, "587722981742084145"]
+
+
+def test_the_plain_pipeline_takes_broken_images_and_arrays_too(run, images, tmp_path):
+    plain = tmp_path / "plain"
+    shutil.copytree(run, plain)
+    record = json.loads((run / "recipe.json").read_text())
+    record["recipe"] |= {"pipeline": "plain", "precision": "fp32"}
+    (plain / "recipe.json").write_text(json.dumps(record))
+    predictor = load_predictor(plain, "fp32")
+    faults = {}
+    (tmp_path / "bad.jpg").write_bytes(b"")
+    sources = [str(images[0]), str(tmp_path / "bad.jpg"), np.array(Image.open(images[1]))]
+    found = predictor.outputs(sources, lambda n: None, faults)
+    assert list(faults) == [1]
+    assert "the file is empty" in faults[1]
+    expected = predictor.predict([images[0], images[1]])[CLASSES].to_numpy()
+    assert np.allclose(found[[0, 2]], expected, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -138,10 +170,13 @@ def test_catalogues_come_in_many_forms(run, images, tmp_path, kind):
         ("partition", "another partition size (4096, now 2)"),
         ("precision", "another precision (fp32, now bf16)"),
         ("model", "another model"),
+        ("calibration", "another calibration (None, now "),
         ("stray", "not empty (notes.txt), and no _catalogue.json in it"),
     ],
 )
-def test_a_folder_holds_one_catalogues_predictions(run, images, tmp_path, capsys, change, words):
+def test_a_folder_holds_one_catalogues_predictions(
+    run, images, tmp_path, capsys, monkeypatch, change, words
+):
     catalogue, out = write_catalogue(tmp_path / "mine.csv", images[:3]), tmp_path / "out"
     arguments = ["predict", run, catalogue, "-o", f"{out}/", *EXACT]
     if change == "stray":
@@ -156,6 +191,9 @@ def test_a_folder_holds_one_catalogues_predictions(run, images, tmp_path, capsys
         arguments += ["--partition", 2]
     elif change == "precision":
         arguments[-1] = "bf16"
+    elif change == "calibration":
+        found = {"calibrators": [{"method": "temperature"}]}
+        monkeypatch.setattr("galaxymorph.predict.catalogue.describe_calibrators", lambda run: found)
     elif change == "model":
         arguments[1] = tmp_path / "other"
         shutil.copytree(run, tmp_path / "other")

@@ -1,3 +1,5 @@
+import math
+
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -34,6 +36,25 @@ def test_every_galaxy_is_tested_in_exactly_one_fold(folds, smallest, seed):
     for split in splits:
         assert sorted(split["galaxy"], key=int) == galaxies["galaxy"].tolist()
         assert set(split["split"]) == {"train", "valid", "test"}
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(10, 40), st.floats(0.02, 0.3), st.integers(0, 1000))
+def test_galaxies_that_calibrate_come_from_those_that_train(smallest, share, seed):
+    galaxies = table(60, 30, smallest)
+    for three, four in zip(
+        [split_galaxies(galaxies, CLASSES, seed), *fold_splits(galaxies, CLASSES, 3, seed)],
+        [
+            split_galaxies(galaxies, CLASSES, seed, share),
+            *fold_splits(galaxies, CLASSES, 3, seed, share),
+        ],
+        strict=True,
+    ):
+        before, after = (split.set_index("galaxy")["split"] for split in (three, four))
+        moved = after == "calibration"
+        assert after[~moved].to_dict() == before[~moved].to_dict()
+        assert (before[moved] == "train").all()
+        assert moved.sum() == max(3, math.ceil(share * len(galaxies)))
 
 
 @pytest.mark.parametrize(

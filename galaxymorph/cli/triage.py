@@ -1,0 +1,44 @@
+"""`triage`: the galaxies that people should look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from galaxymorph.cli.options import DEVICE, RUN
+
+
+@click.command()
+@RUN
+@click.argument("catalogue", nargs=-1, required=True, metavar="CATALOGUE...")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder to make, of the images and their manifest.csv.",
+)
+@click.option("--number", type=click.IntRange(1), default=100, show_default=True,
+              help="Galaxies to choose.")  # fmt: skip
+@click.option(
+    "--source",
+    type=click.Choice(["views", "dropout", "ensemble", "single"]),
+    default="views",
+    show_default=True,
+    help="Where doubt is read from: eight flips and turns, 20 passes with dropout, the folds' "
+    "models, or one model's entropy.",
+)
+@DEVICE
+def triage(run, catalogue, output, number, source) -> None:
+    """Choose, of the images in CATALOGUE, those most worth a volunteer's time for RUN.
+
+    CATALOGUE is images, folders or zips. The model is in doubt about them by itself, rather than
+    because they look like two classes, and they are unlike each other. The folder can be uploaded
+    to Zooniverse as a subject set.
+    """
+    from galaxymorph.learn import Run
+    from galaxymorph.predict import choose_galaxies, expand_images
+
+    choose_galaxies(Run(run), expand_images(catalogue), output, number, source)
+    click.echo(output / "manifest.csv")

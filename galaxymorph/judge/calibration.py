@@ -1,0 +1,274 @@
+"""Calibrating a run: what is learnt from its calibration part, judged on its test part."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from galaxymorph.base import BadInput, write_json
+from galaxymorph.judge.calibrators import (
+    Calibrator,
+    choose_method,
+    fit_calibrator,
+    held_out_nll,
+    read_calibrators,
+    write_calibrators,
+)
+from galaxymorph.judge.conformal import (
+    SCORES,
+    coverage_band,
+    coverage_study,
+    prediction_sets,
+    set_scores,
+    set_thresholds,
+    set_words,
+)
+from galaxymorph.judge.reliability import calibration_scores, reliability_table
+from galaxymorph.judge.resampling import LEVEL, RESAMPLES, bootstrap
+from galaxymorph.judge.selective import aurc, kept_at
+from galaxymorph.learn import Run, predicted_columns, target_of, write_table
+
+FORMAT = 1
+FILE = "calibration.json"
+ACCURACIES = (0.9, 0.95, 0.99)
+# Bins of the reliability diagram: fewer than the errors', so that each says something.
+DRAWN_BINS = 10
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What `calibrate_run` found: its record as in `calibration.json`, and what is drawn of it."""
+
+    record: dict
+    before: pd.DataFrame
+    after: pd.DataFrame
+    study: pd.DataFrame
+
+
+def calibrate_run(
+    run: Run, coverage: float = 0.9, method: str | None = None, sets: str = "lac"
+) -> Calibration:
+    """Learn calibrators and prediction sets, judge them on the test part, store all in the run.
+
+    Each model learns from the galaxies that neither trained nor selected it: its part
+    `calibration`, or its validation part where the split has three. Writes `calibration.json`,
+    and adds `calibrated_<class>` and `set` to the predictions of every part.
+
+    Args:
+        run: trained, of classes.
+        coverage: the share of prediction sets that are to hold the true class.
+        method: of `CALIBRATORS`; by itself the one of least cross-validated NLL.
+        sets: how they are built, of `SCORES`.
+
+    Raises:
+        BadInput: the run isn't finished, or learnt something else than classes.
+    """
+    run.require_trained()
+    require_classes(run)
+    part = calibration_part(run)
+    known = [_arrays(run, member.predictions(part)) for member in run.members]
+    losses = _mean_losses([held_out_nll(*pair, run.recipe.seed) for pair in known])
+    chosen = method or choose_method(losses)
+    calibrators = [fit_calibrator(chosen, *pair) for pair in known]
+    _write_predictions(run, calibrators, coverage, sets)
+
+    test = run.predictions("test")
+    bare, truth = _arrays(run, test)
+    mended = test[_calibrated_columns(run)].to_numpy(float)
+    pooled, pooled_truth = _arrays(run, run.predictions(part).drop_duplicates("galaxy"))
+    study = coverage_study(
+        np.concatenate([pooled, bare]),
+        np.concatenate([pooled_truth, truth]),
+        len(pooled_truth),
+        coverage,
+        run.recipe.seed,
+    )
+    wrong = mended.argmax(axis=1) != truth
+    record = {
+        "format": FORMAT,
+        "part": part,
+        "galaxies": [len(pair[1]) for pair in known],
+        "method": chosen,
+        "held_out_nll": losses,
+        "calibrators": write_calibrators(calibrators),
+        "interval": f"{LEVEL:.0%} percentile bootstrap over test galaxies, {RESAMPLES} resamples",
+        "before": _intervals(bare, truth, run.recipe.seed),
+        "after": _intervals(mended, truth, run.recipe.seed),
+        "selective": {
+            "aurc": aurc(-mended.max(axis=1), wrong),
+            "kept_at_accuracy": kept_at(-mended.max(axis=1), wrong, ACCURACIES),
+        },
+        "sets": {
+            "method": sets,
+            "coverage": coverage,
+            "classes": run.classes,
+            "calibrating": len(pooled),
+            "tested": len(bare),
+            "thresholds": _finite(set_thresholds(pooled, pooled_truth, coverage, sets)),
+            "test": _rounded(
+                set_scores(
+                    prediction_sets(
+                        bare, set_thresholds(pooled, pooled_truth, coverage, sets), sets
+                    ),
+                    truth,
+                )
+            ),
+            "study": _study_record(study, len(pooled), len(bare), coverage),
+        },
+    }
+    write_json(run.path / FILE, record)
+    tables = (reliability_table(each, truth, DRAWN_BINS) for each in (bare, mended))
+    return Calibration(record, *tables, study)
+
+
+def require_classes(run: Run) -> None:
+    """Raise BadInput unless a run learnt classes."""
+    if target_of(run.recipe).soft:
+        raise BadInput(
+            f"{run.path}: its target is {run.recipe.target}, and calibration is of classes",
+            "fit with --target classes",
+        )
+
+
+def calibration_part(run: Run) -> str:
+    """Return the part that a run is calibrated on: calibration, or valid where there is none."""
+    split = run.members[0].split["split"]
+    return "calibration" if (split == "calibration").any() else "valid"
+
+
+def load_calibrators(run: Run) -> list[Calibrator] | None:
+    """Return a run's calibrators, one a model in the order of its folds, or None.
+
+    Raises:
+        BadInput: the file is damaged or of another version.
+    """
+    path = run.path / FILE
+    if not path.exists():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        found = read_calibrators(record)
+        sound = record["format"] == FORMAT and len(found) == len(run.members)
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{path}: damaged ({error})", f"calibrate {run.path} again") from None
+    if not sound:
+        raise BadInput(f"{path}: not of this run and version", f"calibrate {run.path} again")
+    return found
+
+
+def describe_calibrators(run: Run) -> dict[str, list]:
+    """Return what an exported file says of a run's calibrators: nothing, if there are none."""
+    found = load_calibrators(run)
+    return {} if found is None else {"calibrators": write_calibrators(found)}
+
+
+def described_calibrators(about: dict, name: str) -> list[Calibrator] | None:
+    """Return the calibrators that an exported file, by this name, speaks of.
+
+    Raises:
+        BadInput: they are damaged, or of a method that this version doesn't know.
+    """
+    if "calibrators" not in about:
+        return None
+    try:
+        return read_calibrators(about)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadInput(f"{name}: its calibration is damaged ({error})", "export it again") from None
+
+
+def sets_of(run: Run, bare: np.ndarray, coverage: float, method: str | None = None) -> list[str]:
+    """Return the prediction sets of the bare model's probabilities, in words.
+
+    Sets are built on bare probabilities, so that galaxies which calibrate them stay exchangeable
+    with new ones. For a cross-validated run, whose folds' mean is judged by the folds' own scores,
+    coverage is approximate.
+
+    Args:
+        run: trained, of classes.
+        bare: shape (n, classes).
+        coverage: the share of sets that are to hold the true class.
+        method: of `SCORES`; by itself the one that the run was calibrated with, or lac.
+    """
+    require_classes(run)
+    method = method or _set_method(run)
+    table = run.predictions(calibration_part(run)).drop_duplicates("galaxy")
+    thresholds = set_thresholds(*_arrays(run, table), coverage, method)
+    return set_words(prediction_sets(bare, thresholds, method), run.classes)
+
+
+def _set_method(run: Run) -> str:
+    path = run.path / FILE
+    if not path.exists():
+        return next(iter(SCORES))
+    return json.loads(path.read_text(encoding="utf-8"))["sets"]["method"]
+
+
+def _arrays(run: Run, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    probabilities = table[predicted_columns(run.recipe, run.classes)].to_numpy(float)
+    probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)
+    return probabilities, pd.Index(run.classes).get_indexer(table["label"])
+
+
+def _calibrated_columns(run: Run) -> list[str]:
+    return [f"calibrated_{name}" for name in run.classes]
+
+
+def _write_predictions(
+    run: Run, calibrators: Sequence[Calibrator], coverage: float, sets: str
+) -> None:
+    names = _calibrated_columns(run)
+    for part in ("valid", "calibration", "test"):
+        if not (run.members[0].path / f"predictions_{part}.parquet").exists():
+            continue
+        tables = []
+        for number, (member, calibrator) in enumerate(
+            zip(run.members, calibrators, strict=True), 1
+        ):
+            table = member.predictions(part)
+            bare = _arrays(run, table)[0]
+            mended = pd.DataFrame(calibrator(bare), columns=names, index=table.index)
+            table = table.drop(columns=[*names, "set"], errors="ignore").join(mended)
+            table["set"] = sets_of(member, bare, coverage, sets)
+            write_table(member.path / f"predictions_{part}.parquet", table)
+            tables.append(table.assign(fold=number))
+        if run.folds:
+            pooled = pd.concat(tables, ignore_index=True)
+            write_table(run.path / f"predictions_{part}.parquet", pooled)
+
+
+def _mean_losses(each: list[dict[str, float]]) -> dict[str, float]:
+    if not all(each):
+        return {}
+    return {name: float(np.mean([losses[name] for losses in each])) for name in each[0]}
+
+
+def _intervals(probabilities: np.ndarray, truth: np.ndarray, seed: int) -> dict:
+    return bootstrap(
+        lambda rows: calibration_scores(probabilities[rows], truth[rows]), len(truth), seed
+    )
+
+
+def _finite(values: np.ndarray) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in values]
+
+
+def _rounded(scores: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 6) for name, value in scores.items()}
+
+
+def _study_record(study: pd.DataFrame, calibrating: int, tested: int, coverage: float) -> dict:
+    mean, low, high = coverage_band(calibrating, tested, coverage)
+    within = study["coverage"].between(low, high)
+    methods = {}
+    for (method, by_class), rows in study.groupby(["method", "by_class"], sort=False):
+        means = rows.drop(columns=["method", "by_class"]).mean().dropna()
+        name = f"{method}, {'by class' if by_class else 'marginal'}"
+        methods[name] = _rounded(means.to_dict())
+        if not by_class:
+            methods[name]["splits_within_band"] = float(within[rows.index].mean())
+    band = {"expected": mean, "low": low, "high": high}
+    return {"splits": len(study) // len(methods), "band": band, "methods": methods}

@@ -1,0 +1,68 @@
+"""How doubtful a set of predictions is, and which galaxies are worth a volunteer's time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from galaxymorph.judge.vote_metrics import entropy
+
+# Candidates a chosen galaxy: the most doubtful, among which the choice is diverse.
+CANDIDATES = 10
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What several predictions of each galaxy say together, entropies in nats, each shape (n,).
+
+    `mean`, of shape (n, classes), is the predictive mean; `total` its entropy; `aleatoric` the
+    mean entropy of the predictions, which more training doesn't lower; `epistemic` the rest, the
+    mutual information of class and model (Houlsby et al. 2011, arXiv:1112.5745, eq. 2).
+    """
+
+    mean: np.ndarray
+    total: np.ndarray
+    aleatoric: np.ndarray
+    epistemic: np.ndarray
+
+
+def doubt_of(samples: np.ndarray) -> Doubt:
+    """Return the doubt in predictions of shape (samples, n, classes)."""
+    mean = samples.mean(axis=0)
+    total, aleatoric = entropy(mean), entropy(samples).mean(axis=0)
+    # By concavity never negative, but for rounding.
+    return Doubt(mean, total, aleatoric, np.maximum(total - aleatoric, 0))
+
+
+def worth_asking(doubt: np.ndarray, embeddings: np.ndarray, number: int, seed: int) -> np.ndarray:
+    """Return the positions of galaxies that are doubtful and unlike each other.
+
+    The most doubtful `CANDIDATES` times as many are put into `number` clusters, weighted by their
+    doubt, and each cluster gives its most doubtful (Zhdanov 2019, arXiv:1901.05954, section 3).
+
+    Args:
+        doubt: of each galaxy, at least 0, shape (n,).
+        embeddings: shape (n, features).
+        number: how many are chosen; all, if there are no more.
+        seed: of the clusters' start.
+
+    Returns:
+        Positions, the most doubtful first.
+    """
+    from sklearn.cluster import KMeans
+
+    order = np.argsort(-doubt, kind="stable")
+    if number >= len(order):
+        return order
+    candidates = order[: CANDIDATES * number]
+    # A cluster of galaxies without any doubt has no centre.
+    weights = doubt[candidates] + 1e-9
+    means = KMeans(number, n_init=1, random_state=seed)
+    clusters = means.fit_predict(embeddings[candidates], sample_weight=weights)
+    _, first = np.unique(clusters, return_index=True)
+    chosen = candidates[np.sort(first)]
+    # Equal embeddings leave clusters empty.
+    rest = candidates[~np.isin(candidates, chosen)][: number - len(chosen)]
+    chosen = np.concatenate([chosen, rest])
+    return chosen[np.argsort(-doubt[chosen], kind="stable")]

@@ -1,0 +1,180 @@
+"""Calibration: the arithmetic, and the command on a run."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import softmax
+
+from galaxymorph.judge.calibrators import (
+    CALIBRATORS,
+    choose_method,
+    fit_calibrator,
+    held_out_nll,
+    nll,
+)
+from galaxymorph.judge.reliability import calibration_scores, equal_mass, reliability_table
+from galaxymorph.judge.selective import aurc, kept_at, risk_coverage
+from tests.conftest import galaxymorph
+
+
+def world(n: int, seed: int, power: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Probabilities sharpened by a power, classes drawn from the true ones, and those."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 1.5, (n, 3))
+    true = softmax(logits, axis=1)
+    drawn = (true.cumsum(axis=1) < rng.random((n, 1))).sum(axis=1)
+    return softmax(power * logits, axis=1), drawn, true
+
+
+@pytest.mark.parametrize("method", ["temperature", "vector", "isotonic"])
+def test_an_overconfident_model_is_mended(method):
+    found, truth, _ = world(3000, 1, power=4.0)
+    new, new_truth, new_true = world(3000, 2, power=4.0)
+    mended = fit_calibrator(method, found, truth)(new)
+    assert np.allclose(mended.sum(axis=1), 1)
+    before, after = (calibration_scores(p, new_truth) for p in (new, mended))
+    assert before["ece_equal_mass"] > 0.15
+    assert after["ece_equal_mass"] < 0.04
+    assert after["nll"] < 0.7 * before["nll"]
+    # Against the probabilities that the classes were drawn from, rather than the drawn ones.
+    assert np.abs(mended - new_true).mean() < 0.2 * np.abs(new - new_true).mean()
+
+
+def test_the_temperature_is_scikit_learns():
+    from sklearn.base import BaseEstimator, ClassifierMixin
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.frozen import FrozenEstimator
+
+    class HandsBack(ClassifierMixin, BaseEstimator):
+        def fit(self, x, y):
+            return self
+
+        def predict_proba(self, x):
+            return x
+
+        def predict(self, x):
+            return x.argmax(axis=1)
+
+    found, truth, _ = world(400, 3, power=3.0)
+    estimator = HandsBack()
+    estimator.classes_ = np.arange(3)
+    theirs = CalibratedClassifierCV(FrozenEstimator(estimator), method="temperature")
+    theirs.fit(found, truth)
+    ours = fit_calibrator("temperature", found, truth)
+    assert np.allclose(ours(found), theirs.predict_proba(found), atol=1e-4)
+    assert ours.parameters["temperature"][0] == pytest.approx(3.0, rel=0.2)
+
+
+def test_the_method_is_chosen_by_likelihood_on_galaxies_held_out():
+    found, truth, _ = world(800, 4, power=3.0)
+    losses = held_out_nll(found, truth, seed=0)
+    assert set(losses) == set(CALIBRATORS)
+    assert choose_method(losses) in ("temperature", "vector")
+    assert held_out_nll(found[:3], np.array([0, 0, 1]), seed=0) == {}
+    assert choose_method({}) == "temperature"
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(20, 200), st.integers(0, 10**6), st.floats(0.2, 5))
+def test_calibrating_never_loses_likelihood_on_its_own_galaxies(n, seed, power):
+    found, truth, _ = world(n, seed, power)
+    for method in ("temperature", "vector"):
+        assert nll(fit_calibrator(method, found, truth)(found), truth) <= nll(found, truth) + 1e-6
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(2, 300), st.integers(0, 10**6))
+def test_the_parts_of_the_brier_score_sum_to_it(n, seed):
+    found, truth, _ = world(n, seed)
+    scores = calibration_scores(found, truth)
+    parts = scores["reliability"] - scores["resolution"] + scores["uncertainty"]
+    assert scores["brier"] == pytest.approx(parts + scores["within_bins"])
+    assert all(0 <= scores[f"ece_{kind}"] <= 1 for kind in ("equal_mass", "equal_width"))
+    counts = np.bincount(equal_mass(found[:, 0], 5), minlength=5)
+    assert counts.max() - counts.min() <= 1
+
+
+def test_errors_of_a_known_case():
+    certain = np.tile([1.0, 0.0], (10, 1))
+    scores = calibration_scores(certain, np.array([0] * 6 + [1] * 4))
+    assert scores["ece_equal_width"] == pytest.approx(0.4)
+    assert scores["brier"] == pytest.approx(0.8)
+    table = reliability_table(certain, np.array([0] * 6 + [1] * 4), 1)
+    assert table["accuracy"].tolist() == [0.6]
+    # Clopper and Pearson's interval of 6 in 10.
+    assert table[["low", "high"]].iloc[0].tolist() == pytest.approx([0.2624, 0.8784], abs=1e-4)
+
+
+def test_the_surest_are_kept_first():
+    doubt, wrong = np.array([0.3, 0.1, 0.2, 0.4]), np.array([True, False, False, False])
+    kept, risk = risk_coverage(doubt, wrong)
+    assert kept.tolist() == [0.25, 0.5, 0.75, 1.0]
+    assert risk.tolist() == pytest.approx([0, 0, 1 / 3, 1 / 4])
+    assert aurc(doubt, wrong) == pytest.approx((1 / 3 + 1 / 4) / 4)
+    assert kept_at(doubt, wrong, [0.99, 0.75, 0.5]) == {"0.99": 0.5, "0.75": 1.0, "0.5": 1.0}
+    assert kept_at(doubt, doubt > 0, [0.99]) == {"0.99": 0.0}
+
+
+@pytest.fixture(scope="module")
+def calibrated(run, tmp_path_factory):
+    copy = tmp_path_factory.mktemp("calibrated") / "run"
+    shutil.copytree(run, copy)
+    assert galaxymorph("calibrate", copy, "--method", "temperature") == 0
+    return copy
+
+
+def test_calibrate_stores_what_it_learnt_and_predict_uses_it(calibrated, simple, capsys):
+    record = json.loads((calibrated / "calibration.json").read_text())
+    assert record["part"] == "calibration"
+    assert record["galaxies"] == [6]
+    temperature = record["calibrators"][0]["parameters"]["temperature"][0]
+    assert {"nll", "brier", "ece_equal_mass"} <= set(record["after"])
+    for name in ("reliability", "coverage", "risk_coverage"):
+        assert (calibrated / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    image = next((simple / "images_training_rev1").glob("*.jpg"))
+    capsys.readouterr()
+    tables = []
+    for more in ([], ["--raw"], ["--coverage", "0.5"]):
+        assert galaxymorph("predict", calibrated, image, "--json", *more) == 0
+        tables.append(json.loads(capsys.readouterr().out)[0])
+    names = ["p_elliptical", "p_spiral", "p_irregular"]
+    bare = np.array([tables[1][name] for name in names])
+    expected = softmax(np.log(np.clip(bare, 1e-16, 1)) / temperature)
+    assert [tables[0][name] for name in names] == pytest.approx(expected.tolist(), abs=1e-4)
+    assert "set" not in tables[0]
+    assert set(tables[2]["set"].split("|")) <= {"elliptical", "spiral", "irregular", "none"}
+
+
+def test_predictions_carry_calibrated_probabilities_and_sets(calibrated):
+    for part in ("valid", "calibration", "test"):
+        table = pd.read_parquet(calibrated / f"predictions_{part}.parquet")
+        mended = table[[name for name in table if name.startswith("calibrated_")]]
+        assert np.allclose(mended.sum(axis=1), 1)
+        assert table["set"].str.len().gt(0).all()
+
+
+def test_a_run_of_three_parts_calibrates_on_validation_and_says_so(run, tmp_path, capsys):
+    copy = tmp_path / "old"
+    shutil.copytree(run, copy)
+    split = pd.read_csv(copy / "split.csv", dtype=str)
+    split[split["split"] != "calibration"].to_csv(copy / "split.csv", index=False)
+    (copy / "predictions_calibration.parquet").unlink()
+    assert galaxymorph("calibrate", copy) == 0
+    assert "calibrated on validation" in capsys.readouterr().err
+    assert json.loads((copy / "calibration.json").read_text())["part"] == "valid"
+
+
+def test_a_damaged_calibration_is_named(calibrated, simple, capsys):
+    path = calibrated / "calibration.json"
+    sound = path.read_text()
+    path.write_text("{}")
+    image = next((simple / "images_training_rev1").glob("*.jpg"))
+    status = galaxymorph("predict", calibrated, image)
+    path.write_text(sound)
+    assert status == 2
+    assert "calibration.json: damaged" in capsys.readouterr().err

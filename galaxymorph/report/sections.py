@@ -69,10 +69,10 @@ class Page:
 
     def pictures(self, *patterns: str) -> dict:
         """Return the run's pictures of some names, each once a page, and what didn't fit."""
+        found = [path for name in patterns for path in sorted(self.run.path.glob(name))]
         paths = [
             path
-            for pattern in patterns
-            for path in sorted(self.run.path.glob(pattern))
+            for path in dict.fromkeys(found)
             if path not in self.used and path.stem not in DRAWN
         ]
         self.used |= set(paths)

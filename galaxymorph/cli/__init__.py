@@ -35,6 +35,8 @@ COMMANDS = {
                    "Corrupt a run's test images and see what it loses."),
     "report": ("galaxymorph.cli.report:report",
                "Write a run's page, or a page of several side by side."),
+    "serve": ("galaxymorph.cli.serve:serve",
+              "Answer with a run's model in a browser on this machine."),
     "survey": ("galaxymorph.cli.survey:survey",
                "Simulate galaxies with votes, and draw contact sheets."),
     "data": ("galaxymorph.cli.data:data", "Check a catalogue of galaxies."),

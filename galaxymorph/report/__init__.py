@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "figures": ["draw_gallery", "draw_run"],
         "page": ["write_comparison", "write_report"],
         "robustness": ["draw_robustness"],
+        "server": ["load_model", "make_server"],
         "tables": [
             "print_check",
             "print_comparison",

@@ -42,7 +42,7 @@ def write_report(run: Run, data: Path | None = None, output: Path | None = None)
         draw_votes(run)
     sections = gathered(Page(run, data))
     output = output or run.path / FILE
-    write_text(output, _render("run.html", title=_name(run), sections=sections))
+    write_text(output, render("run.html", title=_name(run), sections=sections))
     return output
 
 
@@ -58,7 +58,7 @@ def write_comparison(runs: Sequence[Run], output: Path) -> Path:
     main = table[~table["score"].map(lambda name: any(part in name for part in DETAILS))]
     write_text(
         output,
-        _render(
+        render(
             "comparison.html",
             title=f"{len(runs)} runs side by side",
             names=names,
@@ -126,7 +126,8 @@ def _name(run: Run) -> str:
     return run.path.resolve().name
 
 
-def _render(template: str, **told: object) -> str:
+def render(template: str, **told: object) -> str:
+    """Return a page made of a template of the package."""
     return _templates().get_template(template).render(version=__version__, **told)
 
 

@@ -33,6 +33,13 @@ HEADLINES = {
     "mse": ("mean squared error of shares", "less is better"),
     "rmse": ("RMSE of vote fractions", "less is better"),
 }
+# Scores of `calibration.json` before and after, in words; of all of them less is better.
+CALIBRATIONS = {
+    "nll": "negative log-likelihood",
+    "brier": "Brier score",
+    "ece_equal_mass": "calibration error, bins of equal mass",
+    "ece_classwise": "calibration error by class",
+}
 # Pictures that the page draws itself, or that its gallery stands for.
 DRAWN = {"learning_curves", "scores_by_class", "confusion_valid", "confusion_test"}
 
@@ -62,10 +69,10 @@ class Page:
 
     def pictures(self, *patterns: str) -> dict:
         """Return the run's pictures of some names, each once a page, and what didn't fit."""
+        found = [path for name in patterns for path in sorted(self.run.path.glob(name))]
         paths = [
             path
-            for pattern in patterns
-            for path in sorted(self.run.path.glob(pattern))
+            for path in dict.fromkeys(found)
             if path not in self.used and path.stem not in DRAWN
         ]
         self.used |= set(paths)
@@ -261,8 +268,16 @@ def _votes(page: Page) -> dict | None:
 
 
 def _calibration(page: Page) -> dict:
+    record = page.json("calibration.json")
+    before, after = record.get("before", {}), record.get("after", {})
     return {
-        "scores": _score_rows(page.json("calibration.json")),
+        "method": record.get("method"),
+        "pairs": [
+            (words, before[name], after[name])
+            for name, words in CALIBRATIONS.items()
+            if name in before and name in after
+        ],
+        "scores": _score_rows(record),
         "pictures": page.pictures(
             "figures/*calibrat*.png", "figures/*reliab*.png", "figures/*risk*.png",
             "figures/*coverage*.png", "figures/*set*.png",

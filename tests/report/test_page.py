@@ -83,6 +83,16 @@ def test_sections_come_and_go_with_the_files_of_the_run(copied, capsys):
     assert "-0.123" in text
 
 
+def test_a_figure_that_two_names_fit_stands_once(copied, capsys):
+    (copied / "calibration.json").write_text("{}")
+    Image.new("RGB", (60, 40)).save(copied / "figures" / "risk_coverage.png")
+    Image.new("RGB", (60, 40)).save(copied / "figures" / "mine.png")
+    assert galaxymorph("report", copied) == 0
+    text = (copied / "report.html").read_text()
+    assert text.count("<figcaption>risk coverage") == 1
+    assert text.count("<figcaption>mine") == 1
+
+
 def test_without_images_the_gallery_says_so_and_the_rest_stands(copied, simple, capsys):
     for name in ("split.csv",):
         table = pd.read_csv(copied / name, dtype=str)

@@ -1,0 +1,276 @@
+"""A trained model as a small web page of this machine, with a JSON endpoint beside it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from galaxymorph import __version__
+from galaxymorph.base import BadInput, one_line
+from galaxymorph.images import decode_bytes, render_fits_as
+from galaxymorph.learn import Recipe, predicted_columns, target_of
+from galaxymorph.predict import load_predictor
+from galaxymorph.report.page import render
+from galaxymorph.zoo import likeliest_walk, to_conditional
+
+# Of an image as it is sent; Galaxy Zoo's have 20 kB.
+MAX_BYTES = 25_000_000
+# Seconds that a client may be silent.
+PATIENCE = 20
+# Images decoded at once: each may take 120 MB.
+AT_ONCE = 2
+# Names by how a file begins, since a body has none: the ending tells `decode_bytes` its format.
+BEGINNINGS = {
+    b"\xff\xd8\xff": "image.jpg",
+    b"\x89PNG": "image.png",
+    b"SIMPLE": "image.fits",
+    b"\x1f\x8b": "image.fits.gz",
+}
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class Refusal(Exception):
+    """A request that isn't answered: an HTTP status, and why."""
+
+    def __init__(self, status: HTTPStatus, why: str):
+        super().__init__(why)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Model:
+    """A run's predictor; networks are asked one image at a time, images decoded two at a time."""
+
+    name: str
+    recipe: Recipe
+    classes: list[str]
+    outputs: Callable[[list[np.ndarray], Callable], np.ndarray]
+    asking: threading.Lock = field(default_factory=threading.Lock)
+    decoding: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(AT_ONCE))
+
+    def predict(self, data: bytes) -> dict:
+        """Return what the model says of an image's bytes, as JSON takes it.
+
+        Raises:
+            BadInput: they are no image that it can use.
+        """
+        name = next((each for begin, each in BEGINNINGS.items() if data.startswith(begin)), "")
+        if not name:
+            raise BadInput("not a JPEG, PNG or FITS image", "send another file")
+        with self.decoding:
+            pixels = np.array(decode_bytes(data, name))
+            with self.asking:
+                found = self.outputs([pixels], lambda number: None)[0]
+        return said(found, self.recipe, self.classes)
+
+
+def said(found: np.ndarray, recipe: Recipe, classes: list[str]) -> dict:
+    """Return a prediction in words: `predicted` and `classes`, or of a tree its likeliest walk.
+
+    Args:
+        found: of one image, shape (outputs,).
+        recipe: of the model.
+        classes: in order.
+    """
+    tree = target_of(recipe).tree
+    columns = predicted_columns(recipe, classes)
+    answers = {name: round(float(share), 6) for name, share in zip(columns, found, strict=True)}
+    if tree is None:
+        shares = {name: answers[f"p_{name}"] for name in classes}
+        return {"predicted": max(shares, key=shares.get), "classes": shares}
+    pairs = [(question, answer) for question in tree.questions for answer in question.answers]
+    fractions = found[None].astype(float)
+    of_asked = to_conditional(tree, fractions)[0]
+    walk = [
+        {
+            "question": pairs[at][0].asks,
+            "answer": pairs[at][1].says,
+            "of_those_asked": round(float(of_asked[at]), 6),
+            "of_all": round(float(found[at]), 6),
+        }
+        for at in likeliest_walk(tree, fractions[0])
+    ]
+    return {"walk": walk, "answers": answers}
+
+
+def load_model(run: Path) -> Model:
+    """Load a trained run's model.
+
+    Raises:
+        BadInput: not a finished run.
+    """
+    found = load_predictor(run)
+    render_fits_as(found.recipe.stretch, found.recipe.bands)
+    return Model(run.resolve().name, found.recipe, list(found.classes), found.outputs)
+
+
+def make_server(model: Model, host: str, port: int) -> ThreadingHTTPServer:
+    """Return a server that isn't running yet.
+
+    Args:
+        model: that answers.
+        host: to bind to.
+        port: 0 for any that is free.
+
+    Raises:
+        BadInput: the address can't be bound.
+    """
+    page = render("serve.html", title=model.name, megabytes=MAX_BYTES // 1_000_000).encode()
+    pages = {
+        "/": ("text/html; charset=utf-8", page),
+        "/openapi.json": ("application/json", json.dumps(openapi(model)).encode()),
+    }
+    handler = type("Handler", (_Handler,), {"model": model, "pages": pages, "host": host})
+    try:
+        server = ThreadingHTTPServer((host, port), handler)
+    except OSError as error:
+        raise BadInput(
+            f"{host}:{port}: can't be bound ({error.strerror})", "choose another --port"
+        ) from None
+    server.daemon_threads = True
+    return server
+
+
+class _Handler(BaseHTTPRequestHandler):
+    model: Model
+    pages: dict[str, tuple[str, bytes]]
+    host: str
+    server_version = f"galaxymorph/{__version__}"
+    timeout = PATIENCE
+
+    def do_GET(self) -> None:  # noqa: N802
+        """Answer with the page or the description."""
+        self._answer(self._page)
+
+    def do_POST(self) -> None:  # noqa: N802
+        """Answer with a prediction."""
+        self._answer(self._prediction)
+
+    def _answer(self, make: Callable[[], tuple[str, bytes]]) -> None:
+        status = HTTPStatus.OK
+        try:
+            self._require_own()
+            kind, body = make()
+        except Refusal as refusal:
+            status, (kind, body) = refusal.status, _error(refusal)
+        except BadInput as error:
+            status, (kind, body) = HTTPStatus.UNPROCESSABLE_ENTITY, _error(error)
+        except (TimeoutError, ConnectionError):
+            self.close_connection = True
+            return
+        except Exception as error:
+            status, (kind, body) = HTTPStatus.INTERNAL_SERVER_ERROR, _error(error)
+        self.send_response(status)
+        for name, value in (
+            ("Content-Type", kind),
+            ("Content-Length", str(len(body))),
+            ("Cache-Control", "no-store"),
+            ("X-Content-Type-Options", "nosniff"),
+        ):
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _require_own(self) -> None:
+        """Refuse what another site makes a browser on this machine send."""
+        if self.host not in LOOPBACK:
+            return
+        for header in ("Host", "Origin"):
+            value = self.headers.get(header)
+            if value is None:
+                continue
+            name = urlsplit(value if "//" in value else f"//{value}").hostname
+            if name not in LOOPBACK:
+                raise Refusal(HTTPStatus.FORBIDDEN, f"{header} {value!r} isn't this machine")
+
+    def _page(self) -> tuple[str, bytes]:
+        path = urlsplit(self.path).path
+        if path not in self.pages:
+            raise Refusal(HTTPStatus.NOT_FOUND, "there are /, /openapi.json and POST /predict")
+        return self.pages[path]
+
+    def _prediction(self) -> tuple[str, bytes]:
+        if urlsplit(self.path).path != "/predict":
+            raise Refusal(HTTPStatus.NOT_FOUND, "there is POST /predict")
+        length = self.headers.get("Content-Length", "")
+        if not (length.isascii() and length.isdigit()):
+            raise Refusal(HTTPStatus.LENGTH_REQUIRED, "say with Content-Length how long it is")
+        if int(length) > MAX_BYTES:
+            raise Refusal(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"over {MAX_BYTES:,} bytes; make a cutout"
+            )
+        data = self.rfile.read(int(length))
+        if len(data) < int(length):
+            raise Refusal(HTTPStatus.BAD_REQUEST, "the body ended early")
+        return "application/json", json.dumps(self.model.predict(data)).encode()
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Say nothing: what is looked at is nobody else's business."""
+
+
+def _error(error: Exception) -> tuple[str, bytes]:
+    return "application/json", json.dumps({"error": one_line(str(error))}).encode()
+
+
+def openapi(model: Model) -> dict:
+    """Return the endpoint's description, OpenAPI 3.1."""
+    share = {"type": "number", "minimum": 0, "maximum": 1}
+    shares = {"type": "object", "additionalProperties": share}
+    step = {
+        "type": "object",
+        "properties": {
+            "question": {"type": "string"},
+            "answer": {"type": "string"},
+            "of_those_asked": share,
+            "of_all": share,
+        },
+    }
+    if target_of(model.recipe).tree is None:
+        properties = {"predicted": {"enum": model.classes}, "classes": shares}
+    else:
+        properties = {"walk": {"type": "array", "items": step}, "answers": shares}
+    failed = {
+        "description": "why not",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["error"],
+                    "properties": {"error": {"type": "string"}},
+                }
+            }
+        },
+    }
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    answer = {"type": "object", "required": list(properties), "properties": properties}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": f"GalaxyMorph: {model.name}", "version": __version__},
+        "paths": {
+            "/predict": {
+                "post": {
+                    "summary": "Say what an image shows.",
+                    "requestBody": {
+                        "required": True,
+                        "description": f"a JPEG, PNG or FITS file of up to {MAX_BYTES:,} bytes",
+                        "content": {"application/octet-stream": binary},
+                    },
+                    "responses": {
+                        "200": {
+                            "description": "what the model says",
+                            "content": {"application/json": {"schema": answer}},
+                        },
+                        **dict.fromkeys(("400", "403", "411", "413", "422", "500"), failed),
+                    },
+                }
+            }
+        },
+    }

@@ -87,6 +87,9 @@ def averaged(
     if views is not None:
         predictors = [_changed(predictor, views=views) for predictor in predictors]
     if crops:
+        for predictor, name in zip(predictors, names, strict=True):
+            if predictor.recipe.pipeline == "plain":
+                raise BadInput(f"--crops: {name} sees the whole frame", "leave it out")
         predictors = [_changed(predictor, crop=crop) for predictor in predictors for crop in crops]
     return predictors[0] if len(predictors) == 1 else MeanPredictor(predictors)
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
-from galaxymorph.learn import TARGETS
+from galaxymorph.learn import TARGETS, make_recipe
 from galaxymorph.predict import load_predictor
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, SCHEMES, broken_sums, soft_targets
 from tests.conftest import RECIPE, galaxymorph
@@ -354,3 +354,8 @@ def test_every_target_has_its_families_in_judge_and_report():
     used = {family for target in TARGETS.values() for family in target.metrics}
     for function in (galleries_of, judge_run, draw_run, print_metrics):
         assert sys.modules[function.__module__].FAMILIES.keys() == used
+
+
+def test_a_soft_targets_recipe_file_turns_nothing_off_for_classes(soft_runs):
+    recipe = make_recipe(str(soft_runs / "soft3" / "recipe.json"), {"target": "classes"})
+    assert (recipe.target, recipe.loss, recipe.class_weights) == ("classes", "cross-entropy", 1.0)

@@ -47,6 +47,16 @@ def test_views_and_crops_replace_the_runs_own(run, simple, tmp_path):
     assert np.allclose(numbers(both), np.mean(each, axis=0), atol=1e-6)
 
 
+def test_a_run_that_sees_the_whole_frame_takes_no_crops(run, simple, tmp_path, capsys):
+    plain = tmp_path / "plain"
+    shutil.copytree(run, plain)
+    text = (plain / "recipe.json").read_text()
+    (plain / "recipe.json").write_text(text.replace('"pipeline": "fast"', '"pipeline": "plain"'))
+    images = simple / "images_training_rev1"
+    assert galaxymorph("predict", plain, images, "--crops", "0.5") == 2
+    assert "sees the whole frame" in capsys.readouterr().err
+
+
 def test_what_cannot_be_averaged_is_refused_in_a_line(run, simple, tmp_path, capsys):
     images = simple / "images_training_rev1"
     assert galaxymorph("predict", run, run) == 2

@@ -45,7 +45,7 @@ def test_galaxies_that_calibrate_come_from_those_that_train(smallest, share, see
     for three, four in zip(
         [split_galaxies(galaxies, CLASSES, seed), *fold_splits(galaxies, CLASSES, 3, seed)],
         [
-            split_galaxies(galaxies, CLASSES, seed, share),
+            split_galaxies(galaxies, CLASSES, seed, calibration=share),
             *fold_splits(galaxies, CLASSES, 3, seed, share),
         ],
         strict=True,

@@ -129,3 +129,10 @@ def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(tmp_path):
         "checkpoints",
         "a.tmp.b",
     }
+
+
+def test_replacing_leaves_a_file_that_others_may_read_as_any_new_one(tmp_path):
+    (tmp_path / "plain").touch()
+    with replacing(tmp_path / "private") as temporary:
+        temporary.touch(0o600)
+    assert (tmp_path / "private").stat().st_mode == (tmp_path / "plain").stat().st_mode

@@ -50,12 +50,13 @@ def write_backbone(run: Run, path: Path) -> None:
     about = {
         "made_by": f"galaxymorph {__version__}",
         "arch": run.recipe.arch,
-        "recipe": json.dumps(recipe_to_dict(run.recipe), sort_keys=True),
-        "galaxies": str(len(run.split)),
+        "recipe": recipe_to_dict(run.recipe),
+        "galaxies": len(run.split),
         "fingerprint": run.data["fingerprint"],
     }
     with replacing(path) as temporary:
-        save_file(halves, temporary, about)
+        # One entry: of several, the library writes the order at random.
+        save_file(halves, temporary, {"galaxymorph": json.dumps(about)})
 
 
 def write_weights(model: nn.Module, run: Run) -> None:

@@ -10,7 +10,7 @@ from galaxymorph.learn import Recipe, build_model
 from galaxymorph.learn.backbones import OWN_WEIGHTS, load_trunk
 from tests.conftest import galaxymorph
 
-QUICK = ["--size", "32", "--batch", "16", "--epochs", "1"]
+QUICK = ["--size", "32", "--batch", "16", "--epochs", "1", "--held-out", "0.3"]
 
 
 def test_pretrain_simulates_trains_on_the_tree_and_writes_a_backbone_for_fit(
@@ -21,8 +21,8 @@ def test_pretrain_simulates_trains_on_the_tree_and_writes_a_backbone_for_fit(
     run, backbone = tmp_path / "mine", tmp_path / "mine" / "backbone.safetensors"
     assert json.loads((run / "recipe.json").read_text())["recipe"]["target"] == "tree"
     with safe_open(backbone, "pt") as file:
-        about = file.metadata()
-    assert (about["arch"], about["galaxies"]) == ("resnet18", "48")
+        about = json.loads(file.metadata()["galaxymorph"])
+    assert (about["arch"], about["galaxies"]) == ("resnet18", 48)
     # The names are torchvision's, so that anyone can load it.
     found = load_file(backbone)
     missing = torchvision.models.resnet18().load_state_dict(found, strict=False)

@@ -79,11 +79,13 @@ def write_embeddings(
     with Progress("embeddings", len(rows), "images") as progress:
         batches = predicting_loader(loaders, rows, run.recipe, run.classes, frames)
         vectors, _ = embed(network, batches, progress.advance)
+    # A network that diverged has features beyond half precision, where they would become infinite.
+    most = np.finfo(np.float16).max
     with replacing(run.path / FILE) as temporary:
         # Text of fixed width, so that nothing in the file is a pickle.
         np.savez_compressed(
             temporary,
-            vectors=vectors.astype(np.float16),
+            vectors=vectors.clip(-most, most).astype(np.float16),
             part=rows["split"].to_numpy(str),
             galaxy=rows["galaxy"].to_numpy(str),
         )

@@ -130,13 +130,17 @@ def make_server(model: Model, host: str, port: int) -> ThreadingHTTPServer:
     }
     handler = type("Handler", (_Handler,), {"model": model, "pages": pages, "host": host})
     try:
-        server = ThreadingHTTPServer((host, port), handler)
+        return _Server((host, port), handler)
     except OSError as error:
         raise BadInput(
             f"{host}:{port}: can't be bound ({error.strerror})", "choose another --port"
         ) from None
-    server.daemon_threads = True
-    return server
+
+
+class _Server(ThreadingHTTPServer):
+    # The standard five are reset by the kernel when a page of fifty images is sent at once.
+    request_queue_size = 128
+    daemon_threads = True
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -73,7 +73,8 @@ ENDINGS = (".csv", ".parquet")
 @click.option(
     "--coverage",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Give each image's prediction set, of sets that hold the true class this often: 0.9.",
+    help="Give each image's prediction set, of sets that hold the true class this often: 0.9. Of a "
+    "run with --loss dirichlet-multinomial: intervals that hold a fraction this often.",
 )
 @click.option("--raw", is_flag=True, help="The bare model's probabilities, after `calibrate` too.")
 @SCALE
@@ -120,10 +121,12 @@ def predict(
     from galaxymorph.predict import (
         averaged,
         expand_images,
+        has_intervals,
         is_run,
         load_predictor,
         require_submittable,
         usable_images,
+        with_intervals,
         write_submission,
     )
     from galaxymorph.report import print_predictions
@@ -146,9 +149,11 @@ def predict(
         _require_table(output, as_json)
         for run in runs:
             require_submittable(run)
-    if coverage and (len(models) > 1 or not runs or len(crops) > 1):
-        raise BadInput(f"--coverage {coverage}: it takes one run as it is", "name one run")
-    sets = _sets(runs[0], coverage) if coverage else None
+    sets = None
+    if coverage and not (runs and has_intervals(runs[0].recipe)):
+        if len(models) > 1 or not runs or len(crops) > 1:
+            raise BadInput(f"--coverage {coverage}: it takes one run as it is", "name one run")
+        sets = _sets(runs[0], coverage)
     if precision != "int8" and any(path.suffix != ".onnx" for path in models):
         from galaxymorph.learn import keep_freed_memory
 
@@ -174,6 +179,8 @@ def predict(
         click.echo(output)
         return
     table = predictor.predict(references, sets) if sets else predictor.predict(references)
+    if coverage and not sets:
+        table = with_intervals(table, predictor.recipe, coverage)
     if outliers:
         from galaxymorph.predict import outlier_columns
 

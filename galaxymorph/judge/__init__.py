@@ -30,6 +30,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "drift": ["Drift", "drift_between", "energy", "neighbour_distance"],
         "faithfulness": ["Curves", "UNLIKE", "areas", "curves", "randomisation", "CONTROLS"],
         "galleries": ["confident_mistakes", "confusion_cells", "galleries_of", "top_losses"],
+        "intervals": ["NOMINAL", "interval_metrics", "vote_ranks"],
         "metrics": ["class_scorer", "classification_metrics", "judge_run", "true_and_predicted"],
         "morphometry": [
             "MEASURES",
@@ -58,6 +59,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "selective": ["aurc", "kept_at", "risk_coverage"],
         "shortcuts": ["looked_at", "mask_folder", "shortcut_table", "true_masks"],
         "subjects": ["Subject", "subject_of"],
+        "truth": ["expected_fractions"],
         "vote_metrics": [
             "distribution_metrics",
             "entropy",

@@ -130,7 +130,7 @@ def require_classes(run: Run) -> None:
     if target_of(run.recipe).soft:
         raise BadInput(
             f"{run.path}: its target is {run.recipe.target}, and calibration is of classes",
-            "fit with --target classes",
+            "fit with --target classes, or --loss dirichlet-multinomial for intervals of fractions",
         )
 
 

@@ -12,6 +12,7 @@ import torch
 from galaxymorph.base import BadInput, Progress
 from galaxymorph.judge.resampling import LEVEL, RESAMPLES
 from galaxymorph.judge.subjects import BATCH, Subject, normalised
+from galaxymorph.judge.truth import TRUTH, read_truth
 from galaxymorph.learn.backbones import stages_of
 
 # The side to which images are shrunk for the probe that any network should beat.
@@ -21,7 +22,6 @@ FOLDS = 5
 LEAST = 40
 # Strengths of the ridge that cross-validation within the training folds chooses from.
 ALPHAS = np.logspace(0, 5, 11)
-TRUTH = "truth.parquet"
 
 # A true parameter (a column of truth.parquet), in words, and which galaxies have it.
 TRUE_CONCEPTS: dict[str, tuple[str, Callable[[pd.DataFrame], pd.Series]]] = {
@@ -80,15 +80,15 @@ def truth_of(subject: Subject, rows: np.ndarray) -> pd.DataFrame | None:
     Raises:
         BadInput: a galaxy has no row.
     """
-    path = subject.data / TRUTH
-    if not path.is_file():
+    truth = read_truth(subject.data)
+    if truth is None:
         return None
-    truth = pd.read_parquet(path)
-    truth.index = truth["GalaxyID"].astype(str)
     galaxies = subject.table["galaxy"].iloc[rows]
     missing = galaxies[~galaxies.isin(truth.index)]
     if len(missing):
-        raise BadInput(f"{path}: no row of galaxy {missing.iloc[0]}", "simulate the sky again")
+        raise BadInput(
+            f"{subject.data / TRUTH}: no row of galaxy {missing.iloc[0]}", "simulate the sky again"
+        )
     return truth.loc[galaxies].reset_index(drop=True)
 
 

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix
 
 from galaxymorph.base import write_json
+from galaxymorph.judge.intervals import interval_metrics
 from galaxymorph.judge.resampling import LEVEL, RESAMPLES, bootstrap
+from galaxymorph.judge.truth import expected_fractions
 from galaxymorph.judge.vote_metrics import distribution_metrics, kl_divergence, tree_metrics
-from galaxymorph.learn import Run, predicted_columns, target_of, true_columns
+from galaxymorph.learn import (
+    Run,
+    deviation_columns,
+    loss_columns,
+    predicted_columns,
+    target_of,
+    true_columns,
+)
 
 
 def judge_run(run: Run) -> dict:
@@ -75,6 +85,26 @@ def true_and_predicted(run: Run, table: pd.DataFrame) -> tuple[np.ndarray, np.nd
     return true, predicted
 
 
+def _tree_metrics(run: Run, table: pd.DataFrame) -> dict:
+    """Return `tree_metrics`; of a simulation `rmse_expected`, and of distributions `intervals`."""
+    tree, seed = target_of(run.recipe).tree, run.recipe.seed
+    true, predicted = true_and_predicted(run, table)
+    found = tree_metrics(tree, true, predicted, seed)
+    expected = expected_fractions(Path(run.data["path"]), table["galaxy"], tree)
+    if expected is not None:
+        errors = np.square(predicted - expected).mean(axis=1)
+        found["rmse_expected"] = bootstrap(
+            lambda rows: {"rmse": np.sqrt(errors[rows].mean())}, len(errors), seed
+        )["rmse"]
+    spreads = deviation_columns(run.recipe, run.classes)
+    votes = loss_columns(run.recipe, run.classes)
+    # Runs of before it was predicted have none.
+    if spreads and set(spreads + votes) <= set(table):
+        deviation, counts = (table[names].to_numpy(float) for names in (spreads, votes))
+        found["intervals"] = interval_metrics(tree, predicted, deviation, counts, expected, seed)
+    return found
+
+
 # A family of scores is an entry here, one of tables and figures in `report`, and a name in
 # `learn.TARGETS`.
 FAMILIES: dict[str, Family] = {
@@ -88,13 +118,7 @@ FAMILIES: dict[str, Family] = {
         lambda run, table: distribution_metrics(*true_and_predicted(run, table), run.recipe.seed),
         _kl,
     ),
-    "tree": Family(
-        "rmse",
-        lambda run, table: tree_metrics(
-            target_of(run.recipe).tree, *true_and_predicted(run, table), run.recipe.seed
-        ),
-        _rmse,
-    ),
+    "tree": Family("rmse", _tree_metrics, _rmse),
 }
 
 

@@ -40,7 +40,12 @@ from galaxymorph.learn.hardware import keep_freed_memory, precision_callbacks, r
 from galaxymorph.learn.inference import AverageViews, infer
 from galaxymorph.learn.models import export_learner, write_weights
 from galaxymorph.learn.objectives import make_link, make_objective
-from galaxymorph.learn.outputs import target_of, true_columns
+from galaxymorph.learn.outputs import (
+    deviation_columns,
+    loss_columns,
+    target_of,
+    true_columns,
+)
 from galaxymorph.learn.predictions import prediction_table
 from galaxymorph.learn.recipes import Recipe
 from galaxymorph.learn.runs import (
@@ -261,14 +266,16 @@ def _write_results(run: Run, learn: Learner, split: pd.DataFrame, frames: Frames
     recipe, classes = run.recipe, run.classes
     export_learner(learn, run.path / "model.pkl")
     write_weights(learn.model, run)
-    network, activate = serving_network(learn.model, recipe), make_link(recipe).activate
+    network, moments = serving_network(learn.model, recipe), make_link(recipe).moments
     write_embeddings(run, network, learn.dls, split, frames)
     true = true_columns(recipe, classes)
+    if deviation_columns(recipe, classes):
+        true += loss_columns(recipe, classes)
     parts = {part: split[split["split"] == part] for part in _predicted_parts(split)}
     with Progress("predicting", sum(map(len, parts.values())), "images") as progress:
         for part, rows in parts.items():
             batches = predicting_loader(learn.dls, rows, recipe, classes, frames)
-            found = infer([network], batches, recipe.views, activate, progress.advance)
+            found = infer([network], batches, recipe.views, moments, progress.advance)
             table = prediction_table(found, recipe, classes)
             known = rows[["galaxy", "image", "label", *true]].reset_index(drop=True)
             write_table(run.path / f"predictions_{part}.parquet", pd.concat([known, table], axis=1))

@@ -17,11 +17,14 @@ from galaxymorph.learn.views import dihedral
 class Link:
     """From a network's logits to the prediction that they stand for, and back.
 
-    `invert` takes a prediction and the logits of one of those that it is the mean of.
+    `invert` takes a prediction and the logits of one of those that it is the mean of. `moments` is
+    what is averaged over views and networks: the prediction and, where logits stand for a
+    distribution of each output, its mean square beside that, shape (n, 2 outputs).
     """
 
     activate: Callable[[torch.Tensor], torch.Tensor]
     invert: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    moments: Callable[[torch.Tensor], torch.Tensor]
 
 
 def _softmax(logits: torch.Tensor) -> torch.Tensor:
@@ -32,7 +35,7 @@ def _log(probabilities: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return probabilities.log()
 
 
-SOFTMAX = Link(_softmax, _log)
+SOFTMAX = Link(_softmax, _log, _softmax)
 
 
 class AverageViews(Callback):

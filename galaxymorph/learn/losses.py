@@ -13,7 +13,7 @@ from torch.nn import functional
 from galaxymorph.base import BadInput
 from galaxymorph.learn.loss_registry import LOSSES
 from galaxymorph.learn.tree_head import TreeHead, concentrations, full_precision
-from galaxymorph.zoo.tree import Tree
+from galaxymorph.zoo import Tree, cumulative_moments
 
 
 class GalaxyLoss(nn.Module):
@@ -41,6 +41,10 @@ class GalaxyLoss(nn.Module):
     def activation(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the prediction that the logits stand for."""
         raise NotImplementedError
+
+    def moments(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the prediction and, of a distribution, the mean square beside it."""
+        return self.activation(logits)
 
     def invert(self, prediction: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
         """Return logits that stand for a prediction; `like` are those of one similar to it."""
@@ -97,6 +101,14 @@ class DirichletMultinomial(_TreeLoss):
 
     link = "dirichlet"
 
+    def __init__(self, tree: Tree):
+        super().__init__(tree)
+        self.tree = tree
+
+    def moments(self, logits: torch.Tensor) -> torch.Tensor:
+        alpha = concentrations(logits).cpu().numpy()
+        return torch.from_numpy(np.hstack(cumulative_moments(self.tree, alpha))).float()
+
     def per_galaxy(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         alpha = concentrations(logits)
         return -dirichlet_multinomial_log_prob(self.head, alpha, target).sum(dim=1)
@@ -147,32 +159,6 @@ def dirichlet_multinomial_log_prob(
         - torch.lgamma(votes + total)
         + head.sum_own(each)
     )
-
-
-def fraction_intervals(
-    tree: Tree, alpha: np.ndarray, level: float = 0.9
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return what Dirichlet concentrations say of each conditional fraction.
-
-    One fraction of a Dirichlet distribution follows the Beta distribution of its concentration
-    and the sum of the question's others.
-
-    Args:
-        tree: the decision tree.
-        alpha: concentrations, shape (n, answers).
-        level: the probability inside the interval, half of the rest on either side.
-
-    Returns:
-        Mean, low and high, each of shape (n, answers).
-    """
-    from scipy.stats import beta
-
-    alpha = np.asarray(alpha, float)
-    total = alpha @ tree.membership.T @ tree.membership
-    low, high = (
-        beta.ppf(tail, alpha, total - alpha) for tail in ((1 - level) / 2, (1 + level) / 2)
-    )
-    return alpha / total, low, high
 
 
 MODULES = {

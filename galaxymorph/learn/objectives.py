@@ -60,7 +60,7 @@ def make_link(recipe: Recipe) -> Link:
     if not target_of(recipe).soft:
         return SOFTMAX
     loss = _make_loss(recipe)
-    return Link(loss.activation, loss.invert)
+    return Link(loss.activation, loss.invert, loss.moments)
 
 
 def class_weights(split: pd.DataFrame, classes: Sequence[str], power: float) -> torch.Tensor:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from galaxymorph.zoo import Catalogue
 
 
+# Before the name of an output, of its standard deviation.
+DEVIATION = "sd_"
+
+
 def target_of(recipe: Recipe) -> Target:
     """Return what a recipe's model learns; a tree is that of the recipe's schema."""
     target = TARGETS[recipe.target]
@@ -71,6 +75,12 @@ def true_columns(recipe: Recipe, classes: Sequence[str]) -> list[str]:
 
     names = output_names(recipe, classes) if target_of(recipe).soft else []
     return [TARGET + name for name in names]
+
+
+def deviation_columns(recipe: Recipe, classes: Sequence[str]) -> list[str]:
+    """Return the columns of predictions' standard deviations; none where there are only means."""
+    names = output_names(recipe, classes) if loss_entry(recipe).link == "dirichlet" else []
+    return [DEVIATION + name for name in names]
 
 
 def predicted_columns(recipe: Recipe, classes: Sequence[str]) -> list[str]:

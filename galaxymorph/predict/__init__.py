@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "catalogue": ["predict_catalogue"],
         "doubt": ["SOURCES", "sample_predictions"],
         "export": ["Export", "export_run"],
-        "images": ["expand_images", "usable_images"],
+        "images": ["expand_images", "has_intervals", "usable_images", "with_intervals"],
         "kaggle": ["require_submittable", "write_submission"],
         "loading": ["is_run", "load_predictor", "model_id"],
         "outliers": ["drift_of", "outlier_columns"],

@@ -33,7 +33,7 @@ from galaxymorph.base import (
     write_json,
 )
 from galaxymorph.judge import describe_calibrators
-from galaxymorph.learn import Recipe, Run, prediction_table, target_of
+from galaxymorph.learn import Recipe, Run, predicted_columns, prediction_table, target_of
 from galaxymorph.predict.cluster import map_on_cluster
 from galaxymorph.predict.listing import image_folder, list_images
 from galaxymorph.predict.loading import is_run, load_predictor, model_id
@@ -187,7 +187,8 @@ def columns_of(
         model: of the predictor.
     """
     table = prediction_table(found, predictor.recipe, predictor.classes)
-    table["entropy"] = entropies(found, predictor.recipe)
+    means = found[:, : len(predicted_columns(predictor.recipe, predictor.classes))]
+    table["entropy"] = entropies(means, predictor.recipe)
     numbers = table.select_dtypes("number").columns
     table = table.astype(dict.fromkeys(numbers, "float32"))
     failed = np.isin(np.arange(len(table)), list(faults))

@@ -10,8 +10,8 @@ import pandas as pd
 
 from galaxymorph.base import REFERENCE_SEPARATOR, BadInput
 from galaxymorph.images import decode
-from galaxymorph.learn import Recipe, prediction_table
-from galaxymorph.zoo import image_name, image_references
+from galaxymorph.learn import Recipe, deviation_columns, predicted_columns, prediction_table
+from galaxymorph.zoo import fraction_intervals, image_name, image_references
 
 # From bare probabilities, shape (n, classes), to prediction sets in words.
 Sets = Callable[[np.ndarray], Sequence[str]]
@@ -62,6 +62,28 @@ def usable_images(references: Sequence[str]) -> tuple[list[str], list[str]]:
         except BadInput as error:
             faults.append(str(error))
     return good, faults
+
+
+def has_intervals(recipe: Recipe) -> bool:
+    """Tell whether a recipe's predictions are distributions of vote fractions."""
+    return bool(deviation_columns(recipe, ()))
+
+
+def with_intervals(table: pd.DataFrame, recipe: Recipe, level: float) -> pd.DataFrame:
+    """Return a table of predictions with `low_<answer>` and `high_<answer>` added.
+
+    Args:
+        table: with each answer's mean and `sd_<answer>`.
+        recipe: whose predictions are distributions.
+        level: the probability that a fraction is inside, see `zoo.fraction_intervals`.
+    """
+    means, spreads = predicted_columns(recipe, ()), deviation_columns(recipe, ())
+    ends = fraction_intervals(table[means].to_numpy(), table[spreads].to_numpy(), level)
+    added = [
+        pd.DataFrame(values, columns=[end + name for name in means], index=table.index)
+        for end, values in zip(("low_", "high_"), ends, strict=True)
+    ]
+    return pd.concat([table, *added], axis=1)
 
 
 def image_table(

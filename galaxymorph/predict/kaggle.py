@@ -75,7 +75,7 @@ def write_submission(
                 progress.advance(len(images[chunk]))
                 continue
             found = predictor.outputs(images[chunk], progress.advance)
-            table = pd.DataFrame(found, columns=columns)
+            table = pd.DataFrame(found[:, : len(columns)], columns=columns)
             table.insert(0, "GalaxyID", galaxies[chunk])
             text = io.StringIO()
             table.to_csv(text, index=False, header=start == 0)

@@ -27,7 +27,7 @@ from galaxymorph.learn import (
     target_of,
 )
 from galaxymorph.predict.images import Images, Sets, as_sources, image_table
-from galaxymorph.zoo import Tree, to_conditional, to_cumulative
+from galaxymorph.zoo import Tree, cumulative_moments, to_cumulative
 
 QUANTIZED = "model.int8.onnx"
 # The key, among an exported file's own, of what `learn.describe` says.
@@ -242,9 +242,9 @@ def _dihedral(batch: np.ndarray, view: int) -> np.ndarray:
 
 
 def activated(logits: np.ndarray, recipe: Recipe) -> np.ndarray:
-    """Return the predictions that logits stand for, both of shape (n, outputs).
+    """Return the moments that logits, of shape (n, outputs), stand for.
 
-    As `learn.make_link` has it, without PyTorch.
+    As the `moments` of `learn.make_link` are, without PyTorch.
     """
     tree = target_of(recipe).tree
     if tree is None:
@@ -261,7 +261,7 @@ def _tree_softmax(tree: Tree, logits: np.ndarray) -> np.ndarray:
 
 def _tree_dirichlet(tree: Tree, logits: np.ndarray) -> np.ndarray:
     least, most = CONCENTRATIONS
-    return to_cumulative(tree, to_conditional(tree, least + (most - least) * _sigmoid(logits)))
+    return np.hstack(cumulative_moments(tree, least + (most - least) * _sigmoid(logits)))
 
 
 def _sigmoid(logits: np.ndarray) -> np.ndarray:

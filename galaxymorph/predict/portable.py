@@ -73,7 +73,7 @@ def load_portable(path: Path, precision: str | None = None) -> Predictor:
         serving_network(_network(recipe, about, group, path), recipe, precision) for group in groups
     ]
     mending = described_calibrators(about, str(path))
-    return Predictor(models, recipe, list(about["classes"]), make_link(recipe).activate, mending)
+    return Predictor(models, recipe, list(about["classes"]), make_link(recipe).moments, mending)
 
 
 def _read(path: Path) -> tuple[dict, dict[str, torch.Tensor]]:

@@ -33,7 +33,7 @@ class Predictor:
     models: list[nn.Module]
     recipe: Recipe
     classes: list[str]
-    activate: Callable[[torch.Tensor], torch.Tensor]
+    moments: Callable[[torch.Tensor], torch.Tensor]
     calibrators: list[Calibrator] | None = None
 
     def predict(self, images: Images, sets: Sets | None = None) -> pd.DataFrame:
@@ -66,6 +66,8 @@ class Predictor:
     ) -> np.ndarray:
         """Return predictions, shape (n, outputs), the mean over the recipe's views and the folds.
 
+        Of distributions the mean squares come after the means, see `learn.Link`.
+
         Args:
             images: references, or pixels.
             seen: called with the number of images after each batch.
@@ -85,7 +87,7 @@ class Predictor:
     ) -> np.ndarray:
         """Return each bare model's predictions, shape (models, n, outputs); see `outputs`."""
         batches = image_loader(images, self.recipe, faults)
-        return infer_each(self.models, batches, self.recipe.views, self.activate, seen)
+        return infer_each(self.models, batches, self.recipe.views, self.moments, seen)
 
 
 def load_torch_predictor(
@@ -105,7 +107,7 @@ def load_torch_predictor(
     if adapt_to is not None:
         networks = _adapted(networks, run.recipe, adapt_to)
     models = [serving_network(network, run.recipe, precision) for network in networks]
-    return Predictor(models, run.recipe, run.classes, make_link(run.recipe).activate)
+    return Predictor(models, run.recipe, run.classes, make_link(run.recipe).moments)
 
 
 def _adapted(networks: list[nn.Module], recipe: Recipe, images: Sequence[str]) -> list[nn.Module]:

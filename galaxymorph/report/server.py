@@ -16,10 +16,10 @@ import numpy as np
 from galaxymorph import __version__
 from galaxymorph.base import BadInput, one_line
 from galaxymorph.images import decode_bytes, render_fits_as
-from galaxymorph.learn import Recipe, predicted_columns, target_of
+from galaxymorph.learn import Recipe, deviation_columns, predicted_columns, target_of
 from galaxymorph.predict import load_predictor
 from galaxymorph.report.page import render
-from galaxymorph.zoo import likeliest_walk, to_conditional
+from galaxymorph.zoo import deviations, likeliest_walk, to_conditional
 
 # Of an image as it is sent; Galaxy Zoo's have 20 kB.
 MAX_BYTES = 25_000_000
@@ -82,23 +82,31 @@ def said(found: np.ndarray, recipe: Recipe, classes: list[str]) -> dict:
     """
     tree = target_of(recipe).tree
     columns = predicted_columns(recipe, classes)
-    answers = {name: round(float(share), 6) for name, share in zip(columns, found, strict=True)}
+    means, squares = found[: len(columns)], found[len(columns) :]
+    answers = _by_name(columns, means)
     if tree is None:
         shares = {name: answers[f"p_{name}"] for name in classes}
         return {"predicted": max(shares, key=shares.get), "classes": shares}
     pairs = [(question, answer) for question in tree.questions for answer in question.answers]
-    fractions = found[None].astype(float)
+    fractions = means[None].astype(float)
     of_asked = to_conditional(tree, fractions)[0]
     walk = [
         {
             "question": pairs[at][0].asks,
             "answer": pairs[at][1].says,
             "of_those_asked": round(float(of_asked[at]), 6),
-            "of_all": round(float(found[at]), 6),
+            "of_all": round(float(means[at]), 6),
         }
         for at in likeliest_walk(tree, fractions[0])
     ]
-    return {"walk": walk, "answers": answers}
+    if not len(squares):
+        return {"walk": walk, "answers": answers}
+    spread = _by_name(columns, deviations(means, squares))
+    return {"walk": walk, "answers": answers, "standard_deviations": spread}
+
+
+def _by_name(names: list[str], values: np.ndarray) -> dict[str, float]:
+    return {name: round(float(value), 6) for name, value in zip(names, values, strict=True)}
 
 
 def load_model(run: Path) -> Model:
@@ -241,6 +249,8 @@ def openapi(model: Model) -> dict:
         properties = {"predicted": {"enum": model.classes}, "classes": shares}
     else:
         properties = {"walk": {"type": "array", "items": step}, "answers": shares}
+        if deviation_columns(model.recipe, model.classes):
+            properties["standard_deviations"] = shares
     failed = {
         "description": "why not",
         "content": {

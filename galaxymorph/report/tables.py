@@ -66,7 +66,22 @@ def _print_tree(title: str, scores: dict, recipe: Recipe) -> None:
         "",
         interval_words(scores["rmse"], 4),
     )
+    if "rmse_expected" in scores:
+        found = interval_words(scores["rmse_expected"], 4)
+        table.add_row("RMSE from the fractions that votes were drawn from", "", "", "", found)
+    held = scores.get("intervals", {})
+    for name in filter(held.__contains__, INTERVALS):
+        words = f"{held['nominal']:.0%} {INTERVALS[name]}"
+        table.add_row(words, "", "", "", interval_words(held[name]))
     console().print(table)
+
+
+# What the intervals of a Dirichlet-multinomial hold, see `judge.interval_metrics`, in words.
+INTERVALS = {
+    "votes": "intervals that hold volunteers' votes",
+    "truth": "intervals that hold the fractions that votes were drawn from",
+    "width": "intervals' width",
+}
 
 
 # A family of scores, see `judge.metrics`, and how it is printed.

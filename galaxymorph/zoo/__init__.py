@@ -6,6 +6,12 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "catalogue": ["COUNT", "Catalogue", "Problem", "read_catalogue", "read_vote_catalogue"],
+        "dirichlet": [
+            "cumulative_moments",
+            "deviations",
+            "fraction_beta",
+            "fraction_intervals",
+        ],
         "labels": [
             "TARGET",
             "answer_catalogue",

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as st_np
 from torch.distributions import Dirichlet, Multinomial
 
 from galaxymorph.base import BadInput
-from galaxymorph.learn import LOSSES, TreeHead, concentrations, fraction_intervals, make_loss
+from galaxymorph.learn import LOSSES, TreeHead, concentrations, make_loss
 from galaxymorph.learn.losses import dirichlet_multinomial_log_prob
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, SCHEMAS, to_conditional, to_cumulative
 
@@ -256,22 +256,6 @@ def test_a_fastai_learner_trains_with_the_losses():
         assert torch.allclose(predicted[:, :3].sum(dim=1), torch.ones(32), atol=1e-5)
 
 
-def test_intervals_of_a_fraction_hold_as_often_as_they_say():
-    """Fractions drawn from the Dirichlet distributions; 4000 draws: 0.9 +- 0.02 is 4 sigma."""
-    rng = np.random.default_rng(5)
-    alpha = np.tile(rng.uniform(1, 100, ANSWERS), (4000, 1))
-    mean, low, high = fraction_intervals(TREE, alpha)
-    drawn = rng.gamma(alpha)
-    drawn /= drawn @ TREE.membership.T @ TREE.membership
-    covered = ((drawn >= low) & (drawn <= high)).mean(axis=0)
-    assert (np.abs(covered - 0.9) < 0.02).all()
-    assert np.allclose(drawn.mean(axis=0), mean[0], atol=0.01)
-    assert ((low < mean) & (mean < high)).all()
-    wide = fraction_intervals(TREE, alpha[:1], level=0.99)
-    assert (wide[1] < low[:1]).all()
-    assert (wide[2] > high[:1]).all()
-
-
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_loss_survives_a_pickle_as_a_learners_export_makes_one(name):
     loss = make_loss(name, TREE)
@@ -321,5 +305,5 @@ def test_numpy_and_pytorch_agree_on_what_logits_stand_for(name):
 
     recipe = make_recipe("baseline", {"target": "tree", "loss": name})
     logits = 5 * torch.randn(40, 37, generator=torch.Generator().manual_seed(0))
-    expected = make_link(recipe).activate(logits).numpy()
+    expected = make_link(recipe).moments(logits).numpy()
     assert np.allclose(activated(logits.numpy(), recipe), expected, atol=1e-6)

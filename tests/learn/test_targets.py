@@ -276,6 +276,34 @@ def test_folds_are_scored_one_by_one(simple, tmp_path, name):
     assert min(folds) > 0
 
 
+def test_a_dirichlet_multinomials_predictions_are_distributions(
+    simple, soft_runs, tmp_path, capsys
+):
+    run, output = soft_runs / "dirichlet", tmp_path / "votes.parquet"
+    images = simple / "images_training_rev1"
+    assert galaxymorph("predict", run, images, "--coverage", "0.9", "-o", output) == 0
+    table = pd.read_parquet(output).set_index("galaxy")
+    test = pd.read_parquet(run / "predictions_test.parquet").set_index("galaxy")
+    spreads, lows, highs = (
+        [f"{kind}_{column}" for column in TREE.columns] for kind in ("sd", "low", "high")
+    )
+    again = table.loc[test.index]
+    for columns in (TREE.columns, spreads):
+        assert np.allclose(again[columns], test[columns], atol=5e-3)
+    assert (table[spreads].to_numpy() > 0).all()
+    assert (table[lows].to_numpy() <= table[highs].to_numpy()).all()
+    # The half of 90 % of a fraction that is neither rare nor common is 1.645 deviations or so.
+    wide = (table["high_Class1.1"] - table["low_Class1.1"]) / table["sd_Class1.1"]
+    assert wide.between(2.4, 3.6).all()
+    metrics = json.loads((run / "metrics.json").read_text())["test"]["intervals"]
+    assert metrics.keys() == {"nominal", "votes", "width", "per_answer"}
+    assert galaxymorph("predict", run, run, images, "-o", output) == 0
+    assert np.allclose(pd.read_parquet(output)[spreads], table[spreads], atol=5e-3)
+    capsys.readouterr()
+    assert galaxymorph("predict", soft_runs / "tree", images, "--coverage", "0.9") == 2
+    assert "--loss dirichlet-multinomial" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["soft3", "tree", "dirichlet"])
 def test_int8_predicts_what_float32_does(simple, soft_runs, tmp_path, capsys, name):
     pytest.importorskip("onnxruntime")

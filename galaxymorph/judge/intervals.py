@@ -1,0 +1,87 @@
+"""Whether the distributions that a model gives of vote fractions mean what they say.
+
+Against volunteers, whose votes are drawn, and against the expected fractions that they were drawn
+from, which only a simulation knows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from galaxymorph.judge.resampling import mean_interval
+from galaxymorph.zoo import Tree, fraction_beta, fraction_intervals
+
+# Of the intervals that are checked.
+NOMINAL = 0.9
+
+
+def interval_metrics(
+    tree: Tree,
+    mean: np.ndarray,
+    deviation: np.ndarray,
+    counts: np.ndarray,
+    expected: np.ndarray | None,
+    seed: int,
+) -> dict:
+    """Return how often the predicted intervals of fractions hold what they should.
+
+    Args:
+        tree: the decision tree.
+        mean: predicted cumulative fractions, shape (n, answers).
+        deviation: their predicted standard deviations.
+        counts: volunteers' votes.
+        expected: the fractions that the votes were drawn from, where they are known.
+        seed: of the resampling, and of `vote_ranks`.
+
+    Returns:
+        `nominal`, the level; `votes`, the share of votes inside the central interval of the
+        distribution predicted for them; `width`, of the intervals of fractions, in the mean over
+        answers; and, where it is known, `truth`, the share of expected fractions inside those.
+        Each is value, low and high, see `bootstrap`; `per_answer` has votes and truth by column.
+    """
+    tail = (1 - NOMINAL) / 2
+    ranks = vote_ranks(tree, mean, deviation, counts, seed)
+    low, high = fraction_intervals(mean, deviation, NOMINAL)
+    inside = {"votes": (ranks >= tail) & (ranks <= 1 - tail)}
+    if expected is not None:
+        inside["truth"] = (expected >= low) & (expected <= high)
+    return {
+        "nominal": NOMINAL,
+        **{name: mean_interval(held.mean(axis=1), seed) for name, held in inside.items()},
+        "width": mean_interval((high - low).mean(axis=1), seed),
+        "per_answer": {
+            column: {name: mean_interval(held[:, at], seed) for name, held in inside.items()}
+            for at, column in enumerate(tree.columns)
+        },
+    }
+
+
+def vote_ranks(
+    tree: Tree, mean: np.ndarray, deviation: np.ndarray, counts: np.ndarray, seed: int
+) -> np.ndarray:
+    """Return the probability integral transform of votes, shape (n, answers), 0 to 1.
+
+    Of the N volunteers who answered the first question, the number who give an answer follows a
+    beta-binomial distribution; a rank is drawn evenly from the step of its distribution function
+    at the number seen, so that ranks are uniform where the prediction is right (Czado, Gneiting &
+    Held 2009, Biometrics 65, 1254).
+
+    Args:
+        tree: the decision tree.
+        mean: predicted cumulative fractions, shape (n, answers).
+        deviation: their predicted standard deviations.
+        counts: volunteers' votes.
+        seed: of the draws.
+    """
+    from scipy.stats import betabinom
+
+    first = tree.membership[tree.asked_of_all.argmax()].astype(bool)
+    volunteers = counts[:, first].sum(axis=1, keepdims=True).round()
+    seen = np.minimum(counts.round(), volunteers)
+    a, b = fraction_beta(mean, deviation).args
+    below, at = np.zeros(mean.shape), np.zeros(mean.shape)
+    for number in range(int(seen.max()) + 1):
+        step = betabinom.pmf(number, volunteers, a, b)
+        below += np.where(number < seen, step, 0)
+        at += np.where(number == seen, step, 0)
+    return below + np.random.default_rng(seed).random(mean.shape) * at

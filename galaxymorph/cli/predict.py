@@ -150,7 +150,7 @@ def predict(
         for run in runs:
             require_submittable(run)
     sets = None
-    if coverage and not (runs and has_intervals(runs[0].recipe)):
+    if coverage and not (runs and all(has_intervals(run.recipe) for run in runs)):
         if len(models) > 1 or not runs or len(crops) > 1:
             raise BadInput(f"--coverage {coverage}: it takes one run as it is", "name one run")
         sets = _sets(runs[0], coverage)

@@ -299,6 +299,8 @@ def test_a_dirichlet_multinomials_predictions_are_distributions(
     assert metrics.keys() == {"nominal", "votes", "width", "per_answer"}
     assert galaxymorph("predict", run, run, images, "-o", output) == 0
     assert np.allclose(pd.read_parquet(output)[spreads], table[spreads], atol=5e-3)
+    assert galaxymorph("predict", run, soft_runs / "tree", images, "-o", output) == 0
+    assert "sd_Class1.1" not in pd.read_parquet(output)
     capsys.readouterr()
     assert galaxymorph("predict", soft_runs / "tree", images, "--coverage", "0.9") == 2
     assert "--loss dirichlet-multinomial" in capsys.readouterr().err

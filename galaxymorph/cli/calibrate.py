@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from galaxymorph.base import say
+from galaxymorph.base import BadInput, say
 from galaxymorph.cli.options import RUN
 
 
@@ -18,32 +18,55 @@ from galaxymorph.cli.options import RUN
 @click.option(
     "--coverage",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.9,
-    show_default=True,
-    help="Share of prediction sets that are to hold the true class.",
+    help="Share of prediction sets that are to hold the true class. Default: 0.9.",
 )
 @click.option(
     "--sets",
     type=click.Choice(["lac", "aps", "raps"]),
-    default="lac",
-    show_default=True,
-    help="How prediction sets are built.",
+    help="How prediction sets are built. Default: lac.",
 )
 def calibrate(run, method, coverage, sets) -> None:
-    """Calibrate RUN, of classes, on galaxies that neither trained nor selected its model.
+    """Calibrate RUN on galaxies that neither trained nor selected its model.
 
-    What is learnt is judged on the test part and stored in the run, so that `predict` uses it.
+    Of classes, that is their probabilities, and prediction sets; of a tree with --loss
+    dirichlet-multinomial the width of the distributions of vote fractions. What is learnt is
+    judged on the test part and stored in the run, so that `predict` uses it.
     """
-    from galaxymorph.judge import calibrate_run
-    from galaxymorph.learn import Run, locked
-    from galaxymorph.report import draw_calibration, print_calibration
+    from galaxymorph.judge import calibrate_fractions, calibrate_run
+    from galaxymorph.learn import Run, deviation_columns, locked
+    from galaxymorph.report import (
+        draw_calibration,
+        draw_fraction_calibration,
+        print_calibration,
+        print_fraction_calibration,
+    )
 
     run = Run(run)
     run.require_trained()
+    of_fractions = bool(deviation_columns(run.recipe, run.classes))
+    if of_fractions:
+        _refuse(run, method=method, coverage=coverage, sets=sets)
     with locked(run):
-        calibration = calibrate_run(run, coverage, method, sets)
+        if of_fractions:
+            calibration = calibrate_fractions(run)
+        else:
+            calibration = calibrate_run(run, coverage or 0.9, method, sets or "lac")
     if calibration.record["part"] == "valid":
         say("the split has no calibration part: calibrated on validation, which chose the epoch")
-    print_calibration(calibration.record)
-    for path in draw_calibration(run, calibration):
+    if of_fractions:
+        print_fraction_calibration(calibration.record)
+        paths = draw_fraction_calibration(run, calibration)
+    else:
+        print_calibration(calibration.record)
+        paths = draw_calibration(run, calibration)
+    for path in paths:
         click.echo(path)
+
+
+def _refuse(run, **options) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise BadInput(
+            f"--{given[0]}: {run.path} learnt vote fractions, and the option is of classes",
+            "leave it out; `predict --coverage` chooses the intervals",
+        )

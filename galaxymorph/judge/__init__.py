@@ -29,8 +29,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "doubt": ["Doubt", "doubt_of", "worth_asking"],
         "drift": ["Drift", "drift_between", "energy", "neighbour_distance"],
         "faithfulness": ["Curves", "UNLIKE", "areas", "curves", "randomisation", "CONTROLS"],
+        "fraction_calibration": ["FractionCalibration", "calibrate_fractions"],
         "galleries": ["confident_mistakes", "confusion_cells", "galleries_of", "top_losses"],
-        "intervals": ["NOMINAL", "interval_metrics", "vote_ranks"],
+        "intervals": ["NOMINAL"],
         "metrics": ["class_scorer", "classification_metrics", "judge_run", "true_and_predicted"],
         "morphometry": [
             "MEASURES",

@@ -10,6 +10,8 @@ import numpy as np
 # Keeps logarithms finite, as scikit-learn does.
 LEAST = float(np.finfo(float).eps)
 FOLDS = 5
+# Of a fraction: the largest share of the variance that any distribution of its mean can have.
+MOST_VARIANCE = 0.99
 
 Parameters = Mapping[str, list]
 
@@ -25,14 +27,17 @@ class Method:
 
 @dataclass(frozen=True)
 class Calibrator:
-    """A method of `CALIBRATORS` and what it learnt."""
+    """A method of `CALIBRATORS`, or `variance`, and what it learnt."""
 
     method: str
     parameters: Parameters
 
     def __call__(self, probabilities: np.ndarray) -> np.ndarray:
-        """Return calibrated probabilities of shape (n, classes), rows summing to 1."""
-        return CALIBRATORS[self.method].apply(np.asarray(probabilities, float), self.parameters)
+        """Return calibrated probabilities of shape (n, classes), rows summing to 1.
+
+        The method `variance` is of moments of fractions, shape (n, 2 answers), see `learn.Link`.
+        """
+        return APPLY[self.method](np.asarray(probabilities, float), self.parameters)
 
 
 def write_calibrators(calibrators: Sequence[Calibrator]) -> list[dict]:
@@ -48,7 +53,7 @@ def read_calibrators(record: Mapping[str, list]) -> list[Calibrator]:
     """
     found = [Calibrator(each["method"], each["parameters"]) for each in record["calibrators"]]
     for each in found:
-        if each.method not in CALIBRATORS:
+        if each.method not in APPLY:
             raise ValueError(f"method {each.method!r} is unknown")
     return found
 
@@ -187,6 +192,13 @@ def _apply_isotonic(probabilities: np.ndarray, parameters: Parameters) -> np.nda
     return each / each.sum(axis=1, keepdims=True)
 
 
+def _apply_variance(moments: np.ndarray, parameters: Parameters) -> np.ndarray:
+    mean, square = np.split(moments, 2, axis=1)
+    variance = (square - mean**2) * np.array(parameters["factor"])
+    # No distribution between 0 and 1 of some mean has a variance of mean * (1 - mean).
+    return np.hstack([mean, mean**2 + np.clip(variance, 0, MOST_VARIANCE * mean * (1 - mean))])
+
+
 # Guo et al. 2017 (arXiv:1706.04599), section 4, has the first two; Zadrozny & Elkan 2002 the third.
 CALIBRATORS: dict[str, Method] = {
     "none": Method("the model as it is", lambda p, truth: {}, lambda p, parameters: p),
@@ -194,3 +206,4 @@ CALIBRATORS: dict[str, Method] = {
     "vector": Method("a scale and a shift a class", _fit_vector, _apply_vector),
     "isotonic": Method("a rising curve a class", _fit_isotonic, _apply_isotonic),
 }
+APPLY = {name: method.apply for name, method in CALIBRATORS.items()} | {"variance": _apply_variance}

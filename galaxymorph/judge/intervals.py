@@ -75,9 +75,7 @@ def vote_ranks(
     """
     from scipy.stats import betabinom
 
-    first = tree.membership[tree.asked_of_all.argmax()].astype(bool)
-    volunteers = counts[:, first].sum(axis=1, keepdims=True).round()
-    seen = np.minimum(counts.round(), volunteers)
+    volunteers, seen = _votes(tree, counts)
     a, b = fraction_beta(mean, deviation).args
     below, at = np.zeros(mean.shape), np.zeros(mean.shape)
     for number in range(int(seen.max()) + 1):
@@ -85,3 +83,35 @@ def vote_ranks(
         below += np.where(number < seen, step, 0)
         at += np.where(number == seen, step, 0)
     return below + np.random.default_rng(seed).random(mean.shape) * at
+
+
+def vote_nll(
+    tree: Tree,
+    mean: np.ndarray,
+    deviation: np.ndarray,
+    counts: np.ndarray,
+    answers: np.ndarray | slice = slice(None),
+) -> np.ndarray:
+    """Return the negative log-likelihood of each answer's votes, in nats, shape (n, answers).
+
+    Of the beta-binomial distribution that `vote_ranks` has.
+
+    Args:
+        tree: the decision tree.
+        mean: predicted cumulative fractions, shape (n, answers).
+        deviation: their predicted standard deviations.
+        counts: volunteers' votes.
+        answers: those that are asked for.
+    """
+    from scipy.stats import betabinom
+
+    volunteers, seen = _votes(tree, counts)
+    a, b = fraction_beta(mean[:, answers], deviation[:, answers]).args
+    return -betabinom.logpmf(seen[:, answers], volunteers, a, b)
+
+
+def _votes(tree: Tree, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many answered the first question, shape (n, 1), and each answer's votes."""
+    first = tree.membership[tree.asked_of_all.argmax()].astype(bool)
+    volunteers = counts[:, first].sum(axis=1, keepdims=True).round()
+    return volunteers, np.minimum(counts.round(), volunteers)

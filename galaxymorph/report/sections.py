@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.base import BadInput
-from galaxymorph.judge import scores_in, true_and_predicted
+from galaxymorph.judge import NOMINAL, scores_in, true_and_predicted
 from galaxymorph.learn import Recipe, Run, target_of, with_images
 from galaxymorph.report.charts import interval_places, line_chart
 from galaxymorph.report.pictures import FIGURES, figure_uris, thumbnails
 from galaxymorph.report.references import reference_of
-from galaxymorph.report.tables import HEADLINE_WORDS, PARTS
+from galaxymorph.report.tables import HEADLINE_WORDS, INTERVALS, PARTS
 from galaxymorph.zoo import likeliest_walk, to_conditional
 
 # Scores of `metrics.json` in words, those that stand at the top of the page.
@@ -33,12 +33,13 @@ HEADLINES = {
     "mse": ("mean squared error of shares", "less is better"),
     "rmse": ("RMSE of vote fractions", "less is better"),
 }
-# Scores of `calibration.json` before and after, in words; of all of them less is better.
+# Scores of `calibration.json` before and after, in words: of classes, and of vote fractions.
 CALIBRATIONS = {
-    "nll": "negative log-likelihood",
-    "brier": "Brier score",
-    "ece_equal_mass": "calibration error, bins of equal mass",
-    "ece_classwise": "calibration error by class",
+    "nll": "negative log-likelihood (less is better)",
+    "brier": "Brier score (less is better)",
+    "ece_equal_mass": "calibration error, bins of equal mass (less is better)",
+    "ece_classwise": "calibration error by class (less is better)",
+    **{name: f"{NOMINAL:.0%} {words}" for name, words in INTERVALS.items()},
 }
 # Pictures that the page draws itself, or that its gallery stands for.
 DRAWN = {"learning_curves", "scores_by_class", "confusion_valid", "confusion_test"}
@@ -272,6 +273,7 @@ def _calibration(page: Page) -> dict:
     before, after = record.get("before", {}), record.get("after", {})
     return {
         "method": record.get("method"),
+        "of_fractions": target_of(page.run.recipe).tree is not None,
         "pairs": [
             (words, before[name], after[name])
             for name, words in CALIBRATIONS.items()
@@ -280,7 +282,7 @@ def _calibration(page: Page) -> dict:
         "scores": _score_rows(record),
         "pictures": page.pictures(
             "figures/*calibrat*.png", "figures/*reliab*.png", "figures/*risk*.png",
-            "figures/*coverage*.png", "figures/*set*.png",
+            "figures/*coverage*.png", "figures/*set*.png", "figures/*ranks*.png",
         ),
     }  # fmt: skip
 

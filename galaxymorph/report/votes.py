@@ -18,6 +18,8 @@ from galaxymorph.report.tables import PARTS
 from galaxymorph.zoo import likeliest_walk, reached
 
 BINS = 25
+# Of the mean fractions, and galaxies that a mean takes.
+MEAN_BINS, MEAN_LEAST = 8, 8
 ANSWER_COLUMNS = 8
 # A question that nobody was asked is drawn as faint as this.
 FAINT = 0.2
@@ -50,13 +52,16 @@ def fractions_figure(asked: Questions, words: str) -> Figure:
     for at, axes in zip(range(answers), grid.flat, strict=False):
         true, predicted = asked.true[:, at], asked.predicted[:, at]
         _density(axes, true, predicted, 1.0)
+        _mean_points(axes, true, predicted)
         rmse = np.sqrt(np.mean((predicted - true) ** 2))
         axes.set_title(
             f"{broken(asked.says(at), 26)}\nRMSE {rmse:.3f}", fontsize=7, fontweight="normal"
         )
     figure.suptitle(
-        f"{len(asked.true):,} {words} galaxies", x=0.01, ha="left", fontweight="bold", fontsize=10
-    )
+        f"{len(asked.true):,} {words} galaxies; white: their mean fraction at each prediction, "
+        "95 % intervals, on the line where predictions mean what they say",
+        x=0.01, ha="left", fontsize=9,
+    )  # fmt: skip
     figure.supxlabel("fraction of all volunteers", fontsize=9)
     figure.supylabel("predicted", fontsize=9)
     return figure
@@ -161,6 +166,23 @@ def _draw_question(axes, asked: Questions, at: int, number: int, on_way: set[int
     axes.tick_params(axis="x", labelsize=8)
     axes.set_title(f"{number}. {broken(question.asks or 'Which class?', 22)}", fontsize=11)
     axes.set_xlabel(f"asked: {humans:.0%}, model {model:.0%}", fontsize=8, color=GREY)
+
+
+def _mean_points(axes, across: np.ndarray, up: np.ndarray) -> None:
+    """Draw volunteers' mean fraction in bins of the prediction, those of a few galaxies left out.
+
+    Intervals are of the mean, 1.96 standard errors.
+    """
+    bins = np.minimum((up * MEAN_BINS).astype(int), MEAN_BINS - 1)
+    for at in range(MEAN_BINS):
+        inside = bins == at
+        if inside.sum() < MEAN_LEAST:
+            continue
+        half = 1.96 * across[inside].std(ddof=1) / np.sqrt(inside.sum())
+        axes.errorbar(
+            across[inside].mean(), up[inside].mean(), xerr=half, fmt="o", color="white",
+            markeredgecolor="black", ecolor="black", markersize=3, lw=0.8,
+        )  # fmt: skip
 
 
 def _density(axes, across: np.ndarray, up: np.ndarray, most: float) -> None:

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from galaxymorph.judge import interval_metrics, vote_ranks
+from galaxymorph.judge.fraction_calibration import fit_variance
+from galaxymorph.judge.intervals import interval_metrics, vote_ranks
 from galaxymorph.zoo import (
     SCHEMAS,
     cumulative_moments,
@@ -61,3 +62,21 @@ def test_ranks_are_even_where_the_prediction_is_right_and_not_where_it_is_sure_o
     found = interval_metrics(tree, mean, deviation / 4, counts, None, seed=1)
     assert found["votes"]["high"] < 0.88
     assert "truth" not in found
+
+
+def test_a_calibrated_variance_is_the_one_that_votes_were_drawn_with():
+    """Of distributions made four times too narrow the factors come back as 4, to a tenth."""
+    tree = TREES["galaxy-zoo-challenge"]
+    mean, deviation, fractions, counts = predicted_and_voted(tree, 1500, 13)
+    found = fit_variance(tree, mean, deviation / 2, counts)
+    factor = np.array(found.parameters["factor"])
+    first = tree.membership[tree.asked_of_all].any(axis=0)
+    assert factor[first] == pytest.approx(4, rel=0.1)
+    moments = found(np.hstack([mean, mean**2 + (deviation / 2) ** 2]))
+    mended = deviations(*np.split(moments, 2, axis=1))
+    assert np.allclose(moments[:, : mean.shape[1]], mean)
+    before = interval_metrics(tree, mean, deviation / 2, counts, fractions, seed=0)
+    after = interval_metrics(tree, mean, mended, counts, fractions, seed=0)
+    assert before["votes"]["high"] < 0.89
+    assert after["votes"]["value"] == pytest.approx(0.9, abs=0.01)
+    assert before["truth"]["high"] < 0.7 < 0.88 < after["truth"]["low"]

@@ -389,3 +389,31 @@ def test_every_target_has_its_families_in_judge_and_report():
 def test_a_soft_targets_recipe_file_turns_nothing_off_for_classes(soft_runs):
     recipe = make_recipe(str(soft_runs / "soft3" / "recipe.json"), {"target": "classes"})
     assert (recipe.target, recipe.loss, recipe.class_weights) == ("classes", "cross-entropy", 1.0)
+
+
+def test_calibrating_distributions_makes_votes_likelier_and_predict_uses_it(
+    simple, soft_runs, tmp_path, capsys
+):
+    run, output = tmp_path / "run", tmp_path / "votes.parquet"
+    shutil.copytree(soft_runs / "dirichlet", run)
+    assert galaxymorph("calibrate", run, "--sets", "aps") == 2
+    assert "--sets: " in capsys.readouterr().err
+    assert galaxymorph("calibrate", run) == 0
+    assert "intervals that hold volunteers' votes" in capsys.readouterr().out
+    for name in ("interval_coverage", "vote_ranks"):
+        assert (run / "figures" / f"{name}.png").stat().st_size > 10_000
+    record = json.loads((run / "calibration.json").read_text())
+    factor = np.array(record["calibrators"][0]["parameters"]["factor"])
+    assert len(factor) == len(TREE.columns)
+    # One factor a question, and a network that saw 42 galaxies isn't right by itself.
+    assert all(np.ptp(factor[own]) == 0 for own in TREE.membership.astype(bool))
+    assert np.ptp(factor) > 0
+    test = pd.read_parquet(run / "predictions_test.parquet").set_index("galaxy")
+    images = simple / "images_training_rev1"
+    names = [f"sd_{column}" for column in TREE.columns]
+    for options, kind in (([], "calibrated_"), (["--raw"], "")):
+        assert galaxymorph("predict", run, images, *options, "-o", output) == 0
+        found = pd.read_parquet(output).set_index("galaxy").loc[test.index]
+        assert np.allclose(found[TREE.columns], test[TREE.columns], atol=5e-3)
+        assert np.allclose(found[names], test[[kind + name for name in names]], atol=5e-3)
+    assert galaxymorph("report", run) == 0

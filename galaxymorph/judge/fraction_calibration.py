@@ -1,0 +1,145 @@
+"""Calibrating a run of distributions: how wide those of vote fractions have to be.
+
+A network that saw few galaxies is too sure of common answers, and of rare ones too unsure. One
+factor a question, learnt from votes that it wasn't trained on, mends the variance of its answers'
+fractions and leaves their means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from galaxymorph.base import write_json
+from galaxymorph.judge.calibration import FILE, FORMAT, calibration_part
+from galaxymorph.judge.calibrators import Calibrator, write_calibrators
+from galaxymorph.judge.intervals import interval_metrics, vote_nll, vote_ranks
+from galaxymorph.judge.resampling import LEVEL, RESAMPLES, mean_interval
+from galaxymorph.judge.truth import expected_fractions
+from galaxymorph.learn import (
+    Run,
+    deviation_columns,
+    loss_columns,
+    predicted_columns,
+    target_of,
+    write_table,
+)
+from galaxymorph.zoo import Tree, deviations
+
+METHOD = "variance"
+# Natural logarithms of the factors that are tried.
+RANGE = (-4.0, 5.0)
+
+
+@dataclass(frozen=True)
+class FractionCalibration:
+    """What `calibrate_fractions` found: its record as in `calibration.json`, and vote ranks."""
+
+    record: dict
+    ranks_before: np.ndarray
+    ranks_after: np.ndarray
+
+
+def calibrate_fractions(run: Run) -> FractionCalibration:
+    """Learn each model's factors from its calibration part, judge on test, store in the run.
+
+    Writes `calibration.json`, and `calibrated_sd_<answer>` into the predictions of every part.
+
+    Args:
+        run: trained, of distributions: `--loss dirichlet-multinomial`.
+
+    Raises:
+        BadInput: the run isn't finished.
+    """
+    run.require_trained()
+    tree, seed = target_of(run.recipe).tree, run.recipe.seed
+    part = calibration_part(run)
+    known = [_arrays(run, member.predictions(part)) for member in run.members]
+    calibrators = [fit_variance(tree, *arrays) for arrays in known]
+    _write_predictions(run, calibrators)
+    test = run.predictions("test")
+    mean, before, counts = _arrays(run, test)
+    after = test[_calibrated_columns(run)].to_numpy(float)
+    expected = expected_fractions(Path(run.data["path"]), test["galaxy"], tree)
+    record = {
+        "format": FORMAT,
+        "part": part,
+        "galaxies": [len(arrays[0]) for arrays in known],
+        "method": METHOD,
+        "calibrators": write_calibrators(calibrators),
+        "questions": [question.name for question in tree.questions],
+        "interval": f"{LEVEL:.0%} percentile bootstrap over test galaxies, {RESAMPLES} resamples",
+        **{
+            when: {
+                "nll": mean_interval(vote_nll(tree, mean, spread, counts).sum(axis=1), seed),
+                **interval_metrics(tree, mean, spread, counts, expected, seed),
+            }
+            for when, spread in (("before", before), ("after", after))
+        },
+    }
+    write_json(run.path / FILE, record)
+    ranks = (vote_ranks(tree, mean, spread, counts, seed) for spread in (before, after))
+    return FractionCalibration(record, *ranks)
+
+
+def fit_variance(
+    tree: Tree, mean: np.ndarray, deviation: np.ndarray, counts: np.ndarray
+) -> Calibrator:
+    """Return the factors of the variance under which votes are likeliest, one a question.
+
+    Args:
+        tree: the decision tree.
+        mean: predicted cumulative fractions, shape (n, answers).
+        deviation: their standard deviations.
+        counts: volunteers' votes.
+    """
+    from scipy.optimize import minimize_scalar
+
+    factors = np.ones(len(tree.columns))
+    for own in tree.membership.astype(bool):
+
+        def loss(power: float, own: np.ndarray = own) -> float:
+            wider = deviation * np.exp(power / 2)
+            return float(vote_nll(tree, mean, wider, counts, own).mean())
+
+        best = minimize_scalar(loss, bounds=RANGE, method="bounded", options={"xatol": 1e-4})
+        factors[own] = np.exp(best.x)
+    return Calibrator(METHOD, {"factor": factors.tolist()})
+
+
+def _arrays(run: Run, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    names = (find(run.recipe, run.classes) for find in (
+        predicted_columns, deviation_columns, loss_columns
+    ))  # fmt: skip
+    mean, deviation, counts = (table[columns].to_numpy(float) for columns in names)
+    return mean, deviation, counts
+
+
+def _calibrated_columns(run: Run) -> list[str]:
+    return [f"calibrated_{name}" for name in deviation_columns(run.recipe, run.classes)]
+
+
+def _write_predictions(run: Run, calibrators: Sequence[Calibrator]) -> None:
+    names = _calibrated_columns(run)
+    for part in ("valid", "calibration", "test"):
+        if not (run.members[0].path / f"predictions_{part}.parquet").exists():
+            continue
+        tables = []
+        for number, (member, calibrator) in enumerate(
+            zip(run.members, calibrators, strict=True), 1
+        ):
+            table = member.predictions(part)
+            mean, deviation, _ = _arrays(run, table)
+            found = calibrator(np.hstack([mean, mean**2 + deviation**2]))
+            mended = deviations(*np.split(found, 2, axis=1))
+            added = pd.DataFrame(mended, columns=names, index=table.index)
+            table = table.drop(columns=names, errors="ignore").join(added)
+            write_table(member.path / f"predictions_{part}.parquet", table)
+            tables.append(table.assign(fold=number))
+        if run.folds:
+            pooled = pd.concat(tables, ignore_index=True)
+            write_table(run.path / f"predictions_{part}.parquet", pooled)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -220,7 +220,27 @@ def _calibrated_columns(run: Run) -> list[str]:
 def _write_predictions(
     run: Run, calibrators: Sequence[Calibrator], coverage: float, sets: str
 ) -> None:
-    names = _calibrated_columns(run)
+    def mended(member: Run, calibrator: Calibrator, table: pd.DataFrame) -> pd.DataFrame:
+        bare = _arrays(member, table)[0]
+        found = pd.DataFrame(calibrator(bare), columns=_calibrated_columns(run), index=table.index)
+        return found.assign(set=sets_of(member, bare, coverage, sets))
+
+    add_to_predictions(run, calibrators, mended)
+
+
+def add_to_predictions(
+    run: Run,
+    calibrators: Sequence[Calibrator],
+    columns: Callable[[Run, Calibrator, pd.DataFrame], pd.DataFrame],
+) -> None:
+    """Write columns into the predictions of every part of a run and of its folds.
+
+    Args:
+        run: trained.
+        calibrators: one a member.
+        columns: from a member, its calibrator and a table of its predictions to what is added, in
+            place of columns of the same names.
+    """
     for part in ("valid", "calibration", "test"):
         if not (run.members[0].path / f"predictions_{part}.parquet").exists():
             continue
@@ -229,10 +249,8 @@ def _write_predictions(
             zip(run.members, calibrators, strict=True), 1
         ):
             table = member.predictions(part)
-            bare = _arrays(run, table)[0]
-            mended = pd.DataFrame(calibrator(bare), columns=names, index=table.index)
-            table = table.drop(columns=[*names, "set"], errors="ignore").join(mended)
-            table["set"] = sets_of(member, bare, coverage, sets)
+            added = columns(member, calibrator, table)
+            table = table.drop(columns=added.columns, errors="ignore").join(added)
             write_table(member.path / f"predictions_{part}.parquet", table)
             tables.append(table.assign(fold=number))
         if run.folds:

@@ -7,7 +7,6 @@ fractions and leaves their means.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.base import write_json
-from galaxymorph.judge.calibration import FILE, FORMAT, calibration_part
+from galaxymorph.judge.calibration import FILE, FORMAT, add_to_predictions, calibration_part
 from galaxymorph.judge.calibrators import Calibrator, write_calibrators
 from galaxymorph.judge.intervals import interval_metrics, vote_nll, vote_ranks
 from galaxymorph.judge.resampling import LEVEL, RESAMPLES, mean_interval
@@ -26,7 +25,6 @@ from galaxymorph.learn import (
     loss_columns,
     predicted_columns,
     target_of,
-    write_table,
 )
 from galaxymorph.zoo import Tree, deviations
 
@@ -60,10 +58,18 @@ def calibrate_fractions(run: Run) -> FractionCalibration:
     part = calibration_part(run)
     known = [_arrays(run, member.predictions(part)) for member in run.members]
     calibrators = [fit_variance(tree, *arrays) for arrays in known]
-    _write_predictions(run, calibrators)
+    names = _calibrated_columns(run)
+
+    def mended(member: Run, calibrator: Calibrator, table: pd.DataFrame) -> pd.DataFrame:
+        mean, deviation, _ = _arrays(member, table)
+        found = calibrator(np.hstack([mean, mean**2 + deviation**2]))
+        spread = deviations(*np.split(found, 2, axis=1))
+        return pd.DataFrame(spread, columns=names, index=table.index)
+
+    add_to_predictions(run, calibrators, mended)
     test = run.predictions("test")
     mean, before, counts = _arrays(run, test)
-    after = test[_calibrated_columns(run)].to_numpy(float)
+    after = test[names].to_numpy(float)
     expected = expected_fractions(Path(run.data["path"]), test["galaxy"], tree)
     record = {
         "format": FORMAT,
@@ -121,25 +127,3 @@ def _arrays(run: Run, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.n
 
 def _calibrated_columns(run: Run) -> list[str]:
     return [f"calibrated_{name}" for name in deviation_columns(run.recipe, run.classes)]
-
-
-def _write_predictions(run: Run, calibrators: Sequence[Calibrator]) -> None:
-    names = _calibrated_columns(run)
-    for part in ("valid", "calibration", "test"):
-        if not (run.members[0].path / f"predictions_{part}.parquet").exists():
-            continue
-        tables = []
-        for number, (member, calibrator) in enumerate(
-            zip(run.members, calibrators, strict=True), 1
-        ):
-            table = member.predictions(part)
-            mean, deviation, _ = _arrays(run, table)
-            found = calibrator(np.hstack([mean, mean**2 + deviation**2]))
-            mended = deviations(*np.split(found, 2, axis=1))
-            added = pd.DataFrame(mended, columns=names, index=table.index)
-            table = table.drop(columns=names, errors="ignore").join(added)
-            write_table(member.path / f"predictions_{part}.parquet", table)
-            tables.append(table.assign(fold=number))
-        if run.folds:
-            pooled = pd.concat(tables, ignore_index=True)
-            write_table(run.path / f"predictions_{part}.parquet", pooled)

@@ -49,7 +49,9 @@ def test_a_fit_takes_another_campaigns_table_and_answers_its_questions(
     said = pd.read_csv(tmp_path / "run" / "split.csv", dtype={"galaxy": str})
     assert len(said) == GALAXIES
     assert set(said["label"]) <= {answer.column for answer in tree.questions[0].answers}
-    assert galaxymorph("interpret", tmp_path / "run", "--data", table) == 0
+    # The figures are the slow part, and of one catalogue as of another.
+    if ending == ".fits":
+        assert galaxymorph("interpret", tmp_path / "run", "--data", table) == 0
     capsys.readouterr()
     assert galaxymorph("predict", tmp_path / "run", tmp_path / "images", "--json") == 0
     assert tree.columns[-1] in capsys.readouterr().out

@@ -112,6 +112,7 @@ def start(data, source, out, name, skip_bad, cache, changes):
         [Path(source).stem, recipe.labels_column or recipe.scheme, recipe.arch]
         + ([recipe.target] if recipe.target != Recipe.target else [])
         + ([f"{recipe.folds}fold"] if recipe.folds else [])
+        + ([f"{recipe.members}members"] if recipe.members > 1 else [])
     )
     out = out or Path("exports")
     path = out / name if name else free_name(out, stem)

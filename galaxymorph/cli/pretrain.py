@@ -45,6 +45,8 @@ def pretrain(sky, number, out, name, **settings) -> None:
     changes = given(settings)
     if changes.get("folds"):
         raise BadInput(f"--folds {changes['folds']}: a backbone is one network", "leave it out")
+    if changes.get("members", 1) > 1:
+        raise BadInput(f"--members {changes['members']}: a backbone is one network", "leave it out")
     simulate(sky, replace(PRETRAINING, number=number or PRETRAINING.number))
     if path.exists():
         if changes:

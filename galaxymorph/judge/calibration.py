@@ -54,8 +54,9 @@ def calibrate_run(
 ) -> Calibration:
     """Learn calibrators and prediction sets, judge them on the test part, store all in the run.
 
-    Each model learns from the galaxies that neither trained nor selected it: its part
-    `calibration`, or its validation part where the split has three. Writes `calibration.json`,
+    Each fold's model, or an ensemble's mean (Rahaman & Thiery 2021, arXiv:2007.08792), is
+    calibrated on galaxies that neither trained nor selected it: the part `calibration`, or the
+    validation part where the split has three. Writes `calibration.json`,
     and adds `calibrated_<class>` and `set` to the predictions of every part.
 
     Args:
@@ -70,7 +71,7 @@ def calibrate_run(
     run.require_trained()
     require_classes(run)
     part = calibration_part(run)
-    known = [_arrays(run, member.predictions(part)) for member in run.members]
+    known = [_arrays(run, member.predictions(part)) for member in run.splits]
     losses = _mean_losses([held_out_nll(*pair, run.recipe.seed) for pair in known])
     chosen = method or choose_method(losses)
     calibrators = [fit_calibrator(chosen, *pair) for pair in known]
@@ -136,12 +137,12 @@ def require_classes(run: Run) -> None:
 
 def calibration_part(run: Run) -> str:
     """Return the part that a run is calibrated on: calibration, or valid where there is none."""
-    split = run.members[0].split["split"]
+    split = run.splits[0].split["split"]
     return "calibration" if (split == "calibration").any() else "valid"
 
 
 def load_calibrators(run: Run) -> list[Calibrator] | None:
-    """Return a run's calibrators, one a model in the order of its folds, or None.
+    """Return a run's calibrators, one a fold or one of the run, or None.
 
     Raises:
         BadInput: the file is damaged or of another version.
@@ -152,7 +153,7 @@ def load_calibrators(run: Run) -> list[Calibrator] | None:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         found = read_calibrators(record)
-        sound = record["format"] == FORMAT and len(found) == len(run.members)
+        sound = record["format"] == FORMAT and len(found) == len(run.splits)
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{path}: damaged ({error})", f"calibrate {run.path} again") from None
     if not sound:
@@ -237,17 +238,15 @@ def add_to_predictions(
 
     Args:
         run: trained.
-        calibrators: one a member.
-        columns: from a member, its calibrator and a table of its predictions to what is added, in
-            place of columns of the same names.
+        calibrators: one a split.
+        columns: from a fold or the run, its calibrator and a table of its predictions to what is
+            added, in place of columns of the same names.
     """
     for part in ("valid", "calibration", "test"):
-        if not (run.members[0].path / f"predictions_{part}.parquet").exists():
+        if not (run.splits[0].path / f"predictions_{part}.parquet").exists():
             continue
         tables = []
-        for number, (member, calibrator) in enumerate(
-            zip(run.members, calibrators, strict=True), 1
-        ):
+        for number, (member, calibrator) in enumerate(zip(run.splits, calibrators, strict=True), 1):
             table = member.predictions(part)
             added = columns(member, calibrator, table)
             table = table.drop(columns=added.columns, errors="ignore").join(added)

@@ -70,14 +70,17 @@ def fit_calibrator(method: str, probabilities: np.ndarray, truth: np.ndarray) ->
 
 
 def calibrated_mean(each: np.ndarray, calibrators: Sequence[Calibrator] | None) -> np.ndarray:
-    """Return the mean over models, each calibrated by its own, shape (n, classes).
+    """Return the calibrated mean over models, shape (n, classes).
 
     Args:
         each: the models' probabilities, shape (models, n, classes).
-        calibrators: one a model; None leaves the models as they are.
+        calibrators: one a model, or a single one of the mean, as an ensemble has; None leaves the
+            models as they are.
     """
     if calibrators is None:
         return each.mean(axis=0)
+    if len(calibrators) == 1:
+        return calibrators[0](each.mean(axis=0))
     return np.mean([mend(found) for mend, found in zip(calibrators, each, strict=True)], axis=0)
 
 

@@ -56,7 +56,7 @@ def calibrate_fractions(run: Run) -> FractionCalibration:
     run.require_trained()
     tree, seed = target_of(run.recipe).tree, run.recipe.seed
     part = calibration_part(run)
-    known = [_arrays(run, member.predictions(part)) for member in run.members]
+    known = [_arrays(run, member.predictions(part)) for member in run.splits]
     calibrators = [fit_variance(tree, *arrays) for arrays in known]
     names = _calibrated_columns(run)
 

@@ -108,8 +108,8 @@ def _with_question(run: Run, table: pd.DataFrame, value: Callable) -> pd.DataFra
 def top_losses(run: Run, part: str = "test", data: Path | None = None) -> pd.DataFrame:
     """Return the galaxies of a part by falling loss, with predictions and `loss`.
 
-    The losses are those of fastai's `Interpretation`; a cross-validated run takes
-    each galaxy from the fold that tested it.
+    The losses are those of fastai's `Interpretation`; a cross-validated run takes each galaxy from
+    the fold that tested it, an ensemble the mean of its models' losses.
 
     Args:
         run: trained.
@@ -117,18 +117,24 @@ def top_losses(run: Run, part: str = "test", data: Path | None = None) -> pd.Dat
         data: where its catalogue is now, if it has moved.
     """
     tables = []
-    with Progress("losses", len(run.predictions(part)), "images") as progress:
-        for member in run.members:
-            split = with_images(member.split, data)
-            learn = make_learner(member, split, load=True)
-            rows = split[split["split"] == part]
-            loader = learn.dls.test_dl(rows, with_labels=True)
-            with learn.no_logging(), learn.added_cbs(ShowProgress(progress, trained=False)):
-                interpretation = Interpretation.from_learner(learn, dl=loader)
-            losses, positions = interpretation.top_losses()
-            table = with_images(member.predictions(part), data).iloc[positions.tolist()]
-            tables.append(table.assign(loss=losses.numpy()))
+    count = len(run.predictions(part)) * max(1, len(run.ensemble))
+    with Progress("losses", count, "images") as progress:
+        for each in run.splits:
+            losses = np.mean([_losses(one, part, data, progress) for one in each.members], axis=0)
+            tables.append(with_images(each.predictions(part), data).assign(loss=losses))
     return pd.concat(tables).sort_values("loss", ascending=False, kind="stable", ignore_index=True)
+
+
+def _losses(run: Run, part: str, data: Path | None, progress: Progress) -> np.ndarray:
+    """Return the loss of each galaxy of a part, in the split's order."""
+    split = with_images(run.split, data)
+    learn = make_learner(run, split, load=True)
+    loader = learn.dls.test_dl(split[split["split"] == part], with_labels=True)
+    with learn.no_logging(), learn.added_cbs(ShowProgress(progress, trained=False)):
+        losses, positions = Interpretation.from_learner(learn, dl=loader).top_losses()
+    found = np.empty(len(losses))
+    found[positions.numpy()] = losses.numpy()
+    return found
 
 
 def confident_mistakes(predictions: pd.DataFrame) -> pd.DataFrame:

@@ -71,25 +71,25 @@ class Condition:
 
 @dataclass(frozen=True)
 class Subject:
-    """A trained member, its tested galaxies and their decoded frames."""
+    """A fold's or a run's models, whose mean is judged, its tested galaxies and their frames."""
 
-    model: nn.Module
+    models: list[nn.Module]
     recipe: Recipe
     table: pd.DataFrame
     frames: Frames
     rows: np.ndarray
 
     @cached_property
-    def network(self) -> nn.Module:
-        """The model for inference."""
-        return serving_network(self.model, self.recipe)
+    def networks(self) -> list[nn.Module]:
+        """The models for inference."""
+        return [serving_network(model, self.recipe) for model in self.models]
 
     def batches(self, condition: Condition, view: int = 0) -> Iterator[torch.Tensor]:
         """Yield the model's inputs under a condition, seen in one of the dihedral views."""
         mean, std = (
             torch.tensor(stats).view(1, -1, 1, 1) for stats in pixel_stats(self.recipe.arch)
         )
-        device = next(self.model.parameters()).device
+        device = next(self.models[0].parameters()).device
         for start in range(0, len(self.rows), self.recipe.batch):
             part = slice(start, start + self.recipe.batch)
             frames = self.frames.pixels.read(self.rows[part])
@@ -278,7 +278,7 @@ def _subjects(run: Run, limit: int | None, data: Path | None) -> list[Subject]:
     if limit and limit < len(tested):
         tested = tested.sample(limit, random_state=run.recipe.seed)
     chosen, subjects = set(tested), []
-    for member in run.members:
+    for member in run.splits:
         known = ["galaxy", "image", "label", *true_columns(run.recipe, run.classes)]
         table = member.predictions("test")[known]
         table = table[table["galaxy"].isin(chosen)].reset_index(drop=True)
@@ -290,7 +290,11 @@ def _subjects(run: Run, limit: int | None, data: Path | None) -> list[Subject]:
             if inspection.fault:
                 raise BadInput(inspection.fault)
         rows = np.array([frames.rows[inspection.digest] for inspection in found])
-        subjects.append(Subject(load_network(member), run.recipe, table, frames, rows))
+        subjects.append(
+            Subject(
+                [load_network(each) for each in member.members], run.recipe, table, frames, rows
+            )
+        )
     return subjects
 
 
@@ -304,12 +308,15 @@ def _predicted(
 ) -> pd.DataFrame:
     activate, found = make_link(run.recipe).activate, []
     for subject in subjects:
-        network = subject.network
+        networks = subject.networks
         if adapt:
-            model = adapt_batchnorm(subject.model, subject.batches(condition), progress.advance)
-            network = serving_network(model, run.recipe)
+            adapted = [
+                adapt_batchnorm(model, subject.batches(condition), progress.advance)
+                for model in subject.models
+            ]
+            networks = [serving_network(model, run.recipe) for model in adapted]
         batches = subject.batches(condition)
-        found.append(infer([network], batches, views, activate, progress.advance))
+        found.append(infer(networks, batches, views, activate, progress.advance))
     known = pd.concat([subject.table for subject in subjects], ignore_index=True)
     known = known.drop(columns="image").assign(**asdict(condition))
     said = prediction_table(np.concatenate(found), run.recipe, run.classes)
@@ -320,7 +327,7 @@ def _turned(run: Run, subjects: list[Subject], view: int, progress: Progress) ->
     """Return predictions of the clean images in one dihedral view, shape (n, outputs)."""
     activate = make_link(run.recipe).activate
     parts = [
-        infer([subject.network], subject.batches(Condition(), view), 1, activate, progress.advance)
+        infer(subject.networks, subject.batches(Condition(), view), 1, activate, progress.advance)
         for subject in subjects
     ]
     return np.concatenate(parts)

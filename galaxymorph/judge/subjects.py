@@ -145,7 +145,7 @@ def subject_of(run: Run, data: Path | None = None, also: str | None = None) -> S
     """Load a trained run's network and the galaxies of its test part.
 
     Args:
-        run: trained; of a cross-validated one the first fold is taken.
+        run: trained; of several models the first is taken.
         data: where its catalogue is now, if it has moved.
         also: a galaxy of another part to be taken along.
 
@@ -153,9 +153,9 @@ def subject_of(run: Run, data: Path | None = None, also: str | None = None) -> S
         BadInput: the fit isn't finished, the galaxy isn't of the run, or an image is missing.
     """
     run.require_trained()
-    if run.folds:
-        run = run.folds[0]
-        say(f"cross-validated: explaining its first fold, {run.path}")
+    if run.part_word:
+        say(f"several models: explaining the first {run.part_word}, {run.members[0].path}")
+        run = run.members[0]
     split = run.split
     if also is not None and also not in set(split["galaxy"]):
         raise BadInput(f"{run.path}: no galaxy {also}", "give one of its split.csv")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from fastai.callback.progress import ProgressCallback
@@ -46,7 +47,7 @@ from galaxymorph.learn.outputs import (
     target_of,
     true_columns,
 )
-from galaxymorph.learn.predictions import prediction_table
+from galaxymorph.learn.predictions import mean_table, prediction_table
 from galaxymorph.learn.recipes import Recipe
 from galaxymorph.learn.runs import (
     Run,
@@ -73,7 +74,7 @@ class Stage:
 
 
 def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
-    """Split the galaxies and make the run's folder, or a folder a fold, before any training.
+    """Split the galaxies and make the run's folder, and one a model, before any training.
 
     The folder appears at once with all that a fit needs to go on.
 
@@ -99,6 +100,10 @@ def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
             write_table(run.path / "split.csv", pd.concat(tested, ignore_index=True))
         else:
             split = split_galaxies(table, classes, recipe.seed, recipe.held_out, recipe.calibration)
+            for number, member in enumerate(run.ensemble):
+                seed = member_seed(recipe.seed, number)
+                create_run(member.path, replace(recipe, members=1, seed=seed), classes, data)
+                write_table(member.path / "split.csv", split)
             write_table(run.path / "split.csv", split)
         if len(galaxies.rejected):
             write_table(run.path / "rejected.csv", galaxies.rejected)
@@ -107,11 +112,19 @@ def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
     return Run(path)
 
 
+def member_seed(seed: int, number: int) -> int:
+    """Return the seed of an ensemble's model: the first one's is the run's own."""
+    if number == 0:
+        return seed
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0]) % 2**31
+
+
 def restart_run(path: Path, run: Run) -> Run:
     """Make a folder like a run's before it was trained: its recipe, its classes, its split."""
     with new_run_folder(path) as folder:
         again = create_run(folder, run.recipe, run.classes, run.data)
-        for old, new in zip([run, *run.folds], [again, *again.folds], strict=True):
+        parts = (each.folds or each.ensemble for each in (run, again))
+        for old, new in [(run, again), *zip(*parts, strict=True)]:
             if new is not again:
                 create_run(new.path, old.recipe, old.classes, old.data)
             write_table(new.path / "split.csv", old.split)
@@ -131,7 +144,7 @@ def train_run(run: Run, galaxies: Galaxies) -> None:
     with locked(run):
         remove_leftovers(run.path)
         for number, member in enumerate(run.members, 1):
-            label = f"fold {number}/{len(run.folds)}" if run.folds else "training"
+            label = f"{run.part_word} {number}/{len(run.members)}" if run.part_word else "training"
             if not member.is_trained:
                 _train_member(member, label, galaxies, others)
         if run.folds:
@@ -142,6 +155,11 @@ def train_run(run: Run, galaxies: Galaxies) -> None:
                 write_table(
                     run.path / f"predictions_{part}.parquet", pd.concat(tables, ignore_index=True)
                 )
+        elif run.ensemble:
+            for part in _predicted_parts(run.split):
+                tables = [member.predictions(part) for member in run.ensemble]
+                table = mean_table(tables, run.recipe, run.classes)
+                write_table(run.path / f"predictions_{part}.parquet", table)
 
 
 def make_learner(

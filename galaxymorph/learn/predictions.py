@@ -12,6 +12,28 @@ from galaxymorph.learn.recipes import Recipe
 from galaxymorph.zoo import deviations
 
 
+def mean_table(
+    tables: Sequence[pd.DataFrame], recipe: Recipe, classes: Sequence[str]
+) -> pd.DataFrame:
+    """Return the predictions of an ensemble: the mean of its models', of the same galaxies.
+
+    Args:
+        tables: what is known of each galaxy, and `prediction_table`, one a model.
+        recipe: of the models.
+        classes: in order.
+    """
+    means, spreads = predicted_columns(recipe, classes), deviation_columns(recipe, classes)
+
+    def moments(table: pd.DataFrame) -> np.ndarray:
+        mean = table[means].to_numpy(float)
+        # The mean of a mixture's squares, where there are distributions.
+        return np.hstack([mean, mean**2 + table[spreads] ** 2]) if spreads else mean
+
+    said = prediction_table(np.mean([moments(table) for table in tables], axis=0), recipe, classes)
+    known = tables[0].drop(columns=said.columns)
+    return pd.concat([known, said], axis=1)
+
+
 def prediction_table(found: np.ndarray, recipe: Recipe, classes: Sequence[str]) -> pd.DataFrame:
     """Return a row a galaxy: a column an output, `p_<class>` or an answer's own name.
 

@@ -115,6 +115,8 @@ class Recipe:
                                "model, half test it", above=0.0, most=0.9)  # fmt: skip
     folds: int = _setting(0, "cross-validate in this many folds; 0 for one split",
                           least=0, most=50)  # fmt: skip
+    members: int = _setting(1, "train a deep ensemble of this many, from as many seeds, on one "
+                            "split; predictions are their mean", least=1, most=50)  # fmt: skip
     calibration: float = _setting(0.1, "share of the galaxies that calibrate the model only, taken "
                                   "from those that train; 0: the three published parts, and "
                                   "validation calibrates", least=0.0, most=0.4)  # fmt: skip
@@ -247,6 +249,11 @@ def _changed(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
         raise BadInput(
             f"--held-out {recipe.held_out}: with --folds every galaxy is tested once",
             "leave it out",
+        )
+    if recipe.folds and recipe.members > 1:
+        raise BadInput(
+            f"--members {recipe.members}: not with --folds {recipe.folds}",
+            "leave out one of the two",
         )
     if "scheme" in changes and recipe.labels_column is not None:
         raise BadInput(

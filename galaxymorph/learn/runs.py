@@ -32,7 +32,11 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class Run:
-    """A fit's folder. A cross-validated run holds one such folder a fold under `folds/`."""
+    """A fit's folder.
+
+    A cross-validated run holds one such folder a fold under `folds/`, a deep ensemble one a model
+    under `members/`.
+    """
 
     path: Path
 
@@ -90,9 +94,25 @@ class Run:
         """The folds' runs, none for a run with one split."""
         return [Run(self.path / "folds" / str(n + 1)) for n in range(self.recipe.folds)]
 
+    @cached_property
+    def ensemble(self) -> list[Run]:
+        """The runs of a deep ensemble's models, none for a run with one."""
+        count = self.recipe.members
+        return [Run(self.path / "members" / str(n + 1)) for n in range(count)] if count > 1 else []
+
     @property
     def members(self) -> list[Run]:
-        """The folders that hold a model each: the folds, or the run itself."""
+        """The folders that hold a model each: the folds, those of an ensemble, or the run."""
+        return self.folds or self.ensemble or [self]
+
+    @property
+    def part_word(self) -> str:
+        """What each of several `members` is called: fold, member, or nothing where there is one."""
+        return "fold" if self.folds else "member" if self.ensemble else ""
+
+    @property
+    def splits(self) -> list[Run]:
+        """The folders whose test parts have no galaxy in common: the folds, or the run itself."""
         return self.folds or [self]
 
     @cached_property

@@ -45,7 +45,7 @@ def _dropout(run: Run, models: list[nn.Module]) -> Networks:
 def _ensemble(run: Run, models: list[nn.Module]) -> Networks:
     if len(models) < 2:
         raise BadInput(
-            f"{run.path}: one model is no ensemble", "fit with --folds, or ask for views"
+            f"{run.path}: one model is no ensemble", "fit with --members 5, or ask for views"
         )
     return models
 

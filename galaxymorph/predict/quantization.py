@@ -70,8 +70,10 @@ def quantize_run(run: Run, data: Path | None = None) -> Quantization:
         say(f"{member.path}: measuring the ranges on {len(shown)} training galaxies")
         _write(load_network(member), member, image_loader(list(shown), run.recipe), path)
         paths.append(path)
+    for each in run.splits:
+        split = with_images(each.split, data)
         test = split[split["split"] == "test"].reset_index(drop=True)
-        predictions = load_onnx_predictor(member).predict(list(test["image"]))
+        predictions = load_onnx_predictor(each).predict(list(test["image"]))
         known = ["label", *true_columns(run.recipe, run.classes)]
         tables.append(predictions.join(test[known]))
     after = pd.concat(tables)

@@ -102,7 +102,7 @@ def _curves(runs: Sequence[Run], names: Sequence[str]) -> list:
             path = member.path / "history.csv"
             if path.exists():
                 history = pd.read_csv(path)
-                words = name if member is run else f"{name}, fold {member.path.name}"
+                words = name if member is run else f"{name}, {run.part_word} {member.path.name}"
                 series[words] = (history["epoch"], history["valid_loss"])
     chart = line_chart("Validation loss", series) if series else None
     return [chart] if chart else []

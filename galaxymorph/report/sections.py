@@ -166,9 +166,9 @@ def _headline(page: Page) -> dict:
 
 def _curves(page: Page) -> dict | None:
     target = target_of(page.run.recipe)
-    # A cross-validated run has a history a fold.
+    word = page.run.part_word
     histories = [
-        (f" (fold {n + 1})" if page.run.folds else "", pd.read_csv(member.path / "history.csv"))
+        (f" ({word} {n + 1})" if word else "", pd.read_csv(member.path / "history.csv"))
         for n, member in enumerate(page.run.members)
         if (member.path / "history.csv").exists()
     ]
@@ -192,7 +192,7 @@ def _curves(page: Page) -> dict | None:
         "epochs": len(first),
         "columns": list(first.columns),
         "rows": [[_cell(value) for value in row] for row in first.itertuples(index=False)],
-        "folds": len(histories) if page.run.folds else 0,
+        "part": word,
     }
 
 

@@ -22,6 +22,8 @@ COMMANDS = {
                 "Show what a run's model looks at, and judge it."),
     "calibrate": ("galaxymorph.cli.calibrate:calibrate",
                   "Mend a run's probabilities and give it prediction sets."),
+    "doubt": ("galaxymorph.cli.doubt:doubt",
+              "Compare where a run's doubt can be read from, with volunteers' doubt."),
     "predict": ("galaxymorph.cli.predict:predict", "Say with a run what images show."),
     "pretrain": ("galaxymorph.cli.pretrain:pretrain",
                  "Train a backbone on simulated galaxies, for --weights."),

@@ -26,8 +26,8 @@ from galaxymorph.cli.options import DEVICE, RUN
     type=click.Choice(["views", "dropout", "ensemble", "single"]),
     default="views",
     show_default=True,
-    help="Where doubt is read from: eight flips and turns, 20 passes with dropout, the folds' "
-    "models, or one model's entropy.",
+    help="Where doubt is read from: eight flips and turns, 20 passes with dropout, the models of a "
+    "run with --members or --folds, or one model's entropy.",
 )
 @DEVICE
 def triage(run, catalogue, output, number, source) -> None:

@@ -30,7 +30,13 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "drift": ["Drift", "drift_between", "energy", "neighbour_distance"],
         "faithfulness": ["Curves", "UNLIKE", "areas", "curves", "randomisation", "CONTROLS"],
         "fraction_calibration": ["FractionCalibration", "calibrate_fractions"],
-        "galleries": ["confident_mistakes", "confusion_cells", "galleries_of", "top_losses"],
+        "galleries": [
+            "confident_mistakes",
+            "confusion_cells",
+            "galleries_of",
+            "most_contested",
+            "top_losses",
+        ],
         "intervals": ["NOMINAL"],
         "metrics": ["class_scorer", "classification_metrics", "judge_run", "true_and_predicted"],
         "morphometry": [
@@ -42,9 +48,11 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "measure_all",
         ],
         "neighbours": ["anomaly", "nearest", "plane", "whitened"],
+        "people": ["CORNERS", "agreed", "corners", "entropies_of", "volunteers_said"],
         "physics": ["MOST_CHANGED", "physics_checks"],
         "questions": ["Questions", "questions_of"],
         "reproduction": ["Reproduction", "reproduce_run"],
+        "reliability": ["calibration_scores"],
         "resampling": ["bootstrap", "mean_interval", "ratio_interval"],
         "robustness": [
             "Condition",

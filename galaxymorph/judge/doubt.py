@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,10 +28,16 @@ class Doubt:
     epistemic: np.ndarray
 
 
-def doubt_of(samples: np.ndarray) -> Doubt:
-    """Return the doubt in predictions of shape (samples, n, classes)."""
+def doubt_of(samples: np.ndarray, entropies: Callable[[np.ndarray], np.ndarray] = entropy) -> Doubt:
+    """Return the doubt in predictions of shape (samples, n, outputs).
+
+    Args:
+        samples: shares of classes, or fractions of a tree.
+        entropies: of such predictions, from shape (n, outputs) to (n,); see `entropies_of`.
+    """
     mean = samples.mean(axis=0)
-    total, aleatoric = entropy(mean), entropy(samples).mean(axis=0)
+    total = entropies(mean)
+    aleatoric = np.mean([entropies(each) for each in samples], axis=0)
     # By concavity never negative, but for rounding.
     return Doubt(mean, total, aleatoric, np.maximum(total - aleatoric, 0))
 

@@ -79,6 +79,11 @@ def disagreements(run: Run, predictions: pd.DataFrame) -> tuple[pd.DataFrame, pd
     return first, second
 
 
+def most_contested(run: Run, predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return predictions with the question on which volunteers disagree most, as above."""
+    return _with_question(run, predictions, _contested)
+
+
 def _contested(tree, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     return question_entropy(tree, true)
 

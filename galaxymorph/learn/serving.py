@@ -29,8 +29,11 @@ class ServingNetwork(nn.Module):
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """Return logits in float32, shape (n, classes)."""
-        features = [self.trunk(part) for part in in_chunks(batch, self.dtype)]
-        return self.head(torch.cat(features).float())
+        return self.head(self.features(batch))
+
+    def features(self, batch: torch.Tensor) -> torch.Tensor:
+        """Return what the trunk gives, in float32."""
+        return torch.cat([self.trunk(part) for part in in_chunks(batch, self.dtype)]).float()
 
 
 def in_chunks(batch: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, ...]:

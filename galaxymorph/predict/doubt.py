@@ -9,27 +9,32 @@ import torch
 from torch import nn
 
 from galaxymorph.base import BadInput
-from galaxymorph.learn import Run, dihedral, image_loader, infer_each, load_network, make_link
+from galaxymorph.learn import (
+    Run,
+    ServingNetwork,
+    dihedral,
+    image_loader,
+    load_network,
+    make_link,
+    serving_network,
+)
 
 VIEWS = 8
 PASSES = 20
 
-Networks = list[Callable[[torch.Tensor], torch.Tensor]]
+# From a batch to logits, one tensor of shape (n, outputs) a prediction.
+Sampler = Callable[[torch.Tensor], list[torch.Tensor]]
 
 
-def _single(run: Run, models: list[nn.Module]) -> Networks:
-    return models[:1]
+def _single(run: Run, models: list[nn.Module]) -> Sampler:
+    return lambda batch: [models[0](batch)]
 
 
-def _views(run: Run, models: list[nn.Module]) -> Networks:
-    return [
-        lambda batch, model=model, view=view: model(dihedral(batch, view))
-        for model in models
-        for view in range(VIEWS)
-    ]
+def _views(run: Run, models: list[nn.Module]) -> Sampler:
+    return lambda batch: [model(dihedral(batch, view)) for model in models for view in range(VIEWS)]
 
 
-def _dropout(run: Run, models: list[nn.Module]) -> Networks:
+def _dropout(run: Run, models: list[nn.Module]) -> Sampler:
     for model in models:
         found = [m for m in model.modules() if isinstance(m, nn.Dropout) and m.p > 0]
         if not found:
@@ -39,19 +44,31 @@ def _dropout(run: Run, models: list[nn.Module]) -> Networks:
         # As fastai's MCDropoutCallback does while it validates (Gal & Ghahramani 2016).
         for module in found:
             module.train()
-    return models * PASSES
+    return lambda batch: [logits for model in models for logits in _passes(model, batch)]
 
 
-def _ensemble(run: Run, models: list[nn.Module]) -> Networks:
+def _passes(model: nn.Module, batch: torch.Tensor) -> list[torch.Tensor]:
+    # A trunk that drops nothing gives the same features every time.
+    if isinstance(model, ServingNetwork) and not _drops(model.trunk):
+        features = model.features(batch)
+        return [model.head(features) for _ in range(PASSES)]
+    return [model(batch) for _ in range(PASSES)]
+
+
+def _drops(module: nn.Module) -> bool:
+    return any(isinstance(each, nn.Dropout) and each.p > 0 for each in module.modules())
+
+
+def _ensemble(run: Run, models: list[nn.Module]) -> Sampler:
     if len(models) < 2:
         raise BadInput(
             f"{run.path}: one model is no ensemble", "fit with --members 5, or ask for views"
         )
-    return models
+    return lambda batch: [model(batch) for model in models]
 
 
-# From a run's models to networks that each give a prediction of the same galaxy.
-SOURCES: dict[str, Callable[[Run, list[nn.Module]], Networks]] = {
+# From a run's models to several predictions of the same galaxy.
+SOURCES: dict[str, Callable[[Run, list[nn.Module]], Sampler]] = {
     "views": _views,
     "dropout": _dropout,
     "ensemble": _ensemble,
@@ -76,19 +93,24 @@ def sample_predictions(
     Raises:
         BadInput: the run has no such source, or an image can't be used.
     """
-    models = [load_network(member) for member in run.members]
-    networks = SOURCES[source](run, models)
+    models = [serving_network(load_network(member), run.recipe) for member in run.members]
+    sampler = SOURCES[source](run, models)
     last = [module for module in models[0].modules() if isinstance(module, nn.Linear)][-1]
     kept: list[torch.Tensor] = []
-
-    def first(batch: torch.Tensor) -> torch.Tensor:
-        hook = last.register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0].cpu()))
-        try:
-            return networks[0](batch)
-        finally:
-            hook.remove()
-
+    hook = last.register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0].float().cpu()))
+    activate = make_link(run.recipe).activate
     torch.manual_seed(run.recipe.seed)
-    batches, link = image_loader(images, run.recipe), make_link(run.recipe)
-    samples = infer_each([first, *networks[1:]], batches, 1, link.activate, seen)
-    return samples, torch.cat(kept).numpy()
+    samples, embeddings = [], []
+    try:
+        with torch.inference_mode():
+            for batch in image_loader(images, run.recipe):
+                images_of = batch[0] if isinstance(batch, tuple | list) else batch
+                logits = sampler(images_of.as_subclass(torch.Tensor))
+                samples.append(torch.stack([activate(each).cpu() for each in logits]))
+                embeddings.append(kept[0])
+                kept.clear()
+                if seen:
+                    seen(len(images_of))
+    finally:
+        hook.remove()
+    return torch.cat(samples, dim=1).numpy(), torch.cat(embeddings).numpy()

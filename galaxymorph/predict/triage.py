@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, Progress, read_bytes, replace_folder
-from galaxymorph.judge import doubt_of, require_classes, worth_asking
-from galaxymorph.learn import Run
+from galaxymorph.judge import doubt_of, entropies_of, worth_asking
+from galaxymorph.learn import Run, target_of
 from galaxymorph.predict.doubt import sample_predictions
 from galaxymorph.predict.images import galaxy_name
 
@@ -28,7 +28,7 @@ def choose_galaxies(
     must not sway.
 
     Args:
-        run: trained, of classes.
+        run: trained.
         images: references.
         folder: doesn't exist.
         number: how many are chosen.
@@ -38,22 +38,20 @@ def choose_galaxies(
         BadInput: the folder exists, the run hasn't that source, or an image can't be used.
     """
     run.require_trained()
-    require_classes(run)
     if folder.exists():
         raise BadInput(f"{folder} exists already", "choose another -o")
     with Progress("doubting", len(images), "images") as progress:
         samples, embeddings = sample_predictions(run, images, source, progress.advance)
-    doubt = doubt_of(samples)
+    doubt = doubt_of(samples, entropies_of(run))
     value = doubt.total if len(samples) == 1 else doubt.epistemic
     chosen = worth_asking(value, embeddings, number, run.recipe.seed)
-    best = doubt.mean[chosen].argmax(axis=1)
     table = pd.DataFrame(
         {
             "image": [_file_name(images[at]) for at in chosen],
             "galaxy": [galaxy_name(images[at]) for at in chosen],
             "#mutual_information": doubt.epistemic[chosen].round(6),
             "#entropy": doubt.total[chosen].round(6),
-            "#predicted": np.array(run.classes, dtype=object)[best],
+            "#predicted": _in_words(run, doubt.mean[chosen]),
         }
     )
     if table["image"].duplicated().any():
@@ -64,6 +62,13 @@ def choose_galaxies(
             (temporary / name).write_bytes(read_bytes(images[at]))
         table.to_csv(temporary / MANIFEST, index=False)
     return table
+
+
+def _in_words(run: Run, found: np.ndarray) -> list[str]:
+    """Return each prediction's class, or the likeliest answer to a tree's first question."""
+    tree = target_of(run.recipe).tree
+    names = [answer.says for answer in tree.questions[0].answers] if tree else run.classes
+    return [names[at] for at in found[:, : len(names)].argmax(axis=1)]
 
 
 def _file_name(reference: str) -> str:

@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "calibration": ["draw_calibration", "print_calibration"],
+        "doubt": ["draw_doubt", "print_doubt"],
         "explanation": ["draw_similar", "explain_run"],
         "figures": ["draw_gallery", "draw_run"],
         "fraction_calibration": ["draw_fraction_calibration", "print_fraction_calibration"],

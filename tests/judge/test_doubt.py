@@ -1,13 +1,29 @@
 """Doubt: its parts, what is worth asking, and the command that asks."""
 
+import json
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import spearmanr
 
-from galaxymorph.judge import doubt_of, worth_asking
-from tests.conftest import galaxymorph
+from galaxymorph.judge import (
+    CORNERS,
+    aurc,
+    corners,
+    doubt_of,
+    entropy,
+    question_entropy,
+    worth_asking,
+)
+from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, SCHEMES, soft_targets
+from tests.conftest import QUICK, RECIPE, galaxymorph
+from tests.judge.test_vote_metrics import fractions
+
+TREE = GALAXY_ZOO_CHALLENGE
 
 
 @settings(max_examples=50, deadline=None)
@@ -62,3 +78,89 @@ def test_a_source_that_a_run_has_not_is_refused(run, simple, tmp_path, capsys, s
     assert galaxymorph(*command, "--source", source) == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "asked").exists()
+
+
+def test_entropies_of_a_tree_are_of_walks_and_add_up():
+    rng = np.random.default_rng(1)
+    samples = np.stack([fractions(TREE, 30, rng) for _ in range(6)])
+    doubt = doubt_of(samples, lambda each: question_entropy(TREE, each).sum(axis=1))
+    assert np.allclose(doubt.total, doubt.aleatoric + doubt.epistemic)
+    assert (doubt.epistemic > 0).all()
+    same = doubt_of(samples[:1].repeat(4, axis=0), lambda each: question_entropy(TREE, each).sum(1))
+    assert np.allclose(same.epistemic, 0, atol=1e-9)
+
+
+@given(st.integers(0, 1000), st.integers(2, 60))
+@settings(max_examples=60, deadline=None)
+def test_a_galaxy_stands_in_one_corner_at_most(seed, n):
+    rng = np.random.default_rng(seed)
+    model, people = rng.random((2, n))
+    agree = rng.random(n) < 0.7
+    found = corners(model, people, agree)
+    assert found.keys() == CORNERS.keys()
+    rows = np.concatenate(list(found.values()))
+    assert len(set(rows.tolist())) == len(rows)
+    assert agree[found["both_sure"]].all()
+    for at in found["model_unsure"]:
+        assert model[at] >= np.median(model)
+        assert people[at] <= np.median(people)
+
+
+def test_doubt_compares_the_sources_and_says_who_doubts_with_volunteers(
+    run, simple, tmp_path, capsys
+):
+    own = tmp_path / "run"
+    shutil.copytree(run, own)
+    assert galaxymorph("doubt", own) == 0
+    said = capsys.readouterr()
+    assert "no dropout among the sources" in said.err
+    record = json.loads((own / "doubt.json").read_text())
+    assert list(record["sources"]) == ["single", "views"]
+    assert [each["passes"] for each in record["sources"].values()] == [1, 8]
+    table = pd.read_parquet(own / "doubt_test.parquet")
+    test = pd.read_parquet(own / "predictions_test.parquet")
+    assert table["galaxy"].tolist() == test["galaxy"].tolist()
+    shares = test[["p_elliptical", "p_spiral", "p_irregular"]].to_numpy(float)
+    assert np.allclose(table["single_total"], entropy(shares), atol=2e-2)
+    assert np.allclose(
+        table["views_total"], table["views_aleatoric"] + table["views_epistemic"], atol=1e-5
+    )
+    scores = record["sources"]["single"]["scores"]
+    wrong = (test["predicted"] != test["label"]).to_numpy()
+    assert scores["risk"]["value"] == pytest.approx(wrong.mean(), abs=1e-6)
+    expected = aurc(table["views_total"].to_numpy(), table["views_risk"].to_numpy())
+    assert record["sources"]["views"]["scores"]["aurc_total"]["value"] == pytest.approx(
+        expected, abs=1e-5
+    )
+    votes = pd.read_csv(simple / "training_solutions_rev1.csv", dtype={"GalaxyID": str})
+    votes = soft_targets(SCHEMES["layer1"], votes.set_index("GalaxyID")).loc[test["galaxy"]]
+    assert np.allclose(table["people"], entropy(votes.to_numpy()), atol=1e-6)
+    found = record["sources"]["views"]["people"]["total"]["value"]
+    ranks = spearmanr(table["people"], table["views_total"]).statistic
+    assert found == pytest.approx(ranks, abs=1e-5)
+    figures = {path.name for path in (own / "figures").iterdir()}
+    assert figures >= {"doubt_sources.png", "doubt_people.png"}
+    assert any(name.startswith("corner_") for name in figures)
+
+
+def test_a_run_with_dropout_has_it_among_its_sources(simple, tmp_path, capsys):
+    fit = ["fit", "--data", simple, "--recipe", RECIPE, "--out", tmp_path, "--name", "run", *QUICK]
+    settings_of_it = ["--target", "tree", "--dropout", "0.3", "--epochs", "1", "--members", "2"]
+    assert galaxymorph(*fit, *settings_of_it) == 0
+    assert galaxymorph("doubt", tmp_path / "run", "--most", "3") == 0
+    record = json.loads((tmp_path / "run" / "doubt.json").read_text())
+    assert list(record["sources"]) == ["single", "views", "dropout", "ensemble"]
+    assert record["sources"]["dropout"]["scores"]["aurc_epistemic"]["value"] > 0
+    assert record["sources"]["ensemble"]["passes"] == 2
+    test = pd.read_parquet(tmp_path / "run" / "predictions_test.parquet")
+    columns = GALAXY_ZOO_CHALLENGE.columns
+    true = test[[f"target_{column}" for column in columns]].to_numpy()
+    error = np.square(test[columns].to_numpy() - true).mean()
+    found = record["sources"]["ensemble"]["scores"]["risk"]["value"]
+    assert found == pytest.approx(error, abs=1e-3)
+    # Doubt of a tree decides whom to ask, too.
+    out, images = tmp_path / "asked", simple / "images_training_rev1"
+    command = ["triage", tmp_path / "run", images, "-o", out, "--source", "ensemble"]
+    assert galaxymorph(*command, "--number", "5") == 0
+    manifest = pd.read_csv(out / "manifest.csv")
+    assert set(manifest["#predicted"]) <= {"smooth", "features or disk", "star or artifact"}

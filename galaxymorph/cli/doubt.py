@@ -1,0 +1,39 @@
+"""`doubt`: where a run's doubt is best read from, and whether it is volunteers' doubt too."""
+
+from __future__ import annotations
+
+import click
+
+from galaxymorph.base import say
+from galaxymorph.cli.options import DATA, DEVICE, RUN
+
+
+@click.command()
+@RUN
+@click.option(
+    "--most", type=click.IntRange(1, 200), default=20, show_default=True,
+    help="Galaxies in a gallery.",
+)  # fmt: skip
+@DATA
+@DEVICE
+def doubt(run, most, data) -> None:
+    """Predict RUN's test galaxies by each source of doubt that it has, and compare the sources.
+
+    A single prediction, eight views, 20 passes with dropout, and the models of a run that was
+    fitted with --members. Writes doubt.json and doubt_test.parquet into the run, and into its
+    figures/ risk against coverage, the model's doubt against volunteers', and the galaxies of the
+    four corners: both sure, both unsure, only the model, only the volunteers.
+    """
+    from galaxymorph.learn import Run, keep_freed_memory, locked
+    from galaxymorph.predict import study_doubt
+    from galaxymorph.report import draw_doubt, print_doubt
+
+    run = Run(run)
+    run.require_trained()
+    keep_freed_memory()
+    with locked(run):
+        study = study_doubt(run, data)
+    print_doubt(study.record)
+    for path in draw_doubt(run, study, most, data):
+        say(f"drawn: {path}")
+    click.echo(run.path / "doubt.json")

@@ -1,0 +1,182 @@
+"""Where a run's doubt is best read from, and whether it doubts where volunteers do."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from galaxymorph.base import BadInput, Progress, say, write_json
+from galaxymorph.judge import (
+    Doubt,
+    agreed,
+    aurc,
+    bootstrap,
+    calibration_scores,
+    class_scorer,
+    doubt_of,
+    entropies_of,
+    kept_at,
+    kl_divergence,
+    volunteers_said,
+)
+from galaxymorph.learn import Run, target_of, true_columns, with_images, write_table
+from galaxymorph.predict.doubt import sample_predictions
+
+FORMAT = 1
+FILE, TABLE = "doubt.json", "doubt_test.parquet"
+# In the order of what they cost; each is asked of one model but the ensemble.
+ORDER = ("single", "views", "dropout", "ensemble")
+ACCURACIES = (0.95, 0.99)
+KINDS = ("total", "aleatoric", "epistemic")
+
+
+@dataclass(frozen=True)
+class DoubtStudy:
+    """The record as in `doubt.json`, and the table as in `doubt_test.parquet`."""
+
+    record: dict
+    table: pd.DataFrame
+
+
+def study_doubt(run: Run, data: Path | None = None) -> DoubtStudy:
+    """Predict a run's test part by every source of doubt that it has; write what is found.
+
+    Sources are those of `SOURCES`: a single prediction, views, dropout where the network has any,
+    and the models of a deep ensemble. A cross-validated run takes each galaxy from the fold that
+    tested it, whose one model is no ensemble.
+
+    Args:
+        run: trained.
+        data: where its catalogue is now, if it has moved.
+
+    Returns:
+        By source: `passes` through a network an image, `seconds` for 1,000 images here, `scores`
+        (of classes negative log-likelihood, calibration errors, accuracy and macro-F1 of the
+        predictive mean; of votes its divergence or squared error; and AURC by total and by
+        epistemic doubt) with intervals, and `people`, Spearman's correlation of each kind of doubt
+        with the entropy of volunteers' votes. The table has a row a galaxy: what each source says.
+
+    Raises:
+        BadInput: the run isn't finished, or an image isn't there.
+    """
+    run.require_trained()
+    table = run.predictions("test").drop_duplicates("galaxy").reset_index(drop=True)
+    people = volunteers_said(run, table, data)
+    known = table[["galaxy", "image", "label"]].assign(agrees=agreed(run, table))
+    if people is not None:
+        known["people"] = entropies_of(run)(people)
+    sources = {}
+    for source in ORDER:
+        found = _sampled(run, table, source, data)
+        if found is None:
+            continue
+        passes, seconds, doubt = found
+        known = known.join(
+            pd.DataFrame({f"{source}_{kind}": getattr(doubt, kind) for kind in KINDS})
+        )
+        known[f"{source}_risk"] = _risk(run, table, doubt)
+        sources[source] = {
+            "passes": passes,
+            "seconds": round(1000 * seconds / len(table), 2),
+            **_scores(run, table, doubt, known[f"{source}_risk"].to_numpy(), passes > 1),
+        }
+        if people is not None:
+            sources[source]["people"] = _correlations(doubt, known["people"].to_numpy(), run)
+    record = {"format": FORMAT, "galaxies": len(table), "sources": sources}
+    write_json(run.path / FILE, record)
+    write_table(run.path / TABLE, known)
+    return DoubtStudy(record, known)
+
+
+def _sampled(
+    run: Run, table: pd.DataFrame, source: str, data: Path | None
+) -> tuple[int, float, Doubt] | None:
+    """Return passes an image, seconds, and the doubt in a table's order; None without source."""
+    if source == "ensemble" and not run.ensemble:
+        return None
+    rows, parts, seconds, passes = [], [], 0.0, 0
+    with Progress(source, len(table), "images") as progress:
+        for each in run.splits:
+            tested = each.predictions("test")["galaxy"]
+            mine = table[table["galaxy"].isin(tested)] if run.folds else table
+            images = list(with_images(mine[["galaxy", "image"]], data)["image"])
+            asked = each if source == "ensemble" else each.members[0]
+            start = time.perf_counter()
+            try:
+                samples, _ = sample_predictions(asked, images, source, progress.advance)
+            except BadInput as error:
+                if source != "dropout" or not Path(images[0]).exists():
+                    raise
+                say(f"no dropout among the sources: {error}")
+                return None
+            seconds += time.perf_counter() - start
+            passes = len(samples)
+            parts.append(doubt_of(samples, entropies_of(run)))
+            rows.append(mine.index.to_numpy())
+    order = np.argsort(np.concatenate(rows))
+    whole = (
+        np.concatenate([getattr(part, name) for part in parts])[order]
+        for name in ("mean", *KINDS)
+    )  # fmt: skip
+    return passes, seconds, Doubt(*whole)
+
+
+def _risk(run: Run, table: pd.DataFrame, doubt: Doubt) -> np.ndarray:
+    """Return what a galaxy costs if it is kept: 1 for a wrong class, or the error of votes."""
+    if not target_of(run.recipe).soft:
+        return (doubt.mean.argmax(axis=1) != _truth(run, table)).astype(float)
+    true = table[true_columns(run.recipe, run.classes)].to_numpy(float)
+    if target_of(run.recipe).chooses:
+        return kl_divergence(true, doubt.mean)
+    return np.square(true - doubt.mean).mean(axis=1)
+
+
+def _truth(run: Run, table: pd.DataFrame) -> np.ndarray:
+    return pd.Index(run.classes).get_indexer(table["label"])
+
+
+def _scores(
+    run: Run, table: pd.DataFrame, doubt: Doubt, risk: np.ndarray, several: bool
+) -> dict[str, dict]:
+    soft, seed = target_of(run.recipe).soft, run.recipe.seed
+    mean = doubt.mean / doubt.mean.sum(axis=1, keepdims=True) if not soft else doubt.mean
+    if not soft:
+        truth = _truth(run, table)
+        best = np.array(run.classes, dtype=object)[mean.argmax(axis=1)]
+        by_class = class_scorer(table.assign(predicted=best), run.classes)
+
+    def scores(rows: np.ndarray) -> dict[str, float]:
+        found = {"risk": risk[rows].mean(), "aurc_total": aurc(doubt.total[rows], risk[rows])}
+        if several:
+            found["aurc_epistemic"] = aurc(doubt.epistemic[rows], risk[rows])
+        if soft:
+            return found
+        calibration = calibration_scores(mean[rows], truth[rows])
+        return {
+            **{name: calibration[name] for name in ("nll", "ece_equal_mass", "brier")},
+            **{name: by_class(rows)[name] for name in ("accuracy", "macro_f1")},
+            **found,
+        }
+
+    found = {"scores": bootstrap(scores, len(table), seed)}
+    if not soft:
+        found["kept_at_accuracy"] = kept_at(doubt.total, risk, ACCURACIES)
+    return found
+
+
+def _correlations(doubt: Doubt, people: np.ndarray, run: Run) -> dict[str, dict]:
+    from scipy.stats import rankdata
+
+    def scores(rows: np.ndarray) -> dict[str, float]:
+        theirs = rankdata(people[rows])
+        ours = {kind: rankdata(getattr(doubt, kind)[rows]) for kind in KINDS}
+        return {
+            kind: np.corrcoef(theirs, ranks)[0, 1] if np.ptp(ranks) and np.ptp(theirs) else np.nan
+            for kind, ranks in ours.items()
+        }
+
+    return bootstrap(scores, len(people), run.recipe.seed)

@@ -1,0 +1,162 @@
+"""Tables and figures of the sources of doubt, and of volunteers' doubt beside the model's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from rich import box
+from rich.table import Table
+
+from galaxymorph.judge import CORNERS, corners, most_contested, risk_coverage
+from galaxymorph.learn import Run, target_of, with_images
+from galaxymorph.predict import DoubtStudy
+from galaxymorph.report.figures import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    RED,
+    STYLE,
+    draw_gallery,
+    save_figure,
+)
+from galaxymorph.report.tables import console, interval_words
+
+COLOURS = {"single": GREY, "views": BLUE, "dropout": ORANGE, "ensemble": GREEN}
+SCORES = {
+    "nll": "NLL",
+    "ece_equal_mass": "ECE",
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "aurc_total": "AURC, total",
+    "aurc_epistemic": "AURC, epistemic",
+}
+RISKS = {"classes": "share wrong", "soft3": "mean divergence", "tree": "mean squared error"}
+
+
+def print_doubt(record: dict) -> None:
+    """Print a row a source: its scores and what it costs, then its correlation with volunteers."""
+    first = next(iter(record["sources"].values()))["scores"]
+    soft = "nll" not in first
+    names = {"risk": "mean error"} | SCORES if soft else SCORES
+    names = {
+        name: words
+        for name, words in names.items()
+        if any(name in each["scores"] for each in record["sources"].values())
+    }
+    table = Table(
+        box=box.SIMPLE_HEAD, title=f"Sources of doubt, {record['galaxies']:,} test galaxies"
+    )
+    table.add_column("source")
+    for words in (*names.values(), "passes", "s for 1,000"):
+        table.add_column(words, justify="right")
+    for source, found in record["sources"].items():
+        scores = (found["scores"].get(name) for name in names)
+        table.add_row(
+            source,
+            *(interval_words(score, 4 if soft else 3) if score else "–" for score in scores),
+            str(found["passes"]),
+            f"{found['seconds']:.1f}",
+        )
+    console().print(table)
+    for source, found in record["sources"].items():
+        for accuracy, kept in found.get("kept_at_accuracy", {}).items():
+            console().print(f"{source}: at {float(accuracy):.0%} accuracy you may keep {kept:.1%}")
+    if not any("people" in found for found in record["sources"].values()):
+        return
+    table = Table(box=box.SIMPLE_HEAD, title="Rank correlation with volunteers' entropy")
+    for name in ("source", "total", "aleatoric", "epistemic"):
+        table.add_column(name, justify="left" if name == "source" else "right")
+    for source, found in record["sources"].items():
+        table.add_row(source, *(interval_words(score) for score in found["people"].values()))
+    console().print(table)
+
+
+def draw_doubt(run: Run, study: DoubtStudy, most: int = 20, data: Path | None = None) -> list[Path]:
+    """Draw a study into the run's `figures/`; return the files.
+
+    Args:
+        run: that was studied.
+        study: of it.
+        most: galaxies in a gallery.
+        data: where its catalogue is now, if it has moved.
+    """
+    drawn = []
+    with plt.rc_context(STYLE):
+        drawn.append(save_figure(run, "doubt_sources", sources_figure(run, study.table)))
+    if "people" not in study.table:
+        return drawn
+    source = list(study.record["sources"])[-1]
+    model, people = (study.table[name].to_numpy() for name in (f"{source}_total", "people"))
+    found = corners(model, people, study.table["agrees"].to_numpy())
+    with plt.rc_context(STYLE):
+        drawn.append(save_figure(run, "doubt_people", people_figure(model, people, source, found)))
+    table = run.predictions("test").drop_duplicates("galaxy").reset_index(drop=True)
+    for name, rows in found.items():
+        if not len(rows):
+            continue
+        galaxies = with_images(table.iloc[rows], data)
+        if target_of(run.recipe).soft:
+            galaxies = most_contested(run, galaxies)
+        path = run.figures / f"corner_{name}.png"
+        drawn.append(draw_gallery(path, galaxies, CORNERS[name], run.recipe.crop, most))
+    return drawn
+
+
+def sources_figure(run: Run, table: pd.DataFrame) -> Figure:
+    """Return the risk of the galaxies kept against their share, by source and kind of doubt."""
+    kinds = ("total", "epistemic")
+    figure, grid = plt.subplots(1, 2, figsize=(10, 4), layout="constrained", sharey=True)
+    for axes, kind in zip(grid, kinds, strict=True):
+        for source, colour in COLOURS.items():
+            if f"{source}_{kind}" not in table or (source == "single" and kind == "epistemic"):
+                continue
+            doubt, risk = table[f"{source}_{kind}"].to_numpy(), table[f"{source}_risk"].to_numpy()
+            kept, mean = risk_coverage(doubt, risk)
+            label = f"{source}, AURC {mean.mean():.4f}"
+            axes.step(kept, mean, where="post", color=colour, label=label, lw=1.4)
+        best = table[f"{'views' if 'views_risk' in table else 'single'}_risk"].to_numpy()
+        kept, mean = risk_coverage(best, best)
+        axes.plot(kept, mean, color=RED, lw=1, ls="--", label="the best order there is")
+        axes.set(title=f"By {kind} doubt", xlabel="share of galaxies kept, the surest first")
+        axes.set(xlim=(0, 1.01), ylim=(0, None))
+        axes.legend(frameon=False, fontsize=8, loc="upper left")
+        axes.grid(alpha=0.3)
+    grid[0].set_ylabel(RISKS[run.recipe.target])
+    return figure
+
+
+def people_figure(
+    model: np.ndarray, people: np.ndarray, source: str, found: dict[str, np.ndarray]
+) -> Figure:
+    """Return the model's doubt against volunteers', the galaxies of the four corners marked.
+
+    Args:
+        model: entropy of the predictive mean, shape (n,).
+        people: entropy of volunteers' votes.
+        source: of the model's doubt.
+        found: positions of each corner.
+    """
+    from scipy.stats import spearmanr
+
+    figure, axes = plt.subplots(figsize=(6.4, 5.2), layout="constrained")
+    axes.scatter(people, model, s=8, color=GREY, alpha=0.35, lw=0)
+    colours = zip(found.items(), (GREEN, RED, ORANGE, BLUE), strict=True)
+    for (name, rows), colour in colours:
+        label = f"{CORNERS[name].lower()}: {len(rows):,}"
+        axes.scatter(people[rows], model[rows], s=9, color=colour, alpha=0.7, lw=0, label=label)
+    axes.axhline(np.median(model), color=GREY, lw=0.8, ls=":")
+    axes.axvline(np.median(people), color=GREY, lw=0.8, ls=":")
+    varies = np.ptp(model) > 0 and np.ptp(people) > 0
+    rank = f", rank correlation {spearmanr(people, model).statistic:.2f}" if varies else ""
+    axes.set_title(f"Who doubts: {len(model):,} test galaxies{rank}")
+    axes.set(
+        xlabel="entropy of volunteers' votes (nats); dotted: medians",
+        ylabel=f"entropy of the model's prediction, {source}",
+    )
+    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
+    return figure

@@ -27,9 +27,10 @@ from galaxymorph.judge.conformal import (
     set_thresholds,
     set_words,
 )
-from galaxymorph.judge.reliability import calibration_scores, reliability_table
+from galaxymorph.judge.reliability import calibration_scores, reliability_table, truth_scores
 from galaxymorph.judge.resampling import LEVEL, RESAMPLES, bootstrap
 from galaxymorph.judge.selective import aurc, kept_at
+from galaxymorph.judge.truth import class_chances
 from galaxymorph.learn import Run, predicted_columns, target_of, write_table
 
 FORMAT = 1
@@ -80,6 +81,7 @@ def calibrate_run(
     test = run.predictions("test")
     bare, truth = _arrays(run, test)
     mended = test[_calibrated_columns(run)].to_numpy(float)
+    chances = class_chances(run, test["galaxy"], run.recipe.seed)
     pooled, pooled_truth = _arrays(run, run.predictions(part).drop_duplicates("galaxy"))
     study = coverage_study(
         np.concatenate([pooled, bare]),
@@ -97,8 +99,8 @@ def calibrate_run(
         "held_out_nll": losses,
         "calibrators": write_calibrators(calibrators),
         "interval": f"{LEVEL:.0%} percentile bootstrap over test galaxies, {RESAMPLES} resamples",
-        "before": _intervals(bare, truth, run.recipe.seed),
-        "after": _intervals(mended, truth, run.recipe.seed),
+        "before": _intervals(bare, truth, chances, run.recipe.seed),
+        "after": _intervals(mended, truth, chances, run.recipe.seed),
         "selective": {
             "aurc": aurc(-mended.max(axis=1), wrong),
             "kept_at_accuracy": kept_at(-mended.max(axis=1), wrong, ACCURACIES),
@@ -263,9 +265,18 @@ def _mean_losses(each: list[dict[str, float]]) -> dict[str, float]:
     return {name: float(np.mean([losses[name] for losses in each])) for name in each[0]}
 
 
-def _intervals(probabilities: np.ndarray, truth: np.ndarray, seed: int) -> dict:
-    return bootstrap(
+def _intervals(
+    probabilities: np.ndarray, truth: np.ndarray, chances: np.ndarray | None, seed: int
+) -> dict:
+    found = bootstrap(
         lambda rows: calibration_scores(probabilities[rows], truth[rows]), len(truth), seed
+    )
+    if chances is None:
+        return found
+    known = ~np.isnan(chances).any(axis=1)
+    probabilities, chances = probabilities[known], chances[known]
+    return found | bootstrap(
+        lambda rows: truth_scores(probabilities[rows], chances[rows]), len(chances), seed
     )
 
 

@@ -43,6 +43,22 @@ def calibration_scores(probabilities: np.ndarray, truth: np.ndarray) -> dict[str
     }
 
 
+def truth_scores(probabilities: np.ndarray, chances: np.ndarray) -> dict[str, float]:
+    """Return how far probabilities are from the true chances of classes, both (n, classes).
+
+    `truth_error`, the mean absolute difference over galaxies and classes; and `ece_truth`, the
+    expected calibration error of the most probable class in `BINS` bins of equal mass, against its
+    chance rather than against what was drawn.
+    """
+    at = probabilities.argmax(axis=1)
+    rows = np.arange(len(at))
+    confidence = probabilities[rows, at]
+    return {
+        "truth_error": float(np.abs(probabilities - chances).mean()),
+        "ece_truth": _error(_binned(confidence, chances[rows, at], equal_mass(confidence))),
+    }
+
+
 def equal_mass(values: np.ndarray, bins: int = BINS) -> np.ndarray:
     """Return each value's bin, all bins holding as many but for one."""
     order = np.empty(len(values), int)

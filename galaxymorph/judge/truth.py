@@ -8,11 +8,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from galaxymorph.zoo import Tree
+from galaxymorph.learn import Run, target_of
+from galaxymorph.zoo import (
+    GALAXY_ZOO_CHALLENGE,
+    SCHEMES,
+    Tree,
+    assign_labels,
+    draw_votes,
+)
 
 TRUTH = "truth.parquet"
 # Before an answer's column: the fraction that its votes are drawn from.
 EXPECTED = "expected_"
+# How many volunteers each galaxy had.
+VOLUNTEERS = "shown"
+# Ballots a galaxy: a chance of a half is known to 0.025 (1 sigma).
+BALLOTS = 400
 
 
 def read_truth(folder: Path) -> pd.DataFrame | None:
@@ -34,3 +45,36 @@ def expected_fractions(folder: Path, galaxies: Sequence[str], tree: Tree) -> np.
     if truth is None or not set(columns) <= set(truth) or not set(galaxies) <= set(truth.index):
         return None
     return truth.loc[list(galaxies), columns].to_numpy(float)
+
+
+def class_chances(run: Run, galaxies: Sequence[str], seed: int) -> np.ndarray | None:
+    """Return the chance of each class for simulated galaxies, shape (n, classes), or None.
+
+    A class is assigned to votes, and votes are drawn: of `BALLOTS` ballots that the same number of
+    volunteers would cast, these are the shares that a scheme gives each class, among those that it
+    keeps. None where the catalogue isn't simulated, or the run's classes aren't of a scheme.
+
+    Args:
+        run: of classes.
+        galaxies: of its catalogue.
+        seed: of the draws.
+    """
+    tree, recipe = GALAXY_ZOO_CHALLENGE, run.recipe
+    if recipe.labels_column or target_of(recipe).soft:
+        return None
+    folder = Path(run.data["path"])
+    expected = expected_fractions(folder, galaxies, tree)
+    truth = read_truth(folder)
+    if expected is None or VOLUNTEERS not in truth:
+        return None
+    volunteers = truth.loc[list(galaxies), VOLUNTEERS].to_numpy(int)
+    rng = np.random.default_rng(seed)
+    counts = draw_votes(tree, expected, np.tile(volunteers, (BALLOTS, 1)), rng)
+    fractions = (counts / volunteers[:, None]).reshape(-1, len(tree.columns))
+    found = assign_labels(SCHEMES[recipe.scheme], pd.DataFrame(fractions, columns=tree.columns))
+    label = found["label"].to_numpy().reshape(BALLOTS, -1)
+    kept = found["kept"].to_numpy().reshape(BALLOTS, -1)
+    chances = np.stack([((label == name) & kept).sum(axis=0) for name in run.classes], axis=1)
+    # Of a galaxy that no ballot keeps again nothing is known.
+    total = chances.sum(axis=1, keepdims=True)
+    return np.divide(chances, total, out=np.full(chances.shape, np.nan), where=total > 0)

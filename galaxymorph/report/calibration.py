@@ -25,6 +25,8 @@ SCORES = {
     "reliability": "  its reliability (less is better)",
     "resolution": "  its resolution (more is better)",
     "uncertainty": "  its uncertainty (of the galaxies)",
+    "ece_truth": "calibration error against the true chances",
+    "truth_error": "mean distance from the true chances",
 }
 
 
@@ -39,6 +41,8 @@ def print_calibration(record: dict) -> None:
     for name in ("score", "before", "after"):
         table.add_column(name, justify="left" if name == "score" else "right")
     for name, words in SCORES.items():
+        if name not in record["before"]:
+            continue
         table.add_row(words, *(interval_words(record[when][name]) for when in ("before", "after")))
     console().print(table)
     sets, study = record["sets"], record["sets"]["study"]

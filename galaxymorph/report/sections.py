@@ -39,6 +39,7 @@ CALIBRATIONS = {
     "brier": "Brier score (less is better)",
     "ece_equal_mass": "calibration error, bins of equal mass (less is better)",
     "ece_classwise": "calibration error by class (less is better)",
+    "ece_truth": "calibration error against the simulation's true chances (less is better)",
     **{name: f"{NOMINAL:.0%} {words}" for name, words in INTERVALS.items()},
 }
 # Pictures that the page draws itself, or that its gallery stands for.

@@ -50,6 +50,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "Question",
             "Tree",
             "broken_sums",
+            "draw_votes",
             "likeliest_walk",
             "reached",
             "to_conditional",

@@ -126,6 +126,34 @@ def to_cumulative(tree: Tree, conditional: np.ndarray) -> np.ndarray:
     return cumulative
 
 
+def draw_votes(
+    tree: Tree, cumulative: np.ndarray, volunteers: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Return numbers of votes that volunteers give on their ways down the tree.
+
+    Args:
+        tree: the decision tree.
+        cumulative: the fractions that votes are drawn from, shape (n, answers).
+        volunteers: of each galaxy, whole numbers of shape (n,), or (draws, n) for several ballots.
+        rng: of the draws.
+
+    Returns:
+        Shape (*volunteers.shape, answers).
+    """
+    conditional = np.nan_to_num(to_conditional(tree, cumulative))
+    counts = np.zeros((*np.shape(volunteers), len(tree.columns)), int)
+    for at in tree.walk:
+        own = tree.membership[at] > 0
+        asked = volunteers
+        if not tree.asked_of_all[at]:
+            asked = (counts @ tree.leads[at].astype(int)).astype(int)
+        shares = conditional[:, own]
+        # A question that nobody is expected to reach is reached by nobody.
+        shares = np.where(shares.sum(axis=1, keepdims=True) > 0, shares, 1 / own.sum())
+        counts[..., own] = rng.multinomial(asked, shares / shares.sum(axis=1, keepdims=True))
+    return counts
+
+
 def likeliest_walk(tree: Tree, cumulative: np.ndarray) -> list[int]:
     """Return the answers that most volunteers give on the way down, as positions in `columns`.
 

@@ -12,14 +12,22 @@ from scipy.special import softmax
 
 from galaxymorph.judge.calibrators import (
     CALIBRATORS,
+    Calibrator,
     choose_method,
     fit_calibrator,
     held_out_nll,
     nll,
 )
-from galaxymorph.judge.reliability import calibration_scores, equal_mass, reliability_table
+from galaxymorph.judge.reliability import (
+    calibration_scores,
+    equal_mass,
+    reliability_table,
+    truth_scores,
+)
 from galaxymorph.judge.selective import aurc, kept_at, risk_coverage
-from tests.conftest import galaxymorph
+from galaxymorph.judge.truth import class_chances
+from galaxymorph.learn import Run
+from tests.conftest import QUICK, RECIPE, galaxymorph
 
 
 def world(n: int, seed: int, power: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -178,3 +186,50 @@ def test_a_damaged_calibration_is_named(calibrated, simple, capsys):
     path.write_text(sound)
     assert status == 2
     assert "calibration.json: damaged" in capsys.readouterr().err
+
+
+def test_folds_are_calibrated_each_by_its_own_galaxies(simple, tmp_path):
+    fit = ["fit", "--data", simple, "--recipe", RECIPE, "--out", tmp_path, "--name", "cv", *QUICK]
+    assert galaxymorph(*fit, "--folds", "2", "--epochs", "1") == 0
+    run = tmp_path / "cv"
+    assert galaxymorph("calibrate", run, "--method", "vector") == 0
+    record = json.loads((run / "calibration.json").read_text())
+    assert len(record["calibrators"]) == len(record["galaxies"]) == 2
+    whole = pd.read_parquet(run / "predictions_test.parquet").set_index("galaxy")
+    for fold, learnt in zip("12", record["calibrators"], strict=True):
+        table = pd.read_parquet(run / "folds" / fold / "predictions_test.parquet")
+        table = table.set_index("galaxy")
+        bare = table[["p_elliptical", "p_spiral", "p_irregular"]].to_numpy(float)
+        mended = Calibrator(learnt["method"], learnt["parameters"])(bare / bare.sum(1)[:, None])
+        names = ["calibrated_elliptical", "calibrated_spiral", "calibrated_irregular"]
+        assert np.allclose(table[names], mended, atol=1e-6)
+        assert np.allclose(whole.loc[table.index, names], mended, atol=1e-6)
+
+
+def test_against_the_chances_of_a_simulation_no_drawn_label_is_an_error(
+    run, simple, tmp_path, capsys
+):
+    data, own = tmp_path / "data", tmp_path / "run"
+    shutil.copytree(simple, data)
+    shutil.copytree(run, own)
+    votes = pd.read_csv(data / "training_solutions_rev1.csv")
+    truth = votes.add_prefix("expected_").rename(columns={"expected_GalaxyID": "GalaxyID"})
+    truth.assign(shown=40).to_parquet(data / "truth.parquet")
+    recipe = (own / "recipe.json").read_text()
+    (own / "recipe.json").write_text(recipe.replace(str(simple), str(data)))
+    galaxies = pd.read_parquet(own / "predictions_test.parquet")["galaxy"]
+    chances = class_chances(Run(own), galaxies, seed=0)
+    assert np.allclose(chances.sum(axis=1), 1)
+    # By the rule itself, on ballots of each galaxy: no class but the likeliest is often drawn.
+    labels = pd.read_parquet(own / "predictions_test.parquet")["label"]
+    best = np.array(["elliptical", "spiral", "irregular"])[chances.argmax(axis=1)]
+    assert (best == labels).mean() > 0.8
+    assert truth_scores(chances, chances) == {"truth_error": 0, "ece_truth": 0}
+    assert galaxymorph("calibrate", own, "--method", "temperature") == 0
+    assert "against the true chances" in capsys.readouterr().out
+    test = pd.read_parquet(own / "predictions_test.parquet")
+    bare = test[["p_elliptical", "p_spiral", "p_irregular"]].to_numpy(float)
+    record = json.loads((own / "calibration.json").read_text())
+    error = np.abs(bare / bare.sum(axis=1, keepdims=True) - chances).mean()
+    assert record["before"]["truth_error"]["value"] == pytest.approx(error, abs=1e-5)
+    assert class_chances(Run(run), galaxies, seed=0) is None

@@ -39,6 +39,7 @@ def calibrate(run, method, coverage, sets) -> None:
         draw_fraction_calibration,
         print_calibration,
         print_fraction_calibration,
+        refresh_report,
     )
 
     run = Run(run)
@@ -61,6 +62,7 @@ def calibrate(run, method, coverage, sets) -> None:
         paths = draw_calibration(run, calibration)
     for path in paths:
         click.echo(path)
+    refresh_report(run)
 
 
 def _refuse(run, **options) -> None:

@@ -26,7 +26,7 @@ def doubt(run, most, data) -> None:
     """
     from galaxymorph.learn import Run, keep_freed_memory, locked
     from galaxymorph.predict import study_doubt
-    from galaxymorph.report import draw_doubt, print_doubt
+    from galaxymorph.report import draw_doubt, print_doubt, refresh_report
 
     run = Run(run)
     run.require_trained()
@@ -36,4 +36,5 @@ def doubt(run, most, data) -> None:
     print_doubt(study.record)
     for path in draw_doubt(run, study, most, data):
         say(f"drawn: {path}")
+    refresh_report(run, data)
     click.echo(run.path / "doubt.json")

@@ -33,7 +33,7 @@ def explain(run, methods, limit, similar, data) -> None:
     """
     from galaxymorph.base import BadInput
     from galaxymorph.learn import Run
-    from galaxymorph.report import draw_similar, explain_run
+    from galaxymorph.report import draw_similar, explain_run, refresh_report
 
     if similar is not None:
         if methods or limit:
@@ -42,3 +42,4 @@ def explain(run, methods, limit, similar, data) -> None:
         return
     for path in explain_run(Run(run), methods, limit, data):
         click.echo(path)
+    refresh_report(Run(run), data)

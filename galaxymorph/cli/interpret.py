@@ -33,13 +33,14 @@ def interpret(run, part, most, galaxy, data) -> None:
     against volunteers' fractions.
     """
     from galaxymorph.learn import Run
-    from galaxymorph.report import draw_walk
+    from galaxymorph.report import draw_walk, refresh_report
 
     run = Run(run)
     if galaxy:
         click.echo(draw_walk(run, galaxy, data))
         return
     _draw_part(run, part, most, data)
+    refresh_report(run, data)
 
 
 def _draw_part(run, part, most, data) -> None:

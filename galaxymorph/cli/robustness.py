@@ -68,7 +68,7 @@ def robustness(context, run, suite, severities, limit, views, reference, adapt, 
         write_robustness,
     )
     from galaxymorph.learn import Run, keep_freed_memory
-    from galaxymorph.report import draw_robustness, print_robustness
+    from galaxymorph.report import draw_robustness, print_robustness, refresh_report
 
     given = context.get_parameter_source("severities").name != "DEFAULT"
     if suite == "published" and given:
@@ -85,4 +85,5 @@ def robustness(context, run, suite, severities, limit, views, reference, adapt, 
     print_robustness(scores)
     for path in draw_robustness(run, scores, table, data):
         say(f"drawn: {path}")
+    refresh_report(run, data)
     click.echo(run.path / "robustness.json")

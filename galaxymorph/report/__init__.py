@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "explanation": ["draw_similar", "explain_run"],
         "figures": ["draw_gallery", "draw_run"],
         "fraction_calibration": ["draw_fraction_calibration", "print_fraction_calibration"],
-        "page": ["write_comparison", "write_report"],
+        "page": ["refresh_report", "write_comparison", "write_report"],
         "robustness": ["draw_robustness"],
         "server": ["load_model", "make_server"],
         "tables": [

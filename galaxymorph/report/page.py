@@ -13,10 +13,11 @@ import pandas as pd
 from markupsafe import Markup
 
 from galaxymorph import __version__
-from galaxymorph.base import write_text
+from galaxymorph.base import BadInput, say, write_text
 from galaxymorph.images import render_fits_as
 from galaxymorph.judge import compare_runs, paired_differences, require_distinct
 from galaxymorph.learn import Run, target_of
+from galaxymorph.report.card import write_card
 from galaxymorph.report.charts import line_chart
 from galaxymorph.report.sections import HEADLINES, Page, gathered
 from galaxymorph.report.tables import DETAILS
@@ -26,7 +27,7 @@ FILE = "report.html"
 
 
 def write_report(run: Run, data: Path | None = None, output: Path | None = None) -> Path:
-    """Write the page of a run from whatever files it has; return its path.
+    """Write the page of a run, and its model card, from whatever files it has; return the page.
 
     Args:
         run: trained.
@@ -43,6 +44,7 @@ def write_report(run: Run, data: Path | None = None, output: Path | None = None)
     sections = gathered(Page(run, data))
     output = output or run.path / FILE
     write_text(output, render("run.html", title=_name(run), sections=sections))
+    write_card(run, render, data)
     return output
 
 
@@ -126,6 +128,17 @@ def _name(run: Run) -> str:
     return run.path.resolve().name
 
 
+def refresh_report(run: Run, data: Path | None = None) -> None:
+    """Write a run's page again after something was added to it, and say so.
+
+    What was added stands, whether the page can be written or not.
+    """
+    try:
+        say(f"report: {write_report(run, data)}")
+    except BadInput as error:
+        say(f"report: as it was ({error})")
+
+
 def render(template: str, **told: object) -> str:
     """Return a page made of a template of the package."""
     return _templates().get_template(template).render(version=__version__, **told)
@@ -135,7 +148,8 @@ def render(template: str, **told: object) -> str:
 def _templates() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("galaxymorph.report"),
-        autoescape=True,
+        # A card is Markdown, and the name of a folder no markup there.
+        autoescape=lambda name: name is None or not name.endswith(".md"),
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -100,10 +100,12 @@ class Section:
     gather: Callable[[Page], dict | None]
 
 
-def gathered(page: Page) -> list[dict]:
-    """Return what each section has to say: `name`, `title` and `content`."""
+def gathered(page: Page, names: Collection[str] | None = None) -> list[dict]:
+    """Return what each section, or those of some names, has to say: `name`, `title`, `content`."""
     found = []
     for section in SECTIONS:
+        if names is not None and section.name not in names:
+            continue
         if not all((page.run.path / name).exists() for name in section.needs):
             continue
         content = section.gather(page)

@@ -32,6 +32,7 @@ PROMISED = {
     "metrics.json",
     "figures",
     "report.html",
+    "model-card.md",
 }
 
 

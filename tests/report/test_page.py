@@ -1,6 +1,7 @@
 """A run's page: whole in itself, made of what the run has, and usable in a browser."""
 
 import base64
+import hashlib
 import io
 import json
 import re
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from galaxymorph.base import BadInput
 from tests.conftest import galaxymorph
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -211,3 +213,34 @@ def test_a_galaxy_opens_steps_and_closes_by_keyboard(page):
     assert page.inner_text("#galaxy-title") != title
     page.keyboard.press("Escape")
     assert not dialog.is_visible()
+
+
+def test_the_model_card_says_what_the_run_is_and_how_good(run, tmp_path):
+    own = tmp_path / "run"
+    shutil.copytree(run, own)
+    assert galaxymorph("calibrate", own, "--method", "temperature") == 0
+    card = (own / "model-card.md").read_text()
+    metrics = json.loads((own / "metrics.json").read_text())["test"]
+    assert f"{metrics['macro_f1']['value']:.3f}" in card
+    assert "Calibrated by temperature" in card
+    for name in ("elliptical", "spiral", "irregular"):
+        assert f"| {name} | " in card
+    digest = hashlib.sha256((own / "model.safetensors").read_bytes()).hexdigest()
+    assert digest in card
+    assert "&#39;" not in card
+    # The page was made again too.
+    assert "Calibration</h2>" in (own / "report.html").read_text()
+
+
+def test_what_was_added_stands_where_the_page_cannot_be_made(run, tmp_path, capsys, monkeypatch):
+    own = tmp_path / "run"
+    shutil.copytree(run, own)
+    before = (own / "report.html").read_text()
+
+    def fail(*arguments):
+        raise BadInput("an image has gone", "bring it back")
+
+    monkeypatch.setattr("galaxymorph.report.page.gathered", fail)
+    assert galaxymorph("calibrate", own, "--method", "temperature") == 0
+    assert "report: as it was (an image has gone" in capsys.readouterr().err
+    assert (own / "report.html").read_text() == before

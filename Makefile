@@ -8,7 +8,7 @@ fit: setup
 	$(BIN)/python cli.py fit $(ARGS)
 
 test: setup
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 bench: setup
 	$(BIN)/python benchmarks/speed.py $(ARGS)

@@ -3,6 +3,11 @@
 import os
 from pathlib import Path
 
+# Several processes that each take every core would fall to a tenth of their speed; set before
+# PyTorch is imported, and inherited by the processes that tests start.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"
+
 import pytest
 
 from galaxymorph.cli import main

@@ -22,6 +22,11 @@ from galaxymorph.learn import (
 VIEWS = 8
 PASSES = 20
 
+
+class NoSource(BadInput):
+    """A run hasn't the source of doubt that is asked for."""
+
+
 # From a batch to logits, one tensor of shape (n, outputs) a prediction.
 Sampler = Callable[[torch.Tensor], list[torch.Tensor]]
 
@@ -38,7 +43,7 @@ def _dropout(run: Run, models: list[nn.Module]) -> Sampler:
     for model in models:
         found = [m for m in model.modules() if isinstance(m, nn.Dropout) and m.p > 0]
         if not found:
-            raise BadInput(
+            raise NoSource(
                 f"{run.path}: its network drops nothing", "fit with --dropout, or ask for views"
             )
         # As fastai's MCDropoutCallback does while it validates (Gal & Ghahramani 2016).
@@ -61,7 +66,7 @@ def _drops(module: nn.Module) -> bool:
 
 def _ensemble(run: Run, models: list[nn.Module]) -> Sampler:
     if len(models) < 2:
-        raise BadInput(
+        raise NoSource(
             f"{run.path}: one model is no ensemble", "fit with --members 5, or ask for views"
         )
     return lambda batch: [model(batch) for model in models]

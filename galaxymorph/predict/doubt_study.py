@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput, Progress, say, write_json
+from galaxymorph.base import Progress, say, write_json
 from galaxymorph.judge import (
     Doubt,
     agreed,
@@ -24,7 +24,7 @@ from galaxymorph.judge import (
     volunteers_said,
 )
 from galaxymorph.learn import Run, target_of, true_columns, with_images, write_table
-from galaxymorph.predict.doubt import sample_predictions
+from galaxymorph.predict.doubt import NoSource, sample_predictions
 
 FORMAT = 1
 FILE, TABLE = "doubt.json", "doubt_test.parquet"
@@ -108,9 +108,7 @@ def _sampled(
             start = time.perf_counter()
             try:
                 samples, _ = sample_predictions(asked, images, source, progress.advance)
-            except BadInput as error:
-                if source != "dropout" or not Path(images[0]).exists():
-                    raise
+            except NoSource as error:
                 say(f"no dropout among the sources: {error}")
                 return None
             seconds += time.perf_counter() - start

@@ -1,0 +1,340 @@
+"""Every command and every snippet of Python in the documents, carried out.
+
+A command that costs minutes, or takes what a test hasn't, is only parsed, for the reason that
+`RULES` gives. One that no rule knows fails, so that a new document can't escape.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import zipfile
+from configparser import ConfigParser
+from pathlib import Path
+
+import click
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from galaxymorph.cli import cli
+from tests.conftest import RECIPE, galaxymorph
+from tests.zoo.test_votes import made_votes
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TUTORIAL = "tutorial.md"
+# Its runs learnt votes.
+SOFT = "soft-labels.md"
+TINY = ["--size", "32", "--batch", "16", "--epochs", "1"]
+RANDOM = [*TINY, "--weights", "none"]
+
+
+def code(document: Path):
+    """Yield language and lines of each fenced or indented block."""
+    language, lines = None, []
+    for line in [*document.read_text(encoding="utf-8").splitlines(), ""]:
+        fence = line.startswith("```")
+        indented = language is None and line.startswith("    ")
+        if indented or (language is not None and not fence):
+            lines.append(line[4:] if indented else line)
+            continue
+        if lines:
+            yield language or "", lines
+            lines = []
+        if fence:
+            language = None if language is not None else line[3:].strip()
+
+
+def commands(document: Path) -> list[str]:
+    """Return the commands of a document, each in a line, without their comments."""
+    found = []
+    for language, lines in code(document):
+        if language not in ("", "console", "sh"):
+            continue
+        joined = re.sub(r" *\\\n *", " ", "\n".join(lines))
+        found += [re.split(r" +# ", line)[0].strip() for line in joined.splitlines() if line]
+    return found
+
+
+def distinct() -> list:
+    """Return document and command of each that no earlier document has; the tutorial is apart."""
+    found = {}
+    for document in DOCUMENTS:
+        for command in commands(document) if document.name != TUTORIAL else ():
+            kind = document.name == SOFT
+            found.setdefault((kind, command), document)
+    return [
+        pytest.param(document.name, command, id=f"{document.stem}: {command}"[:90])
+        for (_, command), document in found.items()
+    ]
+
+
+class Run:
+    """Carried out, with more options behind its own, which are the ones that count."""
+
+    def __init__(self, *more: str):
+        self.more = more
+
+    def __call__(self, words: list[str]) -> None:
+        assert galaxymorph(*words[2:], *self.more) == 0
+
+
+class Parse:
+    """Only parsed: a name or an option that isn't there any more is found out."""
+
+    def __init__(self, why: str):
+        self.why = why
+
+    def __call__(self, words: list[str]) -> None:
+        group, rest = cli, words[2:]
+        while isinstance(group, click.Group):
+            group, rest = group.get_command(click.Context(group), rest[0]), rest[1:]
+        group.make_context(words[2], rest)
+
+
+def benchmark(words: list[str]) -> None:
+    """It takes an hour or so; the options that its help has are those of the command."""
+    said = (ROOT / words[1]).read_text(encoding="utf-8")
+    for option in (word for word in words if word.startswith("--")):
+        assert f'"{option}"' in said
+
+
+def installation(words: list[str]) -> None:
+    """Nothing is installed; an extra that is named exists."""
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    extras = setup["options.extras_require"]
+    for names in re.findall(r"\[(.*?)\]", words[-1]):
+        assert set(names.split(",")) <= set(extras)
+
+
+def target(words: list[str]) -> None:
+    """It makes an environment; such a target exists."""
+    assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def elsewhere(words: list[str]) -> None:
+    """Another's program, with the network, a cluster or a running server."""
+
+
+COSTS = Parse("it takes minutes")
+# The first rule whose pattern a command begins with; the rest of a rule says what is done.
+RULES = [
+    (r"python benchmarks/", benchmark),
+    (r"pip install", installation),
+    (r"make ", target),
+    (r"(kaggle|dask|curl|pytest|ruff) ", elsewhere),
+    (r"exports/baseline-layer1-resnet18$", elsewhere),
+    (r"python cli.py serve", Parse("it answers until it is stopped")),
+    (r"python cli.py pretrain", COSTS),
+    (r"python cli.py survey simulate .*--survey sdss --seed 7", Run("--n", "2", "--workers", "1")),
+    (r"python cli.py survey (simulate|show)", COSTS),
+    (r"python cli.py explain .*gradcam$", Run("--limit", "6")),
+    (r"python cli.py explain", COSTS),
+    (r"python cli.py robustness .*published", Run()),
+    (r"python cli.py robustness", COSTS),
+    (r"python cli.py (reproduce|quantize|export .*--int8)", COSTS),
+    (r"python cli.py predict .*(--scheduler|--precision int8|model.onnx)", COSTS),
+    (r"python cli.py fit --resume", Run()),
+    (r"python cli.py fit .*--members 5", Run(*RANDOM, "--members", "2")),
+    (r"python cli.py fit .*--frozen-epochs", Run(*TINY, "--folds", "2", "--frozen-epochs", "1")),
+    (r"python cli.py fit .*--folds 5 --data", Run(*TINY, "--folds", "2")),
+    (r"python cli.py fit .*--weights galaxymorph", Run(*TINY)),
+    (r"python cli.py fit .*--recipe small", Run("--size", "32", "--batch", "16", "--epochs", "1")),
+    (r"python cli.py fit .*--recipe scratch", Run(*TINY, "--folds", "2")),
+    (r"python cli.py fit .*--folds 5", Run(*RANDOM, "--folds", "2")),
+    (r"python cli.py fit", Run(*RANDOM, "--recipe", str(RECIPE))),
+    (r"python cli.py triage", Run("--number", "3")),
+    (r"python cli.py (calibrate|compare|data|doubt|export|interpret|predict|report) ", Run()),
+]
+
+
+def rule_of(command: str):
+    found = [action for pattern, action in RULES if re.match(pattern, command)]
+    assert found, f"no rule for {command!r}: say in RULES what is to be done with it"
+    return found[0]
+
+
+def hold_votes(folder: Path, galaxies: Path, name: str, ending: str) -> None:
+    """Write a vote catalogue of 40 galaxies, its images named by its ids."""
+    table = made_votes(name, 40)
+    images = sorted((galaxies / "images_training_rev1").iterdir())
+    (folder / "volunteers").mkdir(exist_ok=True)
+    for number, galaxy in enumerate(table[table.columns[0]]):
+        shutil.copy(images[number], folder / "volunteers" / f"{galaxy}.jpg")
+    write = table.to_csv if ending.endswith(".csv") else table.to_parquet
+    write(folder / "volunteers" / ending, index=False)
+
+
+@pytest.fixture(scope="module")
+def classes_desk(run, simple, tmp_path_factory) -> Path:
+    """A folder with everything that the documents name, made of simple galaxies."""
+    desk = tmp_path_factory.mktemp("desk")
+    for name in ("RUN", "RUN2", "OTHER", "my-run", "first", "second"):
+        shutil.copytree(run, desk / "exports" / name)
+    images = sorted((simple / "images_training_rev1").iterdir())
+    for folder, some in (("images", images[:4]), ("folder", images[4:8])):
+        (desk / folder).mkdir()
+        for image in some:
+            shutil.copy(image, desk / folder)
+    shutil.copy(images[8], desk / "image.jpg")
+    shutil.copy(images[9], desk / "galaxy.jpg")
+    shutil.copy(images[9], desk / "a.jpg")
+    for name, some in (("images.zip", images[10:13]), ("images_test_rev1.zip", images[13:16])):
+        with zipfile.ZipFile(desk / name, "w") as packed:
+            for image in some:
+                packed.write(image, image.name)
+            packed.write(images[16], "b.jpg")
+    catalogue = pd.DataFrame({"id": range(4), "image": [str(path) for path in images[:4]]})
+    catalogue.to_csv(desk / "cat.csv", index=False)
+    catalogue.to_parquet(desk / "catalogue.parquet", index=False)
+    votes = pd.read_csv(simple / "training_solutions_rev1.csv")
+    kind = np.where(votes["Class1.1"] > 0.5, "smooth", "rough")
+    for folder in ("data", "galaxies", "sky", "VOTES", "DIR", "LABELS", "my"):
+        shutil.copytree(simple, desk / folder)
+    for folder, name, column in (
+        ("LABELS", "training_solutions_rev1.csv", "label"), ("my", "table.csv", "morphology"),
+    ):  # fmt: skip
+        table = pd.DataFrame({"GalaxyID": votes["GalaxyID"], column: kind})
+        (desk / folder / "training_solutions_rev1.csv").unlink()
+        table.to_csv(desk / folder / name, index=False)
+    for column in votes.columns[1:]:
+        votes[f"{column}_count"] = (votes[column] * 40).round().astype(int)
+    (desk / "sky" / "training_solutions_rev1.csv").unlink()
+    votes.to_csv(desk / "sky" / "training_solutions_rev1.csv", index=False)
+    hold_votes(desk, simple, "galaxy-zoo-2", "gz2_hart16.csv")
+    hold_votes(desk, simple, "galaxy-zoo-decals", "gz_decals_volunteers_5.parquet")
+    (desk / "cutouts").mkdir()
+    return desk
+
+
+@pytest.fixture(scope="module")
+def tree_desk(classes_desk, tmp_path_factory) -> Path:
+    """The same, but that the runs learnt the tree, with distributions."""
+    desk = tmp_path_factory.mktemp("tree") / "desk"
+    shutil.copytree(classes_desk, desk)
+    shutil.rmtree(desk / "exports")
+    settings = ["--target", "tree", "--loss", "dirichlet-multinomial", "--recipe", RECIPE]
+    data = ["--data", desk / "sky", "--out", desk / "exports", "--name", "RUN"]
+    assert galaxymorph("fit", *data, *settings, *TINY) == 0
+    for name in ("RUN1", "RUN2", "RUN3"):
+        shutil.copytree(desk / "exports" / "RUN", desk / "exports" / name)
+    return desk
+
+
+@pytest.fixture
+def desk(request, tmp_path, monkeypatch) -> Path:
+    """A desk of one's own, to write on, the working folder."""
+    kind = "tree_desk" if request.param == SOFT else "classes_desk"
+    own = tmp_path / "desk"
+    # Files are replaced, never written into, so that links are as good as copies.
+    shutil.copytree(request.getfixturevalue(kind), own, copy_function=os.link)
+    monkeypatch.chdir(own)
+    return own
+
+
+def named_there(words: list[str], desk: Path) -> list[str]:
+    """Return a command's words with what they stand for on a desk."""
+    run = desk / "exports" / "RUN"
+    galaxy = pd.read_parquet(run / "predictions_test.parquet")["galaxy"].iloc[0]
+    stand = {
+        "123456": str(galaxy),
+        "gz2_hart16.csv": "volunteers/gz2_hart16.csv",
+        "gz_decals_volunteers_5.parquet": "volunteers/gz_decals_volunteers_5.parquet",
+        "cutouts/galaxy.fits": "cutouts/1.fits",
+    }
+    return [stand.get(word, word) for word in words]
+
+
+@pytest.mark.parametrize(("desk", "command"), distinct(), indirect=["desk"])
+def test_a_command_of_the_documents_does_what_it_says(desk, command):
+    words = shlex.split(command.replace("…", "--data data").split(" > ")[0])
+    action = rule_of(command)
+    if isinstance(action, Run | Parse):
+        if any("cutouts" in word for word in words):
+            write_cutouts(desk / "cutouts")
+            action = (
+                Run("--labels-column", "kind", *action.more)
+                if "predict" not in words
+                else Parse("")
+            )
+        if words[2:4] == ["survey", "simulate"]:
+            shutil.rmtree(desk / words[4], ignore_errors=True)
+        words = named_there(words, desk)
+    action(words)
+
+
+def write_cutouts(folder: Path) -> None:
+    fits = pytest.importorskip("astropy.io.fits", reason="the extra fits is missing")
+    rng = np.random.default_rng(0)
+    (folder / "images").mkdir()
+    for number in range(1, 41):
+        hdu = fits.PrimaryHDU(rng.normal(100, 5, (3, 24, 24)).astype("float32"))
+        hdu.header["BANDS"] = "grz"
+        hdu.writeto(folder / "images" / f"{number}.fits")
+    kinds = ["disk" if number % 2 else "smooth" for number in range(40)]
+    table = pd.DataFrame({"GalaxyID": range(1, 41), "kind": kinds})
+    table.to_csv(folder / "labels.csv", index=False)
+
+
+SNIPPETS = [
+    pytest.param(document.name, "\n".join(lines), id=f"{document.stem} {number}")
+    for document in DOCUMENTS
+    if document.name != TUTORIAL
+    for number, (language, lines) in enumerate(code(document))
+    if language == "python"
+]
+# Of these only the grammar is checked: they take a cluster, or a library that nothing else does.
+UNRUN = ("SLURMCluster", "lsdb")
+
+
+@pytest.mark.parametrize(("desk", "snippet"), SNIPPETS, indirect=["desk"])
+def test_a_snippet_of_the_documents_runs(desk, snippet):
+    if snippet.startswith('"'):
+        # An entry of a registry.
+        snippet = "from galaxymorph.zoo import Scheme\n{" + snippet + "}"
+    compiled = compile(snippet, "snippet", "exec")
+    if any(word in snippet for word in UNRUN):
+        return
+    if "model.onnx" in snippet:
+        snippet = snippet.replace("model.onnx", "exports/RUN")
+        compiled = compile(snippet, "snippet", "exec")
+    if "predictions/" in snippet:
+        assert galaxymorph("predict", "exports/RUN", "catalogue.parquet", "-o", "predictions/") == 0
+    exec(compiled, {"pixels": np.asarray(Image.open("image.jpg"))})
+
+
+def test_the_tutorial_goes_through_from_the_zips_to_the_catalogue(
+    simple, tmp_path, monkeypatch, capsys
+):
+    """Its commands in their order, in one folder, the galaxies in Kaggle's own zip of zips."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    name = "training_solutions_rev1"
+    with zipfile.ZipFile(tmp_path / "images.zip", "w") as images:
+        for image in sorted((simple / "images_training_rev1").iterdir()):
+            images.write(image, f"images_training_rev1/{image.name}")
+    with zipfile.ZipFile(tmp_path / "table.zip", "w") as table:
+        table.write(simple / f"{name}.csv", f"{name}.csv")
+    outer = tmp_path / "data" / "galaxy-zoo-the-galaxy-challenge.zip"
+    with zipfile.ZipFile(outer, "w") as whole:
+        whole.write(tmp_path / "images.zip", "images_training_rev1.zip")
+        whole.write(tmp_path / "table.zip", f"{name}.zip")
+    document = ROOT / "docs" / TUTORIAL
+    for command in commands(document):
+        action = rule_of(command)
+        action(shlex.split(command))
+    for language, lines in code(document):
+        if language == "python":
+            exec("\n".join(lines), {})
+    assert "of 60 galaxies" in capsys.readouterr().out
+    assert len(pd.read_parquet(tmp_path / "catalogue")) == 60
+    assert (tmp_path / "exports" / "first" / "model-card.md").exists()
+
+
+def test_every_benchmark_is_importable_and_says_what_it_is():
+    for path in sorted((ROOT / "benchmarks").glob("*.py")):
+        compile(path.read_text(encoding="utf-8"), path.name, "exec")
+        assert path.read_text(encoding="utf-8").startswith('"""')

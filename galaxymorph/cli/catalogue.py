@@ -63,6 +63,7 @@ def predict_into(
     precision: str | None,
     scheduler: str | None,
     partition: int | None,
+    **how,
 ) -> None:
     """Fill the folder, and print it."""
     if not catalogue.endswith((".csv", ".gz", ".parquet", ".fits", ".fit", ".zip")) and not (
@@ -79,5 +80,5 @@ def predict_into(
     from galaxymorph.predict import predict_catalogue
 
     settings = {} if partition is None else {"size": partition}
-    predict_catalogue(output, model, catalogue, precision, scheduler=scheduler, **settings)
+    predict_catalogue(output, model, catalogue, precision, scheduler=scheduler, **settings, **how)
     click.echo(output)

@@ -109,11 +109,16 @@ def predict(
     if is_folder(output):
         require_alone(
             output, images, as_json=as_json, layout=layout, skip_bad=skip_bad, adapt=adapt,
-            outliers=outliers, views=views, crops=crops, coverage=coverage, raw=raw,
+            crops=crops,
         )  # fmt: skip
         if len(models) > 1:
             raise BadInput(f"-o {output}: a folder takes one run", f"leave out {models[1]}")
-        predict_into(output, run, images[0], precision, **scale)
+        if outliers and (precision == "int8" or not (run / "recipe.json").is_file()):
+            raise BadInput("--outliers: it takes a run in PyTorch", "leave it out")
+        views = int(views) if views else None
+        predict_into(
+            output, run, images[0], precision, **scale, views=views, coverage=coverage, raw=raw
+        )
         return
     require_folder(**scale)
     output = Path(output) if output else None

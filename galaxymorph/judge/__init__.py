@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "calibration": [
             "Calibration",
             "calibrate_run",
+            "calibrated_coverage",
             "calibration_part",
             "describe_calibrators",
             "described_calibrators",

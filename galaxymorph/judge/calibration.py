@@ -203,6 +203,14 @@ def sets_of(run: Run, bare: np.ndarray, coverage: float, method: str | None = No
     return set_words(prediction_sets(bare, thresholds, method), run.classes)
 
 
+def calibrated_coverage(run: Run) -> float | None:
+    """Return the coverage of the sets that a run was calibrated with, None of any other run."""
+    path = run.path / FILE
+    if not path.exists():
+        return None
+    return json.loads(path.read_text(encoding="utf-8")).get("sets", {}).get("coverage")
+
+
 def _set_method(run: Run) -> str:
     path = run.path / FILE
     if not path.exists():

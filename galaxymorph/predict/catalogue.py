@@ -12,7 +12,8 @@ import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -32,9 +33,16 @@ from galaxymorph.base import (
     say,
     write_json,
 )
-from galaxymorph.judge import describe_calibrators
+from galaxymorph.judge import (
+    calibrated_coverage,
+    calibrated_mean,
+    describe_calibrators,
+    require_classes,
+    sets_of,
+)
 from galaxymorph.learn import Recipe, Run, predicted_columns, prediction_table, target_of
 from galaxymorph.predict.cluster import map_on_cluster
+from galaxymorph.predict.images import has_intervals, with_intervals
 from galaxymorph.predict.listing import image_folder, list_images
 from galaxymorph.predict.loading import is_run, load_predictor, model_id
 from galaxymorph.zoo import to_conditional
@@ -43,7 +51,8 @@ if TYPE_CHECKING:
     from galaxymorph.predict.onnx import OnnxPredictor
     from galaxymorph.predict.predictor import Predictor
 
-FORMAT = 1
+# 2: with prediction sets and how strange each image is.
+FORMAT = 2
 ABOUT = "_catalogue.json"
 # Rows of a partition: a quarter of a minute's work that a kill can cost.
 PARTITION = 4096
@@ -54,6 +63,9 @@ FIXED = {
     "model_id": "model",
     "calibration": "calibration",
     "precision": "precision",
+    "views": "number of views",
+    "coverage": "coverage",
+    "raw": "choice between bare and calibrated probabilities",
     "images": "number of images",
     "digest": "catalogue",
     "partition": "partition size",
@@ -62,11 +74,14 @@ FIXED = {
 
 @dataclass(frozen=True)
 class Model:
-    """Which model predicts: where it is, its number format, and the id that it must have."""
+    """Which model predicts, and how: see `predict_catalogue`; `id` is the one that it must have."""
 
     path: str
     precision: str | None
     id: str
+    views: int | None = None
+    coverage: float | None = None
+    raw: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,6 +106,9 @@ def predict_catalogue(
     precision: str | None = None,
     size: int = PARTITION,
     scheduler: str | None = None,
+    views: int | None = None,
+    coverage: float | None = None,
+    raw: bool = False,
 ) -> None:
     """Fill a folder with the predictions of a catalogue, or go on filling it.
 
@@ -104,12 +122,19 @@ def predict_catalogue(
         precision: see `load_predictor`.
         size: rows of a partition.
         scheduler: the address of a Dask cluster that predicts in place of this process.
+        views: flips and quarter turns averaged, in place of the recipe's own.
+        coverage: of prediction sets, or of intervals of vote fractions; by itself a calibrated
+            run's own.
+        raw: leave the models' probabilities as they are.
 
     Raises:
         BadInput: the folder holds something else, or the model or the catalogue can't be used.
     """
     out, catalogue = Path(out), Path(catalogue)
-    chosen = Model(str(Path(model).absolute()), precision, model_id(model))
+    chosen = Model(
+        str(Path(model).absolute()), precision, model_id(model), views, _coverage(model, coverage),
+        raw,
+    )  # fmt: skip
     number, digest = _digest(catalogue)
     about = {
         "format": FORMAT,
@@ -118,6 +143,9 @@ def predict_catalogue(
         "model_id": chosen.id,
         "calibration": _calibration(model),
         "precision": precision,
+        "views": views,
+        "coverage": chosen.coverage,
+        "raw": raw,
         "catalogue": str(catalogue),
         "images": number,
         "digest": digest,
@@ -162,33 +190,61 @@ def predict_partition(part: Partition, model: Model, seen=lambda n: None) -> tup
     with _one_at_a_time:
         predictor = load_predictor_once(model)
         faults: dict[int, str] = {}
-        found = predictor.outputs(part.places, seen, faults)
-    table = columns_of(part, found, faults, predictor, model)
+        with _watching(predictor, model) as kept:
+            each = predictor.each_output(part.places, seen, faults)
+    strange = None
+    if kept:
+        from galaxymorph.predict.outliers import strangeness
+
+        strange = strangeness(Run(Path(model.path)), *map(np.concatenate, zip(*kept, strict=True)))
+    table = columns_of(part, each, faults, predictor, model, strange)
     return part.name, _as_parquet(table)
+
+
+def _watching(predictor: Predictor | OnnxPredictor, model: Model):
+    """Watch the embeddings where a run's network makes them, and it kept its own to compare."""
+    if not (hasattr(predictor, "models") and is_run(model.path)):
+        return nullcontext([])
+    if not (Run(Path(model.path)).members[0].path / "embeddings.npz").exists():
+        return nullcontext([])
+    # Here, since predicting from an ONNX file does without PyTorch.
+    from galaxymorph.predict.outliers import watching
+
+    return watching(predictor)
 
 
 def columns_of(
     part: Partition,
-    found: np.ndarray,
+    each: np.ndarray,
     faults: dict[int, str],
     predictor: Predictor | OnnxPredictor,
     model: Model,
+    strange: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Return a partition's table, the one place where its columns are chosen.
 
-    They are `id`, `image`, those of `prediction_table`, `entropy` (see `entropies`), `model_id`
-    and `error`; what a network says is missing where there is an error.
+    They are `id`, `image`, those of `prediction_table`, of a coverage `set`, or the ends of
+    `with_intervals`, `entropy` (see `entropies`), those of `outlier_columns`, `model_id` and
+    `error`; what a network says is missing where there is an error.
 
     Args:
         part: the rows.
-        found: predictions, shape (n, outputs).
+        each: the bare models' predictions, shape (models, n, outputs).
         faults: by the place in the partition, why an image can't be used.
         predictor: that made the predictions.
         model: of the predictor.
+        strange: `outlier_columns`, if they are known.
     """
+    found = calibrated_mean(each, predictor.calibrators)
     table = prediction_table(found, predictor.recipe, predictor.classes)
+    if model.coverage and has_intervals(predictor.recipe):
+        table = with_intervals(table, predictor.recipe, model.coverage)
+    elif model.coverage:
+        table["set"] = sets_of(Run(Path(model.path)), each.mean(axis=0), model.coverage)
     means = found[:, : len(predicted_columns(predictor.recipe, predictor.classes))]
     table["entropy"] = entropies(means, predictor.recipe)
+    if strange is not None:
+        table = table.join(strange)
     numbers = table.select_dtypes("number").columns
     table = table.astype(dict.fromkeys(numbers, "float32"))
     failed = np.isin(np.arange(len(table)), list(faults))
@@ -230,7 +286,10 @@ def load_predictor_once(model: Model) -> Predictor | OnnxPredictor:
             f"{model.path}: model {found} here, and {model.id} was asked for",
             "give every machine the same file",
         )
-    return load_predictor(model.path, model.precision)
+    predictor = load_predictor(model.path, model.precision, raw=model.raw)
+    if model.views is None:
+        return predictor
+    return replace(predictor, recipe=replace(predictor.recipe, views=model.views))
 
 
 _one_at_a_time = Lock()
@@ -246,6 +305,22 @@ def _predicted(
     for part, found in map_on_cluster(scheduler, predict_partition, missing, model):
         progress.advance(len(part.ids))
         yield found
+
+
+def _coverage(model: str | Path, asked: float | None) -> float | None:
+    """Return the coverage of sets or intervals: what is asked for, or a calibrated run's own.
+
+    Raises:
+        BadInput: the model gives neither.
+    """
+    run = Run(Path(model)) if is_run(model) else None
+    if asked is None:
+        return run and calibrated_coverage(run)
+    if run is None:
+        raise BadInput(f"--coverage {asked}: {model} is an exported file", "give the run")
+    if not has_intervals(run.recipe):
+        require_classes(run)
+    return asked
 
 
 def _calibration(model: str | Path) -> str | None:
@@ -301,7 +376,7 @@ def _as_parquet(table: pd.DataFrame) -> bytes:
     from pyarrow import parquet
 
     # By name, so that a partition without a fault, or of nothing but faults, has the same types.
-    texts: Sequence[str] = ("id", "image", "predicted", "model_id", "error")
+    texts: Sequence[str] = ("id", "image", "predicted", "set", "model_id", "error")
     schema = pa.schema(
         [(name, pa.string() if name in texts else pa.float32()) for name in table.columns]
     )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,11 +17,15 @@ from galaxymorph.learn import (
     Run,
     embed,
     image_loader,
+    last_layer,
     load_network,
     read_embeddings,
     serving_network,
     target_of,
 )
+
+if TYPE_CHECKING:
+    from galaxymorph.predict.predictor import Predictor
 
 
 def drift_of(run: Run, images: Sequence[str]) -> Drift | None:
@@ -52,8 +59,22 @@ def outlier_columns(run: Run, images: Sequence[str]) -> pd.DataFrame:
         BadInput: an image can't be used, or the run kept no embeddings.
     """
     member = run.members[0]
-    known = read_embeddings(member)
     vectors, logits = _embedded(member, images)
+    return strangeness(run, vectors, logits)
+
+
+def strangeness(run: Run, vectors: np.ndarray, logits: np.ndarray) -> pd.DataFrame:
+    """Return `outlier_columns` of images whose embeddings and logits are known.
+
+    Args:
+        run: that made them, by its first model.
+        vectors: embeddings, shape (n, features).
+        logits: shape (n, outputs).
+
+    Raises:
+        BadInput: the run kept no embeddings.
+    """
+    known = read_embeddings(run.members[0])
     distance = neighbour_distance(known.of("train"), vectors)
     usual = np.sort(neighbour_distance(known.of("train"), known.of("valid")))
     table = pd.DataFrame(
@@ -62,6 +83,26 @@ def outlier_columns(run: Run, images: Sequence[str]) -> pd.DataFrame:
     if target_of(run.recipe).chooses:
         table["energy"] = energy(logits)
     return table
+
+
+@contextmanager
+def watching(predictor: Predictor) -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
+    """Yield a list that fills with embeddings and logits of each batch that a predictor sees.
+
+    They are of the first model's plain view: what `outlier_columns` would take a pass more for.
+    """
+    kept: list[tuple[np.ndarray, np.ndarray]] = []
+    calls = count()
+
+    def keep(layer, inputs, logits) -> None:
+        if next(calls) % predictor.recipe.views == 0:
+            kept.append((inputs[0].float().cpu().numpy(), logits.float().cpu().numpy()))
+
+    hook = last_layer(predictor.models[0]).register_forward_hook(keep)
+    try:
+        yield kept
+    finally:
+        hook.remove()
 
 
 def _embedded(member: Run, images: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from galaxymorph.learn import Run
 from galaxymorph.predict import load_predictor
+from galaxymorph.predict.outliers import outlier_columns
 from tests.conftest import galaxymorph
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +54,8 @@ def test_a_table_becomes_partitions_that_say_what_predict_says(run, images, tmp_
     ]  # fmt: skip
     table = pd.read_parquet(out)
     assert list(table) == [
-        "id", "image", "predicted", "confidence", *CLASSES, "entropy", "model_id", "error"
+        "id", "image", "predicted", "confidence", *CLASSES, "entropy", "distance",
+        "distance_rank", "energy", "model_id", "error",
     ]  # fmt: skip
     assert table["id"].tolist() == [str(500 + n) for n in range(25)]
     assert table["error"].isna().all()
@@ -63,6 +67,42 @@ def test_a_table_becomes_partitions_that_say_what_predict_says(run, images, tmp_
     about = json.loads((out / "_catalogue.json").read_text())
     assert (about["images"], about["partitions"], about["partition"]) == (25, 3, 10)
     assert table["model_id"].unique().tolist() == [about["model_id"]]
+    strange = outlier_columns(Run(run), [str(image) for image in images[:25]])
+    # Those are in the recipe's own precision; a rank goes by the nine validation galaxies.
+    for name, far in (("distance", 1e-2), ("energy", 2e-2), ("distance_rank", 1 / 9 + 1e-6)):
+        assert np.allclose(table[name], strange[name], atol=far)
+
+
+def test_a_calibrated_runs_catalogue_has_its_sets_and_its_own_views(run, images, tmp_path, capsys):
+    own, catalogue = tmp_path / "run", write_catalogue(tmp_path / "mine.csv", images[:25])
+    shutil.copytree(run, own)
+    assert galaxymorph("calibrate", own, "--method", "temperature", "--coverage", "0.8") == 0
+    out, command = tmp_path / "out", ["predict", own, catalogue, "--partition", 10, *EXACT]
+    assert galaxymorph(*command, "-o", f"{out}/") == 0
+    table = pd.read_parquet(out)
+    single = tmp_path / "one.parquet"
+    where = own, catalogue.parent / "images", "-o", single
+    (tmp_path / "images").mkdir()
+    for image in images[:25]:
+        shutil.copy(image, tmp_path / "images")
+    assert galaxymorph("predict", *where, *EXACT, "--coverage", "0.8") == 0
+    expected = pd.read_parquet(single).sort_values("galaxy", ignore_index=True)
+    order = table.assign(galaxy=[Path(image).stem for image in table["image"]])
+    order = order.sort_values("galaxy", ignore_index=True)
+    assert order["set"].tolist() == expected["set"].tolist()
+    assert np.allclose(order[CLASSES], expected[CLASSES], atol=1e-6)
+    for more, words in (
+        (["--views", "8"], "number of views (None, now 8)"),
+        (["--raw"], "choice between bare and calibrated"),
+        (["--coverage", "0.5"], "coverage (0.8, now 0.5)"),
+    ):
+        assert galaxymorph(*command, *more, "-o", f"{out}/") == 2
+        assert words in capsys.readouterr().err
+    assert galaxymorph(*command, "--views", "8", "--raw", "-o", f"{tmp_path / 'eight'}/") == 0
+    bare = load_predictor(run, "fp32")
+    eight = replace(bare, recipe=replace(bare.recipe, views=8))
+    expected = eight.predict([str(image) for image in images[:25]])
+    assert np.allclose(pd.read_parquet(tmp_path / "eight")[CLASSES], expected[CLASSES], atol=1e-6)
 
 
 def test_after_a_kill_the_same_command_ends_with_the_same_bytes(run, images, tmp_path, capsys):

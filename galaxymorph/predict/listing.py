@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, one_line
 from galaxymorph.predict.images import galaxy_name
 from galaxymorph.zoo import image_references
 
@@ -94,8 +95,20 @@ def _pair(chunk: pd.DataFrame, identity: str | None, image: str) -> pd.DataFrame
     return pd.DataFrame({"id": ids, "image": chunk[image]})
 
 
-def _csv(path: Path) -> Iterator[pd.DataFrame]:
+@contextmanager
+def _naming(path: Path, kind: str) -> Iterator[None]:
+    """Turn whatever a reading library raises into a BadInput that names the file."""
     try:
+        yield
+    except BadInput:
+        raise
+    except Exception as error:
+        why = one_line((str(error).strip().splitlines() or [type(error).__name__])[0])
+        raise BadInput(f"{path}: not readable as {kind} ({why})", "mend the file") from None
+
+
+def _csv(path: Path) -> Iterator[pd.DataFrame]:
+    with _naming(path, "CSV"):
         identity, image = _chosen(path, list(pd.read_csv(path, nrows=0)))
         wanted = [name for name in (identity, image) if name]
         chunks = pd.read_csv(
@@ -103,24 +116,19 @@ def _csv(path: Path) -> Iterator[pd.DataFrame]:
         )
         for chunk in chunks:
             yield _pair(chunk, identity, image)
-    except (ValueError, OSError) as error:
-        raise BadInput(f"{path}: not readable as CSV ({error})", "mend the file") from None
 
 
 def _parquet(path: Path) -> Iterator[pd.DataFrame]:
     import pyarrow as pa
     from pyarrow import parquet
 
-    try:
-        with parquet.ParquetFile(path) as table:
-            identity, image = _chosen(path, table.schema_arrow.names)
-            wanted = [name for name in (identity, image) if name]
-            for batch in table.iter_batches(CHUNK, columns=wanted):
-                # As text at once: with a gap pandas would make floats of whole numbers.
-                texts = {name: batch[name].cast(pa.string()).to_pylist() for name in wanted}
-                yield _pair(pd.DataFrame(texts, dtype=object), identity, image)
-    except pa.ArrowException as error:
-        raise BadInput(f"{path}: not readable as Parquet ({error})", "mend the file") from None
+    with _naming(path, "Parquet"), parquet.ParquetFile(path) as table:
+        identity, image = _chosen(path, table.schema_arrow.names)
+        wanted = [name for name in (identity, image) if name]
+        for batch in table.iter_batches(CHUNK, columns=wanted):
+            # As text at once: with a gap pandas would make floats of whole numbers.
+            texts = {name: batch[name].cast(pa.string()).to_pylist() for name in wanted}
+            yield _pair(pd.DataFrame(texts, dtype=object), identity, image)
 
 
 def _fits(path: Path) -> Iterator[pd.DataFrame]:
@@ -130,19 +138,16 @@ def _fits(path: Path) -> Iterator[pd.DataFrame]:
         raise BadInput(
             f"{path}: FITS needs astropy, which isn't installed", "pip install 'galaxymorph[fits]'"
         ) from None
-    try:
-        with fits.open(path, memmap=True) as units:
-            table = next((unit for unit in units if isinstance(unit, fits.BinTableHDU)), None)
-            if table is None:
-                raise BadInput(f"{path}: no table in it", "give a FITS file with a binary table")
-            identity, image = _chosen(path, table.columns.names)
-            for start in range(0, len(table.data), CHUNK):
-                part = table.data[start : start + CHUNK]
-                # To lists, because pandas takes no array of FITS's byte order.
-                chosen = {name: part[name].tolist() for name in (identity, image) if name}
-                yield _pair(pd.DataFrame(chosen), identity, image)
-    except OSError as error:
-        raise BadInput(f"{path}: not readable as FITS ({error})", "mend the file") from None
+    with _naming(path, "FITS"), fits.open(path, memmap=True) as units:
+        table = next((unit for unit in units if isinstance(unit, fits.BinTableHDU)), None)
+        if table is None:
+            raise BadInput(f"{path}: no table in it", "give a FITS file with a binary table")
+        identity, image = _chosen(path, table.columns.names)
+        for start in range(0, len(table.data), CHUNK):
+            part = table.data[start : start + CHUNK]
+            # To lists, because pandas takes no array of FITS's byte order.
+            chosen = {name: part[name].tolist() for name in (identity, image) if name}
+            yield _pair(pd.DataFrame(chosen), identity, image)
 
 
 READERS = {

@@ -86,12 +86,14 @@ def read_votes(
     table.columns = wanted
     if table.empty:
         raise BadInput(f"{path}: the table has no rows", "add a row a galaxy")
-    galaxy = _ids(path, table[ids])
-    counts = _counts(path, rule, table, totals) if has_counts else None
-    if kind == "counts":
-        conditional = to_conditional(rule.tree, counts)
-    else:
-        conditional = _conditional(path, rule, kind, table)
+    # Bytes that are no text show only where they are asked for.
+    with _naming(path):
+        galaxy = _ids(path, table[ids])
+        counts = _counts(path, rule, table, totals) if has_counts else None
+        if kind == "counts":
+            conditional = to_conditional(rule.tree, counts)
+        else:
+            conditional = _conditional(path, rule, kind, table)
     cumulative = to_cumulative(rule.tree, conditional)
     return Votes(path, rule, kind, galaxy, counts, conditional, cumulative)
 

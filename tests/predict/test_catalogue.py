@@ -16,8 +16,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from galaxymorph.base import BadInput
 from galaxymorph.learn import Run
 from galaxymorph.predict import load_predictor
+from galaxymorph.predict.listing import list_images
 from galaxymorph.predict.outliers import outlier_columns
 from tests.conftest import galaxymorph
 
@@ -327,3 +329,28 @@ def test_a_scheduler_that_does_not_answer_is_named(run, images, tmp_path, monkey
     arguments = [images[0].parent, "-o", f"{tmp_path / 'out'}/", "--scheduler", "tcp://127.0.0.1:9"]
     assert galaxymorph("predict", run, *arguments) == 2
     assert "--scheduler tcp://127.0.0.1:9: no answer" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet", ".fits"])
+def test_a_listing_that_is_damaged_anywhere_is_refused_in_a_line(tmp_path, ending):
+    """Found by fuzzing: Parquet's pages are read late, and fail with errors of many types."""
+    path = tmp_path / f"list{ending}"
+    table = pd.DataFrame({"id": [f"g{n}" for n in range(50)], "image": ["a.jpg"] * 50})
+    if ending == ".csv":
+        table.to_csv(path, index=False)
+    elif ending == ".parquet":
+        table.to_parquet(path, index=False)
+    else:
+        pytest.importorskip("astropy.table").Table.from_pandas(table).write(path)
+    sound, rng, refused = path.read_bytes(), np.random.default_rng(0), 0
+    for _ in range(150):
+        data = bytearray(sound)
+        for at in rng.integers(0, len(data), 3):
+            data[at] = rng.integers(256)
+        path.write_bytes(data)
+        try:
+            list(list_images(path))
+        except BadInput as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused > 5 or ending == ".csv"

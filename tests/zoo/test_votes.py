@@ -368,3 +368,16 @@ def test_any_value_in_any_cell_is_read_or_refused(tmp_path, row, column, value):
         return
     assert ((votes.counts >= 0) & np.isfinite(votes.counts)).all()
     assert np.isfinite(votes.cumulative).all()
+
+
+@pytest.mark.parametrize("column", ["dr7objid", "t01_smooth_or_features_a01_smooth_count"])
+def test_bytes_that_are_no_text_are_refused_wherever_they_stand(tmp_path, column):
+    """Found by fuzzing: pyarrow gives a column of bytes, and pandas fails on it much later."""
+    path = tmp_path / "votes.csv"
+    table = made_votes("galaxy-zoo-2")
+    head = ",".join(map(str, table.columns)).encode()
+    cells = [str(value).encode() for value in table.iloc[0]]
+    cells[list(table.columns).index(column)] = b"0\x80\xb0"
+    path.write_bytes(b"\n".join([head, b",".join(cells), b""]))
+    with pytest.raises(BadInput, match="not a readable table"):
+        read_votes(path)

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.base import BadInput
-from galaxymorph.judge import NOMINAL, scores_in, true_and_predicted
+from galaxymorph.judge import NOMINAL, entropies_of, scores_in, true_and_predicted
 from galaxymorph.learn import Recipe, Run, target_of, with_images
 from galaxymorph.report.charts import interval_places, line_chart
 from galaxymorph.report.pictures import FIGURES, figure_uris, thumbnails
@@ -41,6 +41,15 @@ CALIBRATIONS = {
     "ece_classwise": "calibration error by class (less is better)",
     "ece_truth": "calibration error against the simulation's true chances (less is better)",
     **{name: f"{NOMINAL:.0%} {words}" for name, words in INTERVALS.items()},
+}
+# Scores of `doubt.json` in words.
+DOUBTS = {
+    "risk": "mean error",
+    "nll": "negative log-likelihood",
+    "ece_equal_mass": "calibration error",
+    "macro_f1": "macro-F1",
+    "aurc_total": "AURC by total doubt",
+    "aurc_epistemic": "AURC by epistemic doubt",
 }
 # Pictures that the page draws itself, or that its gallery stands for.
 DRAWN = {"learning_curves", "scores_by_class", "confusion_valid", "confusion_test"}
@@ -290,6 +299,39 @@ def _calibration(page: Page) -> dict:
     }  # fmt: skip
 
 
+def _doubt(page: Page) -> dict:
+    record = page.json("doubt.json")
+    first = next(iter(record["sources"].values()))["scores"]
+    soft = "nll" not in first
+    names = DOUBTS if soft else {name: words for name, words in DOUBTS.items() if name != "risk"}
+    names = {
+        name: words
+        for name, words in names.items()
+        if any(name in found["scores"] for found in record["sources"].values())
+    }
+    return {
+        "galaxies": record["galaxies"],
+        "names": list(names.values()),
+        "rows": [
+            (
+                source,
+                [found["scores"].get(name) for name in names],
+                found["passes"],
+                found["seconds"],
+                list(found.get("people", {}).values()),
+            )
+            for source, found in record["sources"].items()
+        ],
+        "kept": [
+            (source, accuracy, kept)
+            for source, found in record["sources"].items()
+            for accuracy, kept in found.get("kept_at_accuracy", {}).items()
+        ],
+        "digits": 4 if soft else 3,
+        "pictures": page.pictures("figures/doubt_*.png", "figures/corner_*.png"),
+    }
+
+
 def _robustness(page: Page) -> dict:
     from galaxymorph.images import CORRUPTIONS
 
@@ -387,6 +429,8 @@ def _gallery(page: Page) -> dict:
     }
 
 
+# What `doubt` says of each test galaxy.
+DOUBT = "doubt_test.parquet"
 # Galaxies listed without their images: a page of words that a browser still sorts at once.
 UNSEEN = 2000
 
@@ -404,12 +448,18 @@ def _galaxies(page: Page) -> pd.DataFrame:
     run, table = page.run, page.test
     target = target_of(run.recipe)
     if not target.soft:
-        given = table[[f"p_{name}" for name in run.classes]].to_numpy(float)
+        mended = f"calibrated_{run.classes[0]}" in table
+        kind = "calibrated_" if mended else "p_"
+        given = table[[f"{kind}{name}" for name in run.classes]].to_numpy(float)
         error = 1 - given[np.arange(len(table)), pd.Index(run.classes).get_indexer(table["label"])]
         shares = [[[_rounded(each), None] for each in row] for row in given]
         found = table[["galaxy", "image", "label", "predicted"]].assign(
-            confidence=_rounded_all(table["confidence"])
+            confidence=_rounded_all(
+                given[np.arange(len(table)), pd.Index(run.classes).get_indexer(table["predicted"])]
+            )
         )
+        if "set" in table:
+            found["set"] = table["set"].str.replace("|", ", ")
     else:
         true, given = true_and_predicted(run, table)
         error = np.sqrt(np.square(true - given).mean(axis=1))
@@ -429,7 +479,13 @@ def _galaxies(page: Page) -> pd.DataFrame:
         right=(found["label"] == found["predicted"]).to_numpy(bool),
         error=_rounded_all(error),
         shares=shares,
+        doubt=_rounded_all(entropies_of(run)(given)),
     )
+    if _has(run, DOUBT):
+        known = pd.read_parquet(run.path / DOUBT).set_index("galaxy").loc[found["galaxy"]]
+        source = [name.removesuffix("_total") for name in known if name.endswith("_total")][-1]
+        found["doubt"] = _rounded_all(known[f"{source}_total"])
+        found["epistemic"] = _rounded_all(known[f"{source}_epistemic"])
     if target.tree:
         found = found.assign(walk=_walks(target.tree, true, given))
     return found
@@ -535,6 +591,7 @@ SECTIONS: tuple[Section, ...] = (
     Section("per_class", "Scores by class", ("metrics.json",), _per_class),
     Section("votes", "Vote fractions", PREDICTED, _votes),
     Section("calibration", "Calibration", ("calibration.json",), _calibration),
+    Section("doubt", "Doubt", ("doubt.json",), _doubt),
     Section("robustness", "Robustness", ("robustness.json",), _robustness),
     Section("explanation", "What the model looks at", ("explain",), _explanation),
     Section("figures", "Other figures", ("figures",), _other_figures),

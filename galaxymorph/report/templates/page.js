@@ -38,6 +38,7 @@
     "error": (a, b) => b.error - a.error,
     "confidence": (a, b) => a.confidence - b.confidence,
     "-confidence": (a, b) => b.confidence - a.confidence,
+    "-doubt": (a, b) => b.doubt - a.doubt,
     "galaxy": (a, b) => a.galaxy.localeCompare(b.galaxy, "en", { numeric: true }),
   };
 
@@ -103,6 +104,9 @@
     const parts = [make("p", row.right ? "✓ The model agrees with the volunteers."
       : `✗ Volunteers: ${data.words[row.label]}; model: ${data.words[row.predicted]}.`,
       row.right ? "right" : "wrong")];
+    const epistemic = row.epistemic === undefined ? "" : `, ${row.epistemic.toFixed(2)} of it epistemic`;
+    parts.push(make("p", `Doubt: ${row.doubt.toFixed(2)} nats${epistemic}.`));
+    if (row.set !== undefined) parts.push(make("p", `Prediction set: ${row.set}.`));
     const heads = data.soft ? ["model", "volunteers"] : ["model"];
     if (data.tree) {
       parts.push(table("The likeliest walk down the tree, shares of those asked",

@@ -26,7 +26,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "calibrators": ["CALIBRATORS", "Calibrator", "calibrated_mean"],
         "comparison": ["compare_runs", "paired_differences", "require_distinct", "scores_in"],
         "concepts": ["embeddings", "probe_table", "true_concepts", "truth_of"],
-        "conformal": ["SCORES", "coverage_band", "coverage_law"],
+        "conformal": ["EMPTY", "SCORES", "coverage_band", "coverage_law"],
         "doubt": ["Doubt", "doubt_of", "worth_asking"],
         "drift": ["Drift", "drift_between", "energy", "neighbour_distance"],
         "faithfulness": ["Curves", "UNLIKE", "areas", "curves", "randomisation", "CONTROLS"],

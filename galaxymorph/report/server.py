@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,7 +17,8 @@ import numpy as np
 from galaxymorph import __version__
 from galaxymorph.base import BadInput, one_line
 from galaxymorph.images import decode_bytes, render_fits_as
-from galaxymorph.learn import Recipe, deviation_columns, predicted_columns, target_of
+from galaxymorph.judge import EMPTY, Calibrator, calibrated_coverage, calibrated_mean, sets_of
+from galaxymorph.learn import Recipe, Run, deviation_columns, predicted_columns, target_of
 from galaxymorph.predict import load_predictor
 from galaxymorph.report.page import render
 from galaxymorph.zoo import deviations, likeliest_walk, to_conditional
@@ -52,7 +54,9 @@ class Model:
     name: str
     recipe: Recipe
     classes: list[str]
-    outputs: Callable[[list[np.ndarray], Callable], np.ndarray]
+    each_output: Callable[[list[np.ndarray], Callable], np.ndarray]
+    calibrators: list[Calibrator] | None = None
+    sets: Callable[[np.ndarray], list[str]] | None = None
     asking: threading.Lock = field(default_factory=threading.Lock)
     decoding: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(AT_ONCE))
 
@@ -68,8 +72,12 @@ class Model:
         with self.decoding:
             pixels = np.array(decode_bytes(data, name))
             with self.asking:
-                found = self.outputs([pixels], lambda number: None)[0]
-        return said(found, self.recipe, self.classes)
+                each = self.each_output([pixels], lambda number: None)
+        answer = said(calibrated_mean(each, self.calibrators)[0], self.recipe, self.classes)
+        if self.sets is None:
+            return answer
+        words = self.sets(each.mean(axis=0))[0]
+        return answer | {"set": [] if words == EMPTY else words.split("|")}
 
 
 def said(found: np.ndarray, recipe: Recipe, classes: list[str]) -> dict:
@@ -110,14 +118,23 @@ def _by_name(names: list[str], values: np.ndarray) -> dict[str, float]:
 
 
 def load_model(run: Path) -> Model:
-    """Load a trained run's model.
+    """Load a trained run's model; once the run is calibrated, with its prediction sets.
 
     Raises:
         BadInput: not a finished run.
     """
     found = load_predictor(run)
     render_fits_as(found.recipe.stretch, found.recipe.bands)
-    return Model(run.resolve().name, found.recipe, list(found.classes), found.outputs)
+    whole = Run(run)
+    coverage = calibrated_coverage(whole)
+    return Model(
+        run.resolve().name,
+        found.recipe,
+        list(found.classes),
+        found.each_output,
+        found.calibrators,
+        partial(sets_of, whole, coverage=coverage) if coverage else None,
+    )
 
 
 def make_server(model: Model, host: str, port: int) -> ThreadingHTTPServer:
@@ -247,6 +264,8 @@ def openapi(model: Model) -> dict:
     }
     if target_of(model.recipe).tree is None:
         properties = {"predicted": {"enum": model.classes}, "classes": shares}
+        if model.sets:
+            properties["set"] = {"type": "array", "items": {"enum": model.classes}}
     else:
         properties = {"walk": {"type": "array", "items": step}, "answers": shares}
         if deviation_columns(model.recipe, model.classes):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import threading
 import urllib.error
 import urllib.request
@@ -13,7 +14,8 @@ import pytest
 from PIL import Image
 
 from galaxymorph.report import load_model, make_server
-from galaxymorph.report.server import MAX_BYTES
+from galaxymorph.report.server import MAX_BYTES, openapi
+from tests.conftest import galaxymorph
 from tests.makers import image_bytes, picture
 
 
@@ -99,3 +101,19 @@ def test_nothing_that_is_sent_is_written(url, run, tmp_path, monkeypatch):
     ask(f"{url}/predict", image_bytes(picture()))
     assert sorted(run.rglob("*")) == before
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_calibrated_run_answers_with_its_prediction_set(run, tmp_path):
+    own = tmp_path / "run"
+    shutil.copytree(run, own)
+    assert galaxymorph("calibrate", own, "--method", "temperature", "--coverage", "0.6") == 0
+    model = load_model(own)
+    image = pd.read_parquet(own / "predictions_test.parquet").iloc[0]
+    answer = model.predict(Path(image.image).read_bytes())
+    assert answer["set"] == ([] if image.set == "none" else image.set.split("|"))
+    for name, share in answer["classes"].items():
+        assert share == pytest.approx(image[f"calibrated_{name}"], abs=2e-2)
+    described = openapi(model)["paths"]["/predict"]["post"]["responses"]["200"]
+    properties = described["content"]["application/json"]["schema"]["properties"]
+    assert set(properties) == set(answer)
+    assert "set" not in load_model(run).predict(Path(image.image).read_bytes())

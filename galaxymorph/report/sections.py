@@ -20,6 +20,7 @@ from galaxymorph.base import BadInput
 from galaxymorph.judge import NOMINAL, scores_in, true_and_predicted
 from galaxymorph.learn import Recipe, Run, target_of, with_images
 from galaxymorph.report.charts import interval_places, line_chart
+from galaxymorph.report.doubt import score_words
 from galaxymorph.report.pictures import FIGURES, figure_uris, thumbnails
 from galaxymorph.report.references import reference_of
 from galaxymorph.report.tables import HEADLINE_WORDS, INTERVALS, PARTS
@@ -290,6 +291,30 @@ def _calibration(page: Page) -> dict:
     }  # fmt: skip
 
 
+def _doubt(page: Page) -> dict:
+    record = page.json("doubt.json")
+    names, sources = score_words(record), record["sources"].items()
+    kept = next(iter(record["sources"].values())).get("kept_at_accuracy", {})
+    return {
+        "galaxies": record["galaxies"],
+        "scores": list(names.values()),
+        "accuracies": [f"{float(accuracy):.0%}" for accuracy in kept],
+        "rows": [
+            (
+                source,
+                [found["scores"].get(name) for name in names],
+                list(found.get("kept_at_accuracy", {}).values()),
+                found["passes"],
+                found["seconds"],
+            )
+            for source, found in sources
+        ],
+        "people": [(source, list(found["people"].values())) for source, found in sources
+                   if "people" in found],
+        "pictures": page.pictures("figures/doubt_*.png", "figures/corner_*.png"),
+    }  # fmt: skip
+
+
 def _robustness(page: Page) -> dict:
     from galaxymorph.images import CORRUPTIONS
 
@@ -535,6 +560,7 @@ SECTIONS: tuple[Section, ...] = (
     Section("per_class", "Scores by class", ("metrics.json",), _per_class),
     Section("votes", "Vote fractions", PREDICTED, _votes),
     Section("calibration", "Calibration", ("calibration.json",), _calibration),
+    Section("doubt", "Where the model doubts", ("doubt.json",), _doubt),
     Section("robustness", "Robustness", ("robustness.json",), _robustness),
     Section("explanation", "What the model looks at", ("explain",), _explanation),
     Section("figures", "Other figures", ("figures",), _other_figures),

@@ -155,7 +155,8 @@ def train_run(run: Run, galaxies: Galaxies) -> None:
                 write_table(
                     run.path / f"predictions_{part}.parquet", pd.concat(tables, ignore_index=True)
                 )
-        elif run.ensemble:
+        # A trained one's may hold what `calibrate` added, which its models' don't.
+        elif run.ensemble and not run.is_trained:
             for part in _predicted_parts(run.split):
                 tables = [member.predictions(part) for member in run.ensemble]
                 table = mean_table(tables, run.recipe, run.classes)

@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "averaging": ["averaged"],
         "catalogue": ["predict_catalogue"],
-        "doubt": ["SOURCES", "sample_predictions"],
+        "doubt": ["SOURCES", "open_source"],
         "doubt_study": ["DoubtStudy", "study_doubt"],
         "export": ["Export", "export_run"],
         "images": ["expand_images", "has_intervals", "usable_images", "with_intervals"],

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 
 import numpy as np
 import torch
+from fastai.callback.preds import MCDropoutCallback
 from torch import nn
 
 from galaxymorph.base import BadInput
@@ -14,6 +16,7 @@ from galaxymorph.learn import (
     ServingNetwork,
     dihedral,
     image_loader,
+    last_layer,
     load_network,
     make_link,
     serving_network,
@@ -29,6 +32,8 @@ class NoSource(BadInput):
 
 # From a batch to logits, one tensor of shape (n, outputs) a prediction.
 Sampler = Callable[[torch.Tensor], list[torch.Tensor]]
+# From images to predictions and embeddings: see `open_source`.
+Samples = Callable[..., tuple[np.ndarray, np.ndarray]]
 
 
 def _single(run: Run, models: list[nn.Module]) -> Sampler:
@@ -41,14 +46,14 @@ def _views(run: Run, models: list[nn.Module]) -> Sampler:
 
 def _dropout(run: Run, models: list[nn.Module]) -> Sampler:
     for model in models:
-        found = [m for m in model.modules() if isinstance(m, nn.Dropout) and m.p > 0]
-        if not found:
+        if not _drops(model):
             raise NoSource(
                 f"{run.path}: its network drops nothing", "fit with --dropout, or ask for views"
             )
-        # As fastai's MCDropoutCallback does while it validates (Gal & Ghahramani 2016).
-        for module in found:
-            module.train()
+        # What it does to a learner's model while that validates (Gal & Ghahramani 2016).
+        callback = MCDropoutCallback()
+        callback.learn = SimpleNamespace(model=model)
+        callback.before_validate()
     return lambda batch: [logits for model in models for logits in _passes(model, batch)]
 
 
@@ -81,41 +86,46 @@ SOURCES: dict[str, Callable[[Run, list[nn.Module]], Sampler]] = {
 }
 
 
-def sample_predictions(
-    run: Run, images: Sequence[str], source: str, seen: Callable[[int], object] | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return a run's predictions of images, shape (samples, n, outputs), and embeddings.
+def open_source(run: Run, source: str) -> Samples:
+    """Load a run's networks; return what predicts images with them.
 
-    The embeddings, shape (n, features), are what reaches the first model's last layer on its first
-    prediction of each image.
+    That takes references, and perhaps a function that is called with the number of images after
+    each batch, raises BadInput for an image that can't be used, and returns predictions, shape
+    (samples, n, outputs), and embeddings, shape (n, features): what reaches the first model's last
+    layer on its first prediction of each image.
 
     Args:
         run: trained.
-        images: references.
         source: of `SOURCES`.
-        seen: called with the number of images after each batch.
 
     Raises:
-        BadInput: the run has no such source, or an image can't be used.
+        NoSource: the run hasn't that source.
     """
     models = [serving_network(load_network(member), run.recipe) for member in run.members]
     sampler = SOURCES[source](run, models)
-    last = [module for module in models[0].modules() if isinstance(module, nn.Linear)][-1]
-    kept: list[torch.Tensor] = []
-    hook = last.register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0].float().cpu()))
     activate = make_link(run.recipe).activate
-    torch.manual_seed(run.recipe.seed)
-    samples, embeddings = [], []
-    try:
-        with torch.inference_mode():
-            for batch in image_loader(images, run.recipe):
-                images_of = batch[0] if isinstance(batch, tuple | list) else batch
-                logits = sampler(images_of.as_subclass(torch.Tensor))
-                samples.append(torch.stack([activate(each).cpu() for each in logits]))
-                embeddings.append(kept[0])
-                kept.clear()
-                if seen:
-                    seen(len(images_of))
-    finally:
-        hook.remove()
-    return torch.cat(samples, dim=1).numpy(), torch.cat(embeddings).numpy()
+
+    def sample(
+        images: Sequence[str], seen: Callable[[int], object] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        kept: list[torch.Tensor] = []
+        hook = last_layer(models[0]).register_forward_pre_hook(
+            lambda _, inputs: kept.append(inputs[0].float().cpu())
+        )
+        torch.manual_seed(run.recipe.seed)
+        samples, embeddings = [], []
+        try:
+            with torch.inference_mode():
+                for batch in image_loader(images, run.recipe):
+                    images_of = batch[0] if isinstance(batch, tuple | list) else batch
+                    logits = sampler(images_of.as_subclass(torch.Tensor))
+                    samples.append(torch.stack([activate(each).cpu() for each in logits]))
+                    embeddings.append(kept[0])
+                    kept.clear()
+                    if seen:
+                        seen(len(images_of))
+        finally:
+            hook.remove()
+        return torch.cat(samples, dim=1).numpy(), torch.cat(embeddings).numpy()
+
+    return sample

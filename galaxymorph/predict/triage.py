@@ -11,7 +11,7 @@ import pandas as pd
 from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, Progress, read_bytes, replace_folder
 from galaxymorph.judge import doubt_of, entropies_of, worth_asking
 from galaxymorph.learn import Run, target_of
-from galaxymorph.predict.doubt import sample_predictions
+from galaxymorph.predict.doubt import open_source
 from galaxymorph.predict.images import galaxy_name
 
 MANIFEST = "manifest.csv"
@@ -40,8 +40,9 @@ def choose_galaxies(
     run.require_trained()
     if folder.exists():
         raise BadInput(f"{folder} exists already", "choose another -o")
+    sample = open_source(run, source)
     with Progress("doubting", len(images), "images") as progress:
-        samples, embeddings = sample_predictions(run, images, source, progress.advance)
+        samples, embeddings = sample(images, progress.advance)
     doubt = doubt_of(samples, entropies_of(run))
     value = doubt.total if len(samples) == 1 else doubt.epistemic
     chosen = worth_asking(value, embeddings, number, run.recipe.seed)

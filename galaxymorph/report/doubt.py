@@ -40,14 +40,8 @@ RISKS = {"classes": "share wrong", "soft3": "mean divergence", "tree": "mean squ
 
 def print_doubt(record: dict) -> None:
     """Print a row a source: its scores and what it costs, then its correlation with volunteers."""
-    first = next(iter(record["sources"].values()))["scores"]
-    soft = "nll" not in first
-    names = {"risk": "mean error"} | SCORES if soft else SCORES
-    names = {
-        name: words
-        for name, words in names.items()
-        if any(name in each["scores"] for each in record["sources"].values())
-    }
+    names = score_words(record)
+    soft = "risk" in names
     table = Table(
         box=box.SIMPLE_HEAD, title=f"Sources of doubt, {record['galaxies']:,} test galaxies"
     )
@@ -74,6 +68,13 @@ def print_doubt(record: dict) -> None:
     for source, found in record["sources"].items():
         table.add_row(source, *(interval_words(score) for score in found["people"].values()))
     console().print(table)
+
+
+def score_words(record: dict) -> dict[str, str]:
+    """Return the scores that a study's sources have, in words."""
+    scores = [each["scores"] for each in record["sources"].values()]
+    names = SCORES if "nll" in scores[0] else {"risk": "mean error"} | SCORES
+    return {name: words for name, words in names.items() if any(name in each for each in scores)}
 
 
 def draw_doubt(run: Run, study: DoubtStudy, most: int = 20, data: Path | None = None) -> list[Path]:

@@ -20,6 +20,7 @@ from galaxymorph.base import BadInput
 from galaxymorph.judge import NOMINAL, entropies_of, scores_in, true_and_predicted
 from galaxymorph.learn import Recipe, Run, target_of, with_images
 from galaxymorph.report.charts import interval_places, line_chart
+from galaxymorph.report.doubt import score_words
 from galaxymorph.report.pictures import FIGURES, figure_uris, thumbnails
 from galaxymorph.report.references import reference_of
 from galaxymorph.report.tables import HEADLINE_WORDS, INTERVALS, PARTS
@@ -41,15 +42,6 @@ CALIBRATIONS = {
     "ece_classwise": "calibration error by class (less is better)",
     "ece_truth": "calibration error against the simulation's true chances (less is better)",
     **{name: f"{NOMINAL:.0%} {words}" for name, words in INTERVALS.items()},
-}
-# Scores of `doubt.json` in words.
-DOUBTS = {
-    "risk": "mean error",
-    "nll": "negative log-likelihood",
-    "ece_equal_mass": "calibration error",
-    "macro_f1": "macro-F1",
-    "aurc_total": "AURC by total doubt",
-    "aurc_epistemic": "AURC by epistemic doubt",
 }
 # Pictures that the page draws itself, or that its gallery stands for.
 DRAWN = {"learning_curves", "scores_by_class", "confusion_valid", "confusion_test"}
@@ -301,35 +293,27 @@ def _calibration(page: Page) -> dict:
 
 def _doubt(page: Page) -> dict:
     record = page.json("doubt.json")
-    first = next(iter(record["sources"].values()))["scores"]
-    soft = "nll" not in first
-    names = DOUBTS if soft else {name: words for name, words in DOUBTS.items() if name != "risk"}
-    names = {
-        name: words
-        for name, words in names.items()
-        if any(name in found["scores"] for found in record["sources"].values())
-    }
+    names, sources = score_words(record), record["sources"].items()
+    kept = next(iter(record["sources"].values())).get("kept_at_accuracy", {})
     return {
         "galaxies": record["galaxies"],
-        "names": list(names.values()),
+        "scores": list(names.values()),
+        "accuracies": [f"{float(accuracy):.0%}" for accuracy in kept],
         "rows": [
             (
                 source,
                 [found["scores"].get(name) for name in names],
+                list(found.get("kept_at_accuracy", {}).values()),
                 found["passes"],
                 found["seconds"],
-                list(found.get("people", {}).values()),
             )
-            for source, found in record["sources"].items()
+            for source, found in sources
         ],
-        "kept": [
-            (source, accuracy, kept)
-            for source, found in record["sources"].items()
-            for accuracy, kept in found.get("kept_at_accuracy", {}).items()
-        ],
-        "digits": 4 if soft else 3,
+        "people": [(source, list(found["people"].values())) for source, found in sources
+                   if "people" in found],
+        "digits": 4 if "risk" in names else 3,
         "pictures": page.pictures("figures/doubt_*.png", "figures/corner_*.png"),
-    }
+    }  # fmt: skip
 
 
 def _robustness(page: Page) -> dict:

@@ -114,6 +114,10 @@ def test_doubt_compares_the_sources_and_says_who_doubts_with_volunteers(
     assert galaxymorph("doubt", own) == 0
     said = capsys.readouterr()
     assert "no dropout among the sources" in said.err
+    page = (own / "report.html").read_text()
+    assert "Sources of doubt, 95 % intervals" in page
+    assert "kept at 99% accuracy" in page
+    assert "corner" in page
     record = json.loads((own / "doubt.json").read_text())
     assert list(record["sources"]) == ["single", "views"]
     assert [each["passes"] for each in record["sources"].values()] == [1, 8]

@@ -1,6 +1,7 @@
 """A deep ensemble through the command line: one run of several models, judged by their mean."""
 
 import json
+import shutil
 import signal
 
 import numpy as np
@@ -86,6 +87,16 @@ def test_the_other_commands_take_it(simple, ensemble, tmp_path, capsys):
     sent = load_predictor(portable, "fp32").predict([str(path) for path in images.iterdir()])
     here = load_predictor(ensemble, "fp32").predict([str(path) for path in images.iterdir()])
     assert np.allclose(sent[SHARES], here[SHARES], atol=1e-6)
+
+
+def test_going_on_with_a_calibrated_one_keeps_what_calibration_added(ensemble, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(ensemble, copy)
+    assert galaxymorph("calibrate", copy, "--method", "temperature") == 0
+    before = pd.read_parquet(copy / "predictions_test.parquet")
+    assert {"set", "calibrated_spiral"} <= set(before)
+    assert galaxymorph("fit", "--resume", copy) == 0
+    pd.testing.assert_frame_equal(pd.read_parquet(copy / "predictions_test.parquet"), before)
 
 
 def test_members_do_not_go_with_folds():

@@ -23,7 +23,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from scipy.stats import t as student
-from sklearn.decomposition import PCA
 from sklearn.metrics import f1_score
 from torch import nn
 
@@ -45,7 +44,6 @@ SCHEME = "hubble"
 FIRST, STEP, ROUNDS = 40, 40, 12
 TESTED = 0.2
 RESAMPLES = 1000
-COMPONENTS = 256
 HIDDEN, DROPOUT, STEPS, PASSES = 128, 0.5, 200, 20
 SCORES = {"macro_f1": "macro-F1", "nll": "negative log-likelihood"}
 COLOURS = {"random": GREY, "entropy": ORANGE, "information": GREEN, "information, diverse": BLUE}
@@ -113,11 +111,7 @@ def main() -> None:
 
 
 def learnt_from(sky: Path) -> tuple[torch.Tensor, np.ndarray, list[str]]:
-    """Return a catalogue's features, its labels as codes, and the classes.
-
-    Features, shape (n, `COMPONENTS`), are the principal components of the trunk's, a fifth of the
-    arithmetic; finding them takes no label.
-    """
+    """Return a catalogue's features, shape (n, features), its labels as codes, and the classes."""
     recipe = make_recipe("small", {})
     table, classes = soft_label_catalogue(read_catalogue(sky), SCHEME)
     model = build_model(recipe, len(classes))
@@ -126,8 +120,7 @@ def learnt_from(sky: Path) -> tuple[torch.Tensor, np.ndarray, list[str]]:
     with Progress("features", len(table), "images") as progress:
         loader = image_loader(list(table["image"]), recipe)
         features, _ = embed(network, loader, progress.advance)
-    features = PCA(COMPONENTS, random_state=0).fit_transform(features)
-    features = (features / features.std()).astype(np.float32)
+    features = (features - features.mean(axis=0)) / (features.std(axis=0) + 1e-6)
     labels = table["label"].map(classes.index).to_numpy()
     return torch.from_numpy(features), labels, classes
 

@@ -59,7 +59,8 @@ def study_doubt(run: Run, data: Path | None = None) -> DoubtStudy:
         negative log-likelihood, calibration errors, accuracy and macro-F1 of the predictive mean;
         of votes its divergence or squared error; and AURC by total and by epistemic doubt) with
         intervals, and `people`, Spearman's correlation of each kind of doubt with the entropy of
-        volunteers' votes. The table has a row a galaxy: what each source says.
+        volunteers' votes. The table has a row a galaxy: what each source says, the entropy of
+        volunteers' votes, `people`, and of classes `people_share`, that of them who say the label.
 
     Raises:
         BadInput: the run isn't finished, or an image isn't there.
@@ -70,6 +71,8 @@ def study_doubt(run: Run, data: Path | None = None) -> DoubtStudy:
     known = table[["galaxy", "image", "label"]].assign(agrees=agreed(run, table))
     if people is not None:
         known["people"] = entropies_of(run)(people)
+        if not target_of(run.recipe).soft:
+            known["people_share"] = people[np.arange(len(table)), _truth(run, table)]
     sources = {}
     for source in ORDER:
         found = _sampled(run, table, source, data)

@@ -103,6 +103,9 @@ def draw_doubt(run: Run, study: DoubtStudy, most: int = 20, data: Path | None = 
         galaxies = with_images(table.iloc[rows], data)
         if target_of(run.recipe).soft:
             galaxies = most_contested(run, galaxies)
+        else:
+            share = study.table["people_share"].to_numpy()[rows]
+            galaxies = galaxies.assign(share=share)
         path = run.figures / f"corner_{name}.png"
         drawn.append(draw_gallery(path, galaxies, CORNERS[name], run.recipe.crop, most))
     return drawn

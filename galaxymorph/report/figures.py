@@ -225,8 +225,9 @@ def draw_gallery(
 
     Args:
         path: of the picture.
-        galaxies: `galaxy`, `image`, perhaps `loss`, and either `label`, `predicted` and
-            `confidence` or `says`, `volunteers` and `model`.
+        galaxies: `galaxy`, `image`, perhaps `loss`, and either `label`, `predicted`, `confidence`
+            and perhaps `share`, that of volunteers who say the label, or `says`, `volunteers` and
+            `model`.
         title: stands above, followed by how many there are.
         crop: the share of the frame that the model sees: a dashed square marks it.
         most: how many are drawn.
@@ -262,8 +263,10 @@ def _draw_galaxy(axes, row, crop: float) -> None:
         says = f"{broken(row.says, 32)}\nvolunteers {row.volunteers:.0%}, model {row.model:.0%}"
     else:
         colour = GREEN if row.label == row.predicted else RED
+        share = f" {row.share:.0%}" if hasattr(row, "share") else ""
         says = (
-            f"volunteers: {_words(row.label)}\nmodel: {_words(row.predicted)} {row.confidence:.0%}"
+            f"volunteers: {_words(row.label)}{share}\n"
+            f"model: {_words(row.predicted)} {row.confidence:.0%}"
         )
     axes.set_title(
         f"{row.galaxy}\n{says}{loss}", fontsize=7.5, fontweight="normal", color=colour, loc="left"

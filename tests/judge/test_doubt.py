@@ -139,6 +139,8 @@ def test_doubt_compares_the_sources_and_says_who_doubts_with_volunteers(
     votes = pd.read_csv(simple / "training_solutions_rev1.csv", dtype={"GalaxyID": str})
     votes = soft_targets(SCHEMES["layer1"], votes.set_index("GalaxyID")).loc[test["galaxy"]]
     assert np.allclose(table["people"], entropy(votes.to_numpy()), atol=1e-6)
+    shares = votes.to_numpy()[np.arange(len(test)), votes.columns.get_indexer(test["label"])]
+    assert np.allclose(table["people_share"], shares, atol=1e-6)
     found = record["sources"]["views"]["people"]["total"]["value"]
     ranks = spearmanr(table["people"], table["views_total"]).statistic
     assert found == pytest.approx(ranks, abs=1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -35,13 +36,16 @@ SCORES = {
     "aurc_total": "AURC, total",
     "aurc_epistemic": "AURC, epistemic",
 }
+# Of an error or its area, which are small.
+DIGITS = dict.fromkeys(("risk", "aurc_total", "aurc_epistemic"), 4)
+# Models that were trained apart doubt best, then views, which all runs have.
+PREFERRED = ("ensemble", "views", "dropout", "single")
 RISKS = {"classes": "share wrong", "soft3": "mean divergence", "tree": "mean squared error"}
 
 
 def print_doubt(record: dict) -> None:
     """Print a row a source: its scores and what it costs, then its correlation with volunteers."""
     names = score_words(record)
-    soft = "risk" in names
     table = Table(
         box=box.SIMPLE_HEAD, title=f"Sources of doubt, {record['galaxies']:,} test galaxies"
     )
@@ -49,10 +53,13 @@ def print_doubt(record: dict) -> None:
     for words in (*names.values(), "passes", "s for 1,000"):
         table.add_column(words, justify="right")
     for source, found in record["sources"].items():
-        scores = (found["scores"].get(name) for name in names)
+        scores = ((name, found["scores"].get(name)) for name in names)
         table.add_row(
             source,
-            *(interval_words(score, 4 if soft else 3) if score else "–" for score in scores),
+            *(
+                interval_words(score, DIGITS.get(name, 3)) if score else "–"
+                for name, score in scores
+            ),
             str(found["passes"]),
             f"{found['seconds']:.1f}",
         )
@@ -68,6 +75,11 @@ def print_doubt(record: dict) -> None:
     for source, found in record["sources"].items():
         table.add_row(source, *(interval_words(score) for score in found["people"].values()))
     console().print(table)
+
+
+def preferred(sources: Collection[str]) -> str:
+    """Return the source whose doubt stands for a run's, of those that it has."""
+    return next(source for source in PREFERRED if source in sources)
 
 
 def score_words(record: dict) -> dict[str, str]:
@@ -91,7 +103,7 @@ def draw_doubt(run: Run, study: DoubtStudy, most: int = 20, data: Path | None = 
         drawn.append(save_figure(run, "doubt_sources", sources_figure(run, study.table)))
     if "people" not in study.table:
         return drawn
-    source = list(study.record["sources"])[-1]
+    source = preferred(study.record["sources"])
     model, people = (study.table[name].to_numpy() for name in (f"{source}_total", "people"))
     found = corners(model, people, study.table["agrees"].to_numpy())
     with plt.rc_context(STYLE):

@@ -20,7 +20,7 @@ from galaxymorph.base import BadInput
 from galaxymorph.judge import NOMINAL, entropies_of, scores_in, true_and_predicted
 from galaxymorph.learn import Recipe, Run, target_of, with_images
 from galaxymorph.report.charts import interval_places, line_chart
-from galaxymorph.report.doubt import score_words
+from galaxymorph.report.doubt import DIGITS, preferred, score_words
 from galaxymorph.report.pictures import FIGURES, figure_uris, thumbnails
 from galaxymorph.report.references import reference_of
 from galaxymorph.report.tables import HEADLINE_WORDS, INTERVALS, PARTS
@@ -302,7 +302,7 @@ def _doubt(page: Page) -> dict:
         "rows": [
             (
                 source,
-                [found["scores"].get(name) for name in names],
+                [(found["scores"].get(name), DIGITS.get(name, 3)) for name in names],
                 list(found.get("kept_at_accuracy", {}).values()),
                 found["passes"],
                 found["seconds"],
@@ -311,7 +311,6 @@ def _doubt(page: Page) -> dict:
         ],
         "people": [(source, list(found["people"].values())) for source, found in sources
                    if "people" in found],
-        "digits": 4 if "risk" in names else 3,
         "pictures": page.pictures("figures/doubt_*.png", "figures/corner_*.png"),
     }  # fmt: skip
 
@@ -467,7 +466,7 @@ def _galaxies(page: Page) -> pd.DataFrame:
     )
     if _has(run, DOUBT):
         known = pd.read_parquet(run.path / DOUBT).set_index("galaxy").loc[found["galaxy"]]
-        source = [name.removesuffix("_total") for name in known if name.endswith("_total")][-1]
+        source = preferred([name.removesuffix("_total") for name in known])
         found["doubt"] = _rounded_all(known[f"{source}_total"])
         found["epistemic"] = _rounded_all(known[f"{source}_epistemic"])
     if target.tree:

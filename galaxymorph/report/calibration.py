@@ -101,7 +101,8 @@ def reliability_figure(calibration: Calibration) -> Figure:
         method = calibration.record["method"]
         title = "Before" if when == "before" else f"After: {method}"
         panel.set_title(f"{title}\nECE {interval_words(found)}")
-        panel.set(xlabel="confidence", xlim=(max(0, least - 0.05), 1.02), ylim=(None, 1.02))
+        panel.set(xlabel="confidence", xlim=(max(0, least - 0.05), 1.02))
+        panel.set_ylim(max(0, least - 0.05), 1.02)
         panel.grid(alpha=0.3)
     counts = calibration.before["galaxies"]
     words = f"{counts.min()}" if counts.nunique() == 1 else f"{counts.min()}–{counts.max()}"

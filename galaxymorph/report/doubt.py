@@ -135,9 +135,11 @@ def sources_figure(run: Run, table: pd.DataFrame) -> Figure:
             kept, mean = risk_coverage(doubt, risk)
             label = f"{source}, AURC {mean.mean():.4f}"
             axes.step(kept, mean, where="post", color=colour, label=label, lw=1.4)
-        best = table[f"{'views' if 'views_risk' in table else 'single'}_risk"].to_numpy()
+        # The mistakes of other sources are others, and so is their best order.
+        source = "views" if "views_risk" in table else "single"
+        best = table[f"{source}_risk"].to_numpy()
         kept, mean = risk_coverage(best, best)
-        axes.plot(kept, mean, color=RED, lw=1, ls="--", label="the best order there is")
+        axes.plot(kept, mean, color=RED, lw=1, ls="--", label=f"{source}, the best order there is")
         axes.set(title=f"By {kind} doubt", xlabel="share of galaxies kept, the surest first")
         axes.set(xlim=(0, 1.01), ylim=(0, None))
         axes.legend(frameon=False, fontsize=8, loc="upper left")

@@ -43,7 +43,6 @@ from galaxymorph.zoo import read_catalogue, soft_label_catalogue
 SCHEME = "hubble"
 FIRST, STEP, ROUNDS = 40, 40, 12
 TESTED = 0.2
-RESAMPLES = 1000
 HIDDEN, DROPOUT, STEPS, PASSES = 128, 0.5, 200, 20
 SCORES = {"macro_f1": "macro-F1", "nll": "negative log-likelihood"}
 COLOURS = {"random": GREY, "entropy": ORANGE, "information": GREEN, "information, diverse": BLUE}
@@ -181,38 +180,10 @@ def banded(values: np.ndarray) -> dict[str, list[float]]:
     }
 
 
-def reached(values: np.ndarray, random: np.ndarray, numbers: list[int]) -> dict:
-    """Return how many labels the mean over seeds takes to random choice's last score.
-
-    `value`, and `low` and `high`, the central 95 % of resamples of the seeds; None where the score
-    isn't reached. Between rounds the curve is taken as straight.
-
-    Args:
-        values: scores of which more is better, shape (seeds, rounds).
-        random: those of random choice, from the same first galaxies.
-        numbers: of labels, a round each.
-    """
-    rng = np.random.default_rng(0)
-    draws = [rng.integers(0, len(values), len(values)) for _ in range(RESAMPLES)]
-    found = [
-        _crossing(values[rows].mean(axis=0), random[rows].mean(axis=0)[-1], numbers)
-        for rows in (np.arange(len(values)), *draws)
-    ]
-    low, high = np.quantile(found[1:], [0.025, 0.975], method="inverted_cdf")
-    words = {"value": found[0], "low": low, "high": high}
-    return {name: round(n) if np.isfinite(n) else None for name, n in words.items()}
-
-
-def _crossing(curve: np.ndarray, goal: float, numbers: list[int]) -> float:
-    there = np.flatnonzero(curve >= goal)
-    if not len(there):
-        return np.inf
-    at = there[0]
-    return (
-        float(np.interp(goal, curve[at - 1 : at + 1], numbers[at - 1 : at + 1]))
-        if at
-        else numbers[0]
-    )
+def reached(values: np.ndarray, random: np.ndarray, numbers: list[int]) -> int | None:
+    """Return how many labels it takes for the mean to reach random choice's last one."""
+    there = np.flatnonzero(values.mean(axis=0) >= random.mean(axis=0)[-1])
+    return numbers[there[0]] if len(there) else None
 
 
 def draw(record: dict, path: Path) -> None:

@@ -13,6 +13,8 @@ from rich.table import Table
 from galaxymorph.learn import Recipe, target_of
 from galaxymorph.zoo import Catalogue, Tree, likeliest_walk, to_conditional
 
+# Columns of a pipe: wide enough for the path of an image, which would be broken in two.
+PIPE = 400
 # The words for a run's parts.
 PARTS = {"valid": "validation", "test": "test"}
 
@@ -215,11 +217,11 @@ def interval_words(score: dict[str, float | None], digits: int = 3) -> str:
 
 def console() -> Console:
     """Return the terminal, or one wide enough for a pipe."""
-    # A pipe has no width of its own, and a table that wraps at 80 can't be read or searched.
+    # A pipe has no width of its own, and a table that wraps can't be read or searched.
     # What users named is text, not markup.
     plain = {"highlight": False, "markup": False, "emoji": False}
     console = Console(**plain)
-    return console if console.is_terminal else Console(**plain, width=140)
+    return console if console.is_terminal else Console(**plain, width=PIPE)
 
 
 # A score that a run is judged by first, in words.

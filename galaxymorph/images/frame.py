@@ -52,11 +52,11 @@ def _shrink_whole(pixels: np.ndarray, left: int, top: int, side: int, size: int)
 def _shrink_exactly(pixels: np.ndarray, left: int, top: int, side: int, size: int) -> np.ndarray:
     """Return what `_shrink_whole` does, to the bit.
 
-    Its sums of 8-bit pixels and 16-bit weights stay below 2^24, so single precision holds them
-    exactly, in whatever order they are added.
+    Its sums of 8-bit pixels and whole weights stay below 2^32, so double precision holds them
+    exactly, in whatever order they are added; single precision does where little is shrunk.
     """
     weights, bits = _weights(side, size)
-    square = pixels[top : top + side, left : left + side].astype(np.float32)
+    square = pixels[top : top + side, left : left + side].astype(np.float64)
     by_channel = square.transpose(0, 2, 1).reshape(side * 3, side)
     rows = _to_levels(by_channel @ weights.T, bits).reshape(side, 3 * size)
     shrunk = _to_levels(weights @ rows, bits).astype(np.uint8)
@@ -64,7 +64,7 @@ def _shrink_exactly(pixels: np.ndarray, left: int, top: int, side: int, size: in
 
 
 def _to_levels(sums: np.ndarray, bits: int) -> np.ndarray:
-    return np.floor((sums + np.float32(2 ** (bits - 1))) * np.float32(2.0**-bits)).clip(0, 255)
+    return np.floor((sums + 2.0 ** (bits - 1)) * 2.0**-bits).clip(0, 255)
 
 
 @lru_cache(maxsize=8)
@@ -83,7 +83,7 @@ def _weights(side: int, size: int) -> tuple[np.ndarray, int]:
     bits = 0
     while bits < MOST_BITS and int(0.5 + weights.max() * 2 ** (bits + 1)) < LARGEST_WEIGHT:
         bits += 1
-    return np.trunc(weights * 2**bits + np.copysign(0.5, weights)).astype(np.float32), bits
+    return np.trunc(weights * 2**bits + np.copysign(0.5, weights)), bits
 
 
 def _cubic(distance: np.ndarray) -> np.ndarray:

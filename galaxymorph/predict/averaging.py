@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput, Progress
+from galaxymorph.base import BadInput
 from galaxymorph.images import as_image, render_fits_as
 from galaxymorph.learn import Recipe, output_names
-from galaxymorph.predict.images import Images, as_sources, image_table
+from galaxymorph.predict.images import Images, predicted_table
 
 if TYPE_CHECKING:
     from galaxymorph.predict.onnx import OnnxPredictor
@@ -47,10 +47,7 @@ class MeanPredictor:
         Raises:
             BadInput: an image can't be used.
         """
-        sources = as_sources(images)
-        with Progress("predicting", len(sources), "images") as progress:
-            found = self.outputs(sources, progress.advance)
-        return image_table(sources, found, self.recipe, self.classes)
+        return predicted_table(self, images)
 
     def outputs(
         self, images: Sequence[str | np.ndarray], seen: Callable[[int], object]

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import REFERENCE_SEPARATOR, BadInput
+from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, Progress
 from galaxymorph.images import decode
+from galaxymorph.judge import calibrated_mean
 from galaxymorph.learn import Recipe, deviation_columns, predicted_columns, prediction_table
 from galaxymorph.zoo import fraction_intervals, image_name, image_references
+
+if TYPE_CHECKING:
+    from galaxymorph.predict.averaging import MeanPredictor
+    from galaxymorph.predict.onnx import OnnxPredictor
+    from galaxymorph.predict.pickled import LearnerPredictor
+    from galaxymorph.predict.predictor import Predictor
+
+    AnyPredictor = Predictor | OnnxPredictor | MeanPredictor | LearnerPredictor
 
 # From bare probabilities, shape (n, classes), to prediction sets in words.
 Sets = Callable[[np.ndarray], Sequence[str]]
@@ -86,18 +96,34 @@ def with_intervals(table: pd.DataFrame, recipe: Recipe, level: float) -> pd.Data
     return pd.concat([table, *added], axis=1)
 
 
-def image_table(
-    images: Sequence[str | np.ndarray], found: np.ndarray, recipe: Recipe, classes: list[str]
+def predicted_table(
+    predictor: AnyPredictor, images: Images, sets: Sets | None = None
 ) -> pd.DataFrame:
-    """Return `galaxy`, `image`, and what `prediction_table` says of it.
+    """Return `galaxy`, `image`, and what `prediction_table` says of it, a row an image.
 
     Pixels have no name: their galaxy is their place, from 0.
+
+    Args:
+        predictor: asked.
+        images: see `as_sources`.
+        sets: from the bare models' mean probabilities to the column `set`; for a predictor that
+            gives each model's.
+
+    Raises:
+        BadInput: an image can't be used.
     """
-    table = prediction_table(found, recipe, classes)
-    named = [image if isinstance(image, str) else "" for image in images]
+    sources = as_sources(images)
+    with Progress("predicting", len(sources), "images") as progress:
+        if sets is None:
+            found = predictor.outputs(sources, progress.advance)
+        else:
+            each = predictor.each_output(sources, progress.advance)
+            found = calibrated_mean(each, predictor.calibrators)
+    table = prediction_table(found, predictor.recipe, predictor.classes)
+    named = [image if isinstance(image, str) else "" for image in sources]
     table.insert(0, "galaxy", [galaxy_name(name) or str(at) for at, name in enumerate(named)])
     table.insert(1, "image", named)
-    return table
+    return table if sets is None else table.assign(set=sets(each.mean(axis=0)))
 
 
 def galaxy_name(image: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput, Progress, map_ahead
+from galaxymorph.base import BadInput, map_ahead
 from galaxymorph.images import as_image, centre_frame, render_fits_as
 from galaxymorph.judge import Calibrator, calibrated_mean, described_calibrators
 from galaxymorph.learn import (
@@ -26,7 +26,7 @@ from galaxymorph.learn import (
     loss_entry,
     target_of,
 )
-from galaxymorph.predict.images import Images, Sets, as_sources, image_table
+from galaxymorph.predict.images import Images, Sets, predicted_table
 from galaxymorph.zoo import Tree, cumulative_moments, to_cumulative
 
 QUANTIZED = "model.int8.onnx"
@@ -55,12 +55,7 @@ class OnnxPredictor:
         Raises:
             BadInput: an image can't be used.
         """
-        sources = as_sources(images)
-        with Progress("predicting", len(sources), "images") as progress:
-            each = self.each_output(sources, progress.advance)
-        found = calibrated_mean(each, self.calibrators)
-        table = image_table(sources, found, self.recipe, self.classes)
-        return table.assign(set=sets(each.mean(axis=0))) if sets else table
+        return predicted_table(self, images, sets)
 
     def outputs(
         self,

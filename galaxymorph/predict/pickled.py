@@ -12,10 +12,10 @@ import pandas as pd
 from fastai.learner import Learner, load_learner
 from fastai.vision.core import PILImage
 
-from galaxymorph.base import BadInput, Progress
+from galaxymorph.base import BadInput
 from galaxymorph.images import as_image
 from galaxymorph.learn import Recipe, Run
-from galaxymorph.predict.images import Images, as_sources, image_table
+from galaxymorph.predict.images import Images, predicted_table
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,7 @@ class LearnerPredictor:
         Raises:
             BadInput: an image can't be used.
         """
-        sources = as_sources(images)
-        with Progress("predicting", len(sources), "images") as progress:
-            found = self.outputs(sources, progress.advance)
-        return image_table(sources, found, self.recipe, self.classes)
+        return predicted_table(self, images)
 
     def outputs(
         self,

@@ -23,7 +23,7 @@ from galaxymorph.learn import (
     make_link,
     serving_network,
 )
-from galaxymorph.predict.images import Images, Sets, as_sources, image_table
+from galaxymorph.predict.images import Images, Sets, predicted_table
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,7 @@ class Predictor:
         Raises:
             BadInput: an image can't be used.
         """
-        sources = as_sources(images)
-        with Progress("predicting", len(sources), "images") as progress:
-            each = self.each_output(sources, progress.advance)
-        found = calibrated_mean(each, self.calibrators)
-        table = image_table(sources, found, self.recipe, self.classes)
-        return table.assign(set=sets(each.mean(axis=0))) if sets else table
+        return predicted_table(self, images, sets)
 
     def outputs(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -42,7 +42,8 @@ class TargetImages:
         frames = self.frames.pixels
         rows = torch.randint(len(self.frames.rows), (n,)).numpy()
         images = as_images(frames.read(rows)).float() / 255
-        views = RandomView(self.recipe).encodes(TensorImage(images)).as_subclass(torch.Tensor)
+        once = replace(self.recipe, consistency=0.0)
+        views = RandomView(once).encodes(TensorImage(images)).as_subclass(torch.Tensor)
         mean, std = (torch.tensor(s).view(1, -1, 1, 1) for s in pixel_stats(self.recipe.arch))
         return ((views - mean) / std).to(default_device())
 

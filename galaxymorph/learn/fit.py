@@ -31,6 +31,7 @@ from galaxymorph.learn.callbacks import (
     read_state,
     restore_checkpoint,
 )
+from galaxymorph.learn.consistency import consistency_callbacks
 from galaxymorph.learn.data import galaxy_loaders, predicting_loader
 from galaxymorph.learn.domain import TargetImages, adaptation_callbacks, target_images
 from galaxymorph.learn.embeddings import write_embeddings
@@ -219,7 +220,8 @@ def _train_member(run: Run, label: str, galaxies: Galaxies, others: TargetImages
     left = sum(stage.epochs for stage in plan) - done
     if left:
         features = stored_features(learn, recipe, run.checkpoints / "features")
-        with Progress(label, galaxies_to_train(left, learn), "images") as progress:
+        views = 2 if recipe.consistency else 1
+        with Progress(label, views * galaxies_to_train(left, learn), "images") as progress:
             for number in range(state.stage, len(plan)):
                 with features.feeding(learn, plan[number].name):
                     _train_stage(learn, run, state, plan, number, label, progress, others)
@@ -252,6 +254,7 @@ def _train_stage(
         Journal(run.checkpoints, state, stage.name, run.recipe.keep == "best", target),
         SayEpochs(progress, label, state, sum(stage.epochs for stage in plan), target.scores),
         ShowProgress(progress),
+        *consistency_callbacks(run.recipe),
     ]
     # A frozen trunk has nothing to adapt.
     if stage.name == "fine-tuned":

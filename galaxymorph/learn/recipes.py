@@ -94,6 +94,9 @@ class Recipe:
                            "the model's input", least=0.0, most=20.0)  # fmt: skip
     noise: float = _setting(0.0, "add noise of random sigma, up to this share of white",
                             least=0.0, most=0.9)  # fmt: skip
+    consistency: float = _setting(0.0, "weight, beside the loss, of the squared difference between "
+                                  "the predictions for two random views of each galaxy; twice the "
+                                  "work", least=0.0, most=1000.0)  # fmt: skip
     target_data: str | None = _setting(None, "folder or zip of another survey's images, without "
                                        "labels, for --adapt")  # fmt: skip
     adapt: str = _setting("none", "draw the embeddings of those images towards the training "
@@ -237,7 +240,7 @@ def _changed(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
     if changes.get("trunk_views") and resolve(recipe).trunk_views == 0:
         raise BadInput(
             f"--trunk-views {recipe.trunk_views}: no stage stays frozen, the pipeline is plain, or "
-            "the fit adapts to other images",
+            "the fit adapts to other images or compares two views",
             "leave it out",
         )
     if "scheme" in changes and recipe.schema != Recipe.schema:
@@ -311,7 +314,8 @@ def resolve(recipe: Recipe) -> Recipe:
             epochs=recipe.frozen_epochs + recipe.epochs,
             unfreeze=0,
         )
-    if recipe.unfreeze == 0 or recipe.pipeline == "plain" or recipe.adapt != "none":
+    fresh = recipe.adapt != "none" or recipe.consistency
+    if recipe.unfreeze == 0 or recipe.pipeline == "plain" or fresh:
         recipe = replace(recipe, trunk_views=0)
     return recipe
 
@@ -340,6 +344,10 @@ def _checked(recipe: Recipe, prefix: str) -> Recipe:
         raise BadInput(
             f"{prefix}pipeline: plain changes no colour and adds no blur or noise",
             "leave out colour, blur and noise",
+        )
+    if recipe.pipeline == "plain" and recipe.consistency:
+        raise BadInput(
+            f"{prefix}pipeline: plain sees one view of a galaxy at a time", "leave out consistency"
         )
     target = TARGETS[recipe.target]
     if recipe.loss is not None and recipe.loss not in target.losses:

@@ -36,9 +36,7 @@ def test_every_galaxy_is_seen_twice_and_differently():
     recipe = Recipe(size=32, consistency=1.0)
     torch.manual_seed(0)
     assert RandomView(recipe).encodes(batch).shape == (6, 3, 32, 32)
-    still = Recipe(
-        size=32, consistency=1.0, rotate=0.0, flips=False, brightness=0.0, contrast=0.0
-    )
+    still = Recipe(size=32, consistency=1.0, rotate=0.0, flips=False, brightness=0.0, contrast=0.0)
     first, second = RandomView(still).encodes(batch).chunk(2)
     assert torch.allclose(first, second)
     first, second = RandomView(recipe).encodes(batch).chunk(2)

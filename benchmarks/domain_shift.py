@@ -7,7 +7,8 @@
 `simulate` writes the same galaxies as seen by every survey, and farther away by the first: fit a
 run on one folder and transfer it to the others. `transfer` halves the target: one half, without
 labels, is adapted to, and lends 10, 50 and 200 labels to a new last layer; macro-F1 is of the
-other. `--fit` trains the run's own recipe again with Deep CORAL and domain-adversarial training, on
+other. Where the target has the run's own galaxies, those of its test part are tested, at home too,
+and the others lent. `--fit` trains the run's own recipe again with Deep CORAL and domain-adversarial training, on
 the run's own training galaxies. `strange` gives the AUROC of the outlier scores for sky, stars and
 artifacts, made of the run's own images, and for other folders.
 """
@@ -102,13 +103,18 @@ def transfer(arguments: argparse.Namespace) -> dict:
     table = target_table(run, arguments)
     rng = np.random.default_rng(SEED)
     table = table.iloc[rng.permutation(len(table))[: arguments.limit]].reset_index(drop=True)
-    lent, tested = table.iloc[: len(table) // 2], table.iloc[len(table) // 2 :]
     home = run.predictions("test")
+    lent, tested = halves(run, table)
+    table = pd.concat([lent, tested])
+    paired = home["galaxy"].isin(tested["galaxy"])
+    if paired.any():
+        home = home[paired]
     found = {
         "run": run.path.name,
         "target": arguments.target.name,
         "galaxies": {"lent": len(lent), "tested": len(tested)},
         "classes": tested["label"].value_counts().to_dict(),
+        "paired": bool(paired.any()),
         "home": scored(home, run.classes),
         "abroad": scored(predicted(run, tested), run.classes),
         "batchnorm": scored(predicted(run, tested, list(lent["image"])), run.classes),
@@ -127,6 +133,16 @@ def transfer(arguments: argparse.Namespace) -> dict:
     for how in filter(None, arguments.fit.split(",")):
         found[how] = scored(adapted_fit(run, how, lent, tested, arguments), run.classes)
     return found
+
+
+def halves(run: Run, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the target galaxies that are lent, and those that are tested."""
+    split = run.split
+    if table["galaxy"].isin(split["galaxy"]).any():
+        tested = table["galaxy"].isin(split.loc[split["split"] == "test", "galaxy"])
+        return table[~tested].reset_index(drop=True), table[tested].reset_index(drop=True)
+    half = len(table) // 2
+    return table.iloc[:half], table.iloc[half:].reset_index(drop=True)
 
 
 def target_table(run: Run, arguments: argparse.Namespace) -> pd.DataFrame:

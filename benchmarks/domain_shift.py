@@ -8,9 +8,9 @@
 run on one folder and transfer it to the others. `transfer` halves the target: one half, without
 labels, is adapted to, and lends 10, 50 and 200 labels to a new last layer; macro-F1 is of the
 other. Where the target has the run's own galaxies, those of its test part are tested, at home too,
-and the others lent. `--fit` trains the run's own recipe again with Deep CORAL and domain-adversarial training, on
-the run's own training galaxies. `strange` gives the AUROC of the outlier scores for sky, stars and
-artifacts, made of the run's own images, and for other folders.
+and the others lent. `--fit` trains the run's own recipe again with Deep CORAL and
+domain-adversarial training, on the run's own training galaxies. `strange` gives the AUROC of the
+outlier scores for sky, stars and artifacts, made of the run's own images, and for other folders.
 """
 
 from __future__ import annotations

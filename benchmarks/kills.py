@@ -28,11 +28,11 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from galaxymorph.base import Progress, write_json
 from tests.simple import simple_galaxies
 
+ROOT = Path(__file__).parents[1]
 FIT = ["--recipe", ROOT / "tests" / "quick.json", "--size", "32", "--epochs", "4", "--seed", "3"]
 
 

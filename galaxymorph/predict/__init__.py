@@ -10,11 +10,12 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "doubt": ["SOURCES", "open_source"],
         "doubt_study": ["DoubtStudy", "study_doubt"],
         "export": ["Export", "export_run"],
-        "images": ["expand_images", "has_intervals", "usable_images", "with_intervals"],
+        "images": ["expand_images", "usable_images"],
         "kaggle": ["require_submittable", "write_submission"],
         "loading": ["is_run", "load_predictor", "model_id"],
         "outliers": ["drift_of", "outlier_columns"],
         "quantization": ["Quantization", "quantize_run"],
+        "tables": ["has_intervals", "with_intervals"],
         "triage": ["choose_galaxies"],
     },
 )

@@ -15,7 +15,8 @@ import pandas as pd
 from galaxymorph.base import BadInput
 from galaxymorph.images import as_image, render_fits_as
 from galaxymorph.learn import Recipe, output_names
-from galaxymorph.predict.images import Images, predicted_table
+from galaxymorph.predict.images import Images
+from galaxymorph.predict.tables import predicted_table
 
 if TYPE_CHECKING:
     from galaxymorph.predict.onnx import OnnxPredictor

@@ -42,9 +42,9 @@ from galaxymorph.judge import (
 )
 from galaxymorph.learn import Recipe, Run, predicted_columns, prediction_table, target_of
 from galaxymorph.predict.cluster import map_on_cluster
-from galaxymorph.predict.images import has_intervals, with_intervals
 from galaxymorph.predict.listing import image_folder, list_images
 from galaxymorph.predict.loading import is_run, load_predictor, model_id
+from galaxymorph.predict.tables import has_intervals, with_intervals
 from galaxymorph.zoo import to_conditional
 
 if TYPE_CHECKING:

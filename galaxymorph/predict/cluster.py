@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 from galaxymorph.base import BadInput, say
 
-if TYPE_CHECKING:
-    from galaxymorph.predict.catalogue import Model, Partition
+Part = TypeVar("Part")
+Setup = TypeVar("Setup")
 
 # Partitions that wait beside each worker: enough that it never does.
 AHEAD = 2
@@ -19,10 +19,10 @@ SECONDS_TO_CONNECT = 30
 
 def map_on_cluster(
     scheduler: str,
-    work: Callable[[Partition, Model], tuple[str, bytes]],
-    missing: Iterator[Partition],
-    model: Model,
-) -> Iterator[tuple[Partition, tuple[str, bytes]]]:
+    work: Callable[[Part, Setup], tuple[str, bytes]],
+    missing: Iterator[Part],
+    model: Setup,
+) -> Iterator[tuple[Part, tuple[str, bytes]]]:
     """Yield each partition with what a worker made of it, as they come.
 
     Only this process writes, so that a worker that dies, or one whose work was given to another,

@@ -1,30 +1,17 @@
-"""Which images a prediction is asked for, and its table."""
+"""Which images a prediction is asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
-from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, Progress
+from galaxymorph.base import REFERENCE_SEPARATOR, BadInput
 from galaxymorph.images import decode
-from galaxymorph.judge import calibrated_mean
-from galaxymorph.learn import Recipe, deviation_columns, predicted_columns, prediction_table
-from galaxymorph.zoo import fraction_intervals, image_name, image_references
+from galaxymorph.zoo import image_name, image_references
 
-if TYPE_CHECKING:
-    from galaxymorph.predict.averaging import MeanPredictor
-    from galaxymorph.predict.onnx import OnnxPredictor
-    from galaxymorph.predict.pickled import LearnerPredictor
-    from galaxymorph.predict.predictor import Predictor
-
-    AnyPredictor = Predictor | OnnxPredictor | MeanPredictor | LearnerPredictor
-
-# From bare probabilities, shape (n, classes), to prediction sets in words.
-Sets = Callable[[np.ndarray], Sequence[str]]
+Images = str | Path | np.ndarray | Sequence[str | Path | np.ndarray]
 
 
 def expand_images(paths: Sequence[str]) -> list[str]:
@@ -43,9 +30,6 @@ def expand_images(paths: Sequence[str]) -> list[str]:
             raise BadInput(f"{path}: no images there", "give JPEG, PNG or FITS files")
         references += found
     return references
-
-
-Images = str | Path | np.ndarray | Sequence[str | Path | np.ndarray]
 
 
 def as_sources(images: Images) -> list[str | np.ndarray]:
@@ -72,58 +56,6 @@ def usable_images(references: Sequence[str]) -> tuple[list[str], list[str]]:
         except BadInput as error:
             faults.append(str(error))
     return good, faults
-
-
-def has_intervals(recipe: Recipe) -> bool:
-    """Tell whether a recipe's predictions are distributions of vote fractions."""
-    return bool(deviation_columns(recipe, ()))
-
-
-def with_intervals(table: pd.DataFrame, recipe: Recipe, level: float) -> pd.DataFrame:
-    """Return a table of predictions with `low_<answer>` and `high_<answer>` added.
-
-    Args:
-        table: with each answer's mean and `sd_<answer>`.
-        recipe: whose predictions are distributions.
-        level: the probability that a fraction is inside, see `zoo.fraction_intervals`.
-    """
-    means, spreads = predicted_columns(recipe, ()), deviation_columns(recipe, ())
-    ends = fraction_intervals(table[means].to_numpy(), table[spreads].to_numpy(), level)
-    added = [
-        pd.DataFrame(values, columns=[end + name for name in means], index=table.index)
-        for end, values in zip(("low_", "high_"), ends, strict=True)
-    ]
-    return pd.concat([table, *added], axis=1)
-
-
-def predicted_table(
-    predictor: AnyPredictor, images: Images, sets: Sets | None = None
-) -> pd.DataFrame:
-    """Return `galaxy`, `image`, and what `prediction_table` says of it, a row an image.
-
-    Pixels have no name: their galaxy is their place, from 0.
-
-    Args:
-        predictor: asked.
-        images: see `as_sources`.
-        sets: from the bare models' mean probabilities to the column `set`; for a predictor that
-            gives each model's.
-
-    Raises:
-        BadInput: an image can't be used.
-    """
-    sources = as_sources(images)
-    with Progress("predicting", len(sources), "images") as progress:
-        if sets is None:
-            found = predictor.outputs(sources, progress.advance)
-        else:
-            each = predictor.each_output(sources, progress.advance)
-            found = calibrated_mean(each, predictor.calibrators)
-    table = prediction_table(found, predictor.recipe, predictor.classes)
-    named = [image if isinstance(image, str) else "" for image in sources]
-    table.insert(0, "galaxy", [galaxy_name(name) or str(at) for at, name in enumerate(named)])
-    table.insert(1, "image", named)
-    return table if sets is None else table.assign(set=sets(each.mean(axis=0)))
 
 
 def galaxy_name(image: str) -> str:

@@ -26,7 +26,8 @@ from galaxymorph.learn import (
     loss_entry,
     target_of,
 )
-from galaxymorph.predict.images import Images, Sets, predicted_table
+from galaxymorph.predict.images import Images
+from galaxymorph.predict.tables import Sets, predicted_table
 from galaxymorph.zoo import Tree, cumulative_moments, to_cumulative
 
 QUANTIZED = "model.int8.onnx"

@@ -15,7 +15,8 @@ from fastai.vision.core import PILImage
 from galaxymorph.base import BadInput
 from galaxymorph.images import as_image
 from galaxymorph.learn import Recipe, Run
-from galaxymorph.predict.images import Images, predicted_table
+from galaxymorph.predict.images import Images
+from galaxymorph.predict.tables import predicted_table
 
 
 @dataclass(frozen=True)

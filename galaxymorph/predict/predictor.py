@@ -23,7 +23,8 @@ from galaxymorph.learn import (
     make_link,
     serving_network,
 )
-from galaxymorph.predict.images import Images, Sets, predicted_table
+from galaxymorph.predict.images import Images
+from galaxymorph.predict.tables import Sets, predicted_table
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,15 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "conformal": ["EMPTY", "SCORES", "coverage_band", "coverage_law"],
         "doubt": ["Doubt", "doubt_of", "worth_asking"],
         "drift": ["Drift", "drift_between", "energy", "neighbour_distance"],
+        "evidence": [
+            "GRID",
+            "NEIGHBOURS",
+            "as_grids",
+            "neighbour_table",
+            "read_grids",
+            "read_neighbours",
+            "write_grids",
+        ],
         "faithfulness": ["Curves", "UNLIKE", "areas", "curves", "randomisation", "CONTROLS"],
         "fraction_calibration": ["FractionCalibration", "calibrate_fractions"],
         "galleries": [

@@ -13,6 +13,7 @@ from galaxymorph.judge import (
     MEASURES,
     METHODS,
     MOST_CHANGED,
+    NEIGHBOURS,
     SUSPECT,
     Subject,
     anomaly,
@@ -26,6 +27,7 @@ from galaxymorph.judge import (
     mask_folder,
     measure_all,
     nearest,
+    neighbour_table,
     physics_checks,
     plane,
     probe_table,
@@ -38,6 +40,7 @@ from galaxymorph.judge import (
     true_masks,
     truth_of,
     whitened,
+    write_grids,
 )
 from galaxymorph.learn import Run, write_table
 from galaxymorph.report.embedding import draw_gini_m20, draw_map, draw_probes, draw_row
@@ -113,6 +116,9 @@ def _maps(explanation: Explanation) -> Iterator[Path]:
         rows = explanation.rows(METHODS[method].limit)
         maps = attribute(subject, method, rows)
         explanation.maps[method] = rows, maps
+        if method == "gradcam":
+            galaxies = subject.table["galaxy"].iloc[rows]
+            yield write_grids(explanation.folder, list(galaxies), maps)
         yield from draw_maps(explanation.folder / method, subject, method, rows, maps)
 
 
@@ -223,6 +229,9 @@ def _embedding(explanation: Explanation) -> Iterator[Path]:
     if len(rows) < 3:
         return
     yield draw_map(explanation.folder / "map.png", subject, rows, *plane(last))
+    near = neighbour_table(list(subject.table["galaxy"].iloc[rows]), whitened(last))
+    write_table(explanation.folder / NEIGHBOURS, near)
+    yield explanation.folder / NEIGHBOURS
     scores = anomaly(whitened(last))
     order = np.argsort(-scores, kind="stable")
     subject_rows = rows[order[:SHOWN]]

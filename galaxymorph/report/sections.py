@@ -16,15 +16,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput
-from galaxymorph.judge import NOMINAL, entropies_of, scores_in, true_and_predicted
-from galaxymorph.learn import Recipe, Run, target_of, with_images
+from galaxymorph.judge import NOMINAL, scores_in, true_and_predicted
+from galaxymorph.learn import Recipe, Run, target_of
 from galaxymorph.report.charts import interval_places, line_chart
-from galaxymorph.report.doubt import DIGITS, preferred, score_words
-from galaxymorph.report.pictures import FIGURES, figure_uris, thumbnails
+from galaxymorph.report.doubt import DIGITS, score_words
+from galaxymorph.report.gallery import gallery_of, words_of
+from galaxymorph.report.pictures import FIGURES, figure_uris
 from galaxymorph.report.references import reference_of
 from galaxymorph.report.tables import HEADLINE_WORDS, INTERVALS, PARTS
-from galaxymorph.zoo import likeliest_walk, to_conditional
 
 # Scores of `metrics.json` in words, those that stand at the top of the page.
 HEADLINES = {
@@ -372,140 +371,7 @@ def _score_rows(values: dict) -> list[tuple[str, dict]]:
 
 
 def _gallery(page: Page) -> dict:
-    table = _galaxies(page)
-    order = _shown_first(table, page.run.recipe.seed)
-    table = table.iloc[order].reset_index(drop=True)
-    uris, side, missing = [""] * len(table), 0, ""
-    try:
-        references = list(with_images(table[["galaxy", "image"]], page.data)["image"])
-        uris, side = thumbnails(references, page.run.recipe.crop)
-    except BadInput as error:
-        missing = str(error)
-    shown = sum(bool(uri) for uri in uris)
-    rows = [
-        {**row, "uri": uri}
-        for row, uri in zip(table.drop(columns="image").to_dict("records"), uris, strict=True)
-        if uri or missing
-    ]
-    limited = rows[:UNSEEN] if missing else rows
-    target = target_of(page.run.recipe)
-    names = _names(page.run)
-    return {
-        "shown": len(limited),
-        "pictured": shown,
-        "galaxies": len(table),
-        "mistakes": int((~table["right"]).sum()),
-        "mistakes_shown": sum(not row["right"] for row in limited),
-        "missing": missing,
-        "side": side,
-        "soft": target.soft,
-        "tree": target.tree is not None,
-        "names": names,
-        "data": {
-            "names": [name for name, _ in names],
-            "words": dict(names),
-            "soft": target.soft,
-            "tree": target.tree is not None,
-            "side": side,
-            "rows": limited,
-        },
-    }
-
-
-# What `doubt` says of each test galaxy.
-DOUBT = "doubt_test.parquet"
-# Galaxies listed without their images: a page of words that a browser still sorts at once.
-UNSEEN = 2000
-
-
-def _names(run: Run) -> list[tuple[str, str]]:
-    """Return what the gallery is filtered by, and its words: classes, or first answers."""
-    tree = target_of(run.recipe).tree
-    if tree:
-        return [(answer.column, answer.says) for answer in tree.questions[0].answers]
-    return [(name, words_of(name)) for name in run.classes]
-
-
-def _galaxies(page: Page) -> pd.DataFrame:
-    """Return galaxy, image, label, predicted, confidence, right, error and what a click shows."""
-    run, table = page.run, page.test
-    target = target_of(run.recipe)
-    if not target.soft:
-        mended = f"calibrated_{run.classes[0]}" in table
-        kind = "calibrated_" if mended else "p_"
-        given = table[[f"{kind}{name}" for name in run.classes]].to_numpy(float)
-        error = 1 - given[np.arange(len(table)), pd.Index(run.classes).get_indexer(table["label"])]
-        shares = [[[_rounded(each), None] for each in row] for row in given]
-        found = table[["galaxy", "image", "label", "predicted"]].assign(
-            confidence=_rounded_all(
-                given[np.arange(len(table)), pd.Index(run.classes).get_indexer(table["predicted"])]
-            )
-        )
-        if "set" in table:
-            found["set"] = table["set"].str.replace("|", ", ")
-    else:
-        true, given = true_and_predicted(run, table)
-        error = np.sqrt(np.square(true - given).mean(axis=1))
-        names = [name for name, _ in _names(run)]
-        first = given[:, : len(names)]
-        votes = true[:, : len(names)]
-        found = table[["galaxy", "image"]].assign(
-            label=np.array(names)[votes.argmax(axis=1)],
-            predicted=np.array(names)[first.argmax(axis=1)],
-            confidence=_rounded_all(first.max(axis=1)),
-        )
-        shares = [
-            [[_rounded(a), _rounded(b)] for a, b in zip(*pair, strict=True)]
-            for pair in zip(first, votes, strict=True)
-        ]
-    found = found.assign(
-        right=(found["label"] == found["predicted"]).to_numpy(bool),
-        error=_rounded_all(error),
-        shares=shares,
-        doubt=_rounded_all(entropies_of(run)(given)),
-    )
-    if _has(run, DOUBT):
-        known = pd.read_parquet(run.path / DOUBT).set_index("galaxy").loc[found["galaxy"]]
-        source = preferred([name.removesuffix("_total") for name in known])
-        found["doubt"] = _rounded_all(known[f"{source}_total"])
-        found["epistemic"] = _rounded_all(known[f"{source}_epistemic"])
-    if target.tree:
-        found = found.assign(walk=_walks(target.tree, true, given))
-    return found
-
-
-def _walks(tree, true: np.ndarray, given: np.ndarray) -> list[list]:
-    """Return each galaxy's likeliest walk: question, answer, and the shares of those asked."""
-    pairs = [(question.asks, answer.says) for question in tree.questions
-             for answer in question.answers]  # fmt: skip
-    model, votes = (to_conditional(tree, each) for each in (given, true))
-    return [
-        [
-            [*pairs[at], _rounded(model[row, at]), _rounded(votes[row, at])]
-            for at in likeliest_walk(tree, given[row])
-        ]
-        for row in range(len(given))
-    ]
-
-
-def _shown_first(table: pd.DataFrame, seed: int) -> np.ndarray:
-    """Return the order of showing where not all fit: mistakes and others in turn, both at random.
-
-    Mistakes are what a reader looks for, but a gallery of them alone would mislead.
-    """
-    drawn = np.random.default_rng(seed).permutation(len(table))
-    wrong = ~table["right"].to_numpy(bool)[drawn]
-    # Each kind in its own turn: the k-th mistake beside the k-th of the others.
-    turn = np.where(wrong, np.cumsum(wrong), np.cumsum(~wrong))
-    return drawn[np.argsort(turn, kind="stable")]
-
-
-def _rounded(value: float) -> float | None:
-    return round(float(value), 4) if np.isfinite(value) else None
-
-
-def _rounded_all(values) -> list[float]:
-    return [round(float(value), 4) for value in values]
+    return gallery_of(page.run, page.test, page.data)
 
 
 def _recipe(page: Page) -> dict:
@@ -558,11 +424,6 @@ def _has(run: Run, name: str) -> bool:
 
 def _cell(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def words_of(name: str) -> str:
-    """Return a class's or a score's name as people write it."""
-    return name.replace("_", " ")
 
 
 PREDICTED = ("metrics.json", "predictions_test.parquet")

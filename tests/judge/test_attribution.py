@@ -1,25 +1,33 @@
 """Attribution on a network whose answer hangs on a patch that the test plants."""
 
+import base64
 import json
+import re
 import shutil
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from galaxymorph.base import BadInput
 from galaxymorph.cli.explain import explain
 from galaxymorph.judge import (
+    GRID,
     METHODS,
     areas,
+    as_grids,
     attribute,
     curves,
     looked_at,
     physics_checks,
     probe_table,
     randomisation,
+    read_grids,
+    read_neighbours,
     require_feature_maps,
     shortcut_table,
 )
@@ -48,6 +56,38 @@ def test_explain_writes_a_tree_of_tables_and_pictures(explained):
         pictures = list((folder / method).glob("*.png"))
         assert pictures
         assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
+
+
+def test_a_page_has_the_evidence_and_the_likes_of_each_galaxy(explained):
+    table = pd.read_parquet(explained / "explain" / "galaxies.parquet")
+    grids, near = (read(explained / "explain") for read in (read_grids, read_neighbours))
+    assert len(grids) == len(near) == 3
+    assert set(grids) | set(near) <= set(table["galaxy"])
+    assert all(grid.shape == (GRID, GRID) and grid.dtype == np.uint8 for grid in grids.values())
+    assert all(len(likes) == 2 and name not in likes for name, likes in near.items())
+    text = (explained / "report.html").read_text()
+    data = json.loads(re.search(r'id="gallery-data">(.*?)</script>', text, re.DOTALL)[1])
+    with_map = {row["galaxy"]: row["map"] for row in data["rows"] if "map" in row}
+    assert {name: base64.b64decode(each) for name, each in with_map.items()} == {
+        name: grid.tobytes() for name, grid in grids.items()
+    }
+    assert {row["galaxy"]: row["near"] for row in data["rows"] if "near" in row} == near
+
+
+@settings(max_examples=20, deadline=None)
+@given(n=st.integers(1, 4), side=st.integers(16, 96), seed=st.integers(0, 99))
+def test_grids_keep_where_the_evidence_is(n, side, seed):
+    rng = np.random.default_rng(seed)
+    cells = rng.integers(0, GRID, size=(n, 2))
+    maps = np.zeros((n, side, side), np.float32)
+    for each, (row, column) in zip(maps, cells, strict=True):
+        ends = [round(at * side / GRID) for at in (row, row + 1, column, column + 1)]
+        each[ends[0] : max(ends[1], ends[0] + 1), ends[2] : max(ends[3], ends[2] + 1)] = 0.3
+    found = as_grids(maps)
+    most = [np.unravel_index(grid.argmax(), grid.shape) for grid in found]
+    assert np.abs(np.array(most) - cells).max() <= 1
+    assert (found.max(axis=(1, 2)) == 255).all()
+    assert not as_grids(np.zeros((1, side, side))).any()
 
 
 def test_similar_draws_one_figure_and_names_a_galaxy_that_is_not_there(explained, run, capsys):

@@ -215,6 +215,32 @@ def test_a_galaxy_opens_steps_and_closes_by_keyboard(page):
     assert not dialog.is_visible()
 
 
+def test_a_galaxy_shows_its_evidence_and_its_likes(browser, run, tmp_path):
+    own = tmp_path / "run"
+    shutil.copytree(run, own)
+    assert galaxymorph("explain", own, "--method", "gradcam") == 0
+    opened = browser.new_page(viewport={"width": 1280, "height": 900})
+    said = []
+    opened.on("console", lambda message: said.append(message.text))
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    opened.goto((own / "report.html").as_uri())
+    opened.locator("#galaxies button").first.click()
+    assert opened.locator("#galaxy canvas").count() == 0
+    opened.check("#heat")
+    drawn = "canvas => canvas.getContext('2d').getImageData(0, 0, 14, 14).data.some(Boolean)"
+    assert opened.locator("#galaxy canvas").evaluate(drawn)
+    rows = {row["galaxy"]: row for row in data_of(own / "report.html")["rows"]}
+    galaxy = opened.inner_text("#galaxy-title").removeprefix("Galaxy ")
+    opened.click("#close")
+    # A neighbour that the filter hides is opened all the same.
+    opened.fill("#by-galaxy", galaxy)
+    opened.locator("#galaxies button").first.click()
+    opened.locator("#galaxy-near button").first.click()
+    assert opened.inner_text("#galaxy-title") == f"Galaxy {rows[galaxy]['near'][0]}"
+    assert said == []
+    opened.close()
+
+
 def test_the_model_card_says_what_the_run_is_and_how_good(run, tmp_path):
     own = tmp_path / "run"
     shutil.copytree(run, own)

@@ -100,6 +100,42 @@
     result.append(head, body);
     return result;
   };
+  const byName = new Map(data.rows.map((row) => [row.galaxy, row]));
+  // Evidence as heat over the image: the more of it, the less of the image.
+  const heat = (cells) => {
+    const canvas = make("canvas", undefined, "heat");
+    canvas.width = canvas.height = data.grid;
+    canvas.setAttribute("role", "img");
+    canvas.setAttribute("aria-label", "Grad-CAM: the evidence for the model's answer");
+    const context = canvas.getContext("2d");
+    const drawn = context.createImageData(data.grid, data.grid);
+    [...atob(cells)].forEach((cell, n) => {
+      const share = cell.charCodeAt(0) / 255;
+      drawn.data.set([255, Math.round(70 + 150 * share), 40, Math.round(190 * share)], 4 * n);
+    });
+    context.putImageData(drawn, 0, 0);
+    return canvas;
+  };
+  const likeness = (row) => {
+    const near = (row.near || []).map((name) => byName.get(name)).filter(Boolean);
+    if (!near.length) return [];
+    const list = make("ul", undefined, "near");
+    near.forEach((other) => {
+      const button = make("button");
+      button.type = "button";
+      button.append(picture(other, ""), make("span", data.words[other.predicted], other.right ? "right" : "wrong"));
+      button.setAttribute("aria-label",
+        `Galaxy ${other.galaxy}, model: ${data.words[other.predicted]}, ${other.right ? "right" : "wrong"}`);
+      button.addEventListener("click", () => {
+        if (!found.includes(other)) { reset(); update(); }
+        show(found.indexOf(other));
+      });
+      const item = make("li");
+      item.append(button);
+      list.append(item);
+    });
+    return [make("h4", "Most alike to the network"), list];
+  };
   const told = (row) => {
     const parts = [make("p", row.right ? "✓ The model agrees with the volunteers."
       : `✗ Volunteers: ${data.words[row.label]}; model: ${data.words[row.predicted]}.`,
@@ -125,7 +161,12 @@
     open = position;
     const row = found[position];
     at("galaxy-title").textContent = `Galaxy ${row.galaxy}`;
-    at("galaxy-image").replaceChildren(picture(row, `Image of galaxy ${row.galaxy}`));
+    const seen = make("div", undefined, "seen");
+    seen.append(picture(row, `Image of galaxy ${row.galaxy}`));
+    if (row.map && at("heat").checked) seen.append(heat(row.map));
+    at("galaxy-image").replaceChildren(seen);
+    at("with-heat").hidden = !row.map;
+    at("galaxy-near").replaceChildren(...likeness(row));
     at("galaxy-told").replaceChildren(...told(row));
     at("before").disabled = position === 0;
     at("after").disabled = position === found.length - 1;
@@ -137,6 +178,7 @@
   };
   at("before").addEventListener("click", () => step(-1));
   at("after").addEventListener("click", () => step(1));
+  at("heat").addEventListener("input", () => show(open));
   at("close").addEventListener("click", () => at("galaxy").close());
   at("galaxy").addEventListener("keydown", (event) => {
     if (event.key === "ArrowLeft") step(-1);

@@ -23,10 +23,11 @@ MOST, MOST_VALID = 2000, 1000
 
 @dataclass(frozen=True)
 class Embeddings:
-    """A run's own: vectors of shape (n, features), and the part that each galaxy is in."""
+    """A run's own: vectors of shape (n, features), and each galaxy's part and name."""
 
     vectors: np.ndarray
     part: np.ndarray
+    galaxy: np.ndarray
 
     def of(self, part: str) -> np.ndarray:
         """Return those of train or valid."""
@@ -101,4 +102,4 @@ def read_embeddings(run: Run) -> Embeddings:
     if not path.exists():
         raise BadInput(f"{path}: no such file", "fit again: older versions kept no embeddings")
     with np.load(path) as stored:
-        return Embeddings(stored["vectors"].astype(np.float32), stored["part"])
+        return Embeddings(stored["vectors"].astype(np.float32), stored["part"], stored["galaxy"])

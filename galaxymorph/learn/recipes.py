@@ -94,6 +94,8 @@ class Recipe:
                            "the model's input", least=0.0, most=20.0)  # fmt: skip
     noise: float = _setting(0.0, "add noise of random sigma, up to this share of white",
                             least=0.0, most=0.9)  # fmt: skip
+    degraded: float = _setting(1.0, "share of the views that blur comes over, and, by another "
+                               "throw, noise", above=0.0, most=1.0)  # fmt: skip
     consistency: float = _setting(0.0, "weight, beside the loss, of the squared difference between "
                                   "the predictions for two random views of each galaxy; twice the "
                                   "work", least=0.0, most=1000.0)  # fmt: skip
@@ -237,6 +239,10 @@ def _changed(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
             recipe = replace(recipe, frozen_epochs=0)
     if "adapt_weight" in changes and recipe.adapt == "none":
         raise BadInput("--adapt-weight: nothing is adapted to", "give --adapt and --target-data")
+    if "degraded" in changes and not (recipe.blur or recipe.noise):
+        raise BadInput(
+            f"--degraded {recipe.degraded}: there is no blur and no noise", "give --blur or --noise"
+        )
     if changes.get("trunk_views") and resolve(recipe).trunk_views == 0:
         raise BadInput(
             f"--trunk-views {recipe.trunk_views}: no stage stays frozen, the pipeline is plain, or "

@@ -145,13 +145,14 @@ def degraded(batch: torch.Tensor, recipe: Recipe) -> torch.Tensor:
 
     Args:
         batch: shape (n, 3, height, width), values 0 to 1; may be changed in place.
-        recipe: the ranges: `blur`, `brightness`, `contrast`, `colour`, `noise`.
+        recipe: the ranges: `blur`, `brightness`, `contrast`, `colour`, `noise`, and `degraded`,
+            the share of images that blur, or noise, comes over.
     """
     if recipe.blur:
-        batch = blurred(batch, recipe.blur * torch.rand(len(batch)), recipe.blur)
+        batch = blurred(batch, recipe.blur * _strengths(len(batch), recipe), recipe.blur)
     batch = re_expose(batch, recipe.brightness, recipe.contrast, recipe.colour)
     if recipe.noise:
-        sigma = (recipe.noise * torch.rand(len(batch), 1, 1, 1)).to(batch)
+        sigma = (recipe.noise * _strengths(len(batch), recipe)).view(-1, 1, 1, 1).to(batch)
         batch.addcmul_(sigma, torch.randn(batch.shape).to(batch)).clamp_(0, 1)
     return batch
 
@@ -204,6 +205,11 @@ def dihedral(batch: torch.Tensor, view: int) -> torch.Tensor:
     """Return one of the eight flips and quarter turns, 0 to 7; 0 to 3 are turns only."""
     turned = torch.rot90(batch, view % 4, dims=(-2, -1))
     return turned.flip(-1) if view >= 4 else turned
+
+
+def _strengths(n: int, recipe: Recipe) -> torch.Tensor:
+    """Return how much of a worsening each image gets, 0 to 1, shape (n,): none for those spared."""
+    return torch.rand(n) * (torch.rand(n) < recipe.degraded)
 
 
 def _symmetric(n: int) -> torch.Tensor:

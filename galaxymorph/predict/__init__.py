@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "catalogue": ["predict_catalogue"],
         "doubt": ["SOURCES", "open_source"],
         "doubt_study": ["DoubtStudy", "study_doubt"],
+        "evidence": ["Like", "Look", "Looker", "load_looker"],
         "export": ["Export", "export_run"],
         "images": ["expand_images", "usable_images"],
         "kaggle": ["require_submittable", "write_submission"],

@@ -44,7 +44,7 @@ def thumbnails(
         ThreadPoolExecutor(os.cpu_count()) as pool,
         Progress("gallery", len(references), "images") as progress,
     ):
-        encoded = map_ahead(pool, lambda each: _thumbnail(each, crop, side), references, 64)
+        encoded = map_ahead(pool, lambda each: thumbnail(each, crop, side), references, 64)
         for at, uri in enumerate(encoded):
             if len(uri) > left:
                 break
@@ -57,18 +57,23 @@ def thumbnails(
 def _side(references: Sequence[str], crop: float, budget: int) -> int:
     tasted = references[:: max(1, len(references) // TASTED)]
     for side in SIDES:
-        weights = [len(_thumbnail(each, crop, side)) for each in tasted]
+        weights = [len(thumbnail(each, crop, side)) for each in tasted]
         if not weights or np.mean(weights) * len(references) <= budget * 0.95:
             return side
     return SIDES[-1]
 
 
-def _thumbnail(reference: str, crop: float, side: int) -> str:
+def thumbnail(reference: str, crop: float, side: int) -> str:
+    """Return an image's frame as a JPEG in a data URI, empty if it can't be read."""
     try:
-        pixels = centre_frame(decode(reference), crop, side)
+        return frame_uri(decode(reference), crop, side)
     except (BadInput, OSError):
         return ""
-    return _uri(Image.fromarray(pixels), "JPEG", QUALITY)
+
+
+def frame_uri(image: Image.Image, crop: float, side: int) -> str:
+    """Return an image's frame as a JPEG in a data URI."""
+    return _uri(Image.fromarray(centre_frame(image, crop, side)), "JPEG", QUALITY)
 
 
 def figure_uris(paths: Sequence[Path], budget: int = FIGURES) -> tuple[list[dict], list[str]]:

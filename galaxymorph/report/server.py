@@ -13,20 +13,25 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
+from PIL import Image
 
 from galaxymorph import __version__
 from galaxymorph.base import BadInput, one_line
 from galaxymorph.images import decode_bytes, render_fits_as
 from galaxymorph.judge import EMPTY, Calibrator, calibrated_coverage, calibrated_mean, sets_of
 from galaxymorph.learn import Recipe, Run, deviation_columns, predicted_columns, target_of
-from galaxymorph.predict import load_predictor
+from galaxymorph.predict import Looker, load_looker, load_predictor
+from galaxymorph.report.addresses import image_at
 from galaxymorph.report.page import render
+from galaxymorph.report.pictures import frame_uri, thumbnail
 from galaxymorph.zoo import deviations, likeliest_walk, to_conditional
 
 # Of an image as it is sent; Galaxy Zoo's have 20 kB.
 MAX_BYTES = 25_000_000
 # Seconds that a client may be silent.
 PATIENCE = 20
+# Of what the model sees, and of the galaxies alike, in pixels.
+SEEN_SIDE, LIKE_SIDE = 320, 96
 # Images decoded at once: each may take 120 MB.
 AT_ONCE = 2
 # Names by how a file begins, since a body has none: the ending tells `decode_bytes` its format.
@@ -57,6 +62,7 @@ class Model:
     each_output: Callable[[list[np.ndarray], Callable], np.ndarray]
     calibrators: list[Calibrator] | None = None
     sets: Callable[[np.ndarray], list[str]] | None = None
+    looker: Looker | None = None
     asking: threading.Lock = field(default_factory=threading.Lock)
     decoding: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(AT_ONCE))
 
@@ -66,11 +72,8 @@ class Model:
         Raises:
             BadInput: they are no image that it can use.
         """
-        name = next((each for begin, each in BEGINNINGS.items() if data.startswith(begin)), "")
-        if not name:
-            raise BadInput("not a JPEG, PNG or FITS image", "send another file")
         with self.decoding:
-            pixels = np.array(decode_bytes(data, name))
+            pixels = decoded(data)
             with self.asking:
                 each = self.each_output([pixels], lambda number: None)
         answer = said(calibrated_mean(each, self.calibrators)[0], self.recipe, self.classes)
@@ -78,6 +81,43 @@ class Model:
             return answer
         words = self.sets(each.mean(axis=0))[0]
         return answer | {"set": [] if words == EMPTY else words.split("|")}
+
+    def explain(self, data: bytes) -> dict:
+        """Return the evidence for the first model's answer, and the galaxies most like the image.
+
+        Raises:
+            BadInput: the bytes are no image that it can use.
+        """
+        with self.decoding:
+            pixels = decoded(data)
+            with self.asking:
+                look = self.looker.look(pixels)
+            likes = [
+                {
+                    "galaxy": like.galaxy,
+                    "label": like.label,
+                    "distance": round(like.distance, 4),
+                    "image": thumbnail(like.image, self.recipe.crop, LIKE_SIDE),
+                }
+                for like in look.likes
+            ]
+        seen = frame_uri(Image.fromarray(pixels), self.recipe.crop, SEEN_SIDE)
+        found = {"answer": look.answer, "image": seen, "similar": likes}
+        if look.evidence is not None:
+            found["evidence"] = (look.evidence / 255).round(3).tolist()
+        return found
+
+
+def decoded(data: bytes) -> np.ndarray:
+    """Return an image's pixels, uint8 of shape (height, width, 3).
+
+    Raises:
+        BadInput: the bytes are no image that can be used.
+    """
+    name = next((each for begin, each in BEGINNINGS.items() if data.startswith(begin)), "")
+    if not name:
+        raise BadInput("not a JPEG, PNG or FITS image", "send another file")
+    return np.array(decode_bytes(data, name))
 
 
 def said(found: np.ndarray, recipe: Recipe, classes: list[str]) -> dict:
@@ -134,6 +174,7 @@ def load_model(run: Path) -> Model:
         found.each_output,
         found.calibrators,
         partial(sets_of, whole, coverage=coverage) if coverage else None,
+        load_looker(whole),
     )
 
 
@@ -180,8 +221,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(self._page)
 
     def do_POST(self) -> None:  # noqa: N802
-        """Answer with a prediction."""
-        self._answer(self._prediction)
+        """Answer with a prediction, or with what it comes from."""
+        self._answer(self._about_image)
 
     def _answer(self, make: Callable[[], tuple[str, bytes]]) -> None:
         status = HTTPStatus.OK
@@ -223,12 +264,22 @@ class _Handler(BaseHTTPRequestHandler):
     def _page(self) -> tuple[str, bytes]:
         path = urlsplit(self.path).path
         if path not in self.pages:
-            raise Refusal(HTTPStatus.NOT_FOUND, "there are /, /openapi.json and POST /predict")
+            raise Refusal(
+                HTTPStatus.NOT_FOUND, "there are /, /openapi.json, POST /predict and POST /explain"
+            )
         return self.pages[path]
 
-    def _prediction(self) -> tuple[str, bytes]:
-        if urlsplit(self.path).path != "/predict":
-            raise Refusal(HTTPStatus.NOT_FOUND, "there is POST /predict")
+    def _about_image(self) -> tuple[str, bytes]:
+        answers = {"/predict": self.model.predict, "/explain": self.model.explain}
+        answer = answers.get(urlsplit(self.path).path)
+        if answer is None:
+            raise Refusal(HTTPStatus.NOT_FOUND, "there are POST /predict and POST /explain")
+        data = self._body()
+        if self.headers.get_content_type() == "application/json":
+            data = self._fetched(data)
+        return "application/json", json.dumps(answer(data)).encode()
+
+    def _body(self) -> bytes:
         length = self.headers.get("Content-Length", "")
         if not (length.isascii() and length.isdigit()):
             raise Refusal(HTTPStatus.LENGTH_REQUIRED, "say with Content-Length how long it is")
@@ -239,7 +290,21 @@ class _Handler(BaseHTTPRequestHandler):
         data = self.rfile.read(int(length))
         if len(data) < int(length):
             raise Refusal(HTTPStatus.BAD_REQUEST, "the body ended early")
-        return "application/json", json.dumps(self.model.predict(data)).encode()
+        return data
+
+    def _fetched(self, body: bytes) -> bytes:
+        """Return the image that a body of JSON names by its address."""
+        if self.host not in LOOPBACK:
+            raise Refusal(
+                HTTPStatus.FORBIDDEN, "addresses are looked up only where nobody else can ask"
+            )
+        try:
+            address = json.loads(body)["url"]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            address = None
+        if not isinstance(address, str):
+            raise Refusal(HTTPStatus.BAD_REQUEST, 'say where it is: {"url": "file:///…"}')
+        return image_at(address, MAX_BYTES)
 
     def log_message(self, format: str, *arguments: object) -> None:
         """Say nothing: what is looked at is nobody else's business."""
@@ -282,28 +347,60 @@ def openapi(model: Model) -> dict:
             }
         },
     }
-    binary = {"schema": {"type": "string", "format": "binary"}}
     answer = {"type": "object", "required": list(properties), "properties": properties}
+    like = {
+        "type": "object",
+        "required": ["galaxy", "label", "distance", "image"],
+        "properties": {
+            "galaxy": {"type": "string"},
+            "label": {"type": "string"},
+            "distance": {"type": "number", "minimum": 0, "maximum": 2},
+            "image": {"type": "string", "description": "a data URI; empty where it has gone"},
+        },
+    }
+    grid = {"type": "array", "items": {"type": "array", "items": share}}
+    look = {
+        "type": "object",
+        "required": ["answer", "image", "similar"],
+        "properties": {
+            "answer": {"type": "string"},
+            "image": {"type": "string", "description": "what the model sees, a data URI"},
+            "evidence": {**grid, "description": "Grad-CAM over the frame that the model sees"},
+            "similar": {"type": "array", "items": like},
+        },
+    }
     return {
         "openapi": "3.1.0",
         "info": {"title": f"GalaxyMorph: {model.name}", "version": __version__},
         "paths": {
-            "/predict": {
-                "post": {
-                    "summary": "Say what an image shows.",
-                    "requestBody": {
-                        "required": True,
-                        "description": f"a JPEG, PNG or FITS file of up to {MAX_BYTES:,} bytes",
-                        "content": {"application/octet-stream": binary},
-                    },
-                    "responses": {
-                        "200": {
-                            "description": "what the model says",
-                            "content": {"application/json": {"schema": answer}},
-                        },
-                        **dict.fromkeys(("400", "403", "411", "413", "422", "500"), failed),
-                    },
-                }
-            }
+            "/predict": {"post": _operation("Say what an image shows.", answer, failed)},
+            "/explain": {"post": _operation("Say what the answer comes from.", look, failed)},
+        },
+    }
+
+
+def _operation(summary: str, answer: dict, failed: dict) -> dict:
+    """Return an operation that takes an image, or its address on this machine."""
+    address = {
+        "type": "object",
+        "required": ["url"],
+        "properties": {"url": {"type": "string", "description": "file:///… or http://localhost…"}},
+    }
+    return {
+        "summary": summary,
+        "requestBody": {
+            "required": True,
+            "description": f"a JPEG, PNG or FITS file of up to {MAX_BYTES:,} bytes",
+            "content": {
+                "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+                "application/json": {"schema": address},
+            },
+        },
+        "responses": {
+            "200": {
+                "description": "what the model says",
+                "content": {"application/json": {"schema": answer}},
+            },
+            **dict.fromkeys(("400", "403", "404", "411", "413", "422", "500"), failed),
         },
     }

@@ -39,6 +39,20 @@ def test_colour_scales_each_channel_by_itself() -> None:
     assert torch.corrcoef(channels.T).fill_diagonal_(0).abs().max() < 0.25
 
 
+def test_a_share_of_the_images_is_spared() -> None:
+    torch.manual_seed(0)
+    images = torch.rand(400, 3, 16, 16) / 2 + 0.25
+    for worse in ({"noise": 0.2}, {"blur": 3.0}):
+        found = degraded(images.clone(), replace(PLAIN_SKY, **worse, degraded=0.3))
+        changed = (found - images).abs().amax(dim=(1, 2, 3)) > 1e-5
+        assert 0.2 < changed.float().mean() < 0.4
+
+
+def test_a_share_of_nothing_is_refused(simple, capfd) -> None:
+    assert galaxymorph("fit", "--data", simple, "--degraded", "0.5") == 2
+    assert "no blur and no noise" in capfd.readouterr().err
+
+
 def test_all_stays_within_black_and_white() -> None:
     torch.manual_seed(0)
     images = torch.rand(8, 3, 32, 32)

@@ -7,12 +7,15 @@ import threading
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
+from galaxymorph.judge import GRID
 from galaxymorph.report import load_model, make_server
 from galaxymorph.report.server import MAX_BYTES, openapi
 from tests.conftest import galaxymorph
@@ -93,6 +96,111 @@ def test_the_page_and_its_description_are_there(url, run):
     required = schema["application/json"]["schema"]["required"]
     answer = json.loads(ask(f"{url}/predict", image_bytes(picture()))[1])
     assert set(required) == set(answer)
+
+
+def test_an_answer_comes_with_its_evidence_and_its_likes(url, run):
+    row = pd.read_parquet(run / "predictions_test.parquet").iloc[0]
+    status, body = ask(f"{url}/explain", Path(row.image).read_bytes())
+    look = json.loads(body)
+    assert status == 200
+    described = json.loads(ask(f"{url}/openapi.json")[1])["paths"]["/explain"]["post"]
+    schema = described["responses"]["200"]["content"]["application/json"]["schema"]
+    assert set(look) == set(schema["properties"])
+    evidence = np.array(look["evidence"])
+    assert evidence.shape == (GRID, GRID) and evidence.min() >= 0 and evidence.max() == 1
+    assert look["image"].startswith("data:image/jpeg")
+    split = pd.read_csv(run / "split.csv", dtype=str).set_index("galaxy")
+    away = [like["distance"] for like in look["similar"]]
+    assert away == sorted(away)
+    for like in look["similar"]:
+        assert split.at[like["galaxy"], "split"] in ("train", "valid")
+        assert split.at[like["galaxy"], "label"] == like["label"]
+        assert like["image"].startswith("data:image/jpeg")
+
+
+def test_a_galaxy_that_the_run_learnt_from_is_most_like_itself(url, run):
+    row = pd.read_csv(run / "split.csv", dtype=str).query("split == 'train'").iloc[0]
+    look = json.loads(ask(f"{url}/explain", Path(row.image).read_bytes())[1])
+    assert look["similar"][0]["galaxy"] == row.galaxy
+    assert look["similar"][0]["distance"] < 0.05
+
+
+@pytest.fixture
+def elsewhere():
+    """A server of this machine that has an image, no image, and a way to elsewhere."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            if self.path == "/away":
+                self.send_response(302)
+                self.send_header("Location", "http://elsewhere.example/")
+                self.end_headers()
+                return
+            body = image_bytes(picture()) if self.path == "/galaxy.jpg" else b"words"
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://localhost:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def by_address(url: str, address: object) -> tuple[int, dict]:
+    data = json.dumps({"url": address}).encode()
+    status, body = ask(f"{url}/predict", data, Content_Type="application/json")
+    return status, json.loads(body)
+
+
+def test_an_image_of_this_machine_is_found_by_its_address(url, run, elsewhere, tmp_path):
+    path = tmp_path / "a galaxy.jpg"
+    path.write_bytes(image_bytes(picture()))
+    expected = json.loads(ask(f"{url}/predict", path.read_bytes())[1])
+    assert by_address(url, path.as_uri()) == (200, expected)
+    assert by_address(url, f"{elsewhere}/galaxy.jpg") == (200, expected)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://elsewhere.example/galaxy.jpg", "https://localhost/x", "ftp://localhost/x", "",
+        "file:///nowhere/galaxy.jpg", "file:///dev/zero", "file:///etc", "file://elsewhere/x",
+        "file:///\0", "http://[", "http://localhost:1/x", "http://localhost:99999/x",
+        "http://user@elsewhere.example@localhost:1/x",
+    ],
+)  # fmt: skip
+def test_other_addresses_are_refused_in_a_line(url, address):
+    status, said = by_address(url, address)
+    assert status == 422
+    assert "\n" not in said["error"]
+
+
+def test_addresses_of_this_machine_lead_nowhere_else(url, elsewhere, tmp_path):
+    assert by_address(url, f"{elsewhere}/away")[0] == 422
+    assert by_address(url, f"{elsewhere}/words")[0] == 422
+    (tmp_path / "huge.jpg").write_bytes(b"\0" * (MAX_BYTES + 1))
+    status, said = by_address(url, (tmp_path / "huge.jpg").as_uri())
+    assert status == 422 and "bytes" in said["error"]
+    for strange in (5, None, ["file:///x"], {}):
+        assert by_address(url, strange)[0] == 400
+    assert ask(f"{url}/predict", b"{", Content_Type="application/json")[0] == 400
+
+
+def test_where_others_can_ask_no_address_is_looked_up(run, tmp_path):
+    (tmp_path / "galaxy.jpg").write_bytes(image_bytes(picture()))
+    server = make_server(load_model(run), "0.0.0.0", 0)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    own = f"http://127.0.0.1:{server.server_port}"
+    assert by_address(own, (tmp_path / "galaxy.jpg").as_uri())[0] == 403
+    assert ask(f"{own}/predict", image_bytes(picture()))[0] == 200
+    server.shutdown()
+    server.server_close()
 
 
 def test_nothing_that_is_sent_is_written(url, run, tmp_path, monkeypatch):

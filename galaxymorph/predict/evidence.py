@@ -1,0 +1,120 @@
+"""What a run's model makes of one image: the evidence for its answer, and galaxies like it."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from galaxymorph.judge import METHODS, as_grids
+from galaxymorph.learn import (
+    Embeddings,
+    Run,
+    embed,
+    image_loader,
+    load_network,
+    make_link,
+    read_embeddings,
+    target_of,
+)
+
+SHOWN = 6
+
+
+@dataclass(frozen=True)
+class Like:
+    """A galaxy that the run learnt from or was selected on, and how unlike it is: 0 to 2."""
+
+    galaxy: str
+    label: str
+    image: str
+    distance: float
+
+
+@dataclass(frozen=True)
+class Look:
+    """Evidence for an answer, uint8 of shape (GRID, GRID) or None, and the likes, nearest first."""
+
+    answer: str
+    evidence: np.ndarray | None
+    likes: list[Like]
+
+
+@dataclass(frozen=True)
+class Looker:
+    """A run's first model, one view of an image at a time, with what its fit kept to compare."""
+
+    run: Run
+    network: nn.Module
+    known: Embeddings | None
+    has_maps: bool
+
+    def look(self, pixels: np.ndarray) -> Look:
+        """Return what the model makes of an image.
+
+        Args:
+            pixels: uint8, shape (height, width, 3).
+        """
+        recipe = self.run.recipe
+        (loaded,) = image_loader([pixels], recipe)
+        batch = (loaded[0] if isinstance(loaded, tuple) else loaded).as_subclass(torch.Tensor)
+        vectors, logits = embed(self.network, [batch])
+        answers = _answers(self.run)
+        shares = make_link(recipe).activate(torch.from_numpy(logits))[:, : len(answers)]
+        answer = int(shares.argmax())
+        evidence = self._evidence(batch, answer) if self.has_maps else None
+        return Look(answers[answer], evidence, self._likes(vectors[0]))
+
+    def _evidence(self, batch: torch.Tensor, answer: int) -> np.ndarray:
+        target = torch.tensor([answer], device=batch.device)
+        found = METHODS["gradcam"].apply(self.network, self.network, batch, target, None)
+        return as_grids(found.detach().float().relu().cpu().numpy())[0]
+
+    def _likes(self, vector: np.ndarray) -> list[Like]:
+        if self.known is None:
+            return []
+        away = _scaled(self.known.vectors) - _scaled(vector[None])
+        distance = np.linalg.norm(away, axis=1)
+        table = self.run.split.set_index("galaxy")
+        return [
+            Like(
+                str(self.known.galaxy[at]),
+                str(table.at[self.known.galaxy[at], "label"]),
+                str(table.at[self.known.galaxy[at], "image"]),
+                float(distance[at]),
+            )
+            for at in np.argsort(distance, kind="stable")[:SHOWN]
+        ]
+
+
+def load_looker(run: Run) -> Looker:
+    """Load a run's first model and what its fit kept.
+
+    Without captum, or feature maps at the trunk's end, there is no evidence; without embeddings
+    there are no likes.
+    """
+    member = run.members[0]
+    network = load_network(member)
+    known = read_embeddings(member) if (member.path / "embeddings.npz").exists() else None
+    return Looker(member, network, known, _can_attribute(network, member.recipe.size))
+
+
+def _can_attribute(network: nn.Module, size: int) -> bool:
+    if importlib.util.find_spec("captum") is None:
+        return False
+    device = next(network.parameters()).device
+    with torch.inference_mode():
+        return network[0](torch.zeros(1, 3, size, size, device=device)).ndim == 4
+
+
+def _answers(run: Run) -> list[str]:
+    tree = target_of(run.recipe).tree
+    return [answer.says for answer in tree.questions[0].answers] if tree else list(run.classes)
+
+
+def _scaled(vectors: np.ndarray) -> np.ndarray:
+    """Return vectors of length 1, as the outlier scores compare them."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

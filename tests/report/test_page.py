@@ -258,6 +258,13 @@ def test_the_model_card_says_what_the_run_is_and_how_good(run, tmp_path):
     assert "Calibration</h2>" in (own / "report.html").read_text()
 
 
+def test_a_model_that_is_judged_with_others_has_a_page_and_a_card(copied):
+    # As a fold has none.
+    (copied / "metrics.json").unlink()
+    assert galaxymorph("report", copied) == 0
+    assert "Not judged by itself" in (copied / "model-card.md").read_text()
+
+
 def test_what_was_added_stands_where_the_page_cannot_be_made(run, tmp_path, capsys, monkeypatch):
     own = tmp_path / "run"
     shutil.copytree(run, own)

@@ -12,7 +12,7 @@ from galaxymorph.base.files import (
     write_json,
     write_text,
 )
-from galaxymorph.base.progress import Progress, say
+from galaxymorph.base.progress import Progress, mute, say
 from galaxymorph.base.rows import Rows
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "is_unsafe",
     "list_members",
     "map_ahead",
+    "mute",
     "one_line",
     "read_bytes",
     "remove_leftovers",

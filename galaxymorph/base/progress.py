@@ -9,9 +9,19 @@ from types import TracebackType
 SECONDS_BETWEEN_LINES = 10.0
 
 
+_muted = False
+
+
+def mute() -> None:
+    """Say nothing more in this process: another one tells of the same work."""
+    global _muted
+    _muted = True
+
+
 def say(text: str = "") -> None:
     """Print one line of news to standard error, which leaves standard output to results."""
-    print(text, file=sys.stderr, flush=True)
+    if not _muted:
+        print(text, file=sys.stderr, flush=True)
 
 
 class Progress:
@@ -28,7 +38,7 @@ class Progress:
 
     def __enter__(self) -> Progress:
         self.started = self._last_line = time.monotonic()
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not _muted:
             self._bar = _rich_bar(self.unit)
             self._task = self._bar.add_task(self.label, total=self.total, note="")
             self._bar.start()

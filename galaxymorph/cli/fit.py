@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -59,7 +60,17 @@ def fit(data, source, out, name, resume, simulate, skip_bad, cache, **settings) 
     Settings come from the recipe; each has an option here that overrides it. Without data,
     galaxies are simulated, and the network starts from the package's own weights.
     """
-    changes = given(settings)
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        _fit(data, source, out, name, resume, simulate, skip_bad, cache, given(settings))
+        return
+    from galaxymorph.learn import help_training, together
+
+    with together(help_training) as leads:
+        if leads:
+            _fit(data, source, out, name, resume, simulate, skip_bad, cache, given(settings))
+
+
+def _fit(data, source, out, name, resume, simulate, skip_bad, cache, changes) -> None:
     if resume:
         if changes or source or name or out or skip_bad or simulate:
             raise BadInput("--resume takes no settings", "the run's own recipe goes on")

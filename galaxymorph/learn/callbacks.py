@@ -17,6 +17,7 @@ from fastai.learner import AvgLoss
 from fastai.torch_core import set_seed
 
 from galaxymorph.base import Progress, replacing, write_text
+from galaxymorph.learn.distributed import bare, own_loader, processes, rank
 from galaxymorph.learn.targets import Target
 
 
@@ -56,10 +57,12 @@ class SeedEpochs(Callback):
 
     def before_epoch(self) -> None:
         seed = (self.seed * 10_007 + self.first + self.epoch) % 2**31
-        set_seed(seed, reproducible=True)
-        self.dls.train.rng = random.Random(seed)
+        # Every process its own random views, of galaxies in the same order.
+        set_seed((seed + rank()) % 2**31, reproducible=True)
+        loader = own_loader(self.dls.train)
+        loader.rng = random.Random(seed)
         # Stored features have a number of views, which take turns.
-        self.dls.train.epoch = self.first + self.epoch
+        loader.epoch = self.first + self.epoch
 
 
 class Journal(Callback):
@@ -104,9 +107,12 @@ class Journal(Callback):
         monitored = record[self.target.monitor]
         score = monitored if self.target.rises else -monitored
         # The first is kept even if it is no number, so that there is one.
-        if not self.keep_best or score > state.best or len(state.history) == 1:
-            save_tensors(self.folder / "kept.pt", self.learn.model.state_dict())
+        kept = not self.keep_best or score > state.best or len(state.history) == 1
         state.best = max(state.best, score)
+        if rank():
+            return
+        if kept:
+            save_tensors(self.folder / "kept.pt", bare(self.learn.model).state_dict())
         write_history(self.folder.parent / "history.csv", state)
         # Last, since what stands in it is not done again.
         save_checkpoint(self.folder / "last.pt", self.learn, state)
@@ -123,7 +129,7 @@ class ShowProgress(Callback):
     def after_batch(self) -> None:
         if bool(self.training) == self.trained:
             note = f"loss {float(self.smooth_loss):.3f}" if self.trained else ""
-            self.progress.advance(len(self.x), note)
+            self.progress.advance(processes() * len(self.x), note)
 
 
 class SayEpochs(Callback):
@@ -176,7 +182,7 @@ def save_checkpoint(path: Path, learn, state: TrainingState) -> None:
     save_tensors(
         path,
         {
-            "model": learn.model.state_dict(),
+            "model": bare(learn.model).state_dict(),
             "opt": {"state": optimizer["state"], "param_groups": groups},
             "state": asdict(state),
         },

@@ -16,8 +16,10 @@ from fastai.vision.core import PILImage
 from fastcore.foundation import L
 from fasttransform import Transform
 
+from galaxymorph.base import BadInput
 from galaxymorph.images import Frames, Inspection, as_image, inspect_image, render_fits_as
 from galaxymorph.learn.backbones import pixel_stats
+from galaxymorph.learn.distributed import processes
 from galaxymorph.learn.loaders import FileItems, StoredItems, ThreadedDL
 from galaxymorph.learn.outputs import loss_columns, target_of
 from galaxymorph.learn.recipes import Recipe, item_frame
@@ -109,7 +111,7 @@ def galaxy_loaders(
     selected = table[table["split"].isin(["train", "valid"])]
     loaders = galaxy_block(recipe, classes, opener).dataloaders(
         selected,
-        bs=min(recipe.batch, int((selected["split"] == "train").sum())),
+        bs=min(_share(recipe), int((selected["split"] == "train").sum())),
         val_bs=recipe.batch,
         num_workers=recipe.workers,
         device=default_device(),
@@ -118,6 +120,20 @@ def galaxy_loaders(
     parts = [selected[selected["split"] == part] for part in ("train", "valid")]
     _read_stored(loaders.loaders, parts, recipe, classes, frames)
     return loaders
+
+
+def _share(recipe: Recipe) -> int:
+    """Return the galaxies of a batch that this process sees: all, unless several train together.
+
+    Raises:
+        BadInput: there are more processes than galaxies.
+    """
+    if recipe.batch // processes() < 2:
+        raise BadInput(
+            f"--batch {recipe.batch}: too few galaxies for {processes()} processes",
+            "ask for two a process or more",
+        )
+    return recipe.batch // processes()
 
 
 def predicting_loader(

@@ -17,7 +17,7 @@ from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
 from fastai.torch_core import default_device, set_seed
 
-from galaxymorph.base import Progress, remove_leftovers, say
+from galaxymorph.base import BadInput, Progress, remove_leftovers, say
 from galaxymorph.images import Frames
 from galaxymorph.learn.backbones import galaxy_learner
 from galaxymorph.learn.callbacks import (
@@ -33,10 +33,17 @@ from galaxymorph.learn.callbacks import (
 )
 from galaxymorph.learn.consistency import consistency_callbacks
 from galaxymorph.learn.data import galaxy_loaders, predicting_loader
+from galaxymorph.learn.distributed import (
+    announced,
+    first_does,
+    processes,
+    rank,
+    training_together,
+)
 from galaxymorph.learn.domain import TargetImages, adaptation_callbacks, target_images
 from galaxymorph.learn.embeddings import write_embeddings
 from galaxymorph.learn.features import stored_features
-from galaxymorph.learn.galaxies import Galaxies
+from galaxymorph.learn.galaxies import Galaxies, gather_galaxies
 from galaxymorph.learn.gradients import fast_weight_gradients
 from galaxymorph.learn.hardware import keep_freed_memory, precision_callbacks, resolve_precision
 from galaxymorph.learn.inference import AverageViews, infer
@@ -141,12 +148,16 @@ def train_run(run: Run, galaxies: Galaxies) -> None:
     """
     if run.recipe.pipeline == "fast":
         keep_freed_memory()
+    if run.recipe.adapt != "none" and processes() > 1:
+        raise BadInput(f"--adapt {run.recipe.adapt}: not in several processes", "use one")
     others = target_images(run.recipe) if not run.is_trained else None
     with locked(run):
         remove_leftovers(run.path)
         for number, member in enumerate(run.members, 1):
             label = f"{run.part_word} {number}/{len(run.members)}" if run.part_word else "training"
             if not member.is_trained:
+                if processes() > 1:
+                    announced((str(member.path), galaxies.path, galaxies.frames is not None))
                 _train_member(member, label, galaxies, others)
         if run.folds:
             for part in _predicted_parts(run.folds[0].split):
@@ -162,6 +173,18 @@ def train_run(run: Run, galaxies: Galaxies) -> None:
                 tables = [member.predictions(part) for member in run.ensemble]
                 table = mean_table(tables, run.recipe, run.classes)
                 write_table(run.path / f"predictions_{part}.parquet", table)
+
+
+def help_training(task: tuple[str, str, bool]) -> None:
+    """Train a model along with the process that leads, and write nothing.
+
+    Args:
+        task: the member's path, the catalogue's, and whether its decoded images are kept.
+    """
+    path, data, cache = task
+    run = Run(Path(path))
+    galaxies = gather_galaxies(data, run.recipe, skip_bad=True, cache=cache)
+    _train_member(run, "", galaxies, None)
 
 
 def make_learner(
@@ -219,12 +242,14 @@ def _train_member(run: Run, label: str, galaxies: Galaxies, others: TargetImages
     done = sum(stage.epochs for stage in plan[: state.stage]) + state.epoch
     left = sum(stage.epochs for stage in plan) - done
     if left:
-        features = stored_features(learn, recipe, run.checkpoints / "features")
+        features = first_does(lambda: stored_features(learn, recipe, run.checkpoints / "features"))
         views = 2 if recipe.consistency else 1
         with Progress(label, views * galaxies_to_train(left, learn), "images") as progress:
             for number in range(state.stage, len(plan)):
                 with features.feeding(learn, plan[number].name):
                     _train_stage(learn, run, state, plan, number, label, progress, others)
+    if rank():
+        return
     shutil.rmtree(run.checkpoints / "features", ignore_errors=True)
     _load_kept(run, learn)
     _write_results(run, learn, split, galaxies.frames)
@@ -264,6 +289,7 @@ def _train_stage(
         learn.no_logging(),
         learn.removed_cbs(learn.average_views),
         fast_weight_gradients(learn.model) if _gains(run.recipe, precision) else nullcontext(),
+        training_together(learn),
     ):
         learn.fit_one_cycle(stage.epochs, stage.lr, start_epoch=state.epoch, cbs=callbacks)
     state.stage, state.epoch = number + 1, 0

@@ -1,0 +1,95 @@
+"""Two processes on the loopback address make one run, as one process would have made it."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.conftest import RECIPE, galaxymorph
+
+pytest.importorskip("accelerate", reason="the extra scale is missing")
+psutil = pytest.importorskip("psutil")
+ROOT = Path(__file__).parents[2]
+# Launches processes that talk to each other, whether there are GPUs or not.
+LAUNCH = [
+    sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1",
+    "--num_processes", "2", "--mixed_precision", "no", "--dynamo_backend", "no",
+    "--main_process_port", "0", "cli.py",
+]  # fmt: skip
+
+
+def launch(*arguments) -> subprocess.Popen:
+    return subprocess.Popen(
+        [*LAUNCH, *map(str, arguments)], cwd=ROOT, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def test_two_processes_make_the_run_of_one(simple, tmp_path):
+    fit = [
+        "fit", "--data", simple, "--weights", "galaxymorph", "--size", "64", "--batch", "16",
+        "--frozen-epochs", "2", "--epochs", "2", "--seed", "3", "--out", tmp_path,
+    ]  # fmt: skip
+    assert galaxymorph(*fit, "--name", "one") == 0
+    process = launch(*fit, "--name", "two")
+    out, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    # What the others do isn't told twice.
+    assert out.strip().splitlines()[-1] == str(tmp_path / "two")
+    assert said.count("epoch 4/4") == 1
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert sorted(path.name for path in two.iterdir()) == sorted(
+        path.name for path in one.iterdir()
+    )
+    assert (two / "split.csv").read_bytes() == (one / "split.csv").read_bytes()
+    histories = [pd.read_csv(path / "history.csv") for path in (one, two)]
+    assert len(histories[1]) == 4
+    # The processes draw other views, and BatchNorm sees halves of batches.
+    assert (histories[0]["valid_loss"] - histories[1]["valid_loss"]).abs().max() < 0.3
+    for path in (one, two):
+        assert {"valid", "test"} <= set(json.loads((path / "metrics.json").read_text()))
+
+
+def test_a_killed_company_is_gone_on_with_by_one(simple, tmp_path):
+    process = launch(
+        "fit", "--data", simple, "--recipe", RECIPE, "--size", "32", "--batch", "16",
+        "--epochs", "300", "--seed", "3", "--out", tmp_path, "--name", "run",
+    )  # fmt: skip
+    started = time.monotonic()
+    while not (tmp_path / "run" / "history.csv").exists():
+        assert process.poll() is None and time.monotonic() - started < 200
+        time.sleep(0.1)
+    for worker in psutil.Process(process.pid).children():
+        worker.kill()
+    process.wait()
+    recipe = tmp_path / "run" / "recipe.json"
+    told = json.loads(recipe.read_text())
+    done = len(pd.read_csv(tmp_path / "run" / "history.csv"))
+    told["recipe"]["epochs"] = done + 2
+    recipe.write_text(json.dumps(told))
+    assert galaxymorph("fit", "--resume", tmp_path / "run") == 0
+    assert len(pd.read_csv(tmp_path / "run" / "history.csv")) == done + 2
+
+
+def test_bad_input_ends_all_of_them(tmp_path):
+    process = launch("fit", "--data", tmp_path / "nowhere", "--out", tmp_path)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert said.count("error: ") == 1
+
+
+def test_adapting_takes_one_process(simple, tmp_path):
+    images = simple / "images_training_rev1"
+    process = launch(
+        "fit", "--data", simple, "--recipe", RECIPE, "--size", "32", "--adapt", "coral",
+        "--target-data", images, "--out", tmp_path,
+    )  # fmt: skip
+    _, said = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert "not in several processes" in said

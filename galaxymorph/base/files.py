@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -10,6 +11,13 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from galaxymorph.base.errors import BadInput
+
+# What a disk, a quota or a limit of the process answers to one byte too many.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+# Bytes that a disk is asked to take to find out whether it is full.
+PROBE = 1 << 20
 
 
 def _temporary(path: Path) -> Path:
@@ -25,19 +33,68 @@ def _new_file_mode(path: Path) -> int:
     return mode
 
 
+class Unwritable(OSError):
+    """A file can't be written: the disk is full, say, or nobody may write there."""
+
+    def __str__(self) -> str:
+        return f"{self.filename}: can't be written ({self.strerror}); make room, or write elsewhere"
+
+
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder; rename it to `path` if the block succeeds."""
+def _naming(path: Path, temporary: Path) -> Iterator[None]:
+    """Let an error of writing name the file that was to be, and say why it can't.
+
+    Some writers hide the reason: PyTorch's tells of unexpected positions. So after any fault the
+    disk is tried.
+    """
+    try:
+        yield
+    except BadInput:
+        raise
+    except Exception as error:
+        if why := _why_not(error, temporary):
+            raise Unwritable(why, os.strerror(why), str(path)) from error
+        raise
+
+
+def _why_not(error: Exception, temporary: Path) -> int | None:
+    """Return the number of the error that kept a file from being written, None for others."""
+    if isinstance(error, OSError):
+        refused = isinstance(error, PermissionError) and error.filename == str(temporary)
+        return error.errno if error.errno in FULL or refused else None
+    probe = temporary.with_name(f"{temporary.name}.probe")
+    try:
+        probe.write_bytes(bytes(PROBE))
+    except OSError as found:
+        return found.errno
+    finally:
+        probe.unlink(missing_ok=True)
+    return None
+
+
+@contextmanager
+def replacing(path: str | Path, sync: bool = True) -> Iterator[Path]:
+    """Yield a temporary path in the same folder; rename it to `path` if the block succeeds.
+
+    Args:
+        path: of the file.
+        sync: have it on the disk before it gets its name.
+
+    Raises:
+        Unwritable: the disk takes no more.
+    """
     path = Path(path)
     temporary = _temporary(path)
-    mode = _new_file_mode(temporary)
     try:
-        yield temporary
-        # safetensors, for one, makes files that nobody else may read.
-        temporary.chmod(mode)
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
+        with _naming(path, temporary):
+            mode = _new_file_mode(temporary)
+            yield temporary
+            # safetensors, for one, makes files that nobody else may read.
+            temporary.chmod(mode)
+            if sync:
+                with temporary.open("rb") as written:
+                    os.fsync(written.fileno())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -48,10 +105,11 @@ def replace_folder(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     temporary = _temporary(path)
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
     try:
-        yield temporary
-        temporary.rename(path)
+        with _naming(path, temporary):
+            temporary.mkdir(parents=True)
+            yield temporary
+            temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -301,9 +301,8 @@ def _simulate_block(folder: Path, simulation: Simulation, block: int) -> int:
 
 def _write(path: Path, data: bytes) -> None:
     # Without a sync for each file: a block without its record is done again anyway.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
-    temporary.write_bytes(data)
-    temporary.replace(path)
+    with replacing(path, sync=False) as temporary:
+        temporary.write_bytes(data)
 
 
 def _write_tables(folder: Path, simulation: Simulation) -> None:

@@ -1,0 +1,76 @@
+"""A disk that takes no more: one line that names the file, nothing half-written, and on it goes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import QUICK, RECIPE, galaxymorph
+
+resource = pytest.importorskip("resource")
+ROOT = Path(__file__).parents[2]
+
+
+def on_a_full_disk(words: list, size: int) -> subprocess.CompletedProcess:
+    """Run a command that can't write a file of more than `size` bytes."""
+    limit = (size, resource.RLIM_INFINITY)
+    return subprocess.run(
+        [sys.executable, "cli.py", *map(str, words)], cwd=ROOT, capture_output=True, text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def files(folder: Path) -> dict[Path, bytes]:
+    return {
+        path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+
+
+def words_of(what: str, run: Path, simple: Path, at: Path) -> list:
+    images = simple / "images_training_rev1"
+    return {
+        "fit": [
+            "fit", "--data", simple, "--recipe", RECIPE, *QUICK, "--out", at, "--name", "again",
+        ],
+        "table": ["predict", run, images, "-o", at / "table.csv"],
+        "catalogue": ["predict", run, images, "-o", f"{at}/out/"],
+        "calibrate": ["calibrate", at / "run"],
+        "export": ["export", run, "--format", "safetensors", "-o", at / "model.safetensors"],
+        "report": ["report", at / "run"],
+        "simulate": ["survey", "simulate", "--n", "8", "--seed", "5", at / "sky"],
+    }[what]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("what", "size"),
+    [
+        ("fit", 30_000), ("table", 500), ("catalogue", 500), ("calibrate", 3_000),
+        ("export", 30_000), ("report", 30_000), ("simulate", 3_000),
+    ],
+)  # fmt: skip
+def test_a_full_disk_is_told_in_a_line_and_loses_nothing(what, size, run, simple, tmp_path):
+    if what == "simulate":
+        pytest.importorskip("galsim", reason="the extra survey is missing")
+    if what in ("calibrate", "report"):
+        for name, content in files(run).items():
+            (tmp_path / "run" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "run" / name).write_bytes(content)
+    before = files(tmp_path)
+    words = words_of(what, run, simple, tmp_path)
+    done = on_a_full_disk(words, size)
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"error: {tmp_path}") and "can't be written (File too large)" in last
+    after = files(tmp_path)
+    assert {name: after[name] for name in before} == before
+    assert not [name for name in after if ".tmp" in name.name]
+    # With room again the same command, or its --resume, ends as if nothing had been.
+    again = ["fit", "--resume", tmp_path / "again"] if what == "fit" else words
+    assert galaxymorph(*again) == 0
+    if what == "fit":
+        assert (tmp_path / "again" / "model.safetensors").read_bytes() == (
+            run / "model.safetensors"
+        ).read_bytes()

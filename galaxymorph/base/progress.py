@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from threading import Lock
 from types import TracebackType
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -35,6 +36,7 @@ class Progress:
         self.done = 0
         self.note = ""
         self._bar = None
+        self._advancing = Lock()
 
     def __enter__(self) -> Progress:
         self.started = self._last_line = time.monotonic()
@@ -45,14 +47,14 @@ class Progress:
         return self
 
     def advance(self, units: int = 1, note: str = "") -> None:
-        """Say that `units` more are done; `note` stands at the end of the line."""
-        self.done += units
-        self.note = note or self.note
-        if self._bar:
-            self._bar.update(self._task, advance=units, note=self.note)
-            return
-        if time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
-            self._line()
+        """Say, from any thread, that `units` more are done; `note` stands at the line's end."""
+        with self._advancing:
+            self.done += units
+            self.note = note or self.note
+            if self._bar:
+                self._bar.update(self._task, advance=units, note=self.note)
+            elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
+                self._line()
 
     def say(self, text: str) -> None:
         """Print a line of news above the bar."""

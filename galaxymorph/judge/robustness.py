@@ -41,6 +41,7 @@ from galaxymorph.learn import (
     predicted_columns,
     prediction_table,
     serving_network,
+    side_by_side,
     target_of,
     true_columns,
     with_images,
@@ -137,11 +138,13 @@ def robustness_of(
     turns = [*TURNS, *MIRRORED]
     total = (len(conditions) * (1 + adapt) + len(turns)) * galaxies
     with Progress("robustness", total, "images") as progress:
-        table = pd.concat(
-            [_predicted(run, subjects, each, views, adapt, progress) for each in conditions],
-            ignore_index=True,
+        tables = side_by_side(
+            lambda each: _predicted(run, subjects, each, views, adapt, progress.advance), conditions
         )
-        seen = np.stack([_turned(run, subjects, view, progress) for view in turns])
+        table = pd.concat(tables, ignore_index=True)
+        seen = np.stack(
+            side_by_side(lambda view: _turned(run, subjects, view, progress.advance), turns)
+        )
     if target_of(run.recipe).chooses:
         clean = table["predicted"][:galaxies].to_numpy()
         table["flipped"] = table["predicted"].to_numpy() != np.tile(clean, len(conditions))
@@ -295,6 +298,9 @@ def _subjects(run: Run, limit: int | None, data: Path | None) -> list[Subject]:
                 [load_network(each) for each in member.members], run.recipe, table, frames, rows
             )
         )
+    for subject in subjects:
+        # Before threads ask for them at once.
+        _ = subject.networks
     return subjects
 
 
@@ -304,30 +310,31 @@ def _predicted(
     condition: Condition,
     views: int,
     adapt: bool,
-    progress: Progress,
+    seen: Callable[[int], object],
 ) -> pd.DataFrame:
     activate, found = make_link(run.recipe).activate, []
     for subject in subjects:
         networks = subject.networks
         if adapt:
             adapted = [
-                adapt_batchnorm(model, subject.batches(condition), progress.advance)
-                for model in subject.models
+                adapt_batchnorm(model, subject.batches(condition), seen) for model in subject.models
             ]
             networks = [serving_network(model, run.recipe) for model in adapted]
         batches = subject.batches(condition)
-        found.append(infer(networks, batches, views, activate, progress.advance))
+        found.append(infer(networks, batches, views, activate, seen))
     known = pd.concat([subject.table for subject in subjects], ignore_index=True)
     known = known.drop(columns="image").assign(**asdict(condition))
     said = prediction_table(np.concatenate(found), run.recipe, run.classes)
     return pd.concat([known, said], axis=1)
 
 
-def _turned(run: Run, subjects: list[Subject], view: int, progress: Progress) -> np.ndarray:
+def _turned(
+    run: Run, subjects: list[Subject], view: int, seen: Callable[[int], object]
+) -> np.ndarray:
     """Return predictions of the clean images in one dihedral view, shape (n, outputs)."""
     activate = make_link(run.recipe).activate
     parts = [
-        infer(subject.networks, subject.batches(Condition(), view), 1, activate, progress.advance)
+        infer(subject.networks, subject.batches(Condition(), view), 1, activate, seen)
         for subject in subjects
     ]
     return np.concatenate(parts)

@@ -17,7 +17,7 @@ _import, __dir__, __all__ = lazy_loader.attach(
         "embeddings": ["Embeddings", "embed", "last_layer", "read_embeddings"],
         "fit": ["help_training", "make_learner", "restart_run", "start_run", "train_run"],
         "galaxies": ["gather_galaxies", "require_same_galaxies", "with_images"],
-        "hardware": ["keep_freed_memory", "use_device"],
+        "hardware": ["keep_freed_memory", "side_by_side", "use_device"],
         "inference": ["infer", "infer_each"],
         "loss_registry": ["CONCENTRATIONS", "LOSSES"],
         "losses": ["make_loss"],

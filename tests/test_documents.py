@@ -116,6 +116,11 @@ def target(words: list[str]) -> None:
     assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
+def launched(words: list[str]) -> None:
+    """Several processes, which `test_distributed.py` starts; what they run is parsed."""
+    COSTS(words[words.index("cli.py") - 1 :])
+
+
 def elsewhere(words: list[str]) -> None:
     """Another's program, with the network, a cluster or a running server."""
 
@@ -126,6 +131,7 @@ RULES = [
     (r"python benchmarks/", benchmark),
     (r"pip install", installation),
     (r"make ", target),
+    (r"accelerate launch ", launched),
     (r"(kaggle|dask|curl|pytest|ruff) ", elsewhere),
     (r"exports/baseline-layer1-resnet18$", elsewhere),
     (r"python cli.py serve", Parse("it answers until it is stopped")),

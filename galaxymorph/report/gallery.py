@@ -10,7 +10,6 @@ import pandas as pd
 
 from galaxymorph.base import BadInput
 from galaxymorph.judge import (
-    GRID,
     entropies_of,
     read_grids,
     read_neighbours,
@@ -70,7 +69,6 @@ def gallery_of(run: Run, test: pd.DataFrame, data: Path | None) -> dict:
             "soft": target.soft,
             "tree": target.tree is not None,
             "side": side,
-            "grid": GRID,
             "rows": limited,
         },
     }

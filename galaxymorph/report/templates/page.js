@@ -101,21 +101,7 @@
     return result;
   };
   const byName = new Map(data.rows.map((row) => [row.galaxy, row]));
-  // Evidence as heat over the image: the more of it, the less of the image.
-  const heat = (cells) => {
-    const canvas = make("canvas", undefined, "heat");
-    canvas.width = canvas.height = data.grid;
-    canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", "Grad-CAM: the evidence for the model's answer");
-    const context = canvas.getContext("2d");
-    const drawn = context.createImageData(data.grid, data.grid);
-    [...atob(cells)].forEach((cell, n) => {
-      const share = cell.charCodeAt(0) / 255;
-      drawn.data.set([255, Math.round(70 + 150 * share), 40, Math.round(190 * share)], 4 * n);
-    });
-    context.putImageData(drawn, 0, 0);
-    return canvas;
-  };
+  const heat = (cells) => heatOf([...atob(cells)].map((cell) => cell.charCodeAt(0) / 255));
   const likeness = (row) => {
     const near = (row.near || []).map((name) => byName.get(name)).filter(Boolean);
     if (!near.length) return [];

@@ -41,6 +41,8 @@ BEGINNINGS = {
     b"SIMPLE": "image.fits",
     b"\x1f\x8b": "image.fits.gz",
 }
+# What is asked of a model where.
+ASKED = {"/predict": "predict", "/explain": "explain"}
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -238,16 +240,33 @@ class _Handler(BaseHTTPRequestHandler):
             return
         except Exception as error:
             status, (kind, body) = HTTPStatus.INTERNAL_SERVER_ERROR, _error(error)
+        self._send(status, kind, body)
+
+    def _send(self, status: int, kind: str, body: bytes) -> None:
         self.send_response(status)
         for name, value in (
             ("Content-Type", kind),
             ("Content-Length", str(len(body))),
             ("Cache-Control", "no-store"),
             ("X-Content-Type-Options", "nosniff"),
+            *([("Allow", self._allowed())] if status == HTTPStatus.METHOD_NOT_ALLOWED else []),
         ):
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answer in JSON where the standard library would in HTML: a request that it can't read,
+        or a method that isn't here.
+        """
+        unknown = code == HTTPStatus.NOT_IMPLEMENTED
+        status = HTTPStatus(HTTPStatus.METHOD_NOT_ALLOWED if unknown else code)
+        self.close_connection = True
+        self._send(status, *_error(Exception(status.phrase)))
+
+    def _allowed(self) -> str:
+        return "POST" if urlsplit(self.path).path in ASKED else "GET"
 
     def _require_own(self) -> None:
         """Refuse what another site makes a browser on this machine send."""
@@ -263,6 +282,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _page(self) -> tuple[str, bytes]:
         path = urlsplit(self.path).path
+        if path in ASKED:
+            raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"{path} takes POST")
         if path not in self.pages:
             raise Refusal(
                 HTTPStatus.NOT_FOUND, "there are /, /openapi.json, POST /predict and POST /explain"
@@ -270,8 +291,10 @@ class _Handler(BaseHTTPRequestHandler):
         return self.pages[path]
 
     def _about_image(self) -> tuple[str, bytes]:
-        answers = {"/predict": self.model.predict, "/explain": self.model.explain}
-        answer = answers.get(urlsplit(self.path).path)
+        path = urlsplit(self.path).path
+        if path in self.pages:
+            raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"{path} takes GET")
+        answer = getattr(self.model, ASKED[path]) if path in ASKED else None
         if answer is None:
             raise Refusal(HTTPStatus.NOT_FOUND, "there are POST /predict and POST /explain")
         data = self._body()
@@ -401,6 +424,6 @@ def _operation(summary: str, answer: dict, failed: dict) -> dict:
                 "description": "what the model says",
                 "content": {"application/json": {"schema": answer}},
             },
-            **dict.fromkeys(("400", "403", "404", "411", "413", "422", "500"), failed),
+            **dict.fromkeys(("400", "403", "404", "405", "411", "413", "422", "500"), failed),
         },
     }

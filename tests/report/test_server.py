@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import socket
 import threading
 import urllib.error
 import urllib.request
@@ -201,6 +202,32 @@ def test_where_others_can_ask_no_address_is_looked_up(run, tmp_path):
     assert ask(f"{own}/predict", image_bytes(picture()))[0] == 200
     server.shutdown()
     server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/predict", "POST"), ("POST", "/", "GET"), ("PUT", "/explain", "POST"),
+        ("TRACE", "/predict", "POST"), ("DELETE", "/openapi.json", "GET"), ("HEAD", "/", "GET"),
+    ],
+)  # fmt: skip
+def test_other_methods_are_told_which_to_use(url, method, path, allowed):
+    data = b"x" if method in ("PUT", "POST") else None
+    request = urllib.request.Request(f"{url}{path}", data, method=method)
+    with pytest.raises(urllib.error.HTTPError) as told:
+        urllib.request.urlopen(request)
+    assert told.value.code == 405
+    assert told.value.headers["Allow"] == allowed
+    body = told.value.read()
+    assert body == b"" if method == "HEAD" else "\n" not in json.loads(body)["error"]
+
+
+def test_what_is_no_request_is_refused_in_json(url):
+    host, _, port = url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=10) as line:
+        line.sendall(b"\x00\xff nonsense\r\n\r\n")
+        answer = line.makefile("rb").read()
+    assert b'{"error": ' in answer and b"<html" not in answer.lower()
 
 
 def test_nothing_that_is_sent_is_written(url, run, tmp_path, monkeypatch):

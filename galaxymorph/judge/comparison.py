@@ -13,16 +13,29 @@ from galaxymorph.judge.metrics import class_scorer
 from galaxymorph.judge.resampling import bootstrap
 from galaxymorph.learn import Run, target_of
 
-# Words in a score's name of which less is better; of the others more is.
-LESS_IS_BETTER = {
-    "ace", "brier", "ce", "drop", "ece", "error", "kl", "mce", "mse", "nll", "relative_ce", "rmse",
-    "set_size", "size", "spread", "mean_ce", "mean_drop", "mean_relative_ce", "mean_size",
+# Words of a score's dotted name: where one of the first is the last part's, neither is better;
+# else, where one of the second stands anywhere, less is; of all others more is.
+NEITHER = {
+    "asked", "band", "coverage", "empty", "expected", "full", "high", "low", "uncertainty",
+    "within",
+}  # fmt: skip
+LESS = {
+    "ace", "aurc", "brier", "ce", "drop", "ece", "error", "kl", "mce", "mse", "nll", "reliability",
+    "risk", "rmse", "seconds", "size", "spread", "width",
 }  # fmt: skip
 # What isn't a score: how it was measured, and counts.
 SETTINGS = {
-    "adapted", "agreed", "confusion", "galaxies", "interval", "seed", "severities", "strength",
-    "support", "views",
+    "adapted", "agreed", "calibrating", "confusion", "format", "galaxies", "interval", "seed",
+    "severities", "splits", "strength", "support", "tested", "views",
 }  # fmt: skip
+
+
+def better_is(score: str) -> str:
+    """Return whether `less` or `more` of a score is better, or nothing where neither is."""
+    parts = [set(part.split("_")) for part in score.split(".")]
+    if parts[-1] & NEITHER:
+        return ""
+    return "less" if set().union(*parts) & LESS else "more"
 
 
 def compare_runs(runs: Sequence[Run]) -> pd.DataFrame:
@@ -33,7 +46,8 @@ def compare_runs(runs: Sequence[Run]) -> pd.DataFrame:
 
     Returns:
         The columns `file`, `score`, `run`, `value`, `low`, `high` (NaN where there is no interval)
-        and `less_is_better`, by file and score in the order of the first run.
+        and `better` (see `better_is`), by file and score in the order of the first run; those of
+        the fit come first.
 
     Raises:
         BadInput: a run isn't finished.
@@ -45,8 +59,7 @@ def compare_runs(runs: Sequence[Run]) -> pd.DataFrame:
             for name, (value, low, high) in scores_in(json.loads(path.read_text("utf-8"))):
                 rows.append((path.stem, name, str(run.path), value, low, high))
     table = pd.DataFrame(rows, columns=["file", "score", "run", "value", "low", "high"])
-    last = table["score"].str.split(".").str[-1]
-    return table.assign(less_is_better=last.isin(LESS_IS_BETTER))
+    return table.assign(better=table["score"].map(better_is))
 
 
 def scores_in(values: dict, prefix: str = "") -> Iterator[tuple[str, tuple[float, float, float]]]:
@@ -112,11 +125,12 @@ def require_distinct(runs: Sequence[Run]) -> None:
 
 
 def _score_files(run: Run):
-    return sorted(
+    found = (
         path
         for path in run.path.glob("*.json")
         if path.stem not in {"recipe", "environment", "model"}
     )
+    return sorted(found, key=lambda path: (path.stem != "metrics", path.stem))
 
 
 def _number(value: float | None) -> float:

@@ -20,7 +20,7 @@ from galaxymorph.learn import Run, target_of
 from galaxymorph.report.card import write_card
 from galaxymorph.report.charts import line_chart
 from galaxymorph.report.sections import HEADLINES, Page, gathered
-from galaxymorph.report.tables import DETAILS
+from galaxymorph.report.tables import DETAILS, best_of
 from galaxymorph.report.votes import draw_votes
 
 FILE = "report.html"
@@ -81,8 +81,7 @@ def _groups(table: pd.DataFrame, runs: Sequence[Run]) -> list[tuple[str, list]]:
     groups = {}
     for (file, name), scores in table.groupby(["file", "score"], sort=False):
         by_run = scores.set_index("run")
-        less = bool(scores["less_is_better"].iloc[0])
-        best = by_run["value"].min() if less else by_run["value"].max()
+        best = best_of(scores)
         cells = []
         for run in runs:
             if str(run.path) not in by_run.index:
@@ -93,7 +92,7 @@ def _groups(table: pd.DataFrame, runs: Sequence[Run]) -> list[tuple[str, list]]:
             is_best = len(scores) > 1 and row["value"] == best
             cells.append(({"value": row["value"], "low": low, "high": high}, is_best))
         words = HEADLINES.get(name.removeprefix("test."), (name,))[0]
-        groups.setdefault(file, []).append((words, "less" if less else "more", cells))
+        groups.setdefault(file, []).append((words, scores["better"].iloc[0] or "neither", cells))
     return list(groups.items())
 
 

@@ -279,6 +279,12 @@ def print_robustness(scores: dict) -> None:
 DETAILS = ("valid.", ".severities.", "per_answer.", "per_question.", "per_corruption.")
 
 
+def best_of(scores: pd.DataFrame) -> float | None:
+    """Return the best value of a score's rows, None where neither less nor more is better."""
+    ends = {"less": scores["value"].min(), "more": scores["value"].max()}
+    return ends.get(scores["better"].iloc[0])
+
+
 def print_comparison(
     table: pd.DataFrame, differences: dict[str, dict | None], everything: bool = False
 ) -> None:
@@ -302,7 +308,7 @@ def print_comparison(
             shown.add_section()
             known.add(file)
         values = group.set_index("run")
-        best = values["value"].min() if group["less_is_better"].all() else values["value"].max()
+        best = best_of(group)
         words = score if file == "metrics" else f"{file}: {score}"
         shown.add_row(words, *(_compared(values, run, best, len(group) > 1) for run in runs))
     console().print(shown)
@@ -317,7 +323,7 @@ def print_comparison(
         )
 
 
-def _compared(values: pd.DataFrame, run: str, best: float, several: bool) -> str:
+def _compared(values: pd.DataFrame, run: str, best: float | None, several: bool) -> str:
     if run not in values.index:
         return "–"
     row = values.loc[run]

@@ -4,7 +4,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from galaxymorph.judge.comparison import scores_in
+from galaxymorph.judge.comparison import better_is, scores_in
 from tests.conftest import galaxymorph
 
 
@@ -42,6 +42,22 @@ def test_a_score_that_one_run_has_is_shown_with_a_gap(run, worse, capsys):
         line for line in capsys.readouterr().out.splitlines() if "robustness: mean_drop" in line
     )
     assert line.split()[-2:] == ["–", "0.250"]
+
+
+@pytest.mark.parametrize(
+    ("score", "better"),
+    [
+        ("test.macro_f1", "more"), ("before.ece_equal_mass", "less"), ("after.nll", "less"),
+        ("held_out_nll.temperature", "less"), ("selective.aurc", "less"), ("test.kl", "less"),
+        ("selective.kept_at_accuracy.0.99", "more"), ("after.reliability", "less"),
+        ("sources.single.scores.aurc_total", "less"), ("sets.test.size", "less"),
+        ("sets.test.coverage_1", ""), ("before.uncertainty", ""), ("consistency.agree", "more"),
+        ("corruptions.jpeg.mean.drop", "less"), ("consistency.rotation.spread", "less"),
+        ("test.per_class.spiral.recall", "more"), ("clean.set_coverage", ""),
+    ],
+)  # fmt: skip
+def test_what_is_better_is_told_by_a_scores_name(score, better):
+    assert better_is(score) == better
 
 
 def test_scores_are_found_at_any_depth_and_settings_are_not():

@@ -25,8 +25,8 @@ LESS = {
 }  # fmt: skip
 # What isn't a score: how it was measured, and counts.
 SETTINGS = {
-    "adapted", "agreed", "calibrating", "confusion", "format", "galaxies", "interval", "seed",
-    "severities", "splits", "strength", "support", "tested", "views",
+    "adapted", "agreed", "calibrating", "confusion", "format", "galaxies", "interval", "passes",
+    "seed", "severities", "splits", "strength", "support", "tested", "views",
 }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -57,14 +58,13 @@ def write_comparison(runs: Sequence[Run], output: Path) -> Path:
     require_distinct(runs)
     table = compare_runs(runs)
     names = _distinct_names(runs)
-    main = table[~table["score"].map(lambda name: any(part in name for part in DETAILS))]
     write_text(
         output,
         render(
             "comparison.html",
             title=f"{len(runs)} runs side by side",
             names=names,
-            groups=_groups(main, runs),
+            groups=_groups(table, runs),
             differences=[
                 (names[[str(run.path) for run in runs].index(path)], found)
                 for path, found in paired_differences(runs).items()
@@ -76,8 +76,8 @@ def write_comparison(runs: Sequence[Run], output: Path) -> Path:
     return output
 
 
-def _groups(table: pd.DataFrame, runs: Sequence[Run]) -> list[tuple[str, list]]:
-    """Return by file the rows of scores: name, direction, and a cell a run or None."""
+def _groups(table: pd.DataFrame, runs: Sequence[Run]) -> list[tuple[str, list, list]]:
+    """Return by file the rows of main scores and of details: name, what's better, a cell a run."""
     groups = {}
     for (file, name), scores in table.groupby(["file", "score"], sort=False):
         by_run = scores.set_index("run")
@@ -91,9 +91,16 @@ def _groups(table: pd.DataFrame, runs: Sequence[Run]) -> list[tuple[str, list]]:
             low, high = (None if np.isnan(row[end]) else row[end] for end in ("low", "high"))
             is_best = len(scores) > 1 and row["value"] == best
             cells.append(({"value": row["value"], "low": low, "high": high}, is_best))
-        words = HEADLINES.get(name.removeprefix("test."), (name,))[0]
-        groups.setdefault(file, []).append((words, scores["better"].iloc[0] or "neither", cells))
-    return list(groups.items())
+        words = HEADLINES.get(name.removeprefix("test."), (_spoken(name),))[0]
+        is_detail = any(part in name for part in DETAILS)
+        rows = groups.setdefault(file, ([], []))[is_detail]
+        rows.append((words, scores["better"].iloc[0] or "neither", cells))
+    return [(file, *rows) for file, rows in groups.items()]
+
+
+def _spoken(score: str) -> str:
+    # A point between digits is a decimal one: kept_at_accuracy.0.99.
+    return re.sub(r"(?<!\d)\.|\.(?!\d)", " · ", score).replace("_", " ")
 
 
 def _curves(runs: Sequence[Run], names: Sequence[str]) -> list:

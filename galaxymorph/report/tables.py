@@ -276,7 +276,10 @@ def print_robustness(scores: dict) -> None:
 
 # Scores that a comparison leaves out unless asked for all: parts of others, or not of tested
 # galaxies.
-DETAILS = ("valid.", ".severities.", "per_answer.", "per_question.", "per_corruption.")
+DETAILS = (
+    "valid.", ".severities.", "per_answer.", "per_question.", "per_corruption.", ".study.",
+    ".band.", ".coverage_", "held_out_",
+)  # fmt: skip
 
 
 def best_of(scores: pd.DataFrame) -> float | None:

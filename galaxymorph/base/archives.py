@@ -23,7 +23,7 @@ from galaxymorph.base.progress import say
 
 REFERENCE_SEPARATOR = "::"
 
-_open_archives: dict[tuple[int, str], zipfile.ZipFile] = {}
+_open_archives: dict[tuple[int, str], tuple[tuple[int, ...], zipfile.ZipFile]] = {}
 _opening = threading.RLock()
 
 
@@ -59,10 +59,21 @@ def is_unsafe(member: str) -> bool:
 def _archive(reference: str) -> zipfile.ZipFile:
     # A handle must not be shared with a forked worker: both would move one file position.
     key = (os.getpid(), reference)
+    with _naming(reference, "can't be read"):
+        stamp = _stamp(Path(reference.split(REFERENCE_SEPARATOR)[0]))
     with _opening:
-        if key not in _open_archives:
-            _open_archives[key] = _open_archive(reference)
-        return _open_archives[key]
+        known, archive = _open_archives.get(key, (None, None))
+        if known != stamp:
+            # The former one isn't closed: another thread may be reading from it.
+            archive = _open_archive(reference)
+            _open_archives[key] = (stamp, archive)
+        return archive
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """Return what tells that another file has come under a name."""
+    about = path.stat()
+    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
 
 
 def _open_archive(reference: str) -> zipfile.ZipFile:

@@ -275,3 +275,13 @@ def test_a_cache_without_room_is_told_from_a_damaged_archive(fault, tmp_path, mo
 )
 def test_names_that_lead_out_are_told_from_others(member, unsafe):
     assert is_unsafe(member) == unsafe
+
+
+def test_a_zip_that_is_replaced_is_read_anew_and_one_that_is_gone_is_refused(tmp_path):
+    path = tmp_path / "outer.zip"
+    for text in (b"before", b"after it"):
+        path.write_bytes(zip_bytes({"inner.zip": zip_bytes({"a.txt": text})}))
+        assert read_bytes(f"{path}::inner.zip::a.txt") == text
+    path.unlink()
+    with pytest.raises(BadInput, match="no such file"):
+        read_bytes(f"{path}::inner.zip::a.txt")

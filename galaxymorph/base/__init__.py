@@ -6,6 +6,7 @@ from galaxymorph.base.errors import BadInput, one_line
 from galaxymorph.base.files import (
     cache_folder,
     exclusive,
+    make_folder,
     remove_leftovers,
     replace_folder,
     replacing,
@@ -23,6 +24,7 @@ __all__ = [
     "cache_folder",
     "exclusive",
     "is_unsafe",
+    "make_folder",
     "list_members",
     "map_ahead",
     "mute",

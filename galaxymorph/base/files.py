@@ -99,6 +99,18 @@ def replacing(path: str | Path, sync: bool = True) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def make_folder(path: str | Path) -> None:
+    """Make a folder, and those that it lies in, where they aren't there.
+
+    Raises:
+        Unwritable: it can't be made.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unwritable(error.errno, error.strerror, str(path)) from error
+
+
 @contextmanager
 def replace_folder(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder; rename it to `path`, which must not exist, on success."""

@@ -33,36 +33,37 @@ def calibrate(run, method, coverage, sets) -> None:
     judged on the test part and stored in the run, so that `predict` uses it.
     """
     from galaxymorph.judge import calibrate_fractions, calibrate_run
-    from galaxymorph.learn import Run, deviation_columns, locked
+    from galaxymorph.learn import deviation_columns, held
+    from galaxymorph.report import refresh_report
+
+    with held(run) as run:
+        of_fractions = bool(deviation_columns(run.recipe, run.classes))
+        if of_fractions:
+            _refuse(run, method=method, coverage=coverage, sets=sets)
+            calibration = calibrate_fractions(run)
+        else:
+            calibration = calibrate_run(run, coverage or 0.9, method, sets or "lac")
+        for path in _shown(run, calibration, of_fractions):
+            click.echo(path)
+        refresh_report(run)
+
+
+def _shown(run, calibration, of_fractions: bool) -> list:
+    """Print what was learnt and how it did; return the figures of it."""
     from galaxymorph.report import (
         draw_calibration,
         draw_fraction_calibration,
         print_calibration,
         print_fraction_calibration,
-        refresh_report,
     )
 
-    run = Run(run)
-    run.require_trained()
-    of_fractions = bool(deviation_columns(run.recipe, run.classes))
-    if of_fractions:
-        _refuse(run, method=method, coverage=coverage, sets=sets)
-    with locked(run):
-        if of_fractions:
-            calibration = calibrate_fractions(run)
-        else:
-            calibration = calibrate_run(run, coverage or 0.9, method, sets or "lac")
     if calibration.record["part"] == "valid":
         say("the split has no calibration part: calibrated on validation, which chose the epoch")
     if of_fractions:
         print_fraction_calibration(calibration.record)
-        paths = draw_fraction_calibration(run, calibration)
-    else:
-        print_calibration(calibration.record)
-        paths = draw_calibration(run, calibration)
-    for path in paths:
-        click.echo(path)
-    refresh_report(run)
+        return draw_fraction_calibration(run, calibration)
+    print_calibration(calibration.record)
+    return draw_calibration(run, calibration)
 
 
 def _refuse(run, **options) -> None:

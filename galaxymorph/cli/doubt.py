@@ -24,17 +24,15 @@ def doubt(run, most, data) -> None:
     figures/ risk against coverage, the model's doubt against volunteers', and the galaxies of the
     four corners: both sure, both unsure, only the model, only the volunteers.
     """
-    from galaxymorph.learn import Run, keep_freed_memory, locked
+    from galaxymorph.learn import held, keep_freed_memory
     from galaxymorph.predict import study_doubt
     from galaxymorph.report import draw_doubt, print_doubt, refresh_report
 
-    run = Run(run)
-    run.require_trained()
     keep_freed_memory()
-    with locked(run):
+    with held(run) as run:
         study = study_doubt(run, data)
-    print_doubt(study.record)
-    for path in draw_doubt(run, study, most, data):
-        say(f"drawn: {path}")
-    refresh_report(run, data)
-    click.echo(run.path / "doubt.json")
+        print_doubt(study.record)
+        for path in draw_doubt(run, study, most, data):
+            say(f"drawn: {path}")
+        refresh_report(run, data)
+        click.echo(run.path / "doubt.json")

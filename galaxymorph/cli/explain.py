@@ -32,14 +32,16 @@ def explain(run, methods, limit, similar, data) -> None:
     Tables and figures about the galaxies of the test part go into RUN's explain/.
     """
     from galaxymorph.base import BadInput
-    from galaxymorph.learn import Run
+    from galaxymorph.learn import held
     from galaxymorph.report import draw_similar, explain_run, refresh_report
 
     if similar is not None:
         if methods or limit:
             raise BadInput("--similar draws one figure", "leave out --method and --limit")
-        click.echo(draw_similar(Run(run), similar, data))
+        with held(run) as run:
+            click.echo(draw_similar(run, similar, data))
         return
-    for path in explain_run(Run(run), methods, limit, data):
-        click.echo(path)
-    refresh_report(Run(run), data)
+    with held(run) as run:
+        for path in explain_run(run, methods, limit, data):
+            click.echo(path)
+        refresh_report(run, data)

@@ -32,15 +32,15 @@ def interpret(run, part, most, galaxy, data) -> None:
     of the confusion matrix; of votes, the galaxies that volunteers disagree on, and predicted
     against volunteers' fractions.
     """
-    from galaxymorph.learn import Run
+    from galaxymorph.learn import held
     from galaxymorph.report import draw_walk, refresh_report
 
-    run = Run(run)
-    if galaxy:
-        click.echo(draw_walk(run, galaxy, data))
-        return
-    _draw_part(run, part, most, data)
-    refresh_report(run, data)
+    with held(run) as run:
+        if galaxy:
+            click.echo(draw_walk(run, galaxy, data))
+            return
+        _draw_part(run, part, most, data)
+        refresh_report(run, data)
 
 
 def _draw_part(run, part, most, data) -> None:

@@ -16,10 +16,11 @@ def quantize(run, data) -> None:
     `predict --precision int8` uses it. Ranges are measured on training galaxies, the cost in
     macro-F1 (of vote fractions: RMSE) on the test part. Needs the extra galaxymorph[onnx].
     """
-    from galaxymorph.learn import Run
+    from galaxymorph.learn import held
     from galaxymorph.predict import quantize_run
 
-    result = quantize_run(Run(run), data)
+    with held(run) as run:
+        result = quantize_run(run, data)
     for path in result.paths:
         click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
     click.echo(

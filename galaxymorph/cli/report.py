@@ -24,13 +24,14 @@ def report(runs, output, data) -> None:
 
     A page is one file that loads nothing from elsewhere: it can be mailed, or put on a web server.
     """
-    from galaxymorph.learn import Run
+    from galaxymorph.learn import Run, held
     from galaxymorph.report import write_comparison, write_report
 
     if output and (output.suffix != ".html" or not output.absolute().parent.is_dir()):
         raise BadInput(f"-o {output}: not a page in a folder that exists", "end it in .html")
     if len(runs) == 1:
-        click.echo(write_report(Run(runs[0]), data, output))
+        with held(runs[0]) as run:
+            click.echo(write_report(run, data, output))
         return
     if output is None:
         raise BadInput("report: several runs, and no place for their page", "give -o page.html")

@@ -67,23 +67,24 @@ def robustness(context, run, suite, severities, limit, views, reference, adapt, 
         robustness_settings,
         write_robustness,
     )
-    from galaxymorph.learn import Run, keep_freed_memory
+    from galaxymorph.learn import Run, held, keep_freed_memory
     from galaxymorph.report import draw_robustness, print_robustness, refresh_report
 
     given = context.get_parameter_source("severities").name != "DEFAULT"
     if suite == "published" and given:
         raise BadInput("--severities: the published suite has severity 3 alone", "leave it out")
-    run, views = Run(run), int(views) if views else None
+    views = int(views) if views else None
     known = read_robustness(Run(reference)) if reference else None
-    if known:
-        require_alike(robustness_settings(run, suite, severities, views), known, str(reference))
     keep_freed_memory()
-    scores, table = robustness_of(run, suite, severities, limit, views, adapt, data)
-    if known:
-        scores["reference"] = corruption_error(scores, known, str(reference))
-    write_robustness(run, scores, table)
-    print_robustness(scores)
-    for path in draw_robustness(run, scores, table, data):
-        say(f"drawn: {path}")
-    refresh_report(run, data)
-    click.echo(run.path / "robustness.json")
+    with held(run) as run:
+        if known:
+            require_alike(robustness_settings(run, suite, severities, views), known, str(reference))
+        scores, table = robustness_of(run, suite, severities, limit, views, adapt, data)
+        if known:
+            scores["reference"] = corruption_error(scores, known, str(reference))
+        write_robustness(run, scores, table)
+        print_robustness(scores)
+        for path in draw_robustness(run, scores, table, data):
+            say(f"drawn: {path}")
+        refresh_report(run, data)
+        click.echo(run.path / "robustness.json")

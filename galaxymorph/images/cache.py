@@ -23,6 +23,7 @@ from galaxymorph.base import (
     Rows,
     cache_folder,
     exclusive,
+    make_folder,
     read_bytes,
     remove_leftovers,
     replace_folder,
@@ -77,7 +78,7 @@ def cached_frames(
         told.append(asdict(rendering()))
     key = hashlib.sha256(json.dumps(told).encode()).hexdigest()
     folder = cache_folder() / "frames" / key[:24]
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.parent)
     with exclusive(folder.with_suffix(".lock")):
         if not folder.exists():
             remove_leftovers(folder.parent, folder.name)

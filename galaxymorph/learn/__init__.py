@@ -34,7 +34,7 @@ _import, __dir__, __all__ = lazy_loader.attach(
         ],
         "predictions": ["prediction_table"],
         "recipes": ["PRESETS", "Recipe", "item_frame", "make_recipe"],
-        "runs": ["Run", "environment", "free_name", "locked", "write_table"],
+        "runs": ["Run", "environment", "free_name", "held", "locked", "write_table"],
         "serving": ["ServingNetwork", "fold_batchnorm", "serving_network"],
         "targets": ["TARGETS"],
         "tree_head": ["TreeHead", "concentrations"],

@@ -208,6 +208,19 @@ def locked(run: Run) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def held(path: str | Path) -> Iterator[Run]:
+    """Yield a finished run that this process alone writes into.
+
+    Raises:
+        BadInput: it isn't a run, its fit isn't finished, or another process holds it.
+    """
+    run = Run(path)
+    run.require_trained()
+    with locked(run):
+        yield run
+
+
 def fingerprint(table: pd.DataFrame) -> str:
     """Return a digest of which galaxies there are, their labels, targets and images' bytes."""
     rows = sorted(table[["galaxy", "label", "digest"]].itertuples(index=False, name=None))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from galaxymorph.base import BadInput, Progress, replacing, say, write_text
+from galaxymorph.base import BadInput, Progress, make_folder, replacing, say, write_text
 from galaxymorph.learn import Run, target_of
 from galaxymorph.predict.images import galaxy_name
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE
@@ -115,5 +115,5 @@ def _parts_folder(
     for other in folder.parent.iterdir() if folder.parent.exists() else ():
         if other != folder:
             shutil.rmtree(other)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     return folder

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from galaxymorph.base import say, write_json
+from galaxymorph.base import make_folder, say, write_json
 from galaxymorph.judge import (
     MEASURES,
     METHODS,
@@ -95,7 +95,7 @@ def explain_run(
     if "gradcam" in methods:
         require_feature_maps(subject)
     explanation = Explanation(subject, run.path / "explain", methods, limit)
-    explanation.folder.mkdir(exist_ok=True)
+    make_folder(explanation.folder)
     for step in STEPS:
         yield from step(explanation)
     yield from _write(explanation)
@@ -264,7 +264,7 @@ def draw_similar(run: Run, galaxy: str, data: Path | None = None) -> Path:
     row = int(np.flatnonzero(subject.table["galaxy"] == galaxy)[0])
     near, away = nearest(whitened(last), row, SHOWN - 1)
     folder = run.path / "explain"
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     notes = ["this one", *(f"distance {distance:.1f}" for distance in away)]
     title = f"Most like galaxy {galaxy}, of {len(rows) - 1:,}"
     path = folder / f"similar_{galaxy}.png"

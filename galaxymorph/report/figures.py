@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from galaxymorph.base import replacing
+from galaxymorph.base import make_folder, replacing
 from galaxymorph.images import decode
 from galaxymorph.learn import Run, loss_entry, target_of
 from galaxymorph.report.tables import PARTS
@@ -289,7 +289,7 @@ def save_figure(run: Run, name: str, figure: Figure) -> Path:
 
 def write_figure(figure: Figure, path: Path) -> Path:
     """Write a figure, whole or not at all, and close it; return the file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=DPI)
     plt.close(figure)

@@ -29,6 +29,7 @@ from galaxymorph.base import (
     BadInput,
     Progress,
     exclusive,
+    make_folder,
     remove_leftovers,
     replacing,
     say,
@@ -94,7 +95,7 @@ def simulate(folder: str | Path, simulation: Simulation, workers: int | None = N
         say(f"{folder} holds these galaxies already")
         return folder
     for name in (IMAGES, BLOCKS, *([MASKS] if simulation.masks else [])):
-        (folder / name).mkdir(parents=True, exist_ok=True)
+        make_folder(folder / name)
     with exclusive(folder / BLOCKS / "lock", wait=False) as held:
         if not held:
             raise BadInput(f"{folder}: another process is simulating there", "wait for it")

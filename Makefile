@@ -1,14 +1,30 @@
 # make fit: set up and train.   make test: set up and test.   make lint: style.   make bench: speed.
+# make oldest: test with the oldest versions that setup.cfg allows.
 PYTHON ?= python3
 BIN := .venv/bin
+OLDEST := .venv-oldest
+EXTRAS := train lite0 onnx survey explain morphometry scale fits test
+comma := ,
+empty :=
+EVERYTHING := .[$(subst $(empty) ,$(comma),$(EXTRAS))]
 
-.PHONY: fit test lint bench setup clean
+.PHONY: fit test oldest lint bench setup clean
 
 fit: setup
 	$(BIN)/python cli.py fit $(ARGS)
 
 test: setup
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+
+# uv knows which versions those are; pip installs them.
+oldest:
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet uv
+	$(OLDEST)/bin/uv pip compile --quiet --no-annotate --resolution lowest-direct \
+		--python $(OLDEST)/bin/python $(EXTRAS:%=--extra %) --output-file $(OLDEST)/versions.txt setup.cfg
+	$(OLDEST)/bin/python -m pip install --quiet --no-deps --requirement $(OLDEST)/versions.txt
+	$(OLDEST)/bin/python -m pip install --quiet --no-deps --editable .
+	$(OLDEST)/bin/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 bench: setup
 	$(BIN)/python benchmarks/speed.py $(ARGS)
@@ -21,8 +37,8 @@ setup: .venv/.installed
 
 .venv/.installed: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[train,lite0,onnx,survey,explain,morphometry,scale,fits,test]'
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '$(EVERYTHING)'
 	touch $@
 
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv $(OLDEST) build *.egg-info

@@ -73,7 +73,7 @@ def main() -> None:
     readers = sound_files()
     if arguments.only:
         readers = {arguments.only: readers[arguments.only]}
-    signal.signal(signal.SIGALRM, _too_long)
+    watch_time()
     rng = np.random.default_rng(arguments.seed)
     names = list(readers)
     odds = np.array([readers[name].weight for name in names], float)
@@ -105,6 +105,11 @@ def main() -> None:
     if arguments.output:
         write_json(arguments.output, record)
     sys.exit(1 if finds else 0)
+
+
+def watch_time() -> None:
+    """Let the alarm of `fed` stop what takes too long."""
+    signal.signal(signal.SIGALRM, _too_long)
 
 
 def fed(reader: Reader, data: bytes) -> tuple[str, str]:

@@ -150,7 +150,7 @@ def test_several_runs_stand_side_by_side(run, copied, tmp_path, capsys):
 
 @pytest.fixture(scope="module")
 def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="the extra browser is missing")
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is missing")
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
         pytest.skip("no Chromium on this machine")

@@ -84,7 +84,7 @@ def main() -> None:
 
 def simulate_pairs(arguments: argparse.Namespace) -> dict:
     """Write one sky as seen by each survey, and farther away by the first; return the folders."""
-    from galaxymorph.survey.simulate import Simulation, simulate
+    from galaxymorph.survey.simulation import Simulation, simulate
 
     low, high = map(float, FARTHER.split("-"))
     skies = {name: (name, None) for name in SURVEYS}

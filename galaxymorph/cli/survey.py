@@ -37,8 +37,8 @@ def simulate(folder, number, surveys, seed, masks, redshift, workers) -> None:
     A galaxy depends on the seed and its id alone. A run that was killed goes on when the same
     command is given again.
     """
-    from galaxymorph.survey.simulate import Simulation
-    from galaxymorph.survey.simulate import simulate as run
+    from galaxymorph.survey.simulation import Simulation
+    from galaxymorph.survey.simulation import simulate as run
 
     names = tuple(name.strip() for names in surveys for name in names.split(","))
     wanted = Simulation(number, names, seed, _range(redshift), masks)

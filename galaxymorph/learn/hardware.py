@@ -34,19 +34,23 @@ def use_device(name: str) -> None:
     default_device({"auto": None, "cpu": False, "cuda": True}[name])
 
 
-def keep_freed_memory() -> None:
+def keep_freed_memory(room: int = 2**29) -> None:
     """Let the C library keep what tensors free, for the next ones, until the process ends.
 
     Otherwise every large tensor is fetched from the kernel and given back, page by page, which
     takes a fifth of a fit's time on a CPU. The options are glibc's, see mallopt(3); elsewhere
     nothing changes.
+
+    Args:
+        room: bytes by which the process may grow before what is unused is given back; half a GiB
+            are a batch's worth of activations in training, and prediction needs less.
     """
     trim_threshold, mmap_max = -1, -4
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(mmap_max, 0)
         mallopt(trim_threshold, 2**31 - 1)
-        KEPT.keeps = True
+        KEPT.keeps, KEPT.room = True, room
 
 
 @dataclass
@@ -59,8 +63,8 @@ class KeptMemory:
     """
 
     keeps: bool = False
-    # Bytes; the largest batches' worth of activations.
-    room: int = 512 * 2**20
+    # Bytes.
+    room: int = 2**29
     # After giving back, batches until as much is in use again as a batch needs.
     stride: int = 8
     level: int | None = None

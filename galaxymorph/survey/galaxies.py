@@ -1,7 +1,7 @@
 """What galaxies there are: a prior over structural parameters, and draws from it.
 
 Sizes are in arcseconds and magnitudes are AB, as SDSS would see the galaxy where it stands; the
-redshift move of `observe.py` works from there. Angles are in degrees, counter-clockwise from
+redshift move of `observing.py` works from there. Angles are in degrees, counter-clockwise from
 the image's x axis. The shares and ranges below are set to the flux-limited sample of Galaxy
 Zoo 2 (petroMag_r < 17, petroR90_r > 3 arcsec: Willett et al. 2013, section 2).
 """

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from galaxymorph.survey.light import Light
-from galaxymorph.survey.observe import SIDE
+from galaxymorph.survey.observing import SIDE
 
 # Which bit of the PNG's byte stands for which feature.
 MASK_BITS = {"arms": 1, "bar": 2, "bulge": 4, "ring": 8, "companion": 16}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from galaxymorph.base import say
-from galaxymorph.survey.simulate import TABLE, Simulation, simulate
+from galaxymorph.survey.simulation import TABLE, Simulation, simulate
 
 # A survey named three times is drawn three times as often: most users' images are of SDSS.
 PRETRAINING = Simulation(

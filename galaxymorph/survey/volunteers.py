@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from galaxymorph.survey.observe import Observation
+from galaxymorph.survey.observing import Observation
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, to_cumulative
 
 TREE = GALAXY_ZOO_CHALLENGE

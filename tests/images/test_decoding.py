@@ -35,7 +35,12 @@ FAULTS = {
     "text": ("a.jpg", b"<html>404</html>", "not an image; download it again"),
     "zeros": ("a.jpg", bytes(2000), "not an image"),
     "truncated JPEG": ("a.jpg", JPEG[:-100], "damaged (image file is truncated"),
-    "JPEG without pixels": ("a.jpg", JPEG[: JPEG.index(b"\xff\xda")], "damaged ("),
+    # Some versions of Pillow don't know such a file at all.
+    "JPEG without pixels": (
+        "a.jpg",
+        JPEG[: JPEG.index(b"\xff\xda")],
+        ("damaged (", "not an image; download it again"),
+    ),
     "JPEG without its end": ("a.jpg", JPEG[:-20], "damaged (image file is truncated"),
     "JPEG's first bytes": ("a.jpg", JPEG[:30], "damaged ("),
     "truncated PNG": ("a.png", PNG[: len(PNG) // 2], "damaged (image file is truncated"),
@@ -82,7 +87,8 @@ def test_an_image_that_cannot_be_used_is_refused_by_name(name, data, words, zipp
         reference = str(write_files(tmp_path, {name: data}) / name)
     with pytest.raises(BadInput) as error:
         decode(reference)
-    assert str(error.value).startswith(f"{reference}: {words}")
+    ways = words if isinstance(words, tuple) else (words,)
+    assert str(error.value).startswith(tuple(f"{reference}: {way}" for way in ways))
     assert len(str(error.value).splitlines()) == 1
 
 

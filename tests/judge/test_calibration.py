@@ -56,7 +56,10 @@ def test_an_overconfident_model_is_mended(method):
 def test_the_temperature_is_scikit_learns():
     from sklearn.base import BaseEstimator, ClassifierMixin
     from sklearn.calibration import CalibratedClassifierCV
-    from sklearn.frozen import FrozenEstimator
+
+    frozen = pytest.importorskip(
+        "sklearn.frozen", reason="scikit-learn fits temperatures since 1.8"
+    )
 
     class HandsBack(ClassifierMixin, BaseEstimator):
         def fit(self, x, y):
@@ -71,7 +74,7 @@ def test_the_temperature_is_scikit_learns():
     found, truth, _ = world(400, 3, power=3.0)
     estimator = HandsBack()
     estimator.classes_ = np.arange(3)
-    theirs = CalibratedClassifierCV(FrozenEstimator(estimator), method="temperature")
+    theirs = CalibratedClassifierCV(frozen.FrozenEstimator(estimator), method="temperature")
     theirs.fit(found, truth)
     ours = fit_calibrator("temperature", found, truth)
     assert np.allclose(ours(found), theirs.predict_proba(found), atol=1e-4)

@@ -110,7 +110,7 @@ def simulate(folder: str | Path, simulation: Simulation, workers: int | None = N
 def simulate_galaxy(simulation: Simulation, galaxy_id: int):
     """Return a galaxy of a simulation: its observation, its ballot and its row of truth."""
     from galaxymorph.survey.galaxies import draw_galaxy
-    from galaxymorph.survey.observe import observe
+    from galaxymorph.survey.observing import observe
     from galaxymorph.survey.volunteers import vote
 
     seeds = np.random.SeedSequence([simulation.seed, galaxy_id]).spawn(len(STREAMS))

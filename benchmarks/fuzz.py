@@ -24,7 +24,9 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -33,20 +35,29 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from galaxymorph.base import BadInput, Progress, write_json
+from galaxymorph.cli import main as cli
 from galaxymorph.images import decode_bytes
+from galaxymorph.judge.calibration import load_calibrators, sets_of
 from galaxymorph.learn import Run, environment, make_recipe
 from galaxymorph.learn.recipes import recipe_to_dict
 from galaxymorph.predict import load_predictor
 from galaxymorph.predict.listing import list_images
+from galaxymorph.predict.portable import WEIGHTS, WORDS
 from galaxymorph.zoo import read_catalogue, read_vote_catalogue, read_votes
 from tests.makers import IMAGES, TABLE, galaxy_images, image_bytes, table_bytes, zip_bytes
+from tests.simple import simple_galaxies
 from tests.zoo.test_votes import made_votes
 
+QUICK = Path(__file__).parents[1] / "tests" / "quick.json"
 SECONDS, MEMORY = 10, 2 << 30
 NASTY = [
     b"", b"\0", b"\xff\xfe", b"NaN", b"nan", b"inf", b"-1", b"1e999", b"1e-320", b"9" * 400, b"''",
     b'"', b"\n\n", b"\r", b",,,", b"{}", b"[" * 500, b"null", b"true", b"../../x", b"/etc/passwd",
     b"%s%n", "\u202e\u0000".encode(), b"\x80\x81", b"PK\x03\x04", b"\x1f\x8b",
+]  # fmt: skip
+VALUES = [
+    "null", "true", "-1", "0", "0.5", "1e308", "1" + "0" * 30, "NaN", '""', '"x"', '"\\u202e"',
+    "[]", "{}", "[[]]", '["a", "a"]', '{"a": 1}', "[" + "0, " * 5000 + "0]",
 ]  # fmt: skip
 
 
@@ -74,6 +85,7 @@ def main() -> None:
     if arguments.only:
         readers = {arguments.only: readers[arguments.only]}
     watch_time()
+    require_sound(readers)
     rng = np.random.default_rng(arguments.seed)
     names = list(readers)
     odds = np.array([readers[name].weight for name in names], float)
@@ -112,6 +124,15 @@ def watch_time() -> None:
     signal.signal(signal.SIGALRM, _too_long)
 
 
+def require_sound(readers: dict[str, Reader]) -> None:
+    """End the process unless each reader takes its sound files: a refused one tries little."""
+    for name, reader in readers.items():
+        for sound in reader.sound:
+            outcome, words = fed(reader, sound)
+            if outcome != "read":
+                sys.exit(f"error: {name}: its sound file is no longer read: {outcome} {words}")
+
+
 def fed(reader: Reader, data: bytes) -> tuple[str, str]:
     """Return read, refused or find, and of a find its traceback."""
     with tempfile.TemporaryDirectory() as folder:
@@ -137,7 +158,9 @@ def fed(reader: Reader, data: bytes) -> tuple[str, str]:
 
 
 def damaged(sound: bytes, rng: np.random.Generator) -> bytes:
-    """Return bytes changed in one to four places."""
+    """Return bytes changed in one to four places, or JSON with other values."""
+    if sound[:1] == b"{" and rng.random() < 0.5:
+        return misled(sound, rng)
     data = bytearray(sound)
     for _ in range(rng.integers(1, 5)):
         at = int(rng.integers(len(data) + 1))
@@ -162,6 +185,26 @@ def damaged(sound: bytes, rng: np.random.Generator) -> bytes:
     return bytes(data)
 
 
+def misled(sound: bytes, rng: np.random.Generator) -> bytes:
+    """Return JSON in which one to three values are of another kind or gone."""
+    value = json.loads(sound)
+    for _ in range(rng.integers(1, 4)):
+        holder, key = value, None
+        while isinstance(holder, dict | list) and holder:
+            inside, keys = holder, list(holder if isinstance(holder, dict) else range(len(holder)))
+            key = keys[rng.integers(len(keys))]
+            holder = inside[key]
+            if rng.random() < 0.3:
+                break
+        if key is None:
+            break
+        if rng.random() < 0.2:
+            del inside[key]
+        else:
+            inside[key] = json.loads(VALUES[rng.integers(len(VALUES))])
+    return json.dumps(value).encode()
+
+
 def sound_files() -> dict[str, Reader]:
     """Return the readers by name."""
     images = galaxy_images(6)
@@ -173,7 +216,6 @@ def sound_files() -> dict[str, Reader]:
     fits = _written(made_votes("galaxy-zoo-2", 8), ".fits")
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (24, 24, 3), np.uint8))
     recipe = json.dumps({"recipe": recipe_to_dict(make_recipe("small", {}))}).encode()
-    about, weights = _model()
     whole = zip_bytes({TABLE: table_bytes(6), **{f"{IMAGES}/{k}": v for k, v in images.items()}})
     return {
         "kaggle table": Reader([table_bytes(6)], _kaggle(TABLE, images), 16),
@@ -184,13 +226,9 @@ def sound_files() -> dict[str, Reader]:
         "votes csv": Reader([votes[".csv"]], _votes(".csv"), 8),
         "votes parquet": Reader([votes[".parquet"]], _votes(".parquet"), 6),
         "votes fits": Reader([fits], _votes(".fits"), 6),
-        "images of votes": Reader(
-            [votes[".csv"]],
-            lambda folder, data: read_vote_catalogue(_put(folder, "v.csv", data), "galaxy-zoo-2"),
-            4,
-        ),
+        "images of votes": Reader([votes[".csv"]], _images_of_votes, 4),
         "listing": Reader(
-            [_written(listing, ".csv"), b"id,image\n"],
+            [_written(listing, ".csv"), b"id,image\n1,a.jpg"],
             lambda folder, data: list(list_images(_put(folder, "list.csv", data))),
             6,
         ),
@@ -210,9 +248,12 @@ def sound_files() -> dict[str, Reader]:
         "recipe": Reader(
             [recipe], lambda folder, data: make_recipe(str(_put(folder, "r.json", data)), {}), 10
         ),
-        "run": Reader([recipe], _run, 6),
-        "model words": Reader([about], _model_reader(weights, "model.json"), 1),
-        "model weights": Reader([weights], _model_reader(about, "model.safetensors"), 1),
+        "run": _in_run("recipe.json", _settings),
+        "split": _in_run("split.csv", lambda run: run.split),
+        "predictions": _in_run("predictions_test.parquet", lambda run: run.predictions("test")),
+        "calibration": _in_run("calibration.json", _mended),
+        "model words": _model(WORDS, 4),
+        "model weights": _model(WEIGHTS, 2),
     }
 
 
@@ -251,6 +292,13 @@ def _votes(ending: str) -> Callable[[Path, bytes], object]:
     return lambda folder, data: read_votes(_put(folder, f"votes{ending}", data))
 
 
+def _images_of_votes(folder: Path, data: bytes) -> object:
+    (folder / IMAGES).mkdir()
+    for number in range(8):
+        (folder / IMAGES / f"J{number:04}.jpg").touch()
+    return read_vote_catalogue(_put(folder, "v.csv", data), "galaxy-zoo-2")
+
+
 def _image(name: str) -> Callable[[Path, bytes], object]:
     return lambda folder, data: np.asarray(decode_bytes(data, name))
 
@@ -266,37 +314,60 @@ def _fits_images() -> list[bytes]:
     return found[::2]
 
 
-def _run(folder: Path, data: bytes) -> object:
-    _put(folder, "recipe.json", data)
-    _put(folder, "calibration.json", data)
-    run = Run(folder)
+@cache
+def _sound_run() -> Run:
+    """Return a finished and calibrated run of the smallest network of timm."""
+    folder = Path(_folder().name)
+    simple_galaxies(folder / "data", seed=1, number=36)
+    made = ["--arch", "test_resnet", "--size", "32", "--epochs", "1", "--no-cache"]
+    words = ["--data", folder / "data", "--recipe", QUICK, "--out", folder, "--name", "run", *made]
+    for command in (["fit", *words], ["calibrate", folder / "run"]):
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), suppress(SystemExit):
+            cli([str(word) for word in command])
+    return Run(folder / "run")
+
+
+@cache
+def _folder() -> tempfile.TemporaryDirectory:
+    return tempfile.TemporaryDirectory()
+
+
+def _in_run(name: str, read: Callable[[Run], object]) -> Reader:
+    """Return the reader of one file of a run, whose others are sound."""
+    sound = _sound_run().path
+
+    def reader(folder: Path, data: bytes) -> object:
+        for path in sound.iterdir():
+            (folder / path.name).symlink_to(path)
+        (folder / name).unlink()
+        _put(folder, name, data)
+        return read(Run(folder))
+
+    return Reader([(sound / name).read_bytes()], reader, 4)
+
+
+def _settings(run: Run) -> object:
     run.require_trained()
-    return run.recipe, run.classes, run.data
+    return run.recipe, run.classes, run.outputs, run.data
 
 
-def _model() -> tuple[bytes, bytes]:
-    import torch
-    from safetensors.torch import save
-
-    from galaxymorph.learn import build_model, pixel_stats
-    from galaxymorph.learn.description import describe_model
-
-    recipe = make_recipe("scratch", {"size": 32})
-    model = build_model(recipe, 3)
-    about = describe_model(recipe, ["a", "b", "c"], ["a", "b", "c"], pixel_stats(recipe.arch))
-    torch.manual_seed(0)
-    # A header and the start of its tensors: whole weights would be 45 MB an input.
-    some = dict(list(model.state_dict().items())[:4])
-    return json.dumps(about).encode(), save(some)
+def _mended(run: Run) -> object:
+    bare = np.full((2, len(run.classes)), 1 / len(run.classes))
+    mended = [calibrator(bare) for calibrator in load_calibrators(run)]
+    return mended, sets_of(run, bare, 0.9)
 
 
-def _model_reader(other: bytes, name: str) -> Callable[[Path, bytes], object]:
+def _model(name: str, weight: int) -> Reader:
+    """Return the reader of one of the two files that hold a model."""
+    sound = {each: (_sound_run().path / each).read_bytes() for each in (WORDS, WEIGHTS)}
+    image = image_bytes(Image.new("RGB", (24, 24)))
+
     def read(folder: Path, data: bytes) -> object:
-        beside = "model.safetensors" if name == "model.json" else "model.json"
-        _put(folder, beside, other)
-        return load_predictor(_put(folder, name, data))
+        for each in sound:
+            _put(folder, each, data if each == name else sound[each])
+        return load_predictor(folder / WEIGHTS).predict([_put(folder, "a.jpg", image)])
 
-    return read
+    return Reader([sound[name]], read, weight)
 
 
 def _too_long(number: int, frame: object) -> None:

@@ -83,8 +83,7 @@ def guided(name: str, reader: fuzz.Reader, arguments: argparse.Namespace) -> Non
 
     # What is imported late is watched too.
     with atheris.instrument_imports(include=WATCHED):
-        for sound in reader.sound:
-            fuzz.fed(reader, sound)
+        fuzz.require_sound({name: reader})
     with tempfile.TemporaryDirectory() as corpus:
         for number, sound in enumerate(reader.sound):
             (Path(corpus) / str(number)).write_bytes(sound)
@@ -92,6 +91,8 @@ def guided(name: str, reader: fuzz.Reader, arguments: argparse.Namespace) -> Non
         flags = [f"-seed={arguments.seed}", f"-max_len={longest}", "-len_control=0"]
         # Time is watched by fuzz.py, whose alarm is the same signal.
         flags += ["-handle_alrm=0", "-timeout=0", "-rss_limit_mb=0"]
+        # On the way out libFuzzer keeps its last input as if it had crashed.
+        flags += [f"-artifact_prefix={corpus}/"]
         atheris.Setup([sys.argv[0], *flags, corpus], feed)
         fuzz.watch_time()
         atheris.Fuzz()

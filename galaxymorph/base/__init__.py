@@ -14,6 +14,7 @@ from galaxymorph.base.files import (
     write_text,
 )
 from galaxymorph.base.progress import Progress, mute, say
+from galaxymorph.base.reading import read_json, reading, require_words
 from galaxymorph.base.rows import Rows
 
 __all__ = [
@@ -30,6 +31,9 @@ __all__ = [
     "mute",
     "one_line",
     "read_bytes",
+    "read_json",
+    "reading",
+    "require_words",
     "remove_leftovers",
     "replace_folder",
     "replacing",

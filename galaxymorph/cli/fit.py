@@ -88,6 +88,9 @@ def _found_data(data: Path | None, number: int | None) -> tuple[Path, bool]:
     from galaxymorph.survey import EMBEDDED, embedded_sky
     from galaxymorph.zoo import has_catalogue, tables_and_images
 
+    # Before weights are downloaded for nothing.
+    if data is not None and not data.exists():
+        raise BadInput(f"{data}: no such file or folder", "give the folder with the Kaggle files")
     if data is not None or has_catalogue(Path("data")):
         if number:
             raise BadInput(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput, write_json
+from galaxymorph.base import BadInput, read_json, reading, write_json
 from galaxymorph.judge.calibrators import (
     Calibrator,
     choose_method,
@@ -152,14 +151,12 @@ def load_calibrators(run: Run) -> list[Calibrator] | None:
     path = run.path / FILE
     if not path.exists():
         return None
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        found = read_calibrators(record)
-        sound = record["format"] == FORMAT and len(found) == len(run.splits)
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"{path}: damaged ({error})", f"calibrate {run.path} again") from None
-    if not sound:
-        raise BadInput(f"{path}: not of this run and version", f"calibrate {run.path} again")
+    again = f"calibrate {run.path} again"
+    record = read_json(path, again)
+    with reading(path, again):
+        found = read_calibrators(record, len(run.outputs))
+    if record.get("format") != FORMAT or len(found) != len(run.splits):
+        raise BadInput(f"{path}: not of this run and version", again)
     return found
 
 
@@ -177,10 +174,8 @@ def described_calibrators(about: dict, name: str) -> list[Calibrator] | None:
     """
     if "calibrators" not in about:
         return None
-    try:
-        return read_calibrators(about)
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadInput(f"{name}: its calibration is damaged ({error})", "export it again") from None
+    with reading(name, "export it again"):
+        return read_calibrators(about, len(about["outputs"]))
 
 
 def sets_of(run: Run, bare: np.ndarray, coverage: float, method: str | None = None) -> list[str]:
@@ -208,14 +203,20 @@ def calibrated_coverage(run: Run) -> float | None:
     path = run.path / FILE
     if not path.exists():
         return None
-    return json.loads(path.read_text(encoding="utf-8")).get("sets", {}).get("coverage")
+    again = f"calibrate {run.path} again"
+    record = read_json(path, again)
+    with reading(path, again):
+        return record.get("sets", {}).get("coverage")
 
 
 def _set_method(run: Run) -> str:
     path = run.path / FILE
     if not path.exists():
         return next(iter(SCORES))
-    return json.loads(path.read_text(encoding="utf-8"))["sets"]["method"]
+    again = f"calibrate {run.path} again"
+    record = read_json(path, again)
+    with reading(path, again):
+        return SCORES[record["sets"]["method"]] and record["sets"]["method"]
 
 
 def _arrays(run: Run, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

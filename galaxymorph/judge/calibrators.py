@@ -45,16 +45,24 @@ def write_calibrators(calibrators: Sequence[Calibrator]) -> list[dict]:
     return [{"method": each.method, "parameters": each.parameters} for each in calibrators]
 
 
-def read_calibrators(record: Mapping[str, list]) -> list[Calibrator]:
+def read_calibrators(record: Mapping[str, list], outputs: int) -> list[Calibrator]:
     """Return the `calibrators` of a JSON object.
 
+    Args:
+        record: the object.
+        outputs: how many outputs they are to mend.
+
     Raises:
-        KeyError, TypeError, ValueError: they aren't what `write_calibrators` gives.
+        KeyError, TypeError, ValueError: they aren't what `write_calibrators` gives, of so many.
     """
     found = [Calibrator(each["method"], each["parameters"]) for each in record["calibrators"]]
     for each in found:
         if each.method not in APPLY:
             raise ValueError(f"method {each.method!r} is unknown")
+        even = np.full((1, outputs * (2 if each.method == "variance" else 1)), 1 / outputs)
+        mended = each(even)
+        if mended.shape != even.shape or not np.isfinite(mended).all():
+            raise ValueError(f"the parameters of {each.method} aren't of {outputs} outputs")
     return found
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, read_json
 from galaxymorph.judge.metrics import class_scorer
 from galaxymorph.judge.resampling import bootstrap
 from galaxymorph.learn import Run, target_of
@@ -56,7 +55,7 @@ def compare_runs(runs: Sequence[Run]) -> pd.DataFrame:
     for run in runs:
         run.require_trained()
         for path in _score_files(run):
-            for name, (value, low, high) in scores_in(json.loads(path.read_text("utf-8"))):
+            for name, (value, low, high) in scores_in(read_json(path)):
                 rows.append((path.stem, name, str(run.path), value, low, high))
     table = pd.DataFrame(rows, columns=["file", "score", "run", "value", "low", "high"])
     return table.assign(better=table["score"].map(better_is))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from galaxymorph.base import replacing
+from galaxymorph.base import reading, replacing
 
 # Cells on a side: at least those of any trunk's last feature maps at 448 pixels.
 GRID = 14
@@ -48,7 +48,7 @@ def read_grids(folder: Path) -> dict[str, np.ndarray]:
     path = folder / MAPS
     if not path.exists():
         return {}
-    with np.load(path) as stored:
+    with reading(path, "explain again"), np.load(path) as stored:
         return dict(zip(stored["galaxy"].tolist(), stored["maps"], strict=True))
 
 
@@ -78,5 +78,6 @@ def read_neighbours(folder: Path) -> dict[str, list[str]]:
     path = folder / NEIGHBOURS
     if not path.exists():
         return {}
-    table = pd.read_parquet(path)
-    return table.groupby("galaxy", sort=False)["neighbour"].agg(list).to_dict()
+    with reading(path, "explain again"):
+        table = pd.read_parquet(path)
+        return table.groupby("galaxy", sort=False)["neighbour"].agg(list).to_dict()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from safetensors.numpy import load_file
 
+from galaxymorph.base import read_json
 from galaxymorph.judge.metrics import run_metrics
 from galaxymorph.learn import (
     Run,
@@ -47,7 +47,7 @@ def reproduce_run(run: Run, data: Path | None = None) -> Reproduction:
     galaxies = gather_galaxies(data or run.data["path"], run.recipe, skip_bad=True)
     require_same_galaxies(run, galaxies)
     path = run.path / "metrics.json"
-    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else run_metrics(run)
+    known = read_json(path) if path.exists() else run_metrics(run)
     with locked(run), _emptied(run.path / ".reproduce") as folder:
         again = restart_run(folder / "run", run)
         train_run(again, galaxies)
@@ -76,7 +76,7 @@ def _difference(old: Path, new: Path) -> float:
 
 
 def _environment_changes(run: Run) -> list[str]:
-    before = json.loads((run.path / "environment.json").read_text(encoding="utf-8"))
+    before = read_json(run.path / "environment.json")
     now = environment()
     flat_before, flat_now = ({**e, **e["packages"]} for e in (before, now))
     return [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -13,7 +12,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from galaxymorph.base import BadInput, Progress, write_json
+from galaxymorph.base import BadInput, Progress, read_json, reading, write_json
 from galaxymorph.images import (
     CORRUPTIONS,
     PUBLISHED,
@@ -195,13 +194,10 @@ def read_robustness(run: Run) -> dict:
         BadInput: it hasn't been measured.
     """
     path = run.path / "robustness.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BadInput(
-            f"{run.path}: its robustness isn't measured",
-            f"run `python cli.py robustness {run.path}` first",
-        ) from None
+    remedy = f"run `python cli.py robustness {run.path}`"
+    if not path.exists():
+        raise BadInput(f"{run.path}: its robustness isn't measured", f"{remedy} first")
+    return read_json(path, remedy)
 
 
 def corruption_error(scores: dict, reference: dict, name: str) -> dict:
@@ -420,10 +416,13 @@ def _sets(run: Run, table: pd.DataFrame) -> dict[str, np.ndarray]:
     path = run.path / CALIBRATION
     if not path.exists():
         return {}
-    record = json.loads(path.read_text(encoding="utf-8"))["sets"]
-    thresholds = [np.inf if value is None else value for value in record["thresholds"]]
+    again = f"calibrate {run.path} again"
+    record = read_json(path, again)
+    with reading(path, again):
+        method, values = record["sets"]["method"], record["sets"]["thresholds"]
+        thresholds = np.array([np.inf if value is None else value for value in values], float)
     probabilities = table[predicted_columns(run.recipe, run.classes)].to_numpy(float)
-    sets = prediction_sets(probabilities, np.array(thresholds), record["method"])
+    sets = prediction_sets(probabilities, thresholds, method)
     truth = pd.Index(run.classes).get_indexer(table["label"])
     held = sets[np.arange(len(sets)), truth].astype(float)
     return {"set_coverage": held, "set_size": sets.sum(axis=1).astype(float)}

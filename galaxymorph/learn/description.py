@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from galaxymorph import __version__
-from galaxymorph.base import BadInput
-from galaxymorph.learn.outputs import loss_name
+from galaxymorph.base import BadInput, reading, require_words
+from galaxymorph.learn.outputs import loss_name, output_names
 from galaxymorph.learn.recipes import Recipe, recipe_from_dict
 
 # 2: dropout, pipeline, precision, batch, labels_column and the package's version are told.
@@ -72,8 +72,19 @@ def described_recipe(about: object, name: str) -> Recipe:
     lost = [key for key in ("arch", "classes", "outputs", "mean", "std") if not about.get(key)]
     if lost:
         raise BadInput(f"{name}: damaged (no {lost[0]})", "give the files of a run")
+    with reading(name, "give the files of a run"):
+        require_words(about["classes"], "classes")
+        require_words(about["outputs"], "outputs")
+        for key in ("mean", "std"):
+            if len(about[key]) != 3 or not all(
+                isinstance(each, int | float) for each in about[key]
+            ):
+                raise ValueError(f"{key}: {about[key]!r}")
     known = {key: about[key] for key in (*SETTINGS, "loss") if key in about}
     if about.get("scheme"):
         known["scheme"] = about["scheme"]
     # A frozen stage is nothing to predict with, and weights come with the file.
-    return recipe_from_dict(known | {"weights": "none"}, name)
+    recipe = recipe_from_dict(known | {"weights": "none"}, name)
+    if about["outputs"] != output_names(recipe, about["classes"]):
+        raise BadInput(f"{name}: damaged (outputs aren't those of its target)", "copy it again")
+    return recipe

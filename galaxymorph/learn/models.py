@@ -7,11 +7,12 @@ from pathlib import Path
 
 from fastai.learner import Learner
 from fastai.torch_core import default_device
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from galaxymorph import __version__
-from galaxymorph.base import replacing, write_json
+from galaxymorph.base import reading, replacing, write_json
 from galaxymorph.learn.backbones import build_model, pixel_stats, plain_names
 from galaxymorph.learn.description import describe_model
 from galaxymorph.learn.recipes import recipe_to_dict
@@ -28,7 +29,12 @@ def export_learner(learn: Learner, path: Path) -> None:
 def load_network(run: Run) -> nn.Module:
     """Return a trained member's network, from its safetensors, on the device in use."""
     model = build_model(run.recipe, len(run.outputs))
-    model.load_state_dict(load_file(run.path / "model.safetensors"))
+    path = run.path / "model.safetensors"
+    with reading(path):
+        try:
+            model.load_state_dict(load_file(path))
+        except (SafetensorError, RuntimeError) as error:
+            raise ValueError(error) from None
     return model.to(default_device()).eval()
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import io
 import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,13 +18,24 @@ from pathlib import Path
 import pandas as pd
 
 from galaxymorph import __version__
-from galaxymorph.base import BadInput, exclusive, replace_folder, replacing, write_json
-from galaxymorph.learn.outputs import output_names
+from galaxymorph.base import (
+    BadInput,
+    exclusive,
+    read_json,
+    reading,
+    replace_folder,
+    replacing,
+    require_words,
+    write_json,
+)
+from galaxymorph.learn.outputs import output_names, predicted_columns
 from galaxymorph.learn.recipes import Recipe, recipe_from_dict, recipe_to_dict
 from galaxymorph.zoo import COUNT, TARGET
 
 # 2: the setting body_lr became trunk_lr, dropout and weights are written as they ran.
 FORMAT = 2
+# What a run says of where its galaxies came from.
+DATA = ("path", "source", "fingerprint")
 PACKAGES = (
     "fastai", "fastcore", "numpy", "pandas", "pillow", "scikit-learn", "timm", "torch",
     "torchvision",
@@ -53,20 +65,21 @@ class Run:
     @cached_property
     def _record(self) -> dict:
         path = self.path / "recipe.json"
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        if not path.exists():
             raise BadInput(
                 f"{self.path}: not a run (it has no recipe.json)", "give a folder in exports/"
-            ) from None
-        except ValueError as error:
-            raise BadInput(f"{path}: damaged ({error})", "fit again") from None
-        if not isinstance(record, dict) or record.get("format") != FORMAT:
-            found = record.get("format") if isinstance(record, dict) else None
+            )
+        record = read_json(path)
+        if record.get("format") != FORMAT:
             raise BadInput(
-                f"{path}: format {found!r}, and this version reads {FORMAT}",
+                f"{path}: format {record.get('format')!r}, and this version reads {FORMAT}",
                 "use the galaxymorph version in its environment.json",
             )
+        with reading(path):
+            require_words(record["classes"], "classes")
+            for key in DATA:
+                require_words([record["data"][key]], f"data's {key}")
+            record["recipe"].keys()
         return record
 
     @property
@@ -121,10 +134,27 @@ class Run:
 
         Soft targets follow, to the bit.
         """
-        # pandas' own parser of numbers isn't exact before its version 3.
-        table = pd.read_csv(self.path / "split.csv", dtype=str, keep_default_na=False)
-        kinds = dict.fromkeys(target_columns(table), float) | {"fold": int}
-        return table.astype({name: kind for name, kind in kinds.items() if name in table})
+        path = self.path / "split.csv"
+        with reading(path):
+            # pandas' own parser of numbers isn't exact before its version 3.
+            table = _read_csv(path, dtype=str, keep_default_na=False)
+            _require_columns(table, ("galaxy", "image", "label", "split", "digest"))
+            kinds = dict.fromkeys(target_columns(table), float) | {"fold": int}
+            table = table.astype({name: kind for name, kind in kinds.items() if name in table})
+            if fingerprint(table) != self.data["fingerprint"]:
+                raise ValueError("its galaxies aren't those that recipe.json has a fingerprint of")
+            return table
+
+    @property
+    def history(self) -> pd.DataFrame | None:
+        """`history.csv`: losses and validation scores, a row an epoch; None where there is none."""
+        path = self.path / "history.csv"
+        if not path.exists():
+            return None
+        with reading(path):
+            table = _read_csv(path)
+            _require_columns(table, ("stage", "epoch", "train_loss", "valid_loss"))
+            return table
 
     @property
     def is_trained(self) -> bool:
@@ -144,7 +174,27 @@ class Run:
         See `prediction_table`; what volunteers said is `target_<output>`, for soft targets.
         """
         self.require_trained()
-        return pd.read_parquet(self.path / f"predictions_{part}.parquet")
+        path = self.path / f"predictions_{part}.parquet"
+        with reading(path):
+            table = pd.read_parquet(path)
+            _require_columns(
+                table, ("galaxy", "label", *predicted_columns(self.recipe, self.classes))
+            )
+            return table
+
+
+def _read_csv(path: Path, **settings) -> pd.DataFrame:
+    data = path.read_bytes()
+    # A line is all that tells a table from its first half.
+    if not data.endswith(b"\n"):
+        raise ValueError("its last line has no end")
+    return pd.read_csv(io.BytesIO(data), **settings)
+
+
+def _require_columns(table: pd.DataFrame, names: Sequence[str]) -> None:
+    lost = [name for name in names if name not in table]
+    if lost:
+        raise ValueError(f"no column {lost[0]}")
 
 
 @contextmanager

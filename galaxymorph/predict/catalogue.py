@@ -28,6 +28,7 @@ from galaxymorph.base import (
     BadInput,
     Progress,
     exclusive,
+    read_json,
     remove_leftovers,
     replacing,
     say,
@@ -358,10 +359,7 @@ def _claim(out: Path, about: dict[str, object]) -> None:
             )
         write_json(path, about)
         return
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BadInput(f"{path}: damaged ({error})", "give a new folder") from None
+    before = read_json(path, "give a new folder")
     for name, words in FIXED.items():
         if before.get(name) != about[name]:
             raise BadInput(

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput, map_ahead
+from galaxymorph.base import BadInput, map_ahead, read_json
 from galaxymorph.images import as_image, centre_frame, render_fits_as
 from galaxymorph.judge import Calibrator, calibrated_mean, described_calibrators
 from galaxymorph.learn import (
@@ -128,7 +128,7 @@ def load_onnx_predictor(run: Run) -> OnnxPredictor:
     Raises:
         BadInput: they haven't been made, or the extra isn't installed.
     """
-    about = json.loads((run.members[0].path / "model.json").read_text(encoding="utf-8"))
+    about = read_json(run.members[0].path / "model.json")
     sessions = [open_session(_quantized(member)) for member in run.members]
     return OnnxPredictor(sessions, run.recipe, run.classes, *_levels(about))
 

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from galaxymorph.base import BadInput, replacing
+from galaxymorph.base import BadInput, read_json, reading, replacing
 from galaxymorph.judge import describe_calibrators, described_calibrators
 from galaxymorph.learn import (
     Recipe,
@@ -86,14 +86,12 @@ def _read(path: Path) -> tuple[dict, dict[str, torch.Tensor]]:
     except (SafetensorError, OSError) as error:
         raise BadInput(f"{path}: not readable as safetensors ({error})", "copy it again") from None
     if own is not None:
-        return json.loads(own), state
+        with reading(path, "copy it again"):
+            return json.loads(own), state
     beside = path.with_name(WORDS)
-    try:
-        return json.loads(beside.read_text(encoding="utf-8")), state
-    except FileNotFoundError:
-        raise BadInput(f"{path}: no {WORDS} beside it", f"copy the run's {WORDS} too") from None
-    except ValueError as error:
-        raise BadInput(f"{beside}: damaged ({error})", "copy it again") from None
+    if not beside.exists():
+        raise BadInput(f"{path}: no {WORDS} beside it", f"copy the run's {WORDS} too")
+    return read_json(beside, "copy it again"), state
 
 
 def _require_known(about: dict, recipe: Recipe, path: Path) -> None:

@@ -115,6 +115,7 @@ def write_onnx(network: nn.Module, size: int, path: Path) -> None:
             input_names=["images"],
             output_names=["logits"],
             dynamic_shapes=({0: torch.export.Dim("n")},),
+            dynamo=True,
             external_data=False,
             verbose=False,
         )
@@ -132,7 +133,8 @@ def quantize_file(plain: Path, batches, path: Path) -> None:
 
     with tempfile.TemporaryDirectory() as folder, quiet_export():
         prepared = Path(folder) / "prepared.onnx"
-        quantization.quant_pre_process(str(plain), str(prepared))
+        # Symbolic shapes are for transformers; some exporters' reshapes break what infers them.
+        quantization.quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
         quantization.quantize_static(
             str(prepared),
             str(path),

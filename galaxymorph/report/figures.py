@@ -70,7 +70,7 @@ FAMILIES: dict[str, Callable[[Run, dict], dict[str, Figure]]] = {
 def learning_curves(run: Run) -> Figure:
     """Return losses and validation scores by epoch; of several models a line each."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    histories = [pd.read_csv(member.path / "history.csv") for member in run.members]
+    histories = [member.history for member in run.members]
     target = target_of(run.recipe)
     scores = zip(target.scores.items(), (GREEN, GREY), strict=False)
     lines = [

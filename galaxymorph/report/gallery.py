@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, reading
 from galaxymorph.judge import (
     entropies_of,
     read_grids,
@@ -120,7 +120,9 @@ def _galaxies(run: Run, table: pd.DataFrame) -> pd.DataFrame:
         doubt=_rounded_all(entropies_of(run)(given)),
     )
     if (run.path / DOUBT).exists():
-        known = pd.read_parquet(run.path / DOUBT).set_index("galaxy").loc[found["galaxy"]]
+        path = run.path / DOUBT
+        with reading(path, "run doubt again"):
+            known = pd.read_parquet(path).set_index("galaxy").loc[found["galaxy"]]
         source = preferred([name.removesuffix("_total") for name in known])
         found["doubt"] = _rounded_all(known[f"{source}_total"])
         found["epistemic"] = _rounded_all(known[f"{source}_epistemic"])

@@ -107,9 +107,8 @@ def _curves(runs: Sequence[Run], names: Sequence[str]) -> list:
     series = {}
     for run, name in zip(runs, names, strict=True):
         for member in run.members:
-            path = member.path / "history.csv"
-            if path.exists():
-                history = pd.read_csv(path)
+            history = member.history
+            if history is not None:
                 words = name if member is run else f"{name}, {run.part_word} {member.path.name}"
                 series[words] = (history["epoch"], history["valid_loss"])
     chart = line_chart("Validation loss", series) if series else None

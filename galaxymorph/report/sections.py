@@ -6,7 +6,6 @@ To add one, add an entry to `SECTIONS` and a template of its name to `templates/
 from __future__ import annotations
 
 import hashlib
-import json
 import shlex
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, fields
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from galaxymorph.base import read_json
 from galaxymorph.judge import NOMINAL, scores_in, true_and_predicted
 from galaxymorph.learn import Recipe, Run, target_of
 from galaxymorph.report.charts import interval_places, line_chart
@@ -67,7 +67,7 @@ class Page:
 
     def json(self, name: str) -> dict:
         """Return a JSON file of the run."""
-        return json.loads((self.run.path / name).read_text(encoding="utf-8"))
+        return read_json(self.run.path / name)
 
     def pictures(self, *patterns: str) -> dict:
         """Return the run's pictures of some names, each once a page, and what didn't fit."""
@@ -171,9 +171,9 @@ def _curves(page: Page) -> dict | None:
     target = target_of(page.run.recipe)
     word = page.run.part_word
     histories = [
-        (f" ({word} {n + 1})" if word else "", pd.read_csv(member.path / "history.csv"))
+        (f" ({word} {n + 1})" if word else "", member.history)
         for n, member in enumerate(page.run.members)
-        if (member.path / "history.csv").exists()
+        if member.history is not None
     ]
     if not histories:
         return None

@@ -129,3 +129,14 @@ def test_a_first_fit_without_data_simulates_and_says_where_the_real_thing_goes(
 def test_nothing_is_simulated_beside_data(simple, capsys):
     assert galaxymorph("fit", "--data", simple, "--simulate", "50") == 2
     assert "--simulate 50: there is data" in capsys.readouterr().err
+
+
+def test_a_catalogue_that_is_not_there_is_told_before_weights_are_fetched(
+    tmp_path, monkeypatch, capsys
+):
+    def fetched(recipe):
+        raise AssertionError("the network was asked for first")
+
+    monkeypatch.setattr("galaxymorph.learn.require_network", fetched)
+    assert galaxymorph("fit", "--data", tmp_path / "nowhere", "--out", tmp_path) == 2
+    assert "nowhere: no such file or folder; " in capsys.readouterr().err

@@ -47,7 +47,8 @@ def words_of(what: str, run: Path, simple: Path, at: Path) -> list:
 @pytest.mark.parametrize(
     ("what", "size"),
     [
-        ("fit", 30_000), ("table", 500), ("catalogue", 500), ("calibrate", 3_000),
+        # PyTorch 2.8 writes a module of its own of over 500 bytes when it is imported.
+        ("fit", 30_000), ("table", 3_000), ("catalogue", 3_000), ("calibrate", 3_000),
         ("export", 30_000), ("report", 30_000), ("simulate", 3_000),
     ],
 )  # fmt: skip

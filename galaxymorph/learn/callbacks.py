@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import pickle
 import random
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -16,7 +17,7 @@ from fastai.callback.core import Callback
 from fastai.learner import AvgLoss
 from fastai.torch_core import set_seed
 
-from galaxymorph.base import Progress, replacing, write_text
+from galaxymorph.base import Progress, reading, replacing, write_text
 from galaxymorph.learn.distributed import bare, own_loader, processes, rank
 from galaxymorph.learn.targets import Target
 
@@ -173,6 +174,19 @@ def save_tensors(path: Path, value: object) -> None:
         torch.save(value, temporary)
 
 
+def load_tensors(path: Path) -> dict:
+    """Return what `save_tensors` wrote.
+
+    Raises:
+        BadInput: the file isn't there, or is damaged.
+    """
+    with reading(path, f"delete {path.parent}/*.pt, and the fit begins anew"):
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except (RuntimeError, pickle.UnpicklingError) as error:
+            raise ValueError(error) from None
+
+
 def save_checkpoint(path: Path, learn, state: TrainingState) -> None:
     """Write model, optimizer and state at the end of an epoch."""
     optimizer = learn.opt.state_dict()
@@ -193,12 +207,12 @@ def read_state(path: Path) -> TrainingState:
     """Return the state in a checkpoint, or the initial one if there is none yet."""
     if not path.exists():
         return TrainingState()
-    return TrainingState(**torch.load(path, map_location="cpu", weights_only=True)["state"])
+    return TrainingState(**load_tensors(path)["state"])
 
 
 def restore_checkpoint(path: Path, learn) -> None:
     """Load model and optimizer from a checkpoint; the learner must be frozen as it was."""
-    saved = torch.load(path, map_location="cpu", weights_only=True)
+    saved = load_tensors(path)
     learn.model.load_state_dict(saved["model"])
     learn.opt.load_state_dict(saved["opt"])
 

@@ -16,7 +16,7 @@ from torch import nn
 from galaxymorph.base import BadInput
 from galaxymorph.images import Frames, cached_frames
 from galaxymorph.learn.backbones import pixel_stats
-from galaxymorph.learn.callbacks import save_tensors
+from galaxymorph.learn.callbacks import load_tensors, save_tensors
 from galaxymorph.learn.embeddings import last_layer
 from galaxymorph.learn.loaders import as_images
 from galaxymorph.learn.recipes import Recipe, item_frame
@@ -136,7 +136,7 @@ class Dann(DomainAdaptation):
         self.optimizer = torch.optim.AdamW(self.classifier.parameters(), lr=self.lr)
         self.states: dict[int, dict] = {}
         if self.first:
-            self.states = torch.load(self.path, map_location="cpu", weights_only=True)
+            self.states = load_tensors(self.path)
             state = self.states[self.first]
             self.classifier.load_state_dict(state["classifier"])
             self.optimizer.load_state_dict(state["optimizer"])

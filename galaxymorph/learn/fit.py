@@ -28,6 +28,7 @@ from galaxymorph.learn.callbacks import (
     ShowProgress,
     TrainingState,
     galaxies_to_train,
+    load_tensors,
     read_state,
     restore_checkpoint,
 )
@@ -300,8 +301,7 @@ def _gains(recipe: Recipe, precision: str) -> bool:
 
 
 def _load_kept(run: Run, learn: Learner) -> None:
-    path = run.checkpoints / "kept.pt"
-    learn.model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    learn.model.load_state_dict(load_tensors(run.checkpoints / "kept.pt"))
 
 
 def _predicted_parts(split: pd.DataFrame) -> list[str]:

@@ -187,6 +187,23 @@ def test_a_fit_killed_before_any_of_its_writes_ends_with_the_same_weights(
     assert {path.name for path in run.iterdir()} >= PROMISED
 
 
+def test_a_damaged_checkpoint_is_named_and_without_it_the_fit_begins_anew(
+    simple, tmp_path, undisturbed, capsys
+):
+    arguments = fit_arguments(simple, tmp_path, "killed", *TWO_STAGES)
+    assert in_a_process_of_its_own(*arguments, kill="callbacks:save_checkpoint:3") < 0
+    run = tmp_path / "killed"
+    last = run / "checkpoints" / "last.pt"
+    whole = last.read_bytes()
+    for damaged in (b"", whole[: len(whole) // 2], b"no checkpoint"):
+        last.write_bytes(damaged)
+        assert galaxymorph("fit", "--resume", run) == 2
+        assert f"error: {last}: damaged (" in capsys.readouterr().err
+    last.unlink()
+    assert in_a_process_of_its_own("fit", "--resume", run) == 0
+    assert same_weights(undisturbed, run)
+
+
 def test_reproduce_in_a_process_of_its_own_gives_the_same_bits(undisturbed):
     assert in_a_process_of_its_own("reproduce", undisturbed) == 0
 

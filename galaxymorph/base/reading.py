@@ -60,4 +60,8 @@ def require_words(values: object, what: str) -> None:
 
 def _short(error: Exception) -> str:
     lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    # Other errors say little without their kind: KeyError has the key alone.
+    kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
+    return f"{kind}{lines[0][:200]}"

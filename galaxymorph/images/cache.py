@@ -25,6 +25,7 @@ from galaxymorph.base import (
     exclusive,
     make_folder,
     read_bytes,
+    read_json,
     remove_leftovers,
     replace_folder,
 )
@@ -83,7 +84,7 @@ def cached_frames(
         if not folder.exists():
             remove_leftovers(folder.parent, folder.name)
             _build(folder, by_digest, crop, side)
-    rows = json.loads((folder / "rows.json").read_text(encoding="utf-8"))
+    rows = read_json(folder / "rows.json", f"delete {folder}")
     # What was read and has no row doesn't decode: once more, for the words that say why.
     checked = [
         inspect_image(reference) if inspection.digest not in rows else inspection

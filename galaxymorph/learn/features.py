@@ -25,7 +25,7 @@ from fastai.learner import Learner
 from fastai.torch_core import default_device, set_seed
 from torch import nn
 
-from galaxymorph.base import BadInput, Progress, Rows, replace_folder, say
+from galaxymorph.base import BadInput, Progress, Rows, read_json, replace_folder, say
 from galaxymorph.learn.backbones import stages_of
 from galaxymorph.learn.hardware import KEPT, resolve_precision
 from galaxymorph.learn.recipes import Recipe
@@ -289,7 +289,7 @@ def _require_room(folder: Path, need: int) -> None:
 
 
 def _open(folder: Path, stage: str, precision: str, images: DataLoaders) -> DataLoaders:
-    about = json.loads((folder / "features.json").read_text(encoding="utf-8"))
+    about = read_json(folder / "features.json", f"delete {folder}")
     if about["precision"] != precision:
         raise BadInput(
             f"{folder}: stored in {about['precision']}, and this machine trains in {precision}",

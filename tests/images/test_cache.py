@@ -50,6 +50,17 @@ def test_nothing_is_decoded_twice(images, monkeypatch):
     assert np.array_equal(pixels_of(moved, **FRAME), before)
 
 
+@pytest.mark.parametrize("data", [b"", b'{"0ea5', b"[1, 2]"])
+def test_a_damaged_index_is_named_with_what_to_delete(images, home, data):
+    before = pixels_of(images, **FRAME)
+    (index,) = (home / "cache").rglob("rows.json")
+    index.write_bytes(data)
+    with pytest.raises(BadInput, match=rf"{index}: damaged \(.*; delete {index.parent}$"):
+        pixels_of(images, **FRAME)
+    shutil.rmtree(index.parent)
+    assert np.array_equal(pixels_of(images, **FRAME), before)
+
+
 def test_a_changed_image_gives_its_new_frame(images):
     before = pixels_of(images, **FRAME)
     shutil.copy(images[1], images[0])

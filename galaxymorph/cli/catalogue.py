@@ -76,7 +76,7 @@ def predict_into(
     if precision != "int8" and model.suffix != ".onnx" and scheduler is None:
         from galaxymorph.learn import keep_freed_memory
 
-        keep_freed_memory(room=2**27)
+        keep_freed_memory(room=2**27, steady=True)
     from galaxymorph.predict import predict_catalogue
 
     settings = {} if partition is None else {"size": partition}

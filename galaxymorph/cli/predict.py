@@ -163,7 +163,7 @@ def predict(
         from galaxymorph.learn import keep_freed_memory
 
         # Here rather than in the library: the process is the command's own.
-        keep_freed_memory(room=2**27)
+        keep_freed_memory(room=2**27, steady=True)
     references = expand_images(images)
     if skip_bad:
         references, faults = usable_images(references)

@@ -34,7 +34,7 @@ def use_device(name: str) -> None:
     default_device({"auto": None, "cpu": False, "cuda": True}[name])
 
 
-def keep_freed_memory(room: int = 2**29) -> None:
+def keep_freed_memory(room: int = 2**29, steady: bool = False) -> None:
     """Let the C library keep what tensors free, for the next ones, until the process ends.
 
     Otherwise every large tensor is fetched from the kernel and given back, page by page, which
@@ -44,13 +44,14 @@ def keep_freed_memory(room: int = 2**29) -> None:
     Args:
         room: bytes by which the process may grow before what is unused is given back; half a GiB
             are a batch's worth of activations in training, and prediction needs less.
+        steady: all batches are of a kind, so that none needs more than the first ones.
     """
     trim_threshold, mmap_max = -1, -4
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(mmap_max, 0)
         mallopt(trim_threshold, 2**31 - 1)
-        KEPT.keeps, KEPT.room = True, room
+        KEPT.keeps, KEPT.room, KEPT.steady = True, room, steady
 
 
 @dataclass
@@ -67,6 +68,7 @@ class KeptMemory:
     room: int = 2**29
     # After giving back, batches until as much is in use again as a batch needs.
     stride: int = 8
+    steady: bool = False
     level: int | None = None
     batches: int = 0
 
@@ -76,12 +78,15 @@ class KeptMemory:
         if not resident:
             return
         self.batches += 1
-        if self.level is None:
-            self.level = resident if self.batches >= self.stride else None
-        elif resident > self.level + self.room:
+        if self.batches < self.stride:
+            return
+        if self.batches == self.stride:
+            # Measured anew, the level creeps; yet a fit's next stage holds more than its first.
+            self.level = min(resident, self.level or resident) if self.steady else resident
+        if resident > self.level + self.room:
             gc.collect()
             ctypes.CDLL(None).malloc_trim(0)
-            self.level, self.batches = None, 0
+            self.batches = 0
 
 
 KEPT = KeptMemory()

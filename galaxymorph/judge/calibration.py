@@ -216,7 +216,10 @@ def _set_method(run: Run) -> str:
     again = f"calibrate {run.path} again"
     record = read_json(path, again)
     with reading(path, again):
-        return SCORES[record["sets"]["method"]] and record["sets"]["method"]
+        method = record["sets"]["method"]
+        if method not in SCORES:
+            raise ValueError(f"no method of sets is called {method!r}")
+        return method
 
 
 def _arrays(run: Run, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ from galaxymorph import __version__
 from galaxymorph.base import BadInput, reading, require_words
 from galaxymorph.learn.outputs import loss_name, output_names
 from galaxymorph.learn.recipes import Recipe, recipe_from_dict
+from galaxymorph.zoo.schemas import SCHEMAS
 
 # 2: dropout, pipeline, precision, batch, labels_column and the package's version are told.
 FORMAT = 2
@@ -15,7 +16,7 @@ READS = (1, 2)
 # The settings of a recipe that predicting takes.
 SETTINGS = (
     "arch", "head", "dropout", "target", "size", "crop", "batch", "views", "precision", "pipeline",
-    "labels_column", "stretch", "bands",
+    "labels_column", "stretch", "bands", "schema",
 )  # fmt: skip
 
 
@@ -81,6 +82,8 @@ def described_recipe(about: object, name: str) -> Recipe:
             ):
                 raise ValueError(f"{key}: {about[key]!r}")
     known = {key: about[key] for key in (*SETTINGS, "loss") if key in about}
+    if known.get("target") == "tree":
+        known.setdefault("schema", _schema_of(about["outputs"]))
     if about.get("scheme"):
         known["scheme"] = about["scheme"]
     # A frozen stage is nothing to predict with, and weights come with the file.
@@ -88,3 +91,9 @@ def described_recipe(about: object, name: str) -> Recipe:
     if about["outputs"] != output_names(recipe, about["classes"]):
         raise BadInput(f"{name}: damaged (outputs aren't those of its target)", "copy it again")
     return recipe
+
+
+def _schema_of(outputs: Sequence[str]) -> str:
+    """Return the schema whose answers these are: files of format 2 didn't say it at first."""
+    fitting = (name for name, each in SCHEMAS.items() if list(each.tree.columns) == list(outputs))
+    return next(fitting, Recipe.schema)

@@ -1,5 +1,7 @@
 """Votes of other campaigns through the command line, from the table to predictions."""
 
+import importlib.util
+import json
 import shutil
 
 import numpy as np
@@ -7,6 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from galaxymorph import load_predictor
 from galaxymorph.zoo import SCHEMAS, broken_sums
 from tests.conftest import RECIPE, galaxymorph
 from tests.zoo.test_votes import made_votes, write
@@ -55,6 +58,30 @@ def test_a_fit_takes_another_campaigns_table_and_answers_its_questions(
     capsys.readouterr()
     assert galaxymorph("predict", tmp_path / "run", tmp_path / "images", "--json") == 0
     assert tree.columns[-1] in capsys.readouterr().out
+
+
+def test_a_model_of_another_campaign_travels(tmp_path):
+    table = catalogue(tmp_path, "galaxy-zoo-decals", ".csv")
+    settings = ["--target", "tree", "--schema", "galaxy-zoo-decals", *QUICK]
+    assert galaxymorph("fit", "--data", table, *settings, "--out", tmp_path, "--name", "run") == 0
+    run, images = tmp_path / "run", [str(path) for path in sorted((tmp_path / "images").iterdir())]
+    columns = SCHEMAS["galaxy-zoo-decals"].tree.columns
+    expected = load_predictor(run, "fp32").predict(images)[columns]
+    # As the first files of the format were, which said nothing of the schema.
+    silent = tmp_path / "silent"
+    silent.mkdir()
+    shutil.copy(run / "model.safetensors", silent)
+    about = json.loads((run / "model.json").read_text())
+    assert about.pop("schema") == "galaxy-zoo-decals"
+    (silent / "model.json").write_text(json.dumps(about))
+    models = [run / "model.safetensors", silent / "model.safetensors"]
+    if importlib.util.find_spec("onnxruntime"):
+        models.append(tmp_path / "model.onnx")
+        assert galaxymorph("export", run, "--format", "onnx", "-o", models[-1]) == 0
+    for model in models:
+        exact = None if model.suffix == ".onnx" else "fp32"
+        found = load_predictor(model, exact).predict(images)[columns]
+        assert np.allclose(found, expected, atol=1e-4)
 
 
 def test_what_does_not_go_together_is_said_in_one_line(tmp_path, simple, capsys):

@@ -24,7 +24,7 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout, suppress
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -322,8 +322,13 @@ def _sound_run() -> Run:
     made = ["--arch", "test_resnet", "--size", "32", "--epochs", "1", "--no-cache"]
     words = ["--data", folder / "data", "--recipe", QUICK, "--out", folder, "--name", "run", *made]
     for command in (["fit", *words], ["calibrate", folder / "run"]):
-        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), suppress(SystemExit):
-            cli([str(word) for word in command])
+        said = io.StringIO()
+        try:
+            with redirect_stdout(said), redirect_stderr(said):
+                cli([str(word) for word in command])
+        except SystemExit as stop:
+            if stop.code:
+                sys.exit(f"error: no sound run: {said.getvalue()[-2000:]}")
     return Run(folder / "run")
 
 

@@ -55,7 +55,10 @@ def main() -> None:
             "predict, partitions": ["predict", run, images, "-o", f"{folder}/out/"],
         }
         found = {what: watched(words) for what, words in commands.items()}
-    shown = {what: {k: v for k, v in each.items() if k != "mib"} for what, each in found.items()}
+    shown = {
+        what: {k: v for k, v in each.items() if k != "every_5_s_mib"}
+        for what, each in found.items()
+    }
     print(json.dumps(shown, indent=2))
     if arguments.output:
         settings = {
@@ -94,13 +97,17 @@ def watched(words: list) -> dict:
     seconds = time.monotonic() - start
     if process.returncode:
         sys.exit(f"error: the command exits with status {process.returncode}: {words}")
-    quarters = [int(part.max()) for part in np.array_split(mib, 4)]
+    return {"seconds": round(seconds, 1)} | by_quarters(mib)
+
+
+def by_quarters(mib: list[int]) -> dict:
+    """Return what memory of each second says of a run, and every fifth of it."""
+    parts = np.array_split(mib, 4)
     return {
-        "seconds": round(seconds, 1),
         "peak_mib": max(mib),
-        "quarters_mib": quarters,
-        "last_minus_second_mib": quarters[3] - quarters[1],
-        "mib": mib,
+        "quarters_median_mib": [round(float(np.median(part))) for part in parts],
+        "quarters_highest_mib": [int(part.max()) for part in parts],
+        "every_5_s_mib": mib[::5],
     }
 
 

@@ -27,13 +27,16 @@ def reading(path: str | Path, remedy: str = AGAIN) -> Iterator[None]:
         remedy: what to do.
 
     Raises:
-        BadInput: there is no such file, or it is damaged.
+        BadInput: there is no such file, it can't be read, or it is damaged.
     """
     try:
         yield
     except FileNotFoundError:
         raise BadInput(f"{path}: no such file", remedy) from None
     except DAMAGE as error:
+        # Parquet's readers raise OSError for damage too, without a number.
+        if isinstance(error, OSError) and error.errno:
+            raise BadInput(f"{path}: can't be read ({error.strerror})", "look after it") from None
         raise BadInput(f"{path}: damaged ({_short(error)})", remedy) from None
 
 

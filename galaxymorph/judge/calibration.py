@@ -200,26 +200,34 @@ def sets_of(run: Run, bare: np.ndarray, coverage: float, method: str | None = No
 
 def calibrated_coverage(run: Run) -> float | None:
     """Return the coverage of the sets that a run was calibrated with, None of any other run."""
+    return sets_record(run).get("coverage")
+
+
+def sets_record(run: Run) -> dict:
+    """Return what `calibrate` wrote of a run's prediction sets: nothing, of votes or before it.
+
+    `thresholds` is an array, shape (classes,), infinite where every galaxy's set has the class.
+
+    Raises:
+        BadInput: the file is damaged.
+    """
     path = run.path / FILE
     if not path.exists():
-        return None
+        return {}
     again = f"calibrate {run.path} again"
     record = read_json(path, again)
     with reading(path, again):
-        return record.get("sets", {}).get("coverage")
+        found = record.get("sets", {})
+        if not found:
+            return {}
+        if found["method"] not in SCORES:
+            raise ValueError(f"no method of sets is called {found['method']!r}")
+        limits = [np.inf if value is None else value for value in found["thresholds"]]
+        return found | {"thresholds": np.array(limits, float)}
 
 
 def _set_method(run: Run) -> str:
-    path = run.path / FILE
-    if not path.exists():
-        return next(iter(SCORES))
-    again = f"calibrate {run.path} again"
-    record = read_json(path, again)
-    with reading(path, again):
-        method = record["sets"]["method"]
-        if method not in SCORES:
-            raise ValueError(f"no method of sets is called {method!r}")
-        return method
+    return sets_record(run).get("method", next(iter(SCORES)))
 
 
 def _arrays(run: Run, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from galaxymorph.base import BadInput, Progress, read_json, reading, write_json
+from galaxymorph.base import BadInput, Progress, read_json, write_json
 from galaxymorph.images import (
     CORRUPTIONS,
     PUBLISHED,
@@ -22,7 +22,7 @@ from galaxymorph.images import (
     corrupt,
     frame_scale,
 )
-from galaxymorph.judge.calibration import FILE as CALIBRATION
+from galaxymorph.judge.calibration import sets_record
 from galaxymorph.judge.conformal import prediction_sets
 from galaxymorph.judge.metrics import class_scorer, true_and_predicted
 from galaxymorph.judge.resampling import LEVEL, RESAMPLES, bootstrap
@@ -413,16 +413,11 @@ def _sets(run: Run, table: pd.DataFrame) -> dict[str, np.ndarray]:
 
     The sets are those that `calibrate` gave the run, by thresholds from clean images.
     """
-    path = run.path / CALIBRATION
-    if not path.exists():
+    found = sets_record(run)
+    if not found:
         return {}
-    again = f"calibrate {run.path} again"
-    record = read_json(path, again)
-    with reading(path, again):
-        method, values = record["sets"]["method"], record["sets"]["thresholds"]
-        thresholds = np.array([np.inf if value is None else value for value in values], float)
     probabilities = table[predicted_columns(run.recipe, run.classes)].to_numpy(float)
-    sets = prediction_sets(probabilities, thresholds, method)
+    sets = prediction_sets(probabilities, found["thresholds"], found["method"])
     truth = pd.Index(run.classes).get_indexer(table["label"])
     held = sets[np.arange(len(sets)), truth].astype(float)
     return {"set_coverage": held, "set_size": sets.sum(axis=1).astype(float)}

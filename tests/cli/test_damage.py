@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from galaxymorph import load_predictor
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, read_json
 from galaxymorph.learn import Run
 from tests.cli.test_faults import files
 from tests.conftest import galaxymorph
@@ -73,6 +73,13 @@ def test_a_damaged_file_of_a_run_is_named_in_a_line_and_nothing_changes(
     unfinished = damage == "lost" and name.startswith("predictions")
     assert ("isn't finished" if unfinished else name) in line and "; " in line
     assert files(copy) == before
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path):
+    path = tmp_path / "metrics.json"
+    path.mkdir()
+    with pytest.raises(BadInput, match=r"metrics.json: can't be read \(Is a directory\)"):
+        read_json(path)
 
 
 VALUES = st.recursive(

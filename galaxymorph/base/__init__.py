@@ -13,11 +13,13 @@ from galaxymorph.base.files import (
     write_json,
     write_text,
 )
+from galaxymorph.base.formats import HEAD, sniff
 from galaxymorph.base.progress import Progress, mute, say
 from galaxymorph.base.reading import read_json, reading, require_words
 from galaxymorph.base.rows import Rows
 
 __all__ = [
+    "HEAD",
     "REFERENCE_SEPARATOR",
     "BadInput",
     "Progress",
@@ -38,6 +40,7 @@ __all__ = [
     "replacing",
     "require_words",
     "say",
+    "sniff",
     "write_json",
     "write_text",
 ]

@@ -1,0 +1,58 @@
+"""What a file is, by its first bytes: its name may say anything or nothing."""
+
+from __future__ import annotations
+
+import bz2
+import zlib
+
+# Bytes that `sniff` wants to see. Of a file that bzip2 packed it wants the first block, up to
+# 900 kB of it: give it whole.
+HEAD = 512
+# Where each format's signature stands, and what it is. Names are Pillow's where Pillow has one.
+# PNG 3 (W3C) 5.2; JPEG: ISO 10918-1 B.1.1.3; GIF89a 17; TIFF 6.0 and BigTIFF; WebP: RFC 9649;
+# JPEG 2000: ISO 15444-1 I.5.1 and A.4.1; AVIF: ISO 23000-22 6; Netpbm's binary kinds;
+# FITS 4.0, section 4.4.1.1.
+SIGNATURES = (
+    ("JPEG", 0, b"\xff\xd8\xff"),
+    ("PNG", 0, b"\x89PNG\r\n\x1a\n"),
+    ("FITS", 0, b"SIMPLE  ="),
+    ("TIFF", 0, b"II*\x00"),
+    ("TIFF", 0, b"MM\x00*"),
+    ("TIFF", 0, b"II+\x00"),
+    ("TIFF", 0, b"MM\x00+"),
+    ("WEBP", 8, b"WEBP"),
+    ("GIF", 0, b"GIF87a"),
+    ("GIF", 0, b"GIF89a"),
+    ("JPEG2000", 0, b"\x00\x00\x00\x0cjP  \r\n\x87\n"),
+    ("JPEG2000", 0, b"\xff\x4f\xff\x51"),
+    ("AVIF", 4, b"ftypavif"),
+)
+
+
+def sniff(head: bytes) -> str | None:
+    """Return the image format of a file by its first `HEAD` bytes, None for another file.
+
+    That is Pillow's name of the format ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "JPEG2000",
+    "AVIF", "PPM"), or "FITS", compressed by gzip or bzip2 or not.
+    """
+    for kind, at, signature in SIGNATURES:
+        if head.startswith(signature, at):
+            return kind
+    if head[:2] in (b"P5", b"P6") and head[2:3].isspace():
+        return "PPM"
+    # Two letters are too few to tell a BMP from a text: the reserved field is zero.
+    if head[:2] == b"BM" and head[6:10] == bytes(4):
+        return "BMP"
+    return "FITS" if _unpacked(head).startswith(b"SIMPLE  =") else None
+
+
+def _unpacked(head: bytes) -> bytes:
+    """Return the first bytes of what gzip or bzip2 packed, as far as `head` reaches."""
+    try:
+        if head.startswith(b"\x1f\x8b"):
+            return zlib.decompressobj(wbits=31).decompress(head, 16)
+        if head.startswith(b"BZh"):
+            return bz2.BZ2Decompressor().decompress(head, 16)
+    except (zlib.error, OSError):
+        pass
+    return b""

@@ -1,7 +1,14 @@
 """What every room stands on: errors, files, archives, progress."""
 
 from galaxymorph.base.ahead import map_ahead
-from galaxymorph.base.archives import REFERENCE_SEPARATOR, is_unsafe, list_members, read_bytes
+from galaxymorph.base.archives import (
+    REFERENCE_SEPARATOR,
+    is_unsafe,
+    list_members,
+    plain_name,
+    read_bytes,
+    read_head,
+)
 from galaxymorph.base.errors import BadInput, one_line
 from galaxymorph.base.files import (
     cache_folder,
@@ -13,12 +20,13 @@ from galaxymorph.base.files import (
     write_json,
     write_text,
 )
-from galaxymorph.base.formats import HEAD, sniff
+from galaxymorph.base.formats import FITS_ENDINGS, HEAD, sniff
 from galaxymorph.base.progress import Progress, mute, say
 from galaxymorph.base.reading import read_json, reading, require_words
 from galaxymorph.base.rows import Rows
 
 __all__ = [
+    "FITS_ENDINGS",
     "HEAD",
     "REFERENCE_SEPARATOR",
     "BadInput",
@@ -32,7 +40,9 @@ __all__ = [
     "map_ahead",
     "mute",
     "one_line",
+    "plain_name",
     "read_bytes",
+    "read_head",
     "read_json",
     "reading",
     "remove_leftovers",

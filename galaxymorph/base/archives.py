@@ -2,7 +2,8 @@
 
 A reference is a string, ``folder/100008.jpg`` or ``outer.zip::inner.zip::100008.jpg``, so that it
 fits into a table's column, a fastai item and a run's ``split.csv`` alike. Nothing is ever
-unpacked under a name that an archive chose.
+unpacked under a name that an archive chose. A name that another system spells otherwise is the
+same name: see `plain_name`.
 """
 
 from __future__ import annotations
@@ -10,34 +11,102 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import shutil
 import threading
+import unicodedata
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import IO
 
 from galaxymorph.base.errors import BadInput
 from galaxymorph.base.files import cache_folder, replacing
 from galaxymorph.base.progress import say
 
 REFERENCE_SEPARATOR = "::"
+# How paths of Windows begin; a colon further on may be a right ascension's.
+DRIVE = re.compile(r"[A-Za-z]:")
+WINDOWS = re.compile(r"(^|/)[A-Za-z]:[\\/]|(^|/)\\\\")
+ADDRESS = re.compile(r"(^|/)[A-Za-z][\w+.-]+:/")
 
 _open_archives: dict[tuple[int, str], tuple[tuple[int, ...], zipfile.ZipFile]] = {}
 _opening = threading.RLock()
 
 
 def read_bytes(reference: str | Path) -> bytes:
-    """Return the bytes that `reference` points to.
+    """Return the bytes that `reference` points to, if need be by another spelling of its name.
 
     Raises:
         BadInput: the file, the archive or the member is missing, damaged or encrypted.
     """
+    return _read(reference, -1)
+
+
+def read_head(reference: str | Path, size: int) -> bytes:
+    """Return the first `size` bytes of what `reference` points to.
+
+    Raises:
+        BadInput: as `read_bytes`.
+    """
+    return _read(reference, size)
+
+
+def _read(reference: str | Path, size: int) -> bytes:
     *archive, last = str(reference).split(REFERENCE_SEPARATOR)
     with _naming(reference, "can't be read"):
-        if not archive:
-            return Path(last).read_bytes()
-        return _archive(REFERENCE_SEPARATOR.join(archive)).read(last)
+        try:
+            with _open(REFERENCE_SEPARATOR.join(archive), last) as stream:
+                return stream.read(size)
+        except (FileNotFoundError, KeyError, BadInput):
+            # Only now, since every look costs a round trip to a disk.
+            other = _otherwise_spelled(str(reference))
+            if other in (None, str(reference)):
+                raise
+    return _read(other, size)
+
+
+def _open(archive: str, name: str) -> IO[bytes]:
+    return _archive(archive).open(name) if archive else Path(name).open("rb")
+
+
+def plain_name(name: str) -> str:
+    """Return a member's name as its author wrote it: "/" between folders, composed letters.
+
+    Windows writes backslashes, macOS decomposes letters, and both have written UTF-8 without
+    saying so, which Python then takes for code page 437, as a zip's standard has it.
+    """
+    if not name.isascii():
+        with suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+        name = unicodedata.normalize("NFC", name)
+    return name.replace("\\", "/")
+
+
+def _otherwise_spelled(reference: str) -> str | None:
+    """Return the reference of what is there under another spelling of the name, if anything is."""
+    path, *members = reference.split(REFERENCE_SEPARATOR)
+    forms = (path, path.replace("\\", "/"))
+    spellings = [each for form in forms for each in (form, *_compositions(form))]
+    found = next((each for each in spellings if Path(each).exists()), None)
+    for member in members:
+        if found is None:
+            return None
+        name = _by_plain_name(found, _stamp_of(found)).get(plain_name(member))
+        found = f"{found}{REFERENCE_SEPARATOR}{name}" if name is not None else None
+    return found
+
+
+def _compositions(text: str) -> list[str]:
+    return [] if text.isascii() else [unicodedata.normalize(form, text) for form in ("NFC", "NFD")]
+
+
+@lru_cache(maxsize=16)
+def _by_plain_name(archive: str, stamp: tuple[int, ...]) -> dict[str, str]:
+    """Return an archive's members by `plain_name`; the stamp tells one archive from a later one."""
+    return {plain_name(name): name for name in reversed(list_members(archive))}
 
 
 def list_members(reference: str | Path) -> list[str]:
@@ -47,20 +116,20 @@ def list_members(reference: str | Path) -> list[str]:
         BadInput: it isn't there or isn't a zip.
     """
     names = _archive(str(reference)).namelist()
-    return [name for name in names if not name.endswith("/")]
+    return [name for name in names if not name.endswith(("/", "\\"))]
 
 
 def is_unsafe(member: str) -> bool:
     """Tell whether a member's name would leave the folder that it is unpacked into."""
     parts = member.replace("\\", "/").split("/")
-    return ".." in parts or member.startswith(("/", "\\")) or ":" in parts[0]
+    return ".." in parts or member.startswith(("/", "\\")) or bool(DRIVE.match(member))
 
 
 def _archive(reference: str) -> zipfile.ZipFile:
     # A handle must not be shared with a forked worker: both would move one file position.
     key = (os.getpid(), reference)
     with _naming(reference, "can't be read"):
-        stamp = _stamp(Path(reference.split(REFERENCE_SEPARATOR)[0]))
+        stamp = _stamp_of(reference)
     with _opening:
         known, archive = _open_archives.get(key, (None, None))
         if known != stamp:
@@ -70,9 +139,9 @@ def _archive(reference: str) -> zipfile.ZipFile:
         return archive
 
 
-def _stamp(path: Path) -> tuple[int, ...]:
+def _stamp_of(reference: str) -> tuple[int, ...]:
     """Return what tells that another file has come under a name."""
-    about = path.stat()
+    about = Path(reference.split(REFERENCE_SEPARATOR)[0]).stat()
     return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
 
 
@@ -91,10 +160,41 @@ def _naming(reference: str | Path, fault: str) -> Iterator[None]:
     except BadInput:
         raise
     except (FileNotFoundError, KeyError):
-        raise BadInput(f"{reference}: no such file", "check the path") from None
+        raise BadInput(f"{reference}: no such file", _what_is_there(str(reference))) from None
     except Exception as error:
         # zipfile and the decompressors answer broken data with errors of many types.
         raise BadInput(f"{reference}: {fault} ({error})", "download it again") from None
+
+
+def _what_is_there(reference: str) -> str:
+    """Return a hint why a file isn't where its reference says."""
+    path, *members = reference.split(REFERENCE_SEPARATOR)
+    if members and Path(path).exists():
+        return _what_is_inside(REFERENCE_SEPARATOR.join([path, *members[:-1]]), members[-1])
+    if ADDRESS.search(path):
+        return "check the path: it is an address, and files are read from disk, so download it"
+    if WINDOWS.search(path):
+        return "check the path: it is one of Windows, so write it relative to the table"
+    missing = Path(path)
+    while missing.parent != missing and not missing.parent.exists():
+        missing = missing.parent
+    if missing == Path(path):
+        return "check the path"
+    return f"check the path, or that its disk is mounted: there is no folder {missing}"
+
+
+def _what_is_inside(archive: str, member: str) -> str:
+    try:
+        names = [name for name in list_members(archive) if not is_unsafe(name)]
+    except BadInput:
+        return "check the path"
+    last = PurePosixPath(plain_name(member)).name
+    alike = next((name for name in names if PurePosixPath(plain_name(name)).name == last), None)
+    if alike:
+        return f"check the path: the zip holds {alike}"
+    return f"check the path: the zip holds {len(names):,} files" + (
+        f", such as {names[0]}" if names else ""
+    )
 
 
 def _open_inner(outer: zipfile.ZipFile, member: str, reference: str) -> zipfile.ZipFile:

@@ -8,6 +8,10 @@ import zlib
 # Bytes that `sniff` wants to see. Of a file that bzip2 packed it wants the first block, up to
 # 900 kB of it: give it whole.
 HEAD = 512
+# What FITS files are called, packed or not.
+FITS_ENDINGS = tuple(
+    stem + packed for stem in (".fits", ".fit", ".fts") for packed in ("", ".gz", ".bz2", ".fz")
+)
 # Where each format's signature stands, and what it is. Names are Pillow's where Pillow has one.
 # PNG 3 (W3C) 5.2; JPEG: ISO 10918-1 B.1.1.3; GIF89a 17; TIFF 6.0 and BigTIFF; WebP: RFC 9649;
 # JPEG 2000: ISO 15444-1 I.5.1 and A.4.1; AVIF: ISO 23000-22 6; Netpbm's binary kinds;

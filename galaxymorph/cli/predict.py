@@ -130,6 +130,7 @@ def predict(
         is_run,
         load_predictor,
         require_submittable,
+        submission_images,
         usable_images,
         with_intervals,
         write_submission,
@@ -164,7 +165,7 @@ def predict(
 
         # Here rather than in the library: the process is the command's own.
         keep_freed_memory(room=2**27, steady=True)
-    references = expand_images(images)
+    references = (submission_images if layout else expand_images)(images)
     if skip_bad:
         references, faults = usable_images(references)
         for fault in faults:

@@ -13,7 +13,7 @@ from fastai.callback.core import Callback
 from fastai.torch_core import TensorImage, default_device
 from torch import nn
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, say
 from galaxymorph.images import Frames, cached_frames
 from galaxymorph.learn.backbones import pixel_stats
 from galaxymorph.learn.callbacks import load_tensors, save_tensors
@@ -21,7 +21,7 @@ from galaxymorph.learn.embeddings import last_layer
 from galaxymorph.learn.loaders import as_images
 from galaxymorph.learn.recipes import Recipe, item_frame
 from galaxymorph.learn.views import RandomView
-from galaxymorph.zoo import image_references
+from galaxymorph.zoo import list_image_files
 
 LEAST = 16
 # Units between the embedding and the domain in Ganin et al.'s (2016) classifier of domains.
@@ -56,13 +56,16 @@ def target_images(recipe: Recipe) -> TargetImages | None:
     """
     if recipe.adapt == "none":
         return None
-    references = image_references(recipe.target_data)
+    found = list_image_files(recipe.target_data)
+    for note in found.notes():
+        say(f"--target-data {recipe.target_data}: {note}")
+    references = [file.reference for file in found.images]
     if len(references) < LEAST:
         raise BadInput(
             f"--target-data {recipe.target_data}: {len(references)} images", f"give {LEAST} or more"
         )
-    frames, found = cached_frames(references, *item_frame(recipe))
-    for inspection in found:
+    frames, inspections = cached_frames(references, *item_frame(recipe))
+    for inspection in inspections:
         if inspection.fault:
             raise BadInput(inspection.fault, "take it out of the folder")
     return TargetImages(frames, recipe)

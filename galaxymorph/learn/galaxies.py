@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from galaxymorph.base import REFERENCE_SEPARATOR, BadInput
+from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, say
 from galaxymorph.images import (
     Frames,
     cached_frames,
@@ -49,6 +49,8 @@ def gather_galaxies(
         BadInput: something is wrong with a row or an image, and `skip_bad` isn't set.
     """
     catalogue = _read(path, recipe)
+    if catalogue.note:
+        say(catalogue.note)
     if not skip_bad:
         catalogue.require_sound()
     labelled, classes = label_galaxies(catalogue, recipe)
@@ -102,7 +104,8 @@ def with_images(table: pd.DataFrame, data: str | Path | None = None) -> pd.DataF
         if first and not Path(first.split(REFERENCE_SEPARATOR)[0]).exists():
             raise BadInput(f"{first}: no such file", "say with --data where the catalogue is now")
         return table
-    images = table["galaxy"].map(find_layout(data).images)
+    layout = find_layout(data)
+    images = table["galaxy"].map(layout.name_of).map(layout.images)
     if images.isna().any():
         galaxy = table["galaxy"][images.isna()].iloc[0]
         raise BadInput(f"{data}: no image of galaxy {galaxy}", "give the run's own catalogue")

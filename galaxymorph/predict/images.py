@@ -7,9 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from galaxymorph.base import REFERENCE_SEPARATOR, BadInput
+from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, say
 from galaxymorph.images import decode
-from galaxymorph.zoo import image_name, image_references
+from galaxymorph.zoo import (
+    File,
+    image_name,
+    in_test_part,
+    in_training_part,
+    is_zip,
+    list_image_files,
+    require_images,
+)
 
 Images = str | Path | np.ndarray | Sequence[str | Path | np.ndarray]
 
@@ -17,19 +25,71 @@ Images = str | Path | np.ndarray | Sequence[str | Path | np.ndarray]
 def expand_images(paths: Sequence[str]) -> list[str]:
     """Return references of the images that the paths name: files, folders, zips, members of zips.
 
+    What a folder or a zip holds besides images is said in a line.
+
     Raises:
         BadInput: a path isn't there, or a folder or zip holds no image.
     """
-    references: list[str] = []
+    return [file.reference for file in _files(paths)]
+
+
+def submission_images(paths: Sequence[str]) -> list[str]:
+    """Return references of the test images that the paths name, for a submission to the challenge.
+
+    Images that lie in neither part of the challenge's layout are taken as they are, and training
+    images only where the path itself names them.
+
+    Raises:
+        BadInput: as `expand_images`; or a folder or zip has training images and no test images.
+    """
+    files = _files(paths)
+    tests = [file for file in files if in_test_part(file.name)]
+    if tests:
+        if len(tests) < len(files):
+            say(f"{len(files) - len(tests):,} images aren't of the test part, and are left out")
+        return [file.reference for file in tests]
+    training = sum(in_training_part(file.name) for file in files)
+    if not training:
+        return [file.reference for file in files]
+    unnamed = next((path for path in paths if not in_training_part(_last_parts(path))), None)
+    if unnamed is not None:
+        raise BadInput(
+            f"{unnamed}: {training:,} training images of the challenge and no test images",
+            "put images_test_rev1.zip there, or name the images themselves",
+        )
+    say(f"warning: {training:,} images are of the training part, which is no submission")
+    return [file.reference for file in files]
+
+
+def _files(paths: Sequence[str]) -> list[File]:
+    """Return the images that the paths name; one that lies in two of their folders comes once."""
+    files: list[File] = []
+    listed: set[str] = set()
     for path in paths:
-        if REFERENCE_SEPARATOR in path or (Path(path).is_file() and not path.endswith(".zip")):
-            references.append(path)
+        name = _last_parts(path)
+        if not _is_place(path):
+            files.append(File(name, path))
             continue
-        found = image_references(path)
-        if not found:
-            raise BadInput(f"{path}: no images there", "give JPEG, PNG or FITS files")
-        references += found
-    return references
+        found = list_image_files(path)
+        require_images(path, found)
+        for note in found.notes():
+            say(f"{path}: {note}")
+        new = [file for file in found.images if file.reference not in listed]
+        files += [File(f"{name}/{file.name}", file.reference) for file in new]
+        listed.update(file.reference for file in new)
+    return files
+
+
+def _is_place(path: str) -> bool:
+    if is_zip(path):
+        return True
+    return REFERENCE_SEPARATOR not in path and not Path(path).is_file()
+
+
+def _last_parts(path: str) -> str:
+    """Return the name of a file, a folder or a zip, behind that of the folder it lies in."""
+    *outer, last = Path(path.replace(REFERENCE_SEPARATOR, "/")).absolute().parts[-2:]
+    return "/".join([*outer, last])
 
 
 def as_sources(images: Images) -> list[str | np.ndarray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 from galaxymorph.base import BadInput, one_line
 from galaxymorph.predict.images import galaxy_name
-from galaxymorph.zoo import image_references
+from galaxymorph.zoo import image_name, is_zip, list_image_files, require_images
 
 # What columns are called in common catalogues, in the order of preference, in small letters.
 IMAGE_COLUMNS = ("image", "image_path", "path", "file_loc", "filename", "file")
@@ -21,7 +21,9 @@ ID_COLUMNS = (
 CHUNK = 65536
 
 
-def list_images(catalogue: str | Path) -> Iterator[tuple[str, str]]:
+def list_images(
+    catalogue: str | Path, tell: Callable[[str], object] | None = None
+) -> Iterator[tuple[str, str]]:
     """Yield the id and the image of every row, in order.
 
     Args:
@@ -29,6 +31,7 @@ def list_images(catalogue: str | Path) -> Iterator[tuple[str, str]]:
             column of image paths, see `IMAGE_COLUMNS`, relative to the table or absolute, or
             members of zips (`images.zip::1.jpg`), and perhaps one of ids, see `ID_COLUMNS`; by
             itself an id is the image's name without its ending. An empty path is yielded as it is.
+        tell: called with a line on what a folder or a zip holds besides images.
 
     Raises:
         BadInput: the catalogue isn't there or isn't readable, or has no image or no such column.
@@ -39,8 +42,8 @@ def list_images(catalogue: str | Path) -> Iterator[tuple[str, str]]:
     reader = next((read for ending, read in READERS.items() if path.name.endswith(ending)), None)
     if reader:
         return _rows(path, reader(path))
-    if path.is_dir() or path.suffix == ".zip":
-        return _files(path)
+    if path.is_dir() or is_zip(path.name):
+        return _files(path, tell)
     raise BadInput(
         f"{path}: not a catalogue",
         f"give a folder, a zip, or a table ending in {', '.join(READERS)}",
@@ -50,15 +53,17 @@ def list_images(catalogue: str | Path) -> Iterator[tuple[str, str]]:
 def image_folder(catalogue: str | Path) -> str:
     """Return the folder that a catalogue's image paths are relative to, as an absolute path."""
     path = Path(catalogue).absolute()
-    is_table = path.is_file() and path.suffix != ".zip"
+    is_table = path.is_file() and not is_zip(path.name)
     return str(path.parent) if is_table else str(Path.cwd())
 
 
-def _files(path: Path) -> Iterator[tuple[str, str]]:
-    references = image_references(path)
-    if not references:
-        raise BadInput(f"{path}: no images there", "give JPEG or PNG files")
-    return ((galaxy_name(reference), reference) for reference in references)
+def _files(path: Path, tell: Callable[[str], object] | None) -> Iterator[tuple[str, str]]:
+    found = list_image_files(path)
+    require_images(path, found)
+    if tell:
+        for note in found.notes():
+            tell(f"{path}: {note}")
+    return ((image_name(file.name), file.reference) for file in found.images)
 
 
 def _rows(path: Path, chunks: Iterable[pd.DataFrame]) -> Iterator[tuple[str, str]]:

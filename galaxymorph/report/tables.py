@@ -171,6 +171,7 @@ def print_check(catalogue: Catalogue, counts: dict[str, dict[str, int]], decoded
         ("galaxies", f"{len(catalogue.table):,} sound, {len(rejected):,} with a problem"),
         ("images", f"{absent:,} missing, {catalogue.unused_images:,} without a row"
                    + ("" if decoded else "; not decoded")),
+        *([("left out", catalogue.note)] if catalogue.note else []),
         ("votes", sums),
     ):  # fmt: skip
         state.add_row(name, value)

@@ -20,13 +20,18 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "soft_label_catalogue",
             "vote_counts",
         ],
-        "layout": [
-            "find_layout",
-            "has_catalogue",
+        "image_files": [
+            "File",
+            "ImageFiles",
             "image_name",
-            "image_references",
-            "tables_and_images",
+            "in_test_part",
+            "in_training_part",
+            "is_zip",
+            "list_image_files",
+            "require_images",
+            "same_content",
         ],
+        "layout": ["find_layout", "has_catalogue", "tables_and_images"],
         "schemas": [
             "GALAXY_ZOO_2",
             "GALAXY_ZOO_DECALS",

@@ -18,7 +18,8 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, list_members, one_line, read_bytes
-from galaxymorph.zoo.layout import Layout, find_layout, is_usable
+from galaxymorph.zoo.image_files import is_usable, same_content
+from galaxymorph.zoo.layout import Layout, find_layout
 from galaxymorph.zoo.schemas import SCHEMAS
 from galaxymorph.zoo.tree import GALAXY_ZOO_CHALLENGE, Tree, broken_sums
 from galaxymorph.zoo.votes import read_votes
@@ -45,7 +46,8 @@ class Catalogue:
     """The galaxies whose rows are sound and whose images are there.
 
     `table` has a row a galaxy in ascending order: `galaxy` (the id, text), `image` (a reference),
-    `row` (its line in the file) and the table's own columns.
+    `row` (its line in the file) and the table's own columns. `note` says which files among the
+    images are none.
     """
 
     path: Path
@@ -55,6 +57,7 @@ class Catalogue:
     rows: int
     problems: list[Problem] = field(default_factory=list)
     unused_images: int = 0
+    note: str = ""
 
     def set_aside(self, problems: Iterable[Problem]) -> Catalogue:
         """Return the catalogue without the galaxies that these problems name."""
@@ -104,7 +107,7 @@ def read_catalogue(path: str | Path, labels_column: str | None = None) -> Catalo
     numbers, problems = _check_rows(raw, layout.table, tree, labels_column)
     table, without_image = _join_images(numbers, layout)
     problems += overlong + without_image + _unsafe_names(layout)
-    used = set(raw[ID_COLUMN].dropna())
+    used = {layout.name_of(galaxy) for galaxy in raw[ID_COLUMN].dropna()}
     catalogue = Catalogue(
         Path(path),
         layout.table,
@@ -113,6 +116,7 @@ def read_catalogue(path: str | Path, labels_column: str | None = None) -> Catalo
         len(raw) + len(overlong),
         problems,
         sum(stem not in used for stem in layout.images),
+        layout.note,
     )
     return catalogue.set_aside(_doubled_images(table, layout))
 
@@ -146,7 +150,7 @@ def read_vote_catalogue(path: str | Path, schema: str, id_column: str | None = N
         counts = pd.DataFrame(votes.counts, index=rows.index)
         rows = rows.join(counts.set_axis([COUNT + answer for answer in answers], axis=1))
     table, without_image = _join_images(rows, layout)
-    known = set(votes.galaxy)
+    known = {layout.name_of(galaxy) for galaxy in votes.galaxy}
     catalogue = Catalogue(
         Path(path),
         layout.table,
@@ -155,6 +159,7 @@ def read_vote_catalogue(path: str | Path, schema: str, id_column: str | None = N
         len(rows),
         without_image + _unsafe_names(layout),
         sum(stem not in known for stem in layout.images),
+        layout.note,
     )
     return catalogue.set_aside(_doubled_images(table, layout))
 
@@ -308,8 +313,9 @@ def _join_images(table: pd.DataFrame, layout: Layout) -> tuple[pd.DataFrame, lis
     ours = ["galaxy", "image", "row"]
     table = table.drop(columns=ours, errors="ignore").rename(columns={ID_COLUMN: "galaxy"})
     table["row"] = table.index
-    table["image"] = table["galaxy"].map(layout.images)
+    table["image"] = table["galaxy"].map(layout.name_of).map(layout.images)
     absent = table["image"].isna()
+    _require_some(table, absent, layout)
     problems = [
         Problem(f"{layout.table} row {row}", f"no image {galaxy}.jpg", galaxy)
         for row, galaxy in table.loc[absent, ["row", "galaxy"]].itertuples(index=False)
@@ -317,11 +323,24 @@ def _join_images(table: pd.DataFrame, layout: Layout) -> tuple[pd.DataFrame, lis
     return _in_order(table[~absent]), problems
 
 
+def _require_some(table: pd.DataFrame, absent: pd.Series, layout: Layout) -> None:
+    """Raise BadInput if no galaxy at all has an image: then the names don't match."""
+    if absent.all() and len(table) > 1:
+        images = list(layout.images.values())
+        raise BadInput(
+            f"{layout.table}: none of its {len(table):,} galaxies has an image: the first is "
+            f"{table['galaxy'].iloc[0]!r}, and the first of {len(images):,} images is {images[0]}",
+            "call the images as the galaxies are, or name the column of ids",
+        )
+
+
 def _doubled_images(table: pd.DataFrame, layout: Layout) -> list[Problem]:
+    """Return a problem for every galaxy with another image of its name and of other content."""
     return [
-        Problem(layout.doubled[galaxy], f"galaxy {galaxy} has another: {image}", galaxy)
+        Problem(other, f"galaxy {galaxy} has another: {image}", galaxy)
         for galaxy, image in table[["galaxy", "image"]].itertuples(index=False)
-        if galaxy in layout.doubled
+        for other in layout.doubled.get(layout.name_of(galaxy), ())
+        if not same_content(image, other)
     ]
 
 

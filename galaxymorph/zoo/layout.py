@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, is_unsafe, list_members
+from galaxymorph.base import FITS_ENDINGS, REFERENCE_SEPARATOR, BadInput, is_unsafe
+from galaxymorph.zoo.image_files import (
+    IMAGE_ENDINGS,
+    File,
+    image_name,
+    in_test_part,
+    is_image,
+    is_usable,
+    is_zip,
+    passed_over_note,
+    walk,
+)
 
 # First the Kaggle names, in the order of preference, then what other catalogues are called.
 TABLES = ("training_solutions_rev1", "labels", "catalogue", "catalog")
 TABLE_ENDINGS = (".csv", ".csv.gz", ".csv.zip", ".zip", ".parquet")
 IMAGES = "images_training_rev1"
-IMAGE_ENDINGS = (
-    ".jpg", ".jpeg", ".png", ".fits", ".fit", ".fits.gz", ".fit.gz", ".fits.fz",
-)  # fmt: skip
-# `kaggle competitions download` leaves this one.
-OUTER_ZIP = "galaxy-zoo-the-galaxy-challenge.zip"
+# Tables of the challenge that are no catalogue: what a guess would score.
+BENCHMARK = "_benchmark"
 # `--skip-bad` writes it into the current folder, which may be the catalogue's own.
 REJECTED = "rejected.csv"
 
@@ -25,17 +34,31 @@ REJECTED = "rejected.csv"
 class Layout:
     """A catalogue's parts as references: its table, and each image by its name without ending.
 
-    `doubled` holds what was found under an image's name again, such as a PNG beside the JPEG.
+    `doubled` holds what else has an image's name, such as a PNG beside the JPEG, and `passed_over`
+    counts the files among the images that are none.
     """
 
     table: str
     images: dict[str, str]
-    doubled: dict[str, str]
+    doubled: dict[str, list[str]]
     unsafe: list[str]
+    passed_over: Counter[str] = field(default_factory=Counter)
+
+    def name_of(self, galaxy: str) -> str:
+        """Return the name in `images` that a galaxy's has; an id may be a file's name itself."""
+        return galaxy if galaxy in self.images else image_name(galaxy)
+
+    @property
+    def note(self) -> str:
+        """The line that says what was left out, empty if nothing was."""
+        return passed_over_note(self.passed_over)
 
 
 def find_layout(path: str | Path) -> Layout:
     """Find the table and the images of a catalogue.
+
+    Test images of the challenge are no images of its training table's galaxies. To any other table
+    they are where there are no others.
 
     Args:
         path: a folder or a zip in the Kaggle layout, or a table with its images beside it.
@@ -46,99 +69,127 @@ def find_layout(path: str | Path) -> Layout:
     path = Path(path)
     if not path.exists():
         raise BadInput(f"{path}: no such file or folder", "give the folder with the Kaggle files")
-    if path.is_file() and not _is_zip(path.name):
-        return _layout(str(path), dict(_entries(path.parent)))
-    entries = dict(_entries(path))
-    table = _find_table(entries)
-    if table is None:
-        raise BadInput(
-            f"{path}: {_what_tables(entries)}",
-            f"put {TABLES[0]}.csv there, or give the path of the table itself",
-        )
-    return _layout(table, entries)
+    named = path.is_file() and not _is_archive(path.name)
+    place, table = (path.parent, str(path)) if named else (path, None)
+    for enter in (_training_alone(place), _but_test, lambda name: True):
+        if enter is None:
+            continue
+        unread: Counter[str] = Counter()
+        files = list(walk(place, enter, unread, strict=False))
+        table = table or _find_table(files)
+        if table is None and enter is _but_test:
+            raise BadInput(
+                f"{path}: {_what_tables(files)}",
+                f"put {TABLES[0]}.csv there, or give the path of the table itself",
+            )
+        if table and (layout := _layout(table, files, unread)).images:
+            return layout
+        if table and PurePosixPath(table).name.startswith(TABLES[0]) and enter is _but_test:
+            break
+    raise BadInput(f"no images for {table}", f"put {IMAGES}.zip or the folder {IMAGES}/ beside it")
 
 
 def has_catalogue(folder: Path) -> bool:
     """Tell whether a folder holds a table of galaxies, or a zip that does."""
-    return folder.is_dir() and _find_table(dict(_entries(folder))) is not None
+    return folder.is_dir() and _find_table(list(walk(folder, _but_test, strict=False))) is not None
 
 
 def tables_and_images(folder: Path) -> list[str]:
     """Return what in a folder could be meant as a catalogue: files, and folders of such."""
     endings = (*TABLE_ENDINGS, *IMAGE_ENDINGS)
-    names = [name for name, _ in _entries(folder)] if folder.is_dir() else []
-    found = {name.split("/")[0] for name in names if name.lower().endswith(endings)}
+    files = walk(folder, _but_test, strict=False) if folder.is_dir() else ()
+    found = {file.name.split("/")[0] for file in files if file.name.lower().endswith(endings)}
     return sorted(found - {REJECTED})
 
 
-def image_references(path: str | Path) -> list[str]:
-    """Return a reference of every image in a folder or a zip, in the order that it lists them.
-
-    Raises:
-        BadInput: the path isn't there.
-    """
-    if not Path(path).exists():
-        raise BadInput(f"{path}: no such file or folder", "check the path")
-    return [reference for name, reference in _entries(Path(path)) if _is_image(name)]
-
-
-def image_name(name: str) -> str:
-    """Return an image's name without its folder and its ending, both of them in .fits.gz."""
+def _but_test(name: str) -> bool:
+    """Tell whether a folder or a zip may hold training images."""
     last = PurePosixPath(name).name
-    ending = max((e for e in IMAGE_ENDINGS if last.lower().endswith(e)), key=len, default="")
-    return last[: -len(ending)] if ending else PurePosixPath(last).stem
+    return not in_test_part(last) and BENCHMARK not in last
 
 
-def is_usable(name: str) -> bool:
-    """Tell whether a file may be opened: its name stays inside, and it is no shadow of macOS's."""
-    return not is_unsafe(name) and not PurePosixPath(name).name.startswith("._")
+def _training_alone(place: Path) -> Callable[[str], bool] | None:
+    """Return what goes into the challenge's training images only, None if they aren't there.
+
+    A table may lie in somebody's home, beside whatever else.
+    """
+    if not place.is_dir() or not any(item.stem == IMAGES for item in place.iterdir()):
+        return None
+    return lambda name: name.startswith((IMAGES, *TABLES))
 
 
-def _layout(table: str, entries: dict[str, str]) -> Layout:
-    images, doubled = _by_stem(
-        {name: ref for name, ref in entries.items() if IMAGES in PurePosixPath(name).parts}
+def _layout(table: str, files: Sequence[File], unread: Counter[str]) -> Layout:
+    files = _of_one_catalogue(table, files)
+    for chosen in (_training_images(files), files):
+        passed_over = Counter(unread)
+        groups: dict[str, list[str]] = {}
+        for file in chosen:
+            if not _is_table(file, table) and is_image(file, passed_over):
+                groups.setdefault(image_name(file.name), []).append(file.reference)
+        if groups:
+            break
+    return Layout(
+        table,
+        {name: references[0] for name, references in groups.items()},
+        {name: references[1:] for name, references in groups.items() if len(references) > 1},
+        [file.reference for file in files if is_unsafe(file.name)],
+        passed_over,
     )
-    if not images:
-        images, doubled = _by_stem(entries)
-    if not images:
-        raise BadInput(
-            f"no images for {table}", f"put {IMAGES}.zip or the folder {IMAGES}/ beside it"
-        )
-    unsafe = [reference for name, reference in entries.items() if is_unsafe(name)]
-    return Layout(table, images, doubled, unsafe)
 
 
-def _by_stem(entries: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    images: dict[str, str] = {}
-    doubled: dict[str, str] = {}
-    for name, reference in entries.items():
-        if _is_image(name):
-            stem = image_name(name)
-            (doubled if stem in images else images)[stem] = reference
-    return images, doubled
+def _is_table(file: File, table: str) -> bool:
+    # It may be FITS, as images are.
+    return table.lower().endswith(FITS_ENDINGS) and Path(file.reference) == Path(table)
 
 
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(IMAGE_ENDINGS) and is_usable(name)
-
-
-def _find_table(entries: dict[str, str]) -> str | None:
-    candidates = _candidates(entries)
-    for stem in TABLES:
-        for ending in TABLE_ENDINGS:
-            if stem + ending in candidates:
-                return candidates[stem + ending]
-    tables = _other_tables(candidates)
-    return candidates[tables[0]] if len(tables) == 1 else None
-
-
-def _candidates(entries: dict[str, str]) -> dict[str, str]:
-    return {
-        PurePosixPath(name).name: reference
-        for name, reference in entries.items()
-        if ("/" not in name or name.startswith(TABLES) or REFERENCE_SEPARATOR in reference)
-        and is_usable(name)
+def _training_images(files: Sequence[File]) -> list[File]:
+    """Return the files of the folder or zip called `IMAGES`, the uppermost if there are several."""
+    depths = {
+        file: parts.index(IMAGES)
+        for file in files
+        if IMAGES in (parts := PurePosixPath(file.name).parts[:-1])
     }
+    return [file for file, depth in depths.items() if depth == min(depths.values())]
+
+
+def _of_one_catalogue(table: str, files: Sequence[File]) -> Sequence[File]:
+    """Return the files without those of folders further in that have a table of their own."""
+    others = {
+        f"{Path(file.reference).parent}/"
+        for file in files
+        if PurePosixPath(file.name).name.startswith(TABLES)
+        and file.name.endswith(TABLE_ENDINGS)
+        and "/" in file.name
+        and REFERENCE_SEPARATOR not in file.reference
+        and not Path(file.reference).parent.name.startswith(TABLES)
+        and Path(file.reference).parent != Path(table).parent
+    }
+    if not others:
+        return files
+    return [file for file in files if not file.reference.startswith(tuple(others))]
+
+
+def _find_table(files: Sequence[File]) -> str | None:
+    candidates = _candidates(files)
+    for stem in TABLES:
+        for level in candidates:
+            for ending in TABLE_ENDINGS:
+                if stem + ending in level:
+                    return level[stem + ending]
+    for level in candidates:
+        if tables := _other_tables(level):
+            return level[tables[0]] if len(tables) == 1 else None
+    return None
+
+
+def _candidates(files: Sequence[File]) -> list[dict[str, str]]:
+    """Return what could be the table, by name: outside of zips, in zips, and in zips of zips."""
+    levels: list[dict[str, str]] = [{}, {}, {}]
+    for file in files:
+        depth = file.reference.count(REFERENCE_SEPARATOR)
+        if is_usable(file.name) and (depth or "/" not in file.name or file.name.startswith(TABLES)):
+            levels[depth].setdefault(PurePosixPath(file.name).name, file.reference)
+    return levels
 
 
 def _other_tables(candidates: dict[str, str]) -> list[str]:
@@ -146,47 +197,14 @@ def _other_tables(candidates: dict[str, str]) -> list[str]:
     return [name for name in candidates if name.endswith(endings) and name != REJECTED]
 
 
-def _what_tables(entries: dict[str, str]) -> str:
-    several = _other_tables(_candidates(entries))
+def _what_tables(files: Sequence[File]) -> str:
+    several = next(filter(None, map(_other_tables, _candidates(files))), [])
     if several:
         return f"{len(several)} tables ({', '.join(several[:3])}), and none is called {TABLES[0]}"
-    deeper = [name for name in entries if name.endswith(TABLE_ENDINGS[:3]) and is_usable(name)]
+    endings = TABLE_ENDINGS[:3]
+    deeper = [file.name for file in files if file.name.endswith(endings) and is_usable(file.name)]
     return "no table of galaxies" + (f" but {deeper[0]}, in a folder of its own" if deeper else "")
 
 
-def _entries(place: Path) -> Iterator[tuple[str, str]]:
-    """Yield the name and the reference of every file at most one folder or zip further in."""
-    if place.is_file():
-        yield from _zip_entries(str(place))
-        return
-    for item in sorted(place.iterdir()):
-        if item.is_dir():
-            yield from (
-                (f"{item.name}/{file.name}", str(file))
-                for file in sorted(item.iterdir())
-                if file.is_file()
-            )
-            continue
-        yield item.name, str(item)
-        if item.name == OUTER_ZIP or _is_image_zip(item.name):
-            yield from _zip_entries(str(item))
-
-
-def _zip_entries(reference: str) -> Iterator[tuple[str, str]]:
-    folder = PurePosixPath(reference.split(REFERENCE_SEPARATOR)[-1]).stem
-    for member in list_members(reference):
-        inside = f"{reference}{REFERENCE_SEPARATOR}{member}"
-        # A zip of images may hold them bare or in the folder it is named after.
-        name = f"{folder}/{member}" if "/" not in member else member
-        yield name, inside
-        # One zip further in and no more: a zip can be made that holds itself.
-        if _is_image_zip(member) and not is_unsafe(name) and REFERENCE_SEPARATOR not in reference:
-            yield from _zip_entries(inside)
-
-
-def _is_zip(name: str) -> bool:
-    return name.lower().endswith(".zip") and not name.startswith(TABLES)
-
-
-def _is_image_zip(name: str) -> bool:
-    return PurePosixPath(name).name.startswith("images") and _is_zip(name) and "test" not in name
+def _is_archive(name: str) -> bool:
+    return is_zip(name) and not name.startswith(TABLES)

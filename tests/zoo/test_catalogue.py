@@ -207,7 +207,8 @@ def test_inspection_names_the_image_and_the_row_and_digests_the_others(tmp_path)
     (problem,) = image_problems(catalogue, found)
     assert problem.galaxy == str(FIRST_ID + 3)
     assert str(problem) == (
-        f"{folder}/training_solutions_rev1.zip row 5: {references[3]}: no such file; check the path"
+        f"{folder}/training_solutions_rev1.zip row 5: {references[3]}: no such file; check the "
+        f"path: the zip holds 4 files, such as {IMAGES}/{FIRST_ID}.jpg"
     )
 
 

@@ -3,7 +3,7 @@ import zipfile
 import pytest
 
 from galaxymorph.base import BadInput, read_bytes
-from galaxymorph.zoo import find_layout, has_catalogue, image_references, read_catalogue
+from galaxymorph.zoo import find_layout, has_catalogue, list_image_files, read_catalogue
 from tests.makers import (
     FIRST_ID,
     IMAGES,
@@ -200,19 +200,19 @@ def test_has_catalogue_tells_folders_with_a_table_from_others(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["images", "images.zip"])
-def test_image_references_lists_a_folder_or_a_zip(name, tmp_path):
+def test_images_are_listed_of_a_folder_or_a_zip(name, tmp_path):
     images = galaxy_images(3)
     if name.endswith(".zip"):
         write_files(tmp_path, {name: zip_bytes(images | {"notes.txt": b""})})
     else:
         write_files(tmp_path / name, images | {"notes.txt": b""})
-    found = image_references(tmp_path / name)
-    assert [read_bytes(reference) for reference in found] == list(images.values())
+    found = list_image_files(tmp_path / name).images
+    assert [read_bytes(file.reference) for file in found] == list(images.values())
 
 
 def test_images_of_one_name_in_two_folders_are_all_listed(tmp_path):
     write_files(tmp_path, {"a/1.jpg": b"", "b/1.jpg": b"", "1.png": b""})
-    assert len(image_references(tmp_path)) == 3
+    assert len(list_image_files(tmp_path).images) == 3
 
 
 def test_two_images_of_one_galaxy_are_a_problem(tmp_path):
@@ -242,6 +242,6 @@ def test_a_folder_without_the_one_table_says_what_it_holds(tmp_path):
         find_layout(deep)
 
 
-def test_image_references_of_a_path_that_is_not_there_is_refused(tmp_path):
+def test_listing_images_of_a_path_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(BadInput, match=r"nowhere: no such file or folder; check the path"):
-        image_references(tmp_path / "nowhere")
+        list_image_files(tmp_path / "nowhere")

@@ -31,7 +31,7 @@ def _use_device(context: click.Context, option: click.Parameter, name: str) -> N
 
 DEVICE = click.option(
     "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
+    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
     default="auto",
     show_default=True,
     expose_value=False,

@@ -7,14 +7,15 @@ import io
 import math
 import pickle
 import random
+import time
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from fastai.callback.core import Callback
-from fastai.learner import AvgLoss
 from fastai.torch_core import set_seed
 
 from galaxymorph.base import Progress, reading, replacing, write_text
@@ -79,15 +80,19 @@ class Journal(Callback):
     ):
         self.folder, self.state, self.stage, self.keep_best = folder, state, stage, keep_best
         self.target = target
-        # fastai's own training loss is smoothed across epochs, so it would forget at a kill.
-        self.loss = AvgLoss()
 
     def before_train(self) -> None:
-        self.loss.reset()
+        # fastai's own training loss is smoothed across epochs, so it would forget at a kill.
+        self.total, self.count = 0.0, 0
 
     def after_batch(self) -> None:
-        if self.training:
-            self.loss.accumulate(self.learn)
+        if not self.training:
+            return
+        # Left on the device: a copy would wait for all that a GPU still has to do. Several
+        # processes average theirs. Training batches are all of one size.
+        loss = self.learn.loss.detach().mean()
+        self.total += loss if processes() == 1 else self.learn.to_detach(loss)
+        self.count += 1
 
     def after_epoch(self) -> None:
         if self.epoch < self.state.epoch:
@@ -102,7 +107,7 @@ class Journal(Callback):
                 "epoch": len(state.history) + 1,
                 "lr": float(self.opt.hypers[-1]["lr"]),
                 **record,
-                "train_loss": float(self.loss.value),
+                "train_loss": float(self.total / self.count),
             }
         )
         monitored = record[self.target.monitor]
@@ -123,14 +128,20 @@ class ShowProgress(Callback):
     """Advance a progress bar by the galaxies seen: those trained on, or those predicted."""
 
     order = 70
+    # Seconds between two readings of the loss, which wait for all that a GPU still has to do.
+    BETWEEN = 0.5
 
     def __init__(self, progress: Progress, trained: bool = True):
         self.progress, self.trained = progress, trained
+        self.last_reading = 0.0
 
     def after_batch(self) -> None:
-        if bool(self.training) == self.trained:
-            note = f"loss {float(self.smooth_loss):.3f}" if self.trained else ""
-            self.progress.advance(processes() * len(self.x), note)
+        if bool(self.training) != self.trained:
+            return
+        note, now = "", time.monotonic()
+        if self.trained and now - self.last_reading >= self.BETWEEN:
+            self.last_reading, note = now, f"loss {float(self.smooth_loss):.3f}"
+        self.progress.advance(processes() * len(self.x), note)
 
 
 class SayEpochs(Callback):
@@ -212,7 +223,20 @@ def read_state(path: Path) -> TrainingState:
 
 def restore_checkpoint(path: Path, learn) -> None:
     """Load model and optimizer from a checkpoint; the learner must be frozen as it was."""
-    saved = load_tensors(path)
+    load_learner_state(learn, load_tensors(path))
+
+
+def learner_state(learn) -> dict[str, dict]:
+    """Return a copy of the model's and the optimizer's state, on the CPU."""
+    model = bare(learn.model).state_dict()
+    return {
+        "model": {name: value.to("cpu", copy=True) for name, value in model.items()},
+        "opt": deepcopy(learn.opt.state_dict()),
+    }
+
+
+def load_learner_state(learn, saved: Mapping[str, dict]) -> None:
+    """Load model and optimizer; the learner must be frozen as it was."""
     learn.model.load_state_dict(saved["model"])
     learn.opt.load_state_dict(saved["opt"])
 

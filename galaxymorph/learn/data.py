@@ -19,6 +19,7 @@ from fasttransform import Transform
 from galaxymorph.base import BadInput
 from galaxymorph.images import Frames, Inspection, as_image, inspect_image, render_fits_as
 from galaxymorph.learn.backbones import pixel_stats
+from galaxymorph.learn.card import fits_on_card, frames_on_card
 from galaxymorph.learn.distributed import processes
 from galaxymorph.learn.loaders import FileItems, StoredItems, ThreadedDL
 from galaxymorph.learn.outputs import loss_columns, target_of
@@ -164,12 +165,20 @@ def _read_stored(
     classes: Sequence[str],
     frames: Frames | None,
 ) -> None:
-    """Let loaders read whole batches of frames, where all of their galaxies are decoded."""
+    """Let loaders read whole batches of frames, where all of their galaxies are decoded.
+
+    On a card that has room for them the frames are copied there once.
+    """
     for loader, part in zip(loaders, parts, strict=True):
         threaded = isinstance(loader, ThreadedDL) and not loader.fake_l.num_workers
         if frames and threaded and part["digest"].isin(frames.rows.keys()).all():
             rows = part["digest"].map(frames.rows).to_numpy()
-            loader.source = StoredItems(frames.pixels, rows, _targets(part, recipe, classes))
+            targets = _targets(part, recipe, classes)
+            loader.source = (
+                frames_on_card(frames.pixels, rows, targets)
+                if fits_on_card(len(rows) * frames.pixels.nbytes)
+                else StoredItems(frames.pixels, rows, targets)
+            )
 
 
 def _targets(table: pd.DataFrame, recipe: Recipe, classes: Sequence[str]) -> torch.Tensor:

@@ -10,15 +10,16 @@ While a stage lasts the learner is its own, with the frozen layers stepping asid
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from fastai.data.core import DataLoaders
+from fastai.data.core import DataLoaders, TfmdDL
 from fastai.data.load import DataLoader
 from fastai.layers import AdaptiveConcatPool2d, Flatten
 from fastai.learner import Learner
@@ -27,6 +28,8 @@ from torch import nn
 
 from galaxymorph.base import BadInput, Progress, Rows, read_json, replace_folder, say
 from galaxymorph.learn.backbones import stages_of
+from galaxymorph.learn.card import RowsOnCard, fits_on_card
+from galaxymorph.learn.distributed import processes
 from galaxymorph.learn.hardware import KEPT, resolve_precision
 from galaxymorph.learn.recipes import Recipe
 from galaxymorph.learn.serving import DTYPES, in_chunks, serving_parts
@@ -43,7 +46,7 @@ class FeatureDL(DataLoader):
 
     epoch = 0
 
-    def __init__(self, features: Rows, targets: torch.Tensor, **settings):
+    def __init__(self, features: Rows | RowsOnCard, targets: torch.Tensor, **settings):
         self.features, self.targets = features, targets
         self.views = len(features) // len(targets)
         super().__init__(n=len(targets), indexed=True, device=default_device(), **settings)
@@ -53,6 +56,8 @@ class FeatureDL(DataLoader):
 
     def create_batch(self, b: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         rows = [at + (self.epoch + at) % self.views * self.n for at in b]
+        if isinstance(self.features, RowsOnCard):
+            return _channels_first(self.features.read(rows)), self.targets[b]
         stored = torch.from_numpy(self.features.read(rows))
         if self.features.dtype == STORED["bf16"]:
             stored = stored.view(torch.bfloat16)
@@ -144,11 +149,15 @@ def _works(early: EarlyStages, noise: torch.Tensor) -> bool:
 
 @dataclass(frozen=True)
 class Features:
-    """Stored features of a fit's galaxies, by its stages, for those that can train on them."""
+    """Stored features of a fit's galaxies, by its stages, for those that can train on them.
+
+    They lie in files in `folder`, or by stage and part on a card that has room for them.
+    """
 
     folder: Path
     precision: str
     early: dict[str, EarlyStages]
+    on_card: dict[tuple[str, str], tuple[RowsOnCard, torch.Tensor]] | None = None
 
     @contextmanager
     def feeding(self, learn: Learner, stage: str) -> Iterator[None]:
@@ -161,12 +170,31 @@ class Features:
             yield
             return
         images = learn.dls
+        train, valid = (self._rows(stage, part) for part in ("train", "valid"))
         try:
-            learn.dls = _open(self.folder, stage, self.precision, images)
+            learn.dls = DataLoaders(
+                FeatureDL(*train, bs=images.train.bs, shuffle=True, drop_last=True),
+                FeatureDL(*valid, bs=images.valid.bs),
+                device=default_device(),
+            )
             with self.early[stage].bypassed():
                 yield
         finally:
             learn.dls = images
+
+    def _rows(self, stage: str, part: str) -> tuple[Rows | RowsOnCard, torch.Tensor]:
+        if self.on_card is not None:
+            return self.on_card[stage, part]
+        about = read_json(self.folder / "features.json", f"delete {self.folder}")
+        if about["precision"] != self.precision:
+            raise BadInput(
+                f"{self.folder}: stored in {about['precision']}, and this machine trains in "
+                f"{self.precision}",
+                f"go on where the fit began, or delete {self.folder}",
+            )
+        shape = tuple(about[part]["shapes"][stage])
+        rows = Rows(self.folder / f"{stage}-{part}.bin", shape, STORED[self.precision])
+        return rows, torch.from_numpy(np.load(self.folder / f"{part}.npy"))
 
 
 def stored_features(learn: Learner, recipe: Recipe, folder: Path) -> Features:
@@ -175,7 +203,8 @@ def stored_features(learn: Learner, recipe: Recipe, folder: Path) -> Features:
     Args:
         learn: on images.
         recipe: its `trunk_views` says how many views of each training galaxy.
-        folder: for the features: those of one fit, so that it can go on.
+        folder: for the features: those of one fit, so that it can go on. A card that has room
+            for them keeps them instead, and a fit that goes on makes them again.
 
     Raises:
         BadInput: the disk has no room.
@@ -184,80 +213,122 @@ def stored_features(learn: Learner, recipe: Recipe, folder: Path) -> Features:
     if recipe.trunk_views and recipe.epochs and "fine-tuned" not in early:
         say(f"{recipe.arch} can't be cut at a stage: fine-tuning goes through all of it")
     features = Features(folder, resolve_precision(recipe.precision, learn.model), early)
-    if early and not folder.exists():
-        _store(learn, recipe, features)
+    if not early or folder.exists():
+        return features
+    passes = _trunk_passes(learn, recipe, features)
+    # Several processes share files.
+    if processes() == 1 and fits_on_card(passes.nbytes):
+        return replace(features, on_card=_to_card(passes))
+    _to_files(passes, features)
     return features
 
 
-def _store(learn: Learner, recipe: Recipe, features: Features) -> None:
-    trunk, head = serving_parts(learn.model, recipe, features.precision)
-    model = nn.Sequential(trunk, head)
+@dataclass(frozen=True)
+class _TrunkPasses:
+    """How all views go through the frozen stages: what the cuts give, an array a cut."""
+
+    stages: list[str]
+    early: list[EarlyStages]
+    # The loader of each part, and how many views of its galaxies.
+    parts: dict[str, tuple[TfmdDL, int]]
+    shapes: list[tuple[int, ...]]
+    dtype: torch.dtype
+    seed: int
+
+    def rows(self, part: str) -> int:
+        """Return how many views of galaxies a part has."""
+        loader, views = self.parts[part]
+        return len(loader.dataset) * views
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all features."""
+        rows = sum(map(self.rows, self.parts))
+        return rows * sum(map(math.prod, self.shapes)) * self.dtype.itemsize
+
+    def progress(self) -> Progress:
+        """Return a progress bar over all views."""
+        return Progress("trunk features", sum(map(self.rows, self.parts)), "images")
+
+    def batches(self, part: str, progress: Progress) -> Iterator[tuple[list, torch.Tensor]]:
+        """Yield a part's features, a tensor a cut, and targets, one view of all after another."""
+        loader, views = self.parts[part]
+        for view in range(views):
+            set_seed((self.seed * 10_007 + view) % 2**31, reproducible=True)
+            for images, targets in loader:
+                batch = images.as_subclass(torch.Tensor)
+                yield _cut_outputs(self.early, batch, self.dtype), targets
+                progress.advance(len(images))
+
+
+def _trunk_passes(learn: Learner, recipe: Recipe, features: Features) -> _TrunkPasses:
+    model = nn.Sequential(*serving_parts(learn.model, recipe, features.precision))
     names = {module: name for name, module in learn.model.named_modules()}
     # From the last cut to the first, each an early part of what is left.
-    order = sorted(features.early, key="fine-tuned".__ne__)
-    early = [
-        EarlyStages(model, model.get_submodule(names[features.early[stage].first]))
-        for stage in order
-    ]
-    parts = {
-        "train": (learn.dls.train.new(shuffle=False, drop_last=False), recipe.trunk_views),
-        "valid": (learn.dls.valid, 1),
-    }
-    total = sum(len(loader.dataset) * views for loader, views in parts.values())
-    with (
-        replace_folder(features.folder) as temporary,
-        Progress("trunk features", total, "images") as progress,
-    ):
-        about = {"precision": features.precision}
-        for part, (loader, views) in parts.items():
-            paths = [temporary / f"{stage}-{part}.bin" for stage in order]
-            shapes, targets = _store_part(
-                paths, early, _passes(loader, views, recipe.seed),
-                len(loader.dataset), views, features.precision, progress,
-            )  # fmt: skip
-            np.save(temporary / f"{part}.npy", targets)
-            about[part] = {"shapes": dict(zip(order, shapes, strict=True))}
-        (temporary / "features.json").write_text(json.dumps(about), encoding="utf-8")
+    stages = sorted(features.early, key="fine-tuned".__ne__)
+    firsts = [names[features.early[stage].first] for stage in stages]
+    early = [EarlyStages(model, model.get_submodule(name)) for name in firsts]
+    train = learn.dls.train.new(shuffle=False, drop_last=False)
+    dtype = DTYPES[features.precision]
+    image = torch.zeros(1, 3, recipe.size, recipe.size, device=default_device())
+    shapes = [tuple(outputs.shape[1:]) for outputs in _cut_outputs(early, image, dtype)]
+    parts = {"train": (train, recipe.trunk_views), "valid": (learn.dls.valid, 1)}
+    return _TrunkPasses(stages, early, parts, shapes, dtype, recipe.seed)
 
 
-def _passes(loader: Iterable, views: int, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    for view in range(views):
-        set_seed((seed * 10_007 + view) % 2**31, reproducible=True)
-        yield from loader
-
-
-def _store_part(
-    paths: list[Path],
-    early: list[EarlyStages],
-    batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
-    galaxies: int,
-    views: int,
-    precision: str,
-    progress: Progress,
-) -> tuple[list[tuple[int, ...]], np.ndarray]:
-    """Write the features of a part, a file a cut; return their shapes and the galaxies' targets."""
-    seen = 0
-    targets: list[np.ndarray] = []
-    shapes: list[tuple[int, ...]] = []
-    with ExitStack() as stack, torch.inference_mode():
-        sinks = [stack.enter_context(path.open("wb")) for path in paths]
-        for images, target in batches:
-            parts = in_chunks(images.as_subclass(torch.Tensor), DTYPES[precision])
-            outputs = zip(*(_successive(early, part) for part in parts), strict=True)
-            stored = [_channels_last(torch.cat(part)).contiguous().cpu() for part in outputs]
-            if not shapes:
-                shapes = [tuple(features.shape[1:]) for features in stored]
-                need = galaxies * views * sum(features[0].nbytes for features in stored)
-                _require_room(paths[0].parent, need)
-            for sink, features in zip(sinks, stored, strict=True):
-                bits = features.view(torch.int16) if precision == "bf16" else features
-                sink.write(bits.numpy().data)
+def _to_files(passes: _TrunkPasses, features: Features) -> None:
+    """Write the features, a file a cut and part, and the galaxies' targets."""
+    about: dict[str, object] = {"precision": features.precision}
+    with replace_folder(features.folder) as folder, passes.progress() as progress:
+        _require_room(folder, passes.nbytes)
+        for part, (loader, _) in passes.parts.items():
+            targets: list[np.ndarray] = []
+            with ExitStack() as stack:
+                paths = [folder / f"{stage}-{part}.bin" for stage in passes.stages]
+                files = [stack.enter_context(path.open("wb")) for path in paths]
+                for outputs, batch_targets in passes.batches(part, progress):
+                    for file, values in zip(files, outputs, strict=True):
+                        bits = values.cpu()
+                        # NumPy has no bfloat16.
+                        bits = bits.view(torch.int16) if bits.dtype == torch.bfloat16 else bits
+                        file.write(bits.numpy().data)
+                    targets.append(batch_targets.as_subclass(torch.Tensor).cpu().numpy())
             # Every view of the galaxies brings the same ones.
-            if seen < galaxies:
-                targets.append(target.as_subclass(torch.Tensor).cpu().numpy())
-            seen += len(images)
-            progress.advance(len(images))
-    return shapes, np.concatenate(targets)
+            np.save(folder / f"{part}.npy", np.concatenate(targets)[: len(loader.dataset)])
+            about[part] = {"shapes": dict(zip(passes.stages, passes.shapes, strict=True))}
+        (folder / "features.json").write_text(json.dumps(about), encoding="utf-8")
+
+
+def _to_card(passes: _TrunkPasses) -> dict[tuple[str, str], tuple[RowsOnCard, torch.Tensor]]:
+    """Return the features on the card, and the galaxies' targets, by stage and part."""
+    stored = {}
+    with passes.progress() as progress:
+        for part, (loader, _) in passes.parts.items():
+            arrays = [
+                torch.empty(passes.rows(part), *shape, dtype=passes.dtype, device=default_device())
+                for shape in passes.shapes
+            ]
+            targets: list[torch.Tensor] = []
+            row = 0
+            for outputs, batch_targets in passes.batches(part, progress):
+                for array, values in zip(arrays, outputs, strict=True):
+                    array[row : row + len(values)] = values
+                row += len(batch_targets)
+                targets.append(batch_targets)
+            known = torch.cat(targets)[: len(loader.dataset)]
+            for stage, array in zip(passes.stages, arrays, strict=True):
+                stored[stage, part] = RowsOnCard(array), known
+    return stored
+
+
+@torch.inference_mode()
+def _cut_outputs(
+    early: list[EarlyStages], batch: torch.Tensor, dtype: torch.dtype
+) -> list[torch.Tensor]:
+    """Return the outputs of each cut, channels last, every layer run once."""
+    parts = (_successive(early, part) for part in in_chunks(batch, dtype))
+    outputs = zip(*parts, strict=True)
+    return [_channels_last(torch.cat(chunks)).contiguous() for chunks in outputs]
 
 
 def _successive(early: list[EarlyStages], batch: torch.Tensor) -> list[torch.Tensor]:
@@ -286,27 +357,6 @@ def _require_room(folder: Path, need: int) -> None:
             f"{folder}: trunk features take {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free",
             "make room, or use fewer --trunk-views (0: none are stored)",
         )
-
-
-def _open(folder: Path, stage: str, precision: str, images: DataLoaders) -> DataLoaders:
-    about = read_json(folder / "features.json", f"delete {folder}")
-    if about["precision"] != precision:
-        raise BadInput(
-            f"{folder}: stored in {about['precision']}, and this machine trains in {precision}",
-            f"go on where the fit began, or delete {folder}",
-        )
-
-    def loader(part: str, **settings) -> FeatureDL:
-        shape = tuple(about[part]["shapes"][stage])
-        rows = Rows(folder / f"{stage}-{part}.bin", shape, STORED[precision])
-        targets = torch.from_numpy(np.load(folder / f"{part}.npy"))
-        return FeatureDL(rows, targets, **settings)
-
-    return DataLoaders(
-        loader("train", bs=images.train.bs, shuffle=True, drop_last=True),
-        loader("valid", bs=images.valid.bs),
-        device=default_device(),
-    )
 
 
 def _before(module: nn.Module, target: nn.Module) -> list[nn.Module]:

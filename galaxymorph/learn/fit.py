@@ -28,10 +28,13 @@ from galaxymorph.learn.callbacks import (
     ShowProgress,
     TrainingState,
     galaxies_to_train,
+    learner_state,
+    load_learner_state,
     load_tensors,
     read_state,
     restore_checkpoint,
 )
+from galaxymorph.learn.card import LossOnCard
 from galaxymorph.learn.consistency import consistency_callbacks
 from galaxymorph.learn.data import galaxy_loaders, predicting_loader
 from galaxymorph.learn.distributed import (
@@ -46,7 +49,12 @@ from galaxymorph.learn.embeddings import write_embeddings
 from galaxymorph.learn.features import stored_features
 from galaxymorph.learn.galaxies import Galaxies, gather_galaxies
 from galaxymorph.learn.gradients import fast_weight_gradients
-from galaxymorph.learn.hardware import keep_freed_memory, precision_callbacks, resolve_precision
+from galaxymorph.learn.hardware import (
+    closing_autocast,
+    keep_freed_memory,
+    precision_callbacks,
+    resolve_precision,
+)
 from galaxymorph.learn.inference import AverageViews, infer
 from galaxymorph.learn.models import export_learner, write_weights
 from galaxymorph.learn.objectives import make_link, make_objective
@@ -67,6 +75,7 @@ from galaxymorph.learn.runs import (
     write_table,
 )
 from galaxymorph.learn.serving import serving_network
+from galaxymorph.learn.splitting import split_callbacks, train_in_parts
 from galaxymorph.zoo import PARTS, fold_splits, split_galaxies
 
 
@@ -270,29 +279,44 @@ def _train_stage(
     learn.freeze_to(stage.freeze_to)
     if state.epoch:
         restore_checkpoint(run.checkpoints / "last.pt", learn)
+    recipe, target = run.recipe, target_of(run.recipe)
     before = sum(earlier.epochs for earlier in plan[:number])
-    target = target_of(run.recipe)
-    precision = resolve_precision(run.recipe.precision, learn.model)
-    callbacks = [
-        *precision_callbacks(precision),
-        FrozenInEval(),
-        SeedEpochs(run.recipe.seed, before),
-        Journal(run.checkpoints, state, stage.name, run.recipe.keep == "best", target),
-        SayEpochs(progress, label, state, sum(stage.epochs for stage in plan), target.scores),
-        ShowProgress(progress),
-        *consistency_callbacks(run.recipe),
-    ]
-    # A frozen trunk has nothing to adapt.
-    if stage.name == "fine-tuned":
-        callbacks += adaptation_callbacks(run.recipe, others, run.checkpoints, state.epoch)
-    # One view is enough to tell epochs apart, and eight of them would take longer than to train.
-    with (
-        learn.no_logging(),
-        learn.removed_cbs(learn.average_views),
-        fast_weight_gradients(learn.model) if _gains(run.recipe, precision) else nullcontext(),
-        training_together(learn),
-    ):
-        learn.fit_one_cycle(stage.epochs, stage.lr, start_epoch=state.epoch, cbs=callbacks)
+    precision = resolve_precision(recipe.precision, learn.model)
+    first, start = state.epoch, learner_state(learn)
+
+    def train(parts: int) -> None:
+        callbacks = [
+            *precision_callbacks(precision),
+            FrozenInEval(),
+            SeedEpochs(recipe.seed, before),
+            Journal(run.checkpoints, state, stage.name, recipe.keep == "best", target),
+            SayEpochs(progress, label, state, sum(stage.epochs for stage in plan), target.scores),
+            ShowProgress(progress),
+            *consistency_callbacks(recipe),
+            *split_callbacks(parts, recipe),
+        ]
+        if recipe.pipeline == "fast" and default_device().type != "cpu":
+            callbacks.append(LossOnCard())
+        # A frozen trunk has nothing to adapt.
+        if stage.name == "fine-tuned":
+            callbacks += adaptation_callbacks(recipe, others, run.checkpoints, state.epoch)
+        # One view is enough to tell epochs apart; eight would take longer than to train.
+        with (
+            learn.no_logging(),
+            learn.removed_cbs(learn.average_views),
+            fast_weight_gradients(learn.model) if _gains(recipe, precision) else nullcontext(),
+            training_together(learn),
+            closing_autocast(callbacks),
+        ):
+            learn.fit_one_cycle(stage.epochs, stage.lr, start_epoch=state.epoch, cbs=callbacks)
+
+    def restore() -> None:
+        if state.epoch > first:
+            restore_checkpoint(run.checkpoints / "last.pt", learn)
+        else:
+            load_learner_state(learn, start)
+
+    train_in_parts(train, restore, learn.dls.train.bs)
     state.stage, state.epoch = number + 1, 0
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -23,15 +24,23 @@ Given = TypeVar("Given")
 Found = TypeVar("Found")
 
 
+# Without a workspace of its own, cuBLAS may add up in another order from run to run. It is read
+# when CUDA starts: https://docs.nvidia.com/cuda/cublas/#results-reproducibility
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
 def use_device(name: str) -> None:
-    """Make `auto`, `cpu` or `cuda` the device of all that follows in this process.
+    """Make `auto`, `cpu`, `cuda` or `mps` the device of all that follows in this process.
 
     Raises:
         BadInput: there is no such device here.
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise BadInput("--device cuda: PyTorch sees no GPU here", "use auto or cpu")
-    default_device({"auto": None, "cpu": False, "cuda": True}[name])
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise BadInput("--device mps: PyTorch sees no Apple GPU here", "use auto or cpu")
+    # True is the one that is there: no machine has both.
+    default_device({"auto": None, "cpu": False}.get(name, True))
 
 
 def keep_freed_memory(room: int = 2**29, steady: bool = False) -> None:
@@ -148,6 +157,23 @@ def precision_callbacks(precision: str) -> list[Callback]:
     if default_device().type == "cuda":
         return [MixedPrecision(precision)]
     return [CPUAutocast()]
+
+
+@contextmanager
+def closing_autocast(callbacks: Sequence[Callback]) -> Iterator[None]:
+    """Leave autocast when an error ends a batch before its callback does.
+
+    Otherwise the lower-precision copies of the weights that it keeps would be used from then on,
+    whatever the optimizer does to the weights.
+    """
+    try:
+        yield
+    except BaseException:
+        for callback in callbacks:
+            context = getattr(callback, "autocast", None)
+            if context is not None and torch.is_autocast_enabled(default_device().type):
+                context.__exit__(None, None, None)
+        raise
 
 
 class CPUAutocast(Callback):

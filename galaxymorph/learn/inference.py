@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from fastai.callback.core import Callback
 from torch import nn
 
+from galaxymorph.learn.splitting import in_halves
 from galaxymorph.learn.views import dihedral
 
 
@@ -114,8 +116,11 @@ def infer_each(
     with torch.inference_mode():
         for batch in batches:
             batch = batch[0] if isinstance(batch, tuple | list) else batch
-            each = [mean_prediction(network, batch, views, activate).cpu() for network in networks]
-            parts.append(torch.stack(each))
+            each = [
+                in_halves(partial(mean_prediction, network, views=views, activate=activate), batch)
+                for network in networks
+            ]
+            parts.append(torch.stack(each).cpu())
             if seen:
                 seen(len(batch))
     return torch.cat(parts, dim=1).numpy()

@@ -15,6 +15,7 @@ from fastai.torch_core import TensorImage
 
 from galaxymorph.base import BadInput, Rows, map_ahead
 from galaxymorph.images import as_image, centre_frame
+from galaxymorph.learn.card import FramesOnCard
 from galaxymorph.learn.hardware import KEPT
 
 # Items made ahead, in batches: one for the network to take, one in the making.
@@ -75,7 +76,7 @@ class ThreadedDL(TfmdDL):
     made without fastai's steps for each item, the same to the bit.
     """
 
-    source: StoredItems | FileItems | None = None
+    source: StoredItems | FramesOnCard | FileItems | None = None
 
     def new(self, dataset=None, cls=None, **kwargs) -> ThreadedDL:
         fresh = super().new(dataset, cls, **kwargs)
@@ -95,8 +96,13 @@ class ThreadedDL(TfmdDL):
 
     def _batches(self, samps: Iterable[int]) -> Iterator:
         source = self.source
-        if isinstance(source, StoredItems):
+        if isinstance(source, FramesOnCard):
             yield from map(source.batch, self.chunkify(samps))
+            return
+        if isinstance(source, StoredItems):
+            # Read while the network works on the batch before: on a GPU it would wait.
+            with ThreadPoolExecutor(1) as pool:
+                yield from map_ahead(pool, source.batch, self.chunkify(samps), BATCHES_AHEAD)
             return
         item, batch = (source.frame, source.batch) if source else (self.do_item, self.do_batch)
         with ThreadPoolExecutor(os.cpu_count()) as pool:

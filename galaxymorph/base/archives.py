@@ -56,6 +56,8 @@ def read_head(reference: str | Path, size: int) -> bytes:
 
 def _read(reference: str | Path, size: int) -> bytes:
     *archive, last = str(reference).split(REFERENCE_SEPARATOR)
+    if not last:
+        raise BadInput("no file is named", "give its path")
     with _naming(reference, "can't be read"):
         try:
             with _open(REFERENCE_SEPARATOR.join(archive), last) as stream:
@@ -161,6 +163,8 @@ def _naming(reference: str | Path, fault: str) -> Iterator[None]:
         raise
     except (FileNotFoundError, KeyError):
         raise BadInput(f"{reference}: no such file", _what_is_there(str(reference))) from None
+    except IsADirectoryError:
+        raise BadInput(f"{reference}: can't be read (a folder)", "name the files in it") from None
     except Exception as error:
         # zipfile and the decompressors answer broken data with errors of many types.
         raise BadInput(f"{reference}: {fault} ({error})", "download it again") from None
@@ -175,10 +179,10 @@ def _what_is_there(reference: str) -> str:
         return "check the path: it is an address, and files are read from disk, so download it"
     if WINDOWS.search(path):
         return "check the path: it is one of Windows, so write it relative to the table"
-    missing = Path(path)
+    whole = missing = Path(path.replace("\\", "/"))
     while missing.parent != missing and not missing.parent.exists():
         missing = missing.parent
-    if missing == Path(path):
+    if missing == whole:
         return "check the path"
     return f"check the path, or that its disk is mounted: there is no folder {missing}"
 

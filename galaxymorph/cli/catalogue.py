@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, say
 
 
 def SCALE(command: Callable) -> Callable:  # noqa: N802, a decorator like the options'
@@ -65,7 +65,7 @@ def predict_into(
     partition: int | None,
     **how,
 ) -> None:
-    """Fill the folder, and print it."""
+    """Fill the folder, and print it; exit with status 1 if no image at all could be used."""
     if not catalogue.endswith((".csv", ".gz", ".parquet", ".fits", ".fit", ".zip")) and not (
         Path(catalogue).is_dir()
     ):
@@ -80,5 +80,11 @@ def predict_into(
     from galaxymorph.predict import predict_catalogue
 
     settings = {} if partition is None else {"size": partition}
-    predict_catalogue(output, model, catalogue, precision, scheduler=scheduler, **settings, **how)
+    failures = predict_catalogue(
+        output, model, catalogue, precision, scheduler=scheduler, **settings, **how
+    )
+    for line in failures.lines():
+        say(line)
+    if failures.total:
+        click.get_current_context().exit(1)
     click.echo(output)

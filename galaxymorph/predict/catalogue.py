@@ -12,6 +12,7 @@ import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -28,12 +29,14 @@ from galaxymorph.base import (
     BadInput,
     Progress,
     exclusive,
+    map_ahead,
     read_json,
     remove_leftovers,
     replacing,
     say,
     write_json,
 )
+from galaxymorph.images import inspect_image, render_fits_as
 from galaxymorph.judge import (
     calibrated_coverage,
     calibrated_mean,
@@ -43,6 +46,7 @@ from galaxymorph.judge import (
 )
 from galaxymorph.learn import Recipe, Run, predicted_columns, prediction_table, target_of
 from galaxymorph.predict.cluster import map_on_cluster
+from galaxymorph.predict.failures import Failures, count_failed, errors_in, failures_in
 from galaxymorph.predict.listing import image_folder, list_images
 from galaxymorph.predict.loading import is_run, load_predictor, model_id
 from galaxymorph.predict.tables import has_intervals, with_intervals
@@ -87,17 +91,30 @@ class Model:
 
 @dataclass(frozen=True)
 class Partition:
-    """Some rows of a catalogue: ids, images as the catalogue has them, and where those are."""
+    """Some rows of a catalogue: ids, images as the catalogue has them, and where those are.
+
+    `failed` are the rows whose images couldn't be used when its file was made, if it was.
+    """
 
     number: int
     ids: list[str]
     images: list[str]
     places: list[str]
+    failed: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
         """The name of its file."""
         return f"part-{self.number:06d}.parquet"
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """The content of a partition's file, None to leave the one there is, and its failed rows."""
+
+    name: str
+    content: bytes | None
+    failed: int
 
 
 def predict_catalogue(
@@ -110,11 +127,12 @@ def predict_catalogue(
     views: int | None = None,
     coverage: float | None = None,
     raw: bool = False,
-) -> None:
+) -> Failures:
     """Fill a folder with the predictions of a catalogue, or go on filling it.
 
     The folder holds `part-000000.parquet` and so on, see `columns_of`, and `_catalogue.json`, what
-    they were made of. An image that can't be used is a row with an `error`.
+    they were made of. An image that can't be used is a row with an `error`. Where one can by now,
+    its partition is made anew. Returned is what failed in the end, in all partitions.
 
     Args:
         out: the folder, new, empty, or that of the same call before a kill.
@@ -158,16 +176,38 @@ def predict_catalogue(
         if not held:
             raise BadInput(f"{out}: another process is filling it", "wait for it or stop it")
         remove_leftovers(out)
-        there = {path.name for path in out.glob("part-*.parquet")}
-        missing = (part for part in partitions(catalogue, size) if part.name not in there)
+        there = {path.name: count_failed(path) for path in out.glob("part-*.parquet")}
         if there:
-            whole = f"{about['partitions']:,} partitions"
-            say(f"going on with {out}: {len(there):,} of {whole} are there")
-        left = max(0, number - len(there) * size)
-        with Progress("predicting", left, "images") as progress:
-            for part, content in _predicted(missing, chosen, scheduler, progress):
-                with replacing(out / part) as temporary:
-                    temporary.write_bytes(content)
+            _tell_what_is_there(out, there, about["partitions"])
+        whole = sum(not failed for failed in there.values())
+        with Progress("predicting", max(0, number - whole * size), "images") as progress:
+            left = _unfinished(partitions(catalogue, size), out, there)
+            failed = 0
+            for part in _predicted(left, chosen, scheduler, progress):
+                failed += part.failed
+                progress.advance(0, f"{failed:,} failed" if failed else "")
+                if part.content is not None:
+                    with replacing(out / part.name) as temporary:
+                        temporary.write_bytes(part.content)
+        return failures_in(out.glob("part-*.parquet"), number)
+
+
+def _tell_what_is_there(out: Path, there: dict[str, int], number: int) -> None:
+    failed = sum(there.values())
+    again = f", and {failed:,} rows with an error in them are tried again" if failed else ""
+    say(f"going on with {out}: {len(there):,} of {number:,} partitions are there{again}")
+
+
+def _unfinished(
+    parts: Iterable[Partition], out: Path, there: dict[str, int]
+) -> Iterator[Partition]:
+    """Yield the partitions that aren't there, and those with failed rows."""
+    for part in parts:
+        if part.name not in there:
+            yield part
+        elif there[part.name]:
+            errors = errors_in(out / part.name)
+            yield replace(part, failed=tuple(at for at, error in enumerate(errors) if error))
 
 
 def partitions(catalogue: Path, size: int) -> Iterator[Partition]:
@@ -182,24 +222,43 @@ def partitions(catalogue: Path, size: int) -> Iterator[Partition]:
         number += 1
 
 
-def predict_partition(part: Partition, model: Model, seen=lambda n: None) -> tuple[str, bytes]:
-    """Return the name and the content of a partition's file.
+def predict_partition(part: Partition, model: Model, seen=lambda n: None) -> Predicted:
+    """Return the content of a partition's file, None if it is there and no failed row can be used.
 
-    The process loads the model once, and predicts one partition at a time: a network takes all
-    cores by itself.
+    It is made anew as a whole, so that its bytes don't tell in how many attempts. The process
+    loads the model once, and predicts one partition at a time: a network takes all cores by
+    itself.
     """
     with _one_at_a_time:
         predictor = load_predictor_once(model)
+        if part.failed and not _any_usable([part.places[at] for at in part.failed], predictor):
+            seen(len(part.ids))
+            return Predicted(part.name, None, len(part.failed))
         faults: dict[int, str] = {}
         with _watching(predictor, model) as kept:
             each = predictor.each_output(part.places, seen, faults)
+    faults = {at: _with_hint(part.images[at], fault) for at, fault in faults.items()}
     strange = None
     if kept:
         from galaxymorph.predict.outliers import strangeness
 
         strange = strangeness(Run(Path(model.path)), *map(np.concatenate, zip(*kept, strict=True)))
     table = columns_of(part, each, faults, predictor, model, strange)
-    return part.name, _as_parquet(table)
+    return Predicted(part.name, _as_parquet(table), len(faults))
+
+
+def _with_hint(image: str, fault: str) -> str:
+    """Return why an image can't be used, and where it is if its path is relative to elsewhere."""
+    if "no such file" not in fault or Path(image).is_absolute() or not Path(image).is_file():
+        return fault
+    return f"{fault}; {image} is in the current folder, and paths are relative to the table's"
+
+
+def _any_usable(places: Sequence[str], predictor: Predictor | OnnxPredictor) -> bool:
+    render_fits_as(predictor.recipe.stretch, predictor.recipe.bands)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        inspections = map_ahead(pool, inspect_image, places, 4 * (os.cpu_count() or 1))
+        return any(not inspection.fault for inspection in inspections)
 
 
 def _watching(predictor: Predictor | OnnxPredictor, model: Model):
@@ -297,13 +356,13 @@ _one_at_a_time = Lock()
 
 
 def _predicted(
-    missing: Iterable[Partition], model: Model, scheduler: str | None, progress: Progress
-) -> Iterator[tuple[str, bytes]]:
+    left: Iterator[Partition], model: Model, scheduler: str | None, progress: Progress
+) -> Iterator[Predicted]:
     if scheduler is None:
-        for part in missing:
+        for part in left:
             yield predict_partition(part, model, progress.advance)
         return
-    for part, found in map_on_cluster(scheduler, predict_partition, missing, model):
+    for part, found in map_on_cluster(scheduler, predict_partition, left, model):
         progress.advance(len(part.ids))
         yield found
 
@@ -333,7 +392,7 @@ def _calibration(model: str | Path) -> str | None:
 def _digest(catalogue: Path) -> tuple[int, str]:
     """Return the number of a catalogue's rows, and a digest of their ids and images."""
     number, found = 0, hashlib.sha256()
-    for row in list_images(catalogue):
+    for row in list_images(catalogue, tell=say):
         found.update(json.dumps(row).encode())
         number += 1
     return number, found.hexdigest()[:16]

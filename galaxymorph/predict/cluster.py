@@ -11,6 +11,7 @@ from galaxymorph.base import BadInput, say
 
 Part = TypeVar("Part")
 Setup = TypeVar("Setup")
+Result = TypeVar("Result")
 
 # Partitions that wait beside each worker: enough that it never does.
 AHEAD = 2
@@ -19,10 +20,10 @@ SECONDS_TO_CONNECT = 30
 
 def map_on_cluster(
     scheduler: str,
-    work: Callable[[Part, Setup], tuple[str, bytes]],
+    work: Callable[[Part, Setup], Result],
     missing: Iterator[Part],
     model: Setup,
-) -> Iterator[tuple[Part, tuple[str, bytes]]]:
+) -> Iterator[tuple[Part, Result]]:
     """Yield each partition with what a worker made of it, as they come.
 
     Only this process writes, so that a worker that dies, or one whose work was given to another,

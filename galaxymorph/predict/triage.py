@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
-from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, Progress, read_bytes, replace_folder
+from galaxymorph.base import BadInput, Progress, read_bytes, replace_folder, sniff
+from galaxymorph.images import decode_bytes
 from galaxymorph.judge import doubt_of, entropies_of, worth_asking
 from galaxymorph.learn import Run, target_of
 from galaxymorph.predict.doubt import open_source
 from galaxymorph.predict.images import galaxy_name
 
 MANIFEST = "manifest.csv"
+# What Zooniverse shows as it is, and up to how many bytes (its help page on subject sets).
+SHOWN = {"JPEG": ".jpg", "PNG": ".png"}
+MAX_BYTES = 1_000_000
+# Qualities tried for an image that is rendered, before it is shrunk.
+QUALITIES = (95, 90, 80)
 
 
 def choose_galaxies(
@@ -25,7 +33,8 @@ def choose_galaxies(
     Galaxies are chosen by mutual information, or entropy where a single model has no other doubt,
     and to be unlike each other; see `worth_asking`. The manifest has `image`, a file beside it,
     and `galaxy`. The columns that start with # stay hidden from volunteers, whom the model
-    must not sway.
+    must not sway. JPEG and PNG under 1 MB are copied, others rendered as the model sees them; a
+    second image of one name is numbered.
 
     Args:
         run: trained.
@@ -46,21 +55,22 @@ def choose_galaxies(
     doubt = doubt_of(samples, entropies_of(run))
     value = doubt.total if len(samples) == 1 else doubt.epistemic
     chosen = worth_asking(value, embeddings, number, run.recipe.seed)
+    references = [images[at] for at in chosen]
+    shown = [_shown(reference) for reference in references]
+    galaxies = [galaxy_name(reference) for reference in references]
     table = pd.DataFrame(
         {
-            "image": [_file_name(images[at]) for at in chosen],
-            "galaxy": [galaxy_name(images[at]) for at in chosen],
+            "image": _file_names(galaxies, [ending for _, ending in shown]),
+            "galaxy": galaxies,
             "#mutual_information": doubt.epistemic[chosen].round(6),
             "#entropy": doubt.total[chosen].round(6),
             "#predicted": _in_words(run, doubt.mean[chosen]),
+            "#source": references,
         }
     )
-    if table["image"].duplicated().any():
-        name = table["image"][table["image"].duplicated()].iloc[0]
-        raise BadInput(f"two images are called {name}", "leave one out")
     with replace_folder(folder) as temporary:
-        for at, name in zip(chosen, table["image"], strict=True):
-            (temporary / name).write_bytes(read_bytes(images[at]))
+        for (data, _), name in zip(shown, table["image"], strict=True):
+            (temporary / name).write_bytes(data)
         table.to_csv(temporary / MANIFEST, index=False)
     return table
 
@@ -72,5 +82,31 @@ def _in_words(run: Run, found: np.ndarray) -> list[str]:
     return [names[at] for at in found[:, : len(names)].argmax(axis=1)]
 
 
-def _file_name(reference: str) -> str:
-    return PurePosixPath(reference.split(REFERENCE_SEPARATOR)[-1]).name
+def _shown(reference: str) -> tuple[bytes, str]:
+    """Return an image as Zooniverse shows it, with the ending of its format."""
+    data = read_bytes(reference)
+    ending = SHOWN.get(sniff(data) or "")
+    if ending and len(data) < MAX_BYTES:
+        return data, ending
+    image = decode_bytes(data, reference)
+    while True:
+        for quality in QUALITIES:
+            stream = io.BytesIO()
+            image.save(stream, "JPEG", quality=quality)
+            if stream.tell() < MAX_BYTES:
+                return stream.getvalue(), SHOWN["JPEG"]
+        image = image.resize((image.width // 2, image.height // 2), Image.Resampling.BOX)
+
+
+def _file_names(galaxies: Sequence[str], endings: Sequence[str]) -> list[str]:
+    """Return a name for each galaxy's file, all different where capitals don't count too."""
+    names: list[str] = []
+    taken = {MANIFEST}
+    for galaxy, ending in zip(galaxies, endings, strict=True):
+        name, number = f"{galaxy}{ending}", 1
+        while name.lower() in taken:
+            number += 1
+            name = f"{galaxy}-{number}{ending}"
+        taken.add(name.lower())
+        names.append(name)
+    return names

@@ -150,6 +150,117 @@ def test_broken_images_are_rows_with_an_error(run, images, tmp_path):
     assert np.allclose(table[CLASSES].dropna(), expected[CLASSES], atol=1e-6)
 
 
+def listing(folder: Path, names: list[str]) -> Path:
+    path = folder / "mine.csv"
+    pd.DataFrame({"image": names}).to_csv(path, index=False)
+    return path
+
+
+def test_a_catalogue_that_failed_altogether_ends_with_status_1_and_says_so_first(
+    run, images, tmp_path, capsys
+):
+    catalogue = listing(tmp_path, [f"away/{image.name}" for image in images[:4]])
+    command = ["predict", run, catalogue, "-o", f"{tmp_path / 'out'}/", "--partition", 3, *EXACT]
+    assert galaxymorph(*command) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    first, *kinds = said.err.splitlines()
+    assert first.startswith("error: none of the 4 images could be used; the column `error`")
+    assert len(kinds) == 1
+    assert kinds[0].startswith(f"  4 no such file, the first: {tmp_path}/away/{images[0].name}: ")
+    assert kinds[0].endswith(f"there is no folder {tmp_path}/away")
+    # Again, with nothing changed, and then with the images there.
+    before = contents(tmp_path / "out")
+    assert galaxymorph(*command) == 1
+    assert "error: none of the 4" in capsys.readouterr().err
+    assert contents(tmp_path / "out") == before
+    shutil.copytree(images[0].parent, tmp_path / "away")
+    assert galaxymorph(*command) == 0
+    assert "4 rows with an error in them are tried again" in capsys.readouterr().err
+    assert pd.read_parquet(tmp_path / "out")["error"].isna().all()
+    command[command.index("-o") + 1] = f"{tmp_path / 'at once'}/"
+    assert galaxymorph(*command) == 0
+    assert contents(tmp_path / "at once") == contents(tmp_path / "out")
+
+
+def test_only_partitions_whose_images_came_are_made_anew(run, images, tmp_path, monkeypatch):
+    names = [image.name for image in images[:6]]
+    for image in (images[0], images[3], images[4], images[5]):
+        shutil.copy(image, tmp_path)
+    out, catalogue = tmp_path / "out", listing(tmp_path, names)
+    command = ["predict", run, catalogue, "-o", f"{out}/", "--partition", 2, *EXACT]
+    assert galaxymorph(*command) == 0
+    assert pd.read_parquet(out)["error"].isna().tolist() == [True, False, False, True, True, True]
+    made = {path.name: path.stat().st_mtime_ns for path in out.glob("part-*")}
+    shutil.copy(images[2], tmp_path)
+    assert galaxymorph(*command) == 0
+    assert pd.read_parquet(out)["error"].isna().tolist() == [True, False, True, True, True, True]
+    again = {path.name: path.stat().st_mtime_ns for path in out.glob("part-*")}
+    assert [name for name in made if made[name] != again[name]] == ["part-000001.parquet"]
+    assert sorted(contents(out)) == [
+        "_catalogue.json", *[f"part-00000{n}.parquet" for n in range(3)]
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("bad", "prefix"), [(1, "1 of 60 images (1.7%)"), (20, "warning: 20 of")])
+def test_errors_are_summed_up_by_kind(run, images, tmp_path, capsys, bad, prefix):
+    rows = [str(image) for image in images]
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    rows[:bad] = ["empty.jpg", *(f"gone/{n}.jpg" for n in range(1, bad))]
+    out = f"{tmp_path / 'out'}/"
+    assert galaxymorph("predict", run, listing(tmp_path, rows), "-o", out, *EXACT) == 0
+    said = capsys.readouterr()
+    assert said.out.strip() == out
+    lines = said.err.splitlines()
+    head = next(line for line in lines if "couldn't be used" in line)
+    assert head.startswith(prefix)
+    kinds = lines[lines.index(head) + 1 :]
+    if bad == 20:
+        assert kinds[0].startswith("  19 no such file, the first: ")
+    assert kinds[-1].startswith(f"  1 the file is empty, the first: {tmp_path}/empty.jpg: ")
+
+
+def test_a_catalogue_without_faults_says_nothing_of_any(run, images, tmp_path, capsys):
+    catalogue = write_catalogue(tmp_path / "mine.csv", images[:3])
+    assert galaxymorph("predict", run, catalogue, "-o", f"{tmp_path / 'out'}/", *EXACT) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("images\\{name}", None),
+        ("images.zip::{name}", None),
+        ("images.zip::IN\\gone.jpg", "the zip holds 1 files, such as {name}"),
+        ("images.zip::x/{name}", "the zip holds {name}"),
+        ("C:\\data\\1.jpg", "it is one of Windows"),
+        ("/mnt/gone/disk/1.jpg", "there is no folder /mnt/gone"),
+        ("https://example.org/1.jpg", "it is an address"),
+        ("here.jpg", "here.jpg is in the current folder, and paths are relative to the table's"),
+        ("images", "images: can't be read (a folder)"),
+        ("", "no file is named"),
+    ],
+)
+def test_a_path_is_looked_for_and_told(run, images, tmp_path, monkeypatch, path, words):
+    name, folder = images[0].name, tmp_path / "lists"
+    (folder / "images").mkdir(parents=True)
+    shutil.copy(images[0], folder / "images")
+    with zipfile.ZipFile(folder / "images.zip", "w") as archive:
+        archive.write(images[0], name)
+    (tmp_path / "here.jpg").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    rows = [f"images/{name}", path.format(name=name)]
+    catalogue, out = listing(folder, rows), tmp_path / "out"
+    assert galaxymorph("predict", run, catalogue, "-o", f"{out}/", *EXACT) == 0
+    table = pd.read_parquet(out)
+    assert table["image"].tolist() == rows
+    if words is None:
+        assert table["error"].isna().all()
+        assert table[CLASSES].iloc[1].tolist() == table[CLASSES].iloc[0].tolist()
+    else:
+        assert words.format(name=name) in table["error"][1]
+
+
 @pytest.mark.parametrize("kind", ["folder", "zip", "csv.gz", "fits"])
 def test_catalogues_come_in_many_forms(run, images, tmp_path, kind):
     source = tmp_path / f"source.{kind}"
@@ -320,6 +431,20 @@ def test_a_cluster_loses_no_row_when_a_worker_is_killed(run, images, tmp_path, c
     assert found[exact].equals(local[exact])
     # Workers share the cores, and sums in another order end with other bits.
     assert np.allclose(found[CLASSES], local[CLASSES], atol=1e-5)
+
+
+def test_a_cluster_tries_failed_rows_again(run, images, tmp_path, cluster, capsys):
+    address, _ = cluster
+    catalogue = listing(tmp_path, [image.name for image in images[:4]])
+    command = ["predict", run, catalogue, "-o", f"{tmp_path / 'out'}/", "--partition", 2, *EXACT]
+    command += ["--scheduler", address]
+    assert galaxymorph(*command) == 1
+    assert "error: none of the 4 images could be used" in capsys.readouterr().err
+    for image in images[1:4]:
+        shutil.copy(image, tmp_path)
+    assert galaxymorph(*command) == 0
+    assert "warning: 1 of 4 images (25.0%) couldn't be used" in capsys.readouterr().err
+    assert pd.read_parquet(tmp_path / "out")["error"].isna().tolist() == [False, True, True, True]
 
 
 def test_a_scheduler_that_does_not_answer_is_named(run, images, tmp_path, monkeypatch, capsys):

@@ -1,0 +1,93 @@
+"""The rows of a catalogue's predictions that failed, counted by kind for the terminal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# From this share of failed rows on, a summary is a warning.
+MANY = 0.02
+KINDS_SHOWN = 6
+ERROR = "error"
+AGAIN = "the column `error` has each row's, and the same command tries them again"
+
+
+@dataclass
+class Failures:
+    """How many of so many rows failed, by kind: their number and the first one's whole error."""
+
+    rows: int
+    kinds: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+    def add(self, errors: Iterable[str]) -> None:
+        """Count errors, each the line of a `BadInput`."""
+        for error in errors:
+            kind = kind_of(error)
+            number, first = self.kinds.get(kind, (0, error))
+            self.kinds[kind] = number + 1, first
+
+    @property
+    def number(self) -> int:
+        """How many failed."""
+        return sum(number for number, _ in self.kinds.values())
+
+    @property
+    def total(self) -> bool:
+        """Whether there are rows and all failed."""
+        return 0 < self.rows == self.number
+
+    def lines(self) -> list[str]:
+        """Return what a terminal should say: nothing, or a line and one for each kind."""
+        if not self.number:
+            return []
+        if self.total:
+            head = f"error: none of the {self.rows:,} images could be used; {AGAIN}"
+        else:
+            share = self.number / self.rows
+            head = (
+                f"{'warning: ' if share > MANY else ''}{self.number:,} of {self.rows:,} images "
+                f"({share:.1%}) couldn't be used; {AGAIN}"
+            )
+        kinds = sorted(self.kinds.items(), key=lambda item: -item[1][0])
+        lines = [
+            f"  {number:,} {kind}, the first: {first}"
+            for kind, (number, first) in kinds[:KINDS_SHOWN]
+        ]
+        more = len(kinds) - KINDS_SHOWN
+        return [head, *lines] + ([f"  and {more:,} more kinds"] if more > 0 else [])
+
+
+def kind_of(error: str) -> str:
+    """Return an error without what it says of one file: its name, numbers and the remedy."""
+    # The name comes first, and may hold a colon without a space behind it.
+    _, _, fault = error.partition(": ")
+    words = re.split(r"[;(:]", fault or error)[0].strip()
+    return re.sub(r"\d[\d.,x]*", "…", words)
+
+
+def count_failed(path: Path) -> int:
+    """Return the number of failed rows in a partition's file, from its footer alone."""
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path) as file:
+        at = file.schema_arrow.names.index(ERROR)
+        groups = [file.metadata.row_group(n) for n in range(file.metadata.num_row_groups)]
+        return sum(group.num_rows - group.column(at).statistics.null_count for group in groups)
+
+
+def errors_in(path: Path) -> list[str | None]:
+    """Return the error of each row in a partition's file, None where there is none."""
+    from pyarrow import parquet
+
+    return parquet.read_table(path, columns=[ERROR])[ERROR].to_pylist()
+
+
+def failures_in(paths: Iterable[Path], rows: int) -> Failures:
+    """Return the failures in the files of so many rows."""
+    failures = Failures(rows)
+    for path in sorted(paths):
+        if count_failed(path):
+            failures.add(error for error in errors_in(path) if error is not None)
+    return failures

@@ -164,7 +164,7 @@ def _naming(reference: str | Path, fault: str) -> Iterator[None]:
     except (FileNotFoundError, KeyError):
         raise BadInput(f"{reference}: no such file", _what_is_there(str(reference))) from None
     except IsADirectoryError:
-        raise BadInput(f"{reference}: can't be read (a folder)", "name the files in it") from None
+        raise BadInput(f"{reference}: {fault} (a folder)", "name the files in it") from None
     except Exception as error:
         # zipfile and the decompressors answer broken data with errors of many types.
         raise BadInput(f"{reference}: {fault} ({error})", "download it again") from None

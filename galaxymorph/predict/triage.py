@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -56,12 +57,9 @@ def choose_galaxies(
     value = doubt.total if len(samples) == 1 else doubt.epistemic
     chosen = worth_asking(value, embeddings, number, run.recipe.seed)
     references = [images[at] for at in chosen]
-    shown = [_shown(reference) for reference in references]
-    galaxies = [galaxy_name(reference) for reference in references]
     table = pd.DataFrame(
         {
-            "image": _file_names(galaxies, [ending for _, ending in shown]),
-            "galaxy": galaxies,
+            "galaxy": [galaxy_name(reference) for reference in references],
             "#mutual_information": doubt.epistemic[chosen].round(6),
             "#entropy": doubt.total[chosen].round(6),
             "#predicted": _in_words(run, doubt.mean[chosen]),
@@ -69,8 +67,12 @@ def choose_galaxies(
         }
     )
     with replace_folder(folder) as temporary:
-        for (data, _), name in zip(shown, table["image"], strict=True):
-            (temporary / name).write_bytes(data)
+        names: list[str] = []
+        for reference, galaxy in zip(references, table["galaxy"], strict=True):
+            data, ending = _shown(reference)
+            names.append(_file_name(galaxy, ending, names))
+            (temporary / names[-1]).write_bytes(data)
+        table.insert(0, "image", names)
         table.to_csv(temporary / MANIFEST, index=False)
     return table
 
@@ -98,15 +100,10 @@ def _shown(reference: str) -> tuple[bytes, str]:
         image = image.resize((image.width // 2, image.height // 2), Image.Resampling.BOX)
 
 
-def _file_names(galaxies: Sequence[str], endings: Sequence[str]) -> list[str]:
-    """Return a name for each galaxy's file, all different where capitals don't count too."""
-    names: list[str] = []
-    taken = {MANIFEST}
-    for galaxy, ending in zip(galaxies, endings, strict=True):
-        name, number = f"{galaxy}{ending}", 1
-        while name.lower() in taken:
-            number += 1
-            name = f"{galaxy}-{number}{ending}"
-        taken.add(name.lower())
-        names.append(name)
-    return names
+def _file_name(galaxy: str, ending: str, others: Sequence[str]) -> str:
+    """Return a name for a galaxy's file unlike the others, where capitals don't count too."""
+    taken = {MANIFEST, *map(str.lower, others)}
+    numbered = (f"{galaxy}-{number}{ending}" for number in count(2))
+    return next(
+        name for name in chain([f"{galaxy}{ending}"], numbered) if name.lower() not in taken
+    )

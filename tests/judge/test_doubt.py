@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from scipy.stats import spearmanr
 
 from galaxymorph.judge import (
@@ -68,6 +70,42 @@ def test_triage_writes_a_folder_that_zooniverse_takes(run, simple, tmp_path):
         assert (out / name).read_bytes() == (images / name).read_bytes()
     assert manifest["galaxy"].nunique() == 5
     assert (manifest["#mutual_information"].diff().dropna() <= 0).all()
+
+
+def test_triage_renders_what_zooniverse_does_not_show_and_numbers_namesakes(run, tmp_path):
+    fits = pytest.importorskip("astropy.io.fits")
+    place, rng = tmp_path / "place", np.random.default_rng(0)
+    noise = rng.integers(0, 256, (1100, 1100, 1), dtype=np.uint8).repeat(3, axis=2)
+    for name, kind in (
+        ("a/1.jpg", "JPEG"), ("b/1.JPG", "JPEG"), ("1.tif", "TIFF"), ("2.png", "PNG"),
+        ("small.png", "PNG"), ("3.webp", "WEBP"), ("big.bmp", "BMP"), ("manifest", "PNG"),
+    ):  # fmt: skip
+        path = place / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shape = (slice(700), slice(700)) if name.startswith("a") else (slice(300), slice(300))
+        pixels = noise if name in ("2.png", "big.bmp") else noise[shape]
+        Image.fromarray(np.ascontiguousarray(pixels)).save(path, kind)
+    fits.PrimaryHDU(rng.normal(0, 1, (64, 64)).astype("float32")).writeto(place / "4.fits")
+    out = tmp_path / "asked"
+    assert galaxymorph("triage", run, place, "-o", out, "--number", "20") == 0
+    manifest = pd.read_csv(out / "manifest.csv", dtype=str)
+    assert sorted(manifest["image"]) == sorted(
+        ["1.jpg", "1-2.jpg", "1-3.jpg", "2.jpg", "3.jpg", "4.jpg", "big.jpg", "manifest.png",
+         "small.png"]
+    )  # fmt: skip
+    assert {path.name for path in out.iterdir()} == {*manifest["image"], "manifest.csv"}
+    for image, galaxy, source in manifest[["image", "galaxy", "#source"]].itertuples(index=False):
+        path = out / image
+        assert path.stat().st_size < 1_000_000
+        assert galaxy == Path(source).stem
+        with Image.open(path) as shown:
+            assert shown.format == {".jpg": "JPEG", ".png": "PNG"}[path.suffix]
+            if Path(source).suffix in (".jpg", ".JPG") or galaxy == "small":
+                assert path.read_bytes() == Path(source).read_bytes()
+            elif path.stem in ("1", "2", "3", "big"):
+                original = np.asarray(Image.open(source).convert("RGB"), float)
+                assert shown.size == Image.open(source).size
+                assert abs(np.asarray(shown, float) - original).mean() < 15
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -19,6 +20,7 @@ from galaxymorph.cli.catalogue import (
 from galaxymorph.cli.options import DEVICE, RUN
 
 ENDINGS = (".csv", ".parquet")
+SKIPPED_SHOWN = 10
 
 
 @click.command()
@@ -168,8 +170,7 @@ def predict(
     references = (submission_images if layout else expand_images)(images)
     if skip_bad:
         references, faults = usable_images(references)
-        for fault in faults:
-            say(f"skipped: {fault}")
+        _tell_skipped(faults)
         if not references:
             raise BadInput("none of the images can be used", "see the lines above")
     predictors = [
@@ -198,6 +199,16 @@ def predict(
         click.echo(table.to_json(orient="records", indent=2, force_ascii=False))
     else:
         print_predictions(table, predictor.recipe)
+
+
+def _tell_skipped(faults: Sequence[str]) -> None:
+    from galaxymorph.predict import kind_of
+
+    for fault in faults[:SKIPPED_SHOWN]:
+        say(f"skipped: {fault}")
+    if rest := Counter(map(kind_of, faults[SKIPPED_SHOWN:])):
+        kinds = ", ".join(f"{number:,} {kind}" for kind, number in rest.most_common())
+        say(f"skipped: {rest.total():,} more ({kinds})")
 
 
 def _models_and_images(run: Path, others: Sequence[str]) -> tuple[list[Path], list[str]]:

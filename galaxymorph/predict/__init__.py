@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "doubt_study": ["DoubtStudy", "study_doubt"],
         "evidence": ["Like", "Look", "Looker", "load_looker"],
         "export": ["Export", "export_run"],
+        "failures": ["kind_of"],
         "images": ["expand_images", "submission_images", "usable_images"],
         "kaggle": ["require_submittable", "write_submission"],
         "loading": ["is_run", "load_predictor", "model_id"],

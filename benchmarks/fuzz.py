@@ -43,7 +43,7 @@ from galaxymorph.learn.recipes import recipe_to_dict
 from galaxymorph.predict import load_predictor
 from galaxymorph.predict.listing import list_images
 from galaxymorph.predict.portable import WEIGHTS, WORDS
-from galaxymorph.zoo import read_catalogue, read_vote_catalogue, read_votes
+from galaxymorph.zoo import read_catalogue, read_votes
 from tests.makers import IMAGES, TABLE, galaxy_images, image_bytes, table_bytes, zip_bytes
 from tests.simple import simple_galaxies
 from tests.zoo.test_votes import made_votes
@@ -296,7 +296,7 @@ def _images_of_votes(folder: Path, data: bytes) -> object:
     (folder / IMAGES).mkdir()
     for number in range(8):
         (folder / IMAGES / f"J{number:04}.jpg").touch()
-    return read_vote_catalogue(_put(folder, "v.csv", data), "galaxy-zoo-2")
+    return read_catalogue(_put(folder, "v.csv", data), schema="galaxy-zoo-2")
 
 
 def _image(name: str) -> Callable[[Path, bytes], object]:

@@ -19,7 +19,7 @@ from galaxymorph.images import (
 from galaxymorph.learn.outputs import label_galaxies
 from galaxymorph.learn.recipes import Recipe, item_frame
 from galaxymorph.learn.runs import Run, fingerprint, target_columns
-from galaxymorph.zoo import Catalogue, find_layout, read_catalogue, read_vote_catalogue
+from galaxymorph.zoo import find_layout, read_catalogue
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def gather_galaxies(
     Raises:
         BadInput: something is wrong with a row or an image, and `skip_bad` isn't set.
     """
-    catalogue = _read(path, recipe)
+    catalogue = read_catalogue(path, recipe.labels_column, recipe.schema, recipe.id_column)
     if catalogue.note:
         say(catalogue.note)
     if not skip_bad:
@@ -72,12 +72,6 @@ def gather_galaxies(
     table["image"] = table["image"].map(_absolute)
     rejected, source = catalogue.rejected(), _absolute(catalogue.source)
     return Galaxies(table, classes, rejected, _absolute(path), source, frames)
-
-
-def _read(path: str | Path, recipe: Recipe) -> Catalogue:
-    if recipe.schema == Recipe.schema:
-        return read_catalogue(path, recipe.labels_column)
-    return read_vote_catalogue(path, recipe.schema, recipe.id_column)
 
 
 def _refuse_idle_rendering(references: list[str], recipe: Recipe) -> None:

@@ -5,7 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "catalogue": ["COUNT", "Catalogue", "Problem", "read_catalogue", "read_vote_catalogue"],
+        "catalogue": ["COUNT", "ID_COLUMNS", "Catalogue", "Problem", "read_catalogue"],
         "dirichlet": [
             "cumulative_moments",
             "deviations",
@@ -49,6 +49,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "soft_targets",
         ],
         "splits": ["PARTS", "fold_splits", "split_galaxies"],
+        "tables": ["TABLE_ENDINGS", "as_text", "open_table", "what_is"],
         "tree": [
             "GALAXY_ZOO_CHALLENGE",
             "Answer",

@@ -5,28 +5,29 @@ Nothing is repaired: a row is either as its author must have meant it, or set as
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import re
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, list_members, one_line, read_bytes
-from galaxymorph.zoo.image_files import is_usable, same_content
+from galaxymorph.base import BadInput, one_line
+from galaxymorph.zoo.checks import CheckedRows, read_checked
+from galaxymorph.zoo.image_files import same_content
 from galaxymorph.zoo.layout import Layout, find_layout
-from galaxymorph.zoo.schemas import SCHEMAS
-from galaxymorph.zoo.tree import GALAXY_ZOO_CHALLENGE, Tree, broken_sums
-from galaxymorph.zoo.votes import read_votes
+from galaxymorph.zoo.schemas import SCHEMAS, get_schema
+from galaxymorph.zoo.tables import Table, as_ids, did_you_mean, near_names, open_table
+from galaxymorph.zoo.tree import GALAXY_ZOO_CHALLENGE, Tree
+from galaxymorph.zoo.votes import gather_votes
 
 ID_COLUMN = "GalaxyID"
+# What galaxies are named by in common catalogues, in the order of preference, in small letters.
+ID_COLUMNS = (
+    "id", "galaxy", "galaxyid", "id_str", "objid", "object_id", "source_id", "iauname", "asset_id",
+)  # fmt: skip
 # What the columns of a vote count begin with; the answer follows.
 COUNT = "count_"
+NO_VOTES = "nobody voted on the first question"
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,10 @@ class Catalogue:
     """The galaxies whose rows are sound and whose images are there.
 
     `table` has a row a galaxy in ascending order: `galaxy` (the id, text), `image` (a reference),
-    `row` (its line in the file) and the table's own columns. `note` says which files among the
-    images are none.
+    `row` (its number in the file), and its `label`, or the cumulative vote fraction of every
+    answer of the tree and, where the table has counts, `count_<answer>`. `unvoted` are galaxies
+    that nobody voted on: no fault of theirs, but there is nothing to learn from them. `note` says
+    which files among the images are none.
     """
 
     path: Path
@@ -56,6 +59,7 @@ class Catalogue:
     tree: Tree | None
     rows: int
     problems: list[Problem] = field(default_factory=list)
+    unvoted: list[Problem] = field(default_factory=list)
     unused_images: int = 0
     note: str = ""
 
@@ -67,9 +71,10 @@ class Catalogue:
         return replace(self, table=table, problems=[*self.problems, *problems])
 
     def rejected(self) -> pd.DataFrame:
-        """Return the problems as a table: `galaxy` (empty if none), `where`, `what`."""
+        """Return what is left out as a table: `galaxy` (empty if none), `where`, `what`."""
+        left_out = [*self.problems, *self.unvoted]
         return pd.DataFrame(
-            [(problem.galaxy, problem.where, problem.what) for problem in self.problems],
+            [(problem.galaxy, problem.where, problem.what) for problem in left_out],
             columns=["galaxy", "where", "what"],
         )
 
@@ -84,12 +89,20 @@ class Catalogue:
         )
 
 
-def read_catalogue(path: str | Path, labels_column: str | None = None) -> Catalogue:
-    """Read a catalogue in the Kaggle layout, or one with plain labels.
+def read_catalogue(
+    path: str | Path,
+    labels_column: str | None = None,
+    schema: str = GALAXY_ZOO_CHALLENGE.name,
+    id_column: str | None = None,
+) -> Catalogue:
+    """Read a catalogue of votes in one of `SCHEMAS`, or one with plain labels.
 
     Args:
-        path: a folder, a zip or a table, see `find_layout`.
+        path: a folder, a zip or a table, see `find_layout` and `open_table`.
         labels_column: the column of class names, for a table without vote fractions.
+        schema: of the votes.
+        id_column: that names the galaxies and their images; by itself GalaxyID, or, of the
+            schema's, the one by which most images are called.
 
     Returns:
         The sound galaxies, and a problem for every other row.
@@ -97,223 +110,153 @@ def read_catalogue(path: str | Path, labels_column: str | None = None) -> Catalo
     Raises:
         BadInput: the table can't be read or lacks a column.
     """
+    if Path(path).is_file() and not str(path).lower().endswith(".zip"):
+        # Before anybody is told that such a file lacks images.
+        open_table(path)
     layout = find_layout(path)
-    raw, overlong = _read_table(layout.table, labels_column)
-    _require_columns(raw, layout.table, labels_column)
-    if raw.empty and not overlong:
-        raise BadInput(f"{layout.table}: the table has no rows", "add a row a galaxy")
-    raw[ID_COLUMN] = raw[ID_COLUMN].astype("string").str.strip()
-    tree = GALAXY_ZOO_CHALLENGE if labels_column is None else None
-    numbers, problems = _check_rows(raw, layout.table, tree, labels_column)
-    table, without_image = _join_images(numbers, layout)
-    problems += overlong + without_image + _unsafe_names(layout)
-    used = {layout.name_of(galaxy) for galaxy in raw[ID_COLUMN].dropna()}
+    table = open_table(layout.table)
+    if labels_column is not None:
+        _require_label(table, labels_column, id_column or ID_COLUMN)
+        read = read_checked(table, id_column or ID_COLUMN, texts=[labels_column])
+        rows, tree, unvoted = _labels(read, labels_column), None, []
+    else:
+        rows, read, unvoted = _votes(table, schema, id_column, layout)
+        tree = get_schema(schema).tree
+    return _with_images(Path(path), layout, tree, rows, read, unvoted)
+
+
+def _with_images(
+    path: Path,
+    layout: Layout,
+    tree: Tree | None,
+    rows: pd.DataFrame,
+    read: CheckedRows,
+    unvoted: list[Problem],
+) -> Catalogue:
+    known = dict(zip(read.rows.tolist(), read.ids, strict=True))
+    problems = [
+        Problem(f"{layout.table} row {row}", words, _text_or_none(known.get(row)))
+        for row, words in sorted(read.words.items())
+    ]
+    table, without_image = _join_images(rows, layout)
+    used = {layout.name_of(galaxy) for galaxy in read.ids.dropna()}
     catalogue = Catalogue(
-        Path(path),
+        path,
         layout.table,
         table,
         tree,
-        len(raw) + len(overlong),
-        problems,
+        read.count,
+        problems + without_image + _unsafe_names(layout),
+        unvoted,
         sum(stem not in used for stem in layout.images),
         layout.note,
     )
     return catalogue.set_aside(_doubled_images(table, layout))
 
 
-def read_vote_catalogue(path: str | Path, schema: str, id_column: str | None = None) -> Catalogue:
-    """Read a catalogue whose table follows one of `SCHEMAS` other than the challenge's.
+def _text_or_none(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
-    Args:
-        path: as for `read_catalogue`; the table may be FITS too, if it is named itself.
-        schema: one of `SCHEMAS`.
-        id_column: that names the galaxies, and their images; by itself, one of the schema's.
 
-    Returns:
-        The galaxies with an image: the cumulative vote fraction of every answer of the schema's
-        tree, and `count_<answer>` where the table has counts; a problem for every other row.
+def _require_label(table: Table, labels_column: str, ids: str) -> None:
+    for column, option in ((ids, "--id-column"), (labels_column, "")):
+        if column in table:
+            continue
+        others = [name for name in table.columns if name not in (ids, labels_column)]
+        known = [name for name in others if name.lower() in ID_COLUMNS]
+        near = near_names(column, others) or (known if option else [])
+        remedy = (
+            f"did you mean {option} {near[0]}?" if near else did_you_mean(column, table.columns)
+        )
+        if not near and option:
+            remedy += "; name the column of ids with --id-column"
+        raise BadInput(f"{table.reference}: column {column!r} is missing", remedy)
 
-    Raises:
-        BadInput: the table can't be read, or a row of it is wrong, see `read_votes`.
-    """
-    layout = find_layout(path)
-    if REFERENCE_SEPARATOR in layout.table:
-        raise BadInput(f"{layout.table}: a vote catalogue in an archive", "unpack the table")
-    votes = read_votes(layout.table, schema, id_column=id_column)
-    answers = votes.schema.tree.columns
-    # The header is row 1, as `read_votes` counts.
+
+def _labels(read: CheckedRows, column: str) -> pd.DataFrame:
+    """Return the sound rows, each with its `label`."""
+    labels = read.texts[column]
+    read.fault(labels.isna().to_numpy(bool), f"{column} is empty")
     rows = pd.DataFrame(
-        votes.cumulative, columns=answers, index=np.arange(2, len(votes.galaxy) + 2)
+        {"galaxy": read.ids.astype(object), "label": labels.astype(object)}, index=read.rows
     )
-    rows.insert(0, ID_COLUMN, votes.galaxy)
+    return rows[read.sound]
+
+
+def _votes(
+    table: Table, schema: str, id_column: str | None, layout: Layout
+) -> tuple[pd.DataFrame, CheckedRows, list[Problem]]:
+    """Return the sound rows with votes, all rows, and the galaxies that nobody voted on."""
+    rule = get_schema(schema)
+    challenge = rule.tree is GALAXY_ZOO_CHALLENGE
+    if challenge:
+        _require_challenge(table, id_column or ID_COLUMN)
+    kind = "cumulative" if challenge else None
+    votes = gather_votes(table, schema, kind, id_column or _best_ids(table, schema, layout))
+    read, answers = votes.rows, rule.tree.columns
+    rows = pd.DataFrame(votes.cumulative, columns=answers, index=read.rows)
+    # The table's own, where it is them that the fractions are: not through conditional ones.
+    if challenge:
+        rows[answers] = read.values(answers)
+    rows.insert(0, "galaxy", read.ids.to_numpy(object))
     if votes.counts is not None:
         counts = pd.DataFrame(votes.counts, index=rows.index)
         rows = rows.join(counts.set_axis([COUNT + answer for answer in answers], axis=1))
-    table, without_image = _join_images(rows, layout)
-    known = {layout.name_of(galaxy) for galaxy in votes.galaxy}
-    catalogue = Catalogue(
-        Path(path),
-        layout.table,
-        table,
-        votes.schema.tree,
-        len(rows),
-        without_image + _unsafe_names(layout),
-        sum(stem not in known for stem in layout.images),
-        layout.note,
-    )
-    return catalogue.set_aside(_doubled_images(table, layout))
+    unvoted = [
+        Problem(f"{table.reference} row {row}", NO_VOTES, galaxy)
+        for row, galaxy in rows.loc[votes.unvoted, "galaxy"].items()
+    ]
+    return rows[read.sound & ~votes.unvoted], read, unvoted
 
 
-def _read_table(reference: str, labels_column: str | None) -> tuple[pd.DataFrame, list[Problem]]:
-    """Return the table and a problem for each row that had to be left out of it.
-
-    The index is the row's line in the file (the header is 1); ids and plain labels are text.
-    """
-    data = read_bytes(reference)
-    if reference.endswith(".zip"):
-        members = list_members(reference)
-        inner = [name for name in members if name.endswith(".csv") and is_usable(name)]
-        if not inner:
-            raise BadInput(f"{reference}: no CSV table inside", "download it again")
-        data = read_bytes(f"{reference}{REFERENCE_SEPARATOR}{inner[0]}")
-    try:
-        if reference.endswith(".gz"):
-            data = gzip.decompress(data)
-        if reference.endswith(".parquet"):
-            table, overlong = pd.read_parquet(io.BytesIO(data)), {}
-        else:
-            table, overlong = _parse_csv(
-                data.rstrip(b"\r\n"), [ID_COLUMN, labels_column or ID_COLUMN]
-            )
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "unreadable"
-        raise BadInput(f"{reference}: not a readable table ({reason})", "mend the file") from None
-    lines = np.arange(2, len(table) + len(overlong) + 2)
-    table.index = pd.Index(np.setdiff1d(lines, list(overlong)))
-    return table, [Problem(f"{reference} row {row}", what) for row, what in overlong.items()]
+def _best_ids(table: Table, schema: str, layout: Layout) -> str | None:
+    """Return the column of the schema's ids by which most images are called, None for its first."""
+    rule = get_schema(schema)
+    candidates = [name for name in rule.ids if name in table]
+    if len(candidates) < 2:
+        return None
+    found = dict.fromkeys(candidates, 0)
+    for piece in table.pieces(candidates):
+        for name in candidates:
+            found[name] += int(as_ids(piece.frame[name])[0].isin(layout.images.keys()).sum())
+    return max(candidates, key=found.get) if any(found.values()) else None
 
 
-def _parse_csv(data: bytes, text: list[str]) -> tuple[pd.DataFrame, dict[int, str]]:
-    """Return the table without the rows that have more fields than the header, and those rows."""
-
-    def parse(skip: Iterable[int] = ()) -> pd.DataFrame:
-        with warnings.catch_warnings():
-            # Where the first row has a field too many, pandas drops it and only warns.
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            return pd.read_csv(
-                io.BytesIO(data),
-                dtype=dict.fromkeys(text, str),
-                index_col=False,
-                skip_blank_lines=False,
-                low_memory=False,
-                skiprows=[row - 1 for row in skip],
-            )
-
-    try:
-        return parse(), {}
-    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
-        # pandas counts from the header, which is its row 0.
-        if quote := re.search(r"EOF inside string starting at row (\d+)", str(error)):
-            raise ValueError(f"a quote in row {int(quote[1]) + 1} is never closed") from None
-        header, *rows = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""))
-    overlong = {
-        line: f"{len(row)} fields, but the header has {len(header)}"
-        for line, row in enumerate(rows, 2)
-        if len(row) > len(header)
-    }
-    return parse(overlong), overlong
-
-
-def _require_columns(table: pd.DataFrame, name: str, labels_column: str | None) -> None:
+def _require_challenge(table: Table, ids: str) -> None:
     votes = GALAXY_ZOO_CHALLENGE.columns
-    needed = [ID_COLUMN, *(votes if labels_column is None else [labels_column])]
-    missing = [column for column in needed if column not in table]
+    missing = [column for column in (ids, *votes) if column not in table]
     if not missing:
         return
-    others = [schema for schema in SCHEMAS.values() if schema.tree is not GALAXY_ZOO_CHALLENGE]
-    for schema in others if labels_column is None else ():
-        if any(set(schema.answer_columns(kind)) <= set(table) for kind in schema.columns):
+    for schema in SCHEMAS.values():
+        name = schema.tree.name
+        if schema.tree is not GALAXY_ZOO_CHALLENGE and any(
+            all(column in table for column in schema.answer_columns(kind))
+            for kind in schema.columns
+        ):
             raise BadInput(
-                f"{name}: its votes are {schema.tree.name}'s",
-                f"fit with --target tree --schema {schema.tree.name}",
+                f"{table.reference}: its votes are {name}'s",
+                f"did you mean --schema {name}? fit with --target tree --schema {name}",
             )
-    if missing == votes:
+    others = [name for name in table.columns if name not in (ID_COLUMN, *votes)]
+    if set(votes) <= set(missing):
         raise BadInput(
-            f"{name}: no vote fractions (column {votes[0]} and the others)",
-            "name the column of class names with --labels-column",
-        )
+            f"{table.reference}: no vote fractions (column {votes[0]} and the others)",
+            "name the column of class names with --labels-column"
+            + (f", and that of ids with --id-column; {did_you_mean(ids, others)}"
+               if ids in missing else f": it has {', '.join(filter(None, others[:6]))}"),
+        )  # fmt: skip
     raise BadInput(
-        f"{name}: column {missing[0]!r} is missing"
+        f"{table.reference}: column {missing[0]!r} is missing"
         + (f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""),
-        f"it has {', '.join(map(str, table.columns[:6]))}…",
+        did_you_mean(missing[0], others)
+        if near_names(missing[0], others)
+        else f"it has {', '.join(table.columns[:6])}…",
     )
-
-
-def _check_rows(
-    raw: pd.DataFrame, name: str, tree: Tree | None, labels_column: str | None
-) -> tuple[pd.DataFrame, list[Problem]]:
-    """Return the sound rows, votes as numbers, and the problems of the others."""
-    table = raw.copy()
-    # `what` holds the first fault of each row; later checks see only rows without one.
-    what = pd.Series("", index=table.index, dtype=object)
-
-    def fault(rows: pd.Series, words: str | pd.Series) -> None:
-        rows = rows & (what == "")
-        what[rows] = words[rows] if isinstance(words, pd.Series) else words
-
-    ids = raw[ID_COLUMN]
-    table[ID_COLUMN] = ids.astype(object)
-    fault(ids.isna() | (ids == ""), f"{ID_COLUMN} is empty")
-    first = raw.index.to_series().groupby(ids).transform("min")
-    fault(
-        ids.duplicated(keep=False).astype(bool),
-        ids.str.cat(first.astype("Int64").astype("string"), sep=", first in row ")
-        .radd("doubled GalaxyID ")
-        .fillna(""),
-    )
-    if tree is None:
-        labels = table[labels_column].astype("string").str.strip()
-        fault(labels.isna() | (labels == ""), f"{labels_column} is empty")
-        table["label"] = labels.astype(object)
-    else:
-        _check_votes(table, tree, fault)
-    problems = [
-        Problem(f"{name} row {row}", words, galaxy if isinstance(galaxy, str) else None)
-        for row, words, galaxy in zip(table.index, what, table[ID_COLUMN], strict=True)
-        if words
-    ]
-    return table[what == ""], problems
-
-
-def _check_votes(table: pd.DataFrame, tree: Tree, fault) -> None:
-    for column in tree.columns:
-        values = table[column]
-        if values.dtype != float:
-            table[column] = pd.to_numeric(values, errors="coerce").astype(float)
-        lost = table[column].isna()
-        if lost.any():
-            fault(lost & values.isna(), f"{column} is empty or NaN")
-            fault(lost, values.map(lambda value, at=column: f"{at} is {value!r}, not a number"))
-        outside = ~table[column].between(0, 1) & ~lost
-        if outside.any():
-            fault(
-                outside,
-                table[column].map(lambda value, at=column: f"{at} is {value:g}, outside 0 to 1"),
-            )
-    votes = table[tree.columns].to_numpy(float)
-    broken = broken_sums(tree, np.where(np.isfinite(votes), votes, np.nan))
-    for question, wrong in zip(tree.questions, broken.T, strict=True):
-        fault(
-            pd.Series(wrong, index=table.index),
-            f"the answers of question {question.name} don't sum to the share who reached it",
-        )
 
 
 def _join_images(table: pd.DataFrame, layout: Layout) -> tuple[pd.DataFrame, list[Problem]]:
-    ours = ["galaxy", "image", "row"]
-    table = table.drop(columns=ours, errors="ignore").rename(columns={ID_COLUMN: "galaxy"})
-    table["row"] = table.index
-    table["image"] = table["galaxy"].map(layout.name_of).map(layout.images)
+    images = table["galaxy"].map(layout.name_of).map(layout.images)
+    table = table.assign(row=table.index, image=images)
     absent = table["image"].isna()
     _require_some(table, absent, layout)
     problems = [

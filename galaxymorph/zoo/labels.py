@@ -97,32 +97,29 @@ def vote_counts(catalogue: Catalogue) -> pd.DataFrame:
     """
     _require_votes(catalogue)
     names = [COUNT + answer for answer in catalogue.tree.columns]
-    if catalogue.tree is not GALAXY_ZOO_CHALLENGE:
-        if names[0] not in catalogue.table:
-            raise BadInput(f"{catalogue.source}: without vote counts", "use another --loss")
+    if names[0] in catalogue.table:
         return catalogue.table[names]
+    if catalogue.tree is not GALAXY_ZOO_CHALLENGE:
+        raise BadInput(f"{catalogue.source}: without vote counts", "use another --loss")
     columns = get_schema(catalogue.tree.name).answer_columns("counts")
-    table = _counted(catalogue, columns)
-    counts = table[columns].apply(pd.to_numeric, errors="coerce").to_numpy(float)
+    counts = _counted(catalogue, columns).apply(pd.to_numeric, errors="coerce").to_numpy(float)
     wrong = ~((counts >= 0) & (counts == np.round(counts)) & np.isfinite(counts))
     if wrong.any():
         row, at = (int(places[0]) for places in np.nonzero(wrong))
         raise BadInput(
             f"{catalogue.source} row {catalogue.table['row'].iloc[row]}: {columns[at]} is "
-            f"{table[columns[at]].iloc[row]}, not a number of votes",
+            f"{counts[row, at]:g}, not a number of votes",
             "mend the table",
         )
     return pd.DataFrame(counts, columns=names, index=catalogue.table.index)
 
 
 def _counted(catalogue: Catalogue, columns: list[str]) -> pd.DataFrame:
-    missing = [column for column in columns if column not in catalogue.table]
-    if not missing:
-        return catalogue.table
+    """Return the columns of counts from `votes.parquet`, a row a galaxy of the catalogue."""
     path = (catalogue.path if catalogue.path.is_dir() else catalogue.path.parent) / VOTES
     if not path.is_file():
         raise BadInput(
-            f"{catalogue.source}: without vote counts (column {missing[0]!r} and the like, or "
+            f"{catalogue.source}: without vote counts (column {columns[0]!r} and the like, or "
             f"{VOTES} beside it)",
             "use another --loss",
         )
@@ -132,7 +129,7 @@ def _counted(catalogue: Catalogue, columns: list[str]) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         raise BadInput(f"{path}: {one_line(str(error))}", "make it again") from None
     counts["galaxy"] = counts.pop("GalaxyID").astype(str)
-    return catalogue.table[["galaxy"]].merge(counts, on="galaxy", how="left")
+    return catalogue.table[["galaxy"]].merge(counts, on="galaxy", how="left")[columns]
 
 
 def _require_votes(catalogue: Catalogue) -> None:

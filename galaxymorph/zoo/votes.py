@@ -1,28 +1,25 @@
-"""Reading what volunteers said from a vote catalogue in any of the schemas.
+"""Reading volunteers' votes from a vote catalogue in any of the schemas.
 
 Only the columns that are needed are read, so a table of hundreds of columns costs no more than
-its votes do. Nothing is repaired: the first fault of a table is an error that names it.
+its votes do. Nothing is repaired: a row is sound, has a fault, or nobody voted on its galaxy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from galaxymorph.base import BadInput
+from galaxymorph.zoo.checks import CheckedRows, read_checked
 from galaxymorph.zoo.schemas import KINDS, SCHEMAS, Schema, get_schema
+from galaxymorph.zoo.tables import Table, near_names, open_table
 from galaxymorph.zoo.tree import Tree, broken_sums, to_conditional, to_cumulative
 
 # Releases round fractions to three decimals, and a question has seven answers at most.
 ROUNDING = 0.01
-# From here on not every whole number is a double.
-EXACT = 2**53
 
 
 @dataclass(frozen=True)
@@ -48,16 +45,33 @@ class Votes:
     cumulative: np.ndarray
 
 
+@dataclass(frozen=True)
+class VoteRows:
+    """The rows of a vote catalogue, sound or not: what is wrong with which is in `rows`.
+
+    `unvoted` tells of which galaxies the first question has no vote, boolean of shape (n,); the
+    other arrays are those of `Votes`.
+    """
+
+    rows: CheckedRows
+    schema: Schema
+    kind: str
+    unvoted: np.ndarray
+    counts: np.ndarray | None
+    conditional: np.ndarray
+    cumulative: np.ndarray
+
+
 def read_votes(
     path: str | Path,
     schema: str | None = None,
     kind: str | None = None,
     id_column: str | None = None,
 ) -> Votes:
-    """Read a vote catalogue.
+    """Read a vote catalogue whose every row is sound.
 
     Args:
-        path: a CSV, gzipped or not, a Parquet or a FITS table.
+        path: of the table, see `open_table`.
         schema: one of `SCHEMAS`; by itself, the one whose columns the table has.
         kind: of the columns to take the fractions from, one of `KINDS`; by itself, the first that
             the table has. Debiased fractions of a question don't sum to 1 in the releases, so they
@@ -66,160 +80,89 @@ def read_votes(
 
     Raises:
         BadInput: the table can't be read, follows no schema or lacks a column; an id is empty or
-            doubled; a count is no whole number of votes, a fraction is outside 0 to 1, a question
-            is answered in part, or its answers don't sum to its total. Row numbers count the
-            header as row 1, and no blank lines.
+            doubled, or its digits are lost; a count is no whole number of votes, a fraction is
+            outside 0 to 1, a question is answered in part, or its answers don't sum to its total.
     """
-    path = Path(path)
-    table_format = _format(path)
-    with _naming(path):
-        spelling = table_format.columns(path)
-    rule, kind = _find_schema(path, spelling.keys(), schema, kind)
-    ids = _id_column(path, rule, spelling.keys(), id_column)
-    has_counts = "counts" in rule.columns and spelling.keys() >= set(rule.answer_columns("counts"))
-    totals = _totals(rule, spelling.keys()) if has_counts else {}
-    wanted = [ids, *rule.answer_columns(kind), *totals.values()]
+    votes = gather_votes(open_table(path), schema, kind, id_column)
+    read = votes.rows
+    if read.words:
+        row, words = next(iter(read.words.items()))
+        if row in read.unread:
+            raise BadInput(f"{path}: not a readable table (row {row}: {words})", "mend the table")
+        others = len(read.words) - 1
+        more = f" (and {others:,} more row{'s' if others > 1 else ''})" if others else ""
+        raise BadInput(f"{path} row {row}: {words}{more}", "mend the table")
+    return Votes(
+        Path(path),
+        votes.schema,
+        votes.kind,
+        read.ids.to_numpy(object),
+        votes.counts,
+        votes.conditional,
+        votes.cumulative,
+    )
+
+
+def gather_votes(
+    table: Table,
+    schema: str | None = None,
+    kind: str | None = None,
+    id_column: str | None = None,
+) -> VoteRows:
+    """Read the rows of a vote catalogue, and note what is wrong with which.
+
+    Args:
+        table: opened.
+        schema: see `read_votes`.
+        kind: see `read_votes`.
+        id_column: see `read_votes`.
+
+    Raises:
+        BadInput: the table can't be read, follows no schema or lacks a column.
+    """
+    rule, kind = _find_schema(table, schema, kind)
+    ids = id_columns(table, rule, id_column)[0]
+    has_counts = "counts" in rule.columns and not _absent(table, rule.answer_columns("counts"))
+    totals = _totals(rule, table) if has_counts else {}
+    wanted = [*rule.answer_columns(kind), *totals.values()]
     wanted += rule.answer_columns("counts") if has_counts else []
-    wanted = list(dict.fromkeys(wanted))
-    with _naming(path):
-        table = table_format.read(path, [spelling[name] for name in wanted], spelling[ids])
-    table.columns = wanted
-    if table.empty:
-        raise BadInput(f"{path}: the table has no rows", "add a row a galaxy")
-    # Bytes that are no text show only where they are asked for.
-    with _naming(path):
-        galaxy = _ids(path, table[ids])
-        counts = _counts(path, rule, table, totals) if has_counts else None
-        if kind == "counts":
-            conditional = to_conditional(rule.tree, counts)
-        else:
-            conditional = _conditional(path, rule, kind, table)
+    read = read_checked(
+        table, ids, numbers=list(dict.fromkeys(wanted)), blank_rows=kind == "cumulative"
+    )
+    unvoted = _unvoted(read, rule, "counts" if has_counts else kind, kind)
+    counts = _counts(read, rule, totals, unvoted) if has_counts else None
+    if kind == "counts":
+        conditional = to_conditional(rule.tree, counts)
+    else:
+        conditional = _conditional(read, rule, kind, unvoted)
     cumulative = to_cumulative(rule.tree, conditional)
-    return Votes(path, rule, kind, galaxy, counts, conditional, cumulative)
+    return VoteRows(read, rule, kind, unvoted & read.sound, counts, conditional, cumulative)
 
 
-class _Format(NamedTuple):
-    """How to read one kind of file.
+def id_columns(table: Table, schema: Schema, given: str | None = None) -> list[str]:
+    """Return the columns of a table that can name its galaxies, the likeliest first.
 
-    `columns` gives what the file calls each column, by the name that we know it by; `read` the
-    table of some of them, in order, the last argument being the one whose text counts.
+    Raises:
+        BadInput: there is none.
     """
-
-    columns: Callable[[Path], dict[str, str]]
-    read: Callable[[Path, list[str], str], pd.DataFrame]
-
-
-def _csv_columns(path: Path) -> dict[str, str]:
-    from pyarrow import csv
-
-    return _as_spelled(csv.open_csv(path, parse_options=_csv_options()).schema.names)
-
-
-def _read_csv(path: Path, names: list[str], text: str) -> pd.DataFrame:
-    from pyarrow import csv
-
-    # pandas doesn't count a row's fields where only some columns are read, so a comma too many
-    # would shift the votes without a word; pyarrow does.
-    some = csv.ConvertOptions(include_columns=names, column_types={text: "string"})
-    return csv.read_csv(path, parse_options=_csv_options(), convert_options=some).to_pandas()
-
-
-def _csv_options():
-    from pyarrow import csv
-
-    return csv.ParseOptions(newlines_in_values=True)
-
-
-def _parquet_columns(path: Path) -> dict[str, str]:
-    import pyarrow.parquet
-
-    return _as_spelled(pyarrow.parquet.read_schema(path).names)
-
-
-def _as_spelled(names: Sequence[str]) -> dict[str, str]:
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"two columns are called {name!r}")
-    return {name: name for name in names}
-
-
-def _read_parquet(path: Path, names: list[str], text: str) -> pd.DataFrame:
-    import pyarrow.parquet
-
-    # Without the metadata, or pandas would make an index of what was one.
-    return pyarrow.parquet.read_table(path, columns=names).to_pandas(ignore_metadata=True)[names]
-
-
-def _fits_columns(path: Path) -> dict[str, str]:
-    # By the FITS standard case makes no difference between the names of columns.
-    known = {name.lower(): name for schema in SCHEMAS.values() for name in _known(schema)}
-    return {known.get(name.lower(), name): name for name in _fits_table(path)[1]}
-
-
-def _read_fits(path: Path, names: list[str], text: str) -> pd.DataFrame:
-    from astropy.table import Table
-
-    # Masking what is invalid would read every column.
-    number, _ = _fits_table(path)
-    table = Table.read(path, format="fits", hdu=number, memmap=True, mask_invalid=False)[names]
-    table.convert_bytestring_to_unicode()
-    return table.to_pandas()
-
-
-def _fits_table(path: Path) -> tuple[int, list[str]]:
-    """Return the position of a file's first table, and its columns."""
-    try:
-        from astropy.io import fits
-    except ImportError:
+    candidates = [given] if given else list(schema.ids)
+    there = [column for column in candidates if column in table]
+    if not there:
+        shown = " or ".join(map(repr, candidates[:3]))
+        near = near_names(candidates[0], table.columns)
         raise BadInput(
-            f"{path}: reading FITS takes astropy", "pip install 'galaxymorph[fits]'"
-        ) from None
-    with fits.open(path, memmap=True) as units:
-        for position, unit in enumerate(units):
-            if isinstance(unit, fits.BinTableHDU | fits.TableHDU):
-                return position, list(unit.columns.names)
-    raise BadInput(f"{path}: no table in this FITS file", "give one with a table extension")
+            f"{table.reference}: column {shown} is missing",
+            "say with --id-column which column names the galaxies"
+            + (f": did you mean {near[0]!r}?" if near else ""),
+        )
+    return there
 
 
-_FORMATS = {
-    (".csv", ".csv.gz"): _Format(_csv_columns, _read_csv),
-    (".parquet",): _Format(_parquet_columns, _read_parquet),
-    (".fits", ".fit", ".fits.gz"): _Format(_fits_columns, _read_fits),
-}
+def _absent(table: Table, columns: Sequence[str]) -> list[str]:
+    return [column for column in columns if column not in table]
 
 
-def _format(path: Path) -> _Format:
-    if not path.is_file():
-        raise BadInput(f"{path}: no such file", "give the path of a vote catalogue")
-    for endings, table_format in _FORMATS.items():
-        if path.name.lower().endswith(endings):
-            return table_format
-    known = ", ".join(ending for endings in _FORMATS for ending in endings)
-    raise BadInput(f"{path}: not the name of a table", f"it takes {known}")
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Turn whatever a reading library raises into a BadInput that names the file."""
-    try:
-        yield
-    except BadInput:
-        raise
-    except Exception as error:
-        lines = str(error).strip().splitlines() or ["unreadable"]
-        raise BadInput(f"{path}: not a readable table ({lines[0]})", "mend the file") from None
-
-
-def _known(schema: Schema) -> list[str]:
-    """Return every column name that a schema speaks of."""
-    answers = [name for kind in schema.columns for name in schema.answer_columns(kind)]
-    totals = [name for names in schema.total_columns().values() for name in names]
-    return [*schema.ids, *answers, *totals]
-
-
-def _find_schema(
-    path: Path, columns: Iterable[str], name: str | None, kind: str | None
-) -> tuple[Schema, str]:
+def _find_schema(table: Table, name: str | None, kind: str | None) -> tuple[Schema, str]:
     """Return the schema that has all columns of one kind in the table, and the kind."""
     if kind is not None and kind not in KINDS:
         raise BadInput(f"kind {kind!r} is unknown", f"use one of {', '.join(KINDS)}")
@@ -230,72 +173,115 @@ def _find_schema(
             if candidate not in schema.columns:
                 continue
             needed = schema.answer_columns(candidate)
-            missing = [column for column in needed if column not in columns]
+            missing = _absent(table, needed)
             if not missing:
                 return schema, candidate
-            found = len(needed) - len(missing)
-            if best is None or found > best[0]:
-                best = (found, missing, schema, candidate)
+            there = len(needed) - len(missing)
+            if best is None or there > best[0]:
+                best = (there, missing, schema, candidate)
     if best is None:
-        raise BadInput(f"{path}: schema {name} has no {kind} columns", "leave out one of the two")
-    found, missing, schema, candidate = best
-    if not found:
+        raise BadInput(
+            f"{table.reference}: schema {name} has no {kind} columns", "leave out one of the two"
+        )
+    _refuse_other_schema(table, name)
+    there, missing, schema, candidate = best
+    if not there:
         wanted = f"the {kind or 'vote'} columns of {name or 'a known schema'}"
-        raise BadInput(f"{path}: without {wanted}", f"the schemas are {', '.join(SCHEMAS)}")
+        raise BadInput(f"{table.reference}: without {wanted}", _near_schema(table, name))
     more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
     raise BadInput(
-        f"{path}: column {missing[0]!r} is missing{more}",
-        f"schema {schema.tree.name} needs it for {candidate}",
+        f"{table.reference}: column {missing[0]!r} is missing{more}",
+        f"schema {schema.tree.name} needs it for {candidate}{_what_else(table, schema, candidate)}",
     )
 
 
-def _id_column(path: Path, schema: Schema, columns: Iterable[str], given: str | None) -> str:
-    candidates = [given] if given else schema.ids
-    for column in candidates:
-        if column in columns:
-            return column
-    raise BadInput(
-        f"{path}: column {' or '.join(map(repr, candidates))} is missing",
-        "say which column names the galaxies",
+def _refuse_other_schema(table: Table, name: str | None) -> None:
+    """Raise BadInput if the table has all the votes of another schema than the one named."""
+    for schema in SCHEMAS.values() if name else ():
+        other = schema.tree.name
+        if other != name and any(
+            not _absent(table, schema.answer_columns(kind)) for kind in schema.columns
+        ):
+            raise BadInput(
+                f"{table.reference}: its votes are {other}'s",
+                f"did you mean --schema {other}? fit with --target tree --schema {other}",
+            )
+
+
+def _near_schema(table: Table, name: str | None) -> str:
+    """Return the remedy for a table without a column of the schema: what is like one of them."""
+    for schema in SCHEMAS.values():
+        for kind in schema.columns:
+            first = [answer.column for answer in schema.tree.questions[0].answers]
+            wanted = [schema.columns[kind].format(answer=answer) for answer in first]
+            near = [near_names(column, table.columns) for column in wanted]
+            if all(near):
+                known = schema.tree.name
+                other = f"--schema {known}, whose columns are" if known != name else "its columns:"
+                return f"did you mean {other} {wanted[0]}, here {near[0][0]}? Rename them"
+    named = [column for column in table.columns if column]
+    return (
+        f"the schemas are {', '.join(SCHEMAS)}; it has {', '.join(named[:6])}; for plain classes "
+        "name their column with --labels-column"
     )
 
 
-def _totals(schema: Schema, columns: Iterable[str]) -> dict[str, str]:
+def _what_else(table: Table, schema: Schema, kind: str) -> str:
+    """Return what to do about a table that has some of a schema's columns."""
+    needed = schema.answer_columns(kind)
+    missing = _absent(table, needed)
+    others = [column for column in table.columns if column not in needed]
+    if near := near_names(missing[0], others):
+        return f"; did you mean {near[0]!r}? Rename it"
+    named = dict(zip(schema.tree.columns, needed, strict=True))
+    whole = [
+        question.name
+        for question in schema.tree.questions
+        if not _absent(table, [named[answer.column] for answer in question.answers])
+    ]
+    if len(whole) > 2 or not whole:
+        return ""
+    return (
+        f"; it has the votes of {' and '.join(whole)} alone: add the other questions', or fit "
+        "plain classes with --labels-column and --id-column"
+    )
+
+
+def _totals(schema: Schema, table: Table) -> dict[str, str]:
     """Return, by question, the column of its number of votes, where the table has one."""
-    return {
-        question: next(name for name in names if name in columns)
+    there = {
+        question: [name for name in names if name in table]
         for question, names in schema.total_columns().items()
-        if not set(names).isdisjoint(columns)
     }
+    return {question: names[0] for question, names in there.items() if names}
 
 
-def _ids(path: Path, column: pd.Series) -> np.ndarray:
-    name = column.name
-    if pd.api.types.is_float_dtype(column):
-        lossy = column.notna() & (column.abs().ge(EXACT) | column.mod(1).ne(0))
-        _refuse(path, lossy.to_numpy(), lambda row: f"{name} is {column[row]}, no exact number")
-        column = column.astype("Int64")
-    decoded = column.map(lambda text: text.decode() if isinstance(text, bytes) else text)
-    ids = decoded.astype("string").str.strip()
-    empty = (ids.isna() | (ids == "")).to_numpy(bool)
-    _refuse(path, empty, lambda row: f"{name} is empty")
-    doubled = ids.duplicated().to_numpy(bool)
-    _refuse(path, doubled, lambda row: f"doubled {name} {ids[row]}")
-    return ids.to_numpy(object)
+def _unvoted(read: CheckedRows, schema: Schema, kind: str, fractions: str) -> np.ndarray:
+    """Tell of which galaxies every vote of the first question is empty or zero.
+
+    The challenge's fractions are of volunteers that there were, so there a zero is a fault.
+    """
+    if fractions == "cumulative":
+        return np.zeros(len(read.rows), bool)
+    first = np.flatnonzero(schema.tree.membership[0])
+    names = schema.answer_columns(kind)
+    votes = read.values([names[at] for at in first])
+    return ((votes == 0) | np.isnan(votes)).all(axis=1)
 
 
-def _counts(path: Path, schema: Schema, table: pd.DataFrame, totals: dict[str, str]) -> np.ndarray:
+def _counts(
+    read: CheckedRows, schema: Schema, totals: dict[str, str], unvoted: np.ndarray
+) -> np.ndarray:
     columns = schema.answer_columns("counts")
-    counts = _numbers(path, table, columns)
-    counts = _fill_unasked(path, schema.tree, counts, columns)
+    counts = _fill_unasked(read, schema.tree, columns, ~unvoted)
     wrong = ~((counts >= 0) & np.isfinite(counts) & (counts == np.round(counts)))
-    _refuse_cell(path, wrong, counts, columns, "not a number of votes")
+    _fault_cell(read, wrong, counts, columns, "not a number of votes")
+    counts = np.where(wrong, 0.0, counts)
     for question, column in totals.items():
         at = [each.name for each in schema.tree.questions].index(question)
-        total = np.nan_to_num(_numbers(path, table, [column])[:, 0])
+        total = np.nan_to_num(read.values([column])[:, 0])
         given = counts @ schema.tree.membership[at]
-        _refuse(
-            path,
+        read.fault(
             total != given,
             lambda row, c=column, t=total, g=given: (
                 f"{c} is {t[row]:g}, but its answers have {g[row]:g} votes"
@@ -304,67 +290,54 @@ def _counts(path: Path, schema: Schema, table: pd.DataFrame, totals: dict[str, s
     return counts
 
 
-def _conditional(path: Path, schema: Schema, kind: str, table: pd.DataFrame) -> np.ndarray:
+def _conditional(read: CheckedRows, schema: Schema, kind: str, unvoted: np.ndarray) -> np.ndarray:
     tree, columns = schema.tree, schema.answer_columns(kind)
-    fractions = _fill_unasked(path, tree, _numbers(path, table, columns), columns)
-    wrong = ~((fractions >= 0) & (fractions <= 1))
-    _refuse_cell(path, wrong, fractions, columns, "outside 0 to 1")
     if kind == "cumulative":
-        _refuse_question(
-            path,
-            tree,
-            broken_sums(tree, fractions),
-            "don't sum to the share who reached it",
+        # Zero is a value there, and an empty cell isn't zero.
+        fractions = read.values(columns)
+        empty = np.isnan(fractions)
+        read.fault(
+            empty.any(axis=1), lambda row: f"{columns[int(empty[row].argmax())]} is empty or NaN"
+        )
+    else:
+        fractions = _fill_unasked(read, tree, columns, ~unvoted)
+    wrong = ~((fractions >= 0) & (fractions <= 1))
+    _fault_cell(read, wrong, fractions, columns, "outside 0 to 1")
+    fractions = np.where(wrong, 0.0, fractions)
+    if kind == "cumulative":
+        _fault_question(
+            read, tree, broken_sums(tree, fractions), "don't sum to the share who reached it"
         )
     elif kind != "debiased":
         sums = fractions @ tree.membership.T
-        _refuse_question(path, tree, (sums > 0) & (np.abs(sums - 1) > ROUNDING), "don't sum to 1")
+        _fault_question(read, tree, (sums > 0) & (np.abs(sums - 1) > ROUNDING), "don't sum to 1")
     return to_conditional(tree, fractions)
 
 
-def _numbers(path: Path, table: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
-    values = np.empty((len(table), len(columns)))
-    for at, column in enumerate(columns):
-        given = table[column]
-        # Truth values and dates count as numbers elsewhere; here they are somebody's slip.
-        plain = pd.api.types.is_numeric_dtype(given) and not pd.api.types.is_bool_dtype(given)
-        numbers = pd.to_numeric(given if plain else given.astype("string"), errors="coerce")
-        lost = (numbers.isna() & given.notna()).to_numpy(bool)
-        _refuse(path, lost, lambda row, c=column: f"{c} is {table[c].iloc[row]!r}, not a number")
-        values[:, at] = numbers.to_numpy(float, na_value=np.nan)
-    return values
-
-
-def _fill_unasked(path: Path, tree: Tree, values: np.ndarray, columns: Sequence[str]) -> np.ndarray:
+def _fill_unasked(
+    read: CheckedRows, tree: Tree, columns: Sequence[str], voted: np.ndarray
+) -> np.ndarray:
     """Return the values with 0 for the answers of a question that has none at all."""
+    values = read.values(columns)
     empty = np.isnan(values)
     unasked = (empty @ tree.membership.T == tree.membership.sum(axis=1)) @ tree.membership > 0
-    _refuse_cell(path, empty & ~unasked, values, columns, "but other answers have a value")
+    partly = empty & ~unasked & voted[:, None]
+    _fault_cell(read, partly, values, columns, "but other answers have a value")
     return np.where(empty, 0.0, values)
 
 
-def _refuse(path: Path, wrong: np.ndarray, words: Callable[[int], str]) -> None:
-    """Raise BadInput for the first wrong row, if there is one; `words` say what is wrong there."""
-    if not wrong.any():
-        return
-    row = int(wrong.argmax())
-    more = f" (and {int(wrong.sum()) - 1:,} more rows)" if wrong.sum() > 1 else ""
-    # The header is row 1, in tables that have no such line too.
-    raise BadInput(f"{path} row {row + 2}: {words(row)}{more}", "mend the table")
-
-
-def _refuse_cell(
-    path: Path, wrong: np.ndarray, values: np.ndarray, columns: Sequence[str], words: str
+def _fault_cell(
+    read: CheckedRows, wrong: np.ndarray, values: np.ndarray, columns: Sequence[str], words: str
 ) -> None:
     def describe(row: int) -> str:
         at = int(wrong[row].argmax())
         return f"{columns[at]} is {values[row, at]:g}, {words}"
 
-    _refuse(path, wrong.any(axis=1), describe)
+    read.fault(wrong.any(axis=1), describe)
 
 
-def _refuse_question(path: Path, tree: Tree, wrong: np.ndarray, words: str) -> None:
+def _fault_question(read: CheckedRows, tree: Tree, wrong: np.ndarray, words: str) -> None:
     def describe(row: int) -> str:
         return f"the answers of question {tree.questions[int(wrong[row].argmax())].name} {words}"
 
-    _refuse(path, wrong.any(axis=1), describe)
+    read.fault(wrong.any(axis=1), describe)

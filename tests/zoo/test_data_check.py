@@ -279,7 +279,6 @@ BAD_FILES = {
     "empty file": (table_of(b""), f"{TABLE}: not a readable table (No columns to parse"),
     "header only": (table_of(table_bytes(0)), f"{TABLE}: the table has no rows; add"),
     "binary": (table_of(image_bytes(picture())), f"{TABLE}: not a readable table ("),
-    "UTF-16": (table_of(table_bytes(5).decode().encode("utf-16")), f"{TABLE}: not a readable"),
     "unclosed quote": (
         unclosed_quote,
         f"{TABLE}: not a readable table (a quote in row {ROW} is never closed)",

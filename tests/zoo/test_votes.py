@@ -292,7 +292,7 @@ def test_missing_columns_are_named_with_the_nearest_schema(tmp_path):
             b"SIMPLE  =                    T" + b" " * 100,
             "not a readable table|no table",
         ),
-        ("votes.txt", b"a", "not the name of a table; it takes .csv, .csv.gz, .parquet, .fits"),
+        ("votes.txt", b"a", "without the vote columns of a known schema"),
         (None, b"", "no such file"),
     ],
 )

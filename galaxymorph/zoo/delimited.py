@@ -1,0 +1,204 @@
+"""Delimited text (CSV and its kin), record by record: no row shifts, and none is lost unseen.
+
+Row numbers are those of a spreadsheet: every record counts, the header, comments and empty lines
+too, and a line break inside quotes starts no new one.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import BinaryIO
+
+# Tried in this order; the one that cuts the header into most columns is taken.
+SEPARATORS = ",;\t|"
+# Those of languages that write 0,5; there the comma can't separate columns.
+DECIMAL_COMMA = ";\t"
+# Rows in a piece.
+PIECE = 1 << 14
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+Records = Iterator[tuple[int, "list[str] | str"]]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some rows: their numbers, the cells of each column asked for, and what is wrong with others.
+
+    `faults` holds, by number, rows that can't be read; `blank` the numbers of empty lines.
+    """
+
+    numbers: list[int]
+    cells: list[tuple[str, ...]]
+    faults: dict[int, str]
+    blank: list[int]
+
+
+@dataclass(frozen=True)
+class Delimited:
+    """A text whose header is known: its encoding, its separator, and the columns as they stand."""
+
+    open: Callable[[], BinaryIO]
+    encoding: str
+    separator: str
+    header: int
+    columns: list[str]
+
+    @property
+    def decimal(self) -> str:
+        """The character that may stand before decimals, besides the point."""
+        return "," if self.separator in DECIMAL_COMMA else "."
+
+    def rows(self, positions: Sequence[int]) -> Iterator[Rows]:
+        """Yield the cells of some columns in pieces.
+
+        Raises:
+            ValueError: a quote is never closed, or a cell asked for isn't text.
+        """
+        width, cut = len(self.columns), _cutter(positions)
+        with _text(self.open, self.encoding) as lines:
+            piece, empty = Rows([], [], {}, []), []
+            for number, cells in _records(lines, self.separator):
+                if number <= self.header:
+                    continue
+                if not cells:
+                    empty.append(number)
+                    continue
+                piece.blank.extend(empty)
+                empty.clear()
+                if isinstance(cells, str):
+                    piece.faults[number] = cells
+                elif len(cells) > width and any(map(str.strip, cells[width:])):
+                    piece.faults[number] = f"{len(cells)} fields, but the header has {width}"
+                else:
+                    cells += [""] * (width - len(cells))
+                    piece.numbers.append(number)
+                    piece.cells.append(cut(cells))
+                if len(piece.numbers) + len(piece.faults) >= PIECE:
+                    yield self._sound(piece, positions)
+                    piece = Rows([], [], {}, [])
+            yield self._sound(piece, positions)
+
+    def _sound(self, piece: Rows, positions: Sequence[int]) -> Rows:
+        """Return the piece if all of its cells are text; bytes that aren't came as surrogates."""
+        for number, cells in zip(piece.numbers, piece.cells, strict=True):
+            if all(map(str.isascii, cells)):
+                continue
+            for at, cell in zip(positions, cells, strict=True):
+                if any("\ud800" <= letter <= "\udfff" for letter in cell):
+                    name = self.columns[at]
+                    raise ValueError(f"row {number}: {name} isn't UTF-8 text; save it as UTF-8")
+        return piece
+
+
+def open_delimited(source: Callable[[], BinaryIO]) -> Delimited:
+    """Return a text with its encoding, separator and header told.
+
+    The header is the first line that is neither empty nor a comment; the last comment itself, as
+    astropy and TOPCAT write it, where numbers follow under as many names.
+
+    Args:
+        source: opens the bytes anew.
+
+    Raises:
+        ValueError: there is no header, or the data isn't text.
+    """
+    with source() as stream:
+        encoding = _encoding(stream.read(4096))
+    best: tuple[int, int, str, list[str]] | None = None
+    for separator in SEPARATORS:
+        with _text(source, encoding) as lines:
+            header = _header(_records(lines, separator))
+        if header and (best is None or len(header[1]) > best[0]):
+            best = len(header[1]), header[0], separator, header[1]
+    if best is None:
+        raise ValueError("No columns to parse: the file is empty, or its first row is no header")
+    _, number, separator, columns = best
+    return Delimited(source, encoding, separator, number, [name.strip() for name in columns])
+
+
+def _encoding(head: bytes) -> str:
+    for mark, encoding in _MARKS:
+        if head.startswith(mark):
+            return encoding
+    # Every second byte of plain words in UTF-16 is zero.
+    if len(head) >= 4 and 0 in head:
+        for start, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+            zeros = head[start::2]
+            if zeros.count(0) > 0.7 * len(zeros) and 0 not in head[1 - start :: 2]:
+                return encoding
+        raise ValueError("binary data, no text")
+    return "utf-8"
+
+
+def _text(source: Callable[[], BinaryIO], encoding: str) -> io.TextIOWrapper:
+    # Undecodable bytes of a column that nobody asks for are no reason to refuse a table.
+    errors = "surrogateescape" if encoding.startswith("utf-8") else "strict"
+    return io.TextIOWrapper(source(), encoding=encoding, errors=errors, newline="")
+
+
+def _records(lines: io.TextIOWrapper, separator: str) -> Records:
+    """Yield the number and the cells of every record, or what is wrong with it."""
+    reader = csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True)
+    number = 0
+    while True:
+        number, before = number + 1, reader.line_num
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if reader.line_num > before + 1 or "end of data" in str(error):
+                raise ValueError(f"a quote in row {number} is never closed") from None
+            yield number, f"not separable into fields ({error})"
+            continue
+        yield number, cells
+
+
+def _header(records: Records) -> tuple[int, list[str]] | None:
+    comment: tuple[int, list[str]] | None = None
+    try:
+        for number, cells in records:
+            if isinstance(cells, str):
+                return None
+            if not any(map(str.strip, cells)):
+                continue
+            if cells[0].lstrip().startswith("#"):
+                comment = number, [cells[0].lstrip("# \t"), *cells[1:]]
+                continue
+            if comment and _names(comment[1], cells):
+                return comment
+            return number, cells
+    except ValueError:
+        # Cut by another separator, a quote may well be closed.
+        return None
+    return comment if comment and len(comment[1]) > 1 else None
+
+
+def _names(comment: Sequence[str], cells: Sequence[str]) -> bool:
+    """Tell whether a comment holds the names of the cells below it."""
+    named = len(comment) == len(cells) > 1 and all(map(str.strip, comment))
+    return named and any(map(_is_number, cells)) and not any(map(_is_number, comment))
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _cutter(positions: Sequence[int]) -> Callable[[list[str]], tuple[str, ...]]:
+    if len(positions) == 1:
+        (only,) = positions
+        return lambda cells: (cells[only],)
+    return itemgetter(*positions)

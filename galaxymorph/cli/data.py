@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from galaxymorph.cli.options import LABELS_COLUMN, SKIP_BAD
+from galaxymorph.cli.options import ID_COLUMN, LABELS_COLUMN, SCHEMA, SKIP_BAD
 
 SHOWN = 10
 
@@ -19,10 +19,12 @@ def data() -> None:
 @data.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @LABELS_COLUMN
+@SCHEMA
+@ID_COLUMN
 @SKIP_BAD
 @click.option("--quick", is_flag=True, help="Don't decode the images, only see that they're there.")
 @click.pass_context
-def check(context, path, labels_column, skip_bad, quick) -> None:
+def check(context, path, labels_column, schema, id_column, skip_bad, quick) -> None:
     """Say in one screen what is in the catalogue at PATH and what is wrong with which rows.
 
     PATH is a folder or a zip in the Kaggle layout, or a table with its images beside it. The
@@ -34,7 +36,7 @@ def check(context, path, labels_column, skip_bad, quick) -> None:
     from galaxymorph.report import print_check
     from galaxymorph.zoo import count_classes, read_catalogue
 
-    catalogue = read_catalogue(path, labels_column)
+    catalogue = read_catalogue(path, labels_column, schema, id_column)
     if not quick:
         found = inspect_images(list(catalogue.table["image"]))
         catalogue = catalogue.set_aside(image_problems(catalogue, found))
@@ -43,9 +45,9 @@ def check(context, path, labels_column, skip_bad, quick) -> None:
         click.echo(problem)
     if len(catalogue.problems) > SHOWN:
         click.echo(f"… and {len(catalogue.problems) - SHOWN:,} more; --skip-bad writes them all")
-    if not catalogue.problems:
-        return
-    if not skip_bad:
+    if catalogue.problems and not skip_bad:
         context.exit(2)
+    if not skip_bad or catalogue.rejected().empty:
+        return
     write_table(Path("rejected.csv"), catalogue.rejected())
     say("written: rejected.csv")

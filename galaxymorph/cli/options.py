@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from galaxymorph.learn.recipes import Recipe
+from galaxymorph.zoo.schemas import SCHEMAS
 
 RUN = click.argument("run", type=click.Path(path_type=Path))
 DATA = click.option(
@@ -16,6 +17,17 @@ DATA = click.option(
 )
 LABELS_COLUMN = click.option(
     "--labels-column", help="Column of class names, for a table without vote fractions."
+)
+ID_COLUMN = click.option(
+    "--id-column",
+    help="Column that names the galaxies and their images. Default: the schema's own, or GalaxyID.",
+)
+SCHEMA = click.option(
+    "--schema",
+    type=click.Choice(list(SCHEMAS)),
+    default=Recipe.schema,
+    show_default=True,
+    help="The vote catalogue whose columns the table has.",
 )
 SKIP_BAD = click.option(
     "--skip-bad", is_flag=True, help="Set bad rows aside in rejected.csv and go on."

@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 
 from galaxymorph.base import BadInput
+from galaxymorph.cli.options import ID_COLUMN, LABELS_COLUMN, SCHEMA
+from galaxymorph.learn.recipes import Recipe
 
 
 @click.group()
@@ -67,13 +69,23 @@ def simulate(folder, number, surveys, seed, masks, redshift, workers) -> None:
     "--columns", type=click.IntRange(min=1), default=8, show_default=True, help="Galaxies in a row."
 )
 @click.option("--scheme", help="Show a label scheme's classes instead of the top answers.")
-def show(folder, output, number, columns, scheme) -> None:
+@LABELS_COLUMN
+@SCHEMA
+@ID_COLUMN
+def show(folder, output, number, columns, scheme, labels_column, schema, id_column) -> None:
     """Draw a contact sheet of the catalogue in DIR: thumbnail, id, what volunteers said."""
     from galaxymorph.survey import contact_sheet
+    from galaxymorph.zoo import read_catalogue
 
     if output.suffix.lower() != ".png" or not output.absolute().parent.is_dir():
         raise BadInput(f"-o {output}: not a .png in a folder that exists", "name such a file")
-    click.echo(contact_sheet(folder, output, number, columns, scheme))
+    if scheme and (labels_column or schema != Recipe.schema):
+        raise BadInput(
+            f"--scheme {scheme}: schemes are rules on the challenge's columns",
+            "leave out --scheme, or --labels-column and --schema",
+        )
+    catalogue = read_catalogue(folder, labels_column, schema, id_column)
+    click.echo(contact_sheet(catalogue, output, number, columns, scheme))
 
 
 def _range(text: str | None) -> tuple[float, float] | None:

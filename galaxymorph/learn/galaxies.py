@@ -51,6 +51,8 @@ def gather_galaxies(
     catalogue = read_catalogue(path, recipe.labels_column, recipe.schema, recipe.id_column)
     if catalogue.note:
         say(catalogue.note)
+    if catalogue.unvoted:
+        say(f"{len(catalogue.unvoted):,} galaxies without votes left out")
     if not skip_bad:
         catalogue.require_sound()
     labelled, classes = label_galaxies(catalogue, recipe)

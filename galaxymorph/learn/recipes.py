@@ -43,7 +43,7 @@ class Recipe:
     schema: str = _setting("galaxy-zoo-challenge", "the vote catalogue that the tree is of",
                            choices=tuple(SCHEMAS))  # fmt: skip
     id_column: str | None = _setting(None, "column that names the galaxies and their images; by "
-                                     "itself the schema's own")  # fmt: skip
+                                     "itself the schema's own, or GalaxyID")  # fmt: skip
     labels_column: str | None = _setting(None, "column of class names, in place of a scheme")
     arch: str = _setting("resnet18", "any architecture of vision_learner, timm's names included")
     weights: str = _setting(
@@ -385,11 +385,11 @@ def _checked(recipe: Recipe, prefix: str) -> Recipe:
             f"{prefix}schema {recipe.schema}: label schemes are rules on the challenge's columns",
             "use --target tree",
         )
-    if plain and recipe.id_column is not None:
+    if plain and recipe.id_column is not None and recipe.labels_column is None:
         raise BadInput(
             f"{prefix}{'id-column' if prefix == '--' else 'id_column'}: the challenge's tables "
             "have GalaxyID",
-            "leave it out, or say which --schema",
+            "leave it out, or say which --schema, or --labels-column",
         )
     if recipe.frozen_epochs + recipe.epochs == 0:
         raise BadInput(f"{prefix}epochs: no epoch at all", "ask for one or more")

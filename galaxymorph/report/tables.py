@@ -160,7 +160,9 @@ def _print_walks(table: pd.DataFrame, tree: Tree) -> None:
 def print_check(catalogue: Catalogue, counts: dict[str, dict[str, int]], decoded: bool) -> None:
     """Print a catalogue's state, then how many galaxies every scheme keeps, by class."""
     sums = "obey the tree" if catalogue.tree else "none: plain labels"
-    if catalogue.tree and any("reached it" in problem.what for problem in catalogue.problems):
+    if catalogue.unvoted:
+        sums += f"; {len(catalogue.unvoted):,} galaxies without votes are left out"
+    if any("the answers of question" in problem.what for problem in catalogue.problems):
         sums = "break the tree in some rows"
     rejected = {problem.galaxy for problem in catalogue.problems if problem.galaxy}
     absent = sum(problem.what.startswith("no image") for problem in catalogue.problems)

@@ -11,36 +11,37 @@ from PIL import Image, ImageDraw, ImageFont
 
 from galaxymorph.base import BadInput, Progress, replacing
 from galaxymorph.images.decoding import decode
-from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, assign_labels, get_scheme, read_catalogue
+from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, Catalogue, Tree, assign_labels, get_scheme
 
 THUMBNAIL, LINE, MARGIN = 212, 13, 4
 LINES = 4
 
 
 def contact_sheet(
-    path: str | Path, output: str | Path, number: int, columns: int, scheme: str | None = None
+    catalogue: Catalogue, output: str | Path, number: int, columns: int, scheme: str | None = None
 ) -> Path:
-    """Draw some galaxies of any catalogue in the Kaggle layout.
+    """Draw some galaxies of a catalogue.
 
     Args:
-        path: the catalogue.
+        catalogue: of votes or of plain labels.
         output: a PNG to write.
         number: of galaxies, evenly spaced through the catalogue.
         columns: of the sheet.
-        scheme: label with its class and value; None for the answers most volunteers gave. With
-            a scheme only galaxies that it keeps are shown, class by class.
+        scheme: label with its class and value; None for the answers most volunteers gave, or
+            the plain label. With a scheme only galaxies that it keeps are shown, class by class.
 
     Raises:
-        BadInput: the catalogue can't be read, or the scheme keeps none of its galaxies.
+        BadInput: the catalogue has no galaxy, or the scheme keeps none.
     """
-    catalogue = read_catalogue(path)
     table = catalogue.table
     if scheme:
         labels = assign_labels(get_scheme(scheme), table)
         table = table.assign(label=labels["label"], value=labels["value"])[labels["kept"]]
         table = table.sort_values(["label", "galaxy"], kind="stable")
     if table.empty:
-        raise BadInput(f"{path}: no galaxy to show", "use another scheme or more galaxies")
+        raise BadInput(
+            f"{catalogue.path}: no galaxy to show", "use another scheme or more galaxies"
+        )
     chosen = np.unique(np.linspace(0, len(table) - 1, min(number, len(table))).round().astype(int))
     shown = table.iloc[chosen]
     height = THUMBNAIL + LINES * LINE + MARGIN
@@ -52,7 +53,7 @@ def contact_sheet(
             x, y = at % columns * (THUMBNAIL + MARGIN), at // columns * height
             picture = decode(galaxy["image"])
             sheet.paste(picture.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS), (x, y))
-            for line, words in enumerate(_words(galaxy, scheme)):
+            for line, words in enumerate(_words(galaxy, scheme, catalogue.tree)):
                 draw.text((x + 2, y + THUMBNAIL + line * LINE), words, "black", font)
             progress.advance()
     with replacing(output) as temporary:
@@ -60,16 +61,20 @@ def contact_sheet(
     return Path(output)
 
 
-def _words(galaxy: pd.Series, scheme: str | None) -> list[str]:
+def _words(galaxy: pd.Series, scheme: str | None, tree: Tree | None) -> list[str]:
     """Return the lines below a thumbnail, at most `LINES`."""
+    if tree is None:
+        return [str(galaxy["galaxy"]), str(galaxy["label"])]
     if scheme:
         return [str(galaxy["galaxy"]), f"{galaxy['label']} {galaxy['value']:.2f}"]
-    return textwrap.wrap(f"{galaxy['galaxy']}: {'; '.join(top_answers(galaxy))}", 42)[:LINES]
+    return textwrap.wrap(f"{galaxy['galaxy']}: {'; '.join(top_answers(galaxy, tree))}", 42)[:LINES]
 
 
-def top_answers(votes: pd.Series) -> list[str]:
+def top_answers(votes: pd.Series, tree: Tree = GALAXY_ZOO_CHALLENGE) -> list[str]:
     """Return the answers that most volunteers gave on the way down the tree, with fractions."""
-    tree = GALAXY_ZOO_CHALLENGE
+    short = (
+        _SHORT if tree is GALAXY_ZOO_CHALLENGE else {q.name: f"{q.name} " for q in tree.questions}
+    )
     said, asked = [], {q.name for q in tree.questions if q.asked_of_all}
     for at in tree.walk:
         question = tree.questions[at]
@@ -79,7 +84,7 @@ def top_answers(votes: pd.Series) -> list[str]:
         if top.leads_to:
             asked.add(top.leads_to)
         if votes[top.column] > 0 and not (question.name == "6" and top.says == "no"):
-            said.append(f"{_SHORT.get(question.name, '')}{top.says} {votes[top.column]:.2f}")
+            said.append(f"{short.get(question.name, '')}{top.says} {votes[top.column]:.2f}")
     return said
 
 

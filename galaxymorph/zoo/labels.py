@@ -141,11 +141,19 @@ def _require_votes(catalogue: Catalogue) -> None:
 
 
 def count_classes(catalogue: Catalogue) -> dict[str, dict[str, int]]:
-    """Return how many galaxies each scheme keeps, by class; plain labels count as one scheme."""
-    schemes = SCHEMES if catalogue.tree else [""]
+    """Return how many galaxies each scheme keeps, by class.
+
+    Plain labels count as one scheme, and so does the first question of a tree that isn't the
+    challenge's.
+    """
+    if catalogue.tree is GALAXY_ZOO_CHALLENGE:
+        found = {scheme: label_catalogue(catalogue, scheme) for scheme in SCHEMES}
+    elif catalogue.tree:
+        found = {catalogue.tree.questions[0].name: answer_catalogue(catalogue, "")}
+    else:
+        found = {"plain labels": label_catalogue(catalogue, "")}
     counts = {}
-    for scheme in schemes:
-        labelled, classes = label_catalogue(catalogue, scheme)
-        found = labelled["label"].value_counts()
-        counts[scheme or "plain labels"] = {name: int(found.get(name, 0)) for name in classes}
+    for name, (labelled, classes) in found.items():
+        number = labelled["label"].value_counts()
+        counts[name] = {label: int(number.get(label, 0)) for label in classes}
     return counts

@@ -253,7 +253,8 @@ SCHEMAS: dict[str, Schema] = {
     GALAXY_ZOO_2.name: Schema(
         "Galaxy Zoo 2, as released by Hart et al. 2016",
         GALAXY_ZOO_2,
-        ids=("dr7objid", "dr8objid", "GalaxyID"),
+        # The main table's, and that of the images' release.
+        ids=("dr7objid", "dr8objid", "GalaxyID", "objid", "asset_id"),
         columns={
             "counts": "{answer}_count",
             "fraction": "{answer}_fraction",
@@ -266,7 +267,7 @@ SCHEMAS: dict[str, Schema] = {
     GALAXY_ZOO_DECALS.name: Schema(
         "Galaxy Zoo DECaLS, campaign GZD-5, as released by Walmsley et al. 2022",
         GALAXY_ZOO_DECALS,
-        ids=("iauname", "GalaxyID"),
+        ids=("iauname", "GalaxyID", "id_str"),
         columns={
             "counts": "{answer}",
             "fraction": "{answer}_fraction",

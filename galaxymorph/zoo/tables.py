@@ -282,9 +282,14 @@ class _File:
         stream = self.path or io.BytesIO(self.data)
         return self.unpack(stream) if self.unpack else stream
 
-    def whole(self) -> Path | io.BytesIO:
-        """Return what a library can seek in."""
-        return self.path if self.path and not self.unpack else io.BytesIO(self.open().read())
+    def seekable(self) -> BinaryIO:
+        """Return a stream of the bytes, uncompressed, that a library can seek in."""
+        return io.BytesIO(self.read()) if self.unpack else self.open()
+
+    def read(self) -> bytes:
+        """Return the bytes, uncompressed."""
+        with self.open() as stream:
+            return stream.read()
 
 
 def _find(reference: str) -> _File:
@@ -395,11 +400,12 @@ def _open_text(file: _File) -> _Opened:
 def _open_parquet(file: _File) -> _Opened:
     from pyarrow import parquet
 
-    columns = parquet.read_schema(file.whole()).names
+    with file.seekable() as source:
+        columns = parquet.read_schema(source).names
 
     def pieces(positions: list[int]) -> Iterator[Piece]:
-        with parquet.ParquetFile(file.whole()) as table:
-            wanted = [columns[at] for at in positions]
+        wanted = [columns[at] for at in positions]
+        with file.seekable() as source, parquet.ParquetFile(source) as table:
             _refuse_pictures(table.schema_arrow, wanted)
             yield from _from_arrow(table.iter_batches(PIECE, columns=wanted), wanted)
 
@@ -410,13 +416,14 @@ def _open_arrow(file: _File) -> _Opened:
     import pyarrow as pa
 
     def batches() -> Iterator[pa.RecordBatch]:
-        if not file.head.startswith(b"ARROW1"):
-            with pa.ipc.open_stream(file.open()) as stream:
-                yield from stream
-            return
-        whole = file.whole()
-        with pa.ipc.open_file(whole.open("rb") if isinstance(whole, Path) else whole) as reader:
-            yield from map(reader.get_batch, range(reader.num_record_batches))
+        # pyarrow closes no file that it is given, least of all one that is damaged.
+        with file.seekable() as source:
+            if not file.head.startswith(b"ARROW1"):
+                with pa.ipc.open_stream(source) as stream:
+                    yield from stream
+                return
+            with pa.ipc.open_file(source) as reader:
+                yield from map(reader.get_batch, range(reader.num_record_batches))
 
     first = next(batches(), None)
     if first is None:
@@ -492,7 +499,8 @@ def _fits_units(file: _File):
         raise BadInput(
             f"{file.reference}: reading FITS takes astropy", "pip install 'galaxymorph[fits]'"
         ) from None
-    return fits.open(file.whole(), memmap=bool(file.path and not file.unpack))
+    plain = file.path and not file.unpack
+    return fits.open(file.path if plain else file.seekable(), memmap=bool(plain))
 
 
 def _fits_table(file: _File) -> tuple[int, list[str]]:
@@ -538,9 +546,9 @@ def _open_astropy(name: str) -> Callable[[_File], _Opened]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if name == "VOTable":
-                table = AstropyTable.read(file.whole(), format="votable", table_id=0)
+                table = AstropyTable.read(io.BytesIO(file.read()), format="votable", table_id=0)
             else:
-                words = file.open().read().decode("utf-8")
+                words = file.read().decode("utf-8")
                 table = AstropyTable.read(words, format="ascii.ecsv")
 
         def pieces(positions: list[int]) -> Iterator[Piece]:

@@ -269,11 +269,11 @@ def _join_images(table: pd.DataFrame, layout: Layout) -> tuple[pd.DataFrame, lis
 def _require_some(table: pd.DataFrame, absent: pd.Series, layout: Layout) -> None:
     """Raise BadInput if no galaxy at all has an image: then the names don't match."""
     if absent.all() and len(table) > 1:
-        images = list(layout.images.values())
+        images, galaxy = list(layout.images.values()), table["galaxy"].iloc[0]
         raise BadInput(
-            f"{layout.table}: none of its {len(table):,} galaxies has an image: the first is "
-            f"{table['galaxy'].iloc[0]!r}, and the first of {len(images):,} images is {images[0]}",
-            "call the images as the galaxies are, or name the column of ids",
+            f"{layout.table}: none of its {len(table):,} galaxies has an image: no image "
+            f"{galaxy}.jpg; the first of {len(images):,} images is {images[0]}",
+            "call the images as the galaxies are, or name the column of ids with --id-column",
         )
 
 

@@ -308,7 +308,7 @@ def test_when_no_name_matches_both_sides_are_shown(tmp_path):
     files = {"labels.csv": labels_bytes(3), "x/J1.jpg": JPEG, "x/J2.jpg": JPEG}
     with pytest.raises(BadInput) as error:
         read_catalogue(write_files(tmp_path / "data", files), "kind")
-    assert f"none of its 3 galaxies has an image: the first is '{FIRST_ID}'" in str(error.value)
+    assert f"none of its 3 galaxies has an image: no image {FIRST_ID}.jpg" in str(error.value)
     assert "x/J1.jpg" in str(error.value)
 
 

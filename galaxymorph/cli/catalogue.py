@@ -66,9 +66,9 @@ def predict_into(
     **how,
 ) -> None:
     """Fill the folder, and print it; exit with status 1 if no image at all could be used."""
-    if not catalogue.endswith((".csv", ".gz", ".parquet", ".fits", ".fit", ".zip")) and not (
-        Path(catalogue).is_dir()
-    ):
+    if not catalogue.lower().endswith(
+        (".csv", ".gz", ".parquet", ".fits", ".fit", ".zip")
+    ) and not (Path(catalogue).is_dir()):
         raise BadInput(
             f"-o {output}: a folder takes a catalogue, and {catalogue} is none",
             "give a folder, a zip or a table of images; or write to a .csv or .parquet file",

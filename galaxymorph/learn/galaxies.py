@@ -53,6 +53,8 @@ def gather_galaxies(
         say(catalogue.note)
     if catalogue.unvoted:
         say(f"{len(catalogue.unvoted):,} galaxies without votes left out")
+    if catalogue.unused_images:
+        say(f"{catalogue.unused_images:,} images have no row in {catalogue.source}")
     if not skip_bad:
         catalogue.require_sound()
     labelled, classes = label_galaxies(catalogue, recipe)

@@ -138,8 +138,12 @@ def _layout(table: str, files: Sequence[File], unread: Counter[str]) -> Layout:
 
 
 def _is_table(file: File, table: str) -> bool:
-    # It may be FITS, as images are.
-    return table.lower().endswith(FITS_ENDINGS) and Path(file.reference) == Path(table)
+    """Tell whether a file is the table, which may be FITS as images are, and isn't a JPEG."""
+    lower = table.lower()
+    return (lower.endswith(FITS_ENDINGS) or not lower.endswith(IMAGE_ENDINGS)) and (
+        file.reference == table
+        or (file.reference.endswith(Path(table).name) and Path(file.reference) == Path(table))
+    )
 
 
 def _training_images(files: Sequence[File]) -> list[File]:

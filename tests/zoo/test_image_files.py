@@ -6,13 +6,16 @@ import os
 import unicodedata
 import zipfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from galaxymorph.base import BadInput, read_bytes
+from galaxymorph.learn import gather_galaxies, make_recipe, target_images
 from galaxymorph.zoo import find_layout, list_image_files, read_catalogue, require_images
 from galaxymorph.zoo.image_files import image_name, walk
+from tests.conftest import galaxymorph
 from tests.makers import (
     FIRST_ID,
     IMAGES,
@@ -90,17 +93,20 @@ def test_what_is_left_out_is_counted_and_named_in_one_line(tmp_path):
     }  # fmt: skip
     place = write_files(tmp_path / "place", files)
     (place / "gone.jpg").symlink_to("nowhere.jpg")
+    os.mkfifo(place / "pipe.jpg")
     found = list_image_files(place)
     assert names(place) == ["1.jpg"]
     assert found.passed_over == Counter(
         {
             ".npy": 2, "in folders of thumbnails": 2, ".txt": 1, "without an ending": 1,
-            ".tar.gz": 1, "broken link": 1,
+            ".tar.gz": 1, "broken link": 1, "no plain file": 1,
         }
     )  # fmt: skip
     (note,) = found.notes()
-    assert note.startswith("8 files passed over: 2 ")
-    assert all(f"{number} {kind}" in note for kind, number in found.passed_over.items())
+    assert note.startswith("9 files passed over: 2 ")
+    assert note.endswith("1 more")
+    shown = [kind for kind, number in found.passed_over.items() if f"{number} {kind}" in note]
+    assert len(shown) == 6
 
 
 def test_tables_and_texts_beside_images_need_no_word(tmp_path):
@@ -310,6 +316,30 @@ def test_when_no_name_matches_both_sides_are_shown(tmp_path):
         read_catalogue(write_files(tmp_path / "data", files), "kind")
     assert f"none of its 3 galaxies has an image: no image {FIRST_ID}.jpg" in str(error.value)
     assert "x/J1.jpg" in str(error.value)
+
+
+def test_data_check_and_fit_say_what_they_leave_out(tmp_path, capsys):
+    extra = {"cutouts/0.npy": b"\x93NUMPY", "cutouts/7.jpg": JPEG}
+    files = {"labels.csv": labels_bytes(3), **in_folder(galaxy_images(3), "cutouts"), **extra}
+    place = write_files(tmp_path / "data", files)
+    assert galaxymorph("data", "check", place, "--labels-column", "kind") == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "left out 1 file passed over: 1 .npy" in printed
+    assert "0 missing, 1 without a row" in printed
+    recipe = replace(make_recipe("baseline", {"labels_column": "kind"}), size=32)
+    assert len(gather_galaxies(place, recipe).table) == 3
+    error = capsys.readouterr().err
+    assert "1 file passed over: 1 .npy" in error
+    assert f"1 images have no row in {place / 'labels.csv'}" in error
+
+
+def test_target_data_is_listed_as_all_images_are(tmp_path, capsys):
+    other = {f"x/y/{name}": data for name, data in galaxy_images(30).items()}
+    more = {"a.zip": zip_bytes({f"{k}.jpg": image_bytes(picture(k + 100)) for k in range(30)})}
+    place = write_files(tmp_path / "survey", other | more | {"0.npy": b"\x93NUMPY"})
+    recipe = make_recipe("baseline", {"adapt": "coral", "target_data": str(place)})
+    assert len(target_images(replace(recipe, size=32)).frames.rows) == 60
+    assert f"--target-data {place}: 1 file passed over: 1 .npy" in capsys.readouterr().err
 
 
 def test_the_same_galaxy_in_two_zips_is_a_problem_unless_it_is_the_same_image(tmp_path):

@@ -20,13 +20,14 @@ from galaxymorph.base.files import (
     write_json,
     write_text,
 )
-from galaxymorph.base.formats import FITS_ENDINGS, HEAD, sniff
+from galaxymorph.base.formats import FITS_ENDINGS, FITS_HEAD, HEAD, is_fits_table, sniff
 from galaxymorph.base.progress import Progress, mute, say
 from galaxymorph.base.reading import read_json, reading, require_words
 from galaxymorph.base.rows import Rows
 
 __all__ = [
     "FITS_ENDINGS",
+    "FITS_HEAD",
     "HEAD",
     "REFERENCE_SEPARATOR",
     "BadInput",
@@ -34,6 +35,7 @@ __all__ = [
     "Rows",
     "cache_folder",
     "exclusive",
+    "is_fits_table",
     "is_unsafe",
     "make_folder",
     "list_members",

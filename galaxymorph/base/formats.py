@@ -8,6 +8,8 @@ import zlib
 # Bytes that `sniff` wants to see. Of a file that bzip2 packed it wants the first block, up to
 # 900 kB of it: give it whole.
 HEAD = 512
+# Bytes that `is_fits_table` wants to see: five blocks of a header.
+CARD, FITS_HEAD = 80, 5 * 2880
 # What FITS files are called, packed or not.
 FITS_ENDINGS = tuple(
     stem + packed for stem in (".fits", ".fit", ".fts") for packed in ("", ".gz", ".bz2", ".fz")
@@ -50,13 +52,33 @@ def sniff(head: bytes) -> str | None:
     return "FITS" if _unpacked(head).startswith(b"SIMPLE  =") else None
 
 
-def _unpacked(head: bytes) -> bytes:
+def is_fits_table(head: bytes) -> bool:
+    """Tell by its first `FITS_HEAD` bytes whether a FITS file begins with a table, not an image.
+
+    An image compressed by fpack is a table too, with ZIMAGE in its header (FITS 4.0, section 10.1).
+    """
+    head = _unpacked(head, FITS_HEAD) or head
+    cards = [head[at : at + CARD] for at in range(0, len(head), CARD)]
+    ends = [at for at, card in enumerate(cards) if card.rstrip() == b"END"]
+    if not ends or not any(card.startswith(b"NAXIS   =                    0") for card in cards):
+        return False
+    # Headers fill whole blocks of 36 cards.
+    start = (ends[0] // 36 + 1) * 36
+    extension = cards[start : ends[1] if len(ends) > 1 else None]
+    return (
+        bool(extension)
+        and extension[0].startswith((b"XTENSION= 'BINTABLE'", b"XTENSION= 'TABLE"))
+        and not any(card.startswith(b"ZIMAGE  =") for card in extension)
+    )
+
+
+def _unpacked(head: bytes, size: int = 16) -> bytes:
     """Return the first bytes of what gzip or bzip2 packed, as far as `head` reaches."""
     try:
         if head.startswith(b"\x1f\x8b"):
-            return zlib.decompressobj(wbits=31).decompress(head, 16)
+            return zlib.decompressobj(wbits=31).decompress(head, size)
         if head.startswith(b"BZh"):
-            return bz2.BZ2Decompressor().decompress(head, 16)
+            return bz2.BZ2Decompressor().decompress(head, size)
     except (zlib.error, OSError):
         pass
     return b""

@@ -16,9 +16,11 @@ from typing import NamedTuple
 
 from galaxymorph.base import (
     FITS_ENDINGS,
+    FITS_HEAD,
     HEAD,
     REFERENCE_SEPARATOR,
     BadInput,
+    is_fits_table,
     is_unsafe,
     list_members,
     plain_name,
@@ -175,15 +177,28 @@ def _why_not(file: File) -> str:
         return "with a name that leads out of its folder"
     if any(part.lower() in THUMBNAILS for part in parts[:-1]):
         return "in folders of thumbnails"
+    if lower.endswith(FITS_ENDINGS):
+        return _what_of_fits(file)
     if lower.endswith(IMAGE_ENDINGS):
         return ""
-    if not lower.endswith(OTHER_ENDINGS):
-        try:
-            if sniff(read_head(file.reference, BZIP2_BLOCK if lower.endswith(".bz2") else HEAD)):
-                return ""
-        except BadInput:
-            return "unreadable"
-    return _ending(lower) or "without an ending"
+    if lower.endswith(OTHER_ENDINGS):
+        return _ending(lower)
+    try:
+        kind = sniff(read_head(file.reference, BZIP2_BLOCK if lower.endswith(".bz2") else HEAD))
+    except BadInput:
+        return "unreadable"
+    if kind == "FITS":
+        return _what_of_fits(file)
+    return "" if kind else _ending(lower) or "without an ending"
+
+
+def _what_of_fits(file: File) -> str:
+    """Return that a FITS file is a table, empty for an image, or what can't be told."""
+    try:
+        head = read_head(file.reference, FITS_HEAD)
+    except BadInput:
+        return ""
+    return "FITS table" if is_fits_table(head) else ""
 
 
 def _ending(lower: str) -> str:

@@ -19,10 +19,14 @@ from galaxymorph.zoo.image_files import (
     passed_over_note,
     walk,
 )
+from galaxymorph.zoo.tables import TABLE_ENDINGS
 
 # First the Kaggle names, in the order of preference, then what other catalogues are called.
 TABLES = ("training_solutions_rev1", "labels", "catalogue", "catalog")
-TABLE_ENDINGS = (".csv", ".csv.gz", ".csv.zip", ".zip", ".parquet")
+# The challenge's endings first.
+ENDINGS = tuple(dict.fromkeys((".csv", ".csv.gz", ".csv.zip", ".zip", ".parquet", *TABLE_ENDINGS)))
+# FITS and zips may as well hold images: only a table's usual name tells.
+PLAIN_ENDINGS = tuple(set(TABLE_ENDINGS) - {*FITS_ENDINGS, ".csv.zip"})
 IMAGES = "images_training_rev1"
 # Tables of the challenge that are no catalogue: what a guess would score.
 BENCHMARK = "_benchmark"
@@ -96,7 +100,7 @@ def has_catalogue(folder: Path) -> bool:
 
 def tables_and_images(folder: Path) -> list[str]:
     """Return what in a folder could be meant as a catalogue: files, and folders of such."""
-    endings = (*TABLE_ENDINGS, *IMAGE_ENDINGS)
+    endings = (*ENDINGS, *IMAGE_ENDINGS)
     files = walk(folder, _but_test, strict=False) if folder.is_dir() else ()
     found = {file.name.split("/")[0] for file in files if file.name.lower().endswith(endings)}
     return sorted(found - {REJECTED})
@@ -162,7 +166,7 @@ def _of_one_catalogue(table: str, files: Sequence[File]) -> Sequence[File]:
         f"{Path(file.reference).parent}/"
         for file in files
         if PurePosixPath(file.name).name.startswith(TABLES)
-        and file.name.endswith(TABLE_ENDINGS)
+        and file.name.lower().endswith(ENDINGS)
         and "/" in file.name
         and REFERENCE_SEPARATOR not in file.reference
         and not Path(file.reference).parent.name.startswith(TABLES)
@@ -177,7 +181,7 @@ def _find_table(files: Sequence[File]) -> str | None:
     candidates = _candidates(files)
     for stem in TABLES:
         for level in candidates:
-            for ending in TABLE_ENDINGS:
+            for ending in ENDINGS:
                 if stem + ending in level:
                     return level[stem + ending]
     for level in candidates:
@@ -192,23 +196,25 @@ def _candidates(files: Sequence[File]) -> list[dict[str, str]]:
     for file in files:
         depth = file.reference.count(REFERENCE_SEPARATOR)
         if is_usable(file.name) and (depth or "/" not in file.name or file.name.startswith(TABLES)):
-            levels[depth].setdefault(PurePosixPath(file.name).name, file.reference)
+            levels[depth].setdefault(PurePosixPath(file.name).name.lower(), file.reference)
     return levels
 
 
 def _other_tables(candidates: dict[str, str]) -> list[str]:
-    endings = (".csv", ".csv.gz", ".parquet")
-    return [name for name in candidates if name.endswith(endings) and name != REJECTED]
+    return [name for name in candidates if name.endswith(PLAIN_ENDINGS) and name != REJECTED]
 
 
 def _what_tables(files: Sequence[File]) -> str:
     several = next(filter(None, map(_other_tables, _candidates(files))), [])
     if several:
         return f"{len(several)} tables ({', '.join(several[:3])}), and none is called {TABLES[0]}"
-    endings = TABLE_ENDINGS[:3]
-    deeper = [file.name for file in files if file.name.endswith(endings) and is_usable(file.name)]
+    deeper = [
+        file.name
+        for file in files
+        if file.name.lower().endswith((*PLAIN_ENDINGS, ".csv.zip")) and is_usable(file.name)
+    ]
     return "no table of galaxies" + (f" but {deeper[0]}, in a folder of its own" if deeper else "")
 
 
 def _is_archive(name: str) -> bool:
-    return is_zip(name) and not name.startswith(TABLES)
+    return is_zip(name) and not name.lower().startswith(TABLES)

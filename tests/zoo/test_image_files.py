@@ -9,6 +9,8 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from galaxymorph.base import BadInput, read_bytes
@@ -255,6 +257,41 @@ DEEPER = {
     "zip in a zip": {OUTER_ZIP: zip_bytes({"x.zip": zip_bytes(galaxy_images(4))})},
     "without an ending": {name[:-4]: data for name, data in galaxy_images(4).items()},
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["catalogue.fits", "mine.fit.gz", "mine.fits.bz2"])
+def test_a_table_of_fits_among_cutouts_is_no_cutout(tmp_path, name):
+    fits = pytest.importorskip("astropy.io.fits")
+    cutout = fits.PrimaryHDU(np.zeros((8, 8), "float32"))
+    table = fits.BinTableHDU(np.rec.array([(1, "a"), (2, "b")], names="GalaxyID,kind"))
+    cutout.writeto(tmp_path / "1.fits")
+    image = fits.ImageHDU(cutout.data)
+    fits.HDUList([fits.PrimaryHDU(), image, table]).writeto(tmp_path / "2.fits.gz")
+    fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(cutout.data)]).writeto(
+        tmp_path / "3.fits.fz"
+    )
+    table.writeto(tmp_path / name)
+    (tmp_path / "4.fits").write_bytes(b"damaged, which its decoding tells")
+    assert names(tmp_path) == ["1.fits", "2.fits.gz", "3.fits.fz", "4.fits"]
+    assert list_image_files(tmp_path).notes() == ["1 file passed over: 1 FITS table"]
+
+
+@pytest.mark.parametrize(
+    "name", ["labels.CSV", "mine.tsv", "mine.csv.bz2", "catalog.fits", "Labels.Parquet"]
+)
+def test_a_folders_table_may_be_of_any_format(tmp_path, name):
+    frame = pd.DataFrame({"GalaxyID": galaxy_ids(3), "kind": ["a", "b", "a"]})
+    place = write_files(tmp_path / "data", in_folder(galaxy_images(3), "cutouts"))
+    if name.lower().endswith(".parquet"):
+        frame.to_parquet(place / name)
+    elif name.endswith(".fits"):
+        pytest.importorskip("astropy.table").Table.from_pandas(frame).write(place / name)
+    else:
+        frame.to_csv(place / name, index=False, sep="\t" if "tsv" in name else ",")
+    catalogue = read_catalogue(place, "kind")
+    assert catalogue.source == str(place / name)
+    assert catalogue.table["galaxy"].tolist() == galaxy_ids(3)
+    assert catalogue.problems == []
 
 
 @pytest.mark.parametrize("how", DEEPER)

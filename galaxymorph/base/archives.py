@@ -90,25 +90,35 @@ def plain_name(name: str) -> str:
 def _otherwise_spelled(reference: str) -> str | None:
     """Return the reference of what is there under another spelling of the name, if anything is."""
     path, *members = reference.split(REFERENCE_SEPARATOR)
-    forms = (path, path.replace("\\", "/"))
-    spellings = [each for form in forms for each in (form, *_compositions(form))]
-    found = next((each for each in spellings if Path(each).exists()), None)
+    found = next((each for each in _spellings(path) if Path(each).exists()), None)
     for member in members:
         if found is None:
             return None
-        name = _by_plain_name(found, _stamp_of(found)).get(plain_name(member))
+        name = _by_key(found, _stamp_of(found)).get(_key(member))
         found = f"{found}{REFERENCE_SEPARATOR}{name}" if name is not None else None
     return found
 
 
-def _compositions(text: str) -> list[str]:
-    return [] if text.isascii() else [unicodedata.normalize(form, text) for form in ("NFC", "NFD")]
+def _spellings(path: str) -> list[str]:
+    """Return the ways to write a path: slashes, composed letters, the ending's capitals."""
+    ways = [path, path.replace("\\", "/")]
+    if not path.isascii():
+        ways += [unicodedata.normalize(form, way) for form in ("NFC", "NFD") for way in ways]
+    cut = [os.path.splitext(way) for way in ways]  # noqa: PTH122, a path's other parts stay
+    ways += [root + case(ending) for root, ending in cut for case in (str.lower, str.upper)]
+    return list(dict.fromkeys(ways))
 
 
 @lru_cache(maxsize=16)
-def _by_plain_name(archive: str, stamp: tuple[int, ...]) -> dict[str, str]:
-    """Return an archive's members by `plain_name`; the stamp tells one archive from a later one."""
-    return {plain_name(name): name for name in reversed(list_members(archive))}
+def _by_key(archive: str, stamp: tuple[int, ...]) -> dict[str, str]:
+    """Return an archive's members by `_key`; the stamp tells one archive from a later one."""
+    return {_key(name): name for name in reversed(list_members(archive))}
+
+
+def _key(member: str) -> str:
+    """Return what all spellings of a member's name have in common."""
+    path = PurePosixPath(plain_name(member))
+    return str(path.with_suffix(path.suffix.lower()))
 
 
 def list_members(reference: str | Path) -> list[str]:

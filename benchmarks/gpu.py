@@ -502,16 +502,10 @@ def time_predict(setup: dict, run: str) -> dict:
 
 def check_tests(setup: Setup) -> dict:
     """Run every test marked `gpu`."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-x", "-p", "no:cacheprovider"],
-        capture_output=True, text=True, cwd=ROOT, env={**variables(setup), "GALAXYMORPH_DEVICE": setup.device},
-    )  # fmt: skip
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-x", "-p", "no:cacheprovider"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=variables(setup))
     lines = done.stdout.strip().splitlines()
-    return {
-        "ok": done.returncode == 0,
-        "summary": lines[-1:],
-        "tail": lines[-15:-1] if done.returncode else [],
-    }
+    return {"ok": done.returncode == 0, "output": lines[-30 if done.returncode else -1 :]}
 
 
 def check_agreement(setup: Setup) -> dict:

@@ -38,7 +38,7 @@ def test_stored_features_give_the_fit_that_images_give(simple, weights, tmp_path
         raise AssertionError("features were opened")
 
     with monkeypatch.context() as patch:
-        patch.setattr("galaxymorph.learn.features._open", refuse)
+        patch.setattr("galaxymorph.learn.features.FeatureDL", refuse)
         images = fit(simple, weights, tmp_path, "images", *STILL, "--trunk-views", "0")
         with pytest.raises(AssertionError, match="command failed with 1"):
             fit(simple, weights, tmp_path, "refused", *STILL, "--trunk-views", "1")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from galaxymorph.base import BadInput
 
 # From this share of failed rows on, a summary is a warning.
 MANY = 0.02
@@ -68,20 +71,45 @@ def kind_of(error: str) -> str:
 
 
 def count_failed(path: Path) -> int:
-    """Return the number of failed rows in a partition's file, from its footer alone."""
+    """Return the number of failed rows in a partition's file, from its footer if that tells.
+
+    Raises:
+        BadInput: the file is damaged.
+    """
     from pyarrow import parquet
 
-    with parquet.ParquetFile(path) as file:
+    with _naming(path), parquet.ParquetFile(path) as file:
         at = file.schema_arrow.names.index(ERROR)
         groups = [file.metadata.row_group(n) for n in range(file.metadata.num_row_groups)]
-        return sum(group.num_rows - group.column(at).statistics.null_count for group in groups)
+        statistics = [group.column(at).statistics for group in groups]
+        if all(each is not None and each.has_null_count for each in statistics):
+            nulls = sum(each.null_count for each in statistics)
+            return file.metadata.num_rows - nulls
+    return sum(error is not None for error in errors_in(path))
 
 
 def errors_in(path: Path) -> list[str | None]:
-    """Return the error of each row in a partition's file, None where there is none."""
+    """Return the error of each row in a partition's file, None where there is none.
+
+    Raises:
+        BadInput: the file is damaged.
+    """
     from pyarrow import parquet
 
-    return parquet.read_table(path, columns=[ERROR])[ERROR].to_pylist()
+    with _naming(path):
+        return parquet.read_table(path, columns=[ERROR])[ERROR].to_pylist()
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        # Arrow's own errors are of these types.
+        why = str(error).splitlines()[0]
+        raise BadInput(
+            f"{path}: damaged ({why})", "delete it, and the same command makes it anew"
+        ) from None
 
 
 def failures_in(paths: Iterable[Path], rows: int) -> Failures:

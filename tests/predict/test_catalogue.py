@@ -225,6 +225,22 @@ def test_errors_are_summed_up_by_kind(run, images, tmp_path, capsys, bad, prefix
     assert kinds[-1].startswith(f"  1 the file is empty, the first: {tmp_path}/empty.jpg: ")
 
 
+def test_a_damaged_partition_is_named_and_made_anew_once_it_is_gone(run, images, tmp_path, capsys):
+    catalogue, out = write_catalogue(tmp_path / "mine.csv", images[:4]), tmp_path / "out"
+    command = ["predict", run, catalogue, "-o", f"{out}/", "--partition", 2, *EXACT]
+    assert galaxymorph(*command) == 0
+    before = contents(out)
+    (out / "part-000001.parquet").write_bytes(before["part-000001.parquet"][:200])
+    capsys.readouterr()
+    assert galaxymorph(*command) == 2
+    (line,) = told(capsys.readouterr().err)
+    assert line.startswith(f"error: {out}/part-000001.parquet: damaged (")
+    assert line.endswith("delete it, and the same command makes it anew")
+    (out / "part-000001.parquet").unlink()
+    assert galaxymorph(*command) == 0
+    assert contents(out) == before
+
+
 def test_a_catalogue_without_faults_says_nothing_of_any(run, images, tmp_path, capsys):
     catalogue = write_catalogue(tmp_path / "mine.csv", images[:3])
     assert galaxymorph("predict", run, catalogue, "-o", f"{tmp_path / 'out'}/", *EXACT) == 0

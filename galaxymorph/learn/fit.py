@@ -107,8 +107,12 @@ def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
     }
     with new_run_folder(path) as folder:
         run = create_run(folder, recipe, classes, data)
+        # Of a soft target labels are strata alone.
+        soft = target_of(recipe).soft
         if recipe.folds:
-            splits = fold_splits(table, classes, recipe.folds, recipe.seed, recipe.calibration)
+            splits = fold_splits(
+                table, classes, recipe.folds, recipe.seed, recipe.calibration, soft
+            )
             for fold, split in zip(run.folds, splits, strict=True):
                 create_run(fold.path, replace(recipe, folds=0), classes, data)
                 write_table(fold.path / "split.csv", split)
@@ -117,7 +121,9 @@ def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
             ]
             write_table(run.path / "split.csv", pd.concat(tested, ignore_index=True))
         else:
-            split = split_galaxies(table, classes, recipe.seed, recipe.held_out, recipe.calibration)
+            split = split_galaxies(
+                table, classes, recipe.seed, recipe.held_out, recipe.calibration, soft
+            )
             for number, member in enumerate(run.ensemble):
                 seed = member_seed(recipe.seed, number)
                 create_run(member.path, replace(recipe, members=1, seed=seed), classes, data)

@@ -15,6 +15,8 @@ PARTS = ("train", "valid", "calibration", "test")
 HELD_OUT = 0.30
 # Of the galaxies that a fold doesn't test: few, since each is one less to learn from.
 FOLD_VALID = 0.05
+# Galaxies that a split takes where they have no classes: two in each part.
+LEAST = 8
 
 
 def split_galaxies(
@@ -23,6 +25,7 @@ def split_galaxies(
     seed: int,
     held_out: float = HELD_OUT,
     calibration: float = 0.0,
+    join_rare: bool = False,
 ) -> pd.DataFrame:
     """Split into train, valid and test, stratified by label; set some of train aside to calibrate.
 
@@ -41,17 +44,26 @@ def split_galaxies(
         then test.
 
     Raises:
-        BadInput: a class is too small to have a galaxy in every part.
+        BadInput: a class is too small to have a galaxy in every part, or all of them are.
     """
-    need_of_each_class(table["label"], classes, 4, "a split into train, valid and test")
-    train, rest = _cut(table, classes, held_out, seed)
-    valid, test = _cut(rest, classes, 0.5, seed)
-    train, calibrating = _set_aside(train, classes, calibration * len(table), seed)
+    purpose = "a split into train, valid and test"
+    if join_rare:
+        _need(len(table), LEAST, purpose)
+    else:
+        need_of_each_class(table["label"], classes, 4, purpose)
+    train, rest = _cut(table, classes, held_out, seed, join_rare)
+    valid, test = _cut(rest, classes, 0.5, seed, join_rare)
+    train, calibrating = _set_aside(train, classes, calibration * len(table), seed, join_rare)
     return _joined(train, valid, calibrating, test)
 
 
 def fold_splits(
-    table: pd.DataFrame, classes: Sequence[str], folds: int, seed: int, calibration: float = 0.0
+    table: pd.DataFrame,
+    classes: Sequence[str],
+    folds: int,
+    seed: int,
+    calibration: float = 0.0,
+    join_rare: bool = False,
 ) -> list[pd.DataFrame]:
     """Return a split a fold: each galaxy is in `test` once, a twentieth of the others in `valid`.
 
@@ -61,6 +73,7 @@ def fold_splits(
         folds: how many, at least 2.
         seed: of the shuffles; every fold's test part depends on seed and labels only.
         calibration: as for `split_galaxies`; in each fold they are taken from those that train.
+        join_rare: as for `split_galaxies`.
 
     Raises:
         BadInput: `folds` is under 2, or a class is too small for that many.
@@ -68,12 +81,19 @@ def fold_splits(
     if folds < 2:
         raise BadInput(f"--folds {folds} is too few", "use 2 or more")
     purpose = f"{folds}-fold cross-validation"
-    need_of_each_class(table["label"], classes, max(folds, 3), purpose)
+    codes = _codes(table, classes)
+    if join_rare:
+        _need(len(table), max(2 * folds, LEAST), purpose)
+        codes = _with_rare_joined(codes, folds)
+    else:
+        need_of_each_class(table["label"], classes, max(folds, 3), purpose)
     cutter = StratifiedKFold(folds, shuffle=True, random_state=seed)
     splits = []
-    for others, test in cutter.split(table, _codes(table, classes)):
-        train, valid = _set_aside(table.iloc[others], classes, FOLD_VALID * len(others), seed)
-        train, calibrating = _set_aside(train, classes, calibration * len(table), seed)
+    for others, test in cutter.split(table, codes):
+        train, valid = _set_aside(
+            table.iloc[others], classes, FOLD_VALID * len(others), seed, join_rare
+        )
+        train, calibrating = _set_aside(train, classes, calibration * len(table), seed, join_rare)
         splits.append(_joined(train, valid, calibrating, table.iloc[test]))
     return splits
 
@@ -84,12 +104,21 @@ def _joined(*parts: pd.DataFrame) -> pd.DataFrame:
 
 
 def _set_aside(
-    table: pd.DataFrame, classes: Sequence[str], count: float, seed: int
+    table: pd.DataFrame, classes: Sequence[str], count: float, seed: int, join_rare: bool
 ) -> list[pd.DataFrame]:
     if not count:
         return [table, table.iloc[:0]]
     # A stratified draw takes one galaxy of each class or more.
-    return _cut(table, classes, max(table["label"].nunique(), math.ceil(count)), seed)
+    least = 1 if join_rare else table["label"].nunique()
+    return _cut(table, classes, max(least, math.ceil(count)), seed, join_rare)
+
+
+def _need(number: int, least: int, purpose: str) -> None:
+    if number < least:
+        raise BadInput(
+            f"the catalogue has {number} galaxies with votes, but {purpose} takes {least}",
+            "add galaxies",
+        )
 
 
 def need_of_each_class(labels: pd.Series, classes: Sequence[str], least: int, purpose: str) -> None:
@@ -103,13 +132,18 @@ def need_of_each_class(labels: pd.Series, classes: Sequence[str], least: int, pu
         raise BadInput(
             f"class {rarest!r} has {counts.get(rarest, 0)} galaxies, but {purpose} takes "
             f"{least} of each class",
-            "add galaxies or choose another --scheme",
+            "add galaxies of that class, or choose another --scheme or --labels-column",
         )
 
 
 def _cut(
-    table: pd.DataFrame, classes: Sequence[str], share: float | int, seed: int
+    table: pd.DataFrame, classes: Sequence[str], share: float | int, seed: int, join_rare: bool
 ) -> list[pd.DataFrame]:
+    if join_rare:
+        drawn = share if isinstance(share, int) else math.ceil(share * len(table))
+        codes = _with_rare_joined(_codes(table, classes), 2, min(drawn, len(table) - drawn))
+        strata = codes if codes.nunique() > 1 else None
+        return train_test_split(table, test_size=share, random_state=seed, stratify=strata)
     # `need_of_each_class` has spoken before, but a share of a small class can still round to none.
     try:
         return train_test_split(
@@ -127,3 +161,17 @@ def _cut(
 def _codes(table: pd.DataFrame, classes: Sequence[str]) -> pd.Series:
     # scikit-learn draws class by class in sorted order, so the published split needs the codes.
     return table["label"].map({name: code for code, name in enumerate(classes)})
+
+
+def _with_rare_joined(codes: pd.Series, least: int, most: int | None = None) -> pd.Series:
+    """Return the codes of strata, each of `least` galaxies or more, `most` strata at most.
+
+    The rarest joins its neighbour, the one before it or else the second, until that holds.
+    """
+    counts = codes.value_counts().sort_index()
+    while len(counts) > 1 and (counts.min() < least or len(counts) > (most or len(counts))):
+        at = int(counts.to_numpy().argmin())
+        rare, neighbour = counts.index[at], counts.index[at - 1 if at else 1]
+        codes = codes.where(codes != rare, neighbour)
+        counts = codes.value_counts().sort_index()
+    return codes

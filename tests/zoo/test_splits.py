@@ -79,3 +79,46 @@ def test_folds_that_a_class_cannot_fill_are_refused():
 def test_a_class_that_rounds_to_one_galaxy_is_named():
     with pytest.raises(BadInput, match="1 of 'c' among .* galaxies are too few"):
         split_galaxies(table(300, 100, 4), CLASSES, 42)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 12), min_size=1, max_size=3), st.integers(0, 1000))
+def test_a_rare_stratum_joins_its_neighbour_and_every_galaxy_is_in_one_part(counts, seed):
+    galaxies = table(*counts, *[12] * (3 - len(counts)))
+    if len(galaxies) < 8:
+        return
+    split = split_galaxies(galaxies, CLASSES, seed, calibration=0.1, join_rare=True)
+    assert sorted(split["galaxy"], key=int) == galaxies["galaxy"].tolist()
+    assert {"train", "valid", "calibration", "test"} == set(split["split"])
+    assert split_galaxies(galaxies, CLASSES, seed, calibration=0.1, join_rare=True).equals(split)
+    folds = fold_splits(galaxies, CLASSES, 3, seed, 0.1, join_rare=True)
+    tested = [g for fold in folds for g in fold.loc[fold["split"] == "test", "galaxy"]]
+    assert sorted(tested, key=int) == galaxies["galaxy"].tolist()
+
+
+def test_strata_that_are_large_enough_are_drawn_as_classes_are():
+    galaxies = table(50, 20, 10)
+    assert split_galaxies(galaxies, CLASSES, 42, join_rare=True).equals(
+        split_galaxies(galaxies, CLASSES, 42)
+    )
+    for joined, plain in zip(
+        fold_splits(galaxies, CLASSES, 5, 42, join_rare=True),
+        fold_splits(galaxies, CLASSES, 5, 42),
+        strict=True,
+    ):
+        assert joined.equals(plain)
+
+
+def test_a_rare_stratum_leaves_the_others_in_proportion():
+    """Two of 547, as in a table of Galaxy Zoo 2: the others are split as if they were not there."""
+    split = split_galaxies(table(414, 131, 2), CLASSES, 42, join_rare=True)
+    shares = split[split["label"] == "a"]["split"].value_counts() / 414
+    assert shares["train"] == pytest.approx(0.7, abs=0.01)
+    assert shares["test"] == pytest.approx(0.15, abs=0.01)
+
+
+def test_too_few_galaxies_altogether_are_an_error():
+    with pytest.raises(BadInput, match="has 7 galaxies with votes, but a split .* takes 8"):
+        split_galaxies(table(3, 2, 2), CLASSES, 42, join_rare=True)
+    with pytest.raises(BadInput, match="has 9 galaxies with votes, but 5-fold .* takes 10"):
+        fold_splits(table(3, 3, 3), CLASSES, 5, 42, join_rare=True)

@@ -66,9 +66,9 @@ def predict_into(
     **how,
 ) -> None:
     """Fill the folder, and print it; exit with status 1 if no image at all could be used."""
-    if not catalogue.lower().endswith(
-        (".csv", ".gz", ".parquet", ".fits", ".fit", ".zip")
-    ) and not (Path(catalogue).is_dir()):
+    from galaxymorph.zoo import is_zip, what_is
+
+    if Path(catalogue).is_file() and not is_zip(catalogue) and what_is(catalogue) is None:
         raise BadInput(
             f"-o {output}: a folder takes a catalogue, and {catalogue} is none",
             "give a folder, a zip or a table of images; or write to a .csv or .parquet file",

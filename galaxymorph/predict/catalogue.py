@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -93,7 +93,8 @@ class Model:
 class Partition:
     """Some rows of a catalogue: ids, images as the catalogue has them, and where those are.
 
-    `failed` are the rows whose images couldn't be used when its file was made, if it was.
+    `failed` are the rows whose images couldn't be used when its file was made, if it was, and
+    `unread` those that the table itself has damaged, each with what is wrong with it.
     """
 
     number: int
@@ -101,6 +102,7 @@ class Partition:
     images: list[str]
     places: list[str]
     failed: tuple[int, ...] = ()
+    unread: dict[int, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -218,7 +220,8 @@ def partitions(catalogue: Path, size: int) -> Iterator[Partition]:
         ids, images = ([row[at] for row in chunk] for at in (0, 1))
         # An absolute image stays what it is. Paths as objects would take ten times as long.
         places = [os.path.join(folder, image) if image else "" for image in images]  # noqa: PTH118
-        yield Partition(number, ids, images, places)
+        unread = {at: row.fault for at, row in enumerate(chunk) if row.fault}
+        yield Partition(number, ids, images, places, unread=unread)
         number += 1
 
 
@@ -237,7 +240,7 @@ def predict_partition(part: Partition, model: Model, seen=lambda n: None) -> Pre
         faults: dict[int, str] = {}
         with _watching(predictor, model) as kept:
             each = predictor.each_output(part.places, seen, faults)
-    faults = {at: _with_hint(part.images[at], fault) for at, fault in faults.items()}
+    faults = {at: _with_hint(part.images[at], fault) for at, fault in faults.items()} | part.unread
     strange = None
     if kept:
         from galaxymorph.predict.outliers import strangeness
@@ -393,7 +396,7 @@ def _digest(catalogue: Path) -> tuple[int, str]:
     """Return the number of a catalogue's rows, and a digest of their ids and images."""
     number, found = 0, hashlib.sha256()
     for row in list_images(catalogue, tell=say):
-        found.update(json.dumps(row).encode())
+        found.update(json.dumps(row if row.fault else row[:2]).encode())
         number += 1
     return number, found.hexdigest()[:16]
 

@@ -49,7 +49,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "soft_targets",
         ],
         "splits": ["PARTS", "fold_splits", "split_galaxies"],
-        "tables": ["TABLE_ENDINGS", "as_text", "open_table", "what_is"],
+        "tables": ["Piece", "Table", "as_ids", "as_text", "open_table", "what_is"],
         "tree": [
             "GALAXY_ZOO_CHALLENGE",
             "Answer",

@@ -65,7 +65,7 @@ class Delimited:
         """
         width, cut = len(self.columns), _cutter(positions)
         with _text(self.open, self.encoding) as lines:
-            piece, empty = Rows([], [], {}, []), []
+            piece, empty, trailing, last_empty = Rows([], [], {}, []), [], {}, False
             for number, cells in _records(lines, self.separator):
                 if number <= self.header:
                     continue
@@ -79,13 +79,17 @@ class Delimited:
                 elif len(cells) > width and any(map(str.strip, cells[width:])):
                     piece.faults[number] = f"{len(cells)} fields, but the header has {width}"
                 else:
+                    if len(cells) > width:
+                        trailing[number] = f"{len(cells)} fields, but the header has {width}"
+                    else:
+                        last_empty = last_empty or len(cells) < width or not cells[-1]
                     cells += [""] * (width - len(cells))
                     piece.numbers.append(number)
                     piece.cells.append(cut(cells))
                 if len(piece.numbers) + len(piece.faults) >= PIECE:
-                    yield self._sound(piece, positions)
-                    piece = Rows([], [], {}, [])
-            yield self._sound(piece, positions)
+                    yield self._sound(_without(piece, trailing if last_empty else {}), positions)
+                    piece, trailing, last_empty = Rows([], [], {}, []), {}, False
+            yield self._sound(_without(piece, trailing if last_empty else {}), positions)
 
     def _sound(self, piece: Rows, positions: Sequence[int]) -> Rows:
         """Return the piece if all of its cells are text; bytes that aren't came as surrogates."""
@@ -97,6 +101,20 @@ class Delimited:
                     name = self.columns[at]
                     raise ValueError(f"row {number}: {name} isn't UTF-8 text; save it as UTF-8")
         return piece
+
+
+def _without(piece: Rows, trailing: dict[int, str]) -> Rows:
+    """Return the piece, rows that may be shifted being faults.
+
+    A row with an empty field too many has a comma at its end, or one within a text and nothing in
+    its last column. The latter can be only where that column is empty in others too.
+    """
+    if not trailing or len(trailing) == len(piece.numbers):
+        return piece
+    kept = [(n, cells) for n, cells in zip(piece.numbers, piece.cells, strict=True)
+            if n not in trailing]  # fmt: skip
+    numbers, cells = ([row[at] for row in kept] for at in (0, 1))
+    return Rows(numbers, cells, piece.faults | trailing, piece.blank)
 
 
 def open_delimited(source: Callable[[], BinaryIO]) -> Delimited:
@@ -122,6 +140,9 @@ def open_delimited(source: Callable[[], BinaryIO]) -> Delimited:
     if best is None:
         raise ValueError("No columns to parse: the file is empty, or its first row is no header")
     _, number, separator, columns = best
+    while columns and not columns[-1].strip():
+        # The header has commas at its end, and rows may have as many.
+        columns = columns[:-1]
     return Delimited(source, encoding, separator, number, [name.strip() for name in columns])
 
 

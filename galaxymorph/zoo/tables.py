@@ -258,8 +258,6 @@ def _as_cells(column: pd.Series) -> pd.Series:
 def _cell_text(value: object) -> str:
     if isinstance(value, str):
         return value
-    if isinstance(value, bytes):
-        return value.decode("utf-8")
     if isinstance(value, float | np.floating) and value == value:
         return _number_text(value)
     return "" if value is None or value is pd.NA or value != value else str(value)
@@ -474,7 +472,15 @@ def _arrow_cells(array, name: str) -> np.ndarray:
     cells = np.array([None, *array.to_pylist()], object)[1:]
     if any(isinstance(cell, bytes) and sniff(cell[:64]) for cell in cells[:1]):
         raise ValueError(f"the column {name!r} holds pictures, not paths")
-    return cells
+    return _decoded(cells)
+
+
+def _decoded(cells: np.ndarray) -> np.ndarray:
+    """Return cells with text in place of bytes."""
+    if not any(isinstance(cell, bytes) for cell in cells):
+        return cells
+    texts = [cell.decode("utf-8") if isinstance(cell, bytes) else cell for cell in cells]
+    return np.array([None, *texts], object)[1:]
 
 
 def _open_fits(file: _File) -> _Opened:
@@ -526,7 +532,7 @@ def _fits_cells(cells: np.ndarray, column) -> np.ndarray:
     if cells.ndim > 1 or cells.dtype == object:
         raise ValueError(f"the column {column.name!r} holds arrays, not one value a row")
     if cells.dtype.kind in "SU":
-        return np.array(cells, object)
+        return _decoded(np.array(cells, object))
     # pandas takes no array of FITS's byte order.
     native = np.asarray(cells).astype(cells.dtype.newbyteorder("="))
     if column.null is not None and native.dtype.kind in "iu":
@@ -570,7 +576,7 @@ def _masked_cells(column) -> np.ndarray:
     if cells.dtype.kind == "f" and not cells.dtype.hasobject:
         return np.where(masked, np.nan, cells)
     if masked.any() or cells.dtype.kind in "SUO":
-        return np.where(masked, None, cells.astype(object))
+        return _decoded(np.where(masked, None, cells.astype(object)))
     return cells.astype(cells.dtype.newbyteorder("="))
 
 

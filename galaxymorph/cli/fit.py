@@ -86,11 +86,13 @@ def _fit(data, source, out, name, resume, simulate, skip_bad, cache, changes) ->
 def _found_data(data: Path | None, number: int | None) -> tuple[Path, bool]:
     """Return where the galaxies are, and whether they were simulated for want of others."""
     from galaxymorph.survey import EMBEDDED, embedded_sky
-    from galaxymorph.zoo import has_catalogue, tables_and_images
+    from galaxymorph.zoo import has_catalogue, is_zip, open_table, tables_and_images
 
     # Before weights are downloaded for nothing.
     if data is not None and not data.exists():
         raise BadInput(f"{data}: no such file or folder", "give the folder with the Kaggle files")
+    if data is not None and data.is_file() and not is_zip(data.name):
+        open_table(data)
     if data is not None or has_catalogue(Path("data")):
         if number:
             raise BadInput(

@@ -17,20 +17,25 @@ from galaxymorph.zoo import (
     is_zip,
     list_image_files,
     require_images,
+    what_is,
 )
 
 Images = str | Path | np.ndarray | Sequence[str | Path | np.ndarray]
 
 
-def expand_images(paths: Sequence[str]) -> list[str]:
+def expand_images(paths: Sequence[str], tables: bool = False) -> list[str]:
     """Return references of the images that the paths name: files, folders, zips, members of zips.
 
     What a folder or a zip holds besides images is said in a line.
 
+    Args:
+        paths: files, folders, zips, members of zips.
+        tables: take tables of images too, see `list_images`.
+
     Raises:
-        BadInput: a path isn't there, or a folder or zip holds no image.
+        BadInput: a path isn't there or is no image, or a folder or zip holds none.
     """
-    return [file.reference for file in _files(paths)]
+    return [file.reference for file in _files(paths, tables)]
 
 
 def submission_images(paths: Sequence[str]) -> list[str]:
@@ -61,13 +66,17 @@ def submission_images(paths: Sequence[str]) -> list[str]:
     return [file.reference for file in files]
 
 
-def _files(paths: Sequence[str]) -> list[File]:
+def _files(paths: Sequence[str], tables: bool = False) -> list[File]:
     """Return the images that the paths name; one that lies in two of their folders comes once."""
     files: list[File] = []
     listed: set[str] = set()
     for path in paths:
         name = _last_parts(path)
+        if tables and REFERENCE_SEPARATOR not in path and what_is(path) == "a table":
+            files += _of_table(path)
+            continue
         if not _is_place(path):
+            _refuse_other_kinds(path)
             files.append(File(name, path))
             continue
         found = list_image_files(path)
@@ -78,6 +87,29 @@ def _files(paths: Sequence[str]) -> list[File]:
         files += [File(f"{name}/{file.name}", file.reference) for file in new]
         listed.update(file.reference for file in new)
     return files
+
+
+def _of_table(path: str) -> list[File]:
+    # Here, since listings need this module.
+    from galaxymorph.predict.listing import image_folder, list_images
+
+    files = []
+    for row in list_images(path):
+        if row.fault or not row.image:
+            raise BadInput(f"{path}: {row.fault or f'{row.id} has no image'}", "mend the table")
+        files.append(File(row.id, str(Path(image_folder(path)) / row.image)))
+    return files
+
+
+def _refuse_other_kinds(path: str) -> None:
+    """Raise BadInput if a path is that of a table, or of another file that is no image."""
+    kind = what_is(path) if REFERENCE_SEPARATOR not in path else None
+    if kind == "a table":
+        raise BadInput(
+            f"{path}: a table, and no image", "a catalogue takes -o FOLDER/, a folder to be filled"
+        )
+    if kind:
+        raise BadInput(f"{path}: {kind}, and no image", "give images, a folder or a zip of them")
 
 
 def _is_place(path: str) -> bool:

@@ -33,9 +33,9 @@ from galaxymorph.cli.options import DEVICE, RUN
 def triage(run, catalogue, output, number, source) -> None:
     """Choose, of the images in CATALOGUE, those most worth a volunteer's time for RUN.
 
-    CATALOGUE is images, folders, zips, or tables with a column `image` of paths. The model is in doubt about them by itself, rather than
-    because they look like two classes, and they are unlike each other. The folder can be uploaded
-    to Zooniverse as a subject set.
+    CATALOGUE is images, folders, zips, or tables with a column `image` of paths. The model is in
+    doubt about them by itself, rather than because they look like two classes, and they are unlike
+    each other. The folder can be uploaded to Zooniverse as a subject set.
     """
     from galaxymorph.learn import Run
     from galaxymorph.predict import choose_galaxies, expand_images

@@ -86,6 +86,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "tree_metrics",
             "question_divergence",
             "question_entropy",
+            "square_errors",
         ],
     },
 )

@@ -26,7 +26,7 @@ from galaxymorph.learn import (
     predicted_columns,
     target_of,
 )
-from galaxymorph.zoo import Tree, deviations
+from galaxymorph.zoo import Tree, deviations, known_fractions
 
 METHOD = "variance"
 # Natural logarithms of the factors that are tried.
@@ -106,11 +106,14 @@ def fit_variance(
     from scipy.optimize import minimize_scalar
 
     factors = np.ones(len(tree.columns))
+    known = known_fractions(tree, counts)
     for own in tree.membership.astype(bool):
+        if not known[:, own].any():
+            continue
 
         def loss(power: float, own: np.ndarray = own) -> float:
             wider = deviation * np.exp(power / 2)
-            return float(vote_nll(tree, mean, wider, counts, own).mean())
+            return float(vote_nll(tree, mean, wider, counts, own)[known[:, own]].mean())
 
         best = minimize_scalar(loss, bounds=RANGE, method="bounded", options={"xatol": 1e-4})
         factors[own] = np.exp(best.x)

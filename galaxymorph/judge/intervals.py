@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from galaxymorph.judge.resampling import mean_interval
-from galaxymorph.zoo import Tree, fraction_beta, fraction_intervals
+from galaxymorph.zoo import Tree, fraction_beta, fraction_intervals, known_fractions
 
 # Of the intervals that are checked.
 NOMINAL = 0.9
@@ -45,9 +45,12 @@ def interval_metrics(
     inside = {"votes": (ranks >= tail) & (ranks <= 1 - tail)}
     if expected is not None:
         inside["truth"] = (expected >= low) & (expected <= high)
+    # A question that nobody was asked says nothing of its intervals.
+    known = known_fractions(tree, counts)
+    inside = {name: np.where(known, held, np.nan) for name, held in inside.items()}
     return {
         "nominal": NOMINAL,
-        **{name: mean_interval(held.mean(axis=1), seed) for name, held in inside.items()},
+        **{name: mean_interval(np.nanmean(held, axis=1), seed) for name, held in inside.items()},
         "width": mean_interval((high - low).mean(axis=1), seed),
         "per_answer": {
             column: {name: mean_interval(held[:, at], seed) for name, held in inside.items()}

@@ -14,7 +14,12 @@ from galaxymorph.base import write_json
 from galaxymorph.judge.intervals import interval_metrics
 from galaxymorph.judge.resampling import LEVEL, RESAMPLES, bootstrap
 from galaxymorph.judge.truth import expected_fractions
-from galaxymorph.judge.vote_metrics import distribution_metrics, kl_divergence, tree_metrics
+from galaxymorph.judge.vote_metrics import (
+    distribution_metrics,
+    kl_divergence,
+    square_errors,
+    tree_metrics,
+)
 from galaxymorph.learn import (
     Run,
     deviation_columns,
@@ -75,7 +80,7 @@ def _kl(run: Run, table: pd.DataFrame) -> float:
 
 def _rmse(run: Run, table: pd.DataFrame) -> float:
     true, predicted = true_and_predicted(run, table)
-    return float(np.sqrt(np.square(predicted - true).mean()))
+    return float(np.sqrt(square_errors(target_of(run.recipe).tree, true, predicted).mean()))
 
 
 def true_and_predicted(run: Run, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -26,7 +26,7 @@ from galaxymorph.judge.calibration import sets_record
 from galaxymorph.judge.conformal import prediction_sets
 from galaxymorph.judge.metrics import class_scorer, true_and_predicted
 from galaxymorph.judge.resampling import LEVEL, RESAMPLES, bootstrap
-from galaxymorph.judge.vote_metrics import kl_divergence
+from galaxymorph.judge.vote_metrics import kl_divergence, square_errors
 from galaxymorph.learn import (
     Recipe,
     Run,
@@ -430,7 +430,7 @@ def _distribution_scorer(run: Run, table: pd.DataFrame) -> Score:
 
 def _tree_scorer(run: Run, table: pd.DataFrame) -> Score:
     true, predicted = true_and_predicted(run, table)
-    squares = np.square(predicted - true).mean(axis=1)
+    squares = square_errors(target_of(run.recipe).tree, true, predicted)
     return lambda rows: {"rmse": np.sqrt(squares[rows].mean())}
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from galaxymorph.judge.resampling import bootstrap
-from galaxymorph.zoo.tree import Tree, reached, to_conditional
+from galaxymorph.zoo.tree import Tree, known_fractions, reached, to_conditional
 
 # Volunteers agree where one answer has more than this share of those asked, and a question counts
 # for a galaxy where at least half of all volunteers were asked: otherwise one volunteer who strayed
@@ -35,15 +35,16 @@ def tree_metrics(tree: Tree, true: np.ndarray, predicted: np.ndarray, seed: int)
 
     Returns:
         `galaxies`; `rmse`, the root mean square error over all answers and galaxies (the Kaggle
-        challenge's score); `per_answer`, by column, `rmse` and `r2`, the share of the variance
-        that is explained; and `per_question`, by name: `accuracy` of the likeliest answer on the
-        `agreed` galaxies, where one answer has over 80 % of the votes and half of the volunteers
+        challenge's score), see `square_errors`; `per_answer`, by column, `rmse` and `r2`, the share
+        of the variance that is explained, both over the galaxies that were asked; and
+        `per_question`, by name: `accuracy` of the likeliest answer on the `agreed` galaxies, where
+        one answer has over 80 % of the votes and half of the volunteers
         were asked; and `kl`, the Kullback-Leibler divergence of the predicted from the volunteers'
         conditional fractions, each galaxy weighted by the share who were asked. Scores are value,
         low and high, see `bootstrap`.
     """
     sums = {
-        **_answer_terms(true, predicted),
+        **_answer_terms(tree, np.asarray(true, float), np.asarray(predicted, float)),
         **_question_terms(tree, np.asarray(true, float), np.asarray(predicted, float)),
     }
     widths = np.cumsum([term.shape[1] for term in sums.values()])[:-1]
@@ -143,22 +144,40 @@ def question_divergence(tree: Tree, true: np.ndarray, predicted: np.ndarray) -> 
         kl_divergence(given[:, members], foretold[:, members])
         for members in tree.membership.astype(bool)
     ]
-    return reached(tree, true) * np.column_stack(divergence)
+    return _asked(tree, true) * np.column_stack(divergence)
 
 
-def _answer_terms(true: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
+def _asked(tree: Tree, true: np.ndarray) -> np.ndarray:
+    """Return the share who were asked each question, 0 where it has no vote at all."""
+    return np.where(np.asarray(true) @ tree.membership.T > 0, reached(tree, true), 0.0)
+
+
+def square_errors(tree: Tree, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Return the mean squared error of each galaxy over the fractions that are known, shape (n,).
+
+    Of a question that nobody was asked they aren't: see `known_fractions`.
+    """
+    known = known_fractions(tree, true)
+    squares = np.where(known, np.square(predicted - true), 0.0)
+    return squares.sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+
+
+def _answer_terms(tree: Tree, true: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
+    known = known_fractions(tree, true)
     # About the mean, or the variance of a rare answer would be lost in the subtraction.
-    true = np.asarray(true, float)
-    centred = true - true.mean(axis=0)
+    mean = np.where(known, true, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    centred = np.where(known, true - mean, 0.0)
     return {
-        "error": np.square(predicted - true),
+        "galaxy": square_errors(tree, true, predicted)[:, None],
+        "known": known.astype(float),
+        "error": np.where(known, np.square(predicted - true), 0.0),
         "value": centred,
         "square": np.square(centred),
     }
 
 
 def _question_terms(tree: Tree, true: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
-    asked = reached(tree, true)
+    asked = _asked(tree, true)
     given, foretold = (np.nan_to_num(to_conditional(tree, each)) for each in (true, predicted))
     best, right = [], []
     for members in tree.membership.astype(bool):
@@ -174,16 +193,17 @@ def _question_terms(tree: Tree, true: np.ndarray, predicted: np.ndarray) -> dict
 
 
 def _ratios(tree: Tree, n: int, sums: Mapping[str, np.ndarray]) -> dict[str, float]:
-    variance = sums["square"] - np.square(sums["value"]) / n
+    known = sums["known"]
+    variance = sums["square"] - np.square(sums["value"]) / np.maximum(known, 1)
     by_answer = {
-        "rmse": np.sqrt(sums["error"] / n),
+        "rmse": np.sqrt(_over(sums["error"], known)),
         "r2": 1 - _over(sums["error"], np.where(variance > CONSTANT, variance, 0.0)),
     }
     by_question = {
         "accuracy": _over(sums["right"], sums["agreed"]),
         "kl": _over(sums["kl"], sums["asked"]),
     }
-    scores = {"rmse": float(np.sqrt(sums["error"].mean() / n))}
+    scores = {"rmse": float(np.sqrt(sums["galaxy"].sum() / n))}
     for name, values in by_answer.items():
         scores |= {f"{name} {at}": value for at, value in zip(tree.columns, values, strict=True)}
     for name, values in by_question.items():

@@ -54,12 +54,17 @@ class GalaxyLoss(nn.Module):
         """Return what a prediction is to be compared with."""
         return target
 
+    def known(self, target: torch.Tensor) -> torch.Tensor:
+        """Return 1 for the outputs whose target is known and 0 for others, shape (n, outputs)."""
+        return torch.ones_like(target)
+
 
 class _TreeLoss(GalaxyLoss):
     link = "softmax"
 
     def __init__(self, tree: Tree):
         super().__init__()
+        self.tree = tree
         self.head = TreeHead(tree, self.link)
 
     def activation(self, logits: torch.Tensor) -> torch.Tensor:
@@ -68,15 +73,23 @@ class _TreeLoss(GalaxyLoss):
     def invert(self, prediction: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
         return self.head.to(like.device).invert(prediction, like)
 
+    def known(self, target: torch.Tensor) -> torch.Tensor:
+        # As `zoo.known_fractions` has it, on the device.
+        if self.tree.zeros_are_known:
+            return torch.ones_like(target)
+        head = self.head.to(target.device)
+        return (head.sum_own(target) > 0).to(target.dtype)[:, head.question]
+
 
 class MeanSquaredError(_TreeLoss):
     """Mean squared error over the answers of cumulative fractions, shape (n, answers).
 
-    Its root over a whole catalogue is the Kaggle challenge's score.
+    Its root over a whole catalogue is the Kaggle challenge's score. Of a question that nobody was
+    asked the target is unknown, and no part of the mean.
     """
 
     def per_galaxy(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        return (self.head(logits) - target).square().mean(dim=1)
+        return mean_square(self.head(logits), target, self.known(target))
 
 
 class QuestionCrossEntropy(_TreeLoss):
@@ -100,10 +113,6 @@ class DirichletMultinomial(_TreeLoss):
     """
 
     link = "dirichlet"
-
-    def __init__(self, tree: Tree):
-        super().__init__(tree)
-        self.tree = tree
 
     def moments(self, logits: torch.Tensor) -> torch.Tensor:
         alpha = concentrations(logits).cpu().numpy()
@@ -135,6 +144,12 @@ class KLDivergence(GalaxyLoss):
 
     def invert(self, prediction: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
         return prediction.clamp_min(torch.finfo(prediction.dtype).tiny).log()
+
+
+def mean_square(predicted: torch.Tensor, target: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """Return the mean squared error of each galaxy over its known targets, shape (n,)."""
+    squares = (predicted - target).square() * known
+    return squares.sum(dim=1) / known.sum(dim=1).clamp_min(1)
 
 
 def dirichlet_multinomial_log_prob(

@@ -15,7 +15,7 @@ from fastai.metrics import F1Score, accuracy
 from torch import nn
 
 from galaxymorph.learn.inference import SOFTMAX, Link
-from galaxymorph.learn.losses import GalaxyLoss, make_loss
+from galaxymorph.learn.losses import GalaxyLoss, make_loss, mean_square
 from galaxymorph.learn.outputs import loss_name, target_of
 from galaxymorph.learn.recipes import Recipe
 
@@ -76,4 +76,5 @@ def _make_loss(recipe: Recipe) -> GalaxyLoss:
 
 def _mean_square(logits: torch.Tensor, target: torch.Tensor, loss: GalaxyLoss) -> torch.Tensor:
     logits, target = (values.as_subclass(torch.Tensor) for values in (logits, target))
-    return (loss.activation(logits) - loss.observed(target)).square().mean()
+    observed = loss.observed(target)
+    return mean_square(loss.activation(logits), observed, loss.known(observed)).mean()

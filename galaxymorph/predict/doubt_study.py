@@ -21,6 +21,7 @@ from galaxymorph.judge import (
     entropies_of,
     kept_at,
     kl_divergence,
+    square_errors,
     volunteers_said,
 )
 from galaxymorph.learn import Run, target_of, true_columns, with_images, write_table
@@ -135,7 +136,7 @@ def _risk(run: Run, table: pd.DataFrame, doubt: Doubt) -> np.ndarray:
     true = table[true_columns(run.recipe, run.classes)].to_numpy(float)
     if target_of(run.recipe).chooses:
         return kl_divergence(true, doubt.mean)
-    return np.square(true - doubt.mean).mean(axis=1)
+    return square_errors(target_of(run.recipe).tree, true, doubt.mean)
 
 
 def _truth(run: Run, table: pd.DataFrame) -> np.ndarray:

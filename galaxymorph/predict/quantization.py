@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.metrics import f1_score, root_mean_squared_error
+from sklearn.metrics import f1_score
 from torch import nn
 
 from galaxymorph.base import replacing, say
+from galaxymorph.judge import square_errors
 from galaxymorph.learn import (
     Run,
     fold_batchnorm,
@@ -91,7 +92,8 @@ def _rmse(table: pd.DataFrame, run: Run) -> float:
         table[columns(run.recipe, run.classes)].to_numpy(float)
         for columns in (true_columns, predicted_columns)
     )
-    return root_mean_squared_error(true.ravel(), predicted.ravel())
+    tree = target_of(run.recipe).tree
+    return float(np.sqrt(square_errors(tree, true, predicted).mean()))
 
 
 # By whether the largest output says which class a galaxy has.

@@ -24,6 +24,7 @@ from galaxymorph.report.gallery import gallery_of, words_of
 from galaxymorph.report.pictures import FIGURES, figure_uris
 from galaxymorph.report.references import reference_of
 from galaxymorph.report.tables import HEADLINE_WORDS, INTERVALS, PARTS
+from galaxymorph.zoo import known_fractions
 
 # Scores of `metrics.json` in words, those that stand at the top of the page.
 HEADLINES = {
@@ -243,7 +244,9 @@ def _votes(page: Page) -> dict | None:
     true, predicted = true_and_predicted(page.run, page.test)
     names = page.run.outputs
     scores = page.metrics["test"].get("per_answer", {})
-    errors = np.sqrt(np.square(true - predicted).mean(axis=0))
+    known = known_fractions(target.tree, true) if target.tree else np.ones(true.shape, bool)
+    asked = np.maximum(known.sum(axis=0), 1)
+    errors = np.sqrt(np.where(known, np.square(true - predicted), 0.0).sum(axis=0) / asked)
     worst = float(errors.max()) or 1.0
     rows = {
         name: {

@@ -45,6 +45,12 @@ def _print_distribution(title: str, scores: dict, recipe: Recipe) -> None:
     console().print(table)
 
 
+def _root_mean(errors: list[dict]) -> str:
+    """Return the RMSE over a question's answers, a dash if no galaxy was asked it."""
+    values = [error["value"] for error in errors]
+    return "–" if None in values else f"{np.sqrt(np.mean(np.square(values))):.3f}"
+
+
 def _print_tree(title: str, scores: dict, recipe: Recipe) -> None:
     table = Table(box=box.SIMPLE_HEAD, title=title)
     table.add_column("question")
@@ -58,7 +64,7 @@ def _print_tree(title: str, scores: dict, recipe: Recipe) -> None:
             interval_words(of_question["accuracy"]),
             f"{of_question['agreed']:,}",
             interval_words(of_question["kl"]),
-            f"{np.sqrt(np.mean([error['value'] ** 2 for error in errors])):.3f}",
+            _root_mean(errors),
         )
     table.add_section()
     table.add_row(

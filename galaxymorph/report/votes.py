@@ -15,7 +15,7 @@ from galaxymorph.judge import Questions, question_entropy, questions_of
 from galaxymorph.learn import Run, target_of, with_images
 from galaxymorph.report.figures import BLUE, GREY, ORANGE, STYLE, broken, save_figure
 from galaxymorph.report.tables import PARTS
-from galaxymorph.zoo import likeliest_walk, reached
+from galaxymorph.zoo import known_fractions, likeliest_walk, reached
 
 BINS = 25
 # Of the mean fractions, and galaxies that a mean takes.
@@ -40,6 +40,7 @@ def draw_votes(run: Run, part: str = "test") -> list[Path]:
 
 def fractions_figure(asked: Questions, words: str) -> Figure:
     """Return predicted against volunteers' cumulative fractions: a panel an answer, log density."""
+    known = known_fractions(asked.tree, asked.true)
     answers = len(asked.tree.columns)
     columns = min(ANSWER_COLUMNS, answers)
     rows = -(-answers // columns)
@@ -50,7 +51,10 @@ def fractions_figure(asked: Questions, words: str) -> Figure:
     for axes in grid.flat:
         axes.set_axis_off()
     for at, axes in zip(range(answers), grid.flat, strict=False):
-        true, predicted = asked.true[:, at], asked.predicted[:, at]
+        rows = known[:, at]
+        true, predicted = asked.true[rows, at], asked.predicted[rows, at]
+        if not len(true):
+            continue
         _density(axes, true, predicted, 1.0)
         _mean_points(axes, true, predicted)
         rmse = np.sqrt(np.mean((predicted - true) ** 2))

@@ -57,6 +57,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "Tree",
             "broken_sums",
             "draw_votes",
+            "known_fractions",
             "likeliest_walk",
             "reached",
             "to_conditional",

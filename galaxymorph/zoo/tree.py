@@ -39,10 +39,15 @@ class Question:
 
 @dataclass(frozen=True)
 class Tree:
-    """A decision tree; its questions stand in the order of the table's columns."""
+    """A decision tree; its questions stand in the order of the table's columns.
+
+    `zeros_are_known`: whether the fractions of a question that nobody reached are known to be 0,
+    as in the challenge, rather than unknown.
+    """
 
     name: str
     questions: tuple[Question, ...]
+    zeros_are_known: bool = False
 
     @cached_property
     def columns(self) -> list[str]:
@@ -100,6 +105,21 @@ def reached(tree: Tree, cumulative: np.ndarray) -> np.ndarray:
         Shape (n, Q): the sum over the answers that lead to a question, 1 where all are asked.
     """
     return np.where(tree.asked_of_all, 1.0, np.asarray(cumulative, float) @ tree.leads.T)
+
+
+def known_fractions(tree: Tree, cumulative: np.ndarray) -> np.ndarray:
+    """Tell which fractions are known, boolean, shape (n, answers).
+
+    Those of a question that nobody was asked aren't, except where a zero is a value: see `Tree`.
+
+    Args:
+        tree: the decision tree.
+        cumulative: cumulative fractions, or numbers of votes, shape (n, answers).
+    """
+    cumulative = np.asarray(cumulative, float)
+    if tree.zeros_are_known:
+        return np.ones(cumulative.shape, bool)
+    return cumulative @ tree.membership.T @ tree.membership > 0
 
 
 def to_conditional(tree: Tree, cumulative: np.ndarray) -> np.ndarray:
@@ -270,4 +290,5 @@ GALAXY_ZOO_CHALLENGE = Tree(
             ("can't tell", "5"),
         ),
     ),
+    zeros_are_known=True,
 )

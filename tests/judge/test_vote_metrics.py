@@ -170,3 +170,38 @@ def test_a_score_without_a_value_is_none_and_its_resamples_are_left_out():
     assert found["never"] == {"value": None, "low": None, "high": None}
     assert found["mean"]["value"] == 2.0
     assert 1.0 <= found["mean"]["low"] < 2.0 < found["mean"]["high"] <= 3.0
+
+
+@pytest.mark.parametrize("name", ["galaxy-zoo-2", "galaxy-zoo-decals"])
+def test_a_question_that_nobody_was_asked_has_no_weight_in_any_score(name):
+    tree, rng = SCHEMAS[name].tree, np.random.default_rng(4)
+    own = tree.membership.astype(bool)
+    conditional = np.zeros((2, 40, len(tree.columns)))
+    for members in own:
+        conditional[..., members] = rng.dirichlet(np.ones(members.sum()), (2, 40))
+    true, predicted = (to_cumulative(tree, each) for each in conditional)
+    # Every other galaxy was asked the first question alone.
+    later = ~own[0]
+    true[::2, later] = 0
+    other = predicted.copy()
+    other[::2, later] = rng.random((20, later.sum()))
+    found = [tree_metrics(tree, true, each, seed=1) for each in (predicted, other)]
+    assert found[0]["rmse"] == found[1]["rmse"]
+    assert found[0]["per_answer"] == found[1]["per_answer"]
+    known = np.ones(true.shape, bool)
+    known[::2, later] = False
+    squares = np.where(known, np.square(predicted - true), 0)
+    expected = np.sqrt((squares.sum(axis=1) / known.sum(axis=1)).mean())
+    assert found[0]["rmse"]["value"] == pytest.approx(expected, abs=1e-6)
+    last = tree.columns[-1]
+    alone = np.sqrt(np.square(predicted - true)[1::2, -1].mean())
+    assert found[0]["per_answer"][last]["rmse"]["value"] == pytest.approx(alone, abs=1e-6)
+
+
+def test_a_zero_of_the_challenge_is_a_value():
+    tree = TREES["galaxy-zoo-challenge"]
+    true = np.zeros((4, len(tree.columns)))
+    true[:, [tree.columns.index(name) for name in ("Class1.1", "Class6.2", "Class7.1")]] = 1
+    predicted = np.full(true.shape, 0.1)
+    value = tree_metrics(tree, true, predicted, seed=1)["rmse"]["value"]
+    assert value == pytest.approx(np.sqrt(np.square(predicted - true).mean()), abs=1e-6)

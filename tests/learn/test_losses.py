@@ -148,9 +148,10 @@ def test_loss_and_gradient_are_finite_for_any_logits(name, data):
 
 
 def test_mean_squared_error_is_the_square_of_the_kaggle_score():
-    logits, target = logits_of(TREE), targets_of("mse", TREE)
-    score = np.sqrt(np.mean((TreeHead(TREE)(logits).numpy() - target.numpy()) ** 2))
-    assert abs(make_loss("mse", TREE)(logits, target).item() - score**2) < 1e-12
+    tree = GALAXY_ZOO_CHALLENGE
+    logits, target = logits_of(tree), targets_of("mse", tree)
+    score = np.sqrt(np.mean((TreeHead(tree)(logits).numpy() - target.numpy()) ** 2))
+    assert abs(make_loss("mse", tree)(logits, target).item() - score**2) < 1e-12
 
 
 def test_cross_entropy_is_weighted_by_the_probability_of_reaching_a_question():
@@ -307,3 +308,36 @@ def test_numpy_and_pytorch_agree_on_what_logits_stand_for(name):
     logits = 5 * torch.randn(40, 37, generator=torch.Generator().manual_seed(0))
     expected = make_link(recipe).moments(logits).numpy()
     assert np.allclose(activated(logits.numpy(), recipe), expected, atol=1e-6)
+
+
+@every_tree
+@tree_losses
+def test_a_question_that_nobody_was_asked_has_no_gradient(tree, name):
+    """But where a zero is a value, as in the challenge, squared errors count it."""
+    loss = make_loss(name, tree)
+    target = torch.zeros(3, len(tree.columns))
+    first = torch.from_numpy(tree.membership[0] > 0)
+    target[:, first] = torch.tensor([20.0, 15.0, 5.0]) / (1 if "dirichlet" in name else 40)
+    logits = torch.randn(target.shape, requires_grad=True)
+    loss(logits, target).backward()
+    unasked = logits.grad[:, ~first]
+    if tree.zeros_are_known and name == "mse":
+        assert (unasked != 0).any()
+    else:
+        assert (unasked == 0).all()
+    assert (logits.grad[:, first] != 0).any()
+
+
+@pytest.mark.parametrize("name", ["galaxy-zoo-2", "galaxy-zoo-decals"])
+def test_squared_error_is_the_mean_over_the_answers_that_were_asked(name):
+    tree = TREES[name]
+    loss = make_loss("mse", tree)
+    counts = made_counts(tree, 8, seed=5)
+    target = to_cumulative(tree, to_conditional(tree, counts))
+    logits = torch.randn(8, len(tree.columns))
+    known = (counts @ tree.membership.T @ tree.membership) > 0
+    assert not known.all()
+    squares = np.square(loss.activation(logits).numpy() - target)
+    expected = [row[asked].mean() for row, asked in zip(squares, known, strict=True)]
+    loss.reduction = "none"
+    assert np.allclose(loss(logits, torch.from_numpy(target)), expected, atol=1e-6)

@@ -135,24 +135,26 @@ def _counted(passed_over: Counter[str]) -> str:
 
 def image_name(name: str) -> str:
     """Return an image's name without its folder and its ending, both of them in .fits.gz."""
-    last = PurePosixPath(plain_name(name)).name
-    ending = max((e for e in IMAGE_ENDINGS if last.lower().endswith(e)), key=len, default="")
-    return last[: -len(ending)] if ending else UNKNOWN_ENDING.sub("", last)
+    last = plain_name(name).rpartition("/")[2]
+    lower = last.lower()
+    if not lower.endswith(IMAGE_ENDINGS):
+        return UNKNOWN_ENDING.sub("", last)
+    return last[: -max(len(ending) for ending in IMAGE_ENDINGS if lower.endswith(ending))]
 
 
 def is_usable(name: str) -> bool:
     """Tell whether a file's name stays inside, and is no system's own."""
-    return not is_unsafe(name) and not any(map(_is_junk, PurePosixPath(name).parts))
+    return not is_unsafe(name) and not any(map(_is_junk, name.split("/")))
 
 
 def in_test_part(name: str) -> bool:
     """Tell whether a file belongs to the challenge's test images, by its folders and zips."""
-    return any(map(TEST_PART.match, PurePosixPath(name).parts))
+    return any(map(TEST_PART.match, name.split("/")))
 
 
 def in_training_part(name: str) -> bool:
     """Tell whether a file belongs to the challenge's training images, by its folders and zips."""
-    return any(map(TRAINING_PART.match, PurePosixPath(name).parts))
+    return any(map(TRAINING_PART.match, name.split("/")))
 
 
 def is_zip(name: str) -> bool:
@@ -172,7 +174,7 @@ def is_image(file: File, passed_over: Counter[str]) -> bool:
 
 def _why_not(file: File) -> str:
     """Return what a file is in place of an image, empty for an image."""
-    parts, lower = PurePosixPath(file.name).parts, file.name.lower()
+    parts, lower = file.name.split("/"), file.name.lower()
     if is_unsafe(file.name):
         return "with a name that leads out of its folder"
     if any(part.lower() in THUMBNAILS for part in parts[:-1]):

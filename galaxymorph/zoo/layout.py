@@ -108,7 +108,7 @@ def tables_and_images(folder: Path) -> list[str]:
 
 def _but_test(name: str) -> bool:
     """Tell whether a folder or a zip may hold training images."""
-    last = PurePosixPath(name).name
+    last = name.rpartition("/")[2]
     return not in_test_part(last) and BENCHMARK not in last
 
 
@@ -141,13 +141,17 @@ def _layout(table: str, files: Sequence[File], unread: Counter[str]) -> Layout:
     )
 
 
+def _last(file: File) -> str:
+    return file.name.rpartition("/")[2]
+
+
 def _is_table(file: File, table: str) -> bool:
     """Tell whether a file is the table, which may be FITS as images are, and isn't a JPEG."""
+    if not file.reference.endswith(table.rpartition("/")[2]):
+        return False
     lower = table.lower()
-    return (lower.endswith(FITS_ENDINGS) or not lower.endswith(IMAGE_ENDINGS)) and (
-        file.reference == table
-        or (file.reference.endswith(Path(table).name) and Path(file.reference) == Path(table))
-    )
+    may_be = lower.endswith(FITS_ENDINGS) or not lower.endswith(IMAGE_ENDINGS)
+    return may_be and (file.reference == table or Path(file.reference) == Path(table))
 
 
 def _training_images(files: Sequence[File]) -> list[File]:
@@ -155,9 +159,10 @@ def _training_images(files: Sequence[File]) -> list[File]:
     depths = {
         file: parts.index(IMAGES)
         for file in files
-        if IMAGES in (parts := PurePosixPath(file.name).parts[:-1])
+        if IMAGES in (parts := file.name.split("/")[:-1])
     }
-    return [file for file, depth in depths.items() if depth == min(depths.values())]
+    uppermost = min(depths.values(), default=0)
+    return [file for file, depth in depths.items() if depth == uppermost]
 
 
 def _of_one_catalogue(table: str, files: Sequence[File]) -> Sequence[File]:
@@ -165,7 +170,7 @@ def _of_one_catalogue(table: str, files: Sequence[File]) -> Sequence[File]:
     others = {
         f"{Path(file.reference).parent}/"
         for file in files
-        if PurePosixPath(file.name).name.startswith(TABLES)
+        if _last(file).startswith(TABLES)
         and file.name.lower().endswith(ENDINGS)
         and "/" in file.name
         and REFERENCE_SEPARATOR not in file.reference
@@ -196,7 +201,7 @@ def _candidates(files: Sequence[File]) -> list[dict[str, str]]:
     for file in files:
         depth = file.reference.count(REFERENCE_SEPARATOR)
         if is_usable(file.name) and (depth or "/" not in file.name or file.name.startswith(TABLES)):
-            levels[depth].setdefault(PurePosixPath(file.name).name.lower(), file.reference)
+            levels[depth].setdefault(_last(file).lower(), file.reference)
     return levels
 
 

@@ -18,7 +18,7 @@ from galaxymorph.zoo.layout import Layout, find_layout
 from galaxymorph.zoo.schemas import SCHEMAS, get_schema
 from galaxymorph.zoo.tables import Table, as_ids, did_you_mean, near_names, open_table
 from galaxymorph.zoo.tree import GALAXY_ZOO_CHALLENGE, Tree
-from galaxymorph.zoo.votes import gather_votes
+from galaxymorph.zoo.votes import gather_votes, near_schema
 
 ID_COLUMN = "GalaxyID"
 # What galaxies are named by in common catalogues, in the order of preference, in small letters.
@@ -165,9 +165,8 @@ def _require_label(table: Table, labels_column: str, ids: str) -> None:
         others = [name for name in table.columns if name not in (ids, labels_column)]
         known = [name for name in others if name.lower() in ID_COLUMNS]
         near = near_names(column, others) or (known if option else [])
-        remedy = (
-            f"did you mean {option} {near[0]}?" if near else did_you_mean(column, table.columns)
-        )
+        name = " ".join(filter(None, [option, near[0]])) if near else ""
+        remedy = f"did you mean {name}?" if near else did_you_mean(column, table.columns)
         if not near and option:
             remedy += "; name the column of ids with --id-column"
         raise BadInput(f"{table.reference}: column {column!r} is missing", remedy)
@@ -239,12 +238,13 @@ def _require_challenge(table: Table, ids: str) -> None:
             )
     others = [name for name in table.columns if name not in (ID_COLUMN, *votes)]
     if set(votes) <= set(missing):
-        raise BadInput(
-            f"{table.reference}: no vote fractions (column {votes[0]} and the others)",
-            "name the column of class names with --labels-column"
-            + (f", and that of ids with --id-column; {did_you_mean(ids, others)}"
-               if ids in missing else f": it has {', '.join(filter(None, others[:6]))}"),
-        )  # fmt: skip
+        fault = f"{table.reference}: no vote fractions (column {votes[0]} and the others)"
+        if near := near_schema(table, GALAXY_ZOO_CHALLENGE.name):
+            raise BadInput(fault, near)
+        remedy = "name the column of class names with --labels-column"
+        if ids in missing:
+            remedy += ", and that of ids with --id-column"
+        raise BadInput(fault, f"{remedy}: it has {', '.join(filter(None, others[:6]))}")
     raise BadInput(
         f"{table.reference}: column {missing[0]!r} is missing"
         + (f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""),

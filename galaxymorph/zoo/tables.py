@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -230,6 +230,11 @@ def near_names(wanted: str, columns: Sequence[str]) -> list[str]:
     plain = {_plain(name): name for name in reversed(columns) if name}
     found = get_close_matches(_plain(wanted), plain, n=3, cutoff=0.75)
     return [plain[name] for name in found]
+
+
+def likeness(one: str, other: str) -> float:
+    """Return how alike two names are, 0 to 1."""
+    return SequenceMatcher(None, _plain(one), _plain(other)).ratio()
 
 
 def did_you_mean(wanted: str, columns: Sequence[str]) -> str:

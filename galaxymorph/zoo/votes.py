@@ -15,7 +15,7 @@ import numpy as np
 from galaxymorph.base import BadInput
 from galaxymorph.zoo.checks import CheckedRows, read_checked
 from galaxymorph.zoo.schemas import KINDS, SCHEMAS, Schema, get_schema
-from galaxymorph.zoo.tables import Table, near_names, open_table
+from galaxymorph.zoo.tables import Table, likeness, near_names, open_table
 from galaxymorph.zoo.tree import Tree, broken_sums, to_conditional, to_cumulative
 
 # Releases round fractions to three decimals, and a question has seven answers at most.
@@ -187,7 +187,13 @@ def _find_schema(table: Table, name: str | None, kind: str | None) -> tuple[Sche
     there, missing, schema, candidate = best
     if not there:
         wanted = f"the {kind or 'vote'} columns of {name or 'a known schema'}"
-        raise BadInput(f"{table.reference}: without {wanted}", _near_schema(table, name))
+        named = ", ".join([column for column in table.columns if column][:6])
+        raise BadInput(
+            f"{table.reference}: without {wanted}",
+            near_schema(table, name)
+            or f"the schemas are {', '.join(SCHEMAS)}; it has {named}; for plain classes name "
+            "their column with --labels-column",
+        )
     more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
     raise BadInput(
         f"{table.reference}: column {missing[0]!r} is missing{more}",
@@ -208,22 +214,20 @@ def _refuse_other_schema(table: Table, name: str | None) -> None:
             )
 
 
-def _near_schema(table: Table, name: str | None) -> str:
-    """Return the remedy for a table without a column of the schema: what is like one of them."""
+def near_schema(table: Table, name: str | None) -> str:
+    """Return whose votes a table's columns are like, as a question, or "" if nobody's."""
+    best = 0.0, ""
     for schema in SCHEMAS.values():
+        known = schema.tree.name
         for kind in schema.columns:
             first = [answer.column for answer in schema.tree.questions[0].answers]
             wanted = [schema.columns[kind].format(answer=answer) for answer in first]
-            near = [near_names(column, table.columns) for column in wanted]
-            if all(near):
-                known = schema.tree.name
-                other = f"--schema {known}, whose columns are" if known != name else "its columns:"
-                return f"did you mean {other} {wanted[0]}, here {near[0][0]}? Rename them"
-    named = [column for column in table.columns if column]
-    return (
-        f"the schemas are {', '.join(SCHEMAS)}; it has {', '.join(named[:6])}; for plain classes "
-        "name their column with --labels-column"
-    )
+            near = [(near_names(column, table.columns) or [""])[0] for column in wanted]
+            alike = sum(map(likeness, wanted, near)) / len(wanted)
+            if all(near) and alike > best[0]:
+                other = f"--schema {known}? Its columns are" if known != name else "its columns:"
+                best = alike, f"did you mean {other} {wanted[0]}, here {near[0]}: rename them"
+    return best[1]
 
 
 def _what_else(table: Table, schema: Schema, kind: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from galaxymorph import load_predictor
-from galaxymorph.zoo import SCHEMAS, broken_sums
+from galaxymorph.zoo import SCHEMAS, broken_sums, read_catalogue, read_votes
 from tests.conftest import RECIPE, galaxymorph
 from tests.zoo.test_votes import made_votes, write
 
@@ -114,3 +114,119 @@ def test_galaxies_without_an_image_are_named_and_an_id_of_ones_own_is_taken(tmp_
     assert galaxymorph("fit", "--data", table, *settings, *out, "--skip-bad", "--name", "own") == 0
     rejected = pd.read_csv(tmp_path / "own" / "rejected.csv")
     assert len(rejected) == GALAXIES - 30
+
+
+@pytest.mark.parametrize(
+    ("name", "ending", "empty", "kinds"),
+    [
+        ("galaxy-zoo-decals", ".parquet", np.nan, ["counts"]),
+        ("galaxy-zoo-decals", ".csv", 0, ["counts"]),
+        ("galaxy-zoo-2", ".csv", np.nan, ["weighted"]),
+        ("galaxy-zoo-2", ".fits", 0, ["fraction"]),
+    ],
+)
+def test_galaxies_without_votes_are_left_out_of_what_is_learnt(
+    name, ending, empty, kinds, tmp_path, monkeypatch, capsys
+):
+    schema = SCHEMAS[name]
+    path = catalogue(tmp_path, name, ".csv")
+    table = pd.read_csv(path)
+    votes = [column for kind in kinds for column in schema.answer_columns(kind)]
+    totals = [c for names in schema.total_columns().values() for c in names if c in table]
+    table = table[[schema.ids[0], *votes, *(totals if kinds == ["counts"] else [])]]
+    table = table.astype(dict.fromkeys(table.columns[1:], float))
+    table.loc[:9, table.columns[1:]] = empty
+    path.unlink()
+    path = write(table, tmp_path / f"catalogue{ending}")
+    monkeypatch.chdir(tmp_path)
+    read = read_catalogue(path, schema=name)
+    assert len(read.table) == GALAXIES - 10
+    assert len(read.unvoted) == 10
+    assert read.problems == []
+    assert galaxymorph("data", "check", path, "--schema", name, "--quick") == 0
+    assert "10 galaxies without votes are left out" in " ".join(capsys.readouterr().out.split())
+    if ending == ".parquet":
+        settings = ["--target", "tree", "--schema", name, *QUICK]
+        assert galaxymorph("fit", "--data", path, *settings, "--out", ".", "--name", "run") == 0
+        assert "10 galaxies without votes left out" in capsys.readouterr().err
+        split = pd.read_csv("run/split.csv", dtype={"galaxy": str})
+        assert len(split) == GALAXIES - 10
+        assert (split[[f"target_{c}" for c in schema.tree.columns[:3]]].sum(axis=1) > 0.99).all()
+        rejected = pd.read_csv("run/rejected.csv", dtype=str)
+        assert rejected["what"].tolist() == ["nobody voted on the first question"] * 10
+
+
+def test_skip_bad_sets_every_bad_row_of_a_vote_catalogue_aside_by_name(
+    tmp_path, monkeypatch, capsys
+):
+    path = catalogue(tmp_path, "galaxy-zoo-decals", ".csv")
+    table = pd.read_csv(path).astype(object)
+    table.loc[1, "iauname"] = table.loc[0, "iauname"]
+    table.loc[3, "iauname"] = None
+    table.loc[4, "bar_no"] = -1
+    table.loc[5, "bar_no"] = "many"
+    table.loc[6, "smooth-or-featured_total-votes"] += 1
+    table.loc[7, "bar_no"] = None
+    table.to_csv(path, index=False)
+    monkeypatch.chdir(tmp_path)
+    check = ["data", "check", path, "--schema", "galaxy-zoo-decals", "--quick"]
+    assert galaxymorph(*check) == 2
+    out = capsys.readouterr().out
+    for row, words in (
+        (2, "doubled iauname J0000, first in row 2"),
+        (3, "doubled iauname J0000, first in row 2"),
+        (5, "iauname is empty"),
+        (6, "bar_no is -1, not a number of votes"),
+        (7, "bar_no is 'many', not a number"),
+        (8, "smooth-or-featured_total-votes is 41, but its answers have 40 votes"),
+        (9, "bar_no is nan, but other answers have a value"),
+    ):
+        assert f"row {row}: {words}" in out
+    assert galaxymorph(*check, "--skip-bad") == 0
+    assert len(pd.read_csv("rejected.csv")) == 7
+    assert len(read_catalogue(path, schema="galaxy-zoo-decals").table) == GALAXIES - 7
+
+
+def test_names_near_the_expected_ones_are_suggested(tmp_path, capsys):
+    path = catalogue(tmp_path, "galaxy-zoo-decals", ".csv")
+    sound = pd.read_csv(path)
+    sound = sound[[name for name in sound if not name.endswith(("_fraction", "_debiased"))]]
+    renamed = sound.rename(columns=lambda name: name.replace("_", "-dr5_", 1))
+    for table, arguments, words in (
+        (renamed, ["--schema", "galaxy-zoo-2"], "did you mean --schema galaxy-zoo-decals"),
+        (renamed, [], "did you mean --schema galaxy-zoo-decals"),
+        (renamed, ["--schema", "galaxy-zoo-decals"], "here smooth-or-featured-dr5_smooth"),
+        (sound, [], "did you mean --schema galaxy-zoo-decals?"),
+        (sound.rename(columns={"bar_no": "bar-no"}), ["--schema", "galaxy-zoo-decals"],
+         "column 'bar_no' is missing; schema galaxy-zoo-decals needs it for counts; did you mean "
+         "'bar-no'?"),
+        (sound.rename(columns={"iauname": "iau_name"}), ["--schema", "galaxy-zoo-decals"],
+         "say with --id-column which column names the galaxies: did you mean 'iau_name'?"),
+        (sound.assign(label="a"), ["--labels-column", "labels", "--id-column", "iauname"],
+         "column 'labels' is missing; did you mean label?"),
+        (sound.assign(label="a"), ["--labels-column", "label"],
+         "column 'GalaxyID' is missing; did you mean --id-column iauname?"),
+    ):  # fmt: skip
+        table.to_csv(path, index=False)
+        assert galaxymorph("data", "check", path, *arguments) == 2
+        error = capsys.readouterr().err
+        assert words in error
+        assert len(error.splitlines()) == 1
+
+
+def test_the_real_tables_are_read_or_refused_with_what_to_type(real, tmp_path, capsys):
+    hart = read_catalogue(real / "galaxy-zoo-2" / "gz2_hart16.csv", schema="galaxy-zoo-2")
+    assert (len(hart.table), hart.problems, hart.unvoted) == (547, [], [])
+    tables = real / "vote-tables"
+    main = read_votes(tables / "galaxy_zoo_2_main_with_counts_288.fits")
+    assert main.schema is SCHEMAS["galaxy-zoo-2"]
+    assert main.kind == "counts"
+    assert main.galaxy[0] == "587735348026605686"
+    assert len(main.galaxy) == 288
+    for name, arguments, words in (
+        ("decals_dr5_first_question_counts_299.csv", ["--schema", "galaxy-zoo-decals"],
+         "it has the votes of smooth-or-featured alone"),
+        ("zoo1_no_spectra_200.csv", [], "name the column of class names with --labels-column"),
+    ):  # fmt: skip
+        assert galaxymorph("data", "check", tables / name, *arguments) == 2
+        assert words in capsys.readouterr().err

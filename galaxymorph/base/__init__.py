@@ -9,7 +9,7 @@ from galaxymorph.base.archives import (
     read_bytes,
     read_head,
 )
-from galaxymorph.base.errors import BadInput, one_line
+from galaxymorph.base.errors import BadInput, MissingFile, one_line
 from galaxymorph.base.files import (
     cache_folder,
     exclusive,
@@ -31,6 +31,7 @@ __all__ = [
     "HEAD",
     "REFERENCE_SEPARATOR",
     "BadInput",
+    "MissingFile",
     "Progress",
     "Rows",
     "cache_folder",

@@ -22,7 +22,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from galaxymorph.base.errors import BadInput
+from galaxymorph.base.errors import BadInput, MissingFile
 from galaxymorph.base.files import cache_folder, replacing
 from galaxymorph.base.progress import say
 
@@ -172,7 +172,7 @@ def _naming(reference: str | Path, fault: str) -> Iterator[None]:
     except BadInput:
         raise
     except (FileNotFoundError, KeyError):
-        raise BadInput(f"{reference}: no such file", _what_is_there(str(reference))) from None
+        raise MissingFile(f"{reference}: no such file", _what_is_there(str(reference))) from None
     except IsADirectoryError:
         raise BadInput(f"{reference}: {fault} (a folder)", "name the files in it") from None
     except Exception as error:

@@ -12,6 +12,12 @@ class BadInput(Exception):
         super().__init__(one_line(f"{fault}; {remedy}" if remedy else str(fault)))
 
 
+class MissingFile(BadInput):
+    """There is no such file, or no such member of an archive."""
+
+    status = "missing"
+
+
 def one_line(text: str) -> str:
     """Return the text with line breaks and whatever else doesn't print as escapes."""
     # Names come out of files and archives of any origin, and a terminal obeys what it is sent.

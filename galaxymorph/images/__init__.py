@@ -6,7 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "cache": ["Frames", "cached_frames"],
-        "content": ["NO_CONTENT", "NoContent", "require_content", "status_of"],
+        "content": ["NO_CONTENT", "Fault", "NoContent", "galaxy_image", "require_content"],
         "corruptions": ["CORRUPTIONS", "PUBLISHED", "SEVERITIES", "corrupt", "frame_scale"],
         "decoding": ["decode", "decode_bytes", "as_image"],
         "fits": ["STRETCHES", "is_fits", "render_fits_as"],

@@ -29,6 +29,7 @@ from galaxymorph.base import (
     remove_leftovers,
     replace_folder,
 )
+from galaxymorph.images.content import require_content
 from galaxymorph.images.decoding import decode_bytes
 from galaxymorph.images.fits import is_fits, rendering
 from galaxymorph.images.frame import centre_frame
@@ -42,7 +43,7 @@ from galaxymorph.images.inspection import (
 
 # Read, decode and write this many images before the next are read.
 CHUNK = 256
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Frames:
 def cached_frames(
     references: Sequence[str], crop: float, side: int
 ) -> tuple[Frames, list[Inspection]]:
-    """Return the frames of all images that decode, and an `Inspection` of each, in order.
+    """Return the frames of all images that can be used, and an `Inspection` of each, in order.
 
     Only what isn't cached yet is decoded; every file is read, so that a changed one is noticed.
 
@@ -85,9 +86,9 @@ def cached_frames(
             remove_leftovers(folder.parent, folder.name)
             _build(folder, by_digest, crop, side)
     rows = read_json(folder / "rows.json", f"delete {folder}")
-    # What was read and has no row doesn't decode: once more, for the words that say why.
+    # What was read and has no row can't be used: once more, for the words that say why.
     checked = [
-        inspect_image(reference) if inspection.digest not in rows else inspection
+        inspect_image(reference, crop) if inspection.digest not in rows else inspection
         for inspection, reference in zip(found, references, strict=True)
     ]
     pixels = Rows(folder / "pixels.bin", (side, side, 3), np.dtype("uint8"))
@@ -124,12 +125,14 @@ def _build(folder: Path, by_digest: dict[str, str], crop: float, side: int) -> N
 
 
 def _frame(job: tuple[str, str, float, int]) -> np.ndarray | None:
-    """Return an image's frame, or None if it doesn't decode or isn't what it was."""
+    """Return an image's frame, or None if it can't be used or isn't what it was."""
     reference, digest, crop, side = job
     try:
         data = read_bytes(reference)
         if digest_bytes(data) != digest:
             return None
-        return centre_frame(decode_bytes(data, reference), crop, side)
+        image = decode_bytes(data, reference)
+        require_content(image, crop, reference)
+        return centre_frame(image, crop, side)
     except BadInput:
         return None

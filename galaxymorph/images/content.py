@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from galaxymorph.base import BadInput
+from galaxymorph.images.decoding import as_image
 
 # Levels of 255 that compression may add to a constant picture. Of 11,000 real images the one with
 # the narrowest range, a deep field's, spans 60 in the middle half.
@@ -48,11 +49,34 @@ class NoContent(BadInput):
 NO_CONTENT = ("blank", "saturated", "no coverage")
 
 
-def status_of(fault: BadInput | None) -> str:
-    """Return why an image isn't used, in a word or two: `ok`, one of `NO_CONTENT`, or …"""
-    if fault is None:
-        return "ok"
-    return getattr(fault, "status", "unreadable")
+class Fault(str):
+    """Why an image can't be used, in one line; `status` is that in a word or two.
+
+    The status is one of `NO_CONTENT`, `missing` or `unreadable`. `error` is what was raised.
+    """
+
+    def __new__(cls, error: BadInput) -> Fault:
+        """Make the line of an error."""
+        fault = super().__new__(cls, error)
+        fault.error, fault.status = error, getattr(error, "status", "unreadable")
+        return fault
+
+
+def galaxy_image(source: str | np.ndarray, crop: float, at: int = 0) -> Image.Image:
+    """Return the RGB image of a reference or of pixels, if its frame can hold a galaxy.
+
+    Args:
+        source: as for `as_image`.
+        crop: as for `require_content`.
+        at: the place of pixels, which have no name, in errors.
+
+    Raises:
+        BadInput: as `as_image`.
+        NoContent: as `require_content`.
+    """
+    image = as_image(source)
+    require_content(image, crop, source if isinstance(source, str) else f"image {at}")
+    return image
 
 
 def require_content(image: Image.Image, crop: float, name: str) -> None:

@@ -9,23 +9,36 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from galaxymorph.base import BadInput, Progress, read_bytes
+from galaxymorph.images.content import NO_CONTENT, Fault, require_content
 from galaxymorph.images.decoding import decode_bytes
 from galaxymorph.zoo import Catalogue, Problem
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """A digest of one image's bytes, empty if there are none, and its fault, if any."""
+    """A digest of an image's bytes, empty if there are none, its fault, if any, and its status."""
 
     digest: str
     fault: str
+    status: str = "ok"
 
 
-def inspect_images(references: Sequence[str], decoding: bool = True) -> list[Inspection]:
-    """Read images in parallel, and decode them; return an `Inspection` each, in order."""
-    label, inspect = ("checking", inspect_image) if decoding else ("reading", digest_image)
+def inspect_images(
+    references: Sequence[str], decoding: bool = True, crop: float = 1.0
+) -> list[Inspection]:
+    """Read images in parallel, and decode them; return an `Inspection` each, in order.
+
+    Args:
+        references: of the images.
+        decoding: whether they are decoded, and frames without a galaxy noticed.
+        crop: of those frames, as in `centre_frame`.
+    """
+    label, inspect = "reading", digest_image
+    if decoding:
+        label, inspect = "checking", partial(inspect_image, crop=crop)
     with (
         quiet_decoding(),
         Progress(f"{label} images", len(references), "images") as progress,
@@ -41,7 +54,12 @@ def inspect_images(references: Sequence[str], decoding: bool = True) -> list[Ins
 def image_problems(catalogue: Catalogue, found: Sequence[Inspection]) -> list[Problem]:
     """Return a problem for every image of the catalogue that can't be used."""
     return [
-        Problem(f"{catalogue.source} row {row}", inspection.fault, galaxy)
+        Problem(
+            f"{catalogue.source} row {row}",
+            inspection.fault,
+            galaxy,
+            inspection.status not in NO_CONTENT,
+        )
         for row, galaxy, inspection in zip(
             catalogue.table["row"], catalogue.table["galaxy"], found, strict=True
         )
@@ -54,13 +72,14 @@ def digest_bytes(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
-def inspect_image(reference: str) -> Inspection:
-    """Read and decode one image."""
+def inspect_image(reference: str, crop: float = 1.0) -> Inspection:
+    """Read and decode one image, and look at its frame."""
     try:
         data = read_bytes(reference)
-        decode_bytes(data, reference)
+        require_content(decode_bytes(data, reference), crop, reference)
     except BadInput as error:
-        return Inspection("", str(error))
+        fault = Fault(error)
+        return Inspection("", fault, fault.status)
     return Inspection(digest_bytes(data), "")
 
 
@@ -69,7 +88,8 @@ def digest_image(reference: str) -> Inspection:
     try:
         return Inspection(digest_bytes(read_bytes(reference)), "")
     except BadInput as error:
-        return Inspection("", str(error))
+        fault = Fault(error)
+        return Inspection("", fault, fault.status)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from fastcore.foundation import L
 from fasttransform import Transform
 
 from galaxymorph.base import BadInput
-from galaxymorph.images import Frames, Inspection, as_image, inspect_image, render_fits_as
+from galaxymorph.images import Fault, Frames, as_image, galaxy_image, render_fits_as
 from galaxymorph.learn.backbones import pixel_stats
 from galaxymorph.learn.card import fits_on_card, frames_on_card
 from galaxymorph.learn.distributed import processes
@@ -104,11 +104,11 @@ def galaxy_loaders(
         frames: decoded, to be used in place of the files.
     """
     render_fits_as(recipe.stretch, recipe.bands)
-    opener = OpenGalaxy()
+    opener = OpenGalaxy(crop=recipe.crop)
     if frames:
         pairs = zip(table["image"], table["digest"], strict=True)
         rows = {image: frames.rows[digest] for image, digest in pairs if digest in frames.rows}
-        opener = OpenGalaxy(frames, rows)
+        opener = OpenGalaxy(frames, rows, recipe.crop)
     selected = table[table["split"].isin(["train", "valid"])]
     loaders = galaxy_block(recipe, classes, opener).dataloaders(
         selected,
@@ -191,7 +191,7 @@ def _targets(table: pd.DataFrame, recipe: Recipe, classes: Sequence[str]) -> tor
 def image_loader(
     references: Sequence[str | np.ndarray],
     recipe: Recipe,
-    faults: dict[int, str] | None = None,
+    faults: dict[int, Fault] | None = None,
 ) -> ThreadedDL:
     """Return batches of the model's input for images without labels, in order.
 
@@ -199,7 +199,7 @@ def image_loader(
     can't be used is black, and why stands there by its place.
     """
     render_fits_as(recipe.stretch, recipe.bands)
-    opener = OpenGalaxy() if faults is None else OpenOrBlank()
+    opener = (OpenGalaxy if faults is None else OpenOrBlank)(crop=recipe.crop)
     # fastai lets pixels start behind the steps that open a file.
     items = [item if isinstance(item, str) else PILImage(as_image(item)) for item in references]
     loader = ThreadedDL(
@@ -211,14 +211,17 @@ def image_loader(
         device=default_device(),
     )
     if recipe.pipeline == "fast" and not recipe.workers:
-        loader.source = FileItems(references, *item_frame(recipe), faults)
-    elif faults is not None:
-        # Here before they are opened again, because worker processes can't tell of them.
-        faults |= {at: inspected.fault for at, inspected in _faulty(references)}
+        loader.source = FileItems(references, *item_frame(recipe), faults, recipe.crop)
+        return loader
+    # Here before they are opened again, because worker processes can't tell of faults, and pixels
+    # start behind the step that looks at them.
+    for at, item in enumerate(references):
+        if faults is None and isinstance(item, str):
+            continue
+        try:
+            galaxy_image(item, recipe.crop, at)
+        except BadInput as error:
+            if faults is None:
+                raise
+            faults[at] = Fault(error)
     return loader
-
-
-def _faulty(references: Sequence[str | np.ndarray]) -> list[tuple[int, Inspection]]:
-    files = [(at, item) for at, item in enumerate(references) if isinstance(item, str)]
-    inspected = [(at, inspect_image(item)) for at, item in files]
-    return [(at, inspection) for at, inspection in inspected if inspection.fault]

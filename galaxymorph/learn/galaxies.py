@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +11,9 @@ import pandas as pd
 
 from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, say
 from galaxymorph.images import (
+    NO_CONTENT,
     Frames,
+    Inspection,
     cached_frames,
     image_problems,
     inspect_images,
@@ -66,16 +70,26 @@ def gather_galaxies(
     if cache and recipe.pipeline == "fast":
         frames, found = cached_frames(references, *item_frame(recipe))
     else:
-        found = inspect_images(references)
+        found = inspect_images(references, crop=recipe.crop)
     catalogue = catalogue.set_aside(image_problems(catalogue, found))
     if not skip_bad:
         catalogue.require_sound()
+    _say_empty(found)
     table = labelled.assign(digest=[inspection.digest for inspection in found])
     table = table[table["digest"] != ""].drop(columns="row").reset_index(drop=True)
+    if table.empty and references:
+        raise BadInput(f"{catalogue.source}: none of its images can be used", found[0].fault)
     # A run is looked at from other folders too, and what it says of its images must hold there.
     table["image"] = table["image"].map(_absolute)
     rejected, source = catalogue.rejected(), _absolute(catalogue.source)
     return Galaxies(table, classes, rejected, _absolute(path), source, frames)
+
+
+def _say_empty(found: Sequence[Inspection]) -> None:
+    counts = Counter(each.status for each in found if each.status in NO_CONTENT)
+    if counts:
+        kinds = ", ".join(f"{status} {number:,}" for status, number in counts.items())
+        say(f"{counts.total():,} images show no galaxy and are set aside: {kinds}")
 
 
 def _refuse_idle_rendering(references: list[str], recipe: Recipe) -> None:

@@ -14,7 +14,7 @@ from fastai.data.core import TfmdDL
 from fastai.torch_core import TensorImage
 
 from galaxymorph.base import BadInput, Rows, map_ahead
-from galaxymorph.images import as_image, centre_frame
+from galaxymorph.images import Fault, centre_frame, galaxy_image
 from galaxymorph.learn.card import FramesOnCard
 from galaxymorph.learn.hardware import KEPT
 
@@ -40,22 +40,25 @@ class StoredItems:
 class FileItems:
     """What a loader's items are: files or pixels, of which frames are cut.
 
-    With `faults`, an image that can't be used is black, and why stands there by its place.
+    With `faults`, an image that can't be used is black, and why stands there by its place. `seen`
+    is the share of a side that the model sees, `crop` with its margin by default.
     """
 
     references: Sequence[str | np.ndarray]
     crop: float
     side: int
-    faults: dict[int, str] | None = None
+    faults: dict[int, Fault] | None = None
+    seen: float | None = None
 
     def frame(self, item: int) -> np.ndarray:
         """Return an item's frame, uint8 of shape (side, side, 3)."""
         try:
-            return centre_frame(as_image(self.references[item]), self.crop, self.side)
+            image = galaxy_image(self.references[item], self.seen or self.crop, item)
+            return centre_frame(image, self.crop, self.side)
         except BadInput as error:
             if self.faults is None:
                 raise
-            self.faults[item] = str(error)
+            self.faults[item] = Fault(error)
             return np.zeros((self.side, self.side, 3), np.uint8)
 
     def batch(self, frames: list[np.ndarray]) -> TensorImage:

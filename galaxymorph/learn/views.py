@@ -17,7 +17,7 @@ from fasttransform import DisplayedTransform, Transform
 from PIL import Image
 
 from galaxymorph.base import BadInput
-from galaxymorph.images import Frames, centre_frame, decode
+from galaxymorph.images import Frames, centre_frame, galaxy_image
 from galaxymorph.learn.recipes import Recipe
 
 
@@ -28,17 +28,25 @@ class FramedGalaxy(PILImage):
 class OpenGalaxy(Transform):
     """Open the image that a reference points to, out of the decoded frames where it is there.
 
-    Without frames it is decoded strictly, see `galaxymorph.images.decode`. An exported learner
-    takes none with it.
+    Without frames it is decoded strictly, see `galaxymorph.images.decode`, and refused where its
+    frame shows no galaxy, see `require_content`. An exported learner takes no frames with it.
     """
 
-    def __init__(self, frames: Frames | None = None, rows: dict[str, int] | None = None):
-        self.frames, self.rows = frames, rows or {}
+    # Of learners that were exported before frames were looked at.
+    crop = 1.0
+
+    def __init__(
+        self,
+        frames: Frames | None = None,
+        rows: dict[str, int] | None = None,
+        crop: float = 1.0,
+    ):
+        self.frames, self.rows, self.crop = frames, rows or {}, crop
 
     def encodes(self, reference: Path) -> PILImage:
         row = self.rows.get(str(reference))
         if row is None:
-            return PILImage(decode(str(reference)))
+            return PILImage(galaxy_image(str(reference), self.crop))
         return FramedGalaxy(Image.fromarray(self.frames.pixels.read([row])[0]))
 
     def __getstate__(self) -> dict:
@@ -50,7 +58,7 @@ class OpenOrBlank(OpenGalaxy):
 
     def encodes(self, reference: Path) -> PILImage:
         try:
-            return PILImage(decode(str(reference)))
+            return PILImage(galaxy_image(str(reference), self.crop))
         except BadInput:
             return PILImage(Image.new("RGB", (64, 64)))
 

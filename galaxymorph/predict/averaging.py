@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.base import BadInput
-from galaxymorph.images import as_image, render_fits_as
+from galaxymorph.images import Fault, as_image, render_fits_as
 from galaxymorph.learn import Recipe, output_names
 from galaxymorph.predict.images import Images
 from galaxymorph.predict.tables import predicted_table
@@ -51,7 +51,10 @@ class MeanPredictor:
         return predicted_table(self, images)
 
     def outputs(
-        self, images: Sequence[str | np.ndarray], seen: Callable[[int], object]
+        self,
+        images: Sequence[str | np.ndarray],
+        seen: Callable[[int], object],
+        faults: dict[int, Fault] | None = None,
     ) -> np.ndarray:
         """Return what `Predictor.outputs` does, shape (n, outputs).
 
@@ -61,7 +64,12 @@ class MeanPredictor:
         parts = []
         for start in range(0, len(images), CHUNK):
             chunk = self._decoded(images[start : start + CHUNK])
-            each = [predictor.outputs(chunk, lambda n: None) for predictor in self.predictors]
+            empty = None if faults is None else type(faults)()
+            each = [
+                predictor.outputs(chunk, lambda n: None, empty) for predictor in self.predictors
+            ]
+            for at, fault in (empty or {}).items():
+                faults[start + at] = fault
             # A model of distributions gives mean squares too, for which the others have none.
             width = min(found.shape[1] for found in each)
             parts.append(np.mean([found[:, :width] for found in each], axis=0))

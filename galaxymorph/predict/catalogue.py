@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from threading import Lock
@@ -27,6 +27,7 @@ import pandas as pd
 from galaxymorph import __version__
 from galaxymorph.base import (
     BadInput,
+    MissingFile,
     Progress,
     exclusive,
     map_ahead,
@@ -36,7 +37,7 @@ from galaxymorph.base import (
     say,
     write_json,
 )
-from galaxymorph.images import inspect_image, render_fits_as
+from galaxymorph.images import Fault, inspect_image, render_fits_as
 from galaxymorph.judge import (
     calibrated_coverage,
     calibrated_mean,
@@ -49,15 +50,15 @@ from galaxymorph.predict.cluster import map_on_cluster
 from galaxymorph.predict.failures import Failures, count_failed, errors_in, failures_in
 from galaxymorph.predict.listing import image_folder, list_images
 from galaxymorph.predict.loading import is_run, load_predictor, model_id
-from galaxymorph.predict.tables import has_intervals, with_intervals
+from galaxymorph.predict.tables import has_intervals, with_intervals, without_failed
 from galaxymorph.zoo import to_conditional
 
 if TYPE_CHECKING:
     from galaxymorph.predict.onnx import OnnxPredictor
     from galaxymorph.predict.predictor import Predictor
 
-# 2: with prediction sets and how strange each image is.
-FORMAT = 2
+# 2: with prediction sets and how strange each image is. 3: with a status.
+FORMAT = 3
 ABOUT = "_catalogue.json"
 # Rows of a partition: a quarter of a minute's work that a kill can cost.
 PARTITION = 4096
@@ -237,7 +238,7 @@ def predict_partition(part: Partition, model: Model, seen=lambda n: None) -> Pre
         if part.failed and not _any_usable([part.places[at] for at in part.failed], predictor):
             seen(len(part.ids))
             return Predicted(part.name, None, len(part.failed))
-        faults: dict[int, str] = {}
+        faults: dict[int, Fault] = {}
         with _watching(predictor, model) as kept:
             each = predictor.each_output(part.places, seen, faults)
     faults = {at: _with_hint(part.images[at], fault) for at, fault in faults.items()} | part.unread
@@ -250,17 +251,19 @@ def predict_partition(part: Partition, model: Model, seen=lambda n: None) -> Pre
     return Predicted(part.name, _as_parquet(table), len(faults))
 
 
-def _with_hint(image: str, fault: str) -> str:
+def _with_hint(image: str, fault: Fault) -> Fault:
     """Return why an image can't be used, and where it is if its path is relative to elsewhere."""
-    if "no such file" not in fault or Path(image).is_absolute() or not Path(image).is_file():
+    if fault.status != MissingFile.status or Path(image).is_absolute() or not Path(image).is_file():
         return fault
-    return f"{fault}; {image} is in the current folder, and paths are relative to the table's"
+    hint = f"{image} is in the current folder, and paths are relative to the table's"
+    return Fault(MissingFile(fault, hint))
 
 
 def _any_usable(places: Sequence[str], predictor: Predictor | OnnxPredictor) -> bool:
     render_fits_as(predictor.recipe.stretch, predictor.recipe.bands)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        inspections = map_ahead(pool, inspect_image, places, 4 * (os.cpu_count() or 1))
+        inspect = partial(inspect_image, crop=predictor.recipe.crop)
+        inspections = map_ahead(pool, inspect, places, 4 * (os.cpu_count() or 1))
         return any(not inspection.fault for inspection in inspections)
 
 
@@ -279,7 +282,7 @@ def _watching(predictor: Predictor | OnnxPredictor, model: Model):
 def columns_of(
     part: Partition,
     each: np.ndarray,
-    faults: dict[int, str],
+    faults: dict[int, Fault],
     predictor: Predictor | OnnxPredictor,
     model: Model,
     strange: pd.DataFrame | None = None,
@@ -287,8 +290,8 @@ def columns_of(
     """Return a partition's table, the one place where its columns are chosen.
 
     They are `id`, `image`, those of `prediction_table`, of a coverage `set`, or the ends of
-    `with_intervals`, `entropy` (see `entropies`), those of `outlier_columns`, `model_id` and
-    `error`; what a network says is missing where there is an error.
+    `with_intervals`, `entropy` (see `entropies`), those of `outlier_columns`, `model_id`, `status`
+    (see `Fault`) and `error`; what a network predicts is missing where there is an error.
 
     Args:
         part: the rows.
@@ -310,14 +313,12 @@ def columns_of(
         table = table.join(strange)
     numbers = table.select_dtypes("number").columns
     table = table.astype(dict.fromkeys(numbers, "float32"))
-    failed = np.isin(np.arange(len(table)), list(faults))
-    for name in table.columns:
-        table[name] = table[name].mask(failed)
+    table = without_failed(table, faults)
+    status, error = table.pop("status"), table.pop("error")
     table.insert(0, "id", part.ids)
     table.insert(1, "image", part.images)
     table["model_id"] = model.id
-    table["error"] = [faults.get(at) for at in range(len(table))]
-    return table
+    return table.assign(status=status, error=error)
 
 
 def entropies(found: np.ndarray, recipe: Recipe) -> np.ndarray:
@@ -436,7 +437,9 @@ def _as_parquet(table: pd.DataFrame) -> bytes:
     from pyarrow import parquet
 
     # By name, so that a partition without a fault, or of nothing but faults, has the same types.
-    texts: Sequence[str] = ("id", "image", "predicted", "set", "model_id", "error")
+    texts: Sequence[str] = (
+        "id", "image", "predicted", "set", "model_id", "status", "error",
+    )  # fmt: skip
     schema = pa.schema(
         [(name, pa.string() if name in texts else pa.float32()) for name in table.columns]
     )

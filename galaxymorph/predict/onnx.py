@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.base import BadInput, map_ahead, read_json
-from galaxymorph.images import as_image, centre_frame, render_fits_as
+from galaxymorph.images import Fault, centre_frame, galaxy_image, render_fits_as
 from galaxymorph.judge import Calibrator, calibrated_mean, described_calibrators
 from galaxymorph.learn import (
     CONCENTRATIONS,
@@ -62,7 +62,7 @@ class OnnxPredictor:
         self,
         images: Sequence[str | np.ndarray],
         seen: Callable[[int], object],
-        faults: dict[int, str] | None = None,
+        faults: dict[int, Fault] | None = None,
     ) -> np.ndarray:
         """Return what `Predictor.outputs` does, but for rounding.
 
@@ -75,7 +75,7 @@ class OnnxPredictor:
         self,
         images: Sequence[str | np.ndarray],
         seen: Callable[[int], object],
-        faults: dict[int, str] | None = None,
+        faults: dict[int, Fault] | None = None,
     ) -> np.ndarray:
         """Return each bare network's predictions, shape (networks, n, outputs)."""
         with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -105,18 +105,19 @@ class OnnxPredictor:
         return np.mean(views, axis=0)
 
     def _input(
-        self, source: str | np.ndarray, at: int, faults: dict[int, str] | None
+        self, source: str | np.ndarray, at: int, faults: dict[int, Fault] | None
     ) -> np.ndarray:
         render_fits_as(self.recipe.stretch, self.recipe.bands)
         crop, side = item_frame(self.recipe)
         size = self.recipe.size
         start = (side - size) // 2
         try:
-            frame = centre_frame(as_image(source), crop, side, self.kernel)
+            image = galaxy_image(source, self.recipe.crop, at)
+            frame = centre_frame(image, crop, side, self.kernel)
         except BadInput as error:
             if faults is None:
                 raise
-            faults[at] = str(error)
+            faults[at] = Fault(error)
             return np.zeros((3, size, size), np.float32)
         central = frame[start : start + size, start : start + size].transpose(2, 0, 1)
         return (central - self.mean) / self.std

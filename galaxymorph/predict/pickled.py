@@ -13,7 +13,7 @@ from fastai.learner import Learner, load_learner
 from fastai.vision.core import PILImage
 
 from galaxymorph.base import BadInput
-from galaxymorph.images import as_image
+from galaxymorph.images import Fault, galaxy_image
 from galaxymorph.learn import Recipe, Run
 from galaxymorph.predict.images import Images
 from galaxymorph.predict.tables import predicted_table
@@ -39,7 +39,7 @@ class LearnerPredictor:
         self,
         images: Sequence[str | np.ndarray],
         seen: Callable[[int], object],
-        faults: dict[int, str] | None = None,
+        faults: dict[int, Fault] | None = None,
     ) -> np.ndarray:
         """Return what `Predictor.outputs` does, by fastai's own means.
 
@@ -49,11 +49,11 @@ class LearnerPredictor:
         opened = []
         for at, source in enumerate(images):
             try:
-                opened.append(PILImage(as_image(source)))
+                opened.append(PILImage(galaxy_image(source, self.recipe.crop, at)))
             except BadInput as error:
                 if faults is None:
                     raise
-                faults[at] = str(error)
+                faults[at] = Fault(error)
                 opened.append(PILImage.create(np.zeros((64, 64, 3), np.uint8)))
         # The images are opened, so the steps that find and open them are left out.
         steps = len(self.learn.dls.tfms[0].fs)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from galaxymorph.base import Progress
+from galaxymorph.images import Fault
 from galaxymorph.judge import Calibrator, calibrated_mean
 from galaxymorph.learn import (
     ADAPTING_IMAGES,
@@ -58,7 +59,7 @@ class Predictor:
         self,
         images: Sequence[str | np.ndarray],
         seen: Callable[[int], object],
-        faults: dict[int, str] | None = None,
+        faults: dict[int, Fault] | None = None,
     ) -> np.ndarray:
         """Return predictions, shape (n, outputs), the mean over the recipe's views and the folds.
 
@@ -79,7 +80,7 @@ class Predictor:
         self,
         images: Sequence[str | np.ndarray],
         seen: Callable[[int], object],
-        faults: dict[int, str] | None = None,
+        faults: dict[int, Fault] | None = None,
     ) -> np.ndarray:
         """Return each bare model's predictions, shape (models, n, outputs); see `outputs`."""
         batches = image_loader(images, self.recipe, faults)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
 from galaxymorph.base import Progress
+from galaxymorph.images import NO_CONTENT, Fault
 from galaxymorph.judge import Calibrator, calibrated_mean
 from galaxymorph.learn import Recipe, deviation_columns, predicted_columns, prediction_table
 from galaxymorph.predict.images import Images, as_sources, galaxy_name
@@ -25,7 +26,10 @@ class Asked(Protocol):
     classes: Sequence[str]
 
     def outputs(
-        self, sources: Sequence[str | np.ndarray], seen: Callable[[int], object] | None
+        self,
+        sources: Sequence[str | np.ndarray],
+        seen: Callable[[int], object] | None,
+        faults: dict[int, Fault] | None = None,
     ) -> np.ndarray:
         """Return the predictions of images by path or pixels, calling `seen` with their number."""
 
@@ -36,7 +40,10 @@ class AskedEach(Asked, Protocol):
     calibrators: Sequence[Calibrator]
 
     def each_output(
-        self, sources: Sequence[str | np.ndarray], seen: Callable[[int], object] | None
+        self,
+        sources: Sequence[str | np.ndarray],
+        seen: Callable[[int], object] | None,
+        faults: dict[int, Fault] | None = None,
     ) -> np.ndarray:
         """Return each model's bare predictions."""
 
@@ -66,9 +73,10 @@ def with_intervals(table: pd.DataFrame, recipe: Recipe, level: float) -> pd.Data
 def predicted_table(
     predictor: Asked | AskedEach, images: Images, sets: Sets | None = None
 ) -> pd.DataFrame:
-    """Return `galaxy`, `image`, and what `prediction_table` says of it, a row an image.
+    """Return `galaxy`, `image` and the columns of `prediction_table`, a row an image.
 
-    Pixels have no name: their galaxy is their place, from 0.
+    Pixels have no name: their galaxy is their place, from 0. Where an image has no galaxy in its
+    frame there are `status` and `error` too, see `without_failed`.
 
     Args:
         predictor: asked.
@@ -79,15 +87,44 @@ def predicted_table(
     Raises:
         BadInput: an image can't be used.
     """
-    sources = as_sources(images)
+    sources, faults = as_sources(images), Empty()
     with Progress("predicting", len(sources), "images") as progress:
         if sets is None:
-            found = predictor.outputs(sources, progress.advance)
+            found = predictor.outputs(sources, progress.advance, faults)
         else:
-            each = predictor.each_output(sources, progress.advance)
+            each = predictor.each_output(sources, progress.advance, faults)
             found = calibrated_mean(each, predictor.calibrators)
     table = prediction_table(found, predictor.recipe, predictor.classes)
+    if sets is not None:
+        table["set"] = sets(each.mean(axis=0))
+    if faults:
+        table = without_failed(table, faults)
     named = [image if isinstance(image, str) else "" for image in sources]
     table.insert(0, "galaxy", [galaxy_name(name) or str(at) for at, name in enumerate(named)])
     table.insert(1, "image", named)
-    return table if sets is None else table.assign(set=sets(each.mean(axis=0)))
+    return table
+
+
+class Empty(dict[int, Fault]):
+    """The images without a galaxy by their places, with why; any other fault is raised."""
+
+    def __setitem__(self, at: int, fault: Fault) -> None:
+        if fault.status not in NO_CONTENT:
+            raise fault.error
+        super().__setitem__(at, fault)
+
+
+def without_failed(table: pd.DataFrame, faults: Mapping[int, Fault]) -> pd.DataFrame:
+    """Return a table of predictions with `status` and `error`, and without what failed.
+
+    Args:
+        table: a row an image.
+        faults: by the place in the table, why an image can't be used: nothing is predicted there.
+    """
+    failed = np.isin(np.arange(len(table)), list(faults))
+    predicted = {name: column.mask(failed) for name, column in table.items()}
+    return table.assign(
+        **predicted,
+        status=[faults[at].status if at in faults else "ok" for at in range(len(table))],
+        error=[str(faults[at]) if at in faults else None for at in range(len(table))],
+    )

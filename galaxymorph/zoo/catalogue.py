@@ -32,11 +32,15 @@ NO_VOTES = "nobody voted on the first question"
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with one row or one image, and which galaxy it belongs to, if any."""
+    """What is wrong with one row or one image, and which galaxy it belongs to, if any.
+
+    A fault that nobody can repair, such as a cutout outside of a survey, stops nothing.
+    """
 
     where: str
     what: str
     galaxy: str | None = None
+    stops: bool = True
 
     def __str__(self) -> str:
         return one_line(f"{self.where}: {self.what}")
@@ -79,12 +83,13 @@ class Catalogue:
         )
 
     def require_sound(self) -> None:
-        """Raise BadInput, naming the first problem and their number, if there is any."""
-        if not self.problems:
+        """Raise BadInput, naming the first problem that stops a fit and their number, if any."""
+        problems = [problem for problem in self.problems if problem.stops]
+        if not problems:
             return
-        more = f" (and {len(self.problems) - 1:,} more)" if len(self.problems) > 1 else ""
+        more = f" (and {len(problems) - 1:,} more)" if len(problems) > 1 else ""
         raise BadInput(
-            f"{self.problems[0]}{more}",
+            f"{problems[0]}{more}",
             "mend it, or use --skip-bad to go on without; `data check` lists them all",
         )
 

@@ -57,7 +57,7 @@ def test_a_table_becomes_partitions_that_say_what_predict_says(run, images, tmp_
     table = pd.read_parquet(out)
     assert list(table) == [
         "id", "image", "predicted", "confidence", *CLASSES, "entropy", "distance",
-        "distance_rank", "energy", "model_id", "error",
+        "distance_rank", "energy", "model_id", "status", "error",
     ]  # fmt: skip
     assert table["id"].tolist() == [str(500 + n) for n in range(25)]
     assert table["error"].isna().all()
@@ -146,6 +146,9 @@ def test_broken_images_are_rows_with_an_error(run, images, tmp_path):
     )
     assert "the file is empty" in table["error"][2]
     assert "no such file" in table["error"][4]
+    assert table["status"].tolist() == [
+        "ok", "unreadable", "unreadable", "ok", "missing", "unreadable"
+    ]  # fmt: skip
     expected = load_predictor(run, "fp32").predict([str(images[0]), str(images[3])])
     assert np.allclose(table[CLASSES].dropna(), expected[CLASSES], atol=1e-6)
 

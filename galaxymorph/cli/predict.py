@@ -81,7 +81,9 @@ SKIPPED_SHOWN = 10
 @click.option("--raw", is_flag=True, help="The bare model's probabilities, after `calibrate` too.")
 @SCALE
 @DEVICE
+@click.pass_context
 def predict(
+    context,
     run,
     images,
     as_json,
@@ -106,6 +108,9 @@ def predict(
     With -o FOLDER/ the IMAGE is a catalogue: a folder, a zip, or a table (CSV, Parquet, FITS) with
     a column `image` of paths. After a kill the same command goes on, and an image that can't be
     used is a row with an error.
+
+    An image without a galaxy (blank, saturated, outside of the survey's coverage) is a row without
+    a prediction, with its status and error.
     """
     models, images = _models_and_images(run, images)
     if is_folder(output):
@@ -124,6 +129,8 @@ def predict(
         return
     require_folder(**scale)
     output = Path(output) if output else None
+    import pandas as pd
+
     from galaxymorph.learn import Run, write_table
     from galaxymorph.predict import (
         averaged,
@@ -132,8 +139,10 @@ def predict(
         is_run,
         load_predictor,
         require_submittable,
+        say_empty,
         submission_images,
         usable_images,
+        with_galaxies,
         with_intervals,
         write_submission,
     )
@@ -171,6 +180,8 @@ def predict(
     if skip_bad:
         references, faults = usable_images(references)
         _tell_skipped(faults)
+        if layout:
+            references = with_galaxies(references, runs[0].recipe.crop)
         if not references:
             raise BadInput("none of the images can be used", "see the lines above")
     predictors = [
@@ -178,20 +189,24 @@ def predict(
         for path in models
     ]
     predictor = averaged(predictors, models, int(views) if views else None, crops)
-    if drift and precision != "int8":
-        for run in runs:
-            _warn_of_drift(run, references)
+    drifting = runs if drift and precision != "int8" else []
     if layout:
+        _warn_of_drift(drifting, references)
         write_submission(output, runs, predictor, references)
         click.echo(output)
         return
     table = predictor.predict(references, sets) if sets else predictor.predict(references)
+    shown = table["status"].eq("ok") if "status" in table else pd.Series(True, table.index)
+    if not shown.all():
+        say_empty(list(table["error"].dropna()), references)
+    references = list(table["image"][shown])
+    _warn_of_drift(drifting, references)
     if coverage and not sets:
         table = with_intervals(table, predictor.recipe, coverage)
-    if outliers:
+    if outliers and references:
         from galaxymorph.predict import outlier_columns
 
-        table = table.join(outlier_columns(runs[0], references))
+        table = table.join(outlier_columns(runs[0], references).set_axis(table.index[shown]))
     if output:
         write_table(output, table)
         click.echo(output)
@@ -199,6 +214,8 @@ def predict(
         click.echo(table.to_json(orient="records", indent=2, force_ascii=False))
     else:
         print_predictions(table, predictor.recipe)
+    if not references:
+        context.exit(1)
 
 
 def _tell_skipped(faults: Sequence[str]) -> None:
@@ -232,17 +249,18 @@ def _shares(crops: str | None) -> list[float]:
     return shares
 
 
-def _warn_of_drift(run, references: list[str]) -> None:
+def _warn_of_drift(runs, references: list[str]) -> None:
     from galaxymorph.predict import drift_of
 
-    found = drift_of(run, references)
-    if found and found.warns:
-        say(
-            f"warning: these images aren't like those that {run.path} learnt from: a linear "
-            f"classifier tells them apart with AUROC {found.auroc:.2f} (two-sample test, "
-            f"p {found.p:.3f}); don't trust the predictions before you looked at some, or try "
-            "--adapt"
-        )
+    for run in runs:
+        found = drift_of(run, references)
+        if found and found.warns:
+            say(
+                f"warning: these images aren't like those that {run.path} learnt from: a linear "
+                f"classifier tells them apart with AUROC {found.auroc:.2f} (two-sample test, "
+                f"p {found.p:.3f}); don't trust the predictions before you looked at some, or try "
+                "--adapt"
+            )
 
 
 def _sets(run, coverage: float):

@@ -6,9 +6,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "cache": ["Frames", "cached_frames"],
-        "content": ["NO_CONTENT", "Fault", "NoContent", "galaxy_image", "require_content"],
+        "content": ["NO_CONTENT", "Fault", "NoContent", "require_content"],
         "corruptions": ["CORRUPTIONS", "PUBLISHED", "SEVERITIES", "corrupt", "frame_scale"],
-        "decoding": ["decode", "decode_bytes", "as_image"],
+        "decoding": ["decode", "decode_bytes", "as_image", "galaxy_image"],
         "fits": ["STRETCHES", "is_fits", "render_fits_as"],
         "frame": ["centre_frame"],
         "inspection": [

@@ -13,7 +13,6 @@ import numpy as np
 from PIL import Image
 
 from galaxymorph.base import BadInput
-from galaxymorph.images.decoding import as_image
 
 # Levels of 255 that compression may add to a constant picture. Of 11,000 real images the one with
 # the narrowest range, a deep field's, spans 60 in the middle half.
@@ -60,23 +59,6 @@ class Fault(str):
         fault = super().__new__(cls, error)
         fault.error, fault.status = error, getattr(error, "status", "unreadable")
         return fault
-
-
-def galaxy_image(source: str | np.ndarray, crop: float, at: int = 0) -> Image.Image:
-    """Return the RGB image of a reference or of pixels, if its frame can hold a galaxy.
-
-    Args:
-        source: as for `as_image`.
-        crop: as for `require_content`.
-        at: the place of pixels, which have no name, in errors.
-
-    Raises:
-        BadInput: as `as_image`.
-        NoContent: as `require_content`.
-    """
-    image = as_image(source)
-    require_content(image, crop, source if isinstance(source, str) else f"image {at}")
-    return image
 
 
 def require_content(image: Image.Image, crop: float, name: str) -> None:
@@ -219,15 +201,17 @@ def _is_divided(uncovered: np.ndarray) -> bool:
 def require_bands(planes: Mapping[str, np.ndarray], name: str) -> None:
     """Raise NoContent where a band of a FITS cutout has no value, or none in half of the middle.
 
+    A file that is constant in all bands passes: it renders black, which `require_content` notices.
+
     Args:
         planes: bands by name, each of shape (height, width); NaN where there is no value.
         name: of the image, for the error.
     """
     empty = [band for band, plane in planes.items() if _has_one_value(plane)]
     if len(empty) == len(planes):
-        finite = any(np.isfinite(plane).any() for plane in planes.values())
-        why = "every pixel has the same value: no image there" if finite else "no pixel has a value"
-        raise NoContent(f"{name}: {why}", "make another cutout")
+        if any(np.isfinite(plane).any() for plane in planes.values()):
+            return
+        raise NoContent(f"{name}: no pixel has a value", "make another cutout")
     if empty:
         raise NoContent(
             f"{name}: no pixel has a value of its own in {_listed(empty)}: no coverage there",

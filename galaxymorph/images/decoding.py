@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, read_bytes
+from galaxymorph.images.content import require_content
 from galaxymorph.images.fits import decode_fits, is_fits
 
 # Galaxy Zoo's cutouts have 0.18 million pixels; 40 million take 120 MB, and no cutout needs them.
@@ -41,6 +42,23 @@ def as_image(source: str | np.ndarray) -> Image.Image:
             "give uint8 of shape (height, width, 3)",
         )
     return Image.fromarray(source)
+
+
+def galaxy_image(source: str | np.ndarray, crop: float, at: int = 0) -> Image.Image:
+    """Return the RGB image of a reference or of pixels, if its frame can hold a galaxy.
+
+    Args:
+        source: as for `as_image`.
+        crop: as for `require_content`.
+        at: the place of pixels, which have no name, in errors.
+
+    Raises:
+        BadInput: as `as_image`.
+        NoContent: as `require_content`.
+    """
+    image = as_image(source)
+    require_content(image, crop, source if isinstance(source, str) else f"image {at}")
+    return image
 
 
 def decode_bytes(data: bytes, reference: str) -> Image.Image:

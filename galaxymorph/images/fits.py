@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from galaxymorph.base import BadInput
+from galaxymorph.images.content import require_bands
 
 STRETCHES = ("lupton", "asinh", "zscale", "linear")
 FITS_ENDINGS = (".fits", ".fit", ".fits.gz", ".fit.gz", ".fits.fz")
@@ -68,12 +69,16 @@ def decode_fits(data: bytes, reference: str, how: Rendering | None = None) -> Im
         how: by itself the process's.
 
     Raises:
+        NoContent: a band has no value, or none in half of the middle.
         BadInput: astropy is missing; the file is damaged, too large, or holds no image; a band
             isn't there, or there are more than three and none is chosen.
     """
     how = how or rendering()
-    planes = _chosen(_planes(_unpacked(data, reference), reference), how.bands, reference)
-    rgb = _stretched(np.stack([_filled(plane, reference) for plane in planes]), how.stretch)
+    every = _planes(_unpacked(data, reference), reference)
+    planes = _chosen(every, how.bands, reference)
+    used = {name: plane for name, plane in every.items() if any(plane is each for each in planes)}
+    require_bands(used, reference)
+    rgb = _stretched(np.stack([_filled(plane) for plane in planes]), how.stretch)
     if len(rgb) == 1:
         rgb = rgb.repeat(3, axis=0)
     # FITS counts its rows from the bottom.
@@ -188,10 +193,8 @@ def _known_as(name: str, planes: dict[str, np.ndarray]) -> str:
     return alike[0] if name not in planes and len(alike) == 1 else name
 
 
-def _filled(plane: np.ndarray, reference: str) -> np.ndarray:
+def _filled(plane: np.ndarray) -> np.ndarray:
     finite = np.isfinite(plane)
-    if not finite.any():
-        raise BadInput(f"{reference}: no pixel has a value", "make another cutout")
     # Beyond this a square overflows; nothing that was measured is so bright.
     return np.where(finite, plane, np.median(plane[finite])).clip(-1e30, 1e30)
 

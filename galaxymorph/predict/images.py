@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from pathlib import Path
 
 import numpy as np
 
 from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, say
-from galaxymorph.images import decode
+from galaxymorph.images import NO_CONTENT, NoContent, decode, inspect_images
 from galaxymorph.zoo import (
     File,
     image_name,
@@ -139,15 +139,42 @@ def as_sources(images: Images) -> list[str | np.ndarray]:
 
 
 def usable_images(references: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the references that decode, and a line for each of the others."""
+    """Return the references that decode, and a line for each of the others.
+
+    Those without a galaxy stay: they are rows of a prediction, with their status.
+    """
     good, faults = [], []
     for reference in references:
         try:
             decode(reference)
-            good.append(reference)
+        except NoContent:
+            pass
         except BadInput as error:
             faults.append(str(error))
+            continue
+        good.append(reference)
     return good, faults
+
+
+def with_galaxies(references: Sequence[str], crop: float) -> list[str]:
+    """Return the references whose frames can hold a galaxy, and say how many can't.
+
+    Those that can't be used for another reason stay, and raise BadInput where they are used.
+
+    Args:
+        references: of images.
+        crop: of their frames, as in `centre_frame`.
+    """
+    found = inspect_images(references, crop=crop)
+    say_empty([inspection.fault for inspection in found if inspection.status in NO_CONTENT], found)
+    pairs = zip(references, found, strict=True)
+    return [reference for reference, inspection in pairs if inspection.status not in NO_CONTENT]
+
+
+def say_empty(faults: Sequence[str], images: Sized) -> None:
+    """Say how many of some images show no galaxy, and why the first of them doesn't."""
+    if faults:
+        say(f"{len(faults):,} of {len(images):,} images show no galaxy, as {faults[0]}")
 
 
 def galaxy_name(image: str) -> str:

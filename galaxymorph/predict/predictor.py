@@ -24,7 +24,7 @@ from galaxymorph.learn import (
     make_link,
     serving_network,
 )
-from galaxymorph.predict.images import Images
+from galaxymorph.predict.images import Images, with_galaxies
 from galaxymorph.predict.tables import Sets, predicted_table
 
 
@@ -109,7 +109,7 @@ def load_torch_predictor(
 
 def _adapted(networks: list[nn.Module], recipe: Recipe, images: Sequence[str]) -> list[nn.Module]:
     # Evenly from all of them, since catalogues are ordered by something.
-    images = list(images)[:: -(-len(images) // ADAPTING_IMAGES)]
+    images = with_galaxies(list(images)[:: -(-len(images) // ADAPTING_IMAGES)], recipe.crop)
     with Progress("adapting", len(images) * len(networks), "images") as progress:
         return [
             adapt_batchnorm(network, _tensors(image_loader(images, recipe)), progress.advance)

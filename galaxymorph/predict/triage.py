@@ -16,7 +16,7 @@ from galaxymorph.images import decode_bytes
 from galaxymorph.judge import doubt_of, entropies_of, worth_asking
 from galaxymorph.learn import Run, target_of
 from galaxymorph.predict.doubt import open_source
-from galaxymorph.predict.images import galaxy_name
+from galaxymorph.predict.images import galaxy_name, with_galaxies
 
 MANIFEST = "manifest.csv"
 # What Zooniverse shows as it is, and up to how many bytes (its help page on subject sets).
@@ -50,6 +50,7 @@ def choose_galaxies(
     run.require_trained()
     if folder.exists():
         raise BadInput(f"{folder} exists already", "choose another -o")
+    images = with_galaxies(images, run.recipe.crop)
     sample = open_source(run, source)
     with Progress("doubting", len(images), "images") as progress:
         samples, embeddings = sample(images, progress.advance)

@@ -17,7 +17,7 @@ from PIL import Image
 
 from galaxymorph import __version__
 from galaxymorph.base import BadInput, one_line
-from galaxymorph.images import decode_bytes, render_fits_as
+from galaxymorph.images import NO_CONTENT, NoContent, decode_bytes, render_fits_as
 from galaxymorph.judge import EMPTY, Calibrator, calibrated_coverage, calibrated_mean, sets_of
 from galaxymorph.learn import Recipe, Run, deviation_columns, predicted_columns, target_of
 from galaxymorph.predict import Looker, load_looker, load_predictor
@@ -334,7 +334,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _error(error: Exception) -> tuple[str, bytes]:
-    return "application/json", json.dumps({"error": one_line(str(error))}).encode()
+    words = {"error": one_line(str(error))}
+    if isinstance(error, NoContent):
+        words["status"] = error.status
+    return "application/json", json.dumps(words).encode()
 
 
 def openapi(model: Model) -> dict:
@@ -365,7 +368,10 @@ def openapi(model: Model) -> dict:
                 "schema": {
                     "type": "object",
                     "required": ["error"],
-                    "properties": {"error": {"type": "string"}},
+                    "properties": {
+                        "error": {"type": "string"},
+                        "status": {"enum": list(NO_CONTENT)},
+                    },
                 }
             }
         },

@@ -134,13 +134,18 @@ def print_predictions(table: pd.DataFrame, recipe: Recipe) -> None:
         _print_walks(table, tree)
         return
     shown = Table(box=box.SIMPLE_HEAD)
+    table = table.drop(columns="error", errors="ignore")
     for name in table.columns.drop("galaxy"):
         shown.add_column(name.removeprefix("p_"), justify="left" if name == "image" else "right")
     for row in table.drop(columns="galaxy").itertuples(index=False):
-        shown.add_row(
-            *(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row)
-        )
+        shown.add_row(*map(_predicted_cell, row))
     console().print(shown)
+
+
+def _predicted_cell(value: object) -> str:
+    if pd.isna(value):
+        return "–"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def _print_walks(table: pd.DataFrame, tree: Tree) -> None:
@@ -152,7 +157,12 @@ def _print_walks(table: pd.DataFrame, tree: Tree) -> None:
     pairs = [(question, answer) for question in tree.questions for answer in question.answers]
     fractions = table[tree.columns].to_numpy(float)
     conditional = to_conditional(tree, fractions)
-    for image, of_all, of_asked in zip(table["image"], fractions, conditional, strict=True):
+    statuses = table["status"] if "status" in table else ["ok"] * len(table)
+    rows = zip(table["image"], statuses, fractions, conditional, strict=True)
+    for image, status, of_all, of_asked in rows:
+        if status != "ok":
+            shown.add_row(image, status, "–", "–", "–")
+            continue
         for at in likeliest_walk(tree, of_all):
             question, answer = pairs[at]
             shown.add_row(

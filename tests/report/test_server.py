@@ -56,6 +56,14 @@ def test_fifty_at_once_get_what_predict_says(url, run):
             assert share == pytest.approx(row[f"p_{name}"], abs=2e-2)
 
 
+def test_a_blank_image_has_a_status_and_no_class(url):
+    for path in ("predict", "explain"):
+        status, body = ask(f"{url}/{path}", image_bytes(Image.new("RGB", (50, 50))))
+        answer = json.loads(body)
+        assert (status, answer["status"]) == (422, "blank")
+        assert answer["error"].startswith("image 0: every pixel has the same value")
+
+
 def deep_png() -> bytes:
     return image_bytes(Image.new("I;16", (8, 8)), "PNG")
 

@@ -9,7 +9,7 @@ from galaxymorph.base.archives import (
     read_bytes,
     read_head,
 )
-from galaxymorph.base.errors import BadInput, MissingFile, one_line
+from galaxymorph.base.errors import BadInput, MissingFile, as_utf8, one_line
 from galaxymorph.base.files import (
     cache_folder,
     exclusive,
@@ -21,7 +21,7 @@ from galaxymorph.base.files import (
     write_text,
 )
 from galaxymorph.base.formats import FITS_ENDINGS, FITS_HEAD, HEAD, is_fits_table, sniff
-from galaxymorph.base.progress import Progress, mute, say
+from galaxymorph.base.progress import Progress, mute, print_anything, say
 from galaxymorph.base.reading import read_json, reading, require_words
 from galaxymorph.base.rows import Rows
 
@@ -34,6 +34,7 @@ __all__ = [
     "MissingFile",
     "Progress",
     "Rows",
+    "as_utf8",
     "cache_folder",
     "exclusive",
     "is_fits_table",
@@ -43,6 +44,7 @@ __all__ = [
     "map_ahead",
     "mute",
     "one_line",
+    "print_anything",
     "plain_name",
     "read_bytes",
     "read_head",

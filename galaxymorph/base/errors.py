@@ -18,6 +18,11 @@ class MissingFile(BadInput):
     status = "missing"
 
 
+def as_utf8(name: str) -> str:
+    """Return a file's name with whatever isn't UTF-8 in it as escapes, so that a table takes it."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def one_line(text: str) -> str:
     """Return the text with line breaks and whatever else doesn't print as escapes."""
     # Names come out of files and archives of any origin, and a terminal obeys what it is sent.

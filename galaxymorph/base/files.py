@@ -16,13 +16,18 @@ from galaxymorph.base.errors import BadInput
 
 # What a disk, a quota or a limit of the process answers to one byte too many.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+# Bytes of a file's name, of every common file system.
+LONGEST_NAME = 255
 # Bytes that a disk is asked to take to find out whether it is full.
 PROBE = 1 << 20
 
 
 def _temporary(path: Path) -> Path:
     # The suffix stays last, because writers such as matplotlib read the format from it.
-    return path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    ending = f".{os.getpid()}.tmp{path.suffix}"
+    room = LONGEST_NAME - len(os.fsencode(f".{ending}.probe"))
+    stem = os.fsdecode(os.fsencode(path.stem)[:room])
+    return path.with_name(f".{stem}{ending}")
 
 
 def _new_file_mode(path: Path) -> int:

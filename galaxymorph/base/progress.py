@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
+from contextlib import suppress
 from threading import Lock
 from types import TracebackType
 
@@ -20,9 +22,24 @@ def mute() -> None:
 
 
 def say(text: str = "") -> None:
-    """Print one line of news to standard error, which leaves standard output to results."""
-    if not _muted:
+    """Print one line of news to standard error, which leaves standard output to results.
+
+    Nothing is lost with a line that can't be printed: whoever listened may have gone.
+    """
+    if _muted:
+        return
+    with suppress(OSError, ValueError):
         print(text, file=sys.stderr, flush=True)
+
+
+def print_anything() -> None:
+    """Let standard output and error print what their encoding lacks, and bytes of no encoding.
+
+    Names of files hold both. What can't be encoded is printed as an escape such as \\u2192.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 class Progress:
@@ -40,7 +57,7 @@ class Progress:
 
     def __enter__(self) -> Progress:
         self.started = self._last_line = time.monotonic()
-        if sys.stderr.isatty() and not _muted:
+        if sys.stderr and sys.stderr.isatty() and not _muted:
             self._bar = _rich_bar(self.unit)
             self._task = self._bar.add_task(self.label, total=self.total, note="")
             self._bar.start()

@@ -5,13 +5,15 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
+import os
+import signal
 import sys
 import warnings
 
 import click
 
 from galaxymorph import __version__
-from galaxymorph.base import BadInput, say
+from galaxymorph.base import BadInput, as_utf8, print_anything, say
 
 # Command: its module's variable, and its line in --help, which imports none of them.
 COMMANDS = {
@@ -88,6 +90,7 @@ def cli(debug: bool) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 for success, 1 for failure, 2 for bad input."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    print_anything()
     # timm and fastai still decorate with it, and there is nothing a user could do.
     warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
     # Python's last look for cycles takes a second once PyTorch is there; all goes with the process.
@@ -95,6 +98,8 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in arguments
     arguments = [word for word in arguments if word != "--debug"]
     try:
+        for word in arguments:
+            _require_utf8(word)
         status = cli.main(arguments, prog_name="galaxymorph", standalone_mode=False)
     except click.ClickException as error:
         error.show()
@@ -104,6 +109,8 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(130)
     except BadInput as error:
         _end(error, 2, debug)
+    except BrokenPipeError:
+        _end_unread()
     except OSError as error:
         _end(error, 1, debug)
     except ModuleNotFoundError as error:
@@ -114,6 +121,21 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         _end(f"{type(error).__name__}: {error} (a fault of galaxymorph's: see --debug)", 1, debug)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _require_utf8(word: str) -> None:
+    """Raise BadInput for a path whose bytes aren't UTF-8: no table of a run could hold it."""
+    if as_utf8(word) != word:
+        raise BadInput(
+            f"{as_utf8(word)}: a name that isn't UTF-8", "rename it, or make a link to it"
+        )
+
+
+def _end_unread() -> None:
+    """Exit as a program does whose reader has gone, such as `head`: without a word, by SIGPIPE."""
+    # Or Python would complain of what is still in the buffer.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(128 + signal.SIGPIPE)
 
 
 def _end(error: object, status: int, debug: bool) -> None:

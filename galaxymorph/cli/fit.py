@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import click
@@ -159,10 +160,19 @@ def finish(run, galaxies) -> None:
     from galaxymorph.report import draw_run, print_metrics, write_report
 
     train_run(run, galaxies)
-    metrics = judge_run(run)
-    draw_run(run, metrics)
+    try:
+        metrics = judge_run(run)
+        draw_run(run, metrics)
+        page = write_report(run)
+    except BaseException:
+        say(
+            f"{run.path} is trained, and has its model and its predictions; its scores, figures "
+            f"and page are made by: python cli.py fit --resume {shlex.quote(str(run.path))}"
+        )
+        raise
+    # Last, since it may have nowhere to go.
     print_metrics(metrics, run.recipe)
     say(f"figures: {run.figures}/")
-    say(f"report: {write_report(run)}")
-    say(f"look at its mistakes: python cli.py interpret {run.path}")
+    say(f"report: {page}")
+    say(f"look at its mistakes: python cli.py interpret {shlex.quote(str(run.path))}")
     click.echo(run.path)

@@ -199,7 +199,7 @@ def predict(
     shown = table["status"].eq("ok") if "status" in table else pd.Series(True, table.index)
     if not shown.all():
         say_empty(list(table["error"].dropna()), references)
-    references = list(table["image"][shown])
+    references = [image for image, is_shown in zip(references, shown, strict=True) if is_shown]
     _warn_of_drift(drifting, references)
     if coverage and not sets:
         table = with_intervals(table, predictor.recipe, coverage)

@@ -29,6 +29,7 @@ from galaxymorph.base import (
     BadInput,
     MissingFile,
     Progress,
+    as_utf8,
     exclusive,
     map_ahead,
     read_json,
@@ -315,8 +316,8 @@ def columns_of(
     table = table.astype(dict.fromkeys(numbers, "float32"))
     table = without_failed(table, faults)
     status, error = table.pop("status"), table.pop("error")
-    table.insert(0, "id", part.ids)
-    table.insert(1, "image", part.images)
+    table.insert(0, "id", list(map(as_utf8, part.ids)))
+    table.insert(1, "image", list(map(as_utf8, part.images)))
     table["model_id"] = model.id
     return table.assign(status=status, error=error)
 

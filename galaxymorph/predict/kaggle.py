@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from galaxymorph.base import BadInput, Progress, make_folder, replacing, say, write_text
+from galaxymorph.base import BadInput, Progress, as_utf8, make_folder, replacing, say, write_text
 from galaxymorph.learn import Run, target_of
 from galaxymorph.predict.images import galaxy_name
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE
@@ -59,7 +59,7 @@ def write_submission(
     """
     for run in runs:
         require_submittable(run)
-    galaxies = [galaxy_name(image) for image in images]
+    galaxies = [as_utf8(galaxy_name(image)) for image in images]
     _require_single(galaxies)
     folder = _parts_folder(path, runs, predictor, images)
     columns = GALAXY_ZOO_CHALLENGE.columns

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import Progress
+from galaxymorph.base import Progress, as_utf8
 from galaxymorph.images import NO_CONTENT, Fault
 from galaxymorph.judge import Calibrator, calibrated_mean
 from galaxymorph.learn import Recipe, deviation_columns, predicted_columns, prediction_table
@@ -99,7 +99,7 @@ def predicted_table(
         table["set"] = sets(each.mean(axis=0))
     if faults:
         table = without_failed(table, faults)
-    named = [image if isinstance(image, str) else "" for image in sources]
+    named = [as_utf8(image) if isinstance(image, str) else "" for image in sources]
     table.insert(0, "galaxy", [galaxy_name(name) or str(at) for at, name in enumerate(named)])
     table.insert(1, "image", named)
     return table

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from galaxymorph.base import BadInput, Progress, read_bytes, replace_folder, sniff
+from galaxymorph.base import BadInput, Progress, as_utf8, read_bytes, replace_folder, sniff
 from galaxymorph.images import decode_bytes
 from galaxymorph.judge import doubt_of, entropies_of, worth_asking
 from galaxymorph.learn import Run, target_of
@@ -60,11 +60,11 @@ def choose_galaxies(
     references = [images[at] for at in chosen]
     table = pd.DataFrame(
         {
-            "galaxy": [galaxy_name(reference) for reference in references],
+            "galaxy": [as_utf8(galaxy_name(reference)) for reference in references],
             "#mutual_information": doubt.epistemic[chosen].round(6),
             "#entropy": doubt.total[chosen].round(6),
             "#predicted": _in_words(run, doubt.mean[chosen]),
-            "#source": references,
+            "#source": list(map(as_utf8, references)),
         }
     )
     with replace_folder(folder) as temporary:

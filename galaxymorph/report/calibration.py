@@ -14,7 +14,7 @@ from rich.table import Table
 from galaxymorph.judge import Calibration, coverage_band, risk_coverage
 from galaxymorph.learn import Run
 from galaxymorph.report.figures import BLUE, GREEN, GREY, ORANGE, STYLE, save_figure
-from galaxymorph.report.tables import console, interval_words
+from galaxymorph.report.tables import console, interval_words, print_table
 
 SCORES = {
     "nll": "negative log-likelihood",
@@ -44,7 +44,7 @@ def print_calibration(record: dict) -> None:
         if name not in record["before"]:
             continue
         table.add_row(words, *(interval_words(record[when][name]) for when in ("before", "after")))
-    console().print(table)
+    print_table(table)
     sets, study = record["sets"], record["sets"]["study"]
     band = study["band"]
     table = Table(
@@ -64,7 +64,7 @@ def print_calibration(record: dict) -> None:
             f"{scores['empty']:.1%}",
             f"{scores['full']:.1%}",
         )
-    console().print(table)
+    print_table(table)
     for accuracy, kept in record["selective"]["kept_at_accuracy"].items():
         console().print(
             f"at {float(accuracy):.0%} accuracy you may keep {kept:.1%} of the galaxies"

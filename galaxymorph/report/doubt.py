@@ -25,7 +25,7 @@ from galaxymorph.report.figures import (
     draw_gallery,
     save_figure,
 )
-from galaxymorph.report.tables import console, interval_words
+from galaxymorph.report.tables import console, interval_words, print_table
 
 COLOURS = {"single": GREY, "views": BLUE, "dropout": ORANGE, "ensemble": GREEN}
 SCORES = {
@@ -63,7 +63,7 @@ def print_doubt(record: dict) -> None:
             str(found["passes"]),
             f"{found['seconds']:.1f}",
         )
-    console().print(table)
+    print_table(table)
     for source, found in record["sources"].items():
         for accuracy, kept in found.get("kept_at_accuracy", {}).items():
             console().print(f"{source}: at {float(accuracy):.0%} accuracy you may keep {kept:.1%}")
@@ -74,7 +74,7 @@ def print_doubt(record: dict) -> None:
         table.add_column(name, justify="left" if name == "source" else "right")
     for source, found in record["sources"].items():
         table.add_row(source, *(interval_words(score) for score in found["people"].values()))
-    console().print(table)
+    print_table(table)
 
 
 def preferred(sources: Collection[str]) -> str:

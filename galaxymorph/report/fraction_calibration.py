@@ -13,7 +13,7 @@ from rich.table import Table
 from galaxymorph.judge import NOMINAL, FractionCalibration
 from galaxymorph.learn import Run, target_of
 from galaxymorph.report.figures import BLUE, GREEN, GREY, ORANGE, STYLE, save_figure
-from galaxymorph.report.tables import INTERVALS, console, interval_words
+from galaxymorph.report.tables import INTERVALS, interval_words, print_table
 from galaxymorph.zoo import Tree
 
 BINS = 10
@@ -34,7 +34,7 @@ def print_fraction_calibration(record: dict) -> None:
     for name, words in rows.items():
         if name in record["before"]:
             table.add_row(words, *(interval_words(record[when][name]) for when in COLOURS))
-    console().print(table)
+    print_table(table)
 
 
 def draw_fraction_calibration(run: Run, calibration: FractionCalibration) -> list[Path]:

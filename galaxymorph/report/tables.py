@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from galaxymorph.learn import Recipe, target_of
@@ -42,7 +43,7 @@ def _print_distribution(title: str, scores: dict, recipe: Recipe) -> None:
         ("rank correlation of entropies", "entropy_spearman"),
     ):
         table.add_row(words, interval_words(scores[name], 4))
-    console().print(table)
+    print_table(table)
 
 
 def _root_mean(errors: list[dict]) -> str:
@@ -81,7 +82,7 @@ def _print_tree(title: str, scores: dict, recipe: Recipe) -> None:
     for name in filter(held.__contains__, INTERVALS):
         words = f"{held['nominal']:.0%} {INTERVALS[name]}"
         table.add_row(words, "", "", "", interval_words(held[name]))
-    console().print(table)
+    print_table(table)
 
 
 # What the intervals of a Dirichlet-multinomial hold, see `judge.interval_metrics`, in words.
@@ -114,7 +115,7 @@ def _print_scores(title: str, scores_of: dict) -> None:
     table.add_section()
     for words, key in (("macro-F1", "macro_f1"), ("accuracy", "accuracy")):
         table.add_row(words, "", "", interval_words(scores_of[key]), "")
-    console().print(table)
+    print_table(table)
 
 
 def _print_confusion(classes: list[str], counts: list[list[int]]) -> None:
@@ -124,7 +125,7 @@ def _print_confusion(classes: list[str], counts: list[list[int]]) -> None:
         table.add_column(name, justify="right")
     for name, row in zip(classes, counts, strict=True):
         table.add_row(name, *(f"{count:,}" for count in row))
-    console().print(table)
+    print_table(table)
 
 
 def print_predictions(table: pd.DataFrame, recipe: Recipe) -> None:
@@ -139,7 +140,7 @@ def print_predictions(table: pd.DataFrame, recipe: Recipe) -> None:
         shown.add_column(name.removeprefix("p_"), justify="left" if name == "image" else "right")
     for row in table.drop(columns="galaxy").itertuples(index=False):
         shown.add_row(*map(_predicted_cell, row))
-    console().print(shown)
+    print_table(shown)
 
 
 def _predicted_cell(value: object) -> str:
@@ -170,7 +171,7 @@ def _print_walks(table: pd.DataFrame, tree: Tree) -> None:
             )
             image = ""
         shown.add_section()
-    console().print(shown)
+    print_table(shown)
 
 
 def print_check(catalogue: Catalogue, counts: dict[str, dict[str, int]], decoded: bool) -> None:
@@ -193,14 +194,14 @@ def print_check(catalogue: Catalogue, counts: dict[str, dict[str, int]], decoded
         ("votes", sums),
     ):  # fmt: skip
         state.add_row(name, value)
-    console().print(state)
+    print_table(state)
     table = Table(box=box.SIMPLE_HEAD)
     for name in ("scheme", "kept", "classes"):
         table.add_column(name, justify="right" if name == "kept" else "left")
     for scheme, classes in counts.items():
         listed = ", ".join(f"{name} {count:,}" for name, count in classes.items())
         table.add_row(scheme, f"{sum(classes.values()):,}", listed)
-    console().print(table)
+    print_table(table)
 
 
 def print_rows(title: str, rows: list[dict[str, object]]) -> None:
@@ -210,7 +211,7 @@ def print_rows(title: str, rows: list[dict[str, object]]) -> None:
         table.add_column(name, justify="left" if isinstance(value, str) else "right")
     for row in rows:
         table.add_row(*map(_cell, row.values()))
-    console().print(table)
+    print_table(table)
 
 
 def _cell(value: object) -> str:
@@ -232,6 +233,22 @@ def interval_words(score: dict[str, float | None], digits: int = 3) -> str:
         for name in ("value", "low", "high")
     )
     return f"{value} ({low}–{high})"
+
+
+def print_table(table: Table) -> None:
+    """Print a table, or on a terminal that is too narrow for it each cell in a line of its own."""
+    where = console()
+    needed = Measurement.get(where, where.options.update(max_width=PIPE), table).maximum
+    if needed <= where.width:
+        where.print(table)
+        return
+    columns = [(str(column.header), list(column.cells)) for column in table.columns]
+    if table.title:
+        where.print(table.title)
+    for row in range(table.row_count):
+        for name, cells in columns:
+            where.print(f"{name}: {cells[row]}" if name else str(cells[row]), soft_wrap=True)
+        where.print()
 
 
 def console() -> Console:
@@ -278,7 +295,7 @@ def print_robustness(scores: dict) -> None:
                 interval_words(each["drop"]),
                 *(interval_words(each[key]) for key in optional),
             )
-    console().print(table)
+    print_table(table)
     for name, found in scores["consistency"].items():
         if "agree" in found:
             console().print(
@@ -333,7 +350,7 @@ def print_comparison(
         best = best_of(group)
         words = score if file == "metrics" else f"{file}: {score}"
         shown.add_row(words, *(_compared(values, run, best, len(group) > 1) for run in runs))
-    console().print(shown)
+    print_table(shown)
     for run, difference in differences.items():
         if difference is None:
             console().print(f"{run}: no galaxies and classes in common with {runs[0]}")

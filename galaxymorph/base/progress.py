@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from threading import Lock
 from types import TracebackType
 
@@ -35,8 +37,14 @@ def say(text: str = "") -> None:
 def print_anything() -> None:
     """Let standard output and error print what their encoding lacks, and bytes of no encoding.
 
-    Names of files hold both. What can't be encoded is printed as an escape such as \\u2192.
+    Names of files hold both. What can't be encoded is printed as an escape such as \\u2192. A
+    stream that was closed before the start takes everything and keeps nothing.
     """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            # Or the next file that is opened would be the stream, by its number.
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115, open to the end
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -104,7 +104,7 @@ class Partition:
     images: list[str]
     places: list[str]
     failed: tuple[int, ...] = ()
-    unread: dict[int, str] = field(default_factory=dict)
+    unread: dict[int, Fault] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -222,7 +222,7 @@ def partitions(catalogue: Path, size: int) -> Iterator[Partition]:
         ids, images = ([row[at] for row in chunk] for at in (0, 1))
         # An absolute image stays what it is. Paths as objects would take ten times as long.
         places = [os.path.join(folder, image) if image else "" for image in images]  # noqa: PTH118
-        unread = {at: row.fault for at, row in enumerate(chunk) if row.fault}
+        unread = {at: Fault(BadInput(row.fault)) for at, row in enumerate(chunk) if row.fault}
         yield Partition(number, ids, images, places, unread=unread)
         number += 1
 

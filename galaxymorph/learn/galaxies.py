@@ -58,7 +58,7 @@ def gather_galaxies(
     if catalogue.unvoted:
         say(f"{len(catalogue.unvoted):,} galaxies without votes left out")
     if catalogue.unused_images:
-        say(f"{catalogue.unused_images:,} images have no row in {catalogue.source}")
+        say(f"images without a row in {catalogue.source}: {catalogue.unused_images:,}")
     if not skip_bad:
         catalogue.require_sound()
     labelled, classes = label_galaxies(catalogue, recipe)

@@ -50,8 +50,11 @@ def submission_images(paths: Sequence[str]) -> list[str]:
     files = _files(paths)
     tests = [file for file in files if in_test_part(file.name)]
     if tests:
-        if len(tests) < len(files):
-            say(f"{len(files) - len(tests):,} images aren't of the test part, and are left out")
+        if others := len(files) - len(tests):
+            words = "image isn't" if others == 1 else "images aren't"
+            say(
+                f"{others:,} {words} of the test part, and {'is' if others == 1 else 'are'} left out"
+            )
         return [file.reference for file in tests]
     training = sum(in_training_part(file.name) for file in files)
     if not training:

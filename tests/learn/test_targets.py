@@ -183,7 +183,11 @@ def test_a_submission_has_a_row_a_galaxy_and_goes_on_after_a_kill(
 
     monkeypatch.setattr(kaggle, "PART", 16)
     images = simple / "images_training_rev1"
-    with zipfile.ZipFile(tmp_path / "images_test_rev1.zip", "w") as archive:
+    # The challenge's folder: its training images are no part of a submission.
+    data = tmp_path / "data"
+    (data / "images_training_rev1").mkdir(parents=True)
+    shutil.copy(next(images.iterdir()), data / "images_training_rev1" / "7.jpg")
+    with zipfile.ZipFile(data / "images_test_rev1.zip", "w") as archive:
         for image in sorted(images.iterdir()):
             archive.write(image, f"images_test_rev1/{image.name}")
     output, calls = tmp_path / "submission.csv", []
@@ -196,14 +200,16 @@ def test_a_submission_has_a_row_a_galaxy_and_goes_on_after_a_kill(
         return outputs(self, references, seen)
 
     monkeypatch.setattr(Predictor, "outputs", stop_at_the_third)
-    arguments = ["predict", soft_runs / "tree", tmp_path / "images_test_rev1.zip"]
+    arguments = ["predict", soft_runs / "tree", data]
     arguments += ["--format", "kaggle", "-o", output]
     assert galaxymorph(*arguments) == 130
     assert not output.exists()
     assert galaxymorph(*arguments) == 0
     assert calls == [16, 16, 16, 16, 12]
-    assert "2 of 4 parts are there" in capsys.readouterr().err
-    assert {path.name for path in tmp_path.iterdir()} == {"images_test_rev1.zip", output.name}
+    error = capsys.readouterr().err
+    assert "2 of 4 parts are there" in error
+    assert "images left out because they aren't of the test part: 1" in error
+    assert {path.name for path in tmp_path.iterdir()} == {"data", output.name}
     table = pd.read_csv(output)
     assert list(table.columns) == ["GalaxyID", *TREE.columns]
     assert table["GalaxyID"].tolist() == list(range(100001, 100061))

@@ -114,7 +114,7 @@ def test_a_submission_takes_the_test_images_of_the_challenge(tmp_path, capsys, h
     found = submission_images([str(place)])
     assert [Path(path).name for path in found] == expected
     assert all(TEST in path for path in found)
-    assert "2 images aren't of the test part, and are left out" in capsys.readouterr().err
+    assert "images left out because they aren't of the test part: 2" in capsys.readouterr().err
 
 
 def test_a_submission_without_test_images_is_refused_unless_training_images_are_named(

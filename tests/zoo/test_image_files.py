@@ -367,7 +367,7 @@ def test_data_check_and_fit_say_what_they_leave_out(tmp_path, capsys):
     assert len(gather_galaxies(place, recipe).table) == 3
     error = capsys.readouterr().err
     assert "1 file passed over: 1 .npy" in error
-    assert f"1 images have no row in {place / 'labels.csv'}" in error
+    assert f"images without a row in {place / 'labels.csv'}: 1" in error
 
 
 def test_target_data_is_listed_as_all_images_are(tmp_path, capsys):

@@ -51,10 +51,7 @@ def submission_images(paths: Sequence[str]) -> list[str]:
     tests = [file for file in files if in_test_part(file.name)]
     if tests:
         if others := len(files) - len(tests):
-            words = "image isn't" if others == 1 else "images aren't"
-            say(
-                f"{others:,} {words} of the test part, and {'is' if others == 1 else 'are'} left out"
-            )
+            say(f"images left out because they aren't of the test part: {others:,}")
         return [file.reference for file in tests]
     training = sum(in_training_part(file.name) for file in files)
     if not training:

@@ -177,6 +177,8 @@ def _naming(reference: str | Path, fault: str) -> Iterator[None]:
         raise BadInput(f"{reference}: {fault} (a folder)", "name the files in it") from None
     except Exception as error:
         # zipfile and the decompressors answer broken data with errors of many types.
+        if "password" in str(error):
+            raise BadInput(f"{reference}: {fault} (it is encrypted)", "unpack the zip") from None
         raise BadInput(f"{reference}: {fault} ({error})", "download it again") from None
 
 

@@ -29,15 +29,29 @@ def label_catalogue(catalogue: Catalogue, scheme: str) -> tuple[pd.DataFrame, li
         in the scheme's order (alphabetical for plain labels).
 
     Raises:
-        BadInput: the scheme is unknown.
+        BadInput: the scheme is unknown, or two plain labels differ in capitals alone.
     """
     table = catalogue.table
     if catalogue.tree is None:
-        return table[["galaxy", "image", "row", "label"]], sorted(table["label"].unique())
+        classes = sorted(table["label"].unique())
+        _refuse_alike(classes, catalogue.source)
+        return table[["galaxy", "image", "row", "label"]], classes
     rule = get_scheme(scheme)
     labels = assign_labels(rule, table)
     labelled = table[["galaxy", "image", "row"]].assign(label=labels["label"])
     return labelled[labels["kept"]].reset_index(drop=True), list(rule.classes)
+
+
+def _refuse_alike(classes: list[str], source: str) -> None:
+    """Raise BadInput where one class seems to be spelt in two ways: each would be half of it."""
+    known: dict[str, str] = {}
+    for name in classes:
+        other = known.setdefault(" ".join(name.casefold().split()), name)
+        if other != name:
+            raise BadInput(
+                f"{source}: classes {other!r} and {name!r} differ in capitals or spaces alone",
+                "spell a class in one way, or call the two by other names",
+            )
 
 
 def soft_label_catalogue(catalogue: Catalogue, scheme: str) -> tuple[pd.DataFrame, list[str]]:

@@ -215,3 +215,19 @@ def test_a_galaxy_without_votes_beside_it_is_named(sky, tmp_path):
     (copy / "votes.parquet").unlink()
     with pytest.raises(BadInput, match="or votes.parquet beside it"):
         vote_counts(read_catalogue(copy))
+
+
+def test_show_draws_plain_labels_and_other_campaigns(tmp_path, capsys):
+    from tests.learn.test_vote_catalogues import catalogue
+
+    votes = catalogue(tmp_path, "galaxy-zoo-decals", ".csv")
+    command = ["survey", "show", votes, "-o", tmp_path / "sheet.png", "--n", 4, "--columns", 4]
+    schema = ["--schema", "galaxy-zoo-decals"]
+    assert galaxymorph(*command, *schema) == 0
+    label = ["--labels-column", "bar_no", "--id-column", "iauname"]
+    assert galaxymorph(*command, *label) == 0
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width == 4 * 216
+    capsys.readouterr()
+    assert galaxymorph(*command, *schema, "--scheme", "hubble") == 2
+    assert "schemes are rules on the challenge's columns" in capsys.readouterr().err

@@ -505,3 +505,52 @@ def test_a_listing_that_is_damaged_anywhere_is_refused_in_a_line(tmp_path, endin
             refused += 1
             assert "\n" not in str(error)
     assert refused > 5 or ending == ".csv"
+
+
+@pytest.mark.parametrize("output", [[], ["-o", "{tmp}/out.csv"], ["--json"]])
+@pytest.mark.parametrize("name", ["cat.csv", "CAT.CSV", "cat.parquet", "cat.tsv"])
+def test_a_table_in_place_of_an_image_is_told_where_it_goes(run, tmp_path, capsys, name, output):
+    table = pd.DataFrame({"id": ["1"], "image": ["a.jpg"]})
+    if name.endswith("parquet"):
+        table.to_parquet(tmp_path / name)
+    else:
+        table.to_csv(tmp_path / name, index=False, sep="\t" if name.endswith("tsv") else ",")
+    command = ["predict", run, tmp_path / name, *(word.format(tmp=tmp_path) for word in output)]
+    assert galaxymorph(*command) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        f"error: {tmp_path / name}: a table, and no image; a catalogue takes -o FOLDER/, a folder "
+        "to be filled"
+    )
+
+
+@pytest.mark.parametrize("folder", [True, False])
+def test_another_kind_of_file_is_told_as_what_it_is(run, tmp_path, capsys, folder):
+    (tmp_path / "Galaxy10.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(300))
+    output = ["-o", f"{tmp_path / 'out'}/"] if folder else []
+    assert galaxymorph("predict", run, tmp_path / "Galaxy10.h5", *output) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "an HDF5 file" in line
+
+
+def test_a_damaged_row_is_a_row_with_an_error_and_commas_shift_no_other(run, images, tmp_path):
+    names = [str(image) for image in images[:3]]
+    rows = [f"{n},x,{name},{names[0]}," for n, name in enumerate(names)]
+    rows.insert(1, f"7,y,z,{names[1]},{names[2]}")
+    text = "\n".join(["id,note,image,image_hires", *rows, ""])
+    (tmp_path / "mine.csv").write_text(text)
+    out = tmp_path / "out"
+    assert galaxymorph("predict", run, tmp_path / "mine.csv", "-o", f"{out}/", *EXACT) == 0
+    table = pd.read_parquet(out)
+    assert table["id"].tolist() == ["0", "row 3", "1", "2"]
+    assert table["image"].tolist() == [names[0], "", *names[1:]]
+    assert table["error"].tolist()[1] == "row 3: 5 fields, but the header has 4"
+    assert table["error"].isna().tolist() == [True, False, True, True]
+
+
+def test_triage_takes_a_table_of_images(run, images, tmp_path):
+    catalogue = write_catalogue(tmp_path / "mine.tsv", images[:5])
+    out = tmp_path / "out"
+    command = ["triage", run, catalogue, "-o", out, "--number", 2, "--source", "single"]
+    assert galaxymorph(*command) == 0
+    assert len(pd.read_csv(out / "manifest.csv")) == 2

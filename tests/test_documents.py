@@ -310,7 +310,9 @@ def test_a_snippet_of_the_documents_runs(desk, snippet):
         compiled = compile(snippet, "snippet", "exec")
     if "predictions/" in snippet:
         assert galaxymorph("predict", "exports/RUN", "catalogue.parquet", "-o", "predictions/") == 0
-    exec(compiled, {"pixels": np.asarray(Image.open("image.jpg"))})
+    image = Image.open("image.jpg")
+    given = {"image": image, "pixels": np.asarray(image), "data": Path("image.jpg").read_bytes()}
+    exec(compiled, given)
 
 
 def test_the_tutorial_goes_through_from_the_zips_to_the_catalogue(

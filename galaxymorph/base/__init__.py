@@ -9,7 +9,7 @@ from galaxymorph.base.archives import (
     read_bytes,
     read_head,
 )
-from galaxymorph.base.errors import BadInput, MissingFile, as_utf8, one_line
+from galaxymorph.base.errors import BadInput, MissingFile, as_utf8, listed, one_line
 from galaxymorph.base.files import (
     cache_folder,
     exclusive,
@@ -41,6 +41,7 @@ __all__ = [
     "is_unsafe",
     "make_folder",
     "list_members",
+    "listed",
     "map_ahead",
     "mute",
     "one_line",

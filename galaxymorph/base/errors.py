@@ -1,5 +1,10 @@
 """The one error that users see."""
 
+from collections.abc import Iterable
+
+# Of a list in a message: it must fit on a screen.
+MOST_LISTED = 8
+
 
 class BadInput(Exception):
     """What a user gave can't be used: a file, a row or an option.
@@ -27,3 +32,10 @@ def one_line(text: str) -> str:
     """Return the text with line breaks and whatever else doesn't print as escapes."""
     # Names come out of files and archives of any origin, and a terminal obeys what it is sent.
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def listed(names: Iterable[object], most: int = MOST_LISTED) -> str:
+    """Return names with commas, of many the first and how many more there are."""
+    words = [str(name) for name in names]
+    more = f" and {len(words) - most:,} more" if len(words) > most else ""
+    return ", ".join(words[:most]) + more

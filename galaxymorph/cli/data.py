@@ -6,7 +6,13 @@ from pathlib import Path
 
 import click
 
-from galaxymorph.cli.options import ID_COLUMN, LABELS_COLUMN, SCHEMA, SKIP_BAD
+from galaxymorph.cli.options import (
+    ID_COLUMN,
+    LABELS_COLUMN,
+    SCHEMA,
+    SKIP_BAD,
+    rendering_options,
+)
 
 SHOWN = 10
 
@@ -23,22 +29,25 @@ def data() -> None:
 @ID_COLUMN
 @SKIP_BAD
 @click.option("--quick", is_flag=True, help="Don't decode the images, only see that they're there.")
+@rendering_options
 @click.pass_context
-def check(context, path, labels_column, schema, id_column, skip_bad, quick) -> None:
+def check(context, path, labels_column, schema, id_column, skip_bad, quick, stretch, bands) -> None:
     """Say in one screen what is in the catalogue at PATH and what is wrong with which rows.
 
     PATH is a folder or a zip in the Kaggle layout, or a table with its images beside it. The
     exit status is 2 if anything is wrong and --skip-bad isn't given.
     """
     from galaxymorph.base import say
-    from galaxymorph.images import image_problems, inspect_images
+    from galaxymorph.images import Rendering, image_problems, inspect_images, require_fits
     from galaxymorph.learn import write_table
     from galaxymorph.report import print_check
     from galaxymorph.zoo import count_classes, read_catalogue
 
     catalogue = read_catalogue(path, labels_column, schema, id_column)
     if not quick:
-        found = inspect_images(list(catalogue.table["image"]))
+        references = list(catalogue.table["image"])
+        require_fits(references, {"stretch": stretch, "bands": bands})
+        found = inspect_images(references, rendering=Rendering().changed(stretch, bands))
         catalogue = catalogue.set_aside(image_problems(catalogue, found))
     print_check(catalogue, count_classes(catalogue), decoded=not quick)
     for problem in catalogue.problems[:SHOWN]:

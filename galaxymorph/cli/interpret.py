@@ -53,7 +53,8 @@ def _draw_part(run, part, most, data) -> None:
     with Progress("drawing", len(filled), "galleries") as progress:
         for name, (title, galaxies) in filled.items():
             path = run.figures / f"{name}.png"
-            click.echo(draw_gallery(path, galaxies, title, run.recipe.crop, most))
+            recipe = run.recipe
+            click.echo(draw_gallery(path, galaxies, title, recipe.crop, recipe.rendering, most))
             progress.advance()
     for path in draw_votes(run, part):
         click.echo(path)

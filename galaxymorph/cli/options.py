@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from galaxymorph.base import say
+from galaxymorph.images.rendering import STRETCHES
 from galaxymorph.learn.recipes import Recipe
 from galaxymorph.zoo.schemas import SCHEMAS
 
@@ -50,6 +52,33 @@ DEVICE = click.option(
     callback=_use_device,
     help="Where networks run; auto takes a GPU if there is one.",
 )
+
+
+def rendering_options(command: Callable) -> Callable:
+    """Give a command --stretch and --bands: how FITS images are rendered, None for the default."""
+    for option in (
+        click.option(
+            "--bands",
+            metavar="BAND[,BAND,BAND]",
+            help="Bands of FITS images by name or number, the red first, as z,r,g. Default: those "
+            "that the model is trained on, or the file's own.",
+        ),
+        click.option(
+            "--stretch",
+            type=click.Choice(STRETCHES),
+            help="How FITS images are brightened. Default: as the model is trained on, or lupton.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def say_rendering(stretch: str | None, bands: str | None) -> None:
+    """Say in one line that FITS is rendered otherwise than a model was told, if it is."""
+    options = {"--stretch": stretch, "--bands": bands}
+    given = [f"{name} {value}" for name, value in options.items() if value is not None]
+    if given:
+        say(f"FITS images: {' and '.join(given)}, in place of what the model is trained on")
 
 
 def recipe_options(command: Callable) -> Callable:

@@ -17,7 +17,7 @@ from galaxymorph.cli.catalogue import (
     require_alone,
     require_folder,
 )
-from galaxymorph.cli.options import DEVICE, RUN
+from galaxymorph.cli.options import DEVICE, RUN, rendering_options, say_rendering
 
 ENDINGS = (".csv", ".parquet")
 SKIPPED_SHOWN = 10
@@ -79,6 +79,7 @@ SKIPPED_SHOWN = 10
     "run with --loss dirichlet-multinomial: intervals that hold a fraction this often.",
 )
 @click.option("--raw", is_flag=True, help="The bare model's probabilities, after `calibrate` too.")
+@rendering_options
 @SCALE
 @DEVICE
 @click.pass_context
@@ -98,6 +99,8 @@ def predict(
     drift,
     coverage,
     raw,
+    stretch,
+    bands,
     **scale,
 ) -> None:
     """Say with RUN, or the mean of several, what each IMAGE (a JPEG, a folder, a zip) shows.
@@ -113,6 +116,7 @@ def predict(
     a prediction, with its status and error.
     """
     models, images = _models_and_images(run, images)
+    say_rendering(stretch, bands)
     if is_folder(output):
         require_alone(
             output, images, as_json=as_json, layout=layout, skip_bad=skip_bad, adapt=adapt,
@@ -124,13 +128,15 @@ def predict(
             raise BadInput("--outliers: it takes a run in PyTorch", "leave it out")
         views = int(views) if views else None
         predict_into(
-            output, run, images[0], precision, **scale, views=views, coverage=coverage, raw=raw
-        )
+            output, run, images[0], precision, **scale, views=views, coverage=coverage, raw=raw,
+            stretch=stretch, bands=bands,
+        )  # fmt: skip
         return
     require_folder(**scale)
     output = Path(output) if output else None
     import pandas as pd
 
+    from galaxymorph.images import require_fits
     from galaxymorph.learn import Run, write_table
     from galaxymorph.predict import (
         averaged,
@@ -151,7 +157,7 @@ def predict(
     if output:
         _require_writable(output)
     crops = _shares(crops)
-    runs = [Run(path) for path in models if is_run(path)]
+    runs = [Run(path).rendered(stretch, bands) for path in models if is_run(path)]
     for run in runs:
         run.require_trained()
     if len(models) > 1 and outliers:
@@ -177,17 +183,20 @@ def predict(
         # Here rather than in the library: the process is the command's own.
         keep_freed_memory(room=2**27, steady=True)
     references = (submission_images if layout else expand_images)(images)
+    require_fits(references, {"stretch": stretch, "bands": bands})
     if skip_bad:
-        references, faults = usable_images(references)
+        found = {_rendering_of(path, stretch, bands) for path in models}
+        references, faults = usable_images(references, found)
         _tell_skipped(faults)
         if layout:
-            references = with_galaxies(references, runs[0].recipe.crop)
+            references = with_galaxies(references, runs[0].recipe)
         if not references:
             raise BadInput("none of the images can be used", "see the lines above")
     predictors = [
-        load_predictor(path, precision, adapt_to=references if adapt else None, raw=raw)
+        load_predictor(path, precision, adapt_to=references if adapt else None, raw=raw,
+                       stretch=stretch, bands=bands)
         for path in models
-    ]
+    ]  # fmt: skip
     predictor = averaged(predictors, models, int(views) if views else None, crops)
     drifting = runs if drift and precision != "int8" else []
     if layout:
@@ -235,6 +244,16 @@ def _models_and_images(run: Path, others: Sequence[str]) -> tuple[list[Path], li
     if not images:
         raise BadInput("no image is named, only runs", "name images, a folder or a zip after them")
     return [run, *map(Path, more)], images
+
+
+def _rendering_of(model: Path, stretch: str | None, bands: str | None):
+    """Return how FITS is rendered for a model."""
+    from galaxymorph.learn import Run
+    from galaxymorph.predict import is_run, load_predictor
+
+    if is_run(model):
+        return Run(model).recipe.rendering.changed(stretch, bands)
+    return load_predictor(model, stretch=stretch, bands=bands).recipe.rendering
 
 
 def _shares(crops: str | None) -> list[float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from galaxymorph.base import say
-from galaxymorph.cli.options import DEVICE, RUN
+from galaxymorph.cli.options import DEVICE, RUN, rendering_options, say_rendering
 
 
 @click.command()
@@ -23,8 +23,9 @@ from galaxymorph.cli.options import DEVICE, RUN
     show_default=True,
     help="0 for any that is free.",
 )
+@rendering_options
 @DEVICE
-def serve(run, host, port) -> None:
+def serve(run, host, port, stretch, bands) -> None:
     """Answer with RUN's model in a browser: drop an image, see its classes or its walk.
 
     POST /predict takes an image and answers in JSON; /openapi.json describes it. Nothing that is
@@ -32,7 +33,8 @@ def serve(run, host, port) -> None:
     """
     from galaxymorph.report import load_model, make_server
 
-    server = make_server(load_model(run), host, port)
+    say_rendering(stretch, bands)
+    server = make_server(load_model(run, stretch, bands), host, port)
     with server:
         click.echo(f"http://{host}:{server.server_port}/")
         say("stop it with Ctrl-C")

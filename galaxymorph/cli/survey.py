@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from galaxymorph.base import BadInput
-from galaxymorph.cli.options import ID_COLUMN, LABELS_COLUMN, SCHEMA
+from galaxymorph.cli.options import ID_COLUMN, LABELS_COLUMN, SCHEMA, rendering_options
 from galaxymorph.learn.recipes import Recipe
 
 
@@ -72,8 +72,12 @@ def simulate(folder, number, surveys, seed, masks, redshift, workers) -> None:
 @LABELS_COLUMN
 @SCHEMA
 @ID_COLUMN
-def show(folder, output, number, columns, scheme, labels_column, schema, id_column) -> None:
+@rendering_options
+def show(
+    folder, output, number, columns, scheme, labels_column, schema, id_column, stretch, bands
+) -> None:
     """Draw a contact sheet of the catalogue in DIR: thumbnail, id, what volunteers said."""
+    from galaxymorph.images import Rendering
     from galaxymorph.survey import contact_sheet
     from galaxymorph.zoo import read_catalogue
 
@@ -85,7 +89,8 @@ def show(folder, output, number, columns, scheme, labels_column, schema, id_colu
             "leave out --scheme, or --labels-column and --schema",
         )
     catalogue = read_catalogue(folder, labels_column, schema, id_column)
-    click.echo(contact_sheet(catalogue, output, number, columns, scheme))
+    rendering = Rendering().changed(stretch, bands)
+    click.echo(contact_sheet(catalogue, output, number, columns, scheme, rendering))
 
 
 def _range(text: str | None) -> tuple[float, float] | None:

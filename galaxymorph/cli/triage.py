@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from galaxymorph.cli.options import DEVICE, RUN
+from galaxymorph.cli.options import DEVICE, RUN, rendering_options, say_rendering
 
 
 @click.command()
@@ -29,16 +29,21 @@ from galaxymorph.cli.options import DEVICE, RUN
     help="Where doubt is read from: eight flips and turns, 20 passes with dropout, the models of a "
     "run with --members or --folds, or one model's entropy.",
 )
+@rendering_options
 @DEVICE
-def triage(run, catalogue, output, number, source) -> None:
+def triage(run, catalogue, output, number, source, stretch, bands) -> None:
     """Choose, of the images in CATALOGUE, those most worth a volunteer's time for RUN.
 
     CATALOGUE is images, folders, zips, or tables with a column `image` of paths. The model is in
     doubt about them by itself, rather than because they look like two classes, and they are unlike
     each other. The folder can be uploaded to Zooniverse as a subject set.
     """
+    from galaxymorph.images import require_fits
     from galaxymorph.learn import Run
     from galaxymorph.predict import choose_galaxies, expand_images
 
-    choose_galaxies(Run(run), expand_images(catalogue, tables=True), output, number, source)
+    references = expand_images(catalogue, tables=True)
+    require_fits(references, {"stretch": stretch, "bands": bands})
+    say_rendering(stretch, bands)
+    choose_galaxies(Run(run).rendered(stretch, bands), references, output, number, source)
     click.echo(output / "manifest.csv")

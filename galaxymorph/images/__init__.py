@@ -8,8 +8,15 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "cache": ["Frames", "cached_frames"],
         "content": ["NO_CONTENT", "Fault", "NoContent", "require_content"],
         "corruptions": ["CORRUPTIONS", "PUBLISHED", "SEVERITIES", "corrupt", "frame_scale"],
-        "decoding": ["decode", "decode_bytes", "as_image", "galaxy_image"],
-        "fits": ["STRETCHES", "is_fits", "render_fits_as"],
+        "decoding": [
+            "Source",
+            "as_image",
+            "decode",
+            "decode_bytes",
+            "galaxy_image",
+            "holds_fits",
+        ],
+        "fits": ["is_fits"],
         "frame": ["centre_frame"],
         "inspection": [
             "Inspection",
@@ -17,6 +24,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "image_problems",
             "inspect_image",
             "inspect_images",
+            "require_fits",
         ],
+        "rendering": ["STRETCHES", "Rendering"],
     },
 )

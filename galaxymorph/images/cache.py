@@ -31,7 +31,6 @@ from galaxymorph.base import (
 )
 from galaxymorph.images.content import require_content
 from galaxymorph.images.decoding import decode_bytes
-from galaxymorph.images.fits import is_fits, rendering
 from galaxymorph.images.frame import centre_frame
 from galaxymorph.images.inspection import (
     Inspection,
@@ -40,9 +39,11 @@ from galaxymorph.images.inspection import (
     inspect_images,
     quiet_decoding,
 )
+from galaxymorph.images.rendering import DEFAULT, Rendering
 
 # Read, decode and write this many images before the next are read.
 CHUNK = 256
+# 3: FITS planes are chosen by what their headers say, and frames without a galaxy are left out.
 FORMAT = 3
 
 
@@ -55,7 +56,7 @@ class Frames:
 
 
 def cached_frames(
-    references: Sequence[str], crop: float, side: int
+    references: Sequence[str], crop: float, side: int, rendering: Rendering = DEFAULT
 ) -> tuple[Frames, list[Inspection]]:
     """Return the frames of all images that can be used, and an `Inspection` of each, in order.
 
@@ -65,6 +66,7 @@ def cached_frames(
         references: where the images are.
         crop: as in `centre_frame`.
         side: of the frames, in pixels.
+        rendering: of FITS.
 
     Raises:
         BadInput: the disk has no room for the frames.
@@ -75,27 +77,26 @@ def cached_frames(
         for inspection, reference in zip(found, references, strict=True)
         if inspection.digest
     }
-    told = [FORMAT, crop, side, sorted(by_digest)]
-    if any(map(is_fits, references)):
-        told.append(asdict(rendering()))
+    told = [FORMAT, crop, side, asdict(rendering), sorted(by_digest)]
     key = hashlib.sha256(json.dumps(told).encode()).hexdigest()
     folder = cache_folder() / "frames" / key[:24]
     make_folder(folder.parent)
     with exclusive(folder.with_suffix(".lock")):
         if not folder.exists():
             remove_leftovers(folder.parent, folder.name)
-            _build(folder, by_digest, crop, side)
+            _build(folder, by_digest, (crop, side, rendering))
     rows = read_json(folder / "rows.json", f"delete {folder}")
     # What was read and has no row can't be used: once more, for the words that say why.
     checked = [
-        inspect_image(reference, crop) if inspection.digest not in rows else inspection
+        inspect_image(reference, crop, rendering) if inspection.digest not in rows else inspection
         for inspection, reference in zip(found, references, strict=True)
     ]
     pixels = Rows(folder / "pixels.bin", (side, side, 3), np.dtype("uint8"))
     return Frames(pixels, rows), checked
 
 
-def _build(folder: Path, by_digest: dict[str, str], crop: float, side: int) -> None:
+def _build(folder: Path, by_digest: dict[str, str], how: tuple[float, int, Rendering]) -> None:
+    side = how[1]
     need = len(by_digest) * side * side * 3
     free = shutil.disk_usage(folder.parent).free
     if need > 0.9 * free:
@@ -115,7 +116,7 @@ def _build(folder: Path, by_digest: dict[str, str], crop: float, side: int) -> N
     ):
         for start in range(0, len(digests), CHUNK):
             chunk = digests[start : start + CHUNK]
-            jobs = [(by_digest[digest], digest, crop, side) for digest in chunk]
+            jobs = [(by_digest[digest], digest, *how) for digest in chunk]
             for digest, frame in zip(chunk, pool.map(_frame, jobs), strict=True):
                 if frame is not None:
                     rows[digest] = len(rows)
@@ -124,14 +125,14 @@ def _build(folder: Path, by_digest: dict[str, str], crop: float, side: int) -> N
         (temporary / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
 
 
-def _frame(job: tuple[str, str, float, int]) -> np.ndarray | None:
+def _frame(job: tuple[str, str, float, int, Rendering]) -> np.ndarray | None:
     """Return an image's frame, or None if it can't be used or isn't what it was."""
-    reference, digest, crop, side = job
+    reference, digest, crop, side, rendering = job
     try:
         data = read_bytes(reference)
         if digest_bytes(data) != digest:
             return None
-        image = decode_bytes(data, reference)
+        image = decode_bytes(data, reference, rendering)
         require_content(image, crop, reference)
         return centre_frame(image, crop, side)
     except BadInput:

@@ -1,112 +1,235 @@
-"""From a file's bytes to RGB pixels, or one line that says why not."""
+"""From a file's bytes, or pixels in memory, to RGB pixels, or one line that says why not.
+
+What a file holds is told by its content: names are wrong often enough.
+"""
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
 import warnings
-from pathlib import PurePosixPath
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Union
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, read_bytes
+from galaxymorph.base import HEAD, BadInput, read_bytes, read_head, sniff
 from galaxymorph.images.content import require_content
-from galaxymorph.images.fits import decode_fits, is_fits
+from galaxymorph.images.fits import MAGIC, decode_fits, is_fits
+from galaxymorph.images.rendering import DEFAULT, Rendering
+
+if TYPE_CHECKING:
+    import torch
 
 # Galaxy Zoo's cutouts have 0.18 million pixels; 40 million take 120 MB, and no cutout needs them.
 MAX_PIXELS = 40_000_000
-FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
+# Of a packed file once it is unpacked.
+MAX_BYTES = 400_000_000
+# A picture of fewer pixels on a side shows no galaxy.
+LEAST_SIDE = 8
+# Pillow's readers of pictures. Others call programs, or read what no camera or survey writes.
+FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "WEBP", "BMP", "GIF", "JPEG2000", "PPM", "AVIF")
+PACKED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open}
+# What an image can be given by. A tensor has shape (3, height, width), an array (height, width, 3).
+Source = Union["str | Path | bytes | np.ndarray | Image.Image", "torch.Tensor"]
 
 
-def decode(reference: str) -> Image.Image:
+def decode(reference: str, rendering: Rendering = DEFAULT) -> Image.Image:
     """Return the RGB image that a reference points to, fully decoded.
 
     Raises:
-        BadInput: the file is missing, empty, truncated, no image, not what its name says, not
-            8-bit RGB, or has more than `MAX_PIXELS` pixels.
+        BadInput: the file is missing, empty, truncated, no image, deeper than 8 bits, partly
+            transparent, or has more than `MAX_PIXELS` pixels or next to none; or as `decode_fits`.
     """
-    return decode_bytes(read_bytes(reference), reference)
+    return decode_bytes(read_bytes(reference), reference, rendering)
 
 
-def as_image(source: str | np.ndarray) -> Image.Image:
-    """Return the RGB image that a reference points to, or that an array of its pixels holds.
+def as_image(source: Source, rendering: Rendering = DEFAULT) -> Image.Image:
+    """Return the RGB image that a source holds: a file by path or bytes, an image, or pixels.
+
+    Pixels are uint8, or floats from 0 to 1, grey or colour.
 
     Raises:
-        BadInput: as `decode`; or the array isn't uint8 of shape (height, width, 3).
+        BadInput: as `decode`; or an array or tensor holds no picture.
     """
-    if isinstance(source, str):
-        return decode(source)
-    if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3 or not source.size:
+    if isinstance(source, str | Path):
+        return decode(str(source), rendering)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return decode_bytes(bytes(source), "image", rendering)
+    if isinstance(source, Image.Image):
+        image = _as_rgb(source, "image")
+        # fastai makes an image its own kind in place; the caller's stays what it is.
+        return image.copy() if image is source else image
+    if hasattr(source, "detach"):
+        # A tensor, without importing PyTorch: fastai's know of no plain array.
+        source = np.asarray(source.detach().cpu().numpy())
+        source = source.transpose(1, 2, 0) if source.ndim == 3 and len(source) <= 4 else source
+    if not isinstance(source, np.ndarray):
         raise BadInput(
-            f"an array of {source.dtype} of shape {source.shape}",
-            "give uint8 of shape (height, width, 3)",
+            f"an image can't be of type {type(source).__name__}",
+            "give a path, an image or its pixels",
         )
-    return Image.fromarray(source)
+    return _as_rgb(Image.fromarray(_levels(source)), "image")
 
 
-def galaxy_image(source: str | np.ndarray, crop: float, at: int = 0) -> Image.Image:
-    """Return the RGB image of a reference or of pixels, if its frame can hold a galaxy.
+def galaxy_image(
+    source: Source, crop: float, rendering: Rendering = DEFAULT, at: int = 0
+) -> Image.Image:
+    """Return the RGB image that a source holds, if its frame can hold a galaxy.
 
     Args:
         source: as for `as_image`.
         crop: as for `require_content`.
+        rendering: of FITS.
         at: the place of pixels, which have no name, in errors.
 
     Raises:
         BadInput: as `as_image`.
         NoContent: as `require_content`.
     """
-    image = as_image(source)
-    require_content(image, crop, source if isinstance(source, str) else f"image {at}")
+    image = as_image(source, rendering)
+    name = str(source) if isinstance(source, str | Path) else f"image {at}"
+    require_content(image, crop, name)
     return image
 
 
-def decode_bytes(data: bytes, reference: str) -> Image.Image:
-    """Return the RGB image in `data`; `reference` is its name in errors, and tells the format.
+def decode_bytes(data: bytes, reference: str, rendering: Rendering = DEFAULT) -> Image.Image:
+    """Return the RGB image in `data`; `reference` is its name in errors.
 
     Raises:
         BadInput: as `decode`.
     """
     if not data:
         raise BadInput(f"{reference}: the file is empty", "download it again")
-    if is_fits(reference):
-        return decode_fits(data, reference)
+    data = _unpacked(data, reference)
+    if data.startswith(MAGIC):
+        return decode_fits(data, reference, rendering)
     # Pillow warns of a large image, which is judged here, and of metadata that nobody reads.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            image = Image.open(io.BytesIO(data))
-            _require_plain_rgb(image, reference)
+            image = Image.open(io.BytesIO(data), formats=_formats())
+            _require_picture(image, reference)
             image.load()
         except BadInput:
             raise
         except UnidentifiedImageError:
-            raise BadInput(f"{reference}: not an image", "download it again") from None
+            what = "not a FITS image" if is_fits(reference) else "not an image"
+            raise BadInput(f"{reference}: {what}", "download it again") from None
         except Image.DecompressionBombError:
             raise BadInput(f"{reference}: too many pixels", "make a smaller cutout") from None
         except Exception as error:
             # Pillow's plugins answer broken data with errors of many types, SyntaxError included.
             raise BadInput(f"{reference}: damaged ({error})", "download it again") from None
-    return image
+        return _as_rgb(image, reference)
 
 
-def _require_plain_rgb(image: Image.Image, reference: str) -> None:
-    name = reference.split(REFERENCE_SEPARATOR)[-1]
-    expected = FORMATS.get(PurePosixPath(name).suffix.lower())
-    if expected and image.format != expected:
+def holds_fits(reference: str) -> bool:
+    """Tell by its name, or else by its content, whether a file is FITS."""
+    if is_fits(reference):
+        return True
+    try:
+        return sniff(read_head(reference, HEAD)) == "FITS"
+    except BadInput:
+        return False
+
+
+@lru_cache(maxsize=1)
+def _formats() -> list[str]:
+    """Return those of `FORMATS` that this Pillow has."""
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
+def _unpacked(data: bytes, reference: str) -> bytes:
+    opener = next((each for magic, each in PACKED.items() if data.startswith(magic)), None)
+    if opener is None:
+        return data
+    try:
+        with opener(io.BytesIO(data)) as packed:
+            found = packed.read(MAX_BYTES + 1)
+    except EOFError:
+        raise BadInput(f"{reference}: damaged (it ends early)", "download it again") from None
+    except Exception as error:
+        raise BadInput(f"{reference}: damaged ({error})", "download it again") from None
+    if len(found) > MAX_BYTES:
+        raise BadInput(f"{reference}: over {MAX_BYTES:,} bytes unpacked", "make a smaller cutout")
+    return found
+
+
+def _levels(array: np.ndarray) -> np.ndarray:
+    """Return pixels as uint8, shape (height, width) or (height, width, 3 or 4)."""
+    levels = array
+    if levels.ndim == 3 and len(levels) in (1, 3) and levels.shape[2] not in (1, 3, 4):
+        levels = levels.transpose(1, 2, 0)
+    if levels.ndim == 3 and levels.shape[2] == 1:
+        levels = levels[..., 0]
+    if np.issubdtype(levels.dtype, np.floating) and levels.size:
+        low, high = float(levels.min()), float(levels.max())
+        if not (low >= 0 and high <= 1):
+            raise BadInput(
+                f"an array of floats from {low:g} to {high:g}",
+                "give uint8, or floats from 0 to 1; or write it as FITS, to have it stretched",
+            )
+        levels = (levels * 255).round().astype(np.uint8)
+    shape_fits = levels.ndim == 2 or (levels.ndim == 3 and levels.shape[2] in (3, 4))
+    if levels.dtype != np.uint8 or not shape_fits or not levels.size:
         raise BadInput(
-            f"{reference}: holds {image.format}, not the {expected} that its name says",
-            "rename it",
+            f"an array of {array.dtype} of shape {array.shape}",
+            "give uint8 of shape (height, width, 3) or (height, width)",
         )
+    return np.ascontiguousarray(levels)
+
+
+def _require_picture(image: Image.Image, reference: str) -> None:
+    """Raise BadInput, before a pixel is decoded, if its header shows that it can't be used."""
     if image.width * image.height > MAX_PIXELS:
         raise BadInput(
             f"{reference}: {image.width}x{image.height} pixels, over {MAX_PIXELS:,}",
             "make a cutout of the galaxy",
         )
-    # Pillow calls a PNG of 16-bit RGB "RGB" and drops the lower bits without a word.
-    deep = image.mode.startswith("I") or any("16" in str(tile[3]) for tile in image.tile)
-    if image.mode != "RGB" or deep:
-        kind = {"L": "grey", "CMYK": "CMYK", "RGBA": "RGB with transparency"}.get(
-            image.mode, "16-bit" if deep else f"of mode {image.mode}"
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1 and image.format != "MPO":
+        raise BadInput(f"{reference}: {frames} frames", "save the one to be used")
+    # Pillow calls 16-bit RGB "RGB" and drops the lower bits without a word.
+    if any(";16" in str(tile[3]) or "65535" in str(tile[3]) for tile in image.tile):
+        _refuse_deep(reference, "16-bit")
+
+
+def _refuse_deep(reference: str, what: str) -> None:
+    raise BadInput(
+        f"{reference}: the image is {what}, and which value is white isn't known",
+        "save it with 8 bits, or as FITS, to have it stretched",
+    )
+
+
+def _as_rgb(image: Image.Image, reference: str) -> Image.Image:
+    """Return an image of any usual mode in 8-bit RGB: grey thrice, a palette looked up.
+
+    Raises:
+        BadInput: it is of another depth, partly transparent, of inks or without colours, or tiny.
+    """
+    if image.mode.startswith(("I", "F")):
+        _refuse_deep(reference, "16-bit" if "16" in image.mode else "of more than 8 bits")
+    if min(image.size) < LEAST_SIDE:
+        raise BadInput(
+            f"{reference}: {image.width}x{image.height} pixels, too few to show a galaxy",
+            "make a larger cutout",
         )
-        raise BadInput(f"{reference}: the image is {kind}, not 8-bit RGB", "convert it to RGB")
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    if image.mode in ("RGBA", "LA", "PA"):
+        if image.getchannel("A").getextrema()[0] < 255:
+            raise BadInput(f"{reference}: partly transparent", "flatten it onto black")
+        image = image.convert("RGBA").convert("RGB")
+    if image.mode not in ("RGB", "L", "P", "YCbCr"):
+        kind = {"1": "black and white only", "CMYK": "CMYK"}.get(
+            image.mode, f"of mode {image.mode}"
+        )
+        raise BadInput(
+            f"{reference}: the image is {kind}, not 8-bit RGB or grey", "convert it to RGB"
+        )
+    return image if image.mode == "RGB" else image.convert("RGB")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +13,8 @@ from functools import partial
 
 from galaxymorph.base import BadInput, Progress, read_bytes
 from galaxymorph.images.content import NO_CONTENT, Fault, require_content
-from galaxymorph.images.decoding import decode_bytes
+from galaxymorph.images.decoding import decode_bytes, holds_fits
+from galaxymorph.images.rendering import DEFAULT, Rendering
 from galaxymorph.zoo import Catalogue, Problem
 
 
@@ -27,7 +28,10 @@ class Inspection:
 
 
 def inspect_images(
-    references: Sequence[str], decoding: bool = True, crop: float = 1.0
+    references: Sequence[str],
+    decoding: bool = True,
+    crop: float = 1.0,
+    rendering: Rendering = DEFAULT,
 ) -> list[Inspection]:
     """Read images in parallel, and decode them; return an `Inspection` each, in order.
 
@@ -35,10 +39,11 @@ def inspect_images(
         references: of the images.
         decoding: whether they are decoded, and frames without a galaxy noticed.
         crop: of those frames, as in `centre_frame`.
+        rendering: of FITS.
     """
     label, inspect = "reading", digest_image
     if decoding:
-        label, inspect = "checking", partial(inspect_image, crop=crop)
+        label, inspect = "checking", partial(inspect_image, crop=crop, rendering=rendering)
     with (
         quiet_decoding(),
         Progress(f"{label} images", len(references), "images") as progress,
@@ -49,6 +54,18 @@ def inspect_images(
             found.append(inspection)
             progress.advance()
         return found
+
+
+def require_fits(references: Sequence[str], given: Mapping[str, str | None]) -> None:
+    """Raise BadInput if options say how to render FITS, and no image is FITS.
+
+    Args:
+        references: of the images.
+        given: by option, its value, None where it isn't given.
+    """
+    options = [f"--{name} {value}" for name, value in given.items() if value is not None]
+    if options and not any(map(holds_fits, references)):
+        raise BadInput(f"{options[0]}: no image is FITS", "leave it out")
 
 
 def image_problems(catalogue: Catalogue, found: Sequence[Inspection]) -> list[Problem]:
@@ -72,11 +89,11 @@ def digest_bytes(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
-def inspect_image(reference: str, crop: float = 1.0) -> Inspection:
+def inspect_image(reference: str, crop: float = 1.0, rendering: Rendering = DEFAULT) -> Inspection:
     """Read and decode one image, and look at its frame."""
     try:
         data = read_bytes(reference)
-        require_content(decode_bytes(data, reference), crop, reference)
+        require_content(decode_bytes(data, reference, rendering), crop, reference)
     except BadInput as error:
         fault = Fault(error)
         return Inspection("", fault, fault.status)

@@ -10,14 +10,15 @@ import importlib.util
 import multiprocessing
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from galaxymorph.base import BadInput, Progress
-from galaxymorph.images import decode
+from galaxymorph.images import Rendering, decode
 from galaxymorph.judge.segmentation import EDGE, segment
 
 # As in Rodriguez-Gomez et al. 2019, MNRAS 483, 4140, section 4, after Conselice 2003 and Lotz et
@@ -44,7 +45,7 @@ def can_measure() -> bool:
     return importlib.util.find_spec("statmorph") is not None
 
 
-def measure_all(images: Sequence[str]) -> pd.DataFrame:
+def measure_all(images: Sequence[str], rendering: Rendering) -> pd.DataFrame:
     """Return `MEASURES` and `flag`, a row an image; NaN and flag 4 where nothing can be measured.
 
     Raises:
@@ -54,27 +55,27 @@ def measure_all(images: Sequence[str]) -> pd.DataFrame:
         raise BadInput("morphometry needs statmorph", "pip install 'galaxymorph[morphometry]'")
     rows = []
     with Progress("morphometry", len(images), "galaxies") as progress:
-        for row in _mapped(list(images)):
+        for row in _mapped(list(images), partial(measure, rendering=rendering)):
             rows.append(row)
             progress.advance()
     return pd.DataFrame(rows, columns=[*MEASURES, "flag"])
 
 
-def _mapped(images: list[str]):
+def _mapped(images: list[str], measured: Callable[[str], dict[str, float]]):
     if len(images) < ALONE:
-        yield from map(measure, images)
+        yield from map(measured, images)
         return
     # A process that is spawned inherits no threads of PyTorch's.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), context, initializer=_one_thread) as pool:
-        yield from pool.map(measure, images, chunksize=4)
+        yield from pool.map(measured, images, chunksize=4)
 
 
 def _one_thread() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
 
 
-def measure(image: str) -> dict[str, float]:
+def measure(image: str, rendering: Rendering) -> dict[str, float]:
     """Return `MEASURES` and `flag` of one image.
 
     The galaxy is the source at the centre, see `segmentation.segment`; others are masked.
@@ -82,7 +83,7 @@ def measure(image: str) -> dict[str, float]:
     import statmorph
 
     nothing = dict.fromkeys(MEASURES, np.nan) | {"flag": 4}
-    found = segment(decode(image))
+    found = segment(decode(image, rendering))
     if not found.found:
         return nothing
     rim = np.concatenate([found.grey[:EDGE].ravel(), found.grey[-EDGE:].ravel()])

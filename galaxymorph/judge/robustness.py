@@ -284,7 +284,9 @@ def _subjects(run: Run, limit: int | None, data: Path | None) -> list[Subject]:
         if not len(table):
             continue
         table = with_images(table, data)
-        frames, found = cached_frames(list(table["image"]), *item_frame(run.recipe))
+        frames, found = cached_frames(
+            list(table["image"]), *item_frame(run.recipe), run.recipe.rendering
+        )
         for inspection in found:
             if inspection.fault:
                 raise BadInput(inspection.fault)

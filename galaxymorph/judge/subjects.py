@@ -21,7 +21,7 @@ from scipy import ndimage
 from torch import nn
 
 from galaxymorph.base import BadInput, Progress, map_ahead, say
-from galaxymorph.images import centre_frame, decode, render_fits_as
+from galaxymorph.images import centre_frame, decode
 from galaxymorph.judge.segmentation import segment
 from galaxymorph.learn import (
     Run,
@@ -161,7 +161,6 @@ def subject_of(run: Run, data: Path | None = None, also: str | None = None) -> S
         raise BadInput(f"{run.path}: no galaxy {also}", "give one of its split.csv")
     wanted = (split["split"] == "test") | (split["galaxy"] == also)
     table = with_images(split[wanted].reset_index(drop=True), data)
-    render_fits_as(run.recipe.stretch, run.recipe.bands)
     frames, sky, own, others = _read_images(list(table["image"]), run)
     network = load_network(run)
     subject = Subject(
@@ -199,9 +198,10 @@ def _with_answers(subject: Subject, found: np.ndarray) -> pd.DataFrame:
 def _read_images(references: list[str], run: Run) -> tuple:
     """Return frames, skies, and the masks of the galaxies and of other sources."""
     crop, side = item_frame(run.recipe)
+    rendering = run.recipe.rendering
 
     def read(reference: str) -> tuple[np.ndarray, ...]:
-        image = decode(reference)
+        image = decode(reference, rendering)
         segments = segment(image)
         masks = np.stack([_widened(segments.own), _widened(segments.others)], axis=2)
         return (

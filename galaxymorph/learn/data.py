@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 import torch
 from fastai.data.block import CategoryBlock, DataBlock, RegressionBlock, TransformBlock
@@ -12,12 +11,11 @@ from fastai.data.core import DataLoaders, TfmdDL, TfmdLists
 from fastai.data.transforms import ColReader, IntToFloatTensor, Normalize, ToTensor
 from fastai.torch_core import TensorCategory, default_device
 from fastai.vision.augment import Resize, ResizeMethod, aug_transforms
-from fastai.vision.core import PILImage
 from fastcore.foundation import L
 from fasttransform import Transform
 
 from galaxymorph.base import BadInput
-from galaxymorph.images import Fault, Frames, as_image, galaxy_image, render_fits_as
+from galaxymorph.images import Fault, Frames, Source, galaxy_image
 from galaxymorph.learn.backbones import pixel_stats
 from galaxymorph.learn.card import fits_on_card, frames_on_card
 from galaxymorph.learn.distributed import processes
@@ -72,7 +70,7 @@ def galaxy_block(
     return DataBlock(
         blocks=(
             TransformBlock(
-                type_tfms=[as_path, opener or OpenGalaxy()],
+                type_tfms=[as_path, opener or OpenGalaxy(recipe.rendering)],
                 item_tfms=item_transforms(recipe),
                 batch_tfms=batch_transforms(recipe),
             ),
@@ -103,12 +101,11 @@ def galaxy_loaders(
         classes: in order.
         frames: decoded, to be used in place of the files.
     """
-    render_fits_as(recipe.stretch, recipe.bands)
-    opener = OpenGalaxy(crop=recipe.crop)
+    opener = OpenGalaxy(recipe.rendering, crop=recipe.crop)
     if frames:
         pairs = zip(table["image"], table["digest"], strict=True)
         rows = {image: frames.rows[digest] for image, digest in pairs if digest in frames.rows}
-        opener = OpenGalaxy(frames, rows, recipe.crop)
+        opener = OpenGalaxy(recipe.rendering, frames, rows, recipe.crop)
     selected = table[table["split"].isin(["train", "valid"])]
     loaders = galaxy_block(recipe, classes, opener).dataloaders(
         selected,
@@ -189,21 +186,18 @@ def _targets(table: pd.DataFrame, recipe: Recipe, classes: Sequence[str]) -> tor
 
 
 def image_loader(
-    references: Sequence[str | np.ndarray],
+    references: Sequence[Source],
     recipe: Recipe,
     faults: dict[int, Fault] | None = None,
 ) -> ThreadedDL:
     """Return batches of the model's input for images without labels, in order.
 
-    An image may be given by its pixels, uint8 of shape (height, width, 3). With `faults`, one that
-    can't be used is black, and why stands there by its place.
+    An image may be given by whatever `as_image` takes. With `faults`, one that can't be used is
+    black, and why stands there by its place.
     """
-    render_fits_as(recipe.stretch, recipe.bands)
-    opener = (OpenGalaxy if faults is None else OpenOrBlank)(crop=recipe.crop)
-    # fastai lets pixels start behind the steps that open a file.
-    items = [item if isinstance(item, str) else PILImage(as_image(item)) for item in references]
+    opener = (OpenGalaxy if faults is None else OpenOrBlank)(recipe.rendering, crop=recipe.crop)
     loader = ThreadedDL(
-        TfmdLists(items, [as_path, opener], split_idx=1),
+        TfmdLists(list(references), [opener], split_idx=1),
         bs=recipe.batch,
         after_item=item_transforms(recipe),
         after_batch=batch_transforms(recipe),
@@ -211,17 +205,13 @@ def image_loader(
         device=default_device(),
     )
     if recipe.pipeline == "fast" and not recipe.workers:
-        loader.source = FileItems(references, *item_frame(recipe), faults, recipe.crop)
-        return loader
-    # Here before they are opened again, because worker processes can't tell of faults, and pixels
-    # start behind the step that looks at them.
-    for at, item in enumerate(references):
-        if faults is None and isinstance(item, str):
-            continue
-        try:
-            galaxy_image(item, recipe.crop, at)
-        except BadInput as error:
-            if faults is None:
-                raise
-            faults[at] = Fault(error)
+        frame = (*item_frame(recipe), recipe.rendering)
+        loader.source = FileItems(references, *frame, faults, recipe.crop)
+    elif faults is not None:
+        # Here before they are opened again, because worker processes can't tell of them.
+        for at, source in enumerate(references):
+            try:
+                galaxy_image(source, recipe.crop, recipe.rendering, at)
+            except BadInput as error:
+                faults[at] = Fault(error)
     return loader

@@ -64,7 +64,7 @@ def target_images(recipe: Recipe) -> TargetImages | None:
         raise BadInput(
             f"--target-data {recipe.target_data}: {len(references)} images", f"give {LEAST} or more"
         )
-    frames, inspections = cached_frames(references, *item_frame(recipe))
+    frames, inspections = cached_frames(references, *item_frame(recipe), recipe.rendering)
     for inspection in inspections:
         if inspection.fault:
             raise BadInput(inspection.fault, "take it out of the folder")

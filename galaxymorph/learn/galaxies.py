@@ -17,8 +17,7 @@ from galaxymorph.images import (
     cached_frames,
     image_problems,
     inspect_images,
-    is_fits,
-    render_fits_as,
+    require_fits,
 )
 from galaxymorph.learn.outputs import label_galaxies
 from galaxymorph.learn.recipes import Recipe, item_frame
@@ -64,13 +63,14 @@ def gather_galaxies(
     labelled, classes = label_galaxies(catalogue, recipe)
     catalogue = replace(catalogue, table=labelled)
     references = list(labelled["image"])
-    _refuse_idle_rendering(references, recipe)
-    render_fits_as(recipe.stretch, recipe.bands)
+    settings = {name: getattr(recipe, name) for name in ("stretch", "bands")}
+    changed = {name: each for name, each in settings.items() if each != getattr(Recipe, name)}
+    require_fits(references, changed)
     frames = None
     if cache and recipe.pipeline == "fast":
-        frames, found = cached_frames(references, *item_frame(recipe))
+        frames, found = cached_frames(references, *item_frame(recipe), recipe.rendering)
     else:
-        found = inspect_images(references, crop=recipe.crop)
+        found = inspect_images(references, crop=recipe.crop, rendering=recipe.rendering)
     catalogue = catalogue.set_aside(image_problems(catalogue, found))
     if not skip_bad:
         catalogue.require_sound()
@@ -90,15 +90,6 @@ def _say_empty(found: Sequence[Inspection]) -> None:
     if counts:
         kinds = ", ".join(f"{status} {number:,}" for status, number in counts.items())
         say(f"{counts.total():,} images show no galaxy and are set aside: {kinds}")
-
-
-def _refuse_idle_rendering(references: list[str], recipe: Recipe) -> None:
-    """Raise BadInput if the recipe says how to render FITS, and there is none."""
-    if any(map(is_fits, references)):
-        return
-    for name in ("stretch", "bands"):
-        if getattr(recipe, name) != getattr(Recipe, name):
-            raise BadInput(f"--{name} {getattr(recipe, name)}: no image is FITS", "leave it out")
 
 
 def with_images(table: pd.DataFrame, data: str | Path | None = None) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from fastai.data.core import TfmdDL
 from fastai.torch_core import TensorImage
 
 from galaxymorph.base import BadInput, Rows, map_ahead
-from galaxymorph.images import Fault, centre_frame, galaxy_image
+from galaxymorph.images import Fault, Rendering, Source, centre_frame, galaxy_image
 from galaxymorph.learn.card import FramesOnCard
 from galaxymorph.learn.hardware import KEPT
 
@@ -44,16 +44,18 @@ class FileItems:
     is the share of a side that the model sees, `crop` with its margin by default.
     """
 
-    references: Sequence[str | np.ndarray]
+    references: Sequence[Source]
     crop: float
     side: int
+    rendering: Rendering
     faults: dict[int, Fault] | None = None
     seen: float | None = None
 
     def frame(self, item: int) -> np.ndarray:
         """Return an item's frame, uint8 of shape (side, side, 3)."""
         try:
-            image = galaxy_image(self.references[item], self.seen or self.crop, item)
+            source = self.references[item]
+            image = galaxy_image(source, self.seen or self.crop, self.rendering, item)
             return centre_frame(image, self.crop, self.side)
         except BadInput as error:
             if self.faults is None:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from galaxymorph.base import BadInput
-from galaxymorph.images.fits import STRETCHES
+from galaxymorph.images.rendering import STRETCHES, Rendering
 from galaxymorph.learn.targets import TARGETS
 from galaxymorph.zoo.schemas import SCHEMAS
 from galaxymorph.zoo.schemes import SCHEMES
@@ -62,7 +62,8 @@ class Recipe:
     stretch: str = _setting("lupton", "how FITS images are brightened; scale and white come from "
                             "each image", choices=STRETCHES)  # fmt: skip
     bands: str | None = _setting(None, "bands of FITS images by name or number, the red first, as "
-                                 "i,r,g; by itself the file's own, the last as red")  # fmt: skip
+                                 "i,r,g; by itself the file's own, the longest wavelength as "
+                              "red, the last where none is known")  # fmt: skip
     batch: int = _setting(64, "galaxies in a batch", least=2, most=4096)
     frozen_epochs: int = _setting(3, "epochs with a frozen trunk", least=0, most=1000)
     frozen_lr: float = _setting(3e-4, "learning rate of those epochs", above=0.0, most=1.0)
@@ -129,6 +130,11 @@ class Recipe:
                              "progress, to compare with", choices=("fast", "plain"))  # fmt: skip
     workers: int = _setting(0, "loader processes", least=0, most=64)
     seed: int = _setting(42, "of every random choice", least=0, most=2**31 - 1)
+
+    @property
+    def rendering(self) -> Rendering:
+        """How FITS becomes what the model sees."""
+        return Rendering(self.stretch, self.bands)
 
 
 # A thousand galaxies or so: the frame that galaxies fill, more turns through the data, and

@@ -11,7 +11,7 @@ import platform
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from galaxymorph.base import (
     require_words,
     write_json,
 )
+from galaxymorph.images import Rendering
 from galaxymorph.learn.outputs import output_names, predicted_columns
 from galaxymorph.learn.recipes import Recipe, recipe_from_dict, recipe_to_dict
 from galaxymorph.zoo import COUNT, TARGET
@@ -51,6 +52,18 @@ class Run:
     """
 
     path: Path
+    # In place of the recipe's own, for images of another kind; see `rendered`.
+    rendering: Rendering | None = None
+
+    def rendered(self, stretch: str | None = None, bands: str | None = None) -> Run:
+        """Return the run as one whose recipe renders FITS by what is given.
+
+        Raises:
+            BadInput: it isn't a run, or the stretch isn't known.
+        """
+        if stretch is None and bands is None:
+            return self
+        return Run(self.path, self.recipe.rendering.changed(stretch, bands))
 
     @property
     def checkpoints(self) -> Path:
@@ -85,7 +98,10 @@ class Run:
     @property
     def recipe(self) -> Recipe:
         """The settings, with which the run can be trained again."""
-        return recipe_from_dict(self._record, str(self.path / "recipe.json"))
+        recipe = recipe_from_dict(self._record, str(self.path / "recipe.json"))
+        if self.rendering is None:
+            return recipe
+        return replace(recipe, stretch=self.rendering.stretch, bands=self.rendering.bands)
 
     @property
     def classes(self) -> list[str]:
@@ -105,13 +121,16 @@ class Run:
     @cached_property
     def folds(self) -> list[Run]:
         """The folds' runs, none for a run with one split."""
-        return [Run(self.path / "folds" / str(n + 1)) for n in range(self.recipe.folds)]
+        return [
+            Run(self.path / "folds" / str(n + 1), self.rendering) for n in range(self.recipe.folds)
+        ]
 
     @cached_property
     def ensemble(self) -> list[Run]:
         """The runs of a deep ensemble's models, none for a run with one."""
         count = self.recipe.members
-        return [Run(self.path / "members" / str(n + 1)) for n in range(count)] if count > 1 else []
+        names = [str(n + 1) for n in range(count)] if count > 1 else []
+        return [Run(self.path / "members" / name, self.rendering) for name in names]
 
     @property
     def members(self) -> list[Run]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from fastai.torch_core import TensorImage
@@ -17,7 +18,7 @@ from fasttransform import DisplayedTransform, Transform
 from PIL import Image
 
 from galaxymorph.base import BadInput
-from galaxymorph.images import Frames, centre_frame, galaxy_image
+from galaxymorph.images import Frames, Rendering, centre_frame, galaxy_image, holds_fits
 from galaxymorph.learn.recipes import Recipe
 
 
@@ -26,28 +27,47 @@ class FramedGalaxy(PILImage):
 
 
 class OpenGalaxy(Transform):
-    """Open the image that a reference points to, out of the decoded frames where it is there.
+    """Open an image, out of the decoded frames where it is there.
 
-    Without frames it is decoded strictly, see `galaxymorph.images.decode`, and refused where its
-    frame shows no galaxy, see `require_content`. An exported learner takes no frames with it.
+    Without frames it is decoded strictly, see `galaxymorph.images.as_image`, FITS by the rendering
+    that the model is trained on, and refused where its frame shows no galaxy, see
+    `require_content`. An exported learner takes the rendering with it, and no frames.
     """
 
+    # What fastai lets a prediction start with, whatever the images of training were.
+    input_types = (str, Path, bytes, Image.Image, np.ndarray, torch.Tensor)
+    # Learners exported before it travelled with them have none.
+    rendering: Rendering | None = None
     # Of learners that were exported before frames were looked at.
     crop = 1.0
 
     def __init__(
         self,
+        rendering: Rendering,
         frames: Frames | None = None,
         rows: dict[str, int] | None = None,
         crop: float = 1.0,
     ):
-        self.frames, self.rows, self.crop = frames, rows or {}, crop
+        self.rendering, self.frames, self.rows, self.crop = rendering, frames, rows or {}, crop
 
-    def encodes(self, reference: Path) -> PILImage:
-        row = self.rows.get(str(reference))
-        if row is None:
-            return PILImage(galaxy_image(str(reference), self.crop))
-        return FramedGalaxy(Image.fromarray(self.frames.pixels.read([row])[0]))
+    def encodes(self, source: object) -> PILImage:
+        row = self.rows.get(str(source)) if isinstance(source, Path) else None
+        if row is not None:
+            return FramedGalaxy(Image.fromarray(self.frames.pixels.read([row])[0]))
+        if isinstance(source, FramedGalaxy):
+            return source
+        return PILImage(galaxy_image(source, self.crop, self._rendering_of(source)))
+
+    def _rendering_of(self, source: object) -> Rendering:
+        """Return the rendering, where a file may need one."""
+        if self.rendering is not None:
+            return self.rendering
+        if isinstance(source, str | Path) and holds_fits(str(source)):
+            raise BadInput(
+                f"{source}: this learner was exported without saying how FITS is rendered",
+                "use galaxymorph.load_predictor(RUN)",
+            )
+        return Rendering()
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "frames": None, "rows": {}}
@@ -56,9 +76,9 @@ class OpenGalaxy(Transform):
 class OpenOrBlank(OpenGalaxy):
     """The same, but an image that can't be used is black."""
 
-    def encodes(self, reference: Path) -> PILImage:
+    def encodes(self, source: object) -> PILImage:
         try:
-            return PILImage(galaxy_image(str(reference), self.crop))
+            return PILImage(galaxy_image(source, self.crop, self.rendering))
         except BadInput:
             return PILImage(Image.new("RGB", (64, 64)))
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.base import BadInput
-from galaxymorph.images import Fault, as_image, render_fits_as
+from galaxymorph.images import Fault, Source, as_image
 from galaxymorph.learn import Recipe, output_names
 from galaxymorph.predict.images import Images
 from galaxymorph.predict.tables import predicted_table
@@ -52,7 +52,7 @@ class MeanPredictor:
 
     def outputs(
         self,
-        images: Sequence[str | np.ndarray],
+        images: Sequence[Source],
         seen: Callable[[int], object],
         faults: dict[int, Fault] | None = None,
     ) -> np.ndarray:
@@ -76,13 +76,13 @@ class MeanPredictor:
             seen(len(chunk))
         return np.concatenate(parts)
 
-    def _decoded(self, images: Sequence[str | np.ndarray]) -> Sequence[str | np.ndarray]:
+    def _decoded(self, images: Sequence[Source]) -> Sequence[Source]:
         """Return the images' pixels, unless the predictors render FITS files differently."""
-        if len({(each.recipe.stretch, each.recipe.bands) for each in self.predictors}) > 1:
+        if len({each.recipe.rendering for each in self.predictors}) > 1:
             return images
-        render_fits_as(self.recipe.stretch, self.recipe.bands)
+        rendering = self.recipe.rendering
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            return list(pool.map(lambda image: np.array(as_image(image)), images))
+            return list(pool.map(lambda image: np.array(as_image(image, rendering)), images))
 
 
 def averaged(

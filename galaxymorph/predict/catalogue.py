@@ -38,7 +38,7 @@ from galaxymorph.base import (
     say,
     write_json,
 )
-from galaxymorph.images import Fault, inspect_image, render_fits_as
+from galaxymorph.images import Fault, inspect_image
 from galaxymorph.judge import (
     calibrated_coverage,
     calibrated_mean,
@@ -73,6 +73,8 @@ FIXED = {
     "views": "number of views",
     "coverage": "coverage",
     "raw": "choice between bare and calibrated probabilities",
+    "stretch": "stretch of FITS",
+    "bands": "choice of bands",
     "images": "number of images",
     "digest": "catalogue",
     "partition": "partition size",
@@ -89,6 +91,8 @@ class Model:
     views: int | None = None
     coverage: float | None = None
     raw: bool = False
+    stretch: str | None = None
+    bands: str | None = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,8 @@ def predict_catalogue(
     views: int | None = None,
     coverage: float | None = None,
     raw: bool = False,
+    stretch: str | None = None,
+    bands: str | None = None,
 ) -> Failures:
     """Fill a folder with the predictions of a catalogue, or go on filling it.
 
@@ -149,6 +155,8 @@ def predict_catalogue(
         coverage: of prediction sets, or of intervals of vote fractions; by itself a calibrated
             run's own.
         raw: leave the models' probabilities as they are.
+        stretch: of FITS images, in place of the one that the model is trained on.
+        bands: of FITS images, likewise.
 
     Raises:
         BadInput: the folder holds something else, or the model or the catalogue can't be used.
@@ -156,7 +164,7 @@ def predict_catalogue(
     out, catalogue = Path(out), Path(catalogue)
     chosen = Model(
         str(Path(model).absolute()), precision, model_id(model), views, _coverage(model, coverage),
-        raw,
+        raw, stretch, bands,
     )  # fmt: skip
     number, digest = _digest(catalogue)
     about = {
@@ -169,6 +177,8 @@ def predict_catalogue(
         "views": views,
         "coverage": chosen.coverage,
         "raw": raw,
+        "stretch": stretch,
+        "bands": bands,
         "catalogue": str(catalogue),
         "images": number,
         "digest": digest,
@@ -261,9 +271,9 @@ def _with_hint(image: str, fault: Fault) -> Fault:
 
 
 def _any_usable(places: Sequence[str], predictor: Predictor | OnnxPredictor) -> bool:
-    render_fits_as(predictor.recipe.stretch, predictor.recipe.bands)
+    recipe = predictor.recipe
+    inspect = partial(inspect_image, crop=recipe.crop, rendering=recipe.rendering)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        inspect = partial(inspect_image, crop=predictor.recipe.crop)
         inspections = map_ahead(pool, inspect, places, 4 * (os.cpu_count() or 1))
         return any(not inspection.fault for inspection in inspections)
 
@@ -351,7 +361,9 @@ def load_predictor_once(model: Model) -> Predictor | OnnxPredictor:
             f"{model.path}: model {found} here, and {model.id} was asked for",
             "give every machine the same file",
         )
-    predictor = load_predictor(model.path, model.precision, raw=model.raw)
+    predictor = load_predictor(
+        model.path, model.precision, raw=model.raw, stretch=model.stretch, bands=model.bands
+    )
     if model.views is None:
         return predictor
     return replace(predictor, recipe=replace(predictor.recipe, views=model.views))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Sized
+from collections.abc import Iterable, Sequence, Sized
 from pathlib import Path
 
-import numpy as np
+from PIL import Image
 
 from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, say
-from galaxymorph.images import NO_CONTENT, NoContent, decode, inspect_images
+from galaxymorph.images import NO_CONTENT, NoContent, Rendering, Source, decode, inspect_images
+from galaxymorph.learn.recipes import Recipe
 from galaxymorph.zoo import (
     File,
     image_name,
@@ -20,7 +21,7 @@ from galaxymorph.zoo import (
     what_is,
 )
 
-Images = str | Path | np.ndarray | Sequence[str | Path | np.ndarray]
+Images = Source | Sequence[Source]
 
 
 def expand_images(paths: Sequence[str], tables: bool = False) -> list[str]:
@@ -124,29 +125,32 @@ def _last_parts(path: str) -> str:
     return "/".join([*outer, last])
 
 
-def as_sources(images: Images) -> list[str | np.ndarray]:
-    """Return references or pixels, one an image.
+def as_sources(images: Images) -> list[Source]:
+    """Return references, or what else an image is given by, one an image.
 
     Args:
-        images: a path, the pixels of an image (uint8 of shape (height, width, 3)), those of a batch
-            (n, height, width, 3), or a sequence of paths and pixels.
+        images: an image as `galaxymorph.images.as_image` takes it: a path, its bytes, an image of
+            Pillow's, or its pixels (an array of shape (height, width, 3), or a tensor); or a
+            sequence of them, or an array or tensor of a batch's pixels, with one axis more.
     """
-    if isinstance(images, str | Path):
-        return [str(images)]
-    if isinstance(images, np.ndarray) and images.ndim == 3:
-        return [images]
-    return [image if isinstance(image, np.ndarray) else str(image) for image in images]
+    is_pixels = hasattr(images, "ndim") and hasattr(images, "shape")
+    if isinstance(images, str | Path | bytes | Image.Image) or (is_pixels and images.ndim < 4):
+        images = [images]
+    return [str(image) if isinstance(image, Path) else image for image in images]
 
 
-def usable_images(references: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the references that decode, and a line for each of the others.
+def usable_images(
+    references: Sequence[str], renderings: Iterable[Rendering]
+) -> tuple[list[str], list[str]]:
+    """Return the references that decode in each rendering, and a line for each of the others.
 
     Those without a galaxy stay: they are rows of a prediction, with their status.
     """
     good, faults = [], []
     for reference in references:
         try:
-            decode(reference)
+            for rendering in renderings:
+                decode(reference, rendering)
         except NoContent:
             pass
         except BadInput as error:
@@ -156,16 +160,16 @@ def usable_images(references: Sequence[str]) -> tuple[list[str], list[str]]:
     return good, faults
 
 
-def with_galaxies(references: Sequence[str], crop: float) -> list[str]:
+def with_galaxies(references: Sequence[str], recipe: Recipe) -> list[str]:
     """Return the references whose frames can hold a galaxy, and say how many can't.
 
     Those that can't be used for another reason stay, and raise BadInput where they are used.
 
     Args:
         references: of images.
-        crop: of their frames, as in `centre_frame`.
+        recipe: of the model that sees their frames.
     """
-    found = inspect_images(references, crop=crop)
+    found = inspect_images(references, crop=recipe.crop, rendering=recipe.rendering)
     say_empty([inspection.fault for inspection in found if inspection.status in NO_CONTENT], found)
     pairs = zip(references, found, strict=True)
     return [reference for reference, inspection in pairs if inspection.status not in NO_CONTENT]

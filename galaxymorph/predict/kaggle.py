@@ -7,6 +7,7 @@ import io
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,7 +109,9 @@ def _parts_folder(
         for member in run.members
     ]
     single = getattr(predictor, "predictors", [predictor])
-    kinds = [(type(each).__name__, each.recipe.views, each.recipe.crop) for each in single]
+    recipes = [each.recipe for each in single]
+    settings = [(each.views, each.crop, asdict(each.rendering)) for each in recipes]
+    kinds = [(type(each).__name__, *how) for each, how in zip(single, settings, strict=True)]
     about = [kinds, PART, weights, list(images)]
     digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
     folder = path.with_name(f".{path.name}.parts") / digest

@@ -26,6 +26,8 @@ def load_predictor(
     adapt_to: Sequence[str] | None = None,
     trust_pickle: bool = False,
     raw: bool = False,
+    stretch: str | None = None,
+    bands: str | None = None,
 ) -> Predictor | OnnxPredictor | LearnerPredictor:
     """Load a model's predictor, from files that, unlike a pickle, can't run code.
 
@@ -40,15 +42,32 @@ def load_predictor(
         adapt_to: of a run: images of which BatchNorm takes the statistics.
         trust_pickle: unpickle a `.pkl`, which runs whatever code is in it.
         raw: leave the models' probabilities as they are.
+        stretch: of FITS images, in place of the one that the model is trained on.
+        bands: of FITS images, the red first, likewise.
 
     Raises:
-        BadInput: nothing of these, a precision that the file or the device hasn't, no int8 file,
-            a format that this version doesn't read, images that can't be adapted to, or a pickle
-            that isn't trusted.
+        BadInput: nothing of these, an unknown stretch, a precision that the file or the device
+            hasn't, no int8 file, a format that this version doesn't read, images that can't be
+            adapted to, or a pickle that isn't trusted.
     """
     path = Path(path)
-    if adapt_to is not None and not is_run(path):
-        raise BadInput(f"--adapt: {path} is an exported file", "give the run")
+    if not is_run(path):
+        if adapt_to is not None:
+            raise BadInput(f"--adapt: {path} is an exported file", "give the run")
+        predictor = _load_file(path, precision, trust_pickle)
+        rendering = predictor.recipe.rendering.changed(stretch, bands)
+        recipe = replace(predictor.recipe, stretch=rendering.stretch, bands=rendering.bands)
+        predictor = replace(predictor, recipe=recipe)
+        return _bare(predictor, raw)
+    run = Run(path).rendered(stretch, bands)
+    run.require_trained()
+    predictor = _load(run, precision, adapt_to)
+    return predictor if raw else replace(predictor, calibrators=load_calibrators(run))
+
+
+def _load_file(
+    path: Path, precision: str | None, trust_pickle: bool
+) -> Predictor | OnnxPredictor | LearnerPredictor:
     if path.suffix == ".pkl":
         return _pickled(path, precision, trust_pickle)
     if path.suffix == ".onnx":
@@ -56,20 +75,14 @@ def load_predictor(
 
         _require_file(path)
         _refuse_precision(path, precision)
-        return _bare(load_onnx_file(path), raw)
-    if (weights := _portable(path)) is not None:
-        if precision == "int8":
-            raise BadInput(
-                f"--precision int8: {path} holds float32", "export RUN --format onnx --int8"
-            )
-        _require_file(weights)
-        from galaxymorph.predict.portable import load_portable
+        return load_onnx_file(path)
+    weights = _portable(path)
+    if precision == "int8":
+        raise BadInput(f"--precision int8: {path} holds float32", "export RUN --format onnx --int8")
+    _require_file(weights)
+    from galaxymorph.predict.portable import load_portable
 
-        return _bare(load_portable(weights, precision), raw)
-    run = Run(path)
-    run.require_trained()
-    predictor = _load(run, precision, adapt_to)
-    return predictor if raw else replace(predictor, calibrators=load_calibrators(run))
+    return load_portable(weights, precision)
 
 
 def _load(
@@ -117,8 +130,11 @@ def model_id(path: str | Path) -> str:
     return found.hexdigest()[:16]
 
 
-def _bare(predictor: Predictor | OnnxPredictor, raw: bool) -> Predictor | OnnxPredictor:
-    return replace(predictor, calibrators=None) if raw else predictor
+def _bare(
+    predictor: Predictor | OnnxPredictor | LearnerPredictor, raw: bool
+) -> Predictor | OnnxPredictor | LearnerPredictor:
+    has_any = getattr(predictor, "calibrators", None) is not None
+    return replace(predictor, calibrators=None) if raw and has_any else predictor
 
 
 def _pickled(path: Path, precision: str | None, trust: bool) -> LearnerPredictor:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.base import BadInput, map_ahead, read_json
-from galaxymorph.images import Fault, centre_frame, galaxy_image, render_fits_as
+from galaxymorph.images import Fault, Source, centre_frame, galaxy_image
 from galaxymorph.judge import Calibrator, calibrated_mean, described_calibrators
 from galaxymorph.learn import (
     CONCENTRATIONS,
@@ -60,7 +60,7 @@ class OnnxPredictor:
 
     def outputs(
         self,
-        images: Sequence[str | np.ndarray],
+        images: Sequence[Source],
         seen: Callable[[int], object],
         faults: dict[int, Fault] | None = None,
     ) -> np.ndarray:
@@ -73,7 +73,7 @@ class OnnxPredictor:
 
     def each_output(
         self,
-        images: Sequence[str | np.ndarray],
+        images: Sequence[Source],
         seen: Callable[[int], object],
         faults: dict[int, Fault] | None = None,
     ) -> np.ndarray:
@@ -104,15 +104,12 @@ class OnnxPredictor:
         ]
         return np.mean(views, axis=0)
 
-    def _input(
-        self, source: str | np.ndarray, at: int, faults: dict[int, Fault] | None
-    ) -> np.ndarray:
-        render_fits_as(self.recipe.stretch, self.recipe.bands)
+    def _input(self, source: Source, at: int, faults: dict[int, Fault] | None) -> np.ndarray:
         crop, side = item_frame(self.recipe)
         size = self.recipe.size
         start = (side - size) // 2
         try:
-            image = galaxy_image(source, self.recipe.crop, at)
+            image = galaxy_image(source, self.recipe.crop, self.recipe.rendering, at)
             frame = centre_frame(image, crop, side, self.kernel)
         except BadInput as error:
             if faults is None:

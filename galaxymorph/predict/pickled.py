@@ -13,7 +13,7 @@ from fastai.learner import Learner, load_learner
 from fastai.vision.core import PILImage
 
 from galaxymorph.base import BadInput
-from galaxymorph.images import Fault, galaxy_image
+from galaxymorph.images import Fault, Source, galaxy_image
 from galaxymorph.learn import Recipe, Run
 from galaxymorph.predict.images import Images
 from galaxymorph.predict.tables import predicted_table
@@ -37,7 +37,7 @@ class LearnerPredictor:
 
     def outputs(
         self,
-        images: Sequence[str | np.ndarray],
+        images: Sequence[Source],
         seen: Callable[[int], object],
         faults: dict[int, Fault] | None = None,
     ) -> np.ndarray:
@@ -49,7 +49,8 @@ class LearnerPredictor:
         opened = []
         for at, source in enumerate(images):
             try:
-                opened.append(PILImage(galaxy_image(source, self.recipe.crop, at)))
+                image = galaxy_image(source, self.recipe.crop, self.recipe.rendering, at)
+                opened.append(PILImage(image))
             except BadInput as error:
                 if faults is None:
                     raise

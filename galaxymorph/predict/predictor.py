@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from galaxymorph.base import Progress
-from galaxymorph.images import Fault
+from galaxymorph.images import Fault, Source
 from galaxymorph.judge import Calibrator, calibrated_mean
 from galaxymorph.learn import (
     ADAPTING_IMAGES,
@@ -41,7 +41,7 @@ class Predictor:
     def predict(self, images: Images, sets: Sets | None = None) -> pd.DataFrame:
         """Return `galaxy`, `image` and the prediction, a row an image.
 
-        An image is a path, or uint8 pixels: see `as_sources`.
+        An image is a path, bytes, an image of Pillow's or pixels: see `as_sources`.
 
         `galaxy` is the image's name without its ending. The prediction is `predicted`,
         `confidence` and `p_<class>`, or a column an answer of the decision tree.
@@ -57,7 +57,7 @@ class Predictor:
 
     def outputs(
         self,
-        images: Sequence[str | np.ndarray],
+        images: Sequence[Source],
         seen: Callable[[int], object],
         faults: dict[int, Fault] | None = None,
     ) -> np.ndarray:
@@ -66,7 +66,7 @@ class Predictor:
         Of distributions the mean squares come after the means, see `learn.Link`.
 
         Args:
-            images: references, or pixels.
+            images: as `galaxymorph.images.as_image` takes them.
             seen: called with the number of images after each batch.
             faults: filled, in place of an error, with why an image can't be used, by its place;
                 what is predicted there means nothing.
@@ -78,7 +78,7 @@ class Predictor:
 
     def each_output(
         self,
-        images: Sequence[str | np.ndarray],
+        images: Sequence[Source],
         seen: Callable[[int], object],
         faults: dict[int, Fault] | None = None,
     ) -> np.ndarray:
@@ -109,7 +109,7 @@ def load_torch_predictor(
 
 def _adapted(networks: list[nn.Module], recipe: Recipe, images: Sequence[str]) -> list[nn.Module]:
     # Evenly from all of them, since catalogues are ordered by something.
-    images = with_galaxies(list(images)[:: -(-len(images) // ADAPTING_IMAGES)], recipe.crop)
+    images = with_galaxies(list(images)[:: -(-len(images) // ADAPTING_IMAGES)], recipe)
     with Progress("adapting", len(images) * len(networks), "images") as progress:
         return [
             adapt_batchnorm(network, _tensors(image_loader(images, recipe)), progress.advance)

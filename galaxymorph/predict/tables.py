@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.base import Progress, as_utf8
-from galaxymorph.images import NO_CONTENT, Fault
+from galaxymorph.images import NO_CONTENT, Fault, Source
 from galaxymorph.judge import Calibrator, calibrated_mean
 from galaxymorph.learn import Recipe, deviation_columns, predicted_columns, prediction_table
 from galaxymorph.predict.images import Images, as_sources, galaxy_name
@@ -27,7 +27,7 @@ class Asked(Protocol):
 
     def outputs(
         self,
-        sources: Sequence[str | np.ndarray],
+        sources: Sequence[Source],
         seen: Callable[[int], object] | None,
         faults: dict[int, Fault] | None = None,
     ) -> np.ndarray:
@@ -41,7 +41,7 @@ class AskedEach(Asked, Protocol):
 
     def each_output(
         self,
-        sources: Sequence[str | np.ndarray],
+        sources: Sequence[Source],
         seen: Callable[[int], object] | None,
         faults: dict[int, Fault] | None = None,
     ) -> np.ndarray:

@@ -12,7 +12,7 @@ import pandas as pd
 from PIL import Image
 
 from galaxymorph.base import BadInput, Progress, as_utf8, read_bytes, replace_folder, sniff
-from galaxymorph.images import decode_bytes
+from galaxymorph.images import Rendering, decode_bytes
 from galaxymorph.judge import doubt_of, entropies_of, worth_asking
 from galaxymorph.learn import Run, target_of
 from galaxymorph.predict.doubt import open_source
@@ -50,7 +50,7 @@ def choose_galaxies(
     run.require_trained()
     if folder.exists():
         raise BadInput(f"{folder} exists already", "choose another -o")
-    images = with_galaxies(images, run.recipe.crop)
+    images = with_galaxies(images, run.recipe)
     sample = open_source(run, source)
     with Progress("doubting", len(images), "images") as progress:
         samples, embeddings = sample(images, progress.advance)
@@ -70,7 +70,7 @@ def choose_galaxies(
     with replace_folder(folder) as temporary:
         names: list[str] = []
         for reference, galaxy in zip(references, table["galaxy"], strict=True):
-            data, ending = _shown(reference)
+            data, ending = _shown(reference, run.recipe.rendering)
             names.append(_file_name(galaxy, ending, names))
             (temporary / names[-1]).write_bytes(data)
         table.insert(0, "image", names)
@@ -85,13 +85,13 @@ def _in_words(run: Run, found: np.ndarray) -> list[str]:
     return [names[at] for at in found[:, : len(names)].argmax(axis=1)]
 
 
-def _shown(reference: str) -> tuple[bytes, str]:
+def _shown(reference: str, rendering: Rendering) -> tuple[bytes, str]:
     """Return an image as Zooniverse shows it, with the ending of its format."""
     data = read_bytes(reference)
     ending = SHOWN.get(sniff(data) or "")
     if ending and len(data) < MAX_BYTES:
         return data, ending
-    image = decode_bytes(data, reference)
+    image = decode_bytes(data, reference, rendering)
     while True:
         for quality in QUALITIES:
             stream = io.BytesIO()

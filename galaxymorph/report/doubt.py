@@ -119,7 +119,9 @@ def draw_doubt(run: Run, study: DoubtStudy, most: int = 20, data: Path | None = 
             share = study.table["people_share"].to_numpy()[rows]
             galaxies = galaxies.assign(share=share)
         path = run.figures / f"corner_{name}.png"
-        drawn.append(draw_gallery(path, galaxies, CORNERS[name], run.recipe.crop, most))
+        drawn.append(
+            draw_gallery(path, galaxies, CORNERS[name], run.recipe.crop, run.recipe.rendering, most)
+        )
     return drawn
 
 

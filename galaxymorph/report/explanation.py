@@ -197,7 +197,9 @@ def _morphometry(explanation: Explanation, rows: np.ndarray) -> Iterator[Path]:
     subject = explanation.subject
     some = np.isin(rows, explanation.rows(MEASURED))
     galaxies = subject.table.iloc[rows[some]].reset_index(drop=True)
-    measured = galaxies[["galaxy", "label", "answer"]].join(measure_all(galaxies["image"]))
+    measured = galaxies[["galaxy", "label", "answer"]].join(
+        measure_all(galaxies["image"], subject.run.recipe.rendering)
+    )
     path = explanation.folder / "morphometry.csv"
     write_table(path, measured)
     yield path

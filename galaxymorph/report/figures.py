@@ -16,7 +16,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from galaxymorph.base import make_folder, replacing
-from galaxymorph.images import decode
+from galaxymorph.images import Rendering, decode
 from galaxymorph.learn import Run, loss_entry, target_of
 from galaxymorph.report.tables import PARTS
 from galaxymorph.zoo import Tree
@@ -217,7 +217,12 @@ def _intervals(axes, scores: list[dict], colour: str) -> None:
 
 
 def draw_gallery(
-    path: Path, galaxies: pd.DataFrame, title: str, crop: float, most: int = 20
+    path: Path,
+    galaxies: pd.DataFrame,
+    title: str,
+    crop: float,
+    rendering: Rendering,
+    most: int = 20,
 ) -> Path:
     """Draw images, the first `most` rows, with what volunteers and the model say of them.
 
@@ -230,6 +235,7 @@ def draw_gallery(
             `model`.
         title: stands above, followed by how many there are.
         crop: the share of the frame that the model sees: a dashed square marks it.
+        rendering: of FITS.
         most: how many are drawn.
     """
     shown = galaxies.head(most)
@@ -242,14 +248,14 @@ def draw_gallery(
         for axes in grid.flat:
             axes.set_axis_off()
         for axes, row in zip(grid.flat, shown.itertuples(index=False), strict=False):
-            _draw_galaxy(axes, row, crop)
+            _draw_galaxy(axes, row, crop, rendering)
         of = f" ({len(shown)} of {len(galaxies):,})" if len(galaxies) > len(shown) else ""
         figure.suptitle(f"{title}{of}", x=0.01, ha="left", fontweight="bold")
         return write_figure(figure, path)
 
 
-def _draw_galaxy(axes, row, crop: float) -> None:
-    image = decode(row.image)
+def _draw_galaxy(axes, row, crop: float, rendering: Rendering) -> None:
+    image = decode(row.image, rendering)
     axes.imshow(image)
     if crop < 1:
         side = crop * min(image.size)

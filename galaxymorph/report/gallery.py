@@ -40,7 +40,7 @@ def gallery_of(run: Run, test: pd.DataFrame, data: Path | None) -> dict:
     uris, side, missing = [""] * len(table), 0, ""
     try:
         references = list(with_images(table[["galaxy", "image"]], data)["image"])
-        uris, side = thumbnails(references, run.recipe.crop)
+        uris, side = thumbnails(references, run.recipe.crop, run.recipe.rendering)
     except BadInput as error:
         missing = str(error)
     shown = sum(bool(uri) for uri in uris)

@@ -15,7 +15,6 @@ from markupsafe import Markup
 
 from galaxymorph import __version__
 from galaxymorph.base import BadInput, say, write_text
-from galaxymorph.images import render_fits_as
 from galaxymorph.judge import compare_runs, paired_differences, require_distinct
 from galaxymorph.learn import Run, target_of
 from galaxymorph.report.card import write_card
@@ -39,7 +38,6 @@ def write_report(run: Run, data: Path | None = None, output: Path | None = None)
         BadInput: the fit isn't finished.
     """
     run.require_trained()
-    render_fits_as(run.recipe.stretch, run.recipe.bands)
     if target_of(run.recipe).soft and not (run.figures / "fractions_test.png").exists():
         draw_votes(run)
     sections = gathered(Page(run, data))

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from galaxymorph.base import BadInput, Progress, map_ahead
-from galaxymorph.images import centre_frame, decode
+from galaxymorph.images import Rendering, centre_frame, decode
 
 # Bytes of a page's text: a page is to stay under 5 MB, and the tables take the rest.
 THUMBNAILS, FIGURES = 2_800_000, 1_300_000
@@ -25,26 +25,29 @@ FIGURE_WIDTH = 1100
 
 
 def thumbnails(
-    references: Sequence[str], crop: float, budget: int = THUMBNAILS
+    references: Sequence[str], crop: float, rendering: Rendering, budget: int = THUMBNAILS
 ) -> tuple[list[str], int]:
     """Return JPEGs of images as data URIs, as many of the first as a budget holds.
 
     Args:
         references: of the images, those to be shown before others first.
         crop: the share of the frame that the model sees.
+        rendering: of FITS.
         budget: bytes of all data URIs together.
 
     Returns:
         An URI an image, empty for one that can't be read or is over the budget, and the side in
         pixels: the largest of `SIDES` at which all fit.
     """
-    side = _side(references, crop, budget)
+    side = _side(references, crop, rendering, budget)
     found, left = [""] * len(references), budget
     with (
         ThreadPoolExecutor(os.cpu_count()) as pool,
         Progress("gallery", len(references), "images") as progress,
     ):
-        encoded = map_ahead(pool, lambda each: thumbnail(each, crop, side), references, 64)
+        encoded = map_ahead(
+            pool, lambda each: thumbnail(each, crop, side, rendering), references, 64
+        )
         for at, uri in enumerate(encoded):
             if len(uri) > left:
                 break
@@ -54,19 +57,19 @@ def thumbnails(
     return found, side
 
 
-def _side(references: Sequence[str], crop: float, budget: int) -> int:
+def _side(references: Sequence[str], crop: float, rendering: Rendering, budget: int) -> int:
     tasted = references[:: max(1, len(references) // TASTED)]
     for side in SIDES:
-        weights = [len(thumbnail(each, crop, side)) for each in tasted]
+        weights = [len(thumbnail(each, crop, side, rendering)) for each in tasted]
         if not weights or np.mean(weights) * len(references) <= budget * 0.95:
             return side
     return SIDES[-1]
 
 
-def thumbnail(reference: str, crop: float, side: int) -> str:
+def thumbnail(reference: str, crop: float, side: int, rendering: Rendering) -> str:
     """Return an image's frame as a JPEG in a data URI, empty if it can't be read."""
     try:
-        return frame_uri(decode(reference), crop, side)
+        return frame_uri(decode(reference, rendering), crop, side)
     except (BadInput, OSError):
         return ""
 

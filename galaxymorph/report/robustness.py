@@ -160,7 +160,8 @@ def flips_figure(run: Run, table: pd.DataFrame, data: Path | None) -> Figure:
         axes.set_axis_off()
     places = grid.reshape(-1, 2)
     for (left, right_axes), row in zip(places, shown.itertuples(index=False), strict=False):
-        frame = centre_frame(decode(images[row.galaxy]), *item_frame(run.recipe))[None]
+        image = decode(images[row.galaxy], run.recipe.rendering)
+        frame = centre_frame(image, *item_frame(run.recipe))[None]
         before = clean.loc[row.galaxy]
         words = CORRUPTIONS[row.corruption].words
         for axes, condition, title, colour in (

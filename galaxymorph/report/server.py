@@ -17,7 +17,7 @@ from PIL import Image
 
 from galaxymorph import __version__
 from galaxymorph.base import BadInput, one_line
-from galaxymorph.images import NO_CONTENT, NoContent, decode_bytes, render_fits_as
+from galaxymorph.images import NO_CONTENT, NoContent, Rendering, as_image
 from galaxymorph.judge import EMPTY, Calibrator, calibrated_coverage, calibrated_mean, sets_of
 from galaxymorph.learn import Recipe, Run, deviation_columns, predicted_columns, target_of
 from galaxymorph.predict import Looker, load_looker, load_predictor
@@ -34,13 +34,6 @@ PATIENCE = 20
 SEEN_SIDE, LIKE_SIDE = 320, 96
 # Images decoded at once: each may take 120 MB.
 AT_ONCE = 2
-# Names by how a file begins, since a body has none: the ending tells `decode_bytes` its format.
-BEGINNINGS = {
-    b"\xff\xd8\xff": "image.jpg",
-    b"\x89PNG": "image.png",
-    b"SIMPLE": "image.fits",
-    b"\x1f\x8b": "image.fits.gz",
-}
 # What is asked of a model where.
 ASKED = {"/predict": "predict", "/explain": "explain"}
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -65,6 +58,8 @@ class Model:
     calibrators: list[Calibrator] | None = None
     sets: Callable[[np.ndarray], list[str]] | None = None
     looker: Looker | None = None
+    # That of the galaxies of its fit, which are shown beside an image.
+    known: Rendering = Rendering()
     asking: threading.Lock = field(default_factory=threading.Lock)
     decoding: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(AT_ONCE))
 
@@ -75,7 +70,7 @@ class Model:
             BadInput: they are no image that it can use.
         """
         with self.decoding:
-            pixels = decoded(data)
+            pixels = np.array(as_image(data, self.recipe.rendering))
             with self.asking:
                 each = self.each_output([pixels], lambda number: None)
         answer = said(calibrated_mean(each, self.calibrators)[0], self.recipe, self.classes)
@@ -91,7 +86,7 @@ class Model:
             BadInput: the bytes are no image that it can use.
         """
         with self.decoding:
-            pixels = decoded(data)
+            pixels = np.array(as_image(data, self.recipe.rendering))
             with self.asking:
                 look = self.looker.look(pixels)
             likes = [
@@ -99,7 +94,7 @@ class Model:
                     "galaxy": like.galaxy,
                     "label": like.label,
                     "distance": round(like.distance, 4),
-                    "image": thumbnail(like.image, self.recipe.crop, LIKE_SIDE),
+                    "image": thumbnail(like.image, self.recipe.crop, LIKE_SIDE, self.known),
                 }
                 for like in look.likes
             ]
@@ -108,18 +103,6 @@ class Model:
         if look.evidence is not None:
             found["evidence"] = (look.evidence / 255).round(3).tolist()
         return found
-
-
-def decoded(data: bytes) -> np.ndarray:
-    """Return an image's pixels, uint8 of shape (height, width, 3).
-
-    Raises:
-        BadInput: the bytes are no image that can be used.
-    """
-    name = next((each for begin, each in BEGINNINGS.items() if data.startswith(begin)), "")
-    if not name:
-        raise BadInput("not a JPEG, PNG or FITS image", "send another file")
-    return np.array(decode_bytes(data, name))
 
 
 def said(found: np.ndarray, recipe: Recipe, classes: list[str]) -> dict:
@@ -159,14 +142,18 @@ def _by_name(names: list[str], values: np.ndarray) -> dict[str, float]:
     return {name: round(float(value), 6) for name, value in zip(names, values, strict=True)}
 
 
-def load_model(run: Path) -> Model:
+def load_model(run: Path, stretch: str | None = None, bands: str | None = None) -> Model:
     """Load a trained run's model; once the run is calibrated, with its prediction sets.
 
+    Args:
+        run: its folder.
+        stretch: of FITS images that are sent, in place of the one that the model is trained on.
+        bands: likewise.
+
     Raises:
-        BadInput: not a finished run.
+        BadInput: not a finished run, or an unknown stretch.
     """
-    found = load_predictor(run)
-    render_fits_as(found.recipe.stretch, found.recipe.bands)
+    found = load_predictor(run, stretch=stretch, bands=bands)
     whole = Run(run)
     coverage = calibrated_coverage(whole)
     return Model(
@@ -177,6 +164,7 @@ def load_model(run: Path) -> Model:
         found.calibrators,
         partial(sets_of, whole, coverage=coverage) if coverage else None,
         load_looker(whole),
+        whole.recipe.rendering,
     )
 
 

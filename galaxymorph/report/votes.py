@@ -10,7 +10,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from galaxymorph.base import BadInput
-from galaxymorph.images import decode, render_fits_as
+from galaxymorph.images import decode
 from galaxymorph.judge import Questions, question_entropy, questions_of
 from galaxymorph.learn import Run, target_of, with_images
 from galaxymorph.report.figures import BLUE, GREY, ORANGE, STYLE, broken, save_figure
@@ -104,8 +104,7 @@ def draw_walk(run: Run, galaxy: str, data: Path | None = None) -> Path:
         row = table[table["galaxy"] == galaxy].head(1)
         if len(row):
             asked = questions_of(run, row)
-            render_fits_as(run.recipe.stretch, run.recipe.bands)
-            image = decode(with_images(row, data)["image"].iloc[0])
+            image = decode(with_images(row, data)["image"].iloc[0], run.recipe.rendering)
             with plt.rc_context(STYLE):
                 figure = walk_figure(asked, galaxy, image)
                 return save_figure(run, f"walks/{galaxy}", figure)

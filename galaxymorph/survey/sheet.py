@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from galaxymorph.base import BadInput, Progress, replacing
 from galaxymorph.images.decoding import decode
+from galaxymorph.images.rendering import DEFAULT, Rendering
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, Catalogue, Tree, assign_labels, get_scheme
 
 THUMBNAIL, LINE, MARGIN = 212, 13, 4
@@ -18,7 +19,12 @@ LINES = 4
 
 
 def contact_sheet(
-    catalogue: Catalogue, output: str | Path, number: int, columns: int, scheme: str | None = None
+    catalogue: Catalogue,
+    output: str | Path,
+    number: int,
+    columns: int,
+    scheme: str | None = None,
+    rendering: Rendering = DEFAULT,
 ) -> Path:
     """Draw some galaxies of a catalogue.
 
@@ -29,6 +35,7 @@ def contact_sheet(
         columns: of the sheet.
         scheme: label with its class and value; None for the answers most volunteers gave, or
             the plain label. With a scheme only galaxies that it keeps are shown, class by class.
+        rendering: of FITS images.
 
     Raises:
         BadInput: the catalogue has no galaxy, or the scheme keeps none.
@@ -51,7 +58,7 @@ def contact_sheet(
     with Progress("drawing", len(shown), "galaxies") as progress:
         for at, (_, galaxy) in enumerate(shown.iterrows()):
             x, y = at % columns * (THUMBNAIL + MARGIN), at // columns * height
-            picture = decode(galaxy["image"])
+            picture = decode(galaxy["image"], rendering)
             sheet.paste(picture.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS), (x, y))
             for line, words in enumerate(_words(galaxy, scheme, catalogue.tree)):
                 draw.text((x + 2, y + THUMBNAIL + line * LINE), words, "black", font)

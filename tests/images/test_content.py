@@ -136,7 +136,7 @@ def test_sound_fits_is_used():
         (lambda p: p * 0 + 3.3, "blank", "every pixel has the same value"),
         (lambda p: p * np.nan, "blank", "no pixel has a value"),
         (lambda p: p * [[[np.nan]], [[1]], [[1]]], "no coverage", "in band g: "),
-        (lambda p: p * [[[1]], [[0]], [[0]]], "no coverage", "in bands r, z: "),
+        (lambda p: p * [[[1]], [[0]], [[0]]], "no coverage", "in bands z, r: "),
         (lambda p: np.where(beyond(0), np.nan, p), "no coverage", "half of the middle"),
         (lambda p: np.where([beyond(0) * 0 > 0, beyond(30), beyond(0) * 0 > 0], 0, p),
          "no coverage", "no value in band r: "),

@@ -1,3 +1,5 @@
+import bz2
+import gzip
 import io
 import struct
 import warnings
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from galaxymorph.base import BadInput
-from galaxymorph.images import decode, decode_bytes, digest_bytes, inspect_images
+from galaxymorph.images import as_image, decode, decode_bytes, digest_bytes, inspect_images
 from tests.makers import image_bytes, picture, write_files, zip_bytes
 
 JPEG, PNG = image_bytes(picture()), image_bytes(picture(), "PNG")
@@ -26,6 +28,14 @@ def png(width: int, height: int, depth: int, colour: int, pixels: bytes) -> byte
     return data + png_chunk(b"IDAT", zlib.compress(pixels)) + png_chunk(b"IEND", b"")
 
 
+def animation() -> bytes:
+    stream = io.BytesIO()
+    picture().save(stream, "GIF", save_all=True, append_images=[picture(1)])
+    return stream.getvalue()
+
+
+TRANSPARENT = picture().convert("RGBA")
+TRANSPARENT.putpixel((3, 3), (9, 9, 9, 0))
 DEEP_GREY = image_bytes(Image.fromarray(np.full((4, 4), 40_000, np.uint16)), "PNG")
 DEEP_RGB = png(2, 1, 16, 2, b"\x00" + b"\x12\x34" * 6)
 HUGE = png(10_000, 10_000, 8, 2, b"")
@@ -52,21 +62,28 @@ FAULTS = {
     "CMYK": (
         "a.jpg",
         image_bytes(picture().convert("CMYK")),
-        "the image is CMYK, not 8-bit RGB; convert it to RGB",
+        "the image is CMYK, not 8-bit RGB or grey; convert it to RGB",
     ),
-    "grey": ("a.jpg", image_bytes(picture().convert("L")), "the image is grey, not 8-bit RGB"),
-    "grey PNG": ("a.png", image_bytes(picture().convert("L"), "PNG"), "the image is grey, not"),
-    "RGBA": (
+    "partly transparent": ("a.png", image_bytes(TRANSPARENT, "PNG"), "partly transparent; flatten"),
+    "black and white": (
         "a.png",
-        image_bytes(picture().convert("RGBA"), "PNG"),
-        "the image is RGB with transparency, not 8-bit RGB",
+        image_bytes(picture().convert("1"), "PNG"),
+        "the image is black and white only, not 8-bit RGB or grey",
     ),
-    "palette": ("a.png", image_bytes(picture().convert("P"), "PNG"), "the image is of mode P, not"),
-    "16-bit grey": ("a.png", DEEP_GREY, "the image is 16-bit, not 8-bit RGB; convert it to RGB"),
-    "16-bit RGB": ("a.png", DEEP_RGB, "the image is 16-bit, not 8-bit RGB; convert it to RGB"),
-    "PNG named .jpg": ("a.jpg", PNG, "holds PNG, not the JPEG that its name says; rename it"),
-    "JPEG named .PNG": ("a.PNG", JPEG, "holds JPEG, not the PNG that its name says; rename it"),
-    "GIF named .jpeg": ("a.jpeg", image_bytes(picture(), "GIF"), "holds GIF, not the JPEG that"),
+    "16-bit grey": ("a.png", DEEP_GREY, "the image is 16-bit, and which value is white isn't"),
+    "16-bit RGB": ("a.png", DEEP_RGB, "the image is 16-bit, and which value is white isn't known"),
+    "float TIFF": (
+        "a.tif",
+        image_bytes(Image.fromarray(np.ones((9, 9), np.float32)), "TIFF"),
+        "the image is of more than 8 bits, and which value",
+    ),
+    "animation": ("a.gif", animation(), "2 frames; save the one to be used"),
+    "three rows": (
+        "a.png",
+        image_bytes(picture(0, (424, 3)), "PNG"),
+        "424x3 pixels, too few to show a galaxy; make a larger cutout",
+    ),
+    "program": ("a.jpg", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
     "a hundred million pixels": (
         "a.png",
         HUGE,
@@ -109,7 +126,7 @@ def test_a_hundred_million_pixels_are_refused_before_one_of_them_is_decoded(monk
         ("a.zip::gone.jpg", "a.zip::gone.jpg: no such file; check the path"),
         ("a.zip", "a.zip: not an image; download it again"),
         ("text.zip::a.jpg", "text.zip: not a readable zip (File is not a zip file)"),
-        ("folder", "folder: can't be read ([Errno 21] Is a directory"),
+        ("folder", "folder: can't be read (a folder)"),
     ],
 )
 def test_a_missing_image_is_refused_by_name(reference, words, tmp_path):
@@ -133,6 +150,82 @@ def test_a_good_image_is_decoded_whole(name, zipped, tmp_path):
     assert (image.size, image.mode) == ((60, 40), "RGB")
     far = np.abs(np.asarray(image, int) - np.asarray(picture(3, (60, 40)), int))
     assert far.max() == 0 if kind == "PNG" else far.mean() < 60
+
+
+GREY = np.array(picture().convert("L"))[..., None].repeat(3, axis=2)
+COLOUR = np.array(picture())
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.fits", "a", "a.fts.gz"])
+@pytest.mark.parametrize(
+    ("mode", "kind", "expected"),
+    [
+        *((mode, kind, GREY) for mode in ("L", "LA") for kind in ("PNG", "TIFF")),
+        ("L", "BMP", GREY),
+        *((mode, "PNG", COLOUR) for mode in ("RGB", "RGBA")),
+        *(("RGB", kind, COLOUR) for kind in ("TIFF", "BMP", "PPM")),
+        ("P", "PNG", np.array(picture().convert("P").convert("RGB"))),
+        ("P", "GIF", np.array(picture().convert("P").convert("RGB"))),
+    ],
+)
+def test_what_a_file_holds_is_told_by_its_content(mode, kind, expected, name):
+    data = image_bytes(picture().convert(mode), kind)
+    assert np.array_equal(np.array(decode_bytes(data, name)), expected)
+
+
+def test_webp_is_decoded():
+    data = io.BytesIO()
+    picture().save(data, "WEBP", lossless=True)
+    assert np.array_equal(np.array(decode_bytes(data.getvalue(), "a.jpg")), COLOUR)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress])
+def test_packed_files_are_unpacked(pack):
+    assert np.array_equal(np.array(decode_bytes(pack(PNG), "a.png.gz")), COLOUR)
+    with pytest.raises(BadInput, match="damaged"):
+        decode_bytes(pack(PNG)[:-9], "a.png.gz")
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (JPEG, None),
+        (PNG, COLOUR),
+        (picture(), COLOUR),
+        (picture().convert("L"), GREY),
+        (picture().convert("RGBA"), COLOUR),
+        (COLOUR, COLOUR),
+        (COLOUR.transpose(2, 0, 1), COLOUR),
+        (GREY[..., 0], GREY),
+        (GREY[..., :1], GREY),
+        (COLOUR / 255, COLOUR),
+        (COLOUR.astype(np.float32) / 255, COLOUR),
+    ],
+)
+def test_an_image_in_memory_has_the_pixels_of_its_file(source, expected):
+    found = as_image(source)
+    assert found.mode == "RGB"
+    if expected is not None:
+        assert np.array_equal(np.array(found), expected)
+    assert found is not source
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (COLOUR.astype(np.uint16), "an array of uint16 of shape"),
+        (COLOUR.astype(np.float64), "an array of floats from 0 to 255; give uint8, or floats"),
+        (np.full((9, 9, 3), np.nan), "an array of floats from nan"),
+        (np.zeros((4, 9, 9, 3), np.uint8), "shape"),
+        (np.zeros((0, 9, 3), np.uint8), "shape"),
+        (COLOUR[:3], "16x3 pixels, too few"),
+        (7, "an image can't be of type int"),
+        (None, "an image can't be of type NoneType"),
+    ],
+)
+def test_what_is_no_picture_is_refused(source, words):
+    with pytest.raises(BadInput, match=words):
+        as_image(source)
 
 
 def test_a_progressive_jpeg_is_decoded(tmp_path):

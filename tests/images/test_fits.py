@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from galaxymorph.base import BadInput
-from galaxymorph.images.fits import STRETCHES, Rendering, decode_fits
+from galaxymorph.images import STRETCHES, Rendering, decode, decode_bytes
 from tests.conftest import QUICK, RECIPE, galaxymorph
 from tests.makers import IMAGES, galaxy_ids, labels_bytes
 
@@ -44,7 +44,7 @@ def cube(bands: str = "grz") -> bytes:
 
 
 def pixels(data: bytes, name: str = "1.fits", **how) -> np.ndarray:
-    return np.array(decode_fits(data, name, Rendering(**how))).astype(int)
+    return np.array(decode_bytes(data, name, Rendering(**how))).astype(int)
 
 
 @pytest.mark.parametrize("stretch", STRETCHES)
@@ -163,3 +163,20 @@ def test_settings_of_fits_are_refused_without_fits(simple, tmp_path, capsys):
     arguments = ["--recipe", RECIPE, "--out", tmp_path, "--name", "run", *QUICK]
     assert galaxymorph("fit", "--data", simple, "--bands", "r", *arguments) == 2
     assert "no image is FITS" in capsys.readouterr().err
+
+
+def test_real_cutouts_show_their_galaxy(real):
+    folder = real / "fits"
+    refused = {"decals_grz_truncated": "damaged", "decals_grz_bad_pixels": "no coverage"}
+    for path in sorted(folder.glob("*.fits")):
+        if words := refused.get(path.stem):
+            with pytest.raises(BadInput, match=words):
+                decode(str(path))
+            continue
+        shown = np.array(decode(str(path))).astype(float)
+        middle = [slice(side // 2 - 4, side // 2 + 4) for side in shown.shape[:2]]
+        assert shown[tuple(middle)].mean() > 100 + np.median(shown)
+        coloured = not (shown[..., 0] == shown[..., 2]).all()
+        assert coloured == ("grz" in path.stem)
+        # Old galaxies are red.
+        assert not coloured or shown[tuple(middle)].mean(axis=(0, 1)).argmax() == 0

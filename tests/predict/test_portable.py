@@ -114,8 +114,8 @@ def test_a_predictor_of_torch_takes_arrays_too(run, images, expected):
     arrays = np.stack([np.array(Image.open(path)) for path in images])
     found = package.load_predictor(run, "fp32").predict(arrays)
     assert np.abs(found[CLASSES] - expected[CLASSES]).to_numpy().max() < 1e-6
-    with pytest.raises(BadInput, match=r"an array of float64 of shape \(5, 5, 3\)"):
-        package.load_predictor(run, "fp32").predict(np.zeros((5, 5, 3)))
+    with pytest.raises(BadInput, match=r"an array of uint16 of shape \(9, 9, 3\)"):
+        package.load_predictor(run, "fp32").predict(np.zeros((9, 9, 3), np.uint16))
 
 
 def test_a_pickle_is_loaded_only_when_it_is_trusted(run, images, expected):

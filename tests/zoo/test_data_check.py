@@ -101,9 +101,9 @@ BAD_ROWS = {
         f"{ON_THE_ROW}.jpg: not an image; download it again",
     ),
     "truncated image": (image_of(image_bytes(picture())[:400]), f"{ON_THE_ROW}.jpg: damaged ("),
-    "grey image": (
-        image_of(image_bytes(picture().convert("L"))),
-        f"{ON_THE_ROW}.jpg: the image is grey, not 8-bit RGB; convert it to RGB",
+    "CMYK image": (
+        image_of(image_bytes(picture().convert("CMYK"))),
+        f"{ON_THE_ROW}.jpg: the image is CMYK, not 8-bit RGB or grey; convert it to RGB",
     ),
 }
 

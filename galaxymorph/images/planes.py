@@ -1,0 +1,422 @@
+"""Which planes of a FITS file are science, and which of them are red, green and blue.
+
+Archives put errors, masks, weights, models and coverage beside the science image, in planes of the
+same size. Their conventions are tables here: `KINDS` for what isn't science, `SCIENCE` for what is.
+A file that leaves a choice open is refused by a line that names its planes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, listed
+from galaxymorph.images.bands import cube_bands, named_band, short_name, wavelength
+
+# Of a plane: a picture of fewer pixels on a side shows no galaxy.
+LEAST_SIDE = 8
+# A longer axis isn't one of bands: surveys observe in twelve at most (J-PLUS, S-PLUS).
+MOST_BANDS = 12
+# Of a cutout's values, all bands together.
+MAX_VALUES = 40_000_000
+# A plane without a name that has a smaller share of the largest one's pixels is a preview.
+PREVIEW = 0.25
+# What planes beside the science image hold, by the words that archives use in EXTNAME and its kin.
+KINDS = {
+    "an error": "ERR ERROR ERRORS SIGMA SIG STD STDEV STDDEV STDV UNC UNCERT UNCERTAINTY RMS RMSE "
+    "NOISE STAT",
+    "a variance": "VAR VARIANCE VARIANCES MSE",
+    "a weight": "WHT WGT WT WEIGHT WEIGHTS IVAR INVVAR INVVARIANCE INVMSE IVM CONFIDENCE CONF",
+    "a mask": "DQ MASK MASKS MSK FLAG FLAGS FLG QUALITY QUAL BPM BADPIX BADPIXEL BADPIXELS "
+    "BITMASK DQMASK FLAG32BIT CRMASK",
+    "a map of exposures": "CTX CON CONTEXT EXP EXPTIME EXPOSURE EXPOSURES NEXP NIMAGE NIMAGES NUM "
+    "TIME SAMP COV COVERAGE NOBS EXPWT RRHR AREA",
+    "a segmentation": "SEG SEGM SEGMAP SEGMENT SEGMENTATION LABELS",
+    "a point spread function": "PSF GPSF RPSF IPSF ZPSF PSFSIZE KERNEL PRF LSF",
+    "a model": "MODEL MODELS BESTFIT",
+    "a residual": "RESID RESIDUAL RESIDUALS RESI",
+    "a sky": "SKY BKG BKGD BACK BG BACKGROUND SKYBG MDRIZSKY",
+    "a map of quality": "DEPTH PSFDEPTH GALDEPTH SNR CHI CHI2",
+}
+SCIENCE = "SCI SCIENCE IMAGE IMG DATA FLUX SIGNAL COADD STACK STK BGSUB INTENSITY"
+# The keywords that say what a plane is; HDUCLAS2 is ESO's and OGIP's, IMTYPE Legacy Surveys',
+# PRODTYPE NOIRLab's.
+KIND_KEYS = (
+    "EXTNAME", "HDUNAME", "EXTTYPE", "HDUCLAS2", "HDUCLAS3", "IMAGETYP", "IMTYPE", "PRODTYPE",
+    "DATATYPE",
+)  # fmt: skip
+# GALFIT calls its planes so in OBJECT, where others have the galaxy's name.
+OBJECTS = {"model": "a model", "residual map": "a residual", "residual": "a residual"}
+# In a file's own name, as Pan-STARRS, HST and unWISE write masks and weights apart.
+IN_FILE_NAMES = (
+    "MASK", "MSK", "DQ", "WT", "WHT", "WGT", "WEIGHT", "WEIGHTS", "INVVAR", "IVAR", "IVM",
+    "VARIANCE", "ERR", "RMS", "UNC", "SEG", "SEGM", "SEGMAP", "RRHR",
+)  # fmt: skip
+CUBE = "a data cube"
+# Units of counts of exposures, and squares: variances, and what is inverse to them.
+UNITS = {"s": "a map of exposures", "sec": "a map of exposures", "seconds": "a map of exposures",
+         "second": "a map of exposures", "bitmask": "a mask", "flag": "a mask"}  # fmt: skip
+SQUARED = re.compile(
+    r"(1\s*/\s*[a-z_() ]+|\([^()]*(\([^()]*\)[^()]*)*\)|[a-z_ ]+)\s*(\*\*|\^)?\s*\(?-?2\)?", re.I
+)
+SPECTRAL = re.compile(
+    r"(WAVE|AWAV|FREQ|VELO|VRAD|VOPT|ZOPT|ENER|WAVN|BETA|LAMBDA|WAVELENGTH)", re.I
+)
+SPECTRAL_UNITS = ("angstrom", "nm", "um", "micron", "m", "hz", "ghz", "mhz", "m/s", "km/s", "ev")
+
+
+def _words_of(table: dict[str, str]) -> dict[str, str]:
+    return {word: kind for kind, words in table.items() for word in words.split()}
+
+
+_KINDS = _words_of(KINDS)
+# ERRMAP, SCIERR, MASK2, VARIMG, DQMASK and the like.
+_KIND = re.compile(
+    rf"(?:SCI|IMAGE|IMG|IM|DATA|FLUX)?({'|'.join(sorted(_KINDS, key=len, reverse=True))})"
+    r"(?:MAP|IMAGE|IMG|PLANE|ARRAY|BITS|MASK)?\d*"
+)
+_SCIENCE = re.compile(rf"({'|'.join(SCIENCE.split())})\d*")
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """One image of a file, its pixels read when asked for.
+
+    `kind` says what it is where it isn't science; `rank` how surely it is: 2 by its name, 1 as the
+    file's primary image, else 0. `band` is empty where nothing names one, and `own` tells whether
+    its own header does. A `picture` is 8-bit: rendered already, to be shown as it is.
+    """
+
+    hdu: object
+    index: tuple
+    shape: tuple[int, int]
+    name: str
+    band: str = ""
+    own: bool = False
+    kind: str = ""
+    rank: int = 0
+    length: float | None = None
+    is_integer: bool = False
+    picture: bool = False
+    top_down: bool = False
+    aliases: tuple[str, ...] = ()
+
+    def values(self) -> np.ndarray:
+        """Return its pixels as floats, shape (height, width), rows as in the file."""
+        data = np.asarray(self.hdu.data)
+        return np.asarray(data[self.index], dtype=np.float64).reshape(self.shape)
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.kind})" if self.kind else self.name
+
+
+def choose_planes(hdus: Sequence, bands: str | None, reference: str) -> list[Plane]:
+    """Return one plane, or two or three with the red first.
+
+    Args:
+        hdus: of the file, as astropy opens it.
+        bands: names or numbers, red first, comma separated, or None for the file's own.
+        reference: the file's name in errors.
+
+    Raises:
+        BadInput: there is no science plane, a band isn't there, or the file leaves a choice open.
+    """
+    planes = read_planes(hdus, reference)
+    if not planes:
+        raise BadInput(f"{reference}: no image in the FITS file", "give a cutout")
+    chosen = _named(planes, bands, reference) if bands else _science(planes, reference)
+    if len({plane.shape for plane in chosen}) > 1:
+        sizes = ", ".join(f"{plane.name} of {_size(plane.shape)}" for plane in chosen)
+        raise BadInput(f"{reference}: bands of different sizes, {sizes}", "choose one with --bands")
+    if min(chosen[0].shape) < LEAST_SIDE:
+        raise BadInput(
+            f"{reference}: {_size(chosen[0].shape)} pixels, too few to show a galaxy",
+            "make a larger cutout, its bands as the first axis",
+        )
+    return chosen
+
+
+def read_planes(hdus: Sequence, reference: str) -> list[Plane]:
+    """Return every image plane of a file, in order, none of its pixels read.
+
+    Raises:
+        BadInput: an image has more than `MAX_VALUES`.
+    """
+    primary = hdus[0].header
+    of_file = _kind_of_file(reference)
+    planes: list[Plane] = []
+    for at, hdu in enumerate(hdus):
+        shape = hdu.shape if getattr(hdu, "is_image", False) else ()
+        if len(shape) < 2 or 0 in shape:
+            continue
+        if int(np.prod(shape)) > MAX_VALUES:
+            raise BadInput(
+                f"{reference}: {'x'.join(map(str, shape))} values, over {MAX_VALUES:,}",
+                "make a cutout of the galaxy",
+            )
+        planes += _planes_of(hdu, primary, at, of_file)
+    return _distinct(planes)
+
+
+def _planes_of(hdu, primary, at: int, of_file: str) -> Iterator[Plane]:
+    header = hdu.header
+    name = _text(header, "EXTNAME", "HDUNAME").removeprefix("COMPRESSED_IMAGE")
+    kind, rank = _kind_and_rank(header)
+    rank = rank or int(at == 0 and name.upper() in ("", "PRIMARY"))
+    kind = kind or (of_file if rank < 2 else "")
+    is_integer = header["BITPIX"] > 0 and header.get("BSCALE", 1) == 1
+    telescope = _text(header, "TELESCOP") or _text(primary, "TELESCOP")
+    shared = {
+        "hdu": hdu, "kind": kind, "rank": rank, "is_integer": is_integer,
+        "top_down": (_text(header, "ROWORDER") or _text(primary, "ROWORDER")) == "TOP-DOWN",
+    }  # fmt: skip
+    # Axes of length 1 stand for a frequency or a polarisation.
+    axes = [n for n, side in enumerate(hdu.shape) if side != 1 or len(hdu.shape) == 2]
+    axes = axes if len(axes) > 1 else [*range(len(hdu.shape))][-2:]
+    if len(axes) == 2:
+        own = named_band(header) or _band_in(name) or _single(header)
+        band = own or named_band(primary)
+        yield Plane(
+            index=..., shape=tuple(hdu.shape[n] for n in axes),
+            name=(name if kind or not own else own) or "", band=band, own=bool(own),
+            length=wavelength(band, telescope), picture=_is_picture(header) and not own,
+            aliases=(name, _versioned(name, header), own), **shared,
+        )  # fmt: skip
+        return
+    yield from _cube(hdu, name, axes, telescope, shared)
+
+
+def _cube(hdu, name: str, axes: list[int], telescope: str, shared: dict) -> Iterator[Plane]:
+    """Yield the planes along the axis of bands, or one that says why there is none."""
+    header = hdu.header
+    sides = [hdu.shape[n] for n in axes]
+    across = _axis_of_bands(sides)
+    refused = {"shape": tuple(sides[-2:]), "name": name, "index": ...}
+    if len(sides) > 3 or across is None:
+        what = f"{CUBE} of {'x'.join(map(str, sides))} values"
+        yield Plane(**refused, **shared | {"kind": shared["kind"] or what})
+        return
+    number, axis = sides[across], len(hdu.shape) - axes[across]
+    names = cube_bands(header, number)
+    if not names and _is_spectral(header, axis) or number > MOST_BANDS:
+        what = f"{CUBE} of {number:,} planes, as of a spectrograph"
+        yield Plane(**refused, **shared | {"kind": shared["kind"] or what})
+        return
+    is_last, picture = across == 2, _is_picture(header) and not names
+    if not names and number in (3, 4) and (picture or (is_last and number == 3)):
+        names = ["red", "green", "blue", "alpha"][:number]
+    stokes = _text(header, f"CTYPE{axis}").startswith("STOKES")
+    flat = tuple(side for n, side in enumerate(sides) if n != across)
+    for n in range(number):
+        index = [slice(None) if at in axes else 0 for at in range(len(hdu.shape))]
+        index[axes[across]] = n
+        band = names[n] if names else ""
+        kind = _kind_of(band) or ("a polarisation" if stokes and n else "")
+        kind = "transparency" if band == "alpha" else kind
+        known = {
+            "kind": shared["kind"] or kind,
+            "top_down": shared["top_down"] or (picture and is_last),
+        }
+        yield Plane(
+            **shared | known,
+            index=tuple(index), shape=flat, name=band, band=band, own=bool(names),
+            length=wavelength(short_name(band), telescope), picture=picture,
+            aliases=(band, short_name(band)),
+        )  # fmt: skip
+
+
+def _axis_of_bands(sides: list[int]) -> int | None:
+    """Return the axis of three that counts bands: the first, or the last as in pictures."""
+    if min(sides[1:]) >= LEAST_SIDE:
+        return 0 if sides[0] <= MOST_BANDS or sides[2] > MOST_BANDS else 2
+    return 2 if min(sides[:2]) >= LEAST_SIDE else None
+
+
+def _distinct(planes: list[Plane]) -> list[Plane]:
+    """Return the planes with names that differ: number those without, and repeated ones."""
+    found: list[Plane] = []
+    names = [plane.name.casefold() for plane in planes]
+    for at, plane in enumerate(planes):
+        name, number = plane.name, str(at + 1)
+        if not name:
+            name = number
+        elif names.count(name.casefold()) > 1:
+            known = {each.name for each in found}
+            options = [*(alias for alias in plane.aliases if alias), f"{name}#{number}"]
+            name = next((each for each in options if each not in known), number)
+        found.append(replace(plane, name=name[:40], aliases=(*plane.aliases, number)))
+    return found
+
+
+def _named(planes: list[Plane], bands: str, reference: str) -> list[Plane]:
+    """Return the planes of --bands."""
+    names = [name.strip() for name in bands.split(",")]
+    found = [_known_as(name, planes) for name in names]
+    if None in found or len(names) not in (1, 3):
+        raise BadInput(
+            f"{reference}: --bands {bands}, and the file has {listed(planes)}",
+            "name one band, or three with the red first",
+        )
+    return found
+
+
+def _known_as(name: str, planes: list[Plane]) -> Plane | None:
+    """Return the plane that a name or number means; of several science goes before the rest."""
+    ways = (
+        lambda plane: name == plane.name,
+        lambda plane: name in plane.aliases,
+        # In a header's EXTNAME astropy makes every letter a capital.
+        lambda plane: name.casefold() in [each.casefold() for each in (plane.name, *plane.aliases)],
+    )
+    for fits in ways:
+        for some in ([plane for plane in planes if not plane.kind], planes):
+            if found := [plane for plane in some if name and fits(plane)]:
+                return found[0]
+    return None
+
+
+def _science(planes: list[Plane], reference: str) -> list[Plane]:
+    """Return the science planes, the longest wavelength first, or the file's last."""
+    usable = [plane for plane in planes if not plane.kind]
+    for plane in planes:
+        if plane.kind.startswith(CUBE):
+            raise BadInput(f"{reference}: {plane.kind}", "give an image in one band or a few")
+    if not usable:
+        raise BadInput(
+            f"{reference}: no science plane, only {listed(planes)}",
+            "give the science image, or choose a plane with --bands",
+        )
+    chosen = _of_one_image(usable, planes, reference)
+    if len(chosen) > 3:
+        raise BadInput(
+            f"{reference}: {len(chosen)} bands, {listed(chosen)}",
+            "choose three with --bands, the red first",
+        )
+    lengths = [plane.length for plane in chosen]
+    if None in lengths or len(set(lengths)) < len(lengths):
+        return chosen[::-1]
+    return sorted(chosen, key=lambda plane: -plane.length)
+
+
+def _of_one_image(usable: list[Plane], planes: list[Plane], reference: str) -> list[Plane]:
+    """Return the planes that are one image in several bands, in the file's order."""
+    certain = [plane for plane in usable if plane.rank == 2 or plane.own]
+    pool = certain or _likely(usable)
+    named = [plane for plane in pool if plane.own or plane.rank == 2 or not plane.is_integer]
+    pool = named or pool
+    for plane in pool:
+        # A plane of a cube comes with the others of its cube.
+        if plane.index is not ...:
+            return [each for each in pool if each.hdu is plane.hdu]
+    by_band: dict[str, list[Plane]] = {}
+    for plane in pool:
+        by_band.setdefault(plane.band.casefold(), []).append(plane)
+    if len(by_band) > 1 and "" in by_band:
+        _refuse_choice(pool, planes, reference)
+    found = []
+    for band, several in by_band.items():
+        same = _without_previews(several)
+        best = [plane for plane in same if plane.rank == max(each.rank for each in same)]
+        if len(best) > 1 and (best[0].rank == 2 or not band):
+            _refuse_choice(best, planes, reference)
+        found.append(best[0])
+    return found
+
+
+def _likely(usable: list[Plane]) -> list[Plane]:
+    """Return the planes without names that aren't previews, of the size of the first of them."""
+    large = _without_previews(usable)
+    first = max(large, key=lambda plane: plane.rank)
+    return [plane for plane in large if plane.shape == first.shape]
+
+
+def _without_previews(planes: list[Plane]) -> list[Plane]:
+    """Return the planes without those that no name calls science and that are previews by size."""
+    largest = max(int(np.prod(plane.shape)) for plane in planes)
+    return [
+        plane for plane in planes if plane.rank == 2 or np.prod(plane.shape) >= PREVIEW * largest
+    ]
+
+
+def _refuse_choice(open_: list[Plane], planes: list[Plane], reference: str) -> None:
+    rest = [plane for plane in planes if plane not in open_]
+    beside = f" beside {listed(rest)}" if rest else ""
+    raise BadInput(
+        f"{reference}: {len(open_)} science planes, {listed(open_)}{beside}, and nothing "
+        "tells which are meant",
+        "choose one with --bands, or three, the red first",
+    )
+
+
+def _kind_and_rank(header) -> tuple[str, int]:
+    """Return what a header says that a plane is, if not science, and its rank."""
+    texts = [_text(header, key) for key in KIND_KEYS]
+    kinds = [kind for kind in map(_kind_of, texts) if kind]
+    kind = kinds[0] if kinds else OBJECTS.get(_text(header, "OBJECT").casefold(), "")
+    named = any(_is_science(_text(header, key)) for key in ("EXTNAME", "HDUNAME", "EXTTYPE"))
+    if not kind and not named:
+        unit = _text(header, "BUNIT")
+        kind = UNITS.get(unit.casefold(), "a variance" if SQUARED.fullmatch(unit) else "")
+    return kind, 0 if kind else 2 * int(named)
+
+
+def _kind_of(name: str) -> str:
+    """Return what a name says that a plane is, if not science."""
+    words = re.findall(r"[A-Z]+\d*", name.upper())
+    subtracted = any(word.startswith("SUB") for word in words)
+    for word in words:
+        found = _KIND.fullmatch(word)
+        if found and not (subtracted and _KINDS[found[1]] == "a sky"):
+            return _KINDS[found[1]]
+    return ""
+
+
+def _is_science(name: str) -> bool:
+    return any(_SCIENCE.fullmatch(word) for word in re.findall(r"[A-Z]+\d*", name.upper()))
+
+
+def _kind_of_file(reference: str) -> str:
+    """Return what a file's name says that it holds, if not science."""
+    name = PurePosixPath(reference.split(REFERENCE_SEPARATOR)[-1]).name
+    words = re.findall(r"[A-Z]+", name.upper())
+    # Pan-STARRS: rings.v3.skycell.1234.056.stk.r.unconv.num.fits.
+    known = _KINDS if "UNCONV" in words else IN_FILE_NAMES
+    return next((_KINDS[word] for word in words if word in known), "")
+
+
+def _band_in(name: str) -> str:
+    """Return the band that an extension is named by, if its name is known."""
+    short = short_name(name)
+    return short if wavelength(short) is not None else ""
+
+
+def _single(header) -> str:
+    """Return the band of an image that a survey's cutout names as if it were a cube."""
+    return (cube_bands(header, 1) or [""])[0]
+
+
+def _versioned(name: str, header) -> str:
+    return f"{name}{header.get('EXTVER', 1)}" if name else ""
+
+
+def _is_picture(header) -> bool:
+    """Tell whether pixels have 8 bits, which were rendered by someone already."""
+    return header["BITPIX"] == 8 and header.get("BSCALE", 1) == 1 and header.get("BZERO", 0) == 0
+
+
+def _is_spectral(header, axis: int) -> bool:
+    unit = _text(header, f"CUNIT{axis}").casefold()
+    return bool(SPECTRAL.match(_text(header, f"CTYPE{axis}"))) or unit in SPECTRAL_UNITS
+
+
+def _text(header, *keys: str) -> str:
+    return next((text for key in keys if (text := str(header.get(key, "")).strip())), "")
+
+
+def _size(shape: tuple[int, int]) -> str:
+    """Return a shape as width x height."""
+    return f"{shape[1]}x{shape[0]}"

@@ -289,3 +289,15 @@ def test_a_table_with_any_bytes_changed_is_read_or_refused(any_table, data):
 def test_the_images_of_the_makers_are_sound(kaggle):
     for name in galaxy_images(5):
         assert decode(str(kaggle / IMAGES / name)).size == (16, 12)
+
+
+def test_ids_that_a_table_has_as_floats_are_whole_numbers_again(tmp_path):
+    ids = galaxy_ids(5)
+    rows = [f"{name}.0,a" for name in ids]
+    folder = with_labels(tmp_path / "mine", "\n".join(["GalaxyID,kind", *rows]))
+    assert read_catalogue(folder, "kind").table["galaxy"].tolist() == ids
+    files = {f"{name}.jpg": b"" for name in ("1.0", "J2.0")}
+    folder = write_files(
+        tmp_path / "names", {"kinds.csv": b"GalaxyID,kind\n1.0,a\nJ2.0,b\n", **files}
+    )
+    assert read_catalogue(folder, "kind").table["galaxy"].tolist() == ["1.0", "J2.0"]

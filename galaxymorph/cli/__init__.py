@@ -5,8 +5,6 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
-import os
-import signal
 import sys
 import warnings
 
@@ -109,8 +107,6 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(130)
     except BadInput as error:
         _end(error, 2, debug)
-    except BrokenPipeError:
-        _end_unread()
     except OSError as error:
         _end(error, 1, debug)
     except ModuleNotFoundError as error:
@@ -129,13 +125,6 @@ def _require_utf8(word: str) -> None:
         raise BadInput(
             f"{as_utf8(word)}: a name that isn't UTF-8", "rename it, or make a link to it"
         )
-
-
-def _end_unread() -> None:
-    """Exit as a program does whose reader has gone, such as `head`: without a word, by SIGPIPE."""
-    # Or Python would complain of what is still in the buffer.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(128 + signal.SIGPIPE)
 
 
 def _end(error: object, status: int, debug: bool) -> None:

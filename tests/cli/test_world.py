@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-import galaxymorph.report
+import galaxymorph.report as reports
 from tests.conftest import QUICK, RECIPE, galaxymorph
 
 ROOT = Path(__file__).parents[2]
@@ -125,7 +125,7 @@ def on_a_terminal(*words, columns: int) -> str:
     leader, follower = pty.openpty()
     done = command(
         *words, capture_output=False, stdout=follower, stderr=subprocess.PIPE,
-        env={"COLUMNS": str(columns), "TERM": "dumb"},
+        env={"COLUMNS": str(columns), "TERM": "xterm", "NO_COLOR": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     os.close(follower)
@@ -159,7 +159,7 @@ def test_a_fit_whose_last_steps_fail_is_kept_and_goes_on(
         raise broken
 
     with monkeypatch.context() as patch:
-        patch.setattr(galaxymorph.report, step, fail)
+        patch.setattr(reports, step, fail)
         words = ["fit", "--data", simple, "--recipe", RECIPE, *QUICK, "--out", out, "--name", "r"]
         assert galaxymorph(*words) == 1
     run, told = out / "r", capsys.readouterr().err

@@ -14,14 +14,14 @@ from PIL import Image
 
 from galaxymorph.base import BadInput
 
-# Levels of 255 that compression may add to a constant picture. Of 11,000 real images the one with
-# the narrowest range, a deep field's, spans 60 in the middle half.
+# Levels of 255 that compression may add to a constant picture. Of 4,120 real images of ten sets the
+# narrowest range of a colour in the middle half is 30.
 LEVELS = 10
 # The share of pixels that may differ in a blank frame: hot pixels. A point source in a cutout of
 # 424 pixels has more.
 HOT = 1e-4
 # A pixel is white from this level on, and a frame saturated from this share of white pixels on.
-# Real frames have up to 0.09 in the middle half.
+# The same images have up to 0.03 in the middle half.
 WHITE_LEVEL, WHITE_SHARE = 250, 0.9
 # The level to which pixels without coverage are alike, and the share of the frame and of its middle
 # half that they take at least: a little under the half, for an edge through the centre.

@@ -269,6 +269,9 @@ def _shares(crops: str | None) -> list[float]:
 
 
 def _warn_of_drift(runs, references: list[str]) -> None:
+    if not runs:
+        # Exported files predict without PyTorch, which comparing embeddings takes.
+        return
     from galaxymorph.predict import drift_of
 
     for run in runs:

@@ -13,7 +13,8 @@ from galaxymorph.cli.options import RUN
 @click.option(
     "--method",
     type=click.Choice(["none", "temperature", "vector", "isotonic"]),
-    help="How probabilities are mended. Default: the one of least cross-validated NLL.",
+    help="How probabilities are calibrated. Default: the simplest within one standard error of the "
+    "least cross-validated NLL, of those that take so few galaxies.",
 )
 @click.option(
     "--coverage",
@@ -59,6 +60,8 @@ def _shown(run, calibration, of_fractions: bool) -> list:
 
     if calibration.record["part"] == "valid":
         say("the split has no calibration part: calibrated on validation, which chose the epoch")
+    for note in calibration.record.get("notes", ()):
+        say(note)
     if of_fractions:
         print_fraction_calibration(calibration.record)
         return draw_fraction_calibration(run, calibration)

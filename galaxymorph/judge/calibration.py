@@ -10,10 +10,13 @@ import pandas as pd
 
 from galaxymorph.base import BadInput, read_json, reading, write_json
 from galaxymorph.judge.calibrators import (
+    CALIBRATORS,
+    FEW,
     Calibrator,
     choose_method,
+    class_counts,
     fit_calibrator,
-    held_out_nll,
+    held_out_losses,
     read_calibrators,
     write_calibrators,
 )
@@ -62,17 +65,22 @@ def calibrate_run(
     Args:
         run: trained, of classes.
         coverage: the share of prediction sets that are to hold the true class.
-        method: of `CALIBRATORS`; by itself the one of least cross-validated NLL.
+        method: of `CALIBRATORS`; by default the simplest within one standard error of the least
+            cross-validated NLL, of those that take so few galaxies.
         sets: how they are built, of `SCORES`.
 
     Raises:
-        BadInput: the run isn't finished, or learnt something else than classes.
+        BadInput: the run isn't finished, or learnt something else than classes, or the method
+            would exclude a class that no calibrating galaxy has.
     """
     run.require_trained()
     require_classes(run)
     part = calibration_part(run)
     known = [_arrays(run, member.predictions(part)) for member in run.splits]
-    losses = _mean_losses([held_out_nll(*pair, run.recipe.seed) for pair in known])
+    counts = np.min([class_counts(truth, len(run.classes)) for _, truth in known], axis=0)
+    if method:
+        _require_classes_of(method, counts, run.classes)
+    losses = _joined_losses([held_out_losses(*pair, run.recipe.seed) for pair in known])
     chosen = method or choose_method(losses)
     calibrators = [fit_calibrator(chosen, *pair) for pair in known]
     _write_predictions(run, calibrators, coverage, sets)
@@ -95,7 +103,8 @@ def calibrate_run(
         "part": part,
         "galaxies": [len(pair[1]) for pair in known],
         "method": chosen,
-        "held_out_nll": losses,
+        "held_out_nll": {name: float(each.mean()) for name, each in losses.items()},
+        "notes": _notes(counts, run.classes, method, chosen),
         "calibrators": write_calibrators(calibrators),
         "interval": f"{LEVEL:.0%} percentile bootstrap over test galaxies, {RESAMPLES} resamples",
         "before": _intervals(bare, truth, chances, run.recipe.seed),
@@ -279,10 +288,51 @@ def add_to_predictions(
             write_table(run.path / f"predictions_{part}.parquet", pooled)
 
 
-def _mean_losses(each: list[dict[str, float]]) -> dict[str, float]:
-    if not all(each):
-        return {}
-    return {name: float(np.mean([losses[name] for losses in each])) for name in each[0]}
+def _joined_losses(each: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Return each method's losses of all folds' galaxies, of methods that every fold can take."""
+    common = [name for name in each[0] if all(name in losses for losses in each)]
+    return {name: np.concatenate([losses[name] for losses in each]) for name in common}
+
+
+def _require_classes_of(method: str, counts: np.ndarray, classes: Sequence[str]) -> None:
+    """Raise BadInput if a method would learn that a class doesn't exist."""
+    if CALIBRATORS[method].of_each and not counts.min():
+        raise BadInput(
+            f"--method {method}: no calibrating galaxy is {classes[int(counts.argmin())]!r}",
+            "use --method temperature, or fit with a larger --calibration",
+        )
+
+
+def _notes(counts: np.ndarray, classes: Sequence[str], asked: str | None, chosen: str) -> list[str]:
+    """Return what is to be said of few calibrating galaxies, a line each.
+
+    Args:
+        counts: of each class; of folds the least.
+        classes: their names.
+        asked: the method that was asked for.
+        chosen: the method that was taken.
+    """
+    n, notes = int(counts.sum()), []
+    if n < FEW:
+        notes.append(f"{n} calibrating galaxies are few: probabilities and sets are known roughly")
+    missing = [name for name, count in zip(classes, counts, strict=True) if not count]
+    if missing:
+        notes.append(f"no calibrating galaxy is {' or '.join(missing)}")
+    if asked and not CALIBRATORS[asked].takes(counts):
+        notes.append(
+            f"warning: --method {asked} takes {CALIBRATORS[asked].least}, and there are {n}, "
+            f"{counts.min()} of {classes[int(counts.argmin())]}: don't rely on it"
+        )
+    left_out = [
+        f"{name} (takes {method.least})"
+        for name, method in CALIBRATORS.items()
+        if not method.takes(counts)
+    ]
+    if left_out and not asked:
+        notes.append(
+            f"calibrated by {chosen}; left out for too few galaxies: {', '.join(left_out)}"
+        )
+    return notes
 
 
 def _intervals(

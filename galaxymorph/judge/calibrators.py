@@ -1,4 +1,12 @@
-"""Functions that mend a model's probabilities, learnt from galaxies that it wasn't trained on."""
+"""Functions that calibrate a model's probabilities, fitted to galaxies that it wasn't trained on.
+
+Every method states how many galaxies it takes. Calibrated probabilities are mixed with one more
+galaxy, which may be of any class: of n galaxies that calibrate, p becomes (n p + 1 / K) / (n + 1).
+That is the mean of a Dirichlet distribution which begins with one galaxy spread evenly over the K
+classes (Laplace's rule of succession with a weight of 1; Good 1965, The Estimation of
+Probabilities, chapter 3). So no probability is under 1 / (K (n + 1)): n galaxies don't show that
+anything is rarer. Their order stays, and no galaxy loses more than log((n + 1) / n) nats.
+"""
 
 from __future__ import annotations
 
@@ -9,40 +17,80 @@ import numpy as np
 
 # Keeps logarithms finite, as scikit-learn does.
 LEAST = float(np.finfo(float).eps)
+# A softmax in float32 ends at exactly 0 and 1.
+SATURATED = 1e-6
 FOLDS = 5
+# Galaxies under which accuracies are known to 0.1 at best (2 sigma, at an accuracy of a half).
+FEW = 100
 # Of a fraction: the largest share of the variance that any distribution of its mean can have.
 MOST_VARIANCE = 0.99
+# Natural logarithms of 1 / temperature that are tried.
+POWERS = (-5.0, 5.0)
 
 Parameters = Mapping[str, list]
 
 
 @dataclass(frozen=True)
 class Method:
-    """An entry of the registry: `fit` learns JSON-ready parameters, `apply` uses them."""
+    """An entry of the registry.
+
+    Args:
+        about: in words.
+        fit: from probabilities and true classes to JSON-ready parameters.
+        apply: from probabilities and parameters to calibrated ones.
+        galaxies: the least number that it takes.
+        of_each: likewise, of each class.
+    """
 
     about: str
     fit: Callable[[np.ndarray, np.ndarray], dict[str, list]]
     apply: Callable[[np.ndarray, Parameters], np.ndarray]
+    galaxies: int = 0
+    of_each: int = 0
+
+    def takes(self, counts: np.ndarray) -> bool:
+        """Return whether so many galaxies of each class are enough."""
+        return counts.sum() >= self.galaxies and counts.min() >= self.of_each
+
+    @property
+    def least(self) -> str:
+        """The least number in words."""
+        words = [f"{self.galaxies:,}"] if self.galaxies else []
+        words += [f"{self.of_each:,} of each class"] if self.of_each else []
+        return " and ".join(words)
 
 
 @dataclass(frozen=True)
 class Calibrator:
-    """A method of `CALIBRATORS`, or `variance`, and what it learnt."""
+    """A method of `CALIBRATORS`, or `variance`, and its fit.
+
+    Args:
+        method: its name.
+        parameters: fitted.
+        galaxies: the number that it was fitted to, from which the floor follows; 0 leaves none.
+    """
 
     method: str
     parameters: Parameters
+    galaxies: int = 0
 
     def __call__(self, probabilities: np.ndarray) -> np.ndarray:
         """Return calibrated probabilities of shape (n, classes), rows summing to 1.
 
         The method `variance` is of moments of fractions, shape (n, 2 answers), see `learn.Link`.
         """
-        return APPLY[self.method](np.asarray(probabilities, float), self.parameters)
+        found = APPLY[self.method](np.asarray(probabilities, float), self.parameters)
+        if not self.galaxies:
+            return found
+        return (self.galaxies * found + 1 / found.shape[1]) / (self.galaxies + 1)
 
 
 def write_calibrators(calibrators: Sequence[Calibrator]) -> list[dict]:
     """Return calibrators as JSON takes them."""
-    return [{"method": each.method, "parameters": each.parameters} for each in calibrators]
+    return [
+        {"method": each.method, "parameters": each.parameters, "galaxies": each.galaxies}
+        for each in calibrators
+    ]
 
 
 def read_calibrators(record: Mapping[str, list], outputs: int) -> list[Calibrator]:
@@ -55,7 +103,11 @@ def read_calibrators(record: Mapping[str, list], outputs: int) -> list[Calibrato
     Raises:
         KeyError, TypeError, ValueError: they aren't what `write_calibrators` gives, of so many.
     """
-    found = [Calibrator(each["method"], each["parameters"]) for each in record["calibrators"]]
+    # Files of before there was a floor don't say how many galaxies.
+    found = [
+        Calibrator(each["method"], each["parameters"], int(each.get("galaxies", 0)))
+        for each in record["calibrators"]
+    ]
     for each in found:
         if each.method not in APPLY:
             raise ValueError(f"method {each.method!r} is unknown")
@@ -67,14 +119,21 @@ def read_calibrators(record: Mapping[str, list], outputs: int) -> list[Calibrato
 
 
 def fit_calibrator(method: str, probabilities: np.ndarray, truth: np.ndarray) -> Calibrator:
-    """Learn a calibrator.
+    """Return a calibrator fitted to galaxies.
 
     Args:
         method: of `CALIBRATORS`.
         probabilities: the model's, shape (n, classes).
         truth: positions of the true classes, shape (n,).
+
+    Raises:
+        ValueError: a probability is NaN or infinite.
     """
-    return Calibrator(method, CALIBRATORS[method].fit(np.asarray(probabilities, float), truth))
+    probabilities = np.asarray(probabilities, float)
+    if not np.isfinite(probabilities).all():
+        raise ValueError("a probability is NaN or infinite")
+    fitted = CALIBRATORS[method].fit(probabilities, truth)
+    return Calibrator(method, fitted, 0 if method == "none" else len(truth))
 
 
 def calibrated_mean(each: np.ndarray, calibrators: Sequence[Calibrator] | None) -> np.ndarray:
@@ -92,37 +151,64 @@ def calibrated_mean(each: np.ndarray, calibrators: Sequence[Calibrator] | None) 
     return np.mean([mend(found) for mend, found in zip(calibrators, each, strict=True)], axis=0)
 
 
-def held_out_nll(probabilities: np.ndarray, truth: np.ndarray, seed: int) -> dict[str, float]:
-    """Return each method's cross-validated negative log-likelihood per galaxy.
+def class_counts(truth: np.ndarray, classes: int) -> np.ndarray:
+    """Return the number of galaxies of each class, shape (classes,)."""
+    return np.bincount(truth, minlength=classes)
 
-    In up to `FOLDS` stratified folds; nothing where a class has a single galaxy.
+
+def held_out_losses(
+    probabilities: np.ndarray, truth: np.ndarray, seed: int
+) -> dict[str, np.ndarray]:
+    """Return each galaxy's cross-validated negative log-likelihood by method, shape (n,) each.
+
+    Of the methods that take so few galaxies, in `FOLDS` folds, each class dealt out evenly over
+    them. None, where no method but `none` takes so few.
+
+    Args:
+        probabilities: shape (n, classes).
+        truth: shape (n,).
+        seed: of the folds.
     """
-    from sklearn.model_selection import StratifiedKFold
-
-    counts = np.bincount(truth)
-    folds = min(FOLDS, int(counts[counts > 0].min()))
-    if folds < 2:
+    counts = class_counts(truth, probabilities.shape[1])
+    methods = [name for name, method in CALIBRATORS.items() if method.takes(counts)]
+    if len(methods) < 2:
         return {}
-    cutter = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    pairs = list(cutter.split(probabilities, truth))
-    found = {}
-    for method in CALIBRATORS:
-        losses = np.concatenate(
-            [
-                _losses(
-                    fit_calibrator(method, probabilities[fit], truth[fit])(probabilities[held]),
-                    truth[held],
-                )
-                for fit, held in pairs
-            ]
-        )
-        found[method] = float(losses.mean())
+    folds = class_folds(truth, seed)
+    losses = {name: np.empty(len(truth)) for name in methods}
+    for fold in range(FOLDS):
+        held = folds == fold
+        for name in methods:
+            calibrator = fit_calibrator(name, probabilities[~held], truth[~held])
+            losses[name][held] = _losses(calibrator(probabilities[held]), truth[held])
+    return losses
+
+
+def class_folds(truth: np.ndarray, seed: int, folds: int = FOLDS) -> np.ndarray:
+    """Return the fold of each galaxy, shape (n,): those of a class are dealt out evenly."""
+    order = np.random.default_rng(seed).permutation(len(truth))
+    order = order[np.argsort(truth[order], kind="stable")]
+    found = np.empty(len(truth), int)
+    found[order] = np.arange(len(truth)) % folds
     return found
 
 
-def choose_method(losses: Mapping[str, float]) -> str:
-    """Return the method of least loss; temperature, the least that can be learnt, without any."""
-    return min(losses, key=losses.__getitem__) if losses else "temperature"
+def choose_method(losses: Mapping[str, np.ndarray]) -> str:
+    """Return the simplest method within one standard error of the best one.
+
+    The rule of Breiman et al. 1984 (Classification and Regression Trees, section 3.4.3), with the
+    standard error of the difference, galaxies in pairs. `none` where there is nothing to choose.
+
+    Args:
+        losses: of each galaxy by method, the simplest first, see `held_out_losses`.
+    """
+    if not losses:
+        return "none"
+    best = min(losses, key=lambda name: losses[name].mean())
+    for name, values in losses.items():
+        excess = values - losses[best]
+        if excess.mean() <= excess.std(ddof=1) / np.sqrt(len(excess)):
+            return name
+    return best
 
 
 def nll(probabilities: np.ndarray, truth: np.ndarray) -> float:
@@ -150,11 +236,29 @@ def _fit_temperature(probabilities: np.ndarray, truth: np.ndarray) -> dict[str, 
     logs = _log(probabilities)
     found = minimize_scalar(
         lambda power: nll(_softmax(np.exp(power) * logs), truth),
-        bounds=(-5, 5),
+        bounds=(POWERS[0], _most_power(logs)),
         method="bounded",
         options={"xatol": 1e-7},
     )
     return {"temperature": [float(np.exp(-found.x))]}
+
+
+def _most_power(logs: np.ndarray) -> float:
+    """Return the logarithm of the largest 1 / temperature.
+
+    Where every galaxy is classified rightly, the likelihood rises for ever as the temperature
+    falls. But n right answers of n make a mean confidence of (n + 1) / (n + 2) at most (Laplace's
+    rule of succession).
+    """
+    from scipy.optimize import brentq
+
+    most = (len(logs) + 1) / (len(logs) + 2)
+
+    def excess(power: float) -> float:
+        return _softmax(np.exp(power) * logs).max(axis=1).mean() - most
+
+    low, high = POWERS
+    return brentq(excess, low, high) if excess(low) < 0 < excess(high) else high
 
 
 def _apply_temperature(probabilities: np.ndarray, parameters: Parameters) -> np.ndarray:
@@ -168,12 +272,17 @@ def _fit_vector(probabilities: np.ndarray, truth: np.ndarray) -> dict[str, list]
     count = logs.shape[1]
     known = np.eye(count)[truth]
 
+    start = np.r_[np.ones(count), np.zeros(count)]
+
+    # A normal prior of unit width about the model as it is: where galaxies can be told apart
+    # without a mistake, the likelihood has no maximum.
     def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
         scaled = _softmax(values[:count] * logs + values[count:])
         wrong = (scaled - known) / len(truth)
-        return nll(scaled, truth), np.concatenate([(wrong * logs).sum(0), wrong.sum(0)])
+        away = values - start
+        slope = np.concatenate([(wrong * logs).sum(0), wrong.sum(0)]) + away / len(truth)
+        return nll(scaled, truth) + np.square(away).sum() / (2 * len(truth)), slope
 
-    start = np.r_[np.ones(count), np.zeros(count)]
     best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(-20, 20)] * 2 * count)
     return {"scale": best.x[:count].tolist(), "shift": best.x[count:].tolist()}
 
@@ -210,11 +319,21 @@ def _apply_variance(moments: np.ndarray, parameters: Parameters) -> np.ndarray:
     return np.hstack([mean, mean**2 + np.clip(variance, 0, MOST_VARIANCE * mean * (1 - mean))])
 
 
-# Guo et al. 2017 (arXiv:1706.04599), section 4, has the first two; Zadrozny & Elkan 2002 the third.
+def _as_it_is(probabilities: np.ndarray, parameters: Parameters) -> np.ndarray:
+    each = np.maximum(probabilities, SATURATED)
+    return each / each.sum(axis=1, keepdims=True)
+
+
+# The simplest first. Guo et al. 2017 (arXiv:1706.04599), section 4, has temperature and vector;
+# Zadrozny & Elkan 2002 (KDD) isotonic. A parameter costs 1 / (2 n) nats a galaxy where the model
+# was calibrated already (Wilks 1938): 20 galaxies a parameter keep that under 0.025 (vector: ten
+# of each class for each of its two, Peduzzi et al. 1996, J. Clin. Epidemiol. 49, 1373). A step
+# of an isotonic curve is a frequency of its few galaxies; scikit-learn's guide warns of it much
+# under 1,000 (after Niculescu-Mizil & Caruana 2005, ICML, section 5, where it is best from there).
 CALIBRATORS: dict[str, Method] = {
-    "none": Method("the model as it is", lambda p, truth: {}, lambda p, parameters: p),
-    "temperature": Method("one temperature for all", _fit_temperature, _apply_temperature),
-    "vector": Method("a scale and a shift a class", _fit_vector, _apply_vector),
-    "isotonic": Method("a rising curve a class", _fit_isotonic, _apply_isotonic),
+    "none": Method("the model as it is", lambda p, truth: {}, _as_it_is),
+    "temperature": Method("one temperature for all", _fit_temperature, _apply_temperature, 20),
+    "vector": Method("a scale and a shift a class", _fit_vector, _apply_vector, 0, 20),
+    "isotonic": Method("a rising curve a class", _fit_isotonic, _apply_isotonic, 1000, 100),
 }
 APPLY = {name: method.apply for name, method in CALIBRATORS.items()} | {"variance": _apply_variance}

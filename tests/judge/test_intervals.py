@@ -80,3 +80,20 @@ def test_a_calibrated_variance_is_the_one_that_votes_were_drawn_with():
     assert before["votes"]["high"] < 0.89
     assert after["votes"]["value"] == pytest.approx(0.9, abs=0.01)
     assert before["truth"]["high"] < 0.7 < 0.88 < after["truth"]["low"]
+
+
+def test_few_galaxies_leave_the_variance_as_it_is():
+    """Where 1 is true, five galaxies gave factors from 0.018 to 2.1 by likelihood alone.
+
+    The prior's width is 0.5 in the logarithm, and an estimate shrunk towards its mean varies less
+    than it: with 240 factors, one beyond 4.5 widths has a chance under 0.002 (normal). The mean
+    over draws and questions of the squared logarithm is under the prior's variance, 0.25.
+    """
+    tree = TREES["galaxy-zoo-challenge"]
+    powers = []
+    for seed in range(20):
+        mean, deviation, _, counts = predicted_and_voted(tree, 5, 100 + seed)
+        factors = np.array(fit_variance(tree, mean, deviation, counts).parameters["factor"])
+        powers.append(np.log(factors[tree.membership.argmax(axis=1)]))
+    assert np.abs(powers).max() < 4.5 * 0.5
+    assert np.square(powers).mean() < 0.25

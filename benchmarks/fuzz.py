@@ -359,7 +359,7 @@ def _settings(run: Run) -> object:
 def _mended(run: Run) -> object:
     bare = np.full((2, len(run.classes)), 1 / len(run.classes))
     mended = [calibrator(bare) for calibrator in load_calibrators(run)]
-    return mended, sets_of(run, bare, 0.9)
+    return mended, sets_of(run, bare[None], 0.9)
 
 
 def _model(name: str, weight: int) -> Reader:

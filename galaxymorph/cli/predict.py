@@ -286,13 +286,17 @@ def _warn_of_drift(runs, references: list[str]) -> None:
 
 
 def _sets(run, coverage: float):
-    """Return the function from bare probabilities to prediction sets of that coverage."""
+    """Return the function from bare models' probabilities to prediction sets of that coverage."""
     from functools import partial
 
-    from galaxymorph.judge import calibration_part, require_classes, sets_of
+    from galaxymorph.judge import calibration_part, few_for_sets, require_classes, sets_of
 
     require_classes(run)
-    if calibration_part(run) == "valid":
+    part = calibration_part(run)
+    calibrating = sum(len(member.predictions(part)) for member in run.splits)
+    for note in few_for_sets(calibrating, coverage):
+        say(note)
+    if part == "valid":
         say("the split has no calibration part: sets are from the validation part")
     return partial(sets_of, run, coverage=coverage)
 

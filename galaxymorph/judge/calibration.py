@@ -21,9 +21,12 @@ from galaxymorph.judge.calibrators import (
     write_calibrators,
 )
 from galaxymorph.judge.conformal import (
+    NEVER_EMPTY,
     SCORES,
     coverage_band,
     coverage_study,
+    cross_sets,
+    least_calibrating,
     prediction_sets,
     set_scores,
     set_thresholds,
@@ -40,6 +43,8 @@ FILE = "calibration.json"
 ACCURACIES = (0.9, 0.95, 0.99)
 # Bins of the reliability diagram: fewer than the errors', so that each says something.
 DRAWN_BINS = 10
+# Of the adaptive sets' scores: 2 is randomised.
+SCORE = 2
 
 
 @dataclass(frozen=True)
@@ -85,18 +90,11 @@ def calibrate_run(
     calibrators = [fit_calibrator(chosen, *pair) for pair in known]
     _write_predictions(run, calibrators, coverage, sets)
 
+    tested = [_arrays(run, member.predictions("test")) for member in run.splits]
     test = run.predictions("test")
     bare, truth = _arrays(run, test)
     mended = test[_calibrated_columns(run)].to_numpy(float)
     chances = class_chances(run, test["galaxy"], run.recipe.seed)
-    pooled, pooled_truth = _arrays(run, run.predictions(part).drop_duplicates("galaxy"))
-    study = coverage_study(
-        np.concatenate([pooled, bare]),
-        np.concatenate([pooled_truth, truth]),
-        len(pooled_truth),
-        coverage,
-        run.recipe.seed,
-    )
     wrong = mended.argmax(axis=1) != truth
     record = {
         "format": FORMAT,
@@ -104,7 +102,10 @@ def calibrate_run(
         "galaxies": [len(pair[1]) for pair in known],
         "method": chosen,
         "held_out_nll": {name: float(each.mean()) for name, each in losses.items()},
-        "notes": _notes(counts, run.classes, method, chosen),
+        "notes": [
+            *_notes(counts, run.classes, method, chosen),
+            *few_for_sets(min(len(truth) for _, truth in known), coverage),
+        ],
         "calibrators": write_calibrators(calibrators),
         "interval": f"{LEVEL:.0%} percentile bootstrap over test galaxies, {RESAMPLES} resamples",
         "before": _intervals(bare, truth, chances, run.recipe.seed),
@@ -113,24 +114,18 @@ def calibrate_run(
             "aurc": aurc(-mended.max(axis=1), wrong),
             "kept_at_accuracy": kept_at(-mended.max(axis=1), wrong, ACCURACIES),
         },
-        "sets": {
-            "method": sets,
-            "coverage": coverage,
-            "classes": run.classes,
-            "calibrating": len(pooled),
-            "tested": len(bare),
-            "thresholds": _finite(set_thresholds(pooled, pooled_truth, coverage, sets)),
-            "test": _rounded(
-                set_scores(
-                    prediction_sets(
-                        bare, set_thresholds(pooled, pooled_truth, coverage, sets), sets
-                    ),
-                    truth,
-                )
-            ),
-            "study": _study_record(study, len(pooled), len(bare), coverage),
-        },
+        "sets": _sets_of_tests(run, known, tested, coverage, sets),
     }
+    study = coverage_study(
+        [
+            (np.concatenate([fit, test]), np.concatenate([own, of_test]), len(own))
+            for (fit, own), (test, of_test) in zip(known, tested, strict=True)
+        ],
+        coverage,
+        run.recipe.seed,
+    )
+    sizes = [(len(fit[1]), len(test[1])) for fit, test in zip(known, tested, strict=True)]
+    record["sets"]["study"] = _study_record(study, sizes, coverage)
     write_json(run.path / FILE, record)
     tables = (reliability_table(each, truth, DRAWN_BINS) for each in (bare, mended))
     return Calibration(record, *tables, study)
@@ -187,24 +182,72 @@ def described_calibrators(about: dict, name: str) -> list[Calibrator] | None:
         return read_calibrators(about, len(about["outputs"]))
 
 
-def sets_of(run: Run, bare: np.ndarray, coverage: float, method: str | None = None) -> list[str]:
-    """Return the prediction sets of the bare model's probabilities, in words.
+def few_for_sets(calibrating: int, coverage: float) -> list[str]:
+    """Return a line where galaxies are too few for sets of some coverage to tell anything."""
+    least = least_calibrating(coverage)
+    if calibrating >= least:
+        return []
+    return [
+        f"sets at {coverage:g} take {least:,} calibrating galaxies, and there are {calibrating}: "
+        "every set is full"
+    ]
 
-    Sets are built on bare probabilities, so that galaxies which calibrate them stay exchangeable
-    with new ones. For a cross-validated run, whose folds' mean is judged by the folds' own scores,
-    coverage is approximate.
+
+def _sets_of_tests(
+    run: Run,
+    known: Sequence[tuple[np.ndarray, np.ndarray]],
+    tested: Sequence[tuple[np.ndarray, np.ndarray]],
+    coverage: float,
+    method: str,
+) -> dict:
+    """Return the record of the test part's sets, each fold's by its own thresholds.
 
     Args:
         run: trained, of classes.
-        bare: shape (n, classes).
+        known: of each fold, probabilities and classes of the galaxies that calibrate it.
+        tested: likewise of those that test it.
         coverage: the share of sets that are to hold the true class.
-        method: of `SCORES`; by itself the one that the run was calibrated with, or lac.
+        method: of `SCORES`.
+    """
+    thresholds = [set_thresholds(*pair, coverage, method) for pair in known]
+    found = [
+        prediction_sets(bare, limits, method)
+        for (bare, _), limits in zip(tested, thresholds, strict=True)
+    ]
+    truth = np.concatenate([truth for _, truth in tested])
+    return {
+        "method": method,
+        "coverage": coverage,
+        "classes": run.classes,
+        "calibrating": sum(len(truth) for _, truth in known),
+        "tested": len(truth),
+        "score": SCORE,
+        "thresholds": [_finite(limits) for limits in thresholds],
+        "test": _rounded(set_scores(np.concatenate(found), truth)),
+    }
+
+
+def sets_of(run: Run, each: np.ndarray, coverage: float, method: str | None = None) -> list[str]:
+    """Return the prediction sets of the bare models' probabilities, in words.
+
+    Sets are built on bare probabilities, so that galaxies which calibrate them stay exchangeable
+    with new ones. A run with one split is calibrated by split conformal prediction, on the mean of
+    its models; new galaxies of a cross-validated run by CV+, see `cross_sets`.
+
+    Args:
+        run: trained, of classes.
+        each: every model's probabilities, shape (models, n, classes).
+        coverage: the share of sets that are to hold the true class.
+        method: of `SCORES`; by default the one that the run was calibrated with, or lac.
     """
     require_classes(run)
     method = method or _set_method(run)
-    table = run.predictions(calibration_part(run)).drop_duplicates("galaxy")
-    thresholds = set_thresholds(*_arrays(run, table), coverage, method)
-    return set_words(prediction_sets(bare, thresholds, method), run.classes)
+    part = calibration_part(run)
+    known = [_arrays(run, member.predictions(part)) for member in run.splits]
+    if run.folds:
+        return set_words(cross_sets(known, each, coverage, method), run.classes)
+    thresholds = set_thresholds(*known[0], coverage, method)
+    return set_words(prediction_sets(np.mean(each, axis=0), thresholds, method), run.classes)
 
 
 def calibrated_coverage(run: Run) -> float | None:
@@ -215,10 +258,11 @@ def calibrated_coverage(run: Run) -> float | None:
 def sets_record(run: Run) -> dict:
     """Return what `calibrate` wrote of a run's prediction sets: nothing, of votes or before it.
 
-    `thresholds` is an array, shape (classes,), infinite where every galaxy's set has the class.
+    `thresholds` is an array, shape (folds, classes), infinite where every galaxy's set has the
+    class.
 
     Raises:
-        BadInput: the file is damaged.
+        BadInput: the file is damaged, or its sets are of a score that is no longer used.
     """
     path = run.path / FILE
     if not path.exists():
@@ -231,8 +275,11 @@ def sets_record(run: Run) -> dict:
             return {}
         if found["method"] not in SCORES:
             raise ValueError(f"no method of sets is called {found['method']!r}")
-        limits = [np.inf if value is None else value for value in found["thresholds"]]
-        return found | {"thresholds": np.array(limits, float)}
+        if found["method"] in NEVER_EMPTY and found.get("score") != SCORE:
+            raise BadInput(f"{path}: its sets are of an earlier version", again)
+        # Files of before each fold had its own have one row.
+        limits = np.array(found["thresholds"], float)
+        return found | {"thresholds": np.atleast_2d(np.where(np.isnan(limits), np.inf, limits))}
 
 
 def _set_method(run: Run) -> str:
@@ -255,7 +302,7 @@ def _write_predictions(
     def mended(member: Run, calibrator: Calibrator, table: pd.DataFrame) -> pd.DataFrame:
         bare = _arrays(member, table)[0]
         found = pd.DataFrame(calibrator(bare), columns=_calibrated_columns(run), index=table.index)
-        return found.assign(set=sets_of(member, bare, coverage, sets))
+        return found.assign(set=sets_of(member, bare[None], coverage, sets))
 
     add_to_predictions(run, calibrators, mended)
 
@@ -358,8 +405,8 @@ def _rounded(scores: dict[str, float]) -> dict[str, float]:
     return {name: round(value, 6) for name, value in scores.items()}
 
 
-def _study_record(study: pd.DataFrame, calibrating: int, tested: int, coverage: float) -> dict:
-    mean, low, high = coverage_band(calibrating, tested, coverage)
+def _study_record(study: pd.DataFrame, sizes: list[tuple[int, int]], coverage: float) -> dict:
+    mean, low, high = coverage_band(sizes, coverage)
     within = study["coverage"].between(low, high)
     methods = {}
     for (method, by_class), rows in study.groupby(["method", "by_class"], sort=False):

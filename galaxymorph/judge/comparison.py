@@ -12,29 +12,44 @@ from galaxymorph.judge.metrics import class_scorer
 from galaxymorph.judge.resampling import bootstrap
 from galaxymorph.learn import Run, target_of
 
-# Words of a score's dotted name: where one of the first is the last part's, neither is better;
-# else, where one of the second stands anywhere, less is; of all others more is.
-NEITHER = {
-    "asked", "band", "coverage", "empty", "expected", "full", "high", "low", "uncertainty",
-    "within",
-}  # fmt: skip
-LESS = {
-    "ace", "aurc", "brier", "ce", "drop", "ece", "error", "kl", "mce", "mse", "nll", "reliability",
-    "risk", "rmse", "seconds", "size", "spread", "width",
-}  # fmt: skip
+# What is better of each metric: `more`, `less`, or `nominal`, the value that it is to have. Of any
+# other name nothing is said to be better.
+_MORE = """accuracy agree entropy_spearman f1 kept_at_accuracy macro_f1 people precision r2 recall
+    resolution splits_within_band"""
+_LESS = """aurc aurc_epistemic aurc_total brier ce drop ece ece_classwise ece_equal_mass
+    ece_equal_width ece_truth error held_out_nll kl mean_ce mean_drop mean_relative_ce mse nll
+    relative_ce reliability risk rmse rmse_expected seconds set_size size spread truth_error
+    width"""
+_NOMINAL = "coverage set_coverage truth votes"
+# Shares of sets, and parts of other scores.
+_NEITHER = "empty full uncertainty within_bins"
+BETTER: dict[str, str] = {
+    name: better
+    for names, better in ((_MORE, "more"), (_LESS, "less"), (_NOMINAL, "nominal"), (_NEITHER, ""))
+    for name in names.split()
+}
 # What isn't a score: how it was measured, and counts.
 SETTINGS = {
-    "adapted", "agreed", "calibrating", "confusion", "format", "galaxies", "interval", "passes",
-    "seed", "severities", "splits", "strength", "support", "tested", "views",
+    "adapted", "agreed", "band", "calibrating", "confusion", "counted", "format", "galaxies",
+    "if_calibrated", "interval", "nominal", "passes", "score", "seed", "severities", "splits",
+    "strength", "support", "tested", "threshold", "views",
 }  # fmt: skip
+# Settings that are dictionaries.
+WHOLE = {"band", "if_calibrated"}
 
 
 def better_is(score: str) -> str:
-    """Return whether `less` or `more` of a score is better, or nothing where neither is."""
-    parts = [set(part.split("_")) for part in score.split(".")]
-    if parts[-1] & NEITHER:
-        return ""
-    return "less" if set().union(*parts) & LESS else "more"
+    """Return what is better of a score: `less`, `more`, `nominal`, or nothing where none is.
+
+    Args:
+        score: its dotted name; its metric is the last part of `BETTER`, `coverage_2` being one of
+            coverage.
+    """
+    for part in reversed(score.split(".")):
+        metric = part if part in BETTER else part.rstrip("0123456789").rstrip("_")
+        if metric in BETTER:
+            return BETTER[metric]
+    return ""
 
 
 def compare_runs(runs: Sequence[Run]) -> pd.DataFrame:
@@ -44,9 +59,9 @@ def compare_runs(runs: Sequence[Run]) -> pd.DataFrame:
     `robustness` and later commands write.
 
     Returns:
-        The columns `file`, `score`, `run`, `value`, `low`, `high` (NaN where there is no interval)
-        and `better` (see `better_is`), by file and score in the order of the first run; those of
-        the fit come first.
+        The columns `file`, `score`, `run`, `value`, `low`, `high` (NaN where there is no interval),
+        `better` (see `better_is`) and `nominal`, the value that the score is to have (NaN where it
+        has no such), by file and score in the order of the first run; those of the fit come first.
 
     Raises:
         BadInput: a run isn't finished.
@@ -55,10 +70,47 @@ def compare_runs(runs: Sequence[Run]) -> pd.DataFrame:
     for run in runs:
         run.require_trained()
         for path in _score_files(run):
-            for name, (value, low, high) in scores_in(read_json(path)):
-                rows.append((path.stem, name, str(run.path), value, low, high))
-    table = pd.DataFrame(rows, columns=["file", "score", "run", "value", "low", "high"])
-    return table.assign(better=table["score"].map(better_is))
+            record = read_json(path)
+            nominal = nominals_in(record)
+            for name, ends in scores_in(record):
+                rows.append((path.stem, name, str(run.path), *ends, _nominal_of(name, nominal)))
+    names = ["file", "score", "run", "value", "low", "high", "nominal"]
+    table = pd.DataFrame(rows, columns=names)
+    better = table["score"].map(better_is)
+    aimless = (better == "nominal") & table["nominal"].isna()
+    table["nominal"] = table["nominal"].where(better == "nominal")
+    return table.assign(better=better.mask(aimless, ""))
+
+
+def best_rows(scores: pd.DataFrame) -> np.ndarray:
+    """Return which rows of a score, see `compare_runs`, are best; none where neither is better."""
+    value = scores["value"].to_numpy(float)
+    loss = {
+        "less": value,
+        "more": -value,
+        "nominal": np.abs(value - scores["nominal"].to_numpy(float)),
+    }.get(scores["better"].iloc[0])
+    return np.zeros(len(value), bool) if loss is None else loss <= loss.min() + 1e-12
+
+
+def nominals_in(values: dict, prefix: str = "") -> dict[str, float]:
+    """Return the nominal values in nested dictionaries, by the dotted name of what has one.
+
+    It is called `nominal`, or `coverage` beside the thresholds of prediction sets.
+    """
+    found = {}
+    nominal = values.get("coverage") if "thresholds" in values else values.get("nominal")
+    if isinstance(nominal, int | float):
+        found[prefix] = float(nominal)
+    for key, value in values.items():
+        if isinstance(value, dict):
+            found |= nominals_in(value, f"{prefix}{key}.")
+    return found
+
+
+def _nominal_of(score: str, nominals: dict[str, float]) -> float:
+    above = [prefix for prefix in nominals if score.startswith(prefix)]
+    return nominals[max(above, key=len)] if above else np.nan
 
 
 def scores_in(values: dict, prefix: str = "") -> Iterator[tuple[str, tuple[float, float, float]]]:
@@ -68,7 +120,9 @@ def scores_in(values: dict, prefix: str = "") -> Iterator[tuple[str, tuple[float
     """
     for key, value in values.items():
         name = f"{prefix}{key}"
-        if key in SETTINGS and not isinstance(value, dict):
+        if key in SETTINGS and (key in WHOLE or not isinstance(value, dict)):
+            continue
+        if key == "coverage" and "thresholds" in values:
             continue
         if isinstance(value, dict) and {"value", "low", "high"} <= value.keys():
             if value["value"] is not None:

@@ -7,7 +7,7 @@ MAPIE has the same method, a test compares.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,8 @@ import pandas as pd
 SPLITS = 200
 # Regularised sets: the penalty of every class after the first (Angelopoulos et al. 2021, eq. 4).
 PENALTY, FREE = 0.1, 1
+# Of `_draws`: how fast they run, and what keeps logarithms finite.
+TURNS, LEAST = 100.0, 1e-40
 EMPTY, JOIN = "none", "|"
 
 
@@ -24,21 +26,42 @@ def _lac(probabilities: np.ndarray) -> np.ndarray:
 
 def _aps(probabilities: np.ndarray) -> np.ndarray:
     order = np.argsort(-probabilities, axis=1, kind="stable")
-    sums = np.cumsum(np.take_along_axis(probabilities, order, axis=1), axis=1)
-    scores = np.empty_like(sums)
-    np.put_along_axis(scores, order, sums, axis=1)
+    ordered = np.take_along_axis(probabilities, order, axis=1)
+    before = np.cumsum(ordered, axis=1) - ordered
+    scores = np.empty_like(before)
+    np.put_along_axis(scores, order, before + _draws(probabilities)[:, None] * ordered, axis=1)
     return scores
 
 
 def _raps(probabilities: np.ndarray) -> np.ndarray:
-    ranks = (-probabilities).argsort(axis=1, kind="stable").argsort(axis=1) + 1
-    return _aps(probabilities) + PENALTY * np.maximum(ranks - FREE, 0)
+    return _aps(probabilities) + PENALTY * np.maximum(_ranks(probabilities) - FREE, 0)
 
 
-# Scores of every class of every galaxy, low where it fits: Sadinle, Lei & Wasserman 2019; Romano,
-# Sesia & Candès 2020 without randomisation; Angelopoulos et al. 2021. Those of the adaptive methods
-# have ties, a class of last rank always 1, and cover more than asked where those matter.
+def _ranks(probabilities: np.ndarray) -> np.ndarray:
+    """Return the rank of each class, 1 the likeliest, shape (n, classes)."""
+    return (-probabilities).argsort(axis=1, kind="stable").argsort(axis=1) + 1
+
+
+def _draws(probabilities: np.ndarray) -> np.ndarray:
+    """Return a number from 0 to 1 for each galaxy, shape (n,), that its probabilities fix.
+
+    It stands for the uniform draw of the randomised scores: the fraction of a weighted sum of
+    logarithms, which runs through many turns from one galaxy to the next, and hardly moves by the
+    rounding of another machine. A score may be any fixed function of a galaxy and a class, so that
+    coverage holds whatever the distribution of these numbers is.
+    """
+    logs = np.log(np.maximum(probabilities, LEAST))
+    return (TURNS * logs @ np.sqrt(np.arange(2, logs.shape[1] + 2))) % 1
+
+
+# Scores of every class of every galaxy, low where it fits: `lac`, 1 - p (Sadinle, Lei & Wasserman
+# 2019); `aps`, the probability of all likelier classes and a random share of its own (Romano, Sesia
+# & Candès 2020, equations 5 to 7, as E in the proof of theorem 1); `raps`, a penalty added
+# (Angelopoulos et al. 2021, equation 4).
 SCORES: dict[str, Callable[[np.ndarray], np.ndarray]] = {"lac": _lac, "aps": _aps, "raps": _raps}
+# Their sets hold the likeliest class in any case. A model that is right more often than asked would
+# have empty sets otherwise, of its surest galaxies: with it, they cover more than asked.
+NEVER_EMPTY = ("aps", "raps")
 
 
 def set_thresholds(
@@ -51,7 +74,8 @@ def set_thresholds(
     """Return the largest score that each class may have in a set, shape (classes,).
 
     The ceil((n + 1) coverage)-th smallest score of the true class; infinite, so that the class is
-    in every set, where there are too few galaxies for that (Vovk, Gammerman & Shafer 2005).
+    in every set, where there are too few galaxies for that, see `least_calibrating` (Vovk,
+    Gammerman & Shafer 2005).
 
     Args:
         probabilities: of the calibrating galaxies, shape (n, classes).
@@ -60,19 +84,75 @@ def set_thresholds(
         method: of `SCORES`.
         by_class: for each class on its own, rather than over all galaxies.
     """
-    scores = SCORES[method](np.asarray(probabilities, float))
-    own = scores[np.arange(len(truth)), truth]
-    classes = scores.shape[1]
+    own = _true_scores(probabilities, truth, method)
+    classes = np.shape(probabilities)[1]
     if not by_class:
         return np.full(classes, _quantile(own, coverage))
     return np.array([_quantile(own[truth == code], coverage) for code in range(classes)])
 
 
+def least_calibrating(coverage: float) -> int:
+    """Return the least number of calibrating galaxies with which not every set is full.
+
+    The least n with ceil((n + 1) coverage) <= n: 9 for 0.9, 19 for 0.95, 99 for 0.99; of sets by
+    class, of each class.
+    """
+    least = math.ceil(coverage / (1 - coverage) - 1e-9)
+    return max(1, least)
+
+
+def cross_sets(
+    calibrating: Sequence[tuple[np.ndarray, np.ndarray]],
+    each: np.ndarray,
+    coverage: float,
+    method: str = "lac",
+) -> np.ndarray:
+    """Return the sets of new galaxies by a cross-validated run, booleans of shape (n, classes).
+
+    CV+ (Barber et al. 2021, Annals of Statistics 49, 486; of classes Romano, Sesia & Candès 2020,
+    equation 10): a class is in the set unless its score under their own fold's model is beyond that
+    of ceil((m + 1) coverage) or more of all m calibrating galaxies. It guarantees a coverage of
+    2 coverage - 1 only, and has about `coverage` where folds are of one kind; with one fold it is
+    `prediction_sets`.
+
+    Args:
+        calibrating: of each fold, its model's probabilities, shape (m_k, classes), of galaxies
+            that it wasn't trained on, and positions of their classes.
+        each: every fold's probabilities of the new galaxies, shape (folds, n, classes).
+        coverage: the share of sets that are to hold the true class.
+        method: of `SCORES`.
+    """
+    each = np.asarray(each, float)
+    below = np.zeros(each.shape[1:], int)
+    for (probabilities, truth), new in zip(calibrating, each, strict=True):
+        own = np.sort(_true_scores(probabilities, truth, method))
+        below += np.searchsorted(own, SCORES[method](new), side="left")
+    count = sum(len(truth) for _, truth in calibrating)
+    sets = below < _rank(count, coverage)
+    return _filled(sets, each.mean(axis=0), method)
+
+
+def _true_scores(probabilities: np.ndarray, truth: np.ndarray, method: str) -> np.ndarray:
+    return SCORES[method](np.asarray(probabilities, float))[np.arange(len(truth)), truth]
+
+
+def _filled(sets: np.ndarray, probabilities: np.ndarray, method: str) -> np.ndarray:
+    return sets | (_ranks(probabilities) == 1) if method in NEVER_EMPTY else sets
+
+
 def prediction_sets(
     probabilities: np.ndarray, thresholds: np.ndarray, method: str = "lac"
 ) -> np.ndarray:
-    """Return which classes are in each galaxy's set, booleans of shape (n, classes)."""
-    return SCORES[method](np.asarray(probabilities, float)) <= thresholds
+    """Return which classes are in each galaxy's set, booleans of shape (n, classes).
+
+    Args:
+        probabilities: shape (n, classes).
+        thresholds: see `set_thresholds`: shape (classes,), or (n, classes) where galaxies have
+            their own.
+        method: of `SCORES`.
+    """
+    probabilities = np.asarray(probabilities, float)
+    return _filled(SCORES[method](probabilities) <= thresholds, probabilities, method)
 
 
 def set_words(sets: np.ndarray, classes: list[str]) -> list[str]:
@@ -81,17 +161,28 @@ def set_words(sets: np.ndarray, classes: list[str]) -> list[str]:
     return [JOIN.join(names[row]) or EMPTY for row in sets]
 
 
-def coverage_band(calibrating: int, tested: int, coverage: float, level: float = 0.95):
-    """Return mean, low and high of the coverage on a test part, exactly, scores without ties.
+def coverage_band(
+    parts: Sequence[tuple[int, int]], coverage: float, level: float = 0.95
+) -> tuple[float, float, float]:
+    """Return mean, low and high of the coverage on test parts, exactly, scores without ties.
 
     The number covered is beta-binomial: of `tested` trials with a probability drawn from
     Beta(n + 1 - l, l), l = floor((n + 1)(1 - coverage)) (Angelopoulos & Bates 2023, section 3.2).
+    Of several folds, that of each is drawn on its own.
+
+    Args:
+        parts: of each fold, how many galaxies calibrate and how many are tested.
+        coverage: the share of sets that are to hold the true class.
+        level: of the band.
     """
-    law = coverage_law(calibrating, tested, coverage)
-    if law is None:
-        return 1.0, 1.0, 1.0
-    tails = law.ppf([(1 - level) / 2, (1 + level) / 2]) / tested
-    return float(law.mean() / tested), float(tails[0]), float(tails[1])
+    pmf, total = np.ones(1), sum(tested for _, tested in parts)
+    for calibrating, tested in parts:
+        law = coverage_law(calibrating, tested, coverage)
+        numbers = np.arange(tested + 1)
+        pmf = np.convolve(pmf, (numbers == tested) if law is None else law.pmf(numbers))
+    below = np.cumsum(pmf)
+    tails = [int((below < tail).sum()) / total for tail in ((1 - level) / 2, (1 + level) / 2)]
+    return float((pmf * np.arange(total + 1)).sum() / total), *tails
 
 
 def coverage_law(calibrating: int, tested: int, coverage: float):
@@ -105,36 +196,47 @@ def coverage_law(calibrating: int, tested: int, coverage: float):
 
 
 def coverage_study(
-    probabilities: np.ndarray,
-    truth: np.ndarray,
-    calibrating: int,
+    parts: Sequence[tuple[np.ndarray, np.ndarray, int]],
     coverage: float,
     seed: int,
     splits: int = SPLITS,
 ) -> pd.DataFrame:
     """Return coverage and size of sets over random cuts into galaxies that calibrate and test.
 
-    A row a cut and method: `method`, `by_class`, `coverage`, `size`, `empty`, `full` (shares of
-    sets), and `coverage_<code>` of each class, NaN where none is tested.
+    Each fold's galaxies are cut on their own and have thresholds of their own, as the test part's
+    stored sets have. A row a cut and method: `method`, `by_class`, `coverage`, `size`, `empty`,
+    `full` (shares of sets), and `coverage_<code>` of each class, NaN where none is tested.
+
+    Args:
+        parts: of each fold, its model's probabilities, shape (n, classes), positions of the true
+            classes, and how many of these galaxies calibrate.
+        coverage: the share of sets that are to hold the true class.
+        seed: of the cuts.
+        splits: how many cuts.
     """
     rng = np.random.default_rng(seed)
-    classes, rows = probabilities.shape[1], []
+    rows = []
     for _ in range(splits):
-        order = rng.permutation(len(truth))
-        fit, test = order[:calibrating], order[calibrating:]
+        orders = [rng.permutation(len(truth)) for _, truth, _ in parts]
         for method in SCORES:
             for by_class in (False, True):
-                thresholds = set_thresholds(
-                    probabilities[fit], truth[fit], coverage, method, by_class
-                )
-                sets = prediction_sets(probabilities[test], thresholds, method)
-                rows.append(
-                    {"method": method, "by_class": by_class, **set_scores(sets, truth[test])}
-                )
-    names = [f"coverage_{code}" for code in range(classes)]
+                found = [
+                    _cut(*part, order, coverage, method, by_class)
+                    for part, order in zip(parts, orders, strict=True)
+                ]
+                sets, truth = (np.concatenate(each) for each in zip(*found, strict=True))
+                rows.append({"method": method, "by_class": by_class, **set_scores(sets, truth)})
+    names = [f"coverage_{code}" for code in range(parts[0][0].shape[1])]
     return pd.DataFrame(rows).reindex(
         columns=["method", "by_class", "coverage", "size", "empty", "full", *names]
     )
+
+
+def _cut(probabilities, truth, calibrating, order, coverage, method, by_class):
+    """Return the sets of the galaxies that a cut tests, and their classes."""
+    fit, test = order[:calibrating], order[calibrating:]
+    thresholds = set_thresholds(probabilities[fit], truth[fit], coverage, method, by_class)
+    return prediction_sets(probabilities[test], thresholds, method), truth[test]
 
 
 def set_scores(sets: np.ndarray, truth: np.ndarray) -> dict[str, float]:

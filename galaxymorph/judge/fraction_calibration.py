@@ -32,8 +32,8 @@ METHOD = "variance"
 # Natural logarithms of the factors that are tried.
 RANGE = (-4.0, 5.0)
 # Of a factor's natural logarithm, before any vote: a normal distribution about 0, so that 95 % of
-# factors lie from 0.37 to 2.7. The Fisher information of the logarithm of a variance is 1/2 a normal
-# value, so that the prior weighs as much as the votes of eight galaxies for an answer.
+# factors lie from 0.37 to 2.7. The Fisher information of the logarithm of a variance is 1/2 a
+# normal value, so that the prior weighs as much as the votes of eight galaxies for an answer.
 WIDTH = 0.5
 # Galaxies under which the factors are mostly the prior's.
 FEW = 20

@@ -152,6 +152,7 @@ def robustness_of(
         "galaxies": galaxies,
         "adapted": adapt,
         "interval": f"{LEVEL:.0%} percentile bootstrap over galaxies, {RESAMPLES} resamples",
+        **({"nominal": sets_record(run)["coverage"]} if sets_record(run) else {}),
         **_scores(run, table, names, severities),
         "consistency": _consistency(run, seen),
     }
@@ -419,10 +420,19 @@ def _sets(run: Run, table: pd.DataFrame) -> dict[str, np.ndarray]:
     if not found:
         return {}
     probabilities = table[predicted_columns(run.recipe, run.classes)].to_numpy(float)
-    sets = prediction_sets(probabilities, found["thresholds"], found["method"])
+    thresholds = found["thresholds"][_fold_of(run, table, len(found["thresholds"]))]
+    sets = prediction_sets(probabilities, thresholds, found["method"])
     truth = pd.Index(run.classes).get_indexer(table["label"])
     held = sets[np.arange(len(sets)), truth].astype(float)
     return {"set_coverage": held, "set_size": sets.sum(axis=1).astype(float)}
+
+
+def _fold_of(run: Run, table: pd.DataFrame, folds: int) -> np.ndarray:
+    """Return the position of the fold that tested each galaxy, shape (n,)."""
+    if folds == 1:
+        return np.zeros(len(table), int)
+    tested = run.predictions("test").drop_duplicates("galaxy").set_index("galaxy")["fold"]
+    return tested.loc[table["galaxy"]].to_numpy(int) - 1
 
 
 def _distribution_scorer(run: Run, table: pd.DataFrame) -> Score:

@@ -317,7 +317,7 @@ def columns_of(
     if model.coverage and has_intervals(predictor.recipe):
         table = with_intervals(table, predictor.recipe, model.coverage)
     elif model.coverage:
-        table["set"] = sets_of(Run(Path(model.path)), each.mean(axis=0), model.coverage)
+        table["set"] = sets_of(Run(Path(model.path)), each, model.coverage)
     means = found[:, : len(predicted_columns(predictor.recipe, predictor.classes))]
     table["entropy"] = entropies(means, predictor.recipe)
     if strange is not None:

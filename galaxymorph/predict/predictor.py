@@ -48,7 +48,7 @@ class Predictor:
 
         Args:
             images: references.
-            sets: from the bare models' mean probabilities to the column `set`.
+            sets: from each bare model's probabilities to the column `set`.
 
         Raises:
             BadInput: an image can't be used.

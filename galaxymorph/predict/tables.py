@@ -15,7 +15,7 @@ from galaxymorph.learn import Recipe, deviation_columns, predicted_columns, pred
 from galaxymorph.predict.images import Images, as_sources, galaxy_name
 from galaxymorph.zoo import fraction_intervals
 
-# From bare probabilities, shape (n, classes), to prediction sets in words.
+# From each bare model's probabilities, shape (models, n, classes), to prediction sets in words.
 Sets = Callable[[np.ndarray], Sequence[str]]
 
 
@@ -81,8 +81,8 @@ def predicted_table(
     Args:
         predictor: asked.
         images: see `as_sources`.
-        sets: from the bare models' mean probabilities to the column `set`; for a predictor that
-            gives each model's.
+        sets: from each bare model's probabilities to the column `set`; for a predictor that gives
+            them.
 
     Raises:
         BadInput: an image can't be used.
@@ -96,7 +96,7 @@ def predicted_table(
             found = calibrated_mean(each, predictor.calibrators)
     table = prediction_table(found, predictor.recipe, predictor.classes)
     if sets is not None:
-        table["set"] = sets(each.mean(axis=0))
+        table["set"] = sets(each)
     if faults:
         table = without_failed(table, faults)
     named = [as_utf8(image) if isinstance(image, str) else "" for image in sources]

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
 
-from galaxymorph.judge import Calibration, coverage_band, risk_coverage
+from galaxymorph.judge import Calibration, risk_coverage
 from galaxymorph.learn import Run
 from galaxymorph.report.figures import BLUE, GREEN, GREY, ORANGE, STYLE, save_figure
 from galaxymorph.report.tables import console, interval_words, print_table
@@ -77,9 +77,7 @@ def draw_calibration(run: Run, calibration: Calibration) -> list[Path]:
     with plt.rc_context(STYLE):
         figures = {
             "reliability": reliability_figure(calibration),
-            "coverage": coverage_figure(
-                calibration.study, sets["coverage"], sets["calibrating"], sets["tested"]
-            ),
+            "coverage": coverage_figure(calibration.study, sets),
             "risk_coverage": risk_figure(run),
         }
         return [save_figure(run, name, figure) for name, figure in figures.items()]
@@ -115,14 +113,23 @@ def reliability_figure(calibration: Calibration) -> Figure:
     return figure
 
 
-def coverage_figure(study: pd.DataFrame, coverage: float, calibrating: int, tested: int) -> Figure:
-    """Return how coverage spreads over random splits, and the exact band it should keep to."""
+def coverage_figure(study: pd.DataFrame, sets: dict) -> Figure:
+    """Return how coverage spreads over random splits, and the exact band it should keep to.
+
+    Args:
+        study: see `judge.coverage_study`.
+        sets: the record of the sets, in `calibration.json`.
+    """
+    coverage, band = sets["coverage"], sets["study"]["band"]
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     groups = list(study.groupby(["method", "by_class"], sort=False))
     names = [f"{method.upper()}\n{'by class' if by else 'marginal'}" for (method, by), _ in groups]
-    _, low, high = coverage_band(calibrating, tested, coverage)
     left.axhspan(
-        low, high, color=GREEN, alpha=0.15, label="95 % of splits (marginal, scores without ties)"
+        band["low"],
+        band["high"],
+        color=GREEN,
+        alpha=0.15,
+        label="95 % of splits (marginal, scores without ties)",
     )
     left.axhline(coverage, color=GREEN, lw=1, label=f"asked: {coverage:.0%}")
     for axes, column in ((left, "coverage"), (right, "size")):
@@ -143,8 +150,8 @@ def coverage_figure(study: pd.DataFrame, coverage: float, calibrating: int, test
     left.legend(frameon=False, fontsize=8, loc="lower left")
     splits = len(study) // len(groups)
     figure.supxlabel(
-        f"{splits} random splits into {calibrating:,} galaxies that calibrate and {tested:,} that "
-        "test; whiskers hold 95 %",
+        f"{splits} random splits into {sets['calibrating']:,} galaxies that calibrate and "
+        f"{sets['tested']:,} that test; whiskers hold 95 %",
         fontsize=8, color=GREY,
     )  # fmt: skip
     return figure

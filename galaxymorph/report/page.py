@@ -15,12 +15,12 @@ from markupsafe import Markup
 
 from galaxymorph import __version__
 from galaxymorph.base import BadInput, say, write_text
-from galaxymorph.judge import compare_runs, paired_differences, require_distinct
+from galaxymorph.judge import best_rows, compare_runs, paired_differences, require_distinct
 from galaxymorph.learn import Run, target_of
 from galaxymorph.report.card import write_card
 from galaxymorph.report.charts import line_chart
 from galaxymorph.report.sections import HEADLINES, Page, gathered
-from galaxymorph.report.tables import DETAILS, best_of
+from galaxymorph.report.tables import DETAILS
 from galaxymorph.report.votes import draw_votes
 
 FILE = "report.html"
@@ -78,8 +78,7 @@ def _groups(table: pd.DataFrame, runs: Sequence[Run]) -> list[tuple[str, list, l
     """Return by file the rows of main scores and of details: name, what's better, a cell a run."""
     groups = {}
     for (file, name), scores in table.groupby(["file", "score"], sort=False):
-        by_run = scores.set_index("run")
-        best = best_of(scores)
+        by_run = scores.assign(best=best_rows(scores) & (len(scores) > 1)).set_index("run")
         cells = []
         for run in runs:
             if str(run.path) not in by_run.index:
@@ -87,13 +86,20 @@ def _groups(table: pd.DataFrame, runs: Sequence[Run]) -> list[tuple[str, list, l
                 continue
             row = by_run.loc[str(run.path)]
             low, high = (None if np.isnan(row[end]) else row[end] for end in ("low", "high"))
-            is_best = len(scores) > 1 and row["value"] == best
-            cells.append(({"value": row["value"], "low": low, "high": high}, is_best))
+            cells.append(({"value": row["value"], "low": low, "high": high}, bool(row["best"])))
         words = HEADLINES.get(name.removeprefix("test."), (_spoken(name),))[0]
         is_detail = any(part in name for part in DETAILS)
         rows = groups.setdefault(file, ([], []))[is_detail]
-        rows.append((words, scores["better"].iloc[0] or "neither", cells))
+        rows.append((words, _better(scores), cells))
     return [(file, *rows) for file, rows in groups.items()]
+
+
+def _better(scores: pd.DataFrame) -> str:
+    """Return which direction is better in words, or the value that is aimed at."""
+    better, nominal = scores["better"].iloc[0], scores["nominal"].dropna().unique()
+    if better != "nominal":
+        return better or "neither"
+    return f"near {nominal[0]:g}" if len(nominal) == 1 else "near nominal"
 
 
 def _spoken(score: str) -> str:

@@ -76,7 +76,7 @@ class Model:
         answer = said(calibrated_mean(each, self.calibrators)[0], self.recipe, self.classes)
         if self.sets is None:
             return answer
-        words = self.sets(each.mean(axis=0))[0]
+        words = self.sets(each)[0]
         return answer | {"set": [] if words == EMPTY else words.split("|")}
 
     def explain(self, data: bytes) -> dict:

@@ -318,12 +318,6 @@ DETAILS = (
 )  # fmt: skip
 
 
-def best_of(scores: pd.DataFrame) -> float | None:
-    """Return the best value of a score's rows, None where neither less nor more is better."""
-    ends = {"less": scores["value"].min(), "more": scores["value"].max()}
-    return ends.get(scores["better"].iloc[0])
-
-
 def print_comparison(
     table: pd.DataFrame, differences: dict[str, dict | None], everything: bool = False
 ) -> None:
@@ -334,6 +328,9 @@ def print_comparison(
         differences: see `judge.paired_differences`.
         everything: the details too.
     """
+    # Predicting from an ONNX file prints tables without PyTorch, on which judging stands.
+    from galaxymorph.judge import best_rows
+
     runs = list(dict.fromkeys(table["run"]))
     shown = Table(box=box.SIMPLE_HEAD)
     shown.add_column("score")
@@ -346,10 +343,9 @@ def print_comparison(
         if file not in known:
             shown.add_section()
             known.add(file)
-        values = group.set_index("run")
-        best = best_of(group)
+        values = group.assign(best=best_rows(group) & (len(group) > 1)).set_index("run")
         words = score if file == "metrics" else f"{file}: {score}"
-        shown.add_row(words, *(_compared(values, run, best, len(group) > 1) for run in runs))
+        shown.add_row(words, *(_compared(values, run) for run in runs))
     print_table(shown)
     for run, difference in differences.items():
         if difference is None:
@@ -362,11 +358,11 @@ def print_comparison(
         )
 
 
-def _compared(values: pd.DataFrame, run: str, best: float | None, several: bool) -> str:
+def _compared(values: pd.DataFrame, run: str) -> str:
     if run not in values.index:
         return "–"
     row = values.loc[run]
     words = f"{row['value']:.3f}"
     if not np.isnan(row["low"]):
         words += f" ({row['low']:.3f}–{row['high']:.3f})"
-    return f"{words} {'*' if several and row['value'] == best else ' '}"
+    return f"{words} {'*' if row['best'] else ' '}"

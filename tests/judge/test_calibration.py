@@ -331,6 +331,21 @@ def test_folds_are_calibrated_each_by_its_own_galaxies(simple, tmp_path):
     record = json.loads((run / "calibration.json").read_text())
     assert len(record["calibrators"]) == len(record["galaxies"]) == 2
     whole = pd.read_parquet(run / "predictions_test.parquet").set_index("galaxy")
+    names = ["p_elliptical", "p_spiral", "p_irregular"]
+    assert galaxymorph("calibrate", run, "--method", "vector", "--coverage", "0.6") == 0
+    sets = json.loads((run / "calibration.json").read_text())["sets"]
+    assert np.shape(sets["thresholds"]) == (2, 3)
+    covered = []
+    for fold, limits in zip("12", sets["thresholds"], strict=True):
+        table = pd.read_parquet(run / "folds" / fold / "predictions_test.parquet")
+        chosen = [set(words.split("|")) - {"none"} for words in table["set"]]
+        bare = table[names].to_numpy(float)
+        for words, row in zip(chosen, bare / bare.sum(axis=1, keepdims=True), strict=True):
+            expected = {n[2:] for n, p, q in zip(names, row, limits, strict=True) if 1 - p <= q}
+            assert words == expected
+        covered += [label in words for label, words in zip(table["label"], chosen, strict=True)]
+    # The table has the coverage of the stored sets.
+    assert sets["test"]["coverage"] == pytest.approx(np.mean(covered), abs=1e-6)
     for fold, learnt in zip("12", record["calibrators"], strict=True):
         table = pd.read_parquet(run / "folds" / fold / "predictions_test.parquet")
         table = table.set_index("galaxy")

@@ -1,10 +1,12 @@
 import json
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from galaxymorph.judge.comparison import better_is, scores_in
+from galaxymorph.judge.comparison import BETTER, best_rows, better_is, compare_runs, scores_in
+from galaxymorph.learn import Run
 from tests.conftest import galaxymorph
 
 
@@ -51,13 +53,62 @@ def test_a_score_that_one_run_has_is_shown_with_a_gap(run, worse, capsys):
         ("held_out_nll.temperature", "less"), ("selective.aurc", "less"), ("test.kl", "less"),
         ("selective.kept_at_accuracy.0.99", "more"), ("after.reliability", "less"),
         ("sources.single.scores.aurc_total", "less"), ("sets.test.size", "less"),
-        ("sets.test.coverage_1", ""), ("before.uncertainty", ""), ("consistency.agree", "more"),
+        ("sets.test.coverage_1", "nominal"), ("before.uncertainty", ""),
+        ("consistency.agree", "more"), ("after.truth", "nominal"), ("anything.else", ""),
+        ("intervals.per_answer.Class1.1.votes", "nominal"), ("test.intervals.width", "less"),
         ("corruptions.jpeg.mean.drop", "less"), ("consistency.rotation.spread", "less"),
-        ("test.per_class.spiral.recall", "more"), ("clean.set_coverage", ""),
+        ("test.per_class.spiral.recall", "more"), ("clean.set_coverage", "nominal"),
     ],
 )  # fmt: skip
 def test_what_is_better_is_told_by_a_scores_name(score, better):
     assert better_is(score) == better
+
+
+@pytest.mark.parametrize(
+    ("record", "name", "values", "best"),
+    [
+        ({"nominal": 0.9, "votes": 0}, "votes", [0.97, 0.91, 0.86], 1),
+        ({"nominal": 0.9, "truth": 0}, "truth", [0.89, 0.97, 0.99], 0),
+        ({"thresholds": [1], "coverage": 0.8, "test": {"coverage": 0}}, "test.coverage",
+         [0.9, 0.99, 0.78], 2),
+        ({"set_coverage": 0}, "set_coverage", [0.9, 0.99, 0.78], None),
+        ({"width": 0}, "width", [0.3, 0.2, 0.5], 1),
+        ({"accuracy": 0}, "accuracy", [0.3, 0.2, 0.5], 2),
+    ],
+)  # fmt: skip
+def test_the_best_coverage_is_the_nearest_to_nominal(run, tmp_path, record, name, values, best):
+    """97 % of a nominal 90 % ranked first."""
+    runs = []
+    for at, value in enumerate(values):
+        path = tmp_path / str(at)
+        shutil.copytree(run, path)
+        held = json.loads(json.dumps(record))
+        inner = held
+        *above, last = name.split(".")
+        for part in above:
+            inner = inner[part]
+        inner[last] = value
+        (path / "made.json").write_text(json.dumps({"after": held}))
+        runs.append(Run(path))
+    table = compare_runs(runs)
+    found = table[(table["file"] == "made") & (table["score"] == f"after.{name}")]
+    assert found["value"].tolist() == values
+    chosen = np.flatnonzero(best_rows(found)).tolist()
+    assert chosen == ([] if best is None else [best])
+
+
+def test_every_score_of_a_run_has_a_direction_or_is_known_to_have_none(run, tmp_path):
+    """A metric without an entry in `BETTER` is told here, rather than ranked at random."""
+    path = tmp_path / "run"
+    shutil.copytree(run, path)
+    for command, *more in (["calibrate"], ["doubt"], ["robustness", "--suite", "published"]):
+        assert galaxymorph(command, path, *more) == 0
+    unknown = []
+    for score in compare_runs([Run(path)])["score"]:
+        parts = {part.rstrip("0123456789").rstrip("_") for part in score.split(".")}
+        if not (parts | set(score.split("."))) & set(BETTER):
+            unknown.append(score)
+    assert unknown == []
 
 
 def test_scores_are_found_at_any_depth_and_settings_are_not():

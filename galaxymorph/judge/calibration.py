@@ -15,6 +15,7 @@ from galaxymorph.judge.calibrators import (
     Calibrator,
     choose_method,
     class_counts,
+    class_folds,
     fit_calibrator,
     held_out_losses,
     read_calibrators,
@@ -32,7 +33,12 @@ from galaxymorph.judge.conformal import (
     set_thresholds,
     set_words,
 )
-from galaxymorph.judge.reliability import calibration_scores, reliability_table, truth_scores
+from galaxymorph.judge.reliability import (
+    BIASED,
+    calibration_intervals,
+    reliability_table,
+    truth_scores,
+)
 from galaxymorph.judge.resampling import LEVEL, RESAMPLES, bootstrap
 from galaxymorph.judge.selective import aurc, kept_at
 from galaxymorph.judge.truth import class_chances
@@ -107,12 +113,21 @@ def calibrate_run(
             *few_for_sets(min(len(truth) for _, truth in known), coverage),
         ],
         "calibrators": write_calibrators(calibrators),
-        "interval": f"{LEVEL:.0%} percentile bootstrap over test galaxies, {RESAMPLES} resamples",
+        "interval": f"{LEVEL:.0%} bootstrap over test galaxies, {RESAMPLES} resamples; of "
+        "calibration errors about their debiased estimates",
         "before": _intervals(bare, truth, chances, run.recipe.seed),
         "after": _intervals(mended, truth, chances, run.recipe.seed),
         "selective": {
-            "aurc": aurc(-mended.max(axis=1), wrong),
-            "kept_at_accuracy": kept_at(-mended.max(axis=1), wrong, ACCURACIES),
+            "aurc": bootstrap(
+                lambda rows: {"aurc": aurc(-mended[rows].max(axis=1), wrong[rows])},
+                len(truth),
+                run.recipe.seed,
+            )["aurc"],
+            "kept_at_accuracy": kept_at(
+                _out_of_fold(chosen, known, run.recipe.seed),
+                (1 - mended.max(axis=1), wrong),
+                ACCURACIES,
+            ),
         },
         "sets": _sets_of_tests(run, known, tested, coverage, sets),
     }
@@ -382,18 +397,39 @@ def _notes(counts: np.ndarray, classes: Sequence[str], asked: str | None, chosen
     return notes
 
 
+def _out_of_fold(
+    method: str, known: Sequence[tuple[np.ndarray, np.ndarray]], seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return 1 - confidence, and whether it is wrong, of the galaxies that calibrate.
+
+    Each by a calibrator that was fitted to the others, in folds, as new galaxies are.
+    """
+    uncertainty, wrong = [], []
+    for probabilities, truth in known:
+        folds = class_folds(truth, seed)
+        for fold in np.unique(folds):
+            held = folds == fold
+            fit = ~held if (~held).any() else held
+            calibrator = fit_calibrator(method, probabilities[fit], truth[fit])
+            found = calibrator(probabilities[held])
+            uncertainty.append(1 - found.max(axis=1))
+            wrong.append(found.argmax(axis=1) != truth[held])
+    return np.concatenate(uncertainty), np.concatenate(wrong)
+
+
 def _intervals(
     probabilities: np.ndarray, truth: np.ndarray, chances: np.ndarray | None, seed: int
 ) -> dict:
-    found = bootstrap(
-        lambda rows: calibration_scores(probabilities[rows], truth[rows]), len(truth), seed
-    )
+    found = calibration_intervals(probabilities, truth, seed)
     if chances is None:
         return found
     known = ~np.isnan(chances).any(axis=1)
     probabilities, chances = probabilities[known], chances[known]
     return found | bootstrap(
-        lambda rows: truth_scores(probabilities[rows], chances[rows]), len(chances), seed
+        lambda rows: truth_scores(probabilities[rows], chances[rows], debiased=True),
+        len(chances),
+        seed,
+        BIASED,
     )
 
 

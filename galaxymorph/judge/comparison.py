@@ -31,8 +31,8 @@ BETTER: dict[str, str] = {
 # What isn't a score: how it was measured, and counts.
 SETTINGS = {
     "adapted", "agreed", "band", "calibrating", "confusion", "counted", "format", "galaxies",
-    "if_calibrated", "interval", "nominal", "passes", "score", "seed", "severities", "splits",
-    "strength", "support", "tested", "threshold", "views",
+    "if_calibrated", "interval", "least", "limit", "nominal", "passes", "score", "seed",
+    "severities", "splits", "strength", "support", "tested", "threshold", "views",
 }  # fmt: skip
 # Settings that are dictionaries.
 WHOLE = {"band", "if_calibrated"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 import pandas as pd
@@ -11,17 +11,28 @@ from galaxymorph.base import Progress
 
 RESAMPLES = 1000
 LEVEL = 0.95
+# A score of which nothing is known.
+NOTHING = {"value": None, "low": None, "high": None}
 
 
 def bootstrap(
-    score: Callable[[np.ndarray], dict[str, float]], n: int, seed: int
+    score: Callable[[np.ndarray], dict[str, float]],
+    n: int,
+    seed: int,
+    biased: Collection[str] = (),
+    strata: np.ndarray | None = None,
 ) -> dict[str, dict[str, float | None]]:
-    """Return each score with its percentile bootstrap interval.
+    """Return each score with its bootstrap interval.
 
     Args:
         score: from the positions of galaxies, some repeated, to named scores.
         n: the number of galaxies.
         seed: of the resampling.
+        biased: scores, never below 0, of which a resample is another value in the mean than of the
+            galaxies themselves: a calibration error is larger of them. Their interval is that of
+            the deviations of resamples from their mean, turned about the value (Davison & Hinkley
+            1997, Bootstrap Methods, section 5.2.1, the basic interval, centred).
+        strata: of each galaxy, a code, shape (n,): as many of each are drawn as there are.
 
     Returns:
         By name: `value` on the galaxies themselves, `low` and `high`, the central `LEVEL` of
@@ -33,20 +44,31 @@ def bootstrap(
     draws = []
     with Progress("bootstrap", RESAMPLES, "resamples") as progress:
         for _ in range(RESAMPLES):
-            draws.append(score(rng.integers(0, n, n)))
+            draws.append(score(_resample(rng, n, strata)))
             progress.advance()
-    tails = pd.DataFrame(draws).quantile([(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return {
-        name: {
-            "value": _rounded(value[name]),
-            "low": _rounded(tails[name].iloc[0]),
-            "high": _rounded(tails[name].iloc[1]),
-        }
-        for name in value
-    }
+    draws = pd.DataFrame(draws)
+    tails = draws.quantile([(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    found = {}
+    for name in value:
+        ends = tails[name].to_numpy()
+        if name in biased:
+            ends = np.maximum(value[name] + draws[name].mean() - ends[::-1], 0)
+            value[name] = max(value[name], 0.0)
+        found[name] = dict(zip(NOTHING, map(rounded, (value[name], *ends)), strict=True))
+    return found
 
 
-def _rounded(score: float) -> float | None:
+def _resample(rng: np.random.Generator, n: int, strata: np.ndarray | None) -> np.ndarray:
+    if strata is None:
+        return rng.integers(0, n, n)
+    order = np.argsort(strata, kind="stable")
+    counts = np.bincount(strata)
+    first = np.repeat(np.cumsum(counts) - counts, counts)
+    return order[first + (rng.random(n) * np.repeat(counts, counts)).astype(int)]
+
+
+def rounded(score: float) -> float | None:
+    """Return a score as JSON takes it, to six places; None for NaN."""
     return None if np.isnan(score) else round(float(score), 6)
 
 
@@ -72,13 +94,31 @@ def ratio_interval(above: np.ndarray, below: np.ndarray, seed: int) -> dict[str,
     """
     n = len(above)
     if not n:
-        return dict.fromkeys(("value", "low", "high"))
+        return dict(NOTHING)
     rows = np.random.default_rng(seed).integers(0, n, (RESAMPLES, n))
     with np.errstate(invalid="ignore", divide="ignore"):
         draws = above[rows].sum(axis=1) / below[rows].sum(axis=1)
     low, high = np.nanquantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return {
-        "value": _rounded(above.sum() / below.sum()),
-        "low": _rounded(low),
-        "high": _rounded(high),
+        "value": rounded(above.sum() / below.sum()),
+        "low": rounded(low),
+        "high": rounded(high),
     }
+
+
+def proportion(hits: int, of: int, method: str = "wilson") -> dict[str, float | None]:
+    """Return a share with its 95 % interval.
+
+    Args:
+        hits: how many.
+        of: of how many; nothing is known of none.
+        method: `wilson` (Wilson 1927), which covers in 95 % of cases in the mean over shares, or
+            `exact` (Clopper & Pearson 1934), in 95 % or more for each.
+    """
+    from scipy.stats import binomtest
+
+    if not of:
+        return dict(NOTHING)
+    interval = binomtest(int(hits), int(of)).proportion_ci(LEVEL, method)
+    ends = (hits / of, interval.low, interval.high)
+    return dict(zip(NOTHING, map(rounded, ends), strict=True))

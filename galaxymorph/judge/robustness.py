@@ -25,6 +25,13 @@ from galaxymorph.images import (
 from galaxymorph.judge.calibration import sets_record
 from galaxymorph.judge.conformal import prediction_sets
 from galaxymorph.judge.metrics import class_scorer, true_and_predicted
+from galaxymorph.judge.reliability import (
+    binned,
+    binned_error,
+    confidence_band,
+    equal_width,
+    from_zero,
+)
 from galaxymorph.judge.resampling import LEVEL, RESAMPLES, bootstrap
 from galaxymorph.judge.vote_metrics import kl_divergence, square_errors
 from galaxymorph.learn import (
@@ -53,7 +60,6 @@ SUITES: dict[str, tuple[Sequence[str], tuple[int, ...] | None]] = {
     "full": (tuple(CORRUPTIONS), None),
     "published": (PUBLISHED, (3,)),
 }
-BINS = 15
 # Quarter turns, and each of them mirrored: see `dihedral`.
 TURNS, MIRRORED = (0, 1, 2, 3), (4, 5, 6, 7)
 
@@ -254,16 +260,15 @@ def seen_under(
     return batch[..., start : start + recipe.size, start : start + recipe.size]
 
 
-def calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
-    """Return the expected calibration error in 15 bins of equal width (Guo et al. 2017, eq. 3).
+def calibration_error(confidence: np.ndarray, correct: np.ndarray, debiased: bool = False) -> float:
+    """Return the expected calibration error in bins of equal width (Guo et al. 2017, eq. 3).
 
     Args:
         confidence: of the predicted class, shape (n,).
         correct: whether it is right, shape (n,).
+        debiased: see `binned_error`.
     """
-    at = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    gaps = np.bincount(at, weights=confidence - correct, minlength=BINS)
-    return float(np.abs(gaps).sum() / len(confidence))
+    return binned_error(binned(confidence, correct, equal_width(confidence)), debiased)
 
 
 def _error_sums(scores: dict, corruption: str) -> tuple[float, float]:
@@ -343,7 +348,6 @@ def _scores(run: Run, table: pd.DataFrame, names: Sequence[str], severities: Seq
     """Return the scores of the clean images and of every corruption and severity."""
     parts = dict(iter(table.groupby(["corruption", "severity"])))
     clean = _scorer(run, parts[CLEAN, 0])
-    n, seed = len(parts[CLEAN, 0]), run.recipe.seed
     headline, sign = HEADLINES[target_of(run.recipe).metrics[0]]
 
     def against_clean(score: Score) -> Score:
@@ -359,7 +363,7 @@ def _scores(run: Run, table: pd.DataFrame, names: Sequence[str], severities: Seq
         found = {
             str(severity): {
                 "strength": corruption.strengths[severity - 1],
-                **bootstrap(against_clean(_scorer(run, parts[name, severity])), n, seed),
+                **_with_intervals(run, parts[name, severity], against_clean),
             }
             for severity in severities
         }
@@ -375,10 +379,28 @@ def _scores(run: Run, table: pd.DataFrame, names: Sequence[str], severities: Seq
         }
     return {
         "headline": headline,
-        "clean": bootstrap(clean, n, seed),
+        "clean": _with_intervals(run, parts[CLEAN, 0]),
         "corruptions": corruptions,
         "mean_drop": _mean(found["mean"]["drop"] for found in corruptions.values()),
     }
+
+
+def _with_intervals(
+    run: Run, table: pd.DataFrame, beside: Callable[[Score], Score] = lambda score: score
+) -> dict[str, dict]:
+    """Return the scores of a condition's predictions with intervals.
+
+    Args:
+        run: trained.
+        table: of the condition's predictions.
+        beside: from the scores to these and others.
+    """
+    score, seed = beside(_scorer(run, table)), run.recipe.seed
+    found = bootstrap(score, len(table), seed, ("ece",))
+    if "ece" in found:
+        band = confidence_band(table["confidence"].to_numpy(float), seed)
+        found["ece"] = from_zero(found["ece"], band)
+    return found
 
 
 def _scorer(run: Run, table: pd.DataFrame) -> Score:
@@ -404,7 +426,7 @@ def _class_scorer(run: Run, table: pd.DataFrame) -> Score:
         return {
             "macro_f1": found["macro_f1"],
             "accuracy": found["accuracy"],
-            "ece": calibration_error(confidence[rows], correct[rows]),
+            "ece": calibration_error(confidence[rows], correct[rows], debiased=True),
             **{name: values[rows].mean() for name, values in sets.items()},
         }
 

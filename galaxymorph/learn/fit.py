@@ -131,6 +131,9 @@ def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
             write_table(run.path / "split.csv", split)
         if len(galaxies.rejected):
             write_table(run.path / "rejected.csv", galaxies.rejected)
+    copies = int(table["digest"].duplicated().sum()) if "digest" in table else 0
+    if copies:
+        say(f"{copies:,} images have the content of another: each is in the other's part")
     if len(galaxies.rejected):
         say(f"{len(galaxies.rejected):,} rows set aside: {path / 'rejected.csv'}")
     return Run(path)

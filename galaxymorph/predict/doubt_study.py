@@ -15,11 +15,11 @@ from galaxymorph.judge import (
     agreed,
     aurc,
     bootstrap,
-    calibration_scores,
+    calibration_intervals,
     class_scorer,
     doubt_of,
     entropies_of,
-    kept_at,
+    kept_by_halves,
     kl_divergence,
     square_errors,
     volunteers_said,
@@ -159,17 +159,17 @@ def _scores(
             found["aurc_epistemic"] = aurc(doubt.epistemic[rows], risk[rows])
         if soft:
             return found
-        calibration = calibration_scores(mean[rows], truth[rows])
-        return {
-            **{name: calibration[name] for name in ("nll", "ece_equal_mass", "brier")},
-            **{name: by_class(rows)[name] for name in ("accuracy", "macro_f1")},
-            **found,
-        }
+        return {**{name: by_class(rows)[name] for name in ("accuracy", "macro_f1")}, **found}
 
-    found = {"scores": bootstrap(scores, len(table), seed)}
-    if not soft:
-        found["kept_at_accuracy"] = kept_at(doubt.total, risk, ACCURACIES)
-    return found
+    found = bootstrap(scores, len(table), seed)
+    if soft:
+        return {"scores": found}
+    calibration = calibration_intervals(mean, truth, seed)
+    names = ("nll", "ece_equal_mass", "brier")
+    return {
+        "scores": {name: calibration[name] for name in names} | found,
+        "kept_at_accuracy": kept_by_halves(doubt.total, risk, ACCURACIES, seed),
+    }
 
 
 def _correlations(doubt: Doubt, people: np.ndarray, run: Run) -> dict[str, dict]:

@@ -38,12 +38,18 @@ def print_calibration(record: dict) -> None:
         title=f"Test part, calibrated by {record['method']} on {counts} galaxies of "
         f"{record['part']}",
     )
-    for name in ("score", "before", "after"):
+    for name in ("score", "before", "after", "if calibrated"):
         table.add_column(name, justify="left" if name == "score" else "right")
+    perfect = record["after"].get("if_calibrated", {})
     for name, words in SCORES.items():
         if name not in record["before"]:
             continue
-        table.add_row(words, *(interval_words(record[when][name]) for when in ("before", "after")))
+        band = perfect.get(name)
+        table.add_row(
+            words,
+            *(interval_words(record[when][name]) for when in ("before", "after")),
+            f"{band['low']:.3f}–{band['high']:.3f}" if band else "",
+        )
     print_table(table)
     sets, study = record["sets"], record["sets"]["study"]
     band = study["band"]
@@ -65,10 +71,24 @@ def print_calibration(record: dict) -> None:
             f"{scores['full']:.1%}",
         )
     print_table(table)
-    for accuracy, kept in record["selective"]["kept_at_accuracy"].items():
-        console().print(
-            f"at {float(accuracy):.0%} accuracy you may keep {kept:.1%} of the galaxies"
+    for accuracy, found in record["selective"]["kept_at_accuracy"].items():
+        console().print(kept_words(accuracy, found))
+
+
+def kept_words(accuracy: str, found: dict) -> str:
+    """Return a line on what may be kept at an accuracy, see `judge.kept_at`."""
+    asked, kept = f"{float(accuracy):.0%}", found["kept"]
+    if kept["value"] is None:
+        return (
+            f"at {asked} accuracy nothing may be kept: it takes {found['least']:,} calibrating "
+            "galaxies that are right, or hardly any that is wrong of more"
         )
+    reached = found["accuracy"]
+    words = f"{interval_words(reached)} of them right" if reached["value"] is not None else "none"
+    return (
+        f"at {asked} accuracy (with 95 % confidence) you may keep "
+        f"{kept['value']:.1%} ({kept['low']:.1%}–{kept['high']:.1%}) of the galaxies: {words}"
+    )
 
 
 def draw_calibration(run: Run, calibration: Calibration) -> list[Path]:

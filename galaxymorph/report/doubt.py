@@ -15,6 +15,7 @@ from rich.table import Table
 from galaxymorph.judge import CORNERS, corners, most_contested, risk_coverage
 from galaxymorph.learn import Run, target_of, with_images
 from galaxymorph.predict import DoubtStudy
+from galaxymorph.report.calibration import kept_words
 from galaxymorph.report.figures import (
     BLUE,
     GREEN,
@@ -66,7 +67,7 @@ def print_doubt(record: dict) -> None:
     print_table(table)
     for source, found in record["sources"].items():
         for accuracy, kept in found.get("kept_at_accuracy", {}).items():
-            console().print(f"{source}: at {float(accuracy):.0%} accuracy you may keep {kept:.1%}")
+            console().print(f"{source}: {kept_words(accuracy, kept)}")
     if not any("people" in found for found in record["sources"].values()):
         return
     table = Table(box=box.SIMPLE_HEAD, title="Rank correlation with volunteers' entropy")

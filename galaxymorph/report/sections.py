@@ -281,10 +281,11 @@ def _calibration(page: Page) -> dict:
         "method": record.get("method"),
         "of_fractions": target_of(page.run.recipe).tree is not None,
         "pairs": [
-            (words, before[name], after[name])
+            (words, before[name], after[name], after.get("if_calibrated", {}).get(name))
             for name, words in CALIBRATIONS.items()
             if name in before and name in after
         ],
+        "notes": record.get("notes", []),
         "scores": _score_rows(record),
         "pictures": page.pictures(
             "figures/*calibrat*.png", "figures/*reliab*.png", "figures/*risk*.png",
@@ -305,7 +306,7 @@ def _doubt(page: Page) -> dict:
             (
                 source,
                 [(found["scores"].get(name), DIGITS.get(name, 3)) for name in names],
-                list(found.get("kept_at_accuracy", {}).values()),
+                [_kept(each) for each in found.get("kept_at_accuracy", {}).values()],
                 found["passes"],
                 found["seconds"],
             )
@@ -315,6 +316,11 @@ def _doubt(page: Page) -> dict:
                    if "people" in found],
         "pictures": page.pictures("figures/doubt_*.png", "figures/corner_*.png"),
     }  # fmt: skip
+
+
+def _kept(found: dict | float) -> float | None:
+    # Studies of before it was judged on other galaxies than it was chosen on hold a number.
+    return found["kept"]["value"] if isinstance(found, dict) else found
 
 
 def _robustness(page: Page) -> dict:

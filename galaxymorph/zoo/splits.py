@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
@@ -29,10 +30,13 @@ def split_galaxies(
 ) -> pd.DataFrame:
     """Split into train, valid and test, stratified by label; set some of train aside to calibrate.
 
-    The parts valid and test don't depend on how many calibrate.
+    The parts valid and test don't depend on how many calibrate. Images of one content, by the
+    column `digest`, are in one part, the first of those in which the draw put any; the others stay
+    as drawn. Galaxies that calibrate have one or more of each class of which two or more train.
 
     Args:
-        table: a row a galaxy in ascending order of `galaxy`, with its `label`.
+        table: a row a galaxy in ascending order of `galaxy`, with its `label`, and perhaps the
+            `digest` of its image.
         classes: every class; their order decides the draw.
         seed: of scikit-learn's shuffles; 42 gives the published `layer1` split.
         held_out: the share of valid and test together, which are equal.
@@ -54,7 +58,7 @@ def split_galaxies(
     train, rest = _cut(table, classes, held_out, seed, join_rare)
     valid, test = _cut(rest, classes, 0.5, seed, join_rare)
     train, calibrating = _set_aside(train, classes, calibration * len(table), seed, join_rare)
-    return _joined(train, valid, calibrating, test)
+    return _together(_joined(train, valid, calibrating, test))
 
 
 def fold_splits(
@@ -67,11 +71,14 @@ def fold_splits(
 ) -> list[pd.DataFrame]:
     """Return a split a fold: each galaxy is in `test` once, a twentieth of the others in `valid`.
 
+    Images of one content are tested in the fold of the first of them, and are in one part of every
+    other fold.
+
     Args:
         table: as for `split_galaxies`.
         classes: as for `split_galaxies`.
         folds: how many, at least 2.
-        seed: of the shuffles; every fold's test part depends on seed and labels only.
+        seed: of the shuffles; every fold's test part depends on seed, labels and copies only.
         calibration: as for `split_galaxies`; in each fold they are taken from those that train.
         join_rare: as for `split_galaxies`.
 
@@ -88,19 +95,43 @@ def fold_splits(
     else:
         need_of_each_class(table["label"], classes, max(folds, 3), purpose)
     cutter = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    fold = np.empty(len(table), int)
+    for number, (_, test) in enumerate(cutter.split(table, codes)):
+        fold[test] = number
+    fold = fold[_first_copies(table)]
     splits = []
-    for others, test in cutter.split(table, codes):
-        train, valid = _set_aside(
-            table.iloc[others], classes, FOLD_VALID * len(others), seed, join_rare
-        )
+    for number in range(folds):
+        others = table[fold != number]
+        train, valid = _set_aside(others, classes, FOLD_VALID * len(others), seed, join_rare)
         train, calibrating = _set_aside(train, classes, calibration * len(table), seed, join_rare)
-        splits.append(_joined(train, valid, calibrating, table.iloc[test]))
+        splits.append(_together(_joined(train, valid, calibrating, table[fold == number])))
     return splits
 
 
 def _joined(*parts: pd.DataFrame) -> pd.DataFrame:
     named = [part.assign(split=name) for name, part in zip(PARTS, parts, strict=True)]
     return pd.concat(named, ignore_index=True)
+
+
+def _first_copies(table: pd.DataFrame) -> np.ndarray:
+    """Return the position of the first row whose image has the same content, shape (n,)."""
+    at = np.arange(len(table))
+    if "digest" not in table:
+        return at
+    known = (table["digest"].fillna("") != "").to_numpy()
+    _, first, content = np.unique(
+        table["digest"].fillna("").astype(str), return_index=True, return_inverse=True
+    )
+    return np.where(known, first[content], at)
+
+
+def _together(split: pd.DataFrame) -> pd.DataFrame:
+    """Return a split whose images of one content are in the part of the first of them."""
+    part = split["split"].to_numpy()[_first_copies(split)]
+    if (part == split["split"]).all():
+        return split
+    order = np.argsort([PARTS.index(name) for name in part], kind="stable")
+    return split.assign(split=part).iloc[order].reset_index(drop=True)
 
 
 def _set_aside(
@@ -110,7 +141,8 @@ def _set_aside(
         return [table, table.iloc[:0]]
     # A stratified draw takes one galaxy of each class or more.
     least = 1 if join_rare else table["label"].nunique()
-    return _cut(table, classes, max(least, math.ceil(count)), seed, join_rare)
+    parts = _cut(table, classes, max(least, math.ceil(count)), seed, join_rare)
+    return parts if join_rare else _with_every_class(*parts)
 
 
 def _need(number: int, least: int, purpose: str) -> None:
@@ -119,6 +151,25 @@ def _need(number: int, least: int, purpose: str) -> None:
             f"the catalogue has {number} galaxies with votes, but {purpose} takes {least}",
             "add galaxies",
         )
+
+
+def _with_every_class(kept: pd.DataFrame, aside: pd.DataFrame) -> list[pd.DataFrame]:
+    """Exchange galaxies so that every class of which two or more are kept has one aside.
+
+    A stratified draw gives a class its share, rounded, which of a rare one is none. It takes the
+    place of one of the class that has most.
+    """
+    both = pd.concat([kept, aside])
+    rows = [np.arange(len(kept)), len(kept) + np.arange(len(aside))]
+    label = both["label"].to_numpy()
+    for name, count in kept["label"].value_counts().items():
+        counts = pd.Series(label[rows[1]]).value_counts()
+        if count < 2 or name in counts or counts.iloc[0] < 2:
+            continue
+        out = int(np.flatnonzero(label[rows[0]] == name)[0])
+        back = int(np.flatnonzero(label[rows[1]] == counts.index[0])[0])
+        rows[0][out], rows[1][back] = rows[1][back], rows[0][out]
+    return [both.iloc[each] for each in rows]
 
 
 def need_of_each_class(labels: pd.Series, classes: Sequence[str], least: int, purpose: str) -> None:

@@ -25,7 +25,10 @@ from galaxymorph.judge.reliability import (
     reliability_table,
     truth_scores,
 )
-from galaxymorph.judge.selective import aurc, kept_at, risk_coverage
+from galaxymorph.judge.selective import (
+    aurc,
+    risk_coverage,
+)
 from galaxymorph.judge.truth import class_chances
 from galaxymorph.learn import Run
 from tests.conftest import QUICK, RECIPE, galaxymorph
@@ -225,8 +228,6 @@ def test_the_surest_are_kept_first():
     assert kept.tolist() == [0.25, 0.5, 0.75, 1.0]
     assert risk.tolist() == pytest.approx([0, 0, 1 / 3, 1 / 4])
     assert aurc(doubt, wrong) == pytest.approx((1 / 3 + 1 / 4) / 4)
-    assert kept_at(doubt, wrong, [0.99, 0.75, 0.5]) == {"0.99": 0.5, "0.75": 1.0, "0.5": 1.0}
-    assert kept_at(doubt, doubt > 0, [0.99]) == {"0.99": 0.0}
 
 
 @pytest.mark.parametrize("method", ["temperature", "vector", "isotonic"])

@@ -38,7 +38,13 @@ def check(context, path, labels_column, schema, id_column, skip_bad, quick, stre
     exit status is 2 if anything is wrong and --skip-bad isn't given.
     """
     from galaxymorph.base import say
-    from galaxymorph.images import Rendering, image_problems, inspect_images, require_fits
+    from galaxymorph.images import (
+        Rendering,
+        copies_in_words,
+        image_problems,
+        inspect_images,
+        require_fits,
+    )
     from galaxymorph.learn import write_table
     from galaxymorph.report import print_check
     from galaxymorph.zoo import count_classes, read_catalogue
@@ -50,6 +56,8 @@ def check(context, path, labels_column, schema, id_column, skip_bad, quick, stre
         found = inspect_images(references, rendering=Rendering().changed(stretch, bands))
         catalogue = catalogue.set_aside(image_problems(catalogue, found))
     print_check(catalogue, count_classes(catalogue), decoded=not quick)
+    for line in [] if quick else copies_in_words(found):
+        click.echo(line)
     for problem in catalogue.problems[:SHOWN]:
         click.echo(problem)
     if len(catalogue.problems) > SHOWN:

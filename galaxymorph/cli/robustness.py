@@ -61,6 +61,7 @@ def robustness(context, run, suite, severities, limit, views, reference, adapt, 
     """
     from galaxymorph.judge import (
         corruption_error,
+        galaxy_errors,
         read_robustness,
         require_alike,
         robustness_of,
@@ -75,13 +76,18 @@ def robustness(context, run, suite, severities, limit, views, reference, adapt, 
         raise BadInput("--severities: the published suite has severity 3 alone", "leave it out")
     views = int(views) if views else None
     known = read_robustness(Run(reference)) if reference else None
+    theirs = galaxy_errors(Run(reference)) if reference else None
     keep_freed_memory()
     with held(run) as run:
         if known:
             require_alike(robustness_settings(run, suite, severities, views), known, str(reference))
         scores, table = robustness_of(run, suite, severities, limit, views, adapt, data)
         if known:
-            scores["reference"] = corruption_error(scores, known, str(reference))
+            write_robustness(run, scores, table)
+            errors = galaxy_errors(run), theirs
+            scores["reference"] = corruption_error(
+                scores, known, str(reference), *errors, run.recipe.seed
+            )
         write_robustness(run, scores, table)
         print_robustness(scores)
         for path in draw_robustness(run, scores, table, data):

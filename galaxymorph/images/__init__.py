@@ -18,8 +18,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "fits": ["is_fits"],
         "frame": ["centre_frame"],
+        "likeness": ["likeness", "same_images"],
         "inspection": [
             "Inspection",
+            "copies_in_words",
             "digest_bytes",
             "image_problems",
             "inspect_image",

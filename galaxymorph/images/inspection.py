@@ -11,20 +11,31 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
+
 from galaxymorph.base import BadInput, Progress, read_bytes
 from galaxymorph.images.content import NO_CONTENT, Fault, require_content
 from galaxymorph.images.decoding import decode_bytes, holds_fits
+from galaxymorph.images.likeness import likeness, same_images
 from galaxymorph.images.rendering import DEFAULT, Rendering
 from galaxymorph.zoo import Catalogue, Problem
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """A digest of an image's bytes, empty if there are none, its fault, if any, and its status."""
+    """What is known of one image.
+
+    Args:
+        digest: of its bytes, empty if there are none.
+        fault: if any.
+        status: of its content.
+        hash: see `likeness`, None of an image that wasn't decoded.
+    """
 
     digest: str
     fault: str
     status: str = "ok"
+    hash: np.ndarray | None = None
 
 
 def inspect_images(
@@ -93,11 +104,32 @@ def inspect_image(reference: str, crop: float = 1.0, rendering: Rendering = DEFA
     """Read and decode one image, and look at its frame."""
     try:
         data = read_bytes(reference)
-        require_content(decode_bytes(data, reference, rendering), crop, reference)
+        image = decode_bytes(data, reference, rendering)
+        require_content(image, crop, reference)
     except BadInput as error:
         fault = Fault(error)
         return Inspection("", fault, fault.status)
-    return Inspection(digest_bytes(data), "")
+    return Inspection(digest_bytes(data), "", hash=likeness(image))
+
+
+def copies_in_words(found: Sequence[Inspection]) -> list[str]:
+    """Return how many images are copies of others, a line each of identical and of alike ones."""
+    sound = [each for each in found if each.digest]
+    identical = len(sound) - len({each.digest for each in sound})
+    lines = []
+    if identical:
+        lines.append(
+            f"{identical:,} images have the content of another: a split keeps them together"
+        )
+    hashes = [each.hash for each in {each.digest: each for each in sound}.values()]
+    if not any(each is None for each in hashes):
+        alike = int((same_images(hashes) != np.arange(len(hashes))).sum()) if hashes else 0
+        if alike:
+            lines.append(
+                f"{alike:,} more look like another (perceptual hash), such as one saved anew: a "
+                "split doesn't know of them"
+            )
+    return lines
 
 
 def digest_image(reference: str) -> Inspection:

@@ -75,6 +75,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "Condition",
             "SUITES",
             "corruption_error",
+            "galaxy_errors",
             "read_robustness",
             "require_alike",
             "robustness_settings",

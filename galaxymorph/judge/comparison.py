@@ -8,18 +8,17 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.base import BadInput, read_json
-from galaxymorph.judge.metrics import class_scorer
-from galaxymorph.judge.resampling import bootstrap
+from galaxymorph.judge.metrics import f1_difference
 from galaxymorph.learn import Run, target_of
 
 # What is better of each metric: `more`, `less`, or `nominal`, the value that it is to have. Of any
 # other name nothing is said to be better.
-_MORE = """accuracy agree entropy_spearman f1 kept_at_accuracy macro_f1 people precision r2 recall
-    resolution splits_within_band"""
+_MORE = """accuracy agree entropy_spearman f1 kept_at_accuracy macro_f1 macro_f1_over_folds people
+    precision r2 recall resolution splits_within_band"""
 _LESS = """aurc aurc_epistemic aurc_total brier ce drop ece ece_classwise ece_equal_mass
-    ece_equal_width ece_truth error held_out_nll kl mean_ce mean_drop mean_relative_ce mse nll
-    relative_ce reliability risk rmse rmse_expected seconds set_size size spread truth_error
-    width"""
+    ece_equal_width ece_truth error held_out_nll kl kl_over_folds mean_ce mean_drop
+    mean_relative_ce mse nll relative_ce reliability risk rmse rmse_expected rmse_over_folds
+    seconds set_size size spread truth_error width"""
 _NOMINAL = "coverage set_coverage truth votes"
 # Shares of sets, and parts of other scores.
 _NEITHER = "empty full uncertainty within_bins"
@@ -35,7 +34,7 @@ SETTINGS = {
     "severities", "splits", "strength", "support", "tested", "threshold", "views",
 }  # fmt: skip
 # Settings that are dictionaries.
-WHOLE = {"band", "if_calibrated"}
+WHOLE = {"band", "counted", "if_calibrated"}
 
 
 def better_is(score: str) -> str:
@@ -136,8 +135,9 @@ def scores_in(values: dict, prefix: str = "") -> Iterator[tuple[str, tuple[float
 def paired_differences(runs: Sequence[Run]) -> dict[str, dict]:
     """Return each later run's test macro-F1 minus the first's, on the galaxies that both tested.
 
-    Intervals are of the difference, galaxies resampled in pairs, so they are narrower than those of
-    the two scores suggest. Runs of vote fractions alone have none.
+    Intervals are of the difference, galaxies resampled with both predictions, so they are narrower
+    than those of the two scores suggest, see `f1_difference`. Runs of vote fractions alone have
+    none.
 
     Returns:
         By the run's path: `value`, `low`, `high` and `galaxies`, the number in common; None for
@@ -156,17 +156,13 @@ def paired_differences(runs: Sequence[Run]) -> dict[str, dict]:
         if len(common) < 2 or first.classes != other.classes:
             found[str(other.path)] = None
             continue
-        before, after = (
-            class_scorer(table.loc[common].reset_index(), first.classes) for table in (mine, theirs)
+        order = pd.Index(first.classes)
+        true, before, after = (
+            order.get_indexer(table.loc[common, column])
+            for table, column in ((mine, "label"), (mine, "predicted"), (theirs, "predicted"))
         )
-        difference = bootstrap(
-            lambda rows, before=before, after=after: {
-                "macro_f1": after(rows)["macro_f1"] - before(rows)["macro_f1"]
-            },
-            len(common),
-            first.recipe.seed,
-        )
-        found[str(other.path)] = {**difference["macro_f1"], "galaxies": len(common)}
+        difference = f1_difference(true, before, after, len(order), first.recipe.seed)
+        found[str(other.path)] = {**difference, "galaxies": len(common)}
     return found
 
 

@@ -10,11 +10,12 @@ import torch
 from scipy.integrate import trapezoid
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from galaxymorph.base import Progress
 from galaxymorph.judge.attribution import METHODS, attribute
 from galaxymorph.judge.resampling import mean_interval
-from galaxymorph.judge.subjects import Subject, probabilities
+from galaxymorph.judge.subjects import Subject, normalised, probabilities
 from galaxymorph.learn.backbones import stages_of
 
 # A frame is taken away in cells, this many a side; pixels at random would leave a galaxy to be
@@ -24,6 +25,8 @@ STEPS = 16
 # Beside the maps' orders: from the centre outward, which knows only that galaxies are in the
 # middle, and at random.
 CONTROLS = ("centre first", "random")
+# A spread of logits over galaxies below this is rounding: random weights let no signal through.
+DEAD = 1e-6
 # Random weights must leave the maps a mean rank correlation below this with what they were.
 UNLIKE = 0.5
 
@@ -127,10 +130,15 @@ def randomisation(
 ) -> list[dict[str, object]]:
     """Return how much of the maps is left as weights become random, from the head down.
 
-    The cascading check of Adebayo et al. 2018 (NeurIPS), section 3: Spearman's rank correlation
-    of the maps, over the frame's cells, with those of the trained network, for the same answers.
-    A map without any evidence left counts as 0. The first row compares the trained network's maps
-    of one galaxy with those of the next: what maps share because galaxies stand in the middle.
+    The cascading check of Adebayo et al. 2018 (NeurIPS), section 3: Spearman's rank correlation of
+    the maps, over the frame's cells, with those of the trained network, for the same answers. Every
+    parameter is drawn anew: by its layer's own initialisation, or, where a layer has none, as layer
+    scale and position embeddings, by a permutation of its values. BatchNorm's statistics are re-
+    estimated on the galaxies, or signals would die from layer to layer; `signal` is the standard
+    deviation of the logits over galaxies, and where it is rounding, `dead` says that the row shows
+    nothing. A map without any evidence left counts as 0. The first row compares the trained
+    network's maps of one galaxy with those of the next: what maps share because galaxies stand in
+    the middle.
 
     Args:
         subject: whose network.
@@ -139,8 +147,10 @@ def randomisation(
         maps: of these by the trained network, shape (n, size, size).
     """
     before = by_cell(maps)
-    table = [_likeness("another galaxy's map", before, np.roll(before, 1, axis=0), subject.seed)]
+    first = _likeness("another galaxy's map", before, np.roll(before, 1, axis=0), subject.seed)
+    table = [{**first, "signal": None, "dead": False}]
     network = deepcopy(subject.network)
+    batch = normalised(subject.pixels(rows), subject.run.recipe.arch)
     stages = stages_of(network)
     names = ["head", *(f"… and stage {at}" for at in range(len(stages), 0, -1))]
     parts = [[network[1]], *reversed(stages)]
@@ -150,16 +160,48 @@ def randomisation(
                 torch.manual_seed(subject.seed)
                 for module in part:
                     _randomise(module)
+            _reestimate(network, batch)
             after = by_cell(attribute(subject, method, rows, network, quiet=True))
-            table.append(_likeness(name, before, after, subject.seed))
+            signal = _signal(network, batch)
+            row = _likeness(name, before, after, subject.seed)
+            table.append({**row, "signal": signal, "dead": signal < DEAD})
             progress.advance()
     return table
 
 
 def _randomise(module: nn.Module) -> None:
+    """Draw every parameter of a module anew."""
     for part in module.modules():
         if hasattr(part, "reset_parameters"):
             part.reset_parameters()
+            continue
+        for parameter in part.parameters(recurse=False):
+            values = parameter.data.flatten()
+            alone = values * torch.randn(1).to(values)
+            drawn = values[torch.randperm(len(values))] if len(values) > 1 else alone
+            parameter.data = drawn.view_as(parameter.data)
+
+
+def _reestimate(network: nn.Module, batch: torch.Tensor) -> None:
+    """Give BatchNorm the statistics of a batch under the weights as they are."""
+    layers = [layer for layer in network.modules() if isinstance(layer, _BatchNorm)]
+    if not layers or len(batch) < 2:
+        return
+    for layer in layers:
+        layer.reset_running_stats()
+        # None: the mean over all batches, here of one.
+        layer.momentum = None
+        layer.train()
+    with torch.no_grad():
+        network(batch)
+    for layer in layers:
+        layer.eval()
+
+
+def _signal(network: nn.Module, batch: torch.Tensor) -> float:
+    """Return the standard deviation of the logits over galaxies, the mean over logits."""
+    with torch.no_grad():
+        return float(network(batch).float().std(dim=0, correction=0).mean())
 
 
 def _likeness(name: str, before: np.ndarray, after: np.ndarray, seed: int) -> dict[str, object]:

@@ -31,18 +31,22 @@ def interval_metrics(
         deviation: their predicted standard deviations.
         counts: volunteers' votes.
         expected: the fractions that the votes were drawn from, where they are known.
-        seed: of the resampling, and of `vote_ranks`.
+        seed: of the resampling.
 
     Returns:
         `nominal`, the level; `votes`, the share of votes inside the central interval of the
-        distribution predicted for them; `width`, of the intervals of fractions, in the mean over
+        distribution predicted for them, a number at its edge counting by the share of its
+        probability inside; `width`, of the intervals of fractions, in the mean over
         answers; and, where it is known, `truth`, the share of expected fractions inside those.
         Each is value, low and high, see `bootstrap`; `per_answer` has votes and truth by column.
     """
     tail = (1 - NOMINAL) / 2
-    ranks = vote_ranks(tree, mean, deviation, counts, seed)
+    below, at = _vote_steps(tree, mean, deviation, counts)
+    # The chance that a rank drawn from the step is inside, rather than one draw.
+    inside_step = np.minimum(below + at, 1 - tail) - np.maximum(below, tail)
+    held = np.divide(inside_step.clip(0), at, out=np.zeros_like(at), where=at > 0)
     low, high = fraction_intervals(mean, deviation, NOMINAL)
-    inside = {"votes": (ranks >= tail) & (ranks <= 1 - tail)}
+    inside = {"votes": held.clip(0, 1)}
     if expected is not None:
         inside["truth"] = (expected >= low) & (expected <= high)
     # A question that nobody was asked says nothing of its intervals.
@@ -50,11 +54,11 @@ def interval_metrics(
     inside = {name: np.where(known, held, np.nan) for name, held in inside.items()}
     return {
         "nominal": NOMINAL,
-        **{name: mean_interval(np.nanmean(held, axis=1), seed) for name, held in inside.items()},
+        **{name: mean_interval(np.nanmean(each, axis=1), seed) for name, each in inside.items()},
         "width": mean_interval((high - low).mean(axis=1), seed),
         "per_answer": {
-            column: {name: mean_interval(held[:, at], seed) for name, held in inside.items()}
-            for at, column in enumerate(tree.columns)
+            column: {name: mean_interval(each[:, number], seed) for name, each in inside.items()}
+            for number, column in enumerate(tree.columns)
         },
     }
 
@@ -76,6 +80,14 @@ def vote_ranks(
         counts: volunteers' votes.
         seed: of the draws.
     """
+    below, at = _vote_steps(tree, mean, deviation, counts)
+    return below + np.random.default_rng(seed).random(mean.shape) * at
+
+
+def _vote_steps(
+    tree: Tree, mean: np.ndarray, deviation: np.ndarray, counts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distribution function below the votes seen, and its step there."""
     from scipy.stats import betabinom
 
     volunteers, seen = _votes(tree, counts)
@@ -85,7 +97,7 @@ def vote_ranks(
         step = betabinom.pmf(number, volunteers, a, b)
         below += np.where(number < seen, step, 0)
         at += np.where(number == seen, step, 0)
-    return below + np.random.default_rng(seed).random(mean.shape) * at
+    return below, at
 
 
 def vote_nll(

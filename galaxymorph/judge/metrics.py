@@ -8,11 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import confusion_matrix
 
 from galaxymorph.base import write_json
 from galaxymorph.judge.intervals import interval_metrics
-from galaxymorph.judge.resampling import LEVEL, RESAMPLES, bootstrap
+from galaxymorph.judge.resampling import (
+    LEVEL,
+    RESAMPLES,
+    bootstrap,
+    over_folds,
+    proportion,
+    rounded,
+    value_with_interval,
+)
 from galaxymorph.judge.truth import expected_fractions
 from galaxymorph.judge.vote_metrics import (
     distribution_metrics,
@@ -41,13 +48,15 @@ def run_metrics(run: Run) -> dict:
     """Return the metrics of a trained run.
 
     For each part what the target's families say: see `classification_metrics`,
-    `distribution_metrics` and `tree_metrics`. A cross-validated run pools its folds, and adds
-    each fold's headline score.
+    `distribution_metrics` and `tree_metrics`. Intervals of those are over galaxies, the models
+    being what they are. A cross-validated run pools its folds, and adds each fold's headline score,
+    `…_of_folds`, and their mean with an interval over galaxies and trainings, `…_over_folds`.
     """
     families = [FAMILIES[name] for name in target_of(run.recipe).metrics]
     metrics = {
         **({"classes": run.classes} if target_of(run.recipe).chooses else {}),
-        "interval": f"{LEVEL:.0%} percentile bootstrap over galaxies, {RESAMPLES} resamples",
+        "interval": f"{LEVEL:.0%} over galaxies: Wilson of proportions and F1, smoothed bootstrap "
+        f"within classes of macro-F1, percentile bootstrap of others, {RESAMPLES} resamples",
     }
     for part in ("valid", "test"):
         # Folds draw their validation parts each for itself, so a galaxy can be in several.
@@ -58,6 +67,7 @@ def run_metrics(run: Run) -> dict:
             if run.folds:
                 folds = [family.headline(run, fold) for _, fold in table.groupby("fold")]
                 metrics[part][f"{family.name}_of_folds"] = folds
+                metrics[part][f"{family.name}_over_folds"] = over_folds(folds)
     return metrics
 
 
@@ -139,23 +149,108 @@ def classification_metrics(table: pd.DataFrame, classes: Sequence[str], seed: in
         seed: of the resampling.
     """
     true, predicted = _codes(table, classes)
-    intervals = bootstrap(
-        lambda rows: _scores(true[rows], predicted[rows], len(classes)), len(true), seed
-    )
-    support = np.bincount(true, minlength=len(classes))
+    counts = confusion_of(true, predicted, len(classes))
+    hits, support, named = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
     return {
         "galaxies": len(table),
-        "macro_f1": intervals["macro_f1"],
-        "accuracy": intervals["accuracy"],
+        "macro_f1": macro_f1_interval(counts, seed),
+        "accuracy": proportion(hits.sum(), len(table)),
         "per_class": {
             name: {
-                **{score: intervals[f"{score}_{code}"] for score in ("precision", "recall", "f1")},
+                "precision": _share(hits[code], named[code]),
+                "recall": _share(hits[code], support[code]),
+                "f1": class_f1(counts, code),
                 "support": int(support[code]),
             }
             for code, name in enumerate(classes)
         },
-        "confusion": confusion_matrix(true, predicted, labels=range(len(classes))).tolist(),
+        "confusion": counts.tolist(),
     }
+
+
+def confusion_of(true: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Return how many galaxies of each class, a row, are said to be each, shape (classes, classes).
+
+    Args:
+        true: positions of the true classes, shape (n,).
+        predicted: of the predicted ones.
+        classes: how many there are.
+    """
+    counts = np.bincount(true * classes + predicted, minlength=classes**2)
+    return counts.reshape(classes, classes)
+
+
+def class_f1(counts: np.ndarray, code: int) -> dict[str, float]:
+    """Return the F1 of one class with its interval.
+
+    F1 = 2 J / (1 + J), where J is the share of right ones among the galaxies that are of the class
+    or said to be (Jaccard's index): a proportion, of which Wilson's interval is taken, the number
+    of those galaxies as it is.
+
+    Args:
+        counts: the confusion matrix, rows the true classes.
+        code: of the class.
+    """
+    hits = counts[code, code]
+    found = _share(hits, counts[code].sum() + counts[:, code].sum() - hits)
+    return {end: rounded(2 * share / (1 + share)) for end, share in found.items()}
+
+
+def macro_f1_interval(counts: np.ndarray, seed: int) -> dict[str, float]:
+    """Return the mean F1 over classes with its interval, of new galaxies of the same classes.
+
+    The galaxies of each class are drawn again on their own, from shares of predicted classes to
+    which one galaxy is added that is spread evenly over the classes (a smoothed bootstrap, Efron &
+    Tibshirani 1993, section 16.4): resamples of a class that is right every time are right every
+    time otherwise, and its interval has no width. Simulated coverage of 95 % intervals is 0.92 to
+    0.98 for classes of 1 to 600 (docs/statistics.md).
+
+    Args:
+        counts: the confusion matrix, rows the true classes.
+        seed: of the draws.
+    """
+    classes, of_class = len(counts), counts.sum(axis=1)
+    rng = np.random.default_rng(seed)
+    shares = (counts + 1 / classes) / (of_class[:, None] + 1)
+    draws = np.stack(
+        [rng.multinomial(n, p, RESAMPLES) for n, p in zip(of_class, shares, strict=True)], axis=1
+    )
+    return value_with_interval(_f1(counts).mean(), _f1(draws).mean(axis=1))
+
+
+def f1_difference(
+    true: np.ndarray, before: np.ndarray, after: np.ndarray, classes: int, seed: int
+) -> dict[str, float | None]:
+    """Return by how much the macro-F1 rises from some predictions to others, with its interval.
+
+    As `macro_f1_interval` has it, pairs of predictions being drawn in place of predictions.
+
+    Args:
+        true: positions of the true classes, shape (n,).
+        before: of the classes that are predicted first.
+        after: of those that are predicted then, of the same galaxies.
+        classes: how many there are.
+        seed: of the draws.
+    """
+    pairs = np.bincount((true * classes + before) * classes + after, minlength=classes**3)
+    pairs = pairs.reshape(classes, classes**2)
+    rng = np.random.default_rng(seed)
+    shares = (pairs + 1 / classes**2) / (pairs.sum(axis=1, keepdims=True) + 1)
+    draws = np.stack(
+        [rng.multinomial(own.sum(), p, RESAMPLES) for own, p in zip(pairs, shares, strict=True)],
+        axis=1,
+    )
+
+    def gain(counts: np.ndarray) -> np.ndarray:
+        cube = counts.reshape(*counts.shape[:-1], classes, classes)
+        return _f1(cube.sum(axis=-2)).mean(axis=-1) - _f1(cube.sum(axis=-1)).mean(axis=-1)
+
+    return value_with_interval(gain(pairs), gain(draws))
+
+
+def _share(hits: int, of: int) -> dict[str, float]:
+    """Return a proportion, as 0 of none, of which nothing is known."""
+    return proportion(hits, of) if of else {"value": 0.0, "low": 0.0, "high": 1.0}
 
 
 def class_scorer(
@@ -172,20 +267,20 @@ def _codes(table: pd.DataFrame, classes: Sequence[str]) -> tuple[np.ndarray, np.
 
 
 def _scores(true: np.ndarray, predicted: np.ndarray, classes: int) -> dict[str, float]:
-    # scikit-learn's precision_recall_fscore_support gives the same, but checks its arguments for
-    # a hundred times as long, and the bootstrap asks a thousand times.
-    counts = np.bincount(true * classes + predicted, minlength=classes**2)
-    counts = counts.reshape(classes, classes)
-    hits, said, are = counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1)
-    precision, recall, f1 = (
-        hits / _or_one(said),
-        hits / _or_one(are),
-        2 * hits / _or_one(said + are),
-    )
-    scores = {"macro_f1": f1.mean(), "accuracy": hits.sum() / counts.sum()}
-    for name, values in (("precision", precision), ("recall", recall), ("f1", f1)):
-        scores |= {f"{name}_{code}": value for code, value in enumerate(values)}
-    return scores
+    counts = confusion_of(true, predicted, classes)
+    return {
+        "macro_f1": _f1(counts).mean(),
+        "accuracy": counts.diagonal().sum() / counts.sum(),
+    }
+
+
+def _f1(counts: np.ndarray) -> np.ndarray:
+    """Return the F1 of each class from confusion matrices, shape (..., classes, classes).
+
+    scikit-learn's gives the same, but checks its arguments for a hundred times as long.
+    """
+    hits = np.diagonal(counts, axis1=-2, axis2=-1)
+    return 2 * hits / _or_one(counts.sum(axis=-2) + counts.sum(axis=-1))
 
 
 def _or_one(counts: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -67,6 +67,18 @@ def _resample(rng: np.random.Generator, n: int, strata: np.ndarray | None) -> np
     return order[first + (rng.random(n) * np.repeat(counts, counts)).astype(int)]
 
 
+def value_with_interval(value: float, draws: np.ndarray) -> dict[str, float | None]:
+    """Return a value with the central `LEVEL` of draws, widened to hold it.
+
+    Args:
+        value: on the galaxies themselves.
+        draws: on resamples, shape (RESAMPLES,).
+    """
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    ends = (value, min(low, value), max(high, value))
+    return dict(zip(NOTHING, map(rounded, ends), strict=True))
+
+
 def rounded(score: float) -> float | None:
     """Return a score as JSON takes it, to six places; None for NaN."""
     return None if np.isnan(score) else round(float(score), 6)
@@ -122,3 +134,25 @@ def proportion(hits: int, of: int, method: str = "wilson") -> dict[str, float | 
     interval = binomtest(int(hits), int(of)).proportion_ci(LEVEL, method)
     ends = (hits / of, interval.low, interval.high)
     return dict(zip(NOTHING, map(rounded, ends), strict=True))
+
+
+def over_folds(scores: Sequence[float]) -> dict[str, float | None]:
+    """Return the mean score of a cross-validated run's folds with its interval over trainings.
+
+    Each fold has other galaxies, another training set and another seed, so that the interval covers
+    all of them: it is of a model that is trained again, not of the models as they are. Student's t
+    of k folds, with a variance of the mean of (1 / k + 1 / (k - 1)) s ** 2, since training sets
+    overlap (Nadeau & Bengio 2003, Machine Learning 52, 239, equation 6, test over training
+    galaxies being 1 / (k - 1)). With two folds it is wide; it may reach beyond a score's range.
+
+    Args:
+        scores: of each fold.
+    """
+    from scipy.stats import t
+
+    values = np.asarray(scores, float)
+    k, mean = len(values), float(np.mean(values))
+    if k < 2 or np.isnan(mean):
+        return {**NOTHING, "value": rounded(mean)}
+    half = t.ppf((1 + LEVEL) / 2, k - 1) * np.sqrt(1 / k + 1 / (k - 1)) * values.std(ddof=1)
+    return dict(zip(NOTHING, map(rounded, (mean, mean - half, mean + half)), strict=True))

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from galaxymorph.base import BadInput, Progress, read_json, write_json
+from galaxymorph.base import BadInput, Progress, read_json, reading, write_json
 from galaxymorph.images import (
     CORRUPTIONS,
     PUBLISHED,
@@ -32,7 +32,14 @@ from galaxymorph.judge.reliability import (
     equal_width,
     from_zero,
 )
-from galaxymorph.judge.resampling import LEVEL, RESAMPLES, bootstrap
+from galaxymorph.judge.resampling import (
+    LEVEL,
+    NOTHING,
+    RESAMPLES,
+    bootstrap,
+    rounded,
+    value_with_interval,
+)
 from galaxymorph.judge.vote_metrics import kl_divergence, square_errors
 from galaxymorph.learn import (
     Recipe,
@@ -60,6 +67,8 @@ SUITES: dict[str, tuple[Sequence[str], tuple[int, ...] | None]] = {
     "full": (tuple(CORRUPTIONS), None),
     "published": (PUBLISHED, (3,)),
 }
+# Ratios of errors to a reference's; an error below the least is rounding.
+KINDS, LEAST_ERROR = ("ce", "relative_ce"), 1e-3
 # Quarter turns, and each of them mirrored: see `dihedral`.
 TURNS, MIRRORED = (0, 1, 2, 3), (4, 5, 6, 7)
 
@@ -207,36 +216,123 @@ def read_robustness(run: Run) -> dict:
     return read_json(path, remedy)
 
 
-def corruption_error(scores: dict, reference: dict, name: str) -> dict:
+def corruption_error(
+    scores: dict,
+    reference: dict,
+    name: str,
+    errors: np.ndarray | None = None,
+    theirs: np.ndarray | None = None,
+    seed: int = 0,
+) -> dict:
     """Return the corruption errors of a run against a reference's, in which the reference has 1.
 
     CE of a corruption is the sum of errors over the severities by the reference's sum, relative CE
     the same of errors beyond those of clean images (Hendrycks & Dietterich 2019, section 4.2); the
-    error is 1 - accuracy, or, of a tree's answers, their RMSE. Ratios without a denominator are
-    None.
+    error is 1 - accuracy, or, of a tree's answers, their RMSE. A ratio counts where the reference's
+    sum is at least as large as the half-width of the interval of its clean error in every severity
+    (or 0.001, where that is less): of less, nothing is known but its noise, and the ratio, which is
+    None, would be anything. Means are over the corruptions that count, each kind's own.
 
     Args:
         scores: of the run.
         reference: of the reference, on the same suite and severities.
         name: of the reference.
+        errors: of the run, see `galaxy_errors`, for intervals.
+        theirs: of the reference.
+        seed: of the resampling.
+
+    Returns:
+        `run`, the name; `mean_ce` and `mean_relative_ce`, value, low and high (percentile bootstrap
+        over galaxies, those of both runs together where they are the same number, of the
+        corruptions that count); `counted`, how many do, of `corruptions`; `per_corruption`.
 
     Raises:
         BadInput: the two measured different things.
     """
     require_alike(scores, reference, name)
-    ratios = {}
-    for corruption in scores["corruptions"]:
-        ours, theirs = (_error_sums(found, corruption) for found in (scores, reference))
-        ratios[corruption] = {
-            kind: None if bottom <= 0 else round(top / bottom, 4)
-            for kind, top, bottom in zip(("ce", "relative_ce"), ours, theirs, strict=True)
-        }
+    names = list(scores["corruptions"])
+    bottoms = np.array([_error_sums(reference, each) for each in names])
+    tops = np.array([_error_sums(scores, each) for each in names])
+    clean = reference["clean"]["error"]
+    floor = max((clean["high"] - clean["low"]) / 2, LEAST_ERROR) * len(scores["severities"])
+    counts = bottoms >= floor
+    draws = None
+    if errors is not None and theirs is not None and len(errors) and len(theirs):
+        root = scores["headline"] == "rmse"
+        draws = _drawn_ratios(errors, theirs, len(names), root, seed)
+    means = {}
+    for at, kind in enumerate(KINDS):
+        own = counts[:, at]
+        value = (tops[own, at] / bottoms[own, at]).mean() if own.any() else np.nan
+        if draws is None or not own.any():
+            means[f"mean_{kind}"] = {**NOTHING, "value": rounded(value)}
+        else:
+            means[f"mean_{kind}"] = value_with_interval(value, draws[:, own, at].mean(axis=1))
     return {
         "run": name,
-        "mean_ce": _mean(ratio["ce"] for ratio in ratios.values()),
-        "mean_relative_ce": _mean(ratio["relative_ce"] for ratio in ratios.values()),
-        "per_corruption": ratios,
+        **means,
+        "counted": {kind: int(counts[:, at].sum()) for at, kind in enumerate(KINDS)},
+        "corruptions": len(names),
+        "per_corruption": {
+            corruption: {
+                kind: round(tops[row, at] / bottoms[row, at], 4) if counts[row, at] else None
+                for at, kind in enumerate(KINDS)
+            }
+            for row, corruption in enumerate(names)
+        },
     }
+
+
+def galaxy_errors(run: Run) -> np.ndarray:
+    """Return what each tested galaxy adds to a measured run's error, shape (n, conditions).
+
+    Clean images come first, then the severities of each corruption. Of classes it is 1 where the
+    class is wrong; of a tree the mean square error of answers, of which the root of the mean over
+    galaxies is the error.
+
+    Raises:
+        BadInput: the run's robustness isn't measured, or its table is damaged.
+    """
+    path, again = run.path / "robustness.parquet", f"run `python cli.py robustness {run.path}`"
+    if not path.exists():
+        raise BadInput(f"{path} isn't there", f"{again} again")
+    with reading(path, f"{again} again"):
+        table = pd.read_parquet(path)
+        if target_of(run.recipe).chooses:
+            each = (table["label"] != table["predicted"]).to_numpy(float)
+        else:
+            each = square_errors(target_of(run.recipe).tree, *true_and_predicted(run, table))
+        return each.reshape(len(table.groupby(["corruption", "severity"])), -1).T
+
+
+def _drawn_ratios(
+    ours: np.ndarray, theirs: np.ndarray, corruptions: int, root: bool, seed: int
+) -> np.ndarray:
+    """Return CE and relative CE of resamples of galaxies, shape (RESAMPLES, corruptions, 2).
+
+    Args:
+        ours: see `galaxy_errors`.
+        theirs: of the reference.
+        corruptions: how many there are.
+        root: whether the error is the root of the mean.
+        seed: of the resampling.
+    """
+    rng = np.random.default_rng(seed)
+
+    def drawn(n: int) -> np.ndarray:
+        return rng.multinomial(n, np.full(n, 1 / n), RESAMPLES)
+
+    weights = drawn(len(ours))
+    others = weights if len(ours) == len(theirs) else drawn(len(theirs))
+    sums = []
+    for times, errors in ((weights, ours), (others, theirs)):
+        mean = times @ errors / len(errors)
+        mean = np.sqrt(mean) if root else mean
+        beyond = mean[:, 1:].reshape(RESAMPLES, corruptions, -1)
+        relative = beyond - mean[:, :1, None]
+        sums.append(np.stack([beyond.sum(axis=2), relative.sum(axis=2)], axis=2))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return sums[0] / sums[1]
 
 
 def seen_under(

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from galaxymorph.base import Progress
-from galaxymorph.judge.resampling import mean_interval, ratio_interval
+from galaxymorph.judge.resampling import mean_interval, proportion, ratio_interval
 from galaxymorph.judge.subjects import Subject, framed_masks, probabilities_of
 
 # A feature that covers less of the frame than this can't be looked at.
@@ -207,7 +207,8 @@ def effect(before: np.ndarray, after: np.ndarray, seed: int) -> dict[str, object
     """Return what a change of images does to answers.
 
     `changed` is the share of galaxies with another largest answer, `distance` the mean total
-    variation (half the sum of absolute differences: 0 the same, 1 disjoint), with intervals.
+    variation (half the sum of absolute differences: 0 the same, 1 disjoint), with intervals: of
+    the share exact (Clopper & Pearson 1934), of the mean by percentile bootstrap.
 
     Args:
         before: probabilities, shape (n, answers).
@@ -217,6 +218,6 @@ def effect(before: np.ndarray, after: np.ndarray, seed: int) -> dict[str, object
     changed = before.argmax(axis=1) != after.argmax(axis=1)
     return {
         "galaxies": len(before),
-        "changed": mean_interval(changed, seed),
+        "changed": proportion(int(changed.sum()), len(changed), "exact"),
         "distance": mean_interval(np.abs(before - after).sum(axis=1) / 2, seed),
     }

@@ -18,8 +18,10 @@ from galaxymorph.zoo.tree import Tree, known_fractions, reached, to_conditional
 # down a path would count as agreement (Walmsley et al. 2022, MNRAS 509, 3966, table 1).
 AGREED = 0.8
 ASKED = 0.5
-# Predicted shares are kept this far from 0, so that a divergence stays finite.
-SMALLEST = 1e-8
+# Predicted shares are kept this far from 0, so that a divergence stays finite: of classes, as the
+# published targets are, and of answers, half a vote of the some 40 volunteers of a galaxy (Willett
+# et al. 2013, MNRAS 435, 2835, section 2: 44 in the median), since votes tell no rarer ones.
+SMALLEST, HALF_A_VOTE = 1e-8, 0.5 / 40
 # A sum of squares up to here is an answer's that never varies, and rounding.
 CONSTANT = 1e-12
 
@@ -137,13 +139,20 @@ def question_entropy(tree: Tree, cumulative: np.ndarray) -> np.ndarray:
 def question_divergence(tree: Tree, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """Return the divergence of predicted from true answers, weighted by the share who were asked.
 
-    In nats, shape (n, questions): of the conditional fractions, see `kl_divergence`.
+    In nats, shape (n, questions): of the conditional fractions, see `kl_divergence`. A predicted
+    one counts as `HALF_A_VOTE` at least, or as volunteers' own where that is less, so that the
+    truth has no divergence and a question log(1 / HALF_A_VOTE), 4.4 nats, at most. Where the
+    prediction is that nobody is asked, it says nothing of the answers, and even ones stand for
+    it.
     """
-    given, foretold = (np.nan_to_num(to_conditional(tree, each)) for each in (true, predicted))
-    divergence = [
-        kl_divergence(given[:, members], foretold[:, members])
-        for members in tree.membership.astype(bool)
-    ]
+    given = np.nan_to_num(to_conditional(tree, true))
+    foretold = to_conditional(tree, predicted)
+    divergence = []
+    for members in tree.membership.astype(bool):
+        theirs, ours = given[:, members], foretold[:, members]
+        ours = np.where(np.isnan(ours).any(axis=1, keepdims=True), 1 / members.sum(), ours)
+        ours = np.maximum(ours, np.minimum(theirs, HALF_A_VOTE))
+        divergence.append(kl_divergence(theirs, ours))
     return _asked(tree, true) * np.column_stack(divergence)
 
 

@@ -165,15 +165,22 @@ def dirichlet_multinomial_log_prob(
         head: of the tree.
         alpha: concentrations, above 0, shape (n, answers).
         counts: numbers of votes, shape (n, answers).
+
+    Logarithms of large gamma functions cancel: in single precision a question of 10,000 votes would
+    be wrong by 0.01 nats or more. They are taken in double precision wherever there is one.
     """
+    kind = alpha.dtype
+    if alpha.device.type != "mps":
+        alpha, counts = alpha.double(), counts.double()
     total, votes = head.sum_own(alpha), head.sum_own(counts)
     each = torch.lgamma(counts + alpha) - torch.lgamma(alpha) - torch.lgamma(counts + 1)
-    return (
+    found = (
         torch.lgamma(votes + 1)
         + torch.lgamma(total)
         - torch.lgamma(votes + total)
         + head.sum_own(each)
     )
+    return found.to(kind)
 
 
 MODULES = {

@@ -11,8 +11,17 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from galaxymorph.base import BadInput, Progress, as_utf8, read_bytes, replace_folder, sniff
-from galaxymorph.images import Rendering, decode_bytes
+from galaxymorph.base import (
+    BadInput,
+    Progress,
+    as_utf8,
+    read_bytes,
+    replace_folder,
+    say,
+    sniff,
+)
+from galaxymorph.images import Rendering, decode_bytes, inspect_images, same_images
+from galaxymorph.images.likeness import SIDE
 from galaxymorph.judge import doubt_of, entropies_of, worth_asking
 from galaxymorph.learn import Run, target_of
 from galaxymorph.predict.doubt import open_source
@@ -32,10 +41,11 @@ def choose_galaxies(
     """Write the chosen galaxies' images and a manifest into a new folder; return the manifest.
 
     Galaxies are chosen by mutual information, or entropy where a single model has no other doubt,
-    and to be unlike each other; see `worth_asking`. The manifest has `image`, a file beside it,
-    and `galaxy`. The columns that start with # stay hidden from volunteers, whom the model
-    must not sway. JPEG and PNG under 1 MB are copied, others rendered as the model sees them; a
-    second image of one name is numbered.
+    and to be unlike each other; see `worth_asking`. Of images of one content, or that look the same
+    by a perceptual hash, only the most uncertain is a candidate. The manifest has `image`, a file
+    beside it, and `galaxy`. The columns that start with # stay hidden from volunteers, whom the
+    model must not sway. JPEG and PNG under 1 MB are copied, others rendered as the model sees them;
+    a second image of one name is numbered.
 
     Args:
         run: trained.
@@ -56,7 +66,8 @@ def choose_galaxies(
         samples, embeddings = sample(images, progress.advance)
     doubt = doubt_of(samples, entropies_of(run))
     value = doubt.total if len(samples) == 1 else doubt.epistemic
-    chosen = worth_asking(value, embeddings, number, run.recipe.seed)
+    rows = _without_copies(images, value, run.recipe.rendering)
+    chosen = rows[worth_asking(value[rows], embeddings[rows], number, run.recipe.seed)]
     references = [images[at] for at in chosen]
     table = pd.DataFrame(
         {
@@ -76,6 +87,28 @@ def choose_galaxies(
         table.insert(0, "image", names)
         table.to_csv(temporary / MANIFEST, index=False)
     return table
+
+
+def _without_copies(
+    images: Sequence[str], value: np.ndarray, rendering: Rendering
+) -> np.ndarray:
+    """Return the positions of images, of copies of one the most uncertain, in their order."""
+    found = inspect_images(images, rendering=rendering)
+    order = np.argsort(-value, kind="stable")
+    # A hash may be of even brightness, which says nothing: then the bytes tell.
+    _, same = np.unique([found[at].digest or f"{at}" for at in order], return_inverse=True)
+    unknown = np.zeros(SIDE**2, bool)
+    alike = same_images(
+        [unknown if found[at].hash is None else found[at].hash for at in order]
+    )
+    keep = np.zeros(len(order), bool)
+    known: set[int] = set()
+    for at, (content, first) in enumerate(zip(same, alike, strict=True)):
+        keep[at] = first == at and content not in known
+        known.add(content)
+    if left_out := int((~keep).sum()):
+        say(f"{left_out:,} images are copies of others, and left out")
+    return np.sort(order[keep])
 
 
 def _in_words(run: Run, found: np.ndarray) -> list[str]:

@@ -305,8 +305,11 @@ def print_robustness(scores: dict) -> None:
     if "reference" in scores:
         against = scores["reference"]
         console().print(
-            f"mean corruption error against {against['run']}: {against['mean_ce']} "
-            f"(relative {against['mean_relative_ce']}; under 1 is better than it)"
+            f"mean corruption error against {against['run']}: {interval_words(against['mean_ce'])} "
+            f"of {against['counted']['ce']} corruptions; relative "
+            f"{interval_words(against['mean_relative_ce'])} of "
+            f"{against['counted']['relative_ce']} (the others of {against['corruptions']} cost it "
+            "no more than noise; under 1 is better than it)"
         )
 
 

@@ -141,8 +141,7 @@ def _set_aside(
         return [table, table.iloc[:0]]
     # A stratified draw takes one galaxy of each class or more.
     least = 1 if join_rare else table["label"].nunique()
-    parts = _cut(table, classes, max(least, math.ceil(count)), seed, join_rare)
-    return parts if join_rare else _with_every_class(*parts)
+    return _with_every_class(*_cut(table, classes, max(least, math.ceil(count)), seed, join_rare))
 
 
 def _need(number: int, least: int, purpose: str) -> None:

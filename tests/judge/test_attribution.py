@@ -9,8 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binom
 from torch import nn
 
 from galaxymorph.base import BadInput
@@ -31,6 +33,9 @@ from galaxymorph.judge import (
     require_feature_maps,
     shortcut_table,
 )
+from galaxymorph.judge.faithfulness import DEAD, _randomise, _reestimate, _signal
+from galaxymorph.judge.physics import verdict
+from galaxymorph.judge.resampling import proportion
 from galaxymorph.learn import Run
 from tests.conftest import galaxymorph
 from tests.judge.planted import planted
@@ -169,9 +174,9 @@ def test_answers_change_with_the_patch_and_not_with_the_rest():
     assert found["colour turned off"]["changed"]["value"] == 1
     assert found["background replaced by flat sky"]["changed"]["value"] == 0
     checks = {row["check"]: row for row in physics_checks(subject, np.arange(len(patch)))}
-    assert checks["mirrored"]["passes"]
+    assert checks["mirrored"]["verdict"] == ("pass" if len(patch) >= 72 else "undecided")
     assert checks["turned by 90 degrees"]["distance"]["value"] < 0.01
-    assert not checks["dimmed to 0.5"]["passes"]
+    assert checks["dimmed to 0.5"]["verdict"] == "fail"
 
 
 def test_evidence_on_a_feature_is_counted_against_its_area():
@@ -181,3 +186,47 @@ def test_evidence_on_a_feature_is_counted_against_its_area():
     for maps, low, high in ((even, 0.99, 1.01), (patch.astype("float32"), 15, 17)):
         (row,) = looked_at(subject, rows, maps, {"bar": patch})
         assert low < row["times chance"]["value"] < high
+
+
+@pytest.mark.parametrize("n", [20, 100, 500])
+@pytest.mark.parametrize(("share", "wrong"), [(0.10, "pass"), (0.04, "fail"), (0.05, "both")])
+def test_a_verdict_is_wrong_in_one_of_forty_cases_at_most(n, share, wrong):
+    """By the binomial distribution, without draws: 10 % passed in 39 % of cases at n = 20."""
+    numbers = np.arange(n + 1)
+    verdicts = np.array([verdict(proportion(k, n, "exact")) for k in numbers])
+    chance = binom(n, share).pmf(numbers)
+    for name in ("pass", "fail") if wrong == "both" else (wrong,):
+        assert chance[verdicts == name].sum() <= 0.025
+    assert verdicts[0] == ("pass" if n >= 72 else "undecided")
+
+
+def test_every_parameter_is_randomised_and_signals_live_on():
+    """Layer scale and position embeddings kept what was learnt; BatchNorm's signals died."""
+
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 8, 3, bias=False)
+            self.norm = nn.BatchNorm2d(8)
+            self.gamma = nn.Parameter(torch.linspace(0.1, 1, 8))
+            self.place = nn.Parameter(torch.randn(1, 8, 1, 1))
+            self.one = nn.Parameter(torch.tensor(3.0))
+
+        def forward(self, x):
+            return self.norm(0.1 * self.conv(x)) * self.gamma.view(1, -1, 1, 1) + self.place
+
+    torch.manual_seed(0)
+    network = nn.Sequential(Scaled(), nn.Flatten(), nn.Linear(8 * 6 * 6, 3)).eval()
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    _randomise(network)
+    for name, parameter in network.named_parameters():
+        if name != "0.norm.weight" and name != "0.norm.bias":
+            assert not torch.equal(parameter, before[name]), name
+    batch = torch.rand(32, 3, 8, 8)
+    _reestimate(network, batch)
+    signal = network[0](batch).std(dim=0).mean()
+    assert signal > 0.1
+    assert not network[0].norm.training
+    with torch.no_grad():
+        network[2].weight.zero_()
+    assert _signal(network, batch) < DEAD

@@ -75,13 +75,14 @@ def test_triage_writes_a_folder_that_zooniverse_takes(run, simple, tmp_path):
 def test_triage_renders_what_zooniverse_does_not_show_and_numbers_namesakes(run, tmp_path):
     fits = pytest.importorskip("astropy.io.fits")
     place, rng = tmp_path / "place", np.random.default_rng(0)
-    noise = rng.integers(0, 256, (1100, 1100, 1), dtype=np.uint8).repeat(3, axis=2)
     for name, kind in (
         ("a/1.jpg", "JPEG"), ("b/1.JPG", "JPEG"), ("1.tif", "TIFF"), ("2.png", "PNG"),
         ("small.png", "PNG"), ("3.webp", "WEBP"), ("big.bmp", "BMP"), ("manifest", "PNG"),
     ):  # fmt: skip
         path = place / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        # Each a picture of its own: of copies only one is handed out.
+        noise = rng.integers(0, 256, (1100, 1100, 1), dtype=np.uint8).repeat(3, axis=2)
         shape = (slice(700), slice(700)) if name.startswith("a") else (slice(300), slice(300))
         pixels = noise if name in ("2.png", "big.bmp") else noise[shape]
         Image.fromarray(np.ascontiguousarray(pixels)).save(path, kind)
@@ -106,6 +107,24 @@ def test_triage_renders_what_zooniverse_does_not_show_and_numbers_namesakes(run,
                 original = np.asarray(Image.open(source).convert("RGB"), float)
                 assert shown.size == Image.open(source).size
                 assert abs(np.asarray(shown, float) - original).mean() < 15
+
+
+def test_triage_hands_out_one_of_each_picture(run, simple, tmp_path, capsys):
+    """20 copies of one, and one saved anew: it handed out all of them."""
+    images, many = sorted((simple / "images_training_rev1").glob("*.jpg"))[:12], tmp_path / "many"
+    many.mkdir()
+    for path in images:
+        shutil.copy(path, many)
+    for number in range(20):
+        shutil.copy(images[3], many / f"copy{number}.jpg")
+    Image.open(images[5]).save(many / "again.png")
+    out = tmp_path / "asked"
+    assert galaxymorph("triage", run, many, "-o", out, "--number", "40") == 0
+    chosen = [Path(name).stem for name in pd.read_csv(out / "manifest.csv")["image"]]
+    assert len(chosen) == len(images)
+    assert sum(name.startswith("copy") or name == images[3].stem for name in chosen) == 1
+    assert sum(name in ("again", images[5].stem) for name in chosen) == 1
+    assert "21 images are copies of others" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,12 @@ from scipy.stats import spearmanr
 from sklearn.metrics import r2_score, root_mean_squared_error
 
 from galaxymorph.judge import bootstrap, distribution_metrics, tree_metrics
-from galaxymorph.judge.vote_metrics import entropy, kl_divergence
+from galaxymorph.judge.vote_metrics import (
+    HALF_A_VOTE,
+    entropy,
+    kl_divergence,
+    question_divergence,
+)
 from galaxymorph.zoo import SCHEMAS, reached, to_conditional, to_cumulative
 
 TREES = {name: schema.tree for name, schema in SCHEMAS.items()}
@@ -67,7 +72,8 @@ def test_questions_are_judged_where_volunteers_were_asked_and_agree():
         for row in np.flatnonzero(asked[:, at] > 0):
             theirs, ours = conditional[row, own], foretold[row, own]
             given_answer = theirs > 0
-            ratio = np.log(theirs[given_answer] / np.maximum(ours[given_answer], 1e-8))
+            least = np.minimum(theirs[given_answer], HALF_A_VOTE)
+            ratio = np.log(theirs[given_answer] / np.maximum(ours[given_answer], least))
             weighted.append(asked[row, at] * np.sum(theirs[given_answer] * ratio))
             if asked[row, at] >= 0.5 and theirs.max() > 0.8:
                 right.append(theirs.argmax() == ours.argmax())
@@ -205,3 +211,51 @@ def test_a_zero_of_the_challenge_is_a_value():
     predicted = np.full(true.shape, 0.1)
     value = tree_metrics(tree, true, predicted, seed=1)["rmse"]["value"]
     assert value == pytest.approx(np.sqrt(np.square(predicted - true).mean()), abs=1e-6)
+
+
+@pytest.mark.parametrize("reach", [0.0, 1e-12, 1e-3])
+def test_a_predicted_reach_of_zero_says_nothing_rather_than_17_nats(reach):
+    """Volunteers were asked of an edge-on disk's bulge; the model gives them `reach` of it."""
+    tree = SCHEMAS["galaxy-zoo-challenge"].tree
+    rng = np.random.default_rng(1)
+    true = to_cumulative(tree, rng.uniform(0, 1, (50, 37)))
+    predicted = to_cumulative(tree, rng.uniform(0.1, 1, (50, 37)))
+    asked = tree.asked_of_all
+    later = tree.membership[~asked].any(axis=0)
+    predicted[:, later] *= reach
+    found = question_divergence(tree, true, predicted)
+    assert (found <= np.log(1 / HALF_A_VOTE) + 1e-9).all()
+    assert (found >= -0.02).all()
+    if reach == 0:
+        given = to_conditional(tree, true)
+        for at, own in enumerate(tree.membership.astype(bool)):
+            if asked[at]:
+                continue
+            share = np.nan_to_num(given[:, own])
+            even = np.where(share > 0, share * np.log(np.maximum(share, 1e-300) * own.sum()), 0)
+            expected = reached(tree, true)[:, at] * even.sum(axis=1)
+            assert np.allclose(found[:, at], expected)
+
+
+def test_accuracy_by_question_is_scikit_learns_on_the_agreed():
+    from sklearn.metrics import accuracy_score
+
+    tree = SCHEMAS["galaxy-zoo-challenge"].tree
+    rng = np.random.default_rng(2)
+    # Steep, so that volunteers agree.
+    true, noise = (rng.gamma(0.15, size=(400, 37)) for _ in range(2))
+    predicted = to_cumulative(tree, to_conditional(tree, true + 0.3 * noise))
+    true = to_cumulative(tree, to_conditional(tree, true))
+    found = tree_metrics(tree, true, predicted, 0)["per_question"]
+    given, foretold = (to_conditional(tree, each) for each in (true, predicted))
+    for at, question in enumerate(tree.questions):
+        own = tree.membership[at].astype(bool)
+        agreed = (np.nan_to_num(given[:, own]).max(axis=1) > 0.8) & (
+            reached(tree, true)[:, at] >= 0.5
+        )
+        assert found[question.name]["agreed"] == agreed.sum()
+        if agreed.any():
+            expected = accuracy_score(
+                given[agreed][:, own].argmax(axis=1), foretold[agreed][:, own].argmax(axis=1)
+            )
+            assert found[question.name]["accuracy"]["value"] == pytest.approx(expected, abs=1e-6)

@@ -106,6 +106,23 @@ def test_dirichlet_multinomial_in_single_precision_agrees_with_double():
     assert torch.allclose(single.double(), double, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize("votes", [40, 10_000, 1_000_000])
+def test_dirichlet_multinomial_of_many_votes_is_scipys_in_single_precision(votes):
+    """SciPy in double precision; logarithms of gamma functions of 10^6 cancel to 10^-6 of them."""
+    head = TreeHead(TREES["galaxy-zoo-challenge"])
+    rng = np.random.default_rng(0)
+    yes = rng.integers(0, votes + 1, 30)
+    counts = torch.zeros(30, 37)
+    counts[:, 3], counts[:, 4] = torch.tensor(yes).float(), torch.tensor(votes - yes).float()
+    alpha = torch.full_like(counts, 3.0).requires_grad_()
+    log_prob = dirichlet_multinomial_log_prob(head, alpha, counts)
+    assert log_prob.dtype == torch.float32
+    expected = scipy.stats.betabinom.logpmf(yes, votes, 3.0, 3.0)
+    assert np.allclose(log_prob[:, 1].detach(), expected, rtol=1e-6, atol=1e-5)
+    (slope,) = torch.autograd.grad(log_prob.sum(), alpha)
+    assert torch.isfinite(slope).all()
+
+
 @tree_losses
 @every_tree
 def test_the_gradient_is_right(name, tree):

@@ -303,6 +303,13 @@ def _set_method(run: Run) -> str:
 
 def _arrays(run: Run, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     probabilities = table[predicted_columns(run.recipe, run.classes)].to_numpy(float)
+    bad = ~np.isfinite(probabilities).all(axis=1)
+    if bad.any():
+        raise BadInput(
+            f"{run.path}: the prediction of galaxy {table['galaxy'][bad].iloc[0]} is no number "
+            f"({bad.sum():,} such)",
+            "its training diverged: fit again with a smaller --lr",
+        )
     probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)
     return probabilities, pd.Index(run.classes).get_indexer(table["label"])
 

@@ -384,3 +384,17 @@ def test_against_the_chances_of_a_simulation_no_drawn_label_is_an_error(
     error = np.abs(bare / bare.sum(axis=1, keepdims=True) - chances).mean()
     assert record["before"]["truth_error"]["value"] == pytest.approx(error, abs=1e-5)
     assert class_chances(Run(run), galaxies, seed=0) is None
+
+
+@pytest.mark.parametrize("part", ["calibration", "test"])
+def test_a_prediction_that_is_no_number_is_named(run, tmp_path, capsys, part):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    path = copy / f"predictions_{part}.parquet"
+    table = pd.read_parquet(path)
+    table.loc[table.index[2], "p_spiral"] = np.nan
+    table.to_parquet(path)
+    assert galaxymorph("calibrate", copy) == 2
+    said = capsys.readouterr().err
+    assert f"the prediction of galaxy {table['galaxy'].iloc[2]} is no number (1 such)" in said
+    assert not (copy / "calibration.json").exists()

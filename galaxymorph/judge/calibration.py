@@ -293,8 +293,10 @@ def sets_record(run: Run) -> dict:
         if found["method"] in NEVER_EMPTY and found.get("score") != SCORE:
             raise BadInput(f"{path}: its sets are of an earlier version", again)
         # Files of before each fold had its own have one row.
-        limits = np.array(found["thresholds"], float)
-        return found | {"thresholds": np.atleast_2d(np.where(np.isnan(limits), np.inf, limits))}
+        limits = np.atleast_2d(np.array(found["thresholds"], float))
+        if limits.shape not in {(1, len(run.classes)), (len(run.splits), len(run.classes))}:
+            raise ValueError(f"thresholds of shape {limits.shape}")
+        return found | {"thresholds": np.where(np.isnan(limits), np.inf, limits)}
 
 
 def _set_method(run: Run) -> str:

@@ -22,7 +22,7 @@ from galaxymorph.images import (
     corrupt,
     frame_scale,
 )
-from galaxymorph.judge.calibration import sets_record
+from galaxymorph.judge.calibration import calibrated_coverage, sets_record
 from galaxymorph.judge.conformal import prediction_sets
 from galaxymorph.judge.metrics import class_scorer, true_and_predicted
 from galaxymorph.judge.reliability import (
@@ -167,7 +167,7 @@ def robustness_of(
         "galaxies": galaxies,
         "adapted": adapt,
         "interval": f"{LEVEL:.0%} percentile bootstrap over galaxies, {RESAMPLES} resamples",
-        **({"nominal": sets_record(run)["coverage"]} if sets_record(run) else {}),
+        **({} if (nominal := calibrated_coverage(run)) is None else {"nominal": nominal}),
         **_scores(run, table, names, severities),
         "consistency": _consistency(run, seen),
     }

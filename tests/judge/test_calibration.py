@@ -19,6 +19,7 @@ from galaxymorph.judge.calibrators import (
     held_out_losses,
     nll,
 )
+from galaxymorph.judge.conformal import cross_sets
 from galaxymorph.judge.reliability import (
     calibration_scores,
     equal_mass,
@@ -31,6 +32,7 @@ from galaxymorph.judge.selective import (
 )
 from galaxymorph.judge.truth import class_chances
 from galaxymorph.learn import Run
+from galaxymorph.predict import load_predictor
 from tests.conftest import QUICK, RECIPE, galaxymorph
 
 
@@ -347,6 +349,21 @@ def test_folds_are_calibrated_each_by_its_own_galaxies(simple, tmp_path):
         covered += [label in words for label, words in zip(table["label"], chosen, strict=True)]
     # The table has the coverage of the stored sets.
     assert sets["test"]["coverage"] == pytest.approx(np.mean(covered), abs=1e-6)
+    # New galaxies, which both folds predict, have the sets of CV+.
+    images = sorted(map(str, (simple / "images_training_rev1").glob("*.jpg")))[:12]
+    table = tmp_path / "new.csv"
+    command = ["predict", run, *images, "--coverage", "0.6", "--no-drift", "-o", table]
+    assert galaxymorph(*command) == 0
+    each = load_predictor(run).each_output(images, lambda number: None)
+    known = []
+    for fold in "12":
+        calibrating = pd.read_parquet(run / "folds" / fold / "predictions_calibration.parquet")
+        truth = pd.Index([n[2:] for n in names]).get_indexer(calibrating["label"])
+        known.append((calibrating[names].to_numpy(float), truth))
+    expected = cross_sets(known, each, 0.6)
+    found = [set(words.split("|")) - {"none"} for words in pd.read_csv(table)["set"]]
+    classes = [n[2:] for n in names]
+    assert found == [{c for c, held in zip(classes, row, strict=True) if held} for row in expected]
     for fold, learnt in zip("12", record["calibrators"], strict=True):
         table = pd.read_parquet(run / "folds" / fold / "predictions_test.parquet")
         table = table.set_index("galaxy")

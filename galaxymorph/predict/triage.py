@@ -98,9 +98,7 @@ def _without_copies(
     # A hash may be of even brightness, which says nothing: then the bytes tell.
     _, same = np.unique([found[at].digest or f"{at}" for at in order], return_inverse=True)
     unknown = np.zeros(SIDE**2, bool)
-    alike = same_images(
-        [unknown if found[at].hash is None else found[at].hash for at in order]
-    )
+    alike = same_images([unknown if found[at].hash is None else found[at].hash for at in order])
     keep = np.zeros(len(order), bool)
     known: set[int] = set()
     for at, (content, first) in enumerate(zip(same, alike, strict=True)):

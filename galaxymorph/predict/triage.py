@@ -89,9 +89,7 @@ def choose_galaxies(
     return table
 
 
-def _without_copies(
-    images: Sequence[str], value: np.ndarray, rendering: Rendering
-) -> np.ndarray:
+def _without_copies(images: Sequence[str], value: np.ndarray, rendering: Rendering) -> np.ndarray:
     """Return the positions of images, of copies of one the most uncertain, in their order."""
     found = inspect_images(images, rendering=rendering)
     order = np.argsort(-value, kind="stable")

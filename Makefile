@@ -1,4 +1,5 @@
 # make fit: set up and train.   make test: set up and test.   make lint: style.   make bench: speed.
+# make gpu: checks and speed on a GPU.
 # make oldest: test with the oldest versions that setup.cfg allows.
 PYTHON ?= python3
 BIN := .venv/bin
@@ -8,7 +9,7 @@ comma := ,
 empty :=
 EVERYTHING := .[$(subst $(empty) ,$(comma),$(EXTRAS))]
 
-.PHONY: fit test oldest lint bench setup clean
+.PHONY: fit test oldest lint bench gpu setup clean
 
 fit: setup
 	$(BIN)/python cli.py fit $(ARGS)
@@ -28,6 +29,9 @@ oldest:
 
 bench: setup
 	$(BIN)/python benchmarks/speed.py $(ARGS)
+
+gpu: setup
+	$(BIN)/python benchmarks/gpu.py $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

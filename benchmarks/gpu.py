@@ -11,6 +11,8 @@ Every measurement runs in a process of its own. Ends with a table and one JSON f
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import os
 import re
@@ -19,18 +21,16 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 RESULTS = ROOT / "benchmarks" / "results"
-# Of the whole challenge, to extrapolate to.
-CHALLENGE = 61_578
 # A prediction may differ by this much between a card and a CPU, both in float32.
 AGREEMENT = 1e-3
 
@@ -56,7 +56,8 @@ def main() -> None:
     parser.add_argument("--toy", action="store_true", help="few small images and one epoch")
     parser.add_argument("--images", type=int, default=4000)
     parser.add_argument("--data", type=Path, help="a catalogue in the challenge's layout")
-    parser.add_argument("--only", nargs="+", choices=CHECKS, default=list(CHECKS))
+    parser.add_argument("--only", nargs="+", choices=CHECKS, default=list(CHECKS)[:-1],
+                        help="challenge: a fit alone, with --images 61578")  # fmt: skip
     parser.add_argument("--minutes", type=float, default=8.0, help="start no check after these")
     parser.add_argument("--out", type=Path, default=RESULTS / "gpu.json")
     parser.add_argument("--child", nargs=2, metavar=("NAME", "JSON"), help=argparse.SUPPRESS)
@@ -77,6 +78,8 @@ def main() -> None:
             save(arguments.out, results)
     results["seconds"] = round(time.monotonic() - started, 1)
     save(arguments.out, results)
+    for row in table(results):
+        print(row)
     print(arguments.out)
     sys.exit(1 if any(failed(results[name]) for name in arguments.only) else 0)
 
@@ -85,6 +88,23 @@ def save(path: Path, results: dict[str, object]) -> None:
     """Write the results so far: a card may be taken away."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(results, indent=2) + "\n")
+
+
+def table(results: dict[str, object]) -> list[str]:
+    """Return the results as rows of a Markdown table: check, quantity, value."""
+    rows = ["| check | quantity | value |", "| --- | --- | --- |"]
+
+    def add(check: str, quantity: str, value: object) -> None:
+        if isinstance(value, dict):
+            for name, inner in value.items():
+                add(check, f"{quantity}, {name}" if quantity else name, inner)
+        elif value not in (None, []):
+            rows.append(f"| {check} | {quantity} | {value} |")
+
+    for check in CHECKS:
+        if check in results:
+            add(check, "", results[check])
+    return rows
 
 
 def attempt(name: str, setup: Setup) -> dict:
@@ -162,7 +182,9 @@ def child(task: str, setup: Setup, seconds: float = 400, **given: object) -> dic
     )
     if done.returncode:
         raise RuntimeError(done.stderr[-1500:])
-    return json.loads(done.stdout.splitlines()[-1])
+    result = json.loads(done.stdout.splitlines()[-1])
+    print(f"   {task} {given.get('name', '')}: {done.stdout.splitlines()[-1]}"[:1000], flush=True)
+    return result
 
 
 def variables(setup: Setup, cache: str = "cache") -> dict[str, str]:
@@ -235,31 +257,84 @@ def check_fits(setup: Setup) -> dict:
     return result
 
 
-def run_fit(setup: dict, name: str, options: list) -> dict:
-    """Fit in this process; return seconds, memory and scores."""
+def run_fit(setup: dict, name: str, options: list, limit_mib: int = 0) -> dict:
+    """Fit in this process; return seconds, memory and scores.
+
+    Args:
+        setup: see `Setup`.
+        name: of the run.
+        options: of the command line.
+        limit_mib: how much of a card's memory may be used, 0 for all.
+    """
     from galaxymorph.cli.fit import start
     from galaxymorph.judge import judge_run
     from galaxymorph.learn import train_run, use_device
 
     recipe, changes = parsed(options)
     use_device(setup["device"])
-    before = time.perf_counter()
-    run, galaxies = start(
-        Path(setup["data"]), recipe, Path(setup["work"]), name, False, True, changes
-    )
-    gathered = time.perf_counter()
-    train_run(run, galaxies)
-    synchronise(setup["device"])
-    trained = time.perf_counter()
+    limit_memory(setup["device"], limit_mib)
+    lines = io.StringIO()
+    with contextlib.redirect_stderr(lines), busy(setup["device"]) as shares:
+        before = time.perf_counter()
+        run, galaxies = start(
+            Path(setup["data"]), recipe, Path(setup["work"]), name, False, True, changes
+        )
+        gathered = time.perf_counter()
+        shares.clear()
+        train_run(run, galaxies)
+        synchronise(setup["device"])
+        trained = time.perf_counter()
     judge_run(run)
+    said = lines.getvalue().splitlines()
     return {
         "gather_seconds": round(gathered - before, 2),
         "train_seconds": round(trained - gathered, 2),
         "seconds": round(time.perf_counter() - before, 2),
         "trained_images_per_second": round(trained_images(run) / (trained - gathered), 1),
+        "card_busy_percent": round(sum(shares) / len(shares), 1) if shares else None,
+        "progress": [line for line in said if "images/s" in line and " left" not in line],
+        "out_of_memory": [line for line in said if "out of GPU memory" in line],
         **scores(run),
         **memory(setup["device"]),
     }
+
+
+def limit_memory(device: str, mib: int) -> None:
+    """Let this process use only so much of a card's memory."""
+    import torch
+
+    if device == "cuda" and mib:
+        total = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, mib * 2**20 / total))
+
+
+@contextlib.contextmanager
+def busy(device: str) -> Iterator[list[float]]:
+    """Sample, ten times a second, for how many per cent of the time a kernel ran on the card."""
+    shares: list[float] = []
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+    except Exception:
+        # Without the package, or without NVIDIA's driver, nothing is sampled.
+        device = "none"
+    stop = threading.Event()
+
+    def sample() -> None:
+        while not stop.wait(0.1):
+            shares.append(float(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu))
+
+    thread = threading.Thread(target=sample, daemon=True)
+    if device == "cuda":
+        thread.start()
+    try:
+        yield shares
+    finally:
+        stop.set()
+        if device == "cuda":
+            thread.join()
 
 
 def parsed(options: list) -> tuple[str, dict]:
@@ -457,6 +532,7 @@ def time_predict(setup: dict, run: str) -> dict:
     import torchvision
 
     from galaxymorph.images import centre_frame, decode
+    from galaxymorph.images.threads import decoding_threads
     from galaxymorph.learn import use_device
     from galaxymorph.predict import load_predictor
 
@@ -469,7 +545,7 @@ def time_predict(setup: dict, run: str) -> dict:
         return centre_frame(decode(file), 1.0, size)
 
     result: dict[str, object] = {"cores": cores}
-    with ThreadPoolExecutor(cores) as pool:
+    with decoding_threads() as pool:
         list(pool.map(frame, files[:64]))
         before = time.perf_counter()
         frames = list(pool.map(frame, files))
@@ -580,6 +656,59 @@ def check_resume(setup: Setup) -> dict:
     return {"ok": stopped and same, "was stopped": stopped, "same bits": same}
 
 
+def check_memory(setup: Setup) -> dict:
+    """Fit in six tenths of the memory that a fit takes; it goes on in parts of a batch."""
+    if setup.device != "cuda":
+        return {"skipped": "memory is limited on CUDA alone; the tests simulate its lack"}
+    options = ["--weights", setup.weights, "--size", setup.size, "--batch", 256]
+    options += ["--frozen-epochs", 0, "--epochs", 1, "--unfreeze", 0]
+    whole = child("fit", setup, name="whole-memory", options=options)
+    limit = round(0.6 * whole["peak_mib"])
+    split = child("fit", setup, name="less-memory", options=options, limit_mib=limit)
+    return {"ok": bool(split["out_of_memory"]), "whole": whole, "limit_mib": limit, "split": split}
+
+
+def check_together(setup: Setup) -> dict:
+    """Train three models at once on one device, as an ensemble's might, and one alone."""
+    options = ["--weights", setup.weights, "--size", setup.size]
+    options += ["--frozen-epochs", setup.epochs, "--epochs", setup.epochs]
+
+    def seconds(number: int) -> float:
+        before = time.perf_counter()
+        fits = [
+            command_line(setup, *fit_options(setup, f"together-{number}-{at}", *options))
+            for at in range(number)
+        ]
+        for fit in fits:
+            ended(fit)
+        return round(time.perf_counter() - before, 1)
+
+    alone, three = seconds(1), seconds(3)
+    return {"one": alone, "three at once": three, "gain": round(3 * alone / three, 2)}
+
+
+def check_cards(setup: Setup) -> dict:
+    """Train one model on two cards by `accelerate launch`."""
+    import torch
+
+    if setup.device != "cuda" or torch.cuda.device_count() < 2:
+        return {"skipped": "there are no two cards"}
+    options = ["--weights", setup.weights, "--size", setup.size, "--epochs", setup.epochs]
+    launch = ["accelerate", "launch", "--multi_gpu", "--num_processes", "2", str(ROOT / "cli.py")]
+    before = time.perf_counter()
+    process = subprocess.Popen(
+        [*launch, *map(str, fit_options(setup, "two-cards", *options))],
+        env=variables(setup), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    ended(process)
+    return {"seconds": round(time.perf_counter() - before, 1)}
+
+
+def check_challenge(setup: Setup) -> dict:
+    """Fit the baseline on as many images as the whole challenge has."""
+    return child("fit", setup, name="challenge", options=["--weights", setup.weights])
+
+
 def describe_environment(setup: dict) -> dict:
     """Return versions, and the card."""
     import torch
@@ -607,6 +736,10 @@ CHECKS: dict[str, Callable[[Setup], dict]] = {
     "agreement": check_agreement,
     "bits": check_bits,
     "resume": check_resume,
+    "memory": check_memory,
+    "together": check_together,
+    "cards": check_cards,
+    "challenge": check_challenge,
 }
 CHILDREN: dict[str, Callable[..., dict]] = {
     "environment": describe_environment,

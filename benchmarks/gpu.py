@@ -273,7 +273,7 @@ def run_fit(setup: dict, name: str, options: list, limit_mib: int = 0) -> dict:
     recipe, changes = parsed(options)
     use_device(setup["device"])
     limit_memory(setup["device"], limit_mib)
-    lines = io.StringIO()
+    lines = TimedLines()
     with contextlib.redirect_stderr(lines), busy(setup["device"]) as shares:
         before = time.perf_counter()
         run, galaxies = start(
@@ -286,17 +286,35 @@ def run_fit(setup: dict, name: str, options: list, limit_mib: int = 0) -> dict:
         trained = time.perf_counter()
     judge_run(run)
     said = lines.getvalue().splitlines()
+    epochs = [
+        at - lines.seconds[0]
+        for at, line in zip(lines.seconds, said, strict=True)
+        if ", epoch " in line
+    ]
     return {
         "gather_seconds": round(gathered - before, 2),
         "train_seconds": round(trained - gathered, 2),
         "seconds": round(time.perf_counter() - before, 2),
         "trained_images_per_second": round(trained_images(run) / (trained - gathered), 1),
         "card_busy_percent": round(sum(shares) / len(shares), 1) if shares else None,
+        "epochs_ended_at": [round(at, 1) for at in epochs],
         "progress": [line for line in said if "images/s" in line and " left" not in line],
         "out_of_memory": [line for line in said if "out of GPU memory" in line],
         **scores(run),
         **memory(setup["device"]),
     }
+
+
+class TimedLines(io.StringIO):
+    """Lines of text, and the seconds of a clock at which each was ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+
+    def write(self, text: str) -> int:
+        self.seconds += [time.perf_counter()] * text.count("\n")
+        return super().write(text)
 
 
 def limit_memory(device: str, mib: int) -> None:

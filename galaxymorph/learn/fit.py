@@ -165,7 +165,7 @@ def train_run(run: Run, galaxies: Galaxies) -> None:
         run: started, perhaps partly trained.
         galaxies: those that it was split on, wherever their images are now.
     """
-    if run.recipe.pipeline == "fast":
+    if run.recipe.pipeline == "fast" and default_device().type == "cpu":
         keep_freed_memory()
     if run.recipe.adapt != "none" and processes() > 1:
         raise BadInput(f"--adapt {run.recipe.adapt}: not in several processes", "use one")

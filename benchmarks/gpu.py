@@ -411,17 +411,19 @@ def synchronise(device: str) -> None:
 
 def check_network(setup: Setup) -> dict:
     """Time training and inference of a resnet18 alone, by number format, layout and compiler."""
+    return child("networks", setup)
+
+
+def time_networks(setup: dict) -> dict:
+    """Return what `time_network` measures of each variant."""
+    precisions = ["fp32", "bf16"] if setup["device"] == "cpu" else ["fp32", "bf16", "fp16"]
+    variants = [(precision, last, False) for precision in precisions for last in (False, True)]
+    if setup["device"] == "cuda":
+        variants.append(("bf16", True, True))
     result = {}
-    for precision in ("fp32", "bf16", "fp16"):
-        if setup.device == "cpu" and precision == "fp16":
-            continue
-        for last in (False, True):
-            name = f"{precision}{', channels-last' if last else ''}"
-            result[name] = child("network", setup, precision=precision, last=last, compiled=False)
-    if setup.device == "cuda":
-        result["bf16, channels-last, compiled"] = child(
-            "network", setup, precision="bf16", last=True, compiled=True
-        )
+    for precision, last, compiled in variants:
+        layout, how = (", channels-last" if last else ""), (", compiled" if compiled else "")
+        result[precision + layout + how] = time_network(setup, precision, last, compiled)
     return result
 
 
@@ -458,7 +460,7 @@ def time_network(setup: dict, precision: str, last: bool, compiled: bool, batch:
         synchronise(device)
         if compiled:
             result[f"{name}_warm_up_seconds"] = round(time.perf_counter() - before, 1)
-        result[name] = rate(step, batch, device, 0.5 if size < 200 else 2.0)
+        result[name] = rate(step, batch, device, 0.3 if size < 200 else 1.0)
     return {**result, **memory(device)}
 
 
@@ -604,54 +606,59 @@ def check_tests(setup: Setup) -> dict:
 
 def check_agreement(setup: Setup) -> dict:
     """Compare a model's predictions on the card and on a CPU, both in float32, and in bf16."""
+    result = child("agreement", setup, run=str(fitted(setup)))
+    return {"ok": result[f"{setup.device}, fp32"] <= AGREEMENT, "largest difference": result}
+
+
+def predict_everywhere(setup: dict, run: str) -> dict:
+    """Return the largest difference of a run's predictions from those of a CPU in float32."""
     import numpy as np
 
-    run = fitted(setup)
-    outputs = {
-        (device, precision): np.array(
-            child("outputs", setup, run=str(run), device=device, precision=precision)["outputs"]
-        )
-        for device in {setup.device, "cpu"}
-        for precision in ("fp32", "auto")
-    }
-    reference = outputs["cpu", "fp32"]
-    away = {
-        f"{device}, {precision}": float(np.abs(found - reference).max())
-        for (device, precision), found in outputs.items()
-    }
-    return {
-        "ok": away[f"{setup.device}, fp32"] <= AGREEMENT,
-        "largest difference from a CPU's float32": away,
-    }
-
-
-def predict_outputs(setup: dict, run: str, device: str, precision: str) -> dict:
-    """Return a run's predictions for some images."""
     from galaxymorph.learn import use_device
     from galaxymorph.predict import load_predictor
 
-    use_device(device)
     files = sorted(map(str, Path(setup["data"]).rglob("*.jpg")))[:128]
-    return {"outputs": load_predictor(run, precision).outputs(files, int).tolist()}
+    outputs = {}
+    for device in dict.fromkeys(["cpu", setup["device"]]):
+        for precision in ("fp32", "auto"):
+            use_device(device)
+            predictor = load_predictor(run, precision)
+            outputs[f"{device}, {precision}"] = predictor.outputs(files, int)
+    reference = outputs["cpu, fp32"]
+    return {name: float(np.abs(found - reference).max()) for name, found in outputs.items()}
 
 
 def check_bits(setup: Setup) -> dict:
-    """Fit twice with one seed; compare the weights bit by bit."""
+    """Fit twice with one seed, whole networks and stored features; compare the weights' bits."""
     quick = ["--size", min(setup.size, 128), "--frozen-epochs", 1, "--epochs", 1]
     fits = {
         "baseline": ["--weights", setup.weights, *quick],
         "small": ["--recipe", "small", "--epochs", 1, "--size", min(setup.size, 128)],
-        "tree": ["--weights", setup.weights, "--target", "tree", *quick],
+        "tree": ["--weights", setup.weights, "--target", "tree", "--unfreeze", 0, *quick],
     }
-    result: dict[str, object] = {}
-    for name, options in fits.items():
-        paths = []
-        for turn in (1, 2):
-            fit = fit_options(setup, f"bits-{name}-{turn}", *options)
-            ended(command_line(setup, *fit))
-            paths.append(Path(setup.work) / f"bits-{name}-{turn}" / "model.safetensors")
-        result[name] = paths[0].read_bytes() == paths[1].read_bytes()
-    return {"ok": all(result.values()), **result}
+    result = {
+        name: child("twice", setup, name=f"bits-{name}", options=options)
+        for name, options in fits.items()
+    }
+    return {"ok": all(found["same_bits"] for found in result.values()), **result}
+
+
+def fit_twice(setup: dict, name: str, options: list) -> dict:
+    """Fit twice; tell whether the weights are the same to the bit, or which operations aren't."""
+    import warnings
+
+    import torch
+
+    for turn in (1, 2):
+        run_fit(setup, f"{name}-{turn}", options)
+    files = [Path(setup["work"]) / f"{name}-{n}" / "model.safetensors" for n in (1, 2)]
+    if files[0].read_bytes() == files[1].read_bytes():
+        return {"same_bits": True}
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        run_fit(setup, f"{name}-3", options)
+    return {"same_bits": False, "operations": sorted({str(each.message)[:100] for each in caught})}
 
 
 def check_resume(setup: Setup) -> dict:
@@ -679,7 +686,7 @@ def check_memory(setup: Setup) -> dict:
     if setup.device != "cuda":
         return {"skipped": "memory is limited on CUDA alone; the tests simulate its lack"}
     options = ["--weights", setup.weights, "--size", setup.size, "--batch", 256]
-    options += ["--frozen-epochs", 0, "--epochs", 1, "--unfreeze", 0]
+    options += ["--frozen-epochs", 0, "--epochs", 1, "--unfreeze", 0, "--target", "tree"]
     whole = child("fit", setup, name="whole-memory", options=options)
     limit = round(0.6 * whole["peak_mib"])
     split = child("fit", setup, name="less-memory", options=options, limit_mib=limit)
@@ -763,8 +770,9 @@ CHILDREN: dict[str, Callable[..., dict]] = {
     "environment": describe_environment,
     "fit": run_fit,
     "loaders": time_loaders,
-    "network": time_network,
-    "outputs": predict_outputs,
+    "networks": time_networks,
+    "agreement": predict_everywhere,
+    "twice": fit_twice,
     "predict": time_predict,
 }
 

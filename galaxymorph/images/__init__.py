@@ -29,5 +29,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "require_fits",
         ],
         "rendering": ["STRETCHES", "Rendering"],
+        "workers": ["decoded", "decoding_threads"],
     },
 )

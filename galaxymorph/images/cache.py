@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -40,9 +38,10 @@ from galaxymorph.images.inspection import (
     quiet_decoding,
 )
 from galaxymorph.images.rendering import DEFAULT, Rendering
+from galaxymorph.images.workers import decoded
 
-# Read, decode and write this many images before the next are read.
-CHUNK = 256
+# Frames that wait to be written.
+AHEAD = 256
 # 3: FITS planes are chosen by what their headers say, and frames without a galaxy are left out.
 FORMAT = 3
 
@@ -111,17 +110,14 @@ def _build(folder: Path, by_digest: dict[str, str], how: tuple[float, int, Rende
         replace_folder(folder) as temporary,
         quiet_decoding(),
         Progress("decoding images", len(digests), "images") as progress,
-        ThreadPoolExecutor(os.cpu_count()) as pool,
         (temporary / "pixels.bin").open("wb") as pixels,
     ):
-        for start in range(0, len(digests), CHUNK):
-            chunk = digests[start : start + CHUNK]
-            jobs = [(by_digest[digest], digest, *how) for digest in chunk]
-            for digest, frame in zip(chunk, pool.map(_frame, jobs), strict=True):
-                if frame is not None:
-                    rows[digest] = len(rows)
-                    pixels.write(frame.data)
-            progress.advance(len(chunk))
+        jobs = [(by_digest[digest], digest, *how) for digest in digests]
+        for digest, frame in zip(digests, decoded(_frame, jobs, AHEAD), strict=True):
+            if frame is not None:
+                rows[digest] = len(rows)
+                pixels.write(frame.data)
+            progress.advance()
         (temporary / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
 
 

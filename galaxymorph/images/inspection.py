@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +16,11 @@ from galaxymorph.images.content import NO_CONTENT, Fault, require_content
 from galaxymorph.images.decoding import decode_bytes, holds_fits
 from galaxymorph.images.likeness import likeness, same_images
 from galaxymorph.images.rendering import DEFAULT, Rendering
+from galaxymorph.images.workers import decoded
 from galaxymorph.zoo import Catalogue, Problem
+
+# Inspections that wait to be taken.
+AHEAD = 256
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,9 @@ def inspect_images(
     with (
         quiet_decoding(),
         Progress(f"{label} images", len(references), "images") as progress,
-        ThreadPoolExecutor(os.cpu_count()) as pool,
     ):
         found = []
-        for inspection in pool.map(inspect, references):
+        for inspection in decoded(inspect, references, AHEAD):
             found.append(inspection)
             progress.advance()
         return found

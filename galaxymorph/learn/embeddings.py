@@ -15,6 +15,7 @@ from galaxymorph.base import BadInput, Progress, reading, replacing
 from galaxymorph.images import Frames
 from galaxymorph.learn.data import predicting_loader
 from galaxymorph.learn.runs import Run
+from galaxymorph.learn.splitting import in_halves
 
 FILE = "embeddings.npz"
 # Galaxies whose embeddings a fit keeps, and how many of them may be of the validation part.
@@ -49,20 +50,29 @@ def embed(
         batches: its inputs, alone or as the first of a tuple.
         seen: called with the number of images after each batch.
     """
-    vectors, logits = [], []
+    inputs: list[torch.Tensor] = []
     hook = last_layer(network).register_forward_pre_hook(
-        lambda _, inputs: vectors.append(inputs[0].float().cpu())
+        lambda _, given: inputs.append(given[0].float())
     )
+
+    def both(images: torch.Tensor) -> torch.Tensor:
+        inputs.clear()
+        logits = network(images).float()
+        return torch.cat([inputs[0], logits], dim=1)
+
+    rows = []
     try:
         with torch.inference_mode():
             for batch in batches:
                 images = batch[0] if isinstance(batch, tuple | list) else batch
-                logits.append(network(images.as_subclass(torch.Tensor)).float().cpu())
+                rows.append(in_halves(both, images.as_subclass(torch.Tensor)).cpu())
                 if seen:
                     seen(len(images))
     finally:
         hook.remove()
-    return torch.cat(vectors).numpy(), torch.cat(logits).numpy()
+    width = last_layer(network).in_features
+    vectors, logits = torch.cat(rows).tensor_split([width], dim=1)
+    return vectors.numpy(), logits.numpy()
 
 
 def write_embeddings(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +13,15 @@ from fastai.data.core import TfmdDL
 from fastai.torch_core import TensorImage
 
 from galaxymorph.base import BadInput, Rows, map_ahead
-from galaxymorph.images import Fault, Rendering, Source, centre_frame, galaxy_image
+from galaxymorph.images import (
+    Fault,
+    Rendering,
+    Source,
+    centre_frame,
+    decoded,
+    decoding_threads,
+    galaxy_image,
+)
 from galaxymorph.learn.card import FramesOnCard
 from galaxymorph.learn.hardware import KEPT
 
@@ -51,21 +58,30 @@ class FileItems:
     faults: dict[int, Fault] | None = None
     seen: float | None = None
 
-    def frame(self, item: int) -> np.ndarray:
-        """Return an item's frame, uint8 of shape (side, side, 3)."""
+    def frame(self, item: int) -> tuple[int, np.ndarray | Fault]:
+        """Return an item and its frame, uint8 of shape (side, side, 3), or why it has none."""
         try:
             source = self.references[item]
             image = galaxy_image(source, self.seen or self.crop, self.rendering, item)
-            return centre_frame(image, self.crop, self.side)
+            return item, centre_frame(image, self.crop, self.side)
         except BadInput as error:
-            if self.faults is None:
-                raise
-            self.faults[item] = Fault(error)
-            return np.zeros((self.side, self.side, 3), np.uint8)
+            return item, Fault(error)
 
-    def batch(self, frames: list[np.ndarray]) -> TensorImage:
-        """Return what collating the items of these frames would."""
-        return as_images(np.stack(frames))
+    def batch(self, frames: list[tuple[int, np.ndarray | Fault]]) -> TensorImage:
+        """Return what collating the items of these frames would.
+
+        Raises:
+            BadInput: an image can't be used, and `faults` is None.
+        """
+        return as_images(np.stack([self._pixels(item, frame) for item, frame in frames]))
+
+    def _pixels(self, item: int, frame: np.ndarray | Fault) -> np.ndarray:
+        if not isinstance(frame, Fault):
+            return frame
+        if self.faults is None:
+            raise frame.error
+        self.faults[item] = frame
+        return np.zeros((self.side, self.side, 3), np.uint8)
 
 
 def as_images(frames: np.ndarray) -> TensorImage:
@@ -109,7 +125,10 @@ class ThreadedDL(TfmdDL):
             with ThreadPoolExecutor(1) as pool:
                 yield from map_ahead(pool, source.batch, self.chunkify(samps), BATCHES_AHEAD)
             return
-        item, batch = (source.frame, source.batch) if source else (self.do_item, self.do_batch)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            items = map_ahead(pool, item, samps, BATCHES_AHEAD * self.bs)
-            yield from map(batch, self.chunkify(items))
+        if isinstance(source, FileItems):
+            frames = decoded(source.frame, list(samps), BATCHES_AHEAD * self.bs)
+            yield from map(source.batch, self.chunkify(frames))
+            return
+        with decoding_threads() as pool:
+            items = map_ahead(pool, self.do_item, samps, BATCHES_AHEAD * self.bs)
+            yield from map(self.do_batch, self.chunkify(items))

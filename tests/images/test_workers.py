@@ -1,0 +1,51 @@
+"""Workers that decode images."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from galaxymorph.images import workers
+
+
+def twice(number: int) -> tuple[int, np.ndarray]:
+    """Return what tells the process that did it, and an array of the number doubled."""
+    return os.getpid(), np.full(3, 2 * number)
+
+
+@pytest.mark.parametrize("processes", [False, True])
+def test_results_come_in_order(monkeypatch, processes):
+    if processes:
+        monkeypatch.setattr(workers, "LEAST_JOBS", 10)
+        monkeypatch.setattr(workers, "LEAST_CORES", 1)
+    torch.manual_seed(0)
+    expected = torch.initial_seed(), torch.rand(1)
+    torch.manual_seed(0)
+    results = list(workers.decoded(twice, range(100), 5))
+    assert [array.tolist() for _, array in results] == [[2 * n] * 3 for n in range(100)]
+    assert ({pid for pid, _ in results} == {os.getpid()}) != processes
+    # No random number was drawn.
+    assert (torch.initial_seed(), torch.rand(1)) == expected
+
+
+def test_few_images_or_few_cores_take_threads(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: workers.LEAST_CORES - 1)
+    monkeypatch.setattr(workers, "_by_processes", None)
+    assert len(list(workers.decoded(twice, range(workers.LEAST_JOBS), 5))) == workers.LEAST_JOBS
+    monkeypatch.setattr(os, "cpu_count", lambda: workers.LEAST_CORES)
+    assert len(list(workers.decoded(twice, range(workers.LEAST_JOBS - 1), 5))) == (
+        workers.LEAST_JOBS - 1
+    )
+
+
+def test_threads_that_decode_start_no_threads_of_their_own():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with workers.decoding_threads() as pool:
+            assert set(pool.map(lambda _: torch.get_num_threads(), range(8))) == {1}
+            assert torch.get_num_threads() == 2
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

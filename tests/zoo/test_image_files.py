@@ -77,6 +77,8 @@ def test_images_are_listed_at_any_depth_and_in_zips_of_any_name(tmp_path):
         ("1.gz", gzip.compress(FITS)), ("1.bz2", bz2.compress(FITS)), ("1.fits.fz", FITS),
         ("1.FITS.GZ", gzip.compress(FITS)),
     ],
+    # Packed data holds the time, and every process must name its tests alike.
+    ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
 @pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])
 def test_an_image_is_told_by_what_it_is(tmp_path, name, data, packed):

@@ -20,6 +20,8 @@ FITS_ENDINGS = tuple(
 )
 # How a FITS file begins.
 MAGIC = b"SIMPLE  ="
+# The standard deviation in pixels of the Gaussian that fills gaps; it reaches four of them.
+GAP = 1.0
 # The share of pixels that may be white.
 WHITE = 99.8
 # Where the asinh of `lupton` turns from linear: so many sigma, or this share of white, whichever is
@@ -105,9 +107,19 @@ def _refuse_mask(plane: np.ndarray, reference: str) -> None:
 
 
 def _filled(plane: np.ndarray) -> np.ndarray:
+    """Return a band whose missing pixels are like those around them, and sky in wider gaps."""
     finite = np.isfinite(plane)
     # Beyond this a square overflows; nothing that was measured is so bright.
-    return np.where(finite, plane, np.median(plane[finite])).clip(-1e30, 1e30)
+    plane = np.where(finite, plane, np.nan).clip(-1e30, 1e30)
+    if finite.all():
+        return plane
+    from astropy.convolution import Gaussian2DKernel, interpolate_replace_nans
+
+    with warnings.catch_warnings():
+        # Of gaps wider than the kernel.
+        warnings.simplefilter("ignore")
+        near = interpolate_replace_nans(plane, Gaussian2DKernel(GAP))
+    return np.where(np.isfinite(near), near, np.median(plane[finite]))
 
 
 def _stretched(planes: np.ndarray, stretch: str) -> np.ndarray:

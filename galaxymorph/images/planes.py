@@ -82,6 +82,10 @@ _KIND = re.compile(
 _SCIENCE = re.compile(rf"({'|'.join(SCIENCE.split())})\d*")
 
 
+# The share of pixels of the largest whole number from which they are a fill value.
+FILLED = 0.02
+
+
 @dataclass(frozen=True, eq=False)
 class Plane:
     """One image of a file, its pixels read when asked for.
@@ -106,9 +110,18 @@ class Plane:
     aliases: tuple[str, ...] = ()
 
     def values(self) -> np.ndarray:
-        """Return its pixels as floats, shape (height, width), rows as in the file."""
+        """Return its pixels as floats, shape (height, width), rows as in the file.
+
+        Where whole numbers of 16 bits or more reach the largest that there is in more than
+        `FILLED` of the pixels, those have no value: stars saturate fewer.
+        """
         data = np.asarray(self.hdu.data)
-        return np.asarray(data[self.index], dtype=np.float64).reshape(self.shape)
+        values = np.array(data[self.index], dtype=np.float64).reshape(self.shape)
+        if np.issubdtype(data.dtype, np.integer) and data.dtype.itemsize > 1:
+            filled = values == np.iinfo(data.dtype).max
+            if filled.mean() > FILLED:
+                values[filled] = np.nan
+        return values
 
     def __str__(self) -> str:
         return f"{self.name} ({self.kind})" if self.kind else self.name

@@ -69,7 +69,8 @@ class Delimited:
             for number, cells in _records(lines, self.separator):
                 if number <= self.header:
                     continue
-                if not cells:
+                if not any(map(str.strip, cells)):
+                    # Also a row of separators alone, as spreadsheets leave at a table's end.
                     empty.append(number)
                     continue
                 piece.blank.extend(empty)
@@ -191,6 +192,9 @@ def _header(records: Records) -> tuple[int, list[str]] | None:
             if isinstance(cells, str):
                 return None
             if not any(map(str.strip, cells)):
+                continue
+            if number == 1 and cells[0].strip().lower().startswith("sep="):
+                # A spreadsheet's note of the separator.
                 continue
             if cells[0].lstrip().startswith("#"):
                 comment = number, [cells[0].lstrip("# \t"), *cells[1:]]

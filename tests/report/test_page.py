@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from galaxymorph.base import BadInput
+from galaxymorph.images import Rendering
 from tests.conftest import galaxymorph
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -133,7 +134,7 @@ def test_a_gallery_keeps_to_its_budget_and_reads_past_a_missing_image(simple):
 
     images = sorted(map(str, (simple / "images_training_rev1").glob("*.jpg")))
     images[1] = "/nowhere.jpg"
-    uris, _ = thumbnails(images, 1.0, 20_000)
+    uris, _ = thumbnails(images, 1.0, Rendering(), 20_000)
     assert sum(map(len, uris)) <= 20_000
     assert uris[0] and not uris[1] and uris[2] and not uris[-1]
 

@@ -98,10 +98,10 @@ def test_decoded_frames_change_no_bit_and_are_all_that_an_epoch_reads(
     assert galaxymorph(*fit_arguments(simple, tmp_path, "uncached", "--no-cache")) == 0
     assert same_weights(run, tmp_path / "uncached")
 
-    def refuse(reference):
+    def refuse(reference, *_):
         raise AssertionError(f"{reference} is decoded")
 
-    monkeypatch.setattr("galaxymorph.learn.views.decode", refuse)
+    monkeypatch.setattr("galaxymorph.learn.views.galaxy_image", refuse)
     assert galaxymorph(*fit_arguments(simple, tmp_path, "cached")) == 0
     assert same_weights(run, tmp_path / "cached")
 

@@ -193,11 +193,11 @@ def test_a_submission_has_a_row_a_galaxy_and_goes_on_after_a_kill(
     output, calls = tmp_path / "submission.csv", []
     outputs = Predictor.outputs
 
-    def stop_at_the_third(self, references, seen):
+    def stop_at_the_third(self, references, seen, faults=None):
         calls.append(len(references))
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return outputs(self, references, seen)
+        return outputs(self, references, seen, faults)
 
     monkeypatch.setattr(Predictor, "outputs", stop_at_the_third)
     arguments = ["predict", soft_runs / "tree", data]

@@ -10,9 +10,9 @@ from PIL import Image
 from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, say
 from galaxymorph.images import NO_CONTENT, NoContent, Rendering, Source, decode, inspect_images
 from galaxymorph.learn.recipes import Recipe
+from galaxymorph.predict.listing import image_folder, list_images
 from galaxymorph.zoo import (
     File,
-    image_name,
     in_test_part,
     in_training_part,
     is_zip,
@@ -91,9 +91,6 @@ def _files(paths: Sequence[str], tables: bool = False) -> list[File]:
 
 
 def _of_table(path: str) -> list[File]:
-    # Here, since listings need this module.
-    from galaxymorph.predict.listing import image_folder, list_images
-
     files = []
     for row in list_images(path):
         if row.fault or not row.image:
@@ -179,8 +176,3 @@ def say_empty(faults: Sequence[str], images: Sized) -> None:
     """Say how many of some images show no galaxy, and why the first of them doesn't."""
     if faults:
         say(f"{len(faults):,} of {len(images):,} images show no galaxy, as {faults[0]}")
-
-
-def galaxy_name(image: str) -> str:
-    """Return the galaxy of an image: the file's name without its ending."""
-    return image_name(image.split(REFERENCE_SEPARATOR)[-1])

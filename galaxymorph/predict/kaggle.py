@@ -15,8 +15,8 @@ import pandas as pd
 
 from galaxymorph.base import BadInput, Progress, as_utf8, make_folder, replacing, say, write_text
 from galaxymorph.learn import Run, target_of
-from galaxymorph.predict.images import galaxy_name
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE
+from galaxymorph.zoo.image_files import galaxy_name
 
 if TYPE_CHECKING:
     from galaxymorph.predict.averaging import MeanPredictor

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import pandas as pd
 
 from galaxymorph.base import BadInput
-from galaxymorph.predict.images import galaxy_name
 from galaxymorph.zoo import (
     ID_COLUMNS,
     ImageFiles,
@@ -23,6 +22,7 @@ from galaxymorph.zoo import (
     open_table,
     require_images,
 )
+from galaxymorph.zoo.image_files import galaxy_name
 
 # What columns are called in common catalogues, in the order of preference, in small letters.
 IMAGE_COLUMNS = ("image", "image_path", "path", "file_loc", "filename", "file")

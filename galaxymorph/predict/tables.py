@@ -12,8 +12,9 @@ from galaxymorph.base import Progress, as_utf8
 from galaxymorph.images import NO_CONTENT, Fault, Source
 from galaxymorph.judge import Calibrator, calibrated_mean
 from galaxymorph.learn import Recipe, deviation_columns, predicted_columns, prediction_table
-from galaxymorph.predict.images import Images, as_sources, galaxy_name
+from galaxymorph.predict.images import Images, as_sources
 from galaxymorph.zoo import fraction_intervals
+from galaxymorph.zoo.image_files import galaxy_name
 
 # From each bare model's probabilities, shape (models, n, classes), to prediction sets in words.
 Sets = Callable[[np.ndarray], Sequence[str]]

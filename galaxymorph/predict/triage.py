@@ -25,7 +25,8 @@ from galaxymorph.images.likeness import SIDE
 from galaxymorph.judge import doubt_of, entropies_of, worth_asking
 from galaxymorph.learn import Run, target_of
 from galaxymorph.predict.doubt import open_source
-from galaxymorph.predict.images import galaxy_name, with_galaxies
+from galaxymorph.predict.images import with_galaxies
+from galaxymorph.zoo.image_files import galaxy_name
 
 MANIFEST = "manifest.csv"
 # What Zooniverse shows as it is, and up to how many bytes (its help page on subject sets).

@@ -142,6 +142,11 @@ def image_name(name: str) -> str:
     return last[: -max(len(ending) for ending in IMAGE_ENDINGS if lower.endswith(ending))]
 
 
+def galaxy_name(image: str) -> str:
+    """Return the galaxy of an image: the file's name without its ending."""
+    return image_name(image.split(REFERENCE_SEPARATOR)[-1])
+
+
 def is_usable(name: str) -> bool:
     """Tell whether a file's name stays inside, and is no system's own."""
     return not is_unsafe(name) and not any(map(_is_junk, name.split("/")))

@@ -8,16 +8,11 @@ import warnings
 import numpy as np
 from PIL import Image
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import FITS_ENDINGS, BadInput
 from galaxymorph.images.content import require_bands
 from galaxymorph.images.planes import Plane, choose_planes
 from galaxymorph.images.rendering import DEFAULT, Rendering
 
-FITS_ENDINGS = tuple(
-    ending + packing
-    for ending in (".fits", ".fit", ".fts")
-    for packing in ("", ".gz", ".fz", ".bz2")
-)
 # How a FITS file begins.
 MAGIC = b"SIMPLE  ="
 # The standard deviation in pixels of the Gaussian that fills gaps; it reaches four of them.

@@ -180,3 +180,28 @@ def test_real_cutouts_show_their_galaxy(real):
         assert coloured == ("grz" in path.stem)
         # Old galaxies are red.
         assert not coloured or shown[tuple(middle)].mean(axis=(0, 1)).argmax() == 0
+
+
+def test_scattered_pixels_without_a_value_are_like_those_around_them():
+    whole = galaxy()
+    holes = whole.copy()
+    holes[np.random.default_rng(0).random(whole.shape) < 0.3] = np.nan
+    expected = pixels(file_of(fits.PrimaryHDU(whole)))
+    filled = pixels(file_of(fits.PrimaryHDU(holes)))
+    # Sky in their place would darken three pixels in ten of the galaxy to nothing.
+    bright = expected[..., 0] > 128
+    assert bright.sum() > 20
+    assert np.abs(filled - expected)[bright].max() < 60
+    assert np.abs(filled - expected)[bright].mean() < 10
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int16, np.int32])
+def test_a_fill_value_of_whole_numbers_is_no_light(dtype):
+    whole = (1000 + 100 * galaxy()).clip(0, 30_000).astype(dtype)
+    expected = pixels(file_of(fits.PrimaryHDU(whole)))
+    edge = whole.copy()
+    edge[:, : whole.shape[1] // 5] = np.iinfo(dtype).max
+    filled = pixels(file_of(fits.PrimaryHDU(edge)))
+    inside = slice(whole.shape[1] // 4, None)
+    assert np.abs(filled - expected)[:, inside].max() < 12
+    assert filled[:, : whole.shape[1] // 6].mean() < 40

@@ -34,16 +34,17 @@ from galaxymorph.cli.options import DEVICE, RUN, rendering_options, say_renderin
 def triage(run, catalogue, output, number, source, stretch, bands) -> None:
     """Choose, of the images in CATALOGUE, those most worth a volunteer's time for RUN.
 
-    CATALOGUE is images, folders, zips, or tables with a column `image` of paths. The model is in
-    doubt about them by itself, rather than because they look like two classes, and they are unlike
-    each other. The folder can be uploaded to Zooniverse as a subject set.
+    CATALOGUE is images, folders, zips, or tables with a column `image` of paths, whose ids the
+    manifest keeps. The model is in doubt about them by itself, rather than because they look like
+    two classes, and they are unlike each other. The folder can be uploaded to Zooniverse as a
+    subject set.
     """
     from galaxymorph.images import require_fits
     from galaxymorph.learn import Run
-    from galaxymorph.predict import choose_galaxies, expand_images
+    from galaxymorph.predict import choose_galaxies, expand_catalogues
 
-    references = expand_images(catalogue, tables=True)
-    require_fits(references, {"stretch": stretch, "bands": bands})
+    listed = expand_catalogues(catalogue)
+    require_fits([row.image for row in listed], {"stretch": stretch, "bands": bands})
     say_rendering(stretch, bands)
-    choose_galaxies(Run(run).rendered(stretch, bands), references, output, number, source)
+    choose_galaxies(Run(run).rendered(stretch, bands), listed, output, number, source)
     click.echo(output / "manifest.csv")

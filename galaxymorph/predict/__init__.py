@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "export": ["Export", "export_run"],
         "failures": ["kind_of"],
         "images": [
+            "expand_catalogues",
             "expand_images",
             "say_empty",
             "submission_images",

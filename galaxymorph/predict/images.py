@@ -7,10 +7,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, say
+from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, as_utf8, say
 from galaxymorph.images import NO_CONTENT, NoContent, Rendering, Source, decode, inspect_images
 from galaxymorph.learn.recipes import Recipe
-from galaxymorph.predict.listing import image_folder, list_images
+from galaxymorph.predict.listing import ListedImage, image_folder, list_images
 from galaxymorph.zoo import (
     File,
     in_test_part,
@@ -20,23 +20,41 @@ from galaxymorph.zoo import (
     require_images,
     what_is,
 )
+from galaxymorph.zoo.image_files import galaxy_name
 
 Images = Source | Sequence[Source]
 
 
-def expand_images(paths: Sequence[str], tables: bool = False) -> list[str]:
+def expand_images(paths: Sequence[str]) -> list[str]:
     """Return references of the images that the paths name: files, folders, zips, members of zips.
 
     What a folder or a zip holds besides images is said in a line.
 
     Args:
         paths: files, folders, zips, members of zips.
-        tables: take tables of images too, see `list_images`.
 
     Raises:
         BadInput: a path isn't there or is no image, or a folder or zip holds none.
     """
-    return [file.reference for file in _files(paths, tables)]
+    return [file.reference for file in _files(paths)]
+
+
+def expand_catalogues(paths: Sequence[str]) -> list[ListedImage]:
+    """Return the ids and references of the images that the paths name, those of tables first.
+
+    Args:
+        paths: as `expand_images`, whose ids are the files' names, and tables, see `list_images`,
+            which have ids of their own.
+
+    Raises:
+        BadInput: as `expand_images`, or a row of a table can't be read or has no image.
+    """
+    tables = [path for path in paths if _is_table(path)]
+    files = _files([path for path in paths if path not in tables])
+    listed = [row for table in tables for row in _of_table(table)]
+    return listed + [
+        ListedImage(as_utf8(galaxy_name(file.reference)), file.reference) for file in files
+    ]
 
 
 def submission_images(paths: Sequence[str]) -> list[str]:
@@ -67,15 +85,12 @@ def submission_images(paths: Sequence[str]) -> list[str]:
     return [file.reference for file in files]
 
 
-def _files(paths: Sequence[str], tables: bool = False) -> list[File]:
+def _files(paths: Sequence[str]) -> list[File]:
     """Return the images that the paths name; one that lies in two of their folders comes once."""
     files: list[File] = []
     listed: set[str] = set()
     for path in paths:
         name = _last_parts(path)
-        if tables and REFERENCE_SEPARATOR not in path and what_is(path) == "a table":
-            files += _of_table(path)
-            continue
         if not _is_place(path):
             _refuse_other_kinds(path)
             files.append(File(name, path))
@@ -90,13 +105,18 @@ def _files(paths: Sequence[str], tables: bool = False) -> list[File]:
     return files
 
 
-def _of_table(path: str) -> list[File]:
-    files = []
+def _of_table(path: str) -> list[ListedImage]:
+    folder = Path(image_folder(path))
+    rows = []
     for row in list_images(path):
         if row.fault or not row.image:
             raise BadInput(f"{path}: {row.fault or f'{row.id} has no image'}", "mend the table")
-        files.append(File(row.id, str(Path(image_folder(path)) / row.image)))
-    return files
+        rows.append(ListedImage(row.id, str(folder / row.image)))
+    return rows
+
+
+def _is_table(path: str) -> bool:
+    return REFERENCE_SEPARATOR not in path and what_is(path) == "a table"
 
 
 def _refuse_other_kinds(path: str) -> None:

@@ -26,6 +26,7 @@ from galaxymorph.judge import doubt_of, entropies_of, worth_asking
 from galaxymorph.learn import Run, target_of
 from galaxymorph.predict.doubt import open_source
 from galaxymorph.predict.images import with_galaxies
+from galaxymorph.predict.listing import ListedImage
 from galaxymorph.zoo.image_files import galaxy_name
 
 MANIFEST = "manifest.csv"
@@ -37,20 +38,24 @@ QUALITIES = (95, 90, 80)
 
 
 def choose_galaxies(
-    run: Run, images: Sequence[str], folder: Path, number: int = 100, source: str = "views"
+    run: Run,
+    listed: Sequence[ListedImage],
+    folder: Path,
+    number: int = 100,
+    source: str = "views",
 ) -> pd.DataFrame:
     """Write the chosen galaxies' images and a manifest into a new folder; return the manifest.
 
     Galaxies are chosen by mutual information, or entropy where a single model has no other doubt,
     and to be unlike each other; see `worth_asking`. Of images of one content, or that look the same
     by a perceptual hash, only the most uncertain is a candidate. The manifest has `image`, a file
-    beside it, and `galaxy`. The columns that start with # stay hidden from volunteers, whom the
-    model must not sway. JPEG and PNG under 1 MB are copied, others rendered as the model sees them;
-    a second image of one name is numbered.
+    beside it, and `galaxy`, its id. The columns that start with # stay hidden from volunteers, whom
+    the model must not sway. JPEG and PNG under 1 MB are copied, others rendered as the model sees
+    them; a second image of one name is numbered.
 
     Args:
         run: trained.
-        images: references.
+        listed: ids and references, see `expand_catalogues`.
         folder: doesn't exist.
         number: how many are chosen.
         source: of `SOURCES`.
@@ -61,7 +66,9 @@ def choose_galaxies(
     run.require_trained()
     if folder.exists():
         raise BadInput(f"{folder} exists already", "choose another -o")
-    images = with_galaxies(images, run.recipe)
+    shown = set(with_galaxies([row.image for row in listed], run.recipe))
+    listed = [row for row in listed if row.image in shown]
+    images = [row.image for row in listed]
     sample = open_source(run, source)
     with Progress("doubting", len(images), "images") as progress:
         samples, embeddings = sample(images, progress.advance)
@@ -72,7 +79,7 @@ def choose_galaxies(
     references = [images[at] for at in chosen]
     table = pd.DataFrame(
         {
-            "galaxy": [as_utf8(galaxy_name(reference)) for reference in references],
+            "galaxy": [listed[at].id for at in chosen],
             "#mutual_information": doubt.epistemic[chosen].round(6),
             "#entropy": doubt.total[chosen].round(6),
             "#predicted": _in_words(run, doubt.mean[chosen]),
@@ -81,9 +88,9 @@ def choose_galaxies(
     )
     with replace_folder(folder) as temporary:
         names: list[str] = []
-        for reference, galaxy in zip(references, table["galaxy"], strict=True):
+        for reference in references:
             data, ending = _shown(reference, run.recipe.rendering)
-            names.append(_file_name(galaxy, ending, names))
+            names.append(_file_name(as_utf8(galaxy_name(reference)), ending, names))
             (temporary / names[-1]).write_bytes(data)
         table.insert(0, "image", names)
         table.to_csv(temporary / MANIFEST, index=False)

@@ -554,3 +554,19 @@ def test_triage_takes_a_table_of_images(run, images, tmp_path):
     command = ["triage", run, catalogue, "-o", out, "--number", 2, "--source", "single"]
     assert galaxymorph(*command) == 0
     assert len(pd.read_csv(out / "manifest.csv")) == 2
+
+
+@pytest.mark.parametrize("ids", [["008", "J09/10+01", "a b", "é"], None])
+def test_the_manifest_of_a_table_has_its_ids(run, images, tmp_path, ids):
+    table = pd.DataFrame({"image": images[:4]})
+    names = [Path(image).stem for image in images[:4]]
+    if ids:
+        table.insert(0, "objid", ids)
+    table.to_csv(tmp_path / "mine.csv", index=False)
+    out = tmp_path / "out"
+    command = ["triage", run, tmp_path / "mine.csv", images[4], "-o", out, "--source", "single"]
+    assert galaxymorph(*command) == 0
+    manifest = pd.read_csv(out / "manifest.csv", dtype=str).set_index("#source")
+    assert manifest.loc[[str(image) for image in images[:4]], "galaxy"].tolist() == (ids or names)
+    assert manifest.loc[str(images[4]), "galaxy"] == Path(images[4]).stem
+    assert all((out / name).is_file() for name in manifest["image"])

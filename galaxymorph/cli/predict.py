@@ -70,7 +70,8 @@ SKIPPED_SHOWN = 10
     "--drift/--no-drift",
     default=True,
     show_default=True,
-    help="Compare 40 images or more with the validation galaxies, and warn if they differ.",
+    help="Compare 40 images or more with the validation galaxies, and warn if they differ; it "
+    "takes as many of those.",
 )
 @click.option(
     "--coverage",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import Progress
+from galaxymorph.base import Progress, say
 from galaxymorph.judge.drift import LEAST, Drift, drift_between, energy, neighbour_distance
 from galaxymorph.judge.drift import MOST as MOST_COMPARED
 from galaxymorph.learn import (
@@ -31,16 +31,24 @@ if TYPE_CHECKING:
 def drift_of(run: Run, images: Sequence[str]) -> Drift | None:
     """Return how far images differ from a run's validation galaxies; a fold stands for all.
 
-    None where there are fewer than `LEAST` on either side, or the run kept no embeddings.
+    None for fewer than `LEAST` images; and, with a line that says so, where the run has fewer
+    validation galaxies or kept no embeddings.
 
     Raises:
         BadInput: an image can't be used.
     """
     member = run.members[0]
-    if len(images) < LEAST or not (member.path / "embeddings.npz").exists():
+    if len(images) < LEAST:
+        return None
+    if not (member.path / "embeddings.npz").exists():
+        say(f"drift not checked: {run.path} kept no embeddings")
         return None
     known = read_embeddings(member).of("valid")
     if len(known) < LEAST:
+        say(
+            f"drift not checked: {run.path} has {len(known)} validation galaxies, it takes {LEAST} "
+            "or more"
+        )
         return None
     rng = np.random.default_rng(run.recipe.seed)
     chosen = rng.choice(len(images), min(len(images), MOST_COMPARED), replace=False)

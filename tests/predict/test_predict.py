@@ -179,6 +179,21 @@ def test_outliers_are_told_by_columns_and_another_kind_of_image_by_a_warning(
     assert "aren't like those" not in capsys.readouterr().err
 
 
+def test_drift_that_is_not_checked_is_told_once(run, simple, tmp_path, capsys):
+    """The run has nine validation galaxies."""
+    folder, table = simple / "images_training_rev1", tmp_path / "table.csv"
+    words = f"drift not checked: {run} has 9 validation galaxies, it takes 40 or more"
+    assert galaxymorph("predict", run, folder, "-o", table) == 0
+    assert capsys.readouterr().err.count(words) == 1
+    shutil.copytree(run, tmp_path / "old")
+    (tmp_path / "old" / "embeddings.npz").unlink()
+    assert galaxymorph("predict", tmp_path / "old", folder, "-o", table) == 0
+    assert "drift not checked: " in capsys.readouterr().err
+    for fewer in ([folder, "--no-drift"], sorted(folder.glob("*.jpg"))[:39]):
+        assert galaxymorph("predict", run, *fewer, "-o", table) == 0
+        assert "drift" not in capsys.readouterr().err
+
+
 def test_outliers_of_a_run_without_embeddings_are_refused(run, images, tmp_path, capsys):
     shutil.copytree(run, tmp_path / "old")
     (tmp_path / "old" / "embeddings.npz").unlink()

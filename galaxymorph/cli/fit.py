@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from galaxymorph.base import BadInput, say
 from galaxymorph.cli.options import DEVICE, SKIP_BAD, given, recipe_options
 from galaxymorph.learn.recipes import PRESETS, Recipe
 
+# Names of classes that mirroring turns into one another.
+HANDED = re.compile(r"clock.?wise|handed|\b[SZ].?wise", re.IGNORECASE)
 # Where the galaxies of a fit without data are made.
 SIMULATED = Path("data/simulated")
 
@@ -138,6 +141,12 @@ def start(data, source, out, name, skip_bad, cache, changes):
         f"{label} {n:,}" for label, n in galaxies.table["label"].value_counts().items()
     )
     say(f"{len(galaxies.table):,} galaxies ({counts}) → {run.path}")
+    handed = [label for label in galaxies.classes if HANDED.search(label)]
+    if handed and (recipe.flips or recipe.views == 8):
+        say(
+            f"warning: class {handed[0]!r} seems to differ from its mirror image, and galaxies are "
+            "mirrored at random; give --no-flips, and --views 1 or 4"
+        )
     return run, galaxies
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -40,8 +41,14 @@ def _class_galleries(run: Run, predictions: pd.DataFrame, part: str) -> Gallerie
     found = {f"confident_mistakes_{part}": ("Wrong, most confident first", mistakes)}
     for (true, predicted), galaxies in confusion_cells(predictions, run.classes).items():
         words = f"Volunteers: {true}, model: {predicted}".replace("_", " ")
-        found[f"confusion_{part}/{true}_as_{predicted}"] = (words, galaxies)
+        name = f"{_in_file_names(true)}_as_{_in_file_names(predicted)}"
+        found[f"confusion_{part}/{name}"] = (words, galaxies)
     return found
+
+
+def _in_file_names(label: str) -> str:
+    """Return a class's name without what has a meaning in paths: E/S0 is E%2FS0."""
+    return quote(label, safe=" ,+()&=")[:100]
 
 
 def _vote_galleries(run: Run, predictions: pd.DataFrame, part: str) -> Galleries:

@@ -52,8 +52,8 @@ def gather_galaxies(
         BadInput: something is wrong with a row or an image, and `skip_bad` isn't set.
     """
     catalogue = read_catalogue(path, recipe.labels_column, recipe.schema, recipe.id_column)
-    if catalogue.note:
-        say(catalogue.note)
+    for note in filter(None, (catalogue.note, catalogue.kind_note)):
+        say(note)
     if catalogue.unvoted:
         say(f"{len(catalogue.unvoted):,} galaxies without votes left out")
     if catalogue.unused_images:

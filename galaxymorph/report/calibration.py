@@ -80,8 +80,8 @@ def kept_words(accuracy: str, found: dict) -> str:
     asked, kept = f"{float(accuracy):.0%}", found["kept"]
     if kept["value"] is None:
         return (
-            f"at {asked} accuracy nothing may be kept: it takes {found['least']:,} calibrating "
-            "galaxies that are right, or hardly any that is wrong of more"
+            f"at {asked} accuracy no galaxy can be kept: to promise it takes {found['least']:,} "
+            "calibrating galaxies or more, nearly all of them right"
         )
     reached = found["accuracy"]
     words = f"{interval_words(reached)} of them right" if reached["value"] is not None else "none"

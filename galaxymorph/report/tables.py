@@ -191,6 +191,7 @@ def print_check(catalogue: Catalogue, counts: dict[str, dict[str, int]], decoded
         ("images", f"{absent:,} missing, {catalogue.unused_images:,} without a row"
                    + ("" if decoded else "; not decoded")),
         *([("left out", catalogue.note)] if catalogue.note else []),
+        *([("kind", catalogue.kind_note)] if catalogue.kind_note else []),
         ("votes", sums),
     ):  # fmt: skip
         state.add_row(name, value)

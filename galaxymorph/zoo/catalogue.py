@@ -28,6 +28,13 @@ ID_COLUMNS = (
 # What the columns of a vote count begin with; the answer follows.
 COUNT = "count_"
 NO_VOTES = "nobody voted on the first question"
+# What a user should know of the fractions that a table is trained on (Hart et al. 2016).
+KIND_NOTES = {
+    "fraction": "votes: raw fractions",
+    "weighted": "votes: weighted fractions, of volunteers by their consistency",
+    "debiased": "warning: votes are debiased fractions, which depend on distance and not on the "
+    "picture alone; the table has no complete counts, raw or weighted fractions",
+}
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ class Catalogue:
     `row` (its number in the file), and its `label`, or the cumulative vote fraction of every
     answer of the tree and, where the table has counts, `count_<answer>`. `unvoted` are galaxies
     that nobody voted on: no fault of theirs, but there is nothing to learn from them. `note` says
-    which files among the images are none.
+    which files among the images are none, `kind_note` which kind of vote fractions these are.
     """
 
     path: Path
@@ -66,6 +73,7 @@ class Catalogue:
     unvoted: list[Problem] = field(default_factory=list)
     unused_images: int = 0
     note: str = ""
+    kind_note: str = ""
 
     def set_aside(self, problems: Iterable[Problem]) -> Catalogue:
         """Return the catalogue without the galaxies that these problems name."""
@@ -123,11 +131,13 @@ def read_catalogue(
     if labels_column is not None:
         _require_label(table, labels_column, id_column or ID_COLUMN)
         read = read_checked(table, id_column or ID_COLUMN, texts=[labels_column])
-        rows, tree, unvoted = _labels(read, labels_column), None, []
+        rows, tree, unvoted, kind_note = _labels(read, labels_column), None, [], ""
     else:
-        rows, read, unvoted = _votes(table, schema, id_column, layout)
+        rows, read, unvoted, kind = _votes(table, schema, id_column, layout)
         tree = get_schema(schema).tree
-    return _with_images(Path(path), layout, tree, rows, read, unvoted)
+        kind_note = KIND_NOTES.get(kind, "")
+    catalogue = _with_images(Path(path), layout, tree, rows, read, unvoted)
+    return replace(catalogue, kind_note=kind_note)
 
 
 def _with_images(
@@ -189,8 +199,8 @@ def _labels(read: CheckedRows, column: str) -> pd.DataFrame:
 
 def _votes(
     table: Table, schema: str, id_column: str | None, layout: Layout
-) -> tuple[pd.DataFrame, CheckedRows, list[Problem]]:
-    """Return the sound rows with votes, all rows, and the galaxies that nobody voted on."""
+) -> tuple[pd.DataFrame, CheckedRows, list[Problem], str]:
+    """Return the sound rows with votes, all rows, those without votes, and the kind of votes."""
     rule = get_schema(schema)
     challenge = rule.tree is GALAXY_ZOO_CHALLENGE
     if challenge:
@@ -210,7 +220,7 @@ def _votes(
         Problem(f"{table.reference} row {row}", NO_VOTES, galaxy)
         for row, galaxy in rows.loc[votes.unvoted, "galaxy"].items()
     ]
-    return rows[read.sound & ~votes.unvoted], read, unvoted
+    return rows[read.sound & ~votes.unvoted], read, unvoted, votes.kind
 
 
 def _best_ids(table: Table, schema: str, layout: Layout) -> str | None:

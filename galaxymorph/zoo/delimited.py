@@ -69,7 +69,7 @@ class Delimited:
             for number, cells in _records(lines, self.separator):
                 if number <= self.header:
                     continue
-                if not any(map(str.strip, cells)):
+                if not cells or (len(cells) > 1 and not any(map(str.strip, cells))):
                     # Also a row of separators alone, as spreadsheets leave at a table's end.
                     empty.append(number)
                     continue

@@ -51,8 +51,8 @@ TRAINING_PART, TEST_PART = (
 )
 # An ending that no list knows; a number after a point is part of a name: J0910.47-0101.
 UNKNOWN_ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,4}$")
-# A zip may hold zips, and those no further: a zip can be made that holds itself.
-ZIPS_DEEP = 2
+# A zip may hold zips, and those others, but not without an end: one can be made that holds itself.
+ZIPS_DEEP = 4
 # bzip2 unpacks a block at a time, up to 900 kB of them.
 BZIP2_BLOCK = 1_000_000
 KINDS_NAMED = 6
@@ -369,7 +369,7 @@ def _in_zip(
         if deeper:
             yield from _in_zip(file.reference, f"{_stem(file.name)}/", enter, passed_over)
         else:
-            passed_over["zip in a zip in a zip"] += 1
+            passed_over["zip, too deep in others"] += 1
 
 
 def _stem(name: str) -> str:

@@ -46,6 +46,12 @@ def _refuse_alike(classes: list[str], source: str) -> None:
     """Raise BadInput where one class seems to be spelt in two ways: each would be half of it."""
     known: dict[str, str] = {}
     for name in classes:
+        if "|" in name:
+            raise BadInput(
+                f"{source}: class {name!r} has | in its name, which separates the classes of a "
+                "prediction set",
+                "rename it",
+            )
         other = known.setdefault(" ".join(name.casefold().split()), name)
         if other != name:
             raise BadInput(

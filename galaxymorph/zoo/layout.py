@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from galaxymorph.base import FITS_ENDINGS, REFERENCE_SEPARATOR, BadInput, is_unsafe
 from galaxymorph.zoo.image_files import (
     IMAGE_ENDINGS,
+    ZIPS_DEEP,
     File,
     image_name,
     in_test_part,
@@ -82,8 +83,9 @@ def find_layout(path: str | Path) -> Layout:
         files = list(walk(place, enter, unread, strict=False))
         table = table or _find_table(files)
         if table is None and enter is _but_test:
+            unreadable = f" ({passed_over_note(unread)})" if unread else ""
             raise BadInput(
-                f"{path}: {_what_tables(files)}",
+                f"{path}: {_what_tables(files)}{unreadable}",
                 f"put {TABLES[0]}.csv there, or give the path of the table itself",
             )
         if table and (layout := _layout(table, files, unread)).images:
@@ -196,8 +198,8 @@ def _find_table(files: Sequence[File]) -> str | None:
 
 
 def _candidates(files: Sequence[File]) -> list[dict[str, str]]:
-    """Return what could be the table, by name: outside of zips, in zips, and in zips of zips."""
-    levels: list[dict[str, str]] = [{}, {}, {}]
+    """Return what could be the table, by name: outside of zips, in zips, in zips of zips, …."""
+    levels: list[dict[str, str]] = [{} for _ in range(ZIPS_DEEP + 1)]
     for file in files:
         depth = file.reference.count(REFERENCE_SEPARATOR)
         if is_usable(file.name) and (depth or "/" not in file.name or file.name.startswith(TABLES)):

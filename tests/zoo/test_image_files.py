@@ -58,12 +58,21 @@ def test_images_are_listed_at_any_depth_and_in_zips_of_any_name(tmp_path):
     by_name = {image_name(file.name): read_bytes(file.reference) for file in found.images}
     assert by_name == {str(k): pictures[k] for k in range(8)}
     assert found.notes() == []
-    # The same, zipped as a whole, but for the zip that is then a third one.
+    # The same, zipped as a whole, which makes a zip in a zip in a zip.
     whole = tmp_path / "whole.zip"
     whole.write_bytes(zip_bytes(files))
     zipped = list_image_files(whole)
-    assert {image_name(file.name) for file in zipped.images} == set("0123457")
-    assert zipped.notes() == ["1 file passed over: 1 zip in a zip in a zip"]
+    assert {image_name(file.name) for file in zipped.images} == set("01234567")
+    assert {read_bytes(file.reference) for file in zipped.images} == set(pictures)
+    assert zipped.notes() == []
+    # A zip could hold itself.
+    nested = zip_bytes({"0.jpg": pictures[0]})
+    for _ in range(6):
+        nested = zip_bytes({"1.zip": nested})
+    whole.write_bytes(zip_bytes({"2.jpg": pictures[2], "3.zip": nested}))
+    zipped = list_image_files(whole)
+    assert [image_name(file.name) for file in zipped.images] == ["2"]
+    assert zipped.notes() == ["1 file passed over: 1 zip, too deep in others"]
 
 
 @pytest.mark.parametrize(

@@ -29,3 +29,9 @@ def test_classes_that_differ_in_capitals_or_spaces_alone_are_refused(tmp_path, o
         label_catalogue(read_catalogue(table, "kind"), "layer1")
     assert galaxymorph("data", "check", table, "--labels-column", "kind") == 2
     assert repr(first) in capsys.readouterr().err
+
+
+def test_a_class_with_the_separator_of_prediction_sets_is_refused(tmp_path):
+    table = labelled(tmp_path, ["a|b", "c", "c"])
+    with pytest.raises(BadInput, match=r"class 'a\|b' has \| in its name"):
+        label_catalogue(read_catalogue(table, "kind"), "layer1")

@@ -270,3 +270,15 @@ def test_an_image_is_no_table_of_fits(tmp_path):
     fits.PrimaryHDU(np.zeros((4, 4))).writeto(tmp_path / "t.fits")
     with pytest.raises(BadInput, match="no table in this FITS file"):
         open_table(tmp_path / "t.fits")
+
+
+def test_an_empty_cell_alone_in_its_row_is_a_row(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text('image\na.jpg\n""\nb.jpg\n\n', encoding="utf-8")
+    assert [row.image for row in list_images(str(path))] == ["a.jpg", "", "b.jpg"]
+
+
+def test_a_separators_note_and_rows_of_separators_alone_are_no_galaxies(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("sep=;\nid;image\n007;a.jpg\n;\n;\n", encoding="utf-8")
+    assert [(row.id, row.image) for row in list_images(str(path))] == [("007", "a.jpg")]

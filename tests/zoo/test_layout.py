@@ -189,7 +189,7 @@ def test_zips_in_zips_are_followed(tmp_path):
     inside = zip_bytes({f"{IMAGES}.zip": zip_bytes({"deep.jpg": image_bytes(picture())})})
     files = {TABLE: table_bytes(1), **galaxy_images(1), f"{IMAGES}.zip": inside}
     path = write_files(tmp_path, {"mine.zip": zip_bytes(files)}) / "mine.zip"
-    assert {"deep", *galaxy_ids(1)} <= set(find_layout(path).images)
+    assert "deep" in find_layout(path).images
 
 
 def test_has_catalogue_tells_folders_with_a_table_from_others(tmp_path):

@@ -28,10 +28,11 @@ from galaxymorph.base import BadInput
 def compare(runs, everything, output) -> None:
     """Set RUNs side by side on every metric that they have.
 
-    The best of each row is marked with *. Differences of macro-F1 from the first run are over the
+    The best of each row is marked with *, of runs that share tested galaxies and classes with the
+    first. Differences of macro-F1 from the first run are over the
     galaxies that both tested, with an interval of the difference itself.
     """
-    from galaxymorph.judge import compare_runs, paired_differences, require_distinct
+    from galaxymorph.judge import compare_runs, paired_differences, require_distinct, unranked_runs
     from galaxymorph.learn import Run, write_table
     from galaxymorph.report import print_comparison
 
@@ -40,7 +41,7 @@ def compare(runs, everything, output) -> None:
     runs = [Run(path) for path in runs]
     require_distinct(runs)
     table = compare_runs(runs)
-    print_comparison(table, paired_differences(runs), everything)
+    print_comparison(table, paired_differences(runs), unranked_runs(runs), everything)
     if output:
         write_table(output, table)
         click.echo(output)

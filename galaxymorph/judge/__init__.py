@@ -31,6 +31,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "paired_differences",
             "require_distinct",
             "scores_in",
+            "unranked_runs",
         ],
         "concepts": ["embeddings", "probe_table", "true_concepts", "truth_of"],
         "conformal": ["EMPTY", "SCORES", "coverage_band", "coverage_law", "cross_sets"],

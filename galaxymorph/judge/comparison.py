@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -81,15 +81,23 @@ def compare_runs(runs: Sequence[Run]) -> pd.DataFrame:
     return table.assign(better=better.mask(aimless, ""))
 
 
-def best_rows(scores: pd.DataFrame) -> np.ndarray:
-    """Return which rows of a score, see `compare_runs`, are best; none where neither is better."""
+def best_rows(scores: pd.DataFrame, unranked: Collection[str] = ()) -> np.ndarray:
+    """Return which rows of a score are best; none where neither is better, or one is alone.
+
+    Args:
+        scores: the rows of one score, see `compare_runs`.
+        unranked: runs that are best in nothing, see `unranked_runs`.
+    """
+    ranked = ~scores["run"].isin(unranked).to_numpy(bool)
     value = scores["value"].to_numpy(float)
     loss = {
         "less": value,
         "more": -value,
         "nominal": np.abs(value - scores["nominal"].to_numpy(float)),
     }.get(scores["better"].iloc[0])
-    return np.zeros(len(value), bool) if loss is None else loss <= loss.min() + 1e-12
+    if loss is None or ranked.sum() < 2:
+        return np.zeros(len(value), bool)
+    return ranked & (loss <= loss[ranked].min() + 1e-12)
 
 
 def nominals_in(values: dict, prefix: str = "") -> dict[str, float]:
@@ -140,21 +148,18 @@ def paired_differences(runs: Sequence[Run]) -> dict[str, dict]:
     none.
 
     Returns:
-        By the run's path: `value`, `low`, `high` and `galaxies`, the number in common; None for
-        fewer than two in common, or other classes.
+        By the run's path: `value`, `low`, `high` and `galaxies`, the number in common; without
+        `unranked_runs`.
     """
     first, *others = runs
     if not all(target_of(run.recipe).chooses for run in runs):
         return {}
     found = {}
+    mine = _tested(first)
     for other in others:
-        mine, theirs = (
-            run.predictions("test").drop_duplicates("galaxy").set_index("galaxy")
-            for run in (first, other)
-        )
+        theirs = _tested(other)
         common = mine.index.intersection(theirs.index)
-        if len(common) < 2 or first.classes != other.classes:
-            found[str(other.path)] = None
+        if not _is_ranked(first, other, common):
             continue
         order = pd.Index(first.classes)
         true, before, after = (
@@ -164,6 +169,28 @@ def paired_differences(runs: Sequence[Run]) -> dict[str, dict]:
         difference = f1_difference(true, before, after, len(order), first.recipe.seed)
         found[str(other.path)] = {**difference, "galaxies": len(common)}
     return found
+
+
+def unranked_runs(runs: Sequence[Run]) -> list[str]:
+    """Return the paths of later runs whose scores don't compare with the first's.
+
+    They have fewer than two tested galaxies in common with it, or other classes or answers.
+    """
+    first, *others = runs
+    mine = _tested(first).index
+    return [
+        str(other.path)
+        for other in others
+        if not _is_ranked(first, other, mine.intersection(_tested(other).index))
+    ]
+
+
+def _is_ranked(first: Run, other: Run, common: pd.Index) -> bool:
+    return len(common) >= 2 and first.outputs == other.outputs
+
+
+def _tested(run: Run) -> pd.DataFrame:
+    return run.predictions("test").drop_duplicates("galaxy").set_index("galaxy")
 
 
 def require_distinct(runs: Sequence[Run]) -> None:

@@ -15,7 +15,13 @@ from markupsafe import Markup
 
 from galaxymorph import __version__
 from galaxymorph.base import BadInput, say, write_text
-from galaxymorph.judge import best_rows, compare_runs, paired_differences, require_distinct
+from galaxymorph.judge import (
+    best_rows,
+    compare_runs,
+    paired_differences,
+    require_distinct,
+    unranked_runs,
+)
 from galaxymorph.learn import Run, target_of
 from galaxymorph.report.card import write_card
 from galaxymorph.report.charts import line_chart
@@ -56,16 +62,18 @@ def write_comparison(runs: Sequence[Run], output: Path) -> Path:
     require_distinct(runs)
     table = compare_runs(runs)
     names = _distinct_names(runs)
+    name_of = dict(zip([str(run.path) for run in runs], names, strict=True))
+    unranked = unranked_runs(runs)
     write_text(
         output,
         render(
             "comparison.html",
             title=f"{len(runs)} runs side by side",
             names=names,
-            groups=_groups(table, runs),
+            groups=_groups(table, runs, unranked),
+            unranked=[name_of[path] for path in unranked],
             differences=[
-                (names[[str(run.path) for run in runs].index(path)], found)
-                for path, found in paired_differences(runs).items()
+                (name_of[path], found) for path, found in paired_differences(runs).items()
             ],
             charts=_curves(runs, names),
             recipes=_differing_settings(runs),
@@ -74,11 +82,13 @@ def write_comparison(runs: Sequence[Run], output: Path) -> Path:
     return output
 
 
-def _groups(table: pd.DataFrame, runs: Sequence[Run]) -> list[tuple[str, list, list]]:
+def _groups(
+    table: pd.DataFrame, runs: Sequence[Run], unranked: Sequence[str]
+) -> list[tuple[str, list, list]]:
     """Return by file the rows of main scores and of details: name, what's better, a cell a run."""
     groups = {}
     for (file, name), scores in table.groupby(["file", "score"], sort=False):
-        by_run = scores.assign(best=best_rows(scores) & (len(scores) > 1)).set_index("run")
+        by_run = scores.assign(best=best_rows(scores, unranked)).set_index("run")
         cells = []
         for run in runs:
             if str(run.path) not in by_run.index:

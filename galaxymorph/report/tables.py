@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -323,19 +323,25 @@ DETAILS = (
 
 
 def print_comparison(
-    table: pd.DataFrame, differences: dict[str, dict | None], everything: bool = False
+    table: pd.DataFrame,
+    differences: dict[str, dict],
+    unranked: Sequence[str] = (),
+    everything: bool = False,
 ) -> None:
     """Print runs side by side, a row a score, the best of each marked.
 
     Args:
         table: see `judge.compare_runs`.
         differences: see `judge.paired_differences`.
+        unranked: see `judge.unranked_runs`.
         everything: the details too.
     """
     # Predicting from an ONNX file prints tables without PyTorch, on which judging stands.
     from galaxymorph.judge import best_rows
 
     runs = list(dict.fromkeys(table["run"]))
+    for run in unranked:
+        console().print(f"{run}: no galaxies and classes in common with {runs[0]}, so no best")
     shown = Table(box=box.SIMPLE_HEAD)
     shown.add_column("score")
     for run in runs:
@@ -347,14 +353,11 @@ def print_comparison(
         if file not in known:
             shown.add_section()
             known.add(file)
-        values = group.assign(best=best_rows(group) & (len(group) > 1)).set_index("run")
+        values = group.assign(best=best_rows(group, unranked)).set_index("run")
         words = score if file == "metrics" else f"{file}: {score}"
         shown.add_row(words, *(_compared(values, run) for run in runs))
     print_table(shown)
     for run, difference in differences.items():
-        if difference is None:
-            console().print(f"{run}: no galaxies and classes in common with {runs[0]}")
-            continue
         console().print(
             f"{run}: test macro-F1 {difference['value']:+.3f} ({difference['low']:+.3f} to "
             f"{difference['high']:+.3f}) against {runs[0]}, {difference['galaxies']:,} galaxies "

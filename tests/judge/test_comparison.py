@@ -37,6 +37,44 @@ def test_runs_stand_side_by_side_and_every_score_is_written(run, worse, tmp_path
     assert table.groupby("run").size().nunique() == 1
 
 
+@pytest.fixture(scope="module", params=["galaxies", "classes"])
+def foreign(run, tmp_path_factory, request):
+    """A copy of the run, of other galaxies or of other classes."""
+    path = tmp_path_factory.mktemp("foreign") / "other"
+    shutil.copytree(run, path)
+    tested = path / "predictions_test.parquet"
+    table = pd.read_parquet(tested)
+    if request.param == "galaxies":
+        table["galaxy"] = "other-" + table["galaxy"].astype(str)
+    else:
+        record = (path / "recipe.json").read_text()
+        (path / "recipe.json").write_text(record.replace('"spiral"', '"disc"'))
+        table = table.replace("spiral", "disc").rename(columns={"p_spiral": "p_disc"})
+    table.to_parquet(tested, index=False)
+    return path
+
+
+def test_runs_without_anything_in_common_are_not_ranked(run, worse, foreign, tmp_path, capsys):
+    words = "no galaxies and classes in common"
+    assert galaxymorph("compare", run, foreign) == 0
+    printed = capsys.readouterr().out
+    assert "*" not in printed
+    assert printed.index(words) < printed.index("test.macro_f1")
+    page = tmp_path / "page.html"
+    assert galaxymorph("report", run, foreign, "-o", page) == 0
+    text = page.read_text()
+    assert 'class="n best"' not in text and "is bold" not in text
+    assert text.index(words) < text.index("Test scores")
+    capsys.readouterr()
+    assert galaxymorph("compare", run, worse, foreign) == 0
+    printed = capsys.readouterr().out
+    line = next(line for line in printed.splitlines() if "test.macro_f1" in line)
+    assert line.count("*") == 1 and line.index("*") < line.index("-1.000")
+    assert printed.count(words) == 1
+    assert galaxymorph("report", run, worse, foreign, "-o", page) == 0
+    assert 'class="n best"' in page.read_text() and words in page.read_text()
+
+
 def test_a_score_that_one_run_has_is_shown_with_a_gap(run, worse, capsys):
     (worse / "robustness.json").write_text(json.dumps({"mean_drop": 0.25, "views": 8}))
     assert galaxymorph("compare", run, worse) == 0

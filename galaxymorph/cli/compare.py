@@ -36,8 +36,10 @@ def compare(runs, everything, output) -> None:
     from galaxymorph.learn import Run, write_table
     from galaxymorph.report import print_comparison
 
-    if output and (output.suffix not in (".csv", ".parquet") or not output.parent.is_dir()):
-        raise BadInput(f"-o {output}: not a table in a folder that exists", "use .csv or .parquet")
+    if output and output.suffix not in (".csv", ".parquet"):
+        raise BadInput(f"-o {output}: not the name of a table", "end it in .csv or .parquet")
+    if output and not output.absolute().parent.is_dir():
+        raise BadInput(f"-o {output}: there is no folder {output.parent}", "make it first")
     runs = [Run(path) for path in runs]
     require_distinct(runs)
     table = compare_runs(runs)

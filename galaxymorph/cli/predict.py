@@ -309,6 +309,9 @@ def _require_table(output: Path | None, as_json: bool) -> None:
 
 def _require_writable(output: Path) -> None:
     if output.suffix not in ENDINGS:
-        raise BadInput(f"-o {output}: ending {output.suffix!r}", f"use {' or '.join(ENDINGS)}")
+        raise BadInput(
+            f"-o {output}: ending {output.suffix!r}",
+            f"use {' or '.join(ENDINGS)}, or end it in / for a catalogue's folder",
+        )
     if output.is_dir() or not output.parent.is_dir():
         raise BadInput(f"-o {output}: not a file in a folder that exists", "make the folder first")

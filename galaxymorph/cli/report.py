@@ -27,8 +27,10 @@ def report(runs, output, data) -> None:
     from galaxymorph.learn import Run, held
     from galaxymorph.report import write_comparison, write_report
 
-    if output and (output.suffix != ".html" or not output.absolute().parent.is_dir()):
-        raise BadInput(f"-o {output}: not a page in a folder that exists", "end it in .html")
+    if output and output.suffix != ".html":
+        raise BadInput(f"-o {output}: not the name of a page", "end it in .html")
+    if output and not output.absolute().parent.is_dir():
+        raise BadInput(f"-o {output}: there is no folder {output.parent}", "make it first")
     if len(runs) == 1:
         with held(runs[0]) as run:
             click.echo(write_report(run, data, output))

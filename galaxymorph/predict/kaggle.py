@@ -31,9 +31,9 @@ def require_submittable(run: Run) -> None:
     """Raise BadInput unless a run's outputs are the challenge's 37 answers."""
     if target_of(run.recipe).tree is not GALAXY_ZOO_CHALLENGE:
         raise BadInput(
-            f"--format kaggle takes the answers of the tree, and {run.path} learnt "
-            f"{run.recipe.target}",
-            "fit with --target tree",
+            f"--format kaggle takes the 37 answers of the challenge's tree, and {run.path} has "
+            f"target {run.recipe.target}, schema {run.recipe.schema}",
+            f"fit with --target tree --schema {GALAXY_ZOO_CHALLENGE.name}",
         )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -34,6 +35,10 @@ SCHEMA = click.option(
 SKIP_BAD = click.option(
     "--skip-bad", is_flag=True, help="Set bad rows aside in rejected.csv and go on."
 )
+SKIP_BAD_IMAGES = click.option(
+    "--skip-bad", is_flag=True, help="Name images that can't be used and go on."
+)
+SKIPPED_SHOWN = 10
 
 
 def _use_device(context: click.Context, option: click.Parameter, name: str) -> None:
@@ -79,6 +84,17 @@ def say_rendering(stretch: str | None, bands: str | None) -> None:
     given = [f"{name} {value}" for name, value in options.items() if value is not None]
     if given:
         say(f"FITS images: {' and '.join(given)}, in place of what the model is trained on")
+
+
+def say_skipped(faults: Sequence[str]) -> None:
+    """Name the first images that can't be used, a line each, and count the others by kind."""
+    from galaxymorph.predict import kind_of
+
+    for fault in faults[:SKIPPED_SHOWN]:
+        say(f"skipped: {fault}")
+    if rest := Counter(map(kind_of, faults[SKIPPED_SHOWN:])):
+        kinds = ", ".join(f"{number:,} {kind}" for kind, number in rest.most_common())
+        say(f"skipped: {rest.total():,} more ({kinds})")
 
 
 def recipe_options(command: Callable) -> Callable:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -17,10 +16,16 @@ from galaxymorph.cli.catalogue import (
     require_alone,
     require_folder,
 )
-from galaxymorph.cli.options import DEVICE, RUN, rendering_options, say_rendering
+from galaxymorph.cli.options import (
+    DEVICE,
+    RUN,
+    SKIP_BAD_IMAGES,
+    rendering_options,
+    say_rendering,
+    say_skipped,
+)
 
 ENDINGS = (".csv", ".parquet")
-SKIPPED_SHOWN = 10
 
 
 @click.command()
@@ -40,7 +45,7 @@ SKIPPED_SHOWN = 10
     help="Write a submission to Kaggle's challenge, GalaxyID and 37 answers, into -o FILE.csv; "
     "after a kill the same command goes on. For a run with --target tree.",
 )
-@click.option("--skip-bad", is_flag=True, help="Name images that can't be used and go on.")
+@SKIP_BAD_IMAGES
 @click.option(
     "--precision",
     type=click.Choice(["auto", "fp32", "bf16", "fp16", "int8"]),
@@ -188,7 +193,7 @@ def predict(
     if skip_bad:
         found = {_rendering_of(path, stretch, bands) for path in models}
         references, faults = usable_images(references, found)
-        _tell_skipped(faults)
+        say_skipped(faults)
         if layout:
             references = with_galaxies(references, runs[0].recipe)
         if not references:
@@ -226,16 +231,6 @@ def predict(
         print_predictions(table, predictor.recipe)
     if not references:
         context.exit(1)
-
-
-def _tell_skipped(faults: Sequence[str]) -> None:
-    from galaxymorph.predict import kind_of
-
-    for fault in faults[:SKIPPED_SHOWN]:
-        say(f"skipped: {fault}")
-    if rest := Counter(map(kind_of, faults[SKIPPED_SHOWN:])):
-        kinds = ", ".join(f"{number:,} {kind}" for kind, number in rest.most_common())
-        say(f"skipped: {rest.total():,} more ({kinds})")
 
 
 def _models_and_images(run: Path, others: Sequence[str]) -> tuple[list[Path], list[str]]:

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import click
 
-from galaxymorph.cli.options import DEVICE, RUN, rendering_options, say_rendering
+from galaxymorph.base import BadInput, say
+from galaxymorph.cli.options import (
+    DEVICE,
+    RUN,
+    SKIP_BAD_IMAGES,
+    rendering_options,
+    say_rendering,
+    say_skipped,
+)
 
 
 @click.command()
@@ -29,9 +37,10 @@ from galaxymorph.cli.options import DEVICE, RUN, rendering_options, say_renderin
     help="Where doubt is read from: eight flips and turns, 20 passes with dropout, the models of a "
     "run with --members or --folds, or one model's entropy.",
 )
+@SKIP_BAD_IMAGES
 @rendering_options
 @DEVICE
-def triage(run, catalogue, output, number, source, stretch, bands) -> None:
+def triage(run, catalogue, output, number, source, skip_bad, stretch, bands) -> None:
     """Choose, of the images in CATALOGUE, those most worth a volunteer's time for RUN.
 
     CATALOGUE is images, folders, zips, or tables with a column `image` of paths, whose ids the
@@ -41,10 +50,25 @@ def triage(run, catalogue, output, number, source, stretch, bands) -> None:
     """
     from galaxymorph.images import require_fits
     from galaxymorph.learn import Run
-    from galaxymorph.predict import choose_galaxies, expand_catalogues
+    from galaxymorph.predict import choose_galaxies, expand_catalogues, usable_images
 
+    model = Run(run).rendered(stretch, bands)
+    model.require_trained()
     listed = expand_catalogues(catalogue)
-    require_fits([row.image for row in listed], {"stretch": stretch, "bands": bands})
+    faults = [row.fault for row in listed if row.fault]
+    if faults and not skip_bad:
+        raise BadInput(faults[0], "mend the table, or give --skip-bad")
+    references = [row.image for row in listed if not row.fault]
+    require_fits(references, {"stretch": stretch, "bands": bands})
     say_rendering(stretch, bands)
-    choose_galaxies(Run(run).rendered(stretch, bands), listed, output, number, source)
+    if skip_bad:
+        references, unusable = usable_images(references, [model.recipe.rendering])
+        say_skipped(faults + unusable)
+        if not references:
+            raise BadInput("none of the images can be used", "see the lines above")
+        if left_out := len(listed) - len(references):
+            say(f"{left_out:,} of {len(listed):,} images can't be used, and are left out")
+        usable = set(references)
+        listed = [row for row in listed if row.image in usable]
+    choose_galaxies(model, listed, output, number, source)
     click.echo(output / "manifest.csv")

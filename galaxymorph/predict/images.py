@@ -42,12 +42,14 @@ def expand_images(paths: Sequence[str]) -> list[str]:
 def expand_catalogues(paths: Sequence[str]) -> list[ListedImage]:
     """Return the ids and references of the images that the paths name, those of tables first.
 
+    A row of a table that can't be read or has no image has its fault, and no reference.
+
     Args:
         paths: as `expand_images`, whose ids are the files' names, and tables, see `list_images`,
             which have ids of their own.
 
     Raises:
-        BadInput: as `expand_images`, or a row of a table can't be read or has no image.
+        BadInput: as `expand_images`, or a table can't be read.
     """
     tables = [path for path in paths if _is_table(path)]
     files = _files([path for path in paths if path not in tables])
@@ -110,7 +112,9 @@ def _of_table(path: str) -> list[ListedImage]:
     rows = []
     for row in list_images(path):
         if row.fault or not row.image:
-            raise BadInput(f"{path}: {row.fault or f'{row.id} has no image'}", "mend the table")
+            fault = row.fault or f"{row.id or 'a row'} has no image"
+            rows.append(ListedImage(row.id, "", f"{path}: {fault}"))
+            continue
         rows.append(ListedImage(row.id, str(folder / row.image)))
     return rows
 

@@ -570,3 +570,26 @@ def test_the_manifest_of_a_table_has_its_ids(run, images, tmp_path, ids):
     assert manifest.loc[[str(image) for image in images[:4]], "galaxy"].tolist() == (ids or names)
     assert manifest.loc[str(images[4]), "galaxy"] == Path(images[4]).stem
     assert all((out / name).is_file() for name in manifest["image"])
+
+
+def test_triage_leaves_out_bad_images_if_told_so(run, images, tmp_path, capsys):
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(images[0].read_bytes()[:500])
+    listed = [images[0], bad, "", tmp_path / "gone.jpg", *images[1:3]]
+    pd.DataFrame({"id": list("abcdef"), "image": listed}).to_csv(tmp_path / "t.csv", index=False)
+    out = tmp_path / "out"
+    command = ["triage", run, tmp_path / "t.csv", "-o", out, "--source", "single"]
+    assert galaxymorph(*command) == 2
+    assert "c has no image; mend the table, or give --skip-bad" in capsys.readouterr().err
+    assert galaxymorph("triage", run, bad, images[0], "-o", out, "--source", "single") == 2
+    assert "bad.jpg" in capsys.readouterr().err
+    assert not out.exists()
+    assert galaxymorph(*command, "--skip-bad") == 0
+    told = capsys.readouterr().err
+    assert [name in told for name in ("bad.jpg: ", "c has no image", "gone.jpg: ")] == [True] * 3
+    assert told.count("skipped: ") == 3
+    assert "3 of 6 images can't be used" in told
+    assert sorted(pd.read_csv(out / "manifest.csv")["galaxy"]) == ["a", "e", "f"]
+    only_bad = ["triage", run, bad, "-o", tmp_path / "none", "--skip-bad"]
+    assert galaxymorph(*only_bad) == 2
+    assert "none of the images can be used" in capsys.readouterr().err

@@ -29,11 +29,18 @@ PART = 4096
 
 def require_submittable(run: Run) -> None:
     """Raise BadInput unless a run's outputs are the challenge's 37 answers."""
-    if target_of(run.recipe).tree is not GALAXY_ZOO_CHALLENGE:
+    tree = target_of(run.recipe).tree
+    if tree is None:
         raise BadInput(
-            f"--format kaggle takes the 37 answers of the challenge's tree, and {run.path} has "
-            f"target {run.recipe.target}, schema {run.recipe.schema}",
-            f"fit with --target tree --schema {GALAXY_ZOO_CHALLENGE.name}",
+            f"--format kaggle takes the answers of the tree, and {run.path} learnt "
+            f"{run.recipe.target}",
+            "fit with --target tree",
+        )
+    if tree is not GALAXY_ZOO_CHALLENGE:
+        raise BadInput(
+            f"--format kaggle takes the answers of the challenge's tree, and those of {run.path} "
+            f"are {tree.name}'s",
+            "fit with --target tree on the challenge's table",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +32,9 @@ def decoded(work: Callable[[Job], Result], jobs: Sequence[Job], ahead: int) -> I
         ahead: how many results may wait.
     """
     cores = os.cpu_count() or 1
-    if cores >= LEAST_CORES and len(jobs) >= LEAST_JOBS and sys.platform == "linux":
+    # A daemonic process, such as a cluster's worker, may have no processes of its own.
+    may = sys.platform == "linux" and not multiprocessing.current_process().daemon
+    if may and cores >= LEAST_CORES and len(jobs) >= LEAST_JOBS:
         yield from _by_processes(work, jobs, cores)
         return
     with decoding_threads() as pool:
@@ -46,11 +49,13 @@ def decoding_threads() -> Iterator[ThreadPoolExecutor]:
     """
     torch = sys.modules.get("torch")
     threads = torch.get_num_threads() if torch else 0
-    with ThreadPoolExecutor(os.cpu_count(), initializer=_work_alone) as pool:
-        yield pool
-    if torch:
-        # The number is each thread's own, but also that of threads that start later.
-        torch.set_num_threads(threads)
+    try:
+        with ThreadPoolExecutor(os.cpu_count(), initializer=_work_alone) as pool:
+            yield pool
+    finally:
+        if torch:
+            # The number is each thread's own, but also that of threads that start later.
+            torch.set_num_threads(threads)
 
 
 def _work_alone() -> None:
@@ -82,6 +87,8 @@ def _by_processes(
         _Jobs(work, jobs), BATCH, num_workers=processes, prefetch_factor=WAITING,
         # Arrays stay arrays, and no seed is drawn from the generator of everything else.
         collate_fn=list, generator=torch.Generator(),
+        # Started otherwise, processes would run a user's script again from its first line.
+        multiprocessing_context="fork",
     )  # fmt: skip
     for batch in loader:
         yield from batch

@@ -1,6 +1,8 @@
 """Workers that decode images."""
 
+import multiprocessing
 import os
+import threading
 
 import numpy as np
 import pytest
@@ -37,6 +39,33 @@ def test_few_images_or_few_cores_take_threads(monkeypatch):
     assert len(list(workers.decoded(twice, range(workers.LEAST_JOBS - 1), 5))) == (
         workers.LEAST_JOBS - 1
     )
+
+
+def in_a_daemon(results) -> None:
+    """Send what a daemonic process gets."""
+    results.put([array.tolist() for _, array in workers.decoded(twice, range(4), 2)])
+
+
+def test_a_daemonic_process_takes_threads(monkeypatch):
+    monkeypatch.setattr(workers, "LEAST_JOBS", 1)
+    monkeypatch.setattr(workers, "LEAST_CORES", 1)
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    process = context.Process(target=in_a_daemon, args=(results,), daemon=True)
+    process.start()
+    assert results.get(timeout=60) == [[2 * n] * 3 for n in range(4)]
+    process.join()
+
+
+def test_a_failure_leaves_the_number_of_threads_as_it_was():
+    before = torch.get_num_threads()
+    with pytest.raises(KeyError), workers.decoding_threads() as pool:
+        list(pool.map({}.__getitem__, [1]))
+    seen = []
+    thread = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert seen == [before] == [torch.get_num_threads()]
 
 
 def test_threads_that_decode_start_no_threads_of_their_own():

@@ -11,6 +11,7 @@ from fastai.callback.fp16 import MixedPrecision
 from fastai.torch_core import default_device, to_float
 
 from galaxymorph.base import BadInput, say
+from galaxymorph.learn.distributed import processes
 from galaxymorph.learn.recipes import Recipe
 
 
@@ -85,7 +86,8 @@ def _fits(train: Callable[[int], None], parts: int) -> bool:
     try:
         train(parts)
     except RuntimeError as error:
-        if not is_out_of_memory(error):
+        # Other processes that train along would wait for this one's gradients for ever.
+        if not is_out_of_memory(error) or processes() > 1:
             raise
         return False
     return True

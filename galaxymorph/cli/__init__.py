@@ -49,8 +49,8 @@ COMMANDS = {
 
 # What the extra `train` installs: checking data and predicting from an ONNX file do without.
 OF_TRAIN = {
-    "fastai", "fastcore", "fasttransform", "matplotlib", "safetensors", "scipy", "sklearn", "timm",
-    "torch", "torchvision",
+    "fastai", "fastcore", "fasttransform", "jinja2", "matplotlib", "safetensors", "scipy",
+    "sklearn", "starlette", "timm", "torch", "torchvision", "uvicorn",
 }  # fmt: skip
 TRAIN = "pip install 'galaxymorph[train]'"
 

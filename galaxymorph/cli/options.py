@@ -39,6 +39,7 @@ SKIP_BAD_IMAGES = click.option(
     "--skip-bad", is_flag=True, help="Name images that can't be used and go on."
 )
 SKIPPED_SHOWN = 10
+DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def _use_device(context: click.Context, option: click.Parameter, name: str) -> None:
@@ -50,7 +51,7 @@ def _use_device(context: click.Context, option: click.Parameter, name: str) -> N
 
 DEVICE = click.option(
     "--device",
-    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
+    type=click.Choice(DEVICES),
     default="auto",
     show_default=True,
     expose_value=False,

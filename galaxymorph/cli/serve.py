@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from galaxymorph.base import say
-from galaxymorph.cli.options import DEVICE, RUN, rendering_options, say_rendering
+from galaxymorph.cli.options import DEVICES, RUN, rendering_options, say_rendering
 
 
 @click.command()
@@ -24,21 +24,35 @@ from galaxymorph.cli.options import DEVICE, RUN, rendering_options, say_renderin
     help="0 for any that is free.",
 )
 @rendering_options
-@DEVICE
-def serve(run, host, port, stretch, bands) -> None:
-    """Answer with RUN's model in a browser: drop an image, see its classes or its walk.
+@click.option(
+    "--device",
+    type=click.Choice(DEVICES),
+    default="auto",
+    show_default=True,
+    help="Where networks run; auto takes a GPU if there is one.",
+)
+def serve(run, host, port, stretch, bands, device) -> None:
+    """Answer with RUN's model in a browser: drop images, see their classes or walks.
 
-    POST /predict takes an image and answers in JSON; /openapi.json describes it. Nothing that is
-    sent is written anywhere.
+    POST /predict takes images and answers in JSON or CSV; /openapi.json describes it. Nothing that
+    is sent is written anywhere.
     """
-    from galaxymorph.report import load_model, make_server
+    from galaxymorph.learn import Run
+    from galaxymorph.report import ModelServer
 
+    def load():
+        from galaxymorph.learn import use_device
+        from galaxymorph.report import load_model
+
+        use_device(device)
+        return load_model(run, stretch, bands)
+
+    Run(run).require_trained()
     say_rendering(stretch, bands)
-    server = make_server(load_model(run, stretch, bands), host, port)
-    with server:
-        click.echo(f"http://{host}:{server.server_port}/")
-        say("stop it with Ctrl-C")
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            say("stopped")
+    server = ModelServer(run.resolve().name, load, host, port)
+    click.echo(server.address)
+    say("stop it with Ctrl-C")
+    try:
+        server.run()
+    except KeyboardInterrupt:
+        say("stopped")

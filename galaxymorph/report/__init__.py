@@ -5,6 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "answers": ["load_model"],
         "calibration": ["draw_calibration", "print_calibration"],
         "doubt": ["draw_doubt", "print_doubt"],
         "explanation": ["draw_similar", "explain_run"],
@@ -12,7 +13,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "fraction_calibration": ["draw_fraction_calibration", "print_fraction_calibration"],
         "page": ["refresh_report", "write_comparison", "write_report"],
         "robustness": ["draw_robustness"],
-        "server": ["load_model", "make_server"],
+        "server": ["ModelServer"],
         "tables": [
             "print_check",
             "print_comparison",

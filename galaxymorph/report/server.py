@@ -1,423 +1,310 @@
-"""A trained model as a small web page of this machine, with a JSON endpoint beside it."""
+"""A trained model as a small web page of this machine, with JSON endpoints beside it."""
 
 from __future__ import annotations
 
+import asyncio
 import json
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import partial
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+import socket
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
+from threading import Thread
 from urllib.parse import urlsplit
 
-import numpy as np
-from PIL import Image
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from galaxymorph import __version__
 from galaxymorph.base import BadInput, one_line
-from galaxymorph.images import NO_CONTENT, NoContent, Rendering, as_image
-from galaxymorph.judge import EMPTY, Calibrator, calibrated_coverage, calibrated_mean, sets_of
-from galaxymorph.learn import Recipe, Run, deviation_columns, predicted_columns, target_of
-from galaxymorph.predict import Looker, load_looker, load_predictor
+from galaxymorph.images import NoContent
 from galaxymorph.report.addresses import image_at
-from galaxymorph.report.page import render
-from galaxymorph.report.pictures import frame_uri, thumbnail
-from galaxymorph.zoo import deviations, likeliest_walk, to_conditional
+from galaxymorph.report.answers import ServedModel, Upload, as_table
+from galaxymorph.report.markup import render
+from galaxymorph.report.openapi import described
 
-# Of an image as it is sent; Galaxy Zoo's have 20 kB.
-MAX_BYTES = 25_000_000
-# Seconds that a client may be silent.
+# Of an image as it is sent, Galaxy Zoo's have 20 kB; and of a request with several.
+MAX_BYTES, MAX_REQUEST = 25_000_000, 100_000_000
+MAX_IMAGES = 200
+# Seconds that a client may be silent, and that a request waits for the model to be loaded.
 PATIENCE = 20
-# Of what the model sees, and of the galaxies alike, in pixels.
-SEEN_SIDE, LIKE_SIDE = 320, 96
-# Images decoded at once: each may take 120 MB.
-AT_ONCE = 2
-# What is asked of a model where.
-ASKED = {"/predict": "predict", "/explain": "explain"}
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+FORM, JSON = "application/x-www-form-urlencoded", "application/json"
+# An image without a name, in messages.
+NAMELESS = "image"
+AS_FILE = "send a file with curl -F image=@galaxy.jpg, an address with " + (
+    "-H 'Content-Type: application/json'"
+)
 
 
-class Refusal(Exception):
-    """A request that isn't answered: an HTTP status, and why."""
+class ModelServer:
+    """A port that is listened at from the start, and a model behind it once it is loaded."""
 
-    def __init__(self, status: HTTPStatus, why: str):
-        super().__init__(why)
-        self.status = status
+    def __init__(self, title: str, load: Callable[[], ServedModel], host: str, port: int):
+        """Bind an address.
 
-
-@dataclass(frozen=True)
-class Model:
-    """A run's predictor; networks are asked one image at a time, images decoded two at a time."""
-
-    name: str
-    recipe: Recipe
-    classes: list[str]
-    each_output: Callable[[list[np.ndarray], Callable], np.ndarray]
-    calibrators: list[Calibrator] | None = None
-    sets: Callable[[np.ndarray], list[str]] | None = None
-    looker: Looker | None = None
-    # That of the galaxies of its fit, which are shown beside an image.
-    known: Rendering = Rendering()
-    asking: threading.Lock = field(default_factory=threading.Lock)
-    decoding: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(AT_ONCE))
-
-    def predict(self, data: bytes) -> dict:
-        """Return what the model says of an image's bytes, as JSON takes it.
+        Args:
+            title: of the page.
+            load: returns the model.
+            host: to listen at.
+            port: 0 for any that is free.
 
         Raises:
-            BadInput: they are no image that it can use.
+            BadInput: the address can't be bound.
         """
-        with self.decoding:
-            pixels = np.array(as_image(data, self.recipe.rendering))
-            with self.asking:
-                each = self.each_output([pixels], lambda number: None)
-        answer = said(calibrated_mean(each, self.calibrators)[0], self.recipe, self.classes)
-        if self.sets is None:
-            return answer
-        words = self.sets(each)[0]
-        return answer | {"set": [] if words == EMPTY else words.split("|")}
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            # The usual queue of five is too short for a page of fifty images.
+            self._socket = socket.create_server((host, port), family=family, backlog=128)
+        except OSError as error:
+            raise BadInput(
+                f"{host}:{port}: can't be bound ({error.strerror})", "choose another --port"
+            ) from None
+        name = f"[{host}]" if ":" in host else host
+        self.address = f"http://{name}:{self._socket.getsockname()[1]}/"
+        self._load, self._loading = load, Future()
+        config = uvicorn.Config(
+            make_app(title, self._loading, host, self.address),
+            http=_Protocol,
+            ws="none",
+            lifespan="off",
+            log_level="error",
+            access_log=False,
+            server_header=False,
+            headers=[("Server", f"galaxymorph/{__version__}")],
+            timeout_keep_alive=PATIENCE,
+            timeout_graceful_shutdown=1,
+        )
+        self._server = uvicorn.Server(config)
 
-    def explain(self, data: bytes) -> dict:
-        """Return the evidence for the first model's answer, and the galaxies most like the image.
+    def run(self) -> None:
+        """Load the model while requests are taken, and answer until stopped.
 
         Raises:
-            BadInput: the bytes are no image that it can use.
+            BadInput: the model can't be loaded.
         """
-        with self.decoding:
-            pixels = np.array(as_image(data, self.recipe.rendering))
-            with self.asking:
-                look = self.looker.look(pixels)
-            likes = [
-                {
-                    "galaxy": like.galaxy,
-                    "label": like.label,
-                    "distance": round(like.distance, 4),
-                    "image": thumbnail(like.image, self.recipe.crop, LIKE_SIDE, self.known),
-                }
-                for like in look.likes
-            ]
-        seen = frame_uri(Image.fromarray(pixels), self.recipe.crop, SEEN_SIDE)
-        found = {"answer": look.answer, "image": seen, "similar": likes}
-        if look.evidence is not None:
-            found["evidence"] = (look.evidence / 255).round(3).tolist()
-        return found
+        Thread(target=self._fill, daemon=True).start()
+        self._server.run(sockets=[self._socket])
+        if self._loading.done():
+            self._loading.result()
+
+    def stop(self) -> None:
+        """Let `run` return; may be called from another thread."""
+        self._server.should_exit = True
+
+    def _fill(self) -> None:
+        try:
+            self._loading.set_result(self._load())
+        except BaseException as error:
+            # Raised again where the server runs.
+            self._loading.set_exception(error)
+            self.stop()
 
 
-def said(found: np.ndarray, recipe: Recipe, classes: list[str]) -> dict:
-    """Return a prediction in words: `predicted` and `classes`, or of a tree its likeliest walk.
+class _Protocol(H11Protocol):
+    """HTTP whose refusal of what is no request is JSON, too."""
 
-    Args:
-        found: of one image, shape (outputs,).
-        recipe: of the model.
-        classes: in order.
-    """
-    tree = target_of(recipe).tree
-    columns = predicted_columns(recipe, classes)
-    means, squares = found[: len(columns)], found[len(columns) :]
-    answers = _by_name(columns, means)
-    if tree is None:
-        shares = {name: answers[f"p_{name}"] for name in classes}
-        return {"predicted": max(shares, key=shares.get), "classes": shares}
-    pairs = [(question, answer) for question in tree.questions for answer in question.answers]
-    fractions = means[None].astype(float)
-    of_asked = to_conditional(tree, fractions)[0]
-    walk = [
-        {
-            "question": pairs[at][0].asks,
-            "answer": pairs[at][1].says,
-            "of_those_asked": round(float(of_asked[at]), 6),
-            "of_all": round(float(means[at]), 6),
-        }
-        for at in likeliest_walk(tree, fractions[0])
-    ]
-    if not len(squares):
-        return {"walk": walk, "answers": answers}
-    spread = _by_name(columns, deviations(means, squares))
-    return {"walk": walk, "answers": answers, "standard_deviations": spread}
+    def send_400_response(self, msg: str) -> None:
+        super().send_400_response(json.dumps({"error": msg}))
 
 
-def _by_name(names: list[str], values: np.ndarray) -> dict[str, float]:
-    return {name: round(float(value), 6) for name, value in zip(names, values, strict=True)}
+class _InMemory(MultiPartParser):
+    """A form whose files aren't written to the disk, however large they are."""
+
+    spool_max_size = MAX_REQUEST
 
 
-def load_model(run: Path, stretch: str | None = None, bands: str | None = None) -> Model:
-    """Load a trained run's model; once the run is calibrated, with its prediction sets.
+def make_app(title: str, loading: Future, host: str, address: str) -> Starlette:
+    """Return the application.
 
     Args:
-        run: its folder.
-        stretch: of FITS images that are sent, in place of the one that the model is trained on.
-        bands: likewise.
-
-    Raises:
-        BadInput: not a finished run, or an unknown stretch.
+        title: of the page.
+        loading: gives the `ServedModel`.
+        host: that it listens at; files by address are for this machine's own alone.
+        address: that the page shows.
     """
-    found = load_predictor(run, stretch=stretch, bands=bands)
-    whole = Run(run)
-    coverage = calibrated_coverage(whole)
-    return Model(
-        run.resolve().name,
-        found.recipe,
-        list(found.classes),
-        found.each_output,
-        found.calibrators,
-        partial(sets_of, whole, coverage=coverage) if coverage else None,
-        load_looker(whole),
-        whole.recipe.rendering,
+    page = render("serve.html", title=title, address=address, megabytes=MAX_BYTES // 1_000_000)
+    is_own = host in LOOPBACK
+
+    async def show(request: Request) -> Response:
+        return HTMLResponse(page)
+
+    async def describe(request: Request) -> Response:
+        return JSONResponse(described(await _loaded(loading), MAX_BYTES, MAX_IMAGES))
+
+    async def predict(request: Request) -> Response:
+        uploads = await _uploads(request, is_own)
+        model = await _loaded(loading)
+        as_csv = "text/csv" in request.headers.get("Accept", "")
+        if len(uploads) == 1 and not as_csv:
+            return JSONResponse(await run_in_threadpool(model.predict, uploads[0]))
+        answers = [
+            (upload.name, await run_in_threadpool(_prediction_or_error, model, upload))
+            for upload in uploads
+        ]
+        if as_csv:
+            return Response(as_table(answers), media_type="text/csv")
+        return JSONResponse({"images": [{"image": name} | each for name, each in answers]})
+
+    async def explain(request: Request) -> Response:
+        uploads = await _uploads(request, is_own)
+        if len(uploads) > 1:
+            raise HTTPException(400, "/explain takes one image a request")
+        model = await _loaded(loading)
+        return JSONResponse(await run_in_threadpool(model.explain, uploads[0]))
+
+    async def guard(request: Request, proceed: Callable) -> Response:
+        if is_own and (why := _foreign(request)):
+            response = _refusal(403, {"error": why})
+        else:
+            response = await proceed(request)
+        response.headers.update(HEADERS)
+        return response
+
+    return Starlette(
+        routes=[
+            Route("/", show),
+            Route("/openapi.json", describe),
+            Route("/predict", predict, methods=["POST"]),
+            Route("/explain", explain, methods=["POST"]),
+        ],
+        middleware=[Middleware(BaseHTTPMiddleware, dispatch=guard)],
+        exception_handlers={HTTPException: _refuse, BadInput: _refuse, Exception: _refuse},
     )
 
 
-def make_server(model: Model, host: str, port: int) -> ThreadingHTTPServer:
-    """Return a server that isn't running yet.
-
-    Args:
-        model: that answers.
-        host: to bind to.
-        port: 0 for any that is free.
-
-    Raises:
-        BadInput: the address can't be bound.
-    """
-    page = render("serve.html", title=model.name, megabytes=MAX_BYTES // 1_000_000).encode()
-    pages = {
-        "/": ("text/html; charset=utf-8", page),
-        "/openapi.json": ("application/json", json.dumps(openapi(model)).encode()),
-    }
-    handler = type("Handler", (_Handler,), {"model": model, "pages": pages, "host": host})
-    try:
-        return _Server((host, port), handler)
-    except OSError as error:
-        raise BadInput(
-            f"{host}:{port}: can't be bound ({error.strerror})", "choose another --port"
-        ) from None
-
-
-class _Server(ThreadingHTTPServer):
-    # The standard five are reset by the kernel when a page of fifty images is sent at once.
-    request_queue_size = 128
-    daemon_threads = True
-
-
-class _Handler(BaseHTTPRequestHandler):
-    model: Model
-    pages: dict[str, tuple[str, bytes]]
-    host: str
-    server_version = f"galaxymorph/{__version__}"
-    timeout = PATIENCE
-
-    def do_GET(self) -> None:  # noqa: N802
-        """Answer with the page or the description."""
-        self._answer(self._page)
-
-    def do_POST(self) -> None:  # noqa: N802
-        """Answer with a prediction, or with what it comes from."""
-        self._answer(self._about_image)
-
-    def _answer(self, make: Callable[[], tuple[str, bytes]]) -> None:
-        status = HTTPStatus.OK
+def _foreign(request: Request) -> str:
+    """Return why a request is refused that another site makes a browser on this machine send."""
+    for header in ("Host", "Origin"):
+        value = request.headers.get(header)
+        if value is None:
+            continue
         try:
-            self._require_own()
-            kind, body = make()
-        except Refusal as refusal:
-            status, (kind, body) = refusal.status, _error(refusal)
-        except BadInput as error:
-            status, (kind, body) = HTTPStatus.UNPROCESSABLE_ENTITY, _error(error)
-        except (TimeoutError, ConnectionError):
-            self.close_connection = True
-            return
-        except Exception as error:
-            status, (kind, body) = HTTPStatus.INTERNAL_SERVER_ERROR, _error(error)
-        self._send(status, kind, body)
-
-    def _send(self, status: int, kind: str, body: bytes) -> None:
-        self.send_response(status)
-        for name, value in (
-            ("Content-Type", kind),
-            ("Content-Length", str(len(body))),
-            ("Cache-Control", "no-store"),
-            ("X-Content-Type-Options", "nosniff"),
-            *([("Allow", self._allowed())] if status == HTTPStatus.METHOD_NOT_ALLOWED else []),
-        ):
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Answer in JSON where the standard library would in HTML: a request that it can't read,
-        or a method that isn't here.
-        """
-        unknown = code == HTTPStatus.NOT_IMPLEMENTED
-        status = HTTPStatus(HTTPStatus.METHOD_NOT_ALLOWED if unknown else code)
-        self.close_connection = True
-        self._send(status, *_error(Exception(status.phrase)))
-
-    def _allowed(self) -> str:
-        return "POST" if urlsplit(self.path).path in ASKED else "GET"
-
-    def _require_own(self) -> None:
-        """Refuse what another site makes a browser on this machine send."""
-        if self.host not in LOOPBACK:
-            return
-        for header in ("Host", "Origin"):
-            value = self.headers.get(header)
-            if value is None:
-                continue
             name = urlsplit(value if "//" in value else f"//{value}").hostname
-            if name not in LOOPBACK:
-                raise Refusal(HTTPStatus.FORBIDDEN, f"{header} {value!r} isn't this machine")
+        except ValueError:
+            name = None
+        if name not in LOOPBACK:
+            return f"{header} {value!r} isn't this machine"
+    return ""
 
-    def _page(self) -> tuple[str, bytes]:
-        path = urlsplit(self.path).path
-        if path in ASKED:
-            raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"{path} takes POST")
-        if path not in self.pages:
-            raise Refusal(
-                HTTPStatus.NOT_FOUND, "there are /, /openapi.json, POST /predict and POST /explain"
-            )
-        return self.pages[path]
 
-    def _about_image(self) -> tuple[str, bytes]:
-        path = urlsplit(self.path).path
-        if path in self.pages:
-            raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"{path} takes GET")
-        answer = getattr(self.model, ASKED[path]) if path in ASKED else None
-        if answer is None:
-            raise Refusal(HTTPStatus.NOT_FOUND, "there are POST /predict and POST /explain")
-        data = self._body()
-        if self.headers.get_content_type() == "application/json":
-            data = self._fetched(data)
-        return "application/json", json.dumps(answer(data)).encode()
+async def _loaded(loading: Future) -> ServedModel:
+    """Return the model once it is there."""
+    waiting = asyncio.shield(asyncio.wrap_future(loading))
+    try:
+        return await asyncio.wait_for(waiting, PATIENCE)
+    except asyncio.TimeoutError:
+        raise HTTPException(
+            503, "the model is still being loaded", headers={"Retry-After": "5"}
+        ) from None
+    except BadInput as error:
+        raise HTTPException(503, str(error)) from None
 
-    def _body(self) -> bytes:
-        length = self.headers.get("Content-Length", "")
-        if not (length.isascii() and length.isdigit()):
-            raise Refusal(HTTPStatus.LENGTH_REQUIRED, "say with Content-Length how long it is")
-        if int(length) > MAX_BYTES:
-            raise Refusal(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"over {MAX_BYTES:,} bytes; make a cutout"
-            )
-        data = self.rfile.read(int(length))
-        if len(data) < int(length):
-            raise Refusal(HTTPStatus.BAD_REQUEST, "the body ended early")
-        return data
 
-    def _fetched(self, body: bytes) -> bytes:
-        """Return the image that a body of JSON names by its address."""
-        if self.host not in LOOPBACK:
-            raise Refusal(
-                HTTPStatus.FORBIDDEN, "addresses are looked up only where nobody else can ask"
-            )
+async def _uploads(request: Request, may_fetch: bool) -> list[Upload]:
+    """Return the images that a request holds, or names by an address of this machine."""
+    kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        return await _files(request)
+    data = b"".join([part async for part in _body(request, MAX_BYTES)])
+    if kind == JSON:
+        return [await _fetched(data, may_fetch)]
+    if kind in ("", FORM) and data.lstrip()[:4].startswith((b"{", b"url=")):
+        raise HTTPException(415, f"this is JSON or a form and no image: {AS_FILE}")
+    return [Upload(NAMELESS, data)]
+
+
+async def _body(request: Request, most: int) -> AsyncIterator[bytes]:
+    """Yield a request's body; refuse one that is too long or stays away."""
+    too_long = HTTPException(413, f"over {most:,} bytes; make a cutout")
+    told = request.headers.get("Content-Length", "0")
+    if told.isdecimal() and int(told) > most:
+        raise too_long
+    stream, size = aiter(request.stream()), 0
+    while True:
         try:
-            address = json.loads(body)["url"]
-        except (ValueError, TypeError, KeyError, RecursionError):
-            address = None
-        if not isinstance(address, str):
-            raise Refusal(HTTPStatus.BAD_REQUEST, 'say where it is: {"url": "file:///…"}')
-        return image_at(address, MAX_BYTES)
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Say nothing: what is looked at is nobody else's business."""
-
-
-def _error(error: Exception) -> tuple[str, bytes]:
-    words = {"error": one_line(str(error))}
-    if isinstance(error, NoContent):
-        words["status"] = error.status
-    return "application/json", json.dumps(words).encode()
+            part = await asyncio.wait_for(anext(stream), PATIENCE)
+        except StopAsyncIteration:
+            return
+        except ClientDisconnect:
+            raise HTTPException(400, "the body ended early") from None
+        except asyncio.TimeoutError:
+            raise HTTPException(408, f"nothing came for {PATIENCE} seconds") from None
+        size += len(part)
+        if size > most:
+            raise too_long
+        yield part
 
 
-def openapi(model: Model) -> dict:
-    """Return the endpoint's description, OpenAPI 3.1."""
-    share = {"type": "number", "minimum": 0, "maximum": 1}
-    shares = {"type": "object", "additionalProperties": share}
-    step = {
-        "type": "object",
-        "properties": {
-            "question": {"type": "string"},
-            "answer": {"type": "string"},
-            "of_those_asked": share,
-            "of_all": share,
-        },
-    }
-    if target_of(model.recipe).tree is None:
-        properties = {"predicted": {"enum": model.classes}, "classes": shares}
-        if model.sets:
-            properties["set"] = {"type": "array", "items": {"enum": model.classes}}
-    else:
-        properties = {"walk": {"type": "array", "items": step}, "answers": shares}
-        if deviation_columns(model.recipe, model.classes):
-            properties["standard_deviations"] = shares
-    failed = {
-        "description": "why not",
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["error"],
-                    "properties": {
-                        "error": {"type": "string"},
-                        "status": {"enum": list(NO_CONTENT)},
-                    },
-                }
-            }
-        },
-    }
-    answer = {"type": "object", "required": list(properties), "properties": properties}
-    like = {
-        "type": "object",
-        "required": ["galaxy", "label", "distance", "image"],
-        "properties": {
-            "galaxy": {"type": "string"},
-            "label": {"type": "string"},
-            "distance": {"type": "number", "minimum": 0, "maximum": 2},
-            "image": {"type": "string", "description": "a data URI; empty where it has gone"},
-        },
-    }
-    grid = {"type": "array", "items": {"type": "array", "items": share}}
-    look = {
-        "type": "object",
-        "required": ["answer", "image", "similar"],
-        "properties": {
-            "answer": {"type": "string"},
-            "image": {"type": "string", "description": "what the model sees, a data URI"},
-            "evidence": {**grid, "description": "Grad-CAM over the frame that the model sees"},
-            "similar": {"type": "array", "items": like},
-        },
-    }
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": f"GalaxyMorph: {model.name}", "version": __version__},
-        "paths": {
-            "/predict": {"post": _operation("Say what an image shows.", answer, failed)},
-            "/explain": {"post": _operation("Say what the answer comes from.", look, failed)},
-        },
-    }
+async def _files(request: Request) -> list[Upload]:
+    """Return the files of a form."""
+    parser = _InMemory(
+        request.headers, _body(request, MAX_REQUEST), max_files=MAX_IMAGES, max_fields=MAX_IMAGES
+    )
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise HTTPException(400, error.message) from None
+    parts = [value for _, value in form.multi_items()]
+    if not parts or any(isinstance(part, str) for part in parts):
+        raise HTTPException(400, "a form without a file: write -F image=@galaxy.jpg, with the @")
+    uploads = [Upload(part.filename or NAMELESS, await part.read()) for part in parts]
+    for upload in uploads:
+        if len(upload.data) > MAX_BYTES:
+            raise HTTPException(413, f"{upload.name}: over {MAX_BYTES:,} bytes; make a cutout")
+    return uploads
 
 
-def _operation(summary: str, answer: dict, failed: dict) -> dict:
-    """Return an operation that takes an image, or its address on this machine."""
-    address = {
-        "type": "object",
-        "required": ["url"],
-        "properties": {"url": {"type": "string", "description": "file:///… or http://localhost…"}},
-    }
-    return {
-        "summary": summary,
-        "requestBody": {
-            "required": True,
-            "description": f"a JPEG, PNG or FITS file of up to {MAX_BYTES:,} bytes",
-            "content": {
-                "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
-                "application/json": {"schema": address},
-            },
-        },
-        "responses": {
-            "200": {
-                "description": "what the model says",
-                "content": {"application/json": {"schema": answer}},
-            },
-            **dict.fromkeys(("400", "403", "404", "405", "411", "413", "422", "500"), failed),
-        },
-    }
+async def _fetched(body: bytes, may_fetch: bool) -> Upload:
+    """Return the image that a body of JSON names by its address."""
+    if not may_fetch:
+        raise HTTPException(403, "addresses are looked up only where nobody else can ask")
+    try:
+        address = json.loads(body)["url"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        address = None
+    if not isinstance(address, str):
+        raise HTTPException(400, 'say where it is: {"url": "file:///…"}')
+    data = await run_in_threadpool(image_at, address, MAX_BYTES)
+    return Upload(address.rpartition("/")[2] or NAMELESS, data)
+
+
+def _prediction_or_error(model: ServedModel, upload: Upload) -> dict:
+    try:
+        return model.predict(upload)
+    except BadInput as error:
+        return _words(error)
+
+
+def _words(error: Exception) -> dict[str, str]:
+    words = {"error": one_line(str(getattr(error, "detail", error)))}
+    return words | ({"status": error.status} if isinstance(error, NoContent) else {})
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    words, status = _words(error), getattr(error, "status_code", 500)
+    if isinstance(error, BadInput):
+        status = 422
+        kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if kind == FORM and not isinstance(error, NoContent):
+            # What `curl -d @galaxy.jpg` sends has lost its line breaks.
+            words["error"] += f"; {AS_FILE}"
+    if status == 404:
+        words["error"] = "there are /, /openapi.json, POST /predict and POST /explain"
+    return _refusal(status, words, getattr(error, "headers", None))
+
+
+def _refusal(status: int, words: dict[str, str], headers: dict[str, str] | None = None) -> Response:
+    headers = dict(headers or {})
+    if "Allow" in headers:
+        # They come out of a set.
+        headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))
+    return JSONResponse(words, status, headers)

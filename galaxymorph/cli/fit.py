@@ -17,6 +17,8 @@ from galaxymorph.learn.recipes import PRESETS, Recipe
 HANDED = re.compile(r"clock.?wise|handed|\b[SZ].?wise", re.IGNORECASE)
 # Where the galaxies of a fit without data are made.
 SIMULATED = Path("data/simulated")
+# The preset whose labels a fit without --recipe has.
+DEFAULT = "baseline"
 
 
 @click.command()
@@ -29,7 +31,8 @@ SIMULATED = Path("data/simulated")
     "--recipe",
     "source",
     metavar="NAME|FILE",
-    help=f"A preset ({', '.join(PRESETS)}) or a JSON file.",
+    help=f"A preset ({', '.join(PRESETS)}) or a JSON file. Default: chosen by the number of "
+    "galaxies, the weights at hand and the hardware.",
 )
 @click.option(
     "--out",
@@ -83,7 +86,7 @@ def _fit(data, source, out, name, resume, simulate, skip_bad, cache, changes) ->
         data, own = _found_data(data, simulate)
         if own and not (source or changes.keys() & {"arch", "weights"}):
             changes["weights"] = "galaxymorph"
-        run, galaxies = start(data, source or "baseline", out, name, skip_bad, cache, changes)
+        run, galaxies = start(data, source, out, name, skip_bad, cache, changes)
     finish(run, galaxies)
 
 
@@ -114,20 +117,28 @@ def _found_data(data: Path | None, number: int | None) -> tuple[Path, bool]:
 def start(data, source, out, name, skip_bad, cache, changes):
     """Make a new run's folder; return the run and its galaxies."""
     from galaxymorph.learn import (
+        decode_galaxies,
+        default_recipe,
         free_name,
-        gather_galaxies,
         make_recipe,
+        read_labels,
         require_network,
         start_run,
         target_images,
     )
 
-    recipe = make_recipe(source, changes)
+    recipe = make_recipe(source or DEFAULT, changes)
     if name is not None and (not name or Path(name).name != name):
         raise BadInput(f"--name {name!r} isn't a folder's name", "leave out slashes")
+    # Before anything is downloaded.
+    labelled = read_labels(data, recipe, skip_bad)
+    if source is None:
+        chosen = default_recipe(labelled.counts, changes)
+        source, recipe = chosen.preset, chosen.recipe
+        say(f"recipe {source}: {chosen.reason}")
     require_network(recipe)
     target_images(recipe)
-    galaxies = gather_galaxies(data, recipe, skip_bad, cache)
+    galaxies = decode_galaxies(labelled, recipe, skip_bad, cache)
     stem = "-".join(
         [Path(source).stem, recipe.labels_column or recipe.scheme, recipe.arch]
         + ([recipe.target] if recipe.target != Recipe.target else [])
@@ -165,7 +176,7 @@ def resumed(path: Path, data: Path | None, cache: bool):
 def finish(run, galaxies) -> None:
     """Train a run from where it stands, judge it, draw it, and say where it is."""
     from galaxymorph.judge import judge_run
-    from galaxymorph.learn import train_run
+    from galaxymorph.learn import say_fit_warnings, train_run
     from galaxymorph.report import draw_run, print_metrics, write_report
 
     train_run(run, galaxies)
@@ -181,6 +192,7 @@ def finish(run, galaxies) -> None:
         raise
     # Last, since it may have nowhere to go.
     print_metrics(metrics, run.recipe)
+    say_fit_warnings(run)
     say(f"figures: {run.figures}/")
     say(f"report: {page}")
     say(f"look at its mistakes: python cli.py interpret {shlex.quote(str(run.path))}")

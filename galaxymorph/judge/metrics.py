@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.base import write_json
+from galaxymorph.judge.fit_checks import fit_warnings
 from galaxymorph.judge.intervals import interval_metrics
 from galaxymorph.judge.resampling import (
     LEVEL,
@@ -51,6 +52,7 @@ def run_metrics(run: Run) -> dict:
     `distribution_metrics` and `tree_metrics`. Intervals of those are over galaxies, the models
     being what they are. A cross-validated run pools its folds, and adds each fold's headline score,
     `…_of_folds`, and their mean with an interval over galaxies and trainings, `…_over_folds`.
+    `warnings` are the signs that the fit failed, see `fit_warnings`.
     """
     families = [FAMILIES[name] for name in target_of(run.recipe).metrics]
     metrics = {
@@ -68,6 +70,8 @@ def run_metrics(run: Run) -> dict:
                 folds = [family.headline(run, fold) for _, fold in table.groupby("fold")]
                 metrics[part][f"{family.name}_of_folds"] = folds
                 metrics[part][f"{family.name}_over_folds"] = over_folds(folds)
+    # The test part is the last.
+    metrics["warnings"] = fit_warnings(run, metrics["test"], table)
     return metrics
 
 

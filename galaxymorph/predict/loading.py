@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from galaxymorph.base import BadInput
 from galaxymorph.judge import load_calibrators
-from galaxymorph.learn import Run
+from galaxymorph.learn import Run, say_fit_warnings
 
 if TYPE_CHECKING:
     from galaxymorph.predict.onnx import OnnxPredictor
@@ -61,6 +61,7 @@ def load_predictor(
         return _bare(predictor, raw)
     run = Run(path).rendered(stretch, bands)
     run.require_trained()
+    say_fit_warnings(run)
     predictor = _load(run, precision, adapt_to)
     return predictor if raw else replace(predictor, calibrators=load_calibrators(run))
 

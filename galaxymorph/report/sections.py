@@ -159,6 +159,8 @@ def _headline(page: Page) -> dict:
             for key, (name, direction) in HEADLINES.items()
             if key in test
         ],
+        # Runs of before they were looked for have none.
+        "warnings": page.metrics.get("warnings", []),
         "galaxies": test["galaxies"],
         "interval": page.metrics["interval"],
         "reference": words,

@@ -1,0 +1,133 @@
+"""Signs that a fit failed: one class for all, no better than chance, a loss that rose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.stats import random_table
+
+from galaxymorph.judge.resampling import bootstrap
+from galaxymorph.learn import Run, predicted_columns, target_of, true_columns
+
+# A class that is predicted for this share of the galaxies, and for this much more than are of it,
+# is predicted for nearly all.
+NEARLY_ALL, EXCESS = 0.95, 0.1
+# Level of the permutation test, and its number of permutations.
+SIGNIFICANCE, PERMUTATIONS = 0.05, 999
+# Relative rise of the training loss that counts: with few galaxies less is noise.
+RISE = 0.05
+RETRY = (
+    "fit without --recipe, which chooses one by the number of galaxies; else give more epochs, a "
+    "larger --lr, fewer classes or more labelled galaxies"
+)
+
+Warnings = list[dict[str, str]]
+
+
+def fit_warnings(run: Run, metrics: dict, test: pd.DataFrame) -> Warnings:
+    """Return the signs that a fit failed, each with `what` and `remedy`; none if it did not.
+
+    Args:
+        run: trained.
+        metrics: of its test part, see `run_metrics`.
+        test: its predictions of that part, each galaxy once.
+    """
+    target = target_of(run.recipe)
+    warnings = _loss_warnings(run)
+    if target.chooses:
+        counts = np.asarray(metrics["confusion"])
+        warnings += class_warnings(counts, run.classes, run.recipe.seed)
+    if target.soft:
+        warnings += _fraction_warnings(run, test)
+    return warnings
+
+
+def class_warnings(counts: np.ndarray, classes: Sequence[str], seed: int) -> Warnings:
+    """Return what is wrong with predicted classes.
+
+    Chance is judged by a permutation test of macro-F1 (Ojala & Garriga 2010, JMLR 11, 1833,
+    test 1): predictions are shuffled over the galaxies, which draws a confusion matrix of the same
+    margins (Patefield 1981, Applied Statistics 30, 91). Predictions of one class alone, such as
+    the most frequent, never pass it.
+
+    Args:
+        counts: the confusion matrix, rows the true classes, shape (classes, classes).
+        classes: their names, in order.
+        seed: of the permutations.
+    """
+    total, of_class, predicted = counts.sum(), counts.sum(axis=1), counts.sum(axis=0)
+    warnings = []
+    top = int(predicted.argmax())
+    share, true_share = predicted[top] / total, of_class[top] / total
+    if share >= NEARLY_ALL and (share - true_share >= EXCESS or share == 1 > true_share):
+        warnings.append(
+            {
+                "what": f"{predicted[top]:,} of {total:,} test galaxies are predicted to be "
+                f"{classes[top]!r}, and {of_class[top]:,} are",
+                "remedy": RETRY,
+            }
+        )
+    draws = random_table(of_class, predicted, seed=seed).rvs(PERMUTATIONS)
+    # F1 = 2 hits / (true + predicted), and both margins stay. A class without either has none.
+    margins = np.maximum(of_class + predicted, 1)
+    score = np.mean(2 * counts.diagonal() / margins)
+    chance = np.mean(2 * np.diagonal(draws, axis1=1, axis2=2) / margins, axis=1)
+    p = (1 + np.sum(chance >= score - 1e-12)) / (1 + PERMUTATIONS)
+    if p > SIGNIFICANCE:
+        warnings.append(
+            {
+                "what": f"macro-F1 {score:.3f} on {total:,} test galaxies isn't better than "
+                f"chance, {chance.mean():.3f} (permutation test, p {p:.2f})",
+                "remedy": RETRY,
+            }
+        )
+    if missing := [name for name, count in zip(classes, of_class, strict=True) if not count]:
+        warnings.append(
+            {
+                "what": f"no test galaxy is of class {', '.join(map(repr, missing))}, whose scores "
+                "are unknown",
+                "remedy": "label more galaxies of it, or give --folds 5, which tests every galaxy",
+            }
+        )
+    return warnings
+
+
+def _loss_warnings(run: Run) -> Warnings:
+    """Return a warning if the training loss of a network rose."""
+    for member in run.members:
+        history = member.history
+        if history is None or len(history) < 2:
+            continue
+        first, last = history["train_loss"].iloc[[0, -1]]
+        # NaN is not below anything.
+        if not last <= first * (1 + RISE):
+            where = f" of {run.part_word} {member.path.name}" if run.part_word else ""
+            return [
+                {
+                    "what": f"the training loss{where} rose from {first:.3f} to {last:.3f}",
+                    "remedy": "give a smaller --lr",
+                }
+            ]
+    return []
+
+
+def _fraction_warnings(run: Run, test: pd.DataFrame) -> Warnings:
+    """Return a warning if the squared error isn't below that of the training galaxies' mean."""
+    columns = true_columns(run.recipe, run.classes)
+    split = run.splits[0].split
+    mean = np.nanmean(split.loc[split["split"] == "train", columns].to_numpy(float), axis=0)
+    true = test[columns].to_numpy(float)
+    predicted = test[predicted_columns(run.recipe, run.classes)].to_numpy(float)
+    gain = np.nanmean(np.square(true - mean) - np.square(true - predicted), axis=1)
+    found = bootstrap(lambda rows: {"gain": gain[rows].mean()}, len(gain), run.recipe.seed)["gain"]
+    if found["low"] is not None and found["low"] > 0:
+        return []
+    return [
+        {
+            "what": f"the squared error on {len(test):,} test galaxies isn't below that of the "
+            "training galaxies' mean fractions",
+            "remedy": RETRY,
+        }
+    ]

@@ -91,10 +91,11 @@ def test_weights_that_cannot_be_downloaded_are_named_with_the_alternatives(
 
     monkeypatch.setattr(urllib.request, "urlopen", offline)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    assert galaxymorph("fit", "--data", simple, "--out", tmp_path / "runs") == 2
+    words = ["fit", "--data", simple, "--recipe", "baseline", "--out", tmp_path / "runs"]
+    assert galaxymorph(*words) == 2
     error = capsys.readouterr().err
     assert "--weights imagenet: those of resnet18 can't be downloaded" in error
-    assert "--weights none" in error
+    assert "use --weights galaxymorph, --arch" in error
     assert LITE0 in error
     assert not list((tmp_path / "runs").glob("*"))
 

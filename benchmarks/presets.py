@@ -33,7 +33,12 @@ ROOT = Path(__file__).parents[1]
 @click.option("--tests", default=500, show_default=True, help="Galaxies in the test set.")
 @click.option("--sizes", default="100,300,1000,3000", show_default=True)
 @click.option("--repeats", default=3, show_default=True, help="Samples of each size.")
-@click.option("--recipes", default="quick,small,baseline", show_default=True)
+@click.option(
+    "--recipes",
+    default="quick,small,baseline",
+    show_default=True,
+    help="Presets or files; `default` for the choice of a fit without --recipe.",
+)
 @click.option("--option", "options", multiple=True, help="Passed to fit, such as --weights=none.")
 @click.option("--work", required=True, type=click.Path(path_type=Path), help="A folder for runs.")
 def main(data, labels_column, tests, sizes, repeats, recipes, options, work) -> None:
@@ -83,17 +88,15 @@ def write_catalogue(folder: Path, table: pd.DataFrame) -> Path:
 def fitted(data: Path, recipe: str, options, run: Path, images: Path, test: pd.DataFrame) -> dict:
     """Return a fit's seconds and its macro-F1 and accuracy on the test set."""
     start = time.perf_counter()
-    call(
-        "fit", "--data", data, "--labels-column", "label", *(["--recipe", recipe] if recipe != "default" else []),
-        *(word for option in options for word in option.split("=")),
-        "--out", run.parent, "--name", run.name,
-    )  # fmt: skip
+    words = ["fit", "--data", data, "--labels-column", "label"]
+    words += [word for option in options for word in option.split("=")]
+    if recipe != "default":
+        words += ["--recipe", recipe]
+    call(*words, "--out", run.parent, "--name", run.name)
     seconds = time.perf_counter() - start
     predictions = json.loads(call("predict", run, images, "--json"))
-    found = pd.DataFrame(predictions)
-    key = next(name for name in ("galaxy", "id") if name in found)
-    labels = found.set_index(found[key].astype(str))["predicted"]
-    labels = test["galaxy"].astype(str).map(labels)
+    table = pd.DataFrame(predictions).astype({"galaxy": str}).set_index("galaxy")
+    labels = test["galaxy"].astype(str).map(table["predicted"])
     return {
         "macro_f1": round(float(f1_score(test["label"], labels, average="macro")), 4),
         "accuracy": round(float(np.mean(labels.to_numpy() == test["label"].to_numpy())), 4),

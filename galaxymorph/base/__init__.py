@@ -24,6 +24,7 @@ from galaxymorph.base.formats import FITS_ENDINGS, FITS_HEAD, HEAD, is_fits_tabl
 from galaxymorph.base.progress import Progress, mute, print_anything, say
 from galaxymorph.base.reading import read_json, reading, require_words
 from galaxymorph.base.rows import Rows
+from galaxymorph.base.suggestions import did_you_mean, likeness, near_names, use_one_of
 
 __all__ = [
     "FITS_ENDINGS",
@@ -36,14 +37,17 @@ __all__ = [
     "Rows",
     "as_utf8",
     "cache_folder",
+    "did_you_mean",
     "exclusive",
     "is_fits_table",
     "is_unsafe",
     "make_folder",
     "list_members",
+    "likeness",
     "listed",
     "map_ahead",
     "mute",
+    "near_names",
     "one_line",
     "print_anything",
     "plain_name",
@@ -57,6 +61,7 @@ __all__ = [
     "require_words",
     "say",
     "sniff",
+    "use_one_of",
     "write_json",
     "write_text",
 ]

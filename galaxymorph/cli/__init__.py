@@ -5,26 +5,31 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
+import os
+import signal
 import sys
+import threading
 import warnings
 
 import click
 
 from galaxymorph import __version__
 from galaxymorph.base import BadInput, as_utf8, print_anything, say
+from galaxymorph.cli.commands import Group
 
 # Command: its module's variable, and its line in --help, which imports none of them.
 COMMANDS = {
     "fit": ("galaxymorph.cli.fit:fit", "Train a model on galaxies, judge it, draw its figures."),
-    "interpret": ("galaxymorph.cli.interpret:interpret", "Draw a run's galleries: top losses, "
-                  "confident mistakes, confusions."),
-    "explain": ("galaxymorph.cli.explain:explain",
-                "Show what a run's model looks at, and judge it."),
+    "interpret": ("galaxymorph.cli.interpret:interpret", "Draw which galaxies a run predicts well "
+                  "or badly: top losses, confident mistakes, confusions."),
+    "explain": ("galaxymorph.cli.explain:explain", "Draw which parts of an image a run's "
+                "predictions depend on, and test those maps."),
     "calibrate": ("galaxymorph.cli.calibrate:calibrate",
-                  "Mend a run's probabilities and give it prediction sets."),
+                  "Calibrate a run's probabilities and give it prediction sets."),
     "doubt": ("galaxymorph.cli.doubt:doubt",
-              "Compare where a run's doubt can be read from, with volunteers' doubt."),
-    "predict": ("galaxymorph.cli.predict:predict", "Say with a run what images show."),
+              "Compare a run's sources of uncertainty, with volunteers' disagreement."),
+    "predict": ("galaxymorph.cli.predict:predict",
+                "Predict the classes or vote fractions of images."),
     "pretrain": ("galaxymorph.cli.pretrain:pretrain",
                  "Train a backbone on simulated galaxies, for --weights."),
     "triage": ("galaxymorph.cli.triage:triage",
@@ -34,11 +39,11 @@ COMMANDS = {
     "compare": ("galaxymorph.cli.compare:compare",
                 "Set runs side by side on every metric that they have."),
     "robustness": ("galaxymorph.cli.robustness:robustness",
-                   "Corrupt a run's test images and see what it loses."),
+                   "Measure what a run loses on corrupted test images."),
     "report": ("galaxymorph.cli.report:report",
                "Write a run's page, or a page of several side by side."),
     "serve": ("galaxymorph.cli.serve:serve",
-              "Answer with a run's model in a browser on this machine."),
+              "Serve a run's model as a web page on this machine."),
     "survey": ("galaxymorph.cli.survey:survey",
                "Simulate galaxies with votes, and draw contact sheets."),
     "data": ("galaxymorph.cli.data:data", "Check a catalogue of galaxies."),
@@ -55,7 +60,7 @@ OF_TRAIN = {
 TRAIN = "pip install 'galaxymorph[train]'"
 
 
-class LateGroup(click.Group):
+class LateGroup(Group):
     """A group whose commands are imported when they are called, each with `--debug`."""
 
     def list_commands(self, context: click.Context) -> list[str]:
@@ -82,7 +87,32 @@ def cli(debug: bool) -> None:
     """GalaxyMorph: Galaxy Zoo images and votes into morphology models that can be trusted.
 
     Start with `fit`: without data it simulates galaxies, and says so.
+
+    \b
+    Example:
+      python cli.py fit --simulate 600 --name first
+      python cli.py predict exports/first galaxy.jpg
+
+    COMMAND --help describes a command.
     """
+
+
+class Terminated(KeyboardInterrupt):
+    """What SIGTERM raises: a scheduler or a shutdown stops a command as Ctrl-C does."""
+
+
+def _end_on_sigterm() -> None:
+    owner = os.getpid()
+
+    def stop(number: int, frame: object) -> None:
+        if os.getpid() == owner:
+            raise Terminated
+        # A process that was forked, such as a loader's, just ends.
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, stop)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -93,6 +123,7 @@ def main(arguments: list[str] | None = None) -> None:
     warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
     # Python's last look for cycles takes a second once PyTorch is there; all goes with the process.
     atexit.register(gc.freeze)
+    _end_on_sigterm()
     debug = "--debug" in arguments
     arguments = [word for word in arguments if word != "--debug"]
     try:
@@ -102,9 +133,11 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        say("stopped; a fit goes on with fit --resume")
-        sys.exit(130)
+    except (click.Abort, KeyboardInterrupt) as error:
+        # click makes one of its own of what was raised.
+        stop = error.__cause__ or error
+        say(f"stopped{f'; {stop}' if str(stop) else ''}")
+        sys.exit(128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT))
     except BadInput as error:
         _end(error, 2, debug)
     except OSError as error:

@@ -5,33 +5,38 @@ from __future__ import annotations
 import click
 
 from galaxymorph.base import BadInput, say
+from galaxymorph.cli.commands import Choice, Command
 from galaxymorph.cli.options import RUN
 
 
-@click.command()
+@click.command(cls=Command)
 @RUN
 @click.option(
     "--method",
-    type=click.Choice(["none", "temperature", "vector", "isotonic"]),
+    type=Choice(["none", "temperature", "vector", "isotonic"]),
     help="How probabilities are calibrated. Default: the simplest within one standard error of the "
     "least cross-validated NLL, of those that take so few galaxies.",
 )
 @click.option(
     "--coverage",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Share of prediction sets that are to hold the true class. Default: 0.9.",
+    help="Share of prediction sets that are to hold the true class.  [default: 0.9]",
 )
 @click.option(
     "--sets",
-    type=click.Choice(["lac", "aps", "raps"]),
-    help="How prediction sets are built. Default: lac.",
+    type=Choice(["lac", "aps", "raps"]),
+    help="How prediction sets are built.  [default: lac]",
 )
 def calibrate(run, method, coverage, sets) -> None:
     """Calibrate RUN on galaxies that neither trained nor selected its model.
 
     Of classes, that is their probabilities, and prediction sets; of a tree with --loss
-    dirichlet-multinomial the width of the distributions of vote fractions. What is learnt is
+    dirichlet-multinomial the width of the distributions of vote fractions. The calibrator is
     judged on the test part and stored in the run, so that `predict` uses it.
+
+    \b
+    Example:
+      python cli.py calibrate exports/RUN --coverage 0.95
     """
     from galaxymorph.judge import calibrate_fractions, calibrate_run
     from galaxymorph.learn import deviation_columns, held

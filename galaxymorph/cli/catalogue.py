@@ -23,7 +23,7 @@ def SCALE(command: Callable) -> Callable:  # noqa: N802, a decorator like the op
             "--partition",
             type=click.IntRange(1, 1_000_000),
             metavar="N",
-            help="With -o FOLDER/: rows of a file. Default: 4096.",
+            help="With -o FOLDER/: rows of a file.  [default: 4096]",
         ),
     ):
         command = option(command)

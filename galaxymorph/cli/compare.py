@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from galaxymorph.base import BadInput
+from galaxymorph.cli.commands import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument(
     "runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN RUN..."
 )
@@ -27,6 +28,10 @@ from galaxymorph.base import BadInput
 )
 def compare(runs, everything, output) -> None:
     """Set RUNs side by side on every metric that they have.
+
+    \b
+    Example:
+      python cli.py compare exports/first exports/second -o scores.csv
 
     The best of each row is marked with *, of runs that share tested galaxies and classes with the
     first. Differences of macro-F1 from the first run are over the

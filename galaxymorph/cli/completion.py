@@ -5,9 +5,11 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from galaxymorph.cli.commands import Choice, Command
 
-@click.command()
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+
+@click.command(cls=Command)
+@click.argument("shell", type=Choice(["bash", "zsh", "fish"]))
 def completion(shell) -> None:
     """Print the script that completes `galaxymorph` in SHELL.
 

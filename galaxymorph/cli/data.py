@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from galaxymorph.cli.commands import Group
 from galaxymorph.cli.options import (
     ID_COLUMN,
     LABELS_COLUMN,
@@ -17,7 +18,7 @@ from galaxymorph.cli.options import (
 SHOWN = 10
 
 
-@click.group()
+@click.group(cls=Group)
 def data() -> None:
     """Check a catalogue of galaxies."""
 
@@ -32,10 +33,15 @@ def data() -> None:
 @rendering_options
 @click.pass_context
 def check(context, path, labels_column, schema, id_column, skip_bad, quick, stretch, bands) -> None:
-    """Say in one screen what is in the catalogue at PATH and what is wrong with which rows.
+    """Print on one screen what is in the catalogue at PATH and what is wrong with which rows.
 
     PATH is a folder or a zip in the Kaggle layout, or a table with its images beside it. The
     exit status is 2 if anything is wrong and --skip-bad isn't given.
+
+    \b
+    Examples:
+      python cli.py data check data
+      python cli.py data check my/ --labels-column kind --id-column name
     """
     from galaxymorph.base import say
     from galaxymorph.images import (

@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from galaxymorph.base import say
+from galaxymorph.cli.commands import Command
 from galaxymorph.cli.options import DATA, DEVICE, RUN
 
 
-@click.command()
+@click.command(cls=Command)
 @RUN
 @click.option(
     "--most", type=click.IntRange(1, 200), default=20, show_default=True,
@@ -17,12 +18,16 @@ from galaxymorph.cli.options import DATA, DEVICE, RUN
 @DATA
 @DEVICE
 def doubt(run, most, data) -> None:
-    """Predict RUN's test galaxies by each source of doubt that it has, and compare the sources.
+    """Compare RUN's sources of uncertainty on its test galaxies, with volunteers' disagreement.
 
-    A single prediction, eight views, 20 passes with dropout, and the models of a run that was
-    fitted with --members. Writes doubt.json and doubt_test.parquet into the run, and into its
-    figures/ risk against coverage, the model's doubt against volunteers', and the galaxies of the
-    four corners: both sure, both unsure, only the model, only the volunteers.
+    Sources are a single prediction, eight views, 20 passes with dropout, and the models of a run
+    that was fitted with --members. Writes doubt.json and doubt_test.parquet into the run, and into
+    its figures/ risk against coverage, the model's uncertainty against volunteers', and the
+    galaxies of the four corners: both certain, both uncertain, only the model, only the volunteers.
+
+    \b
+    Example:
+      python cli.py doubt exports/RUN
     """
     from galaxymorph.learn import held, keep_freed_memory
     from galaxymorph.predict import study_doubt

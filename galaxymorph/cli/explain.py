@@ -4,32 +4,39 @@ from __future__ import annotations
 
 import click
 
+from galaxymorph.cli.commands import Choice, Command
 from galaxymorph.cli.options import DATA, DEVICE, RUN
 
 
-@click.command()
+@click.command(cls=Command)
 @RUN
 @click.option(
     "--method",
     "methods",
-    type=click.Choice(["gradcam", "integrated-gradients", "occlusion"]),
+    type=Choice(["gradcam", "integrated-gradients", "occlusion"]),
     multiple=True,
-    help="Of attribution; may be given several times. Default: all three.",
+    help="Attribution method; may be given several times. Default: all three.",
 )
 @click.option(
     "--limit",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Galaxies that each step looks at, drawn at random by the run's seed. Default: what "
+    help="Galaxies in each step, drawn at random by the run's seed. Default: what "
     "keeps a step to a minute or two.",
 )
 @click.option("--similar", metavar="ID", help="Draw the galaxies most like this one instead.")
 @DATA
 @DEVICE
 def explain(run, methods, limit, similar, data) -> None:
-    """Show what RUN's model looks at, and judge it.
+    """Draw which parts of an image RUN's predictions depend on, and test those maps.
 
-    Tables and figures about the galaxies of the test part go into RUN's explain/.
+    It looks inside images; `interpret` draws which galaxies are predicted well or badly. Tables
+    and figures about the galaxies of the test part go into RUN's explain/.
+
+    \b
+    Examples:
+      python cli.py explain exports/RUN --limit 100
+      python cli.py explain exports/RUN --similar 100008
     """
     from galaxymorph.base import BadInput
     from galaxymorph.learn import held

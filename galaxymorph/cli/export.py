@@ -6,15 +6,16 @@ from pathlib import Path
 
 import click
 
+from galaxymorph.cli.commands import Choice, Command
 from galaxymorph.cli.options import DATA, RUN
 
 
-@click.command()
+@click.command(cls=Command)
 @RUN
 @click.option(
     "--format",
     "layout",
-    type=click.Choice(["onnx", "safetensors"]),
+    type=Choice(["onnx", "safetensors"]),
     required=True,
     help="onnx predicts without PyTorch; safetensors with it. Neither can run code.",
 )
@@ -31,6 +32,10 @@ def export(run, layout, int8, output, data) -> None:
     `galaxymorph.load_predictor` and `predict` take it in place of a run. With --int8, ranges are
     measured on training galaxies, and what it changes on test galaxies. ONNX needs the extra
     galaxymorph[onnx].
+
+    \b
+    Example:
+      python cli.py export exports/RUN --format onnx -o model.onnx
     """
     from galaxymorph.learn import Run
     from galaxymorph.predict import export_run

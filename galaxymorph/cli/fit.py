@@ -10,8 +10,9 @@ from pathlib import Path
 import click
 
 from galaxymorph.base import BadInput, say
-from galaxymorph.cli.options import DEVICE, SKIP_BAD, given, recipe_options
-from galaxymorph.learn.recipes import PRESETS, Recipe
+from galaxymorph.cli.commands import Option
+from galaxymorph.cli.options import DEVICE, SKIP_BAD, RecipeCommand, given, recipe_options
+from galaxymorph.learn.recipes import PRESET_NOTES, PRESETS, Recipe, make_recipe
 
 # Names of classes that mirroring turns into one another.
 HANDED = re.compile(r"clock.?wise|handed|\b[SZ].?wise", re.IGNORECASE)
@@ -19,42 +20,59 @@ HANDED = re.compile(r"clock.?wise|handed|\b[SZ].?wise", re.IGNORECASE)
 SIMULATED = Path("data/simulated")
 # The preset whose labels a fit without --recipe has.
 DEFAULT = "baseline"
+PRESETS_IN_HELP = "\b\nPresets:\n" + "\n".join(
+    f"  {name:9} {about}" for name, about in PRESET_NOTES.items()
+)
 
 
-@click.command()
+@click.command(cls=RecipeCommand, epilog=PRESETS_IN_HELP)
 @click.option(
     "--data",
+    cls=Option,
+    group="data",
     type=click.Path(path_type=Path),
-    help="Folder, zip or table with galaxies in the Kaggle layout. Default: data/.",
+    help="Folder, zip or table with galaxies in the Kaggle layout.  [default: data/]",
 )
 @click.option(
     "--recipe",
     "source",
+    cls=Option,
+    group="run",
     metavar="NAME|FILE",
-    help=f"A preset ({', '.join(PRESETS)}) or a JSON file. Default: chosen by the number of "
-    "galaxies, the weights at hand and the hardware.",
+    help=f"A preset ({', '.join(PRESETS)}), see below, or a JSON file, such as a run's "
+    "recipe.json. Default: chosen by the number of galaxies, the weights at hand and the hardware.",
 )
 @click.option(
     "--out",
+    cls=Option,
+    group="run",
     type=click.Path(path_type=Path),
-    help="Folder of runs. Default: exports/.",
+    help="Folder of runs.  [default: exports/]",
 )
-@click.option("--name", help="The run's name. Default: made from the recipe.")
+@click.option(
+    "--name", cls=Option, group="run", help="The run's name. Default: made from the recipe."
+)
 @click.option(
     "--resume",
+    cls=Option,
+    group="run",
     type=click.Path(path_type=Path),
     metavar="RUN",
     help="Go on with a fit that was stopped; takes no other setting than --data.",
 )
 @click.option(
     "--simulate",
+    cls=Option,
+    group="data",
     type=click.IntRange(min=1),
     metavar="INTEGER",
-    help="How many galaxies to simulate where there is no data. Default: 3000.",
+    help="Galaxies to simulate where there is no data.  [default: 3000]",
 )
 @SKIP_BAD
 @click.option(
     "--cache/--no-cache",
+    cls=Option,
+    group="data",
     default=True,
     show_default=True,
     help="Keep decoded frames on disk, shared between fits.",
@@ -64,8 +82,15 @@ DEFAULT = "baseline"
 def fit(data, source, out, name, resume, simulate, skip_bad, cache, **settings) -> None:
     """Train a model on galaxies, judge it and draw its figures, into a run folder.
 
-    Settings come from the recipe; each has an option here that overrides it. Without data,
-    galaxies are simulated, and the network starts from the package's own weights.
+    Without data, galaxies are simulated, and the network starts from the package's own weights.
+    Every setting of a recipe has an option here. Defaults in brackets are those of baseline, or of
+    the recipe that is named: fit --recipe small --help shows small's.
+
+    \b
+    Examples:
+      python cli.py fit
+      python cli.py fit --data my/ --labels-column kind --id-column name --recipe small
+      python cli.py fit --target tree --folds 5
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         _fit(data, source, out, name, resume, simulate, skip_bad, cache, given(settings))
@@ -83,6 +108,8 @@ def _fit(data, source, out, name, resume, simulate, skip_bad, cache, changes) ->
             raise BadInput("--resume takes no settings", "the run's own recipe goes on")
         run, galaxies = resumed(resume, data, cache)
     else:
+        # Before galaxies are simulated for nothing.
+        make_recipe(source or "baseline", changes)
         data, own = _found_data(data, simulate)
         if own and not (source or changes.keys() & {"arch", "weights"}):
             changes["weights"] = "galaxymorph"
@@ -120,7 +147,6 @@ def start(data, source, out, name, skip_bad, cache, changes):
         decode_galaxies,
         default_recipe,
         free_name,
-        make_recipe,
         read_labels,
         require_network,
         start_run,
@@ -173,8 +199,22 @@ def resumed(path: Path, data: Path | None, cache: bool):
     return run, galaxies
 
 
-def finish(run, galaxies) -> None:
-    """Train a run from where it stands, judge it, draw it, and say where it is."""
+def finish(run, galaxies, again: str = "") -> None:
+    """Train a run from where it stands, judge it, draw it, and say where it is.
+
+    Args:
+        run: started.
+        galaxies: that it was split on.
+        again: the command that goes on after an interruption.
+    """
+    again = again or f"python cli.py fit --resume {shlex.quote(str(run.path))}"
+    try:
+        _finish(run, galaxies, again)
+    except KeyboardInterrupt as stop:
+        raise type(stop)(f"go on with: {again}") from None
+
+
+def _finish(run, galaxies, again: str) -> None:
     from galaxymorph.judge import judge_run
     from galaxymorph.learn import say_fit_warnings, train_run
     from galaxymorph.report import draw_run, print_metrics, write_report
@@ -184,10 +224,10 @@ def finish(run, galaxies) -> None:
         metrics = judge_run(run)
         draw_run(run, metrics)
         page = write_report(run)
-    except BaseException:
+    except Exception:
         say(
             f"{run.path} is trained, and has its model and its predictions; its scores, figures "
-            f"and page are made by: python cli.py fit --resume {shlex.quote(str(run.path))}"
+            f"and page are made by: {again}"
         )
         raise
     # Last, since it may have nowhere to go.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import click
 
+from galaxymorph.cli.commands import Choice, Command
 from galaxymorph.cli.options import DATA, DEVICE, RUN
 
 
-@click.command()
+@click.command(cls=Command)
 @RUN
-@click.option("--part", type=click.Choice(["test", "valid"]), default="test", show_default=True)
+@click.option("--part", type=Choice(["test", "valid"]), default="test", show_default=True,
+              help="Part of the split whose galaxies are drawn.")  # fmt: skip
 @click.option(
     "--most",
     type=click.IntRange(1, 200),
@@ -26,11 +28,19 @@ from galaxymorph.cli.options import DATA, DEVICE, RUN
 @DATA
 @DEVICE
 def interpret(run, part, most, galaxy, data) -> None:
-    """Draw galleries of RUN's galaxies into its figures/.
+    """Draw which galaxies RUN predicts well or badly, as galleries in its figures/.
 
-    Those with the largest losses; of classes, the mistakes made with most confidence and each cell
-    of the confusion matrix; of votes, the galaxies that volunteers disagree on, and predicted
-    against volunteers' fractions.
+    It shows whole galaxies beside their labels; `explain` shows which parts of an image a
+    prediction depends on.
+
+    The galleries are of the largest losses; of classes, the mistakes made with most confidence and
+    each cell of the confusion matrix; of votes, the galaxies that volunteers disagree on, and
+    predicted against volunteers' fractions.
+
+    \b
+    Examples:
+      python cli.py interpret exports/RUN
+      python cli.py interpret exports/RUN --galaxy 100008
     """
     from galaxymorph.learn import held
     from galaxymorph.report import draw_walk, refresh_report

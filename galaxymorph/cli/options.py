@@ -9,9 +9,10 @@ from pathlib import Path
 
 import click
 
-from galaxymorph.base import say
+from galaxymorph.base import BadInput, say
+from galaxymorph.cli.commands import Choice, Command, Option
 from galaxymorph.images.rendering import STRETCHES
-from galaxymorph.learn.recipes import Recipe
+from galaxymorph.learn.recipes import Recipe, make_recipe
 from galaxymorph.zoo.schemas import SCHEMAS
 
 RUN = click.argument("run", type=click.Path(path_type=Path))
@@ -19,27 +20,36 @@ DATA = click.option(
     "--data", type=click.Path(path_type=Path), help="Where the catalogue is now, if it has moved."
 )
 LABELS_COLUMN = click.option(
-    "--labels-column", help="Column of class names, for a table without vote fractions."
+    "--labels-column",
+    metavar="COLUMN",
+    help="Column of class names, for a table without vote fractions.",
 )
 ID_COLUMN = click.option(
     "--id-column",
+    metavar="COLUMN",
     help="Column that names the galaxies and their images. Default: the schema's own, or GalaxyID.",
 )
 SCHEMA = click.option(
     "--schema",
-    type=click.Choice(list(SCHEMAS)),
+    type=Choice(list(SCHEMAS)),
     default=Recipe.schema,
     show_default=True,
     help="The vote catalogue whose columns the table has.",
 )
 SKIP_BAD = click.option(
-    "--skip-bad", is_flag=True, help="Set bad rows aside in rejected.csv and go on."
+    "--skip-bad",
+    cls=Option,
+    group="data",
+    is_flag=True,
+    help="Set bad rows aside in rejected.csv and go on.",
 )
 SKIP_BAD_IMAGES = click.option(
     "--skip-bad", is_flag=True, help="Name images that can't be used and go on."
 )
 SKIPPED_SHOWN = 10
 DEVICES = ("auto", "cpu", "cuda", "mps")
+# Of a fit's options, in the order of its help.
+GROUPS = ("run", "data", "model", "training", "augmentation", "evaluation", "hardware")
 
 
 def _use_device(context: click.Context, option: click.Parameter, name: str) -> None:
@@ -51,12 +61,14 @@ def _use_device(context: click.Context, option: click.Parameter, name: str) -> N
 
 DEVICE = click.option(
     "--device",
-    type=click.Choice(DEVICES),
+    cls=Option,
+    group="hardware",
+    type=Choice(DEVICES),
     default="auto",
     show_default=True,
     expose_value=False,
     callback=_use_device,
-    help="Where networks run; auto takes a GPU if there is one.",
+    help="Where networks run; auto: a GPU if there is one.",
 )
 
 
@@ -71,7 +83,7 @@ def rendering_options(command: Callable) -> Callable:
         ),
         click.option(
             "--stretch",
-            type=click.Choice(STRETCHES),
+            type=Choice(STRETCHES),
             help="How FITS images are brightened. Default: as the model is trained on, or lupton.",
         ),
     ):
@@ -110,16 +122,62 @@ def given(settings: dict[str, object]) -> dict[str, object]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
+class RecipeCommand(Command):
+    """A command with an option for every setting, its help in groups.
+
+    Defaults in it are those of the recipe: `preset`, or what the command line gives with --recipe.
+    """
+
+    def __init__(self, *names, preset: str = "baseline", **settings):
+        super().__init__(*names, **settings)
+        self.preset = preset
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep which recipe is asked for, since --help is answered before it is read."""
+        ctx.obj = self.preset
+        for word, following in zip(args, [*args[1:], ""], strict=True):
+            if word == "--recipe" or word.startswith("--recipe="):
+                ctx.obj = word.partition("=")[2] or following
+        return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the groups' options one group after the other, then the others."""
+        options = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
+        for group in (*GROUPS, ""):
+            rows = [
+                row
+                for each in options
+                if getattr(each, "group", "") == group and (row := each.get_help_record(ctx))
+            ]
+            if rows:
+                with formatter.section(group.capitalize() or "Options"):
+                    formatter.write_dl(rows)
+
+
+class Setting(Option):
+    """The option of a recipe's setting."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
+        """Return the option and its help, with the value in the recipe at hand."""
+        names, words = super().get_help_record(ctx)
+        try:
+            value = getattr(make_recipe(ctx.obj, {}), self.name)
+        except BadInput:
+            value = getattr(Recipe, self.name)
+        if isinstance(value, bool):
+            value = self.name if value else f"no-{self.name}"
+        return names, words if value is None else f"{words}  [default: {value}]"
+
+
 def _option(setting) -> Callable:
     dashed = setting.name.replace("_", "-")
-    kind = setting.type.split(" ")[0]
-    about = f"{setting.metadata['about'].capitalize()}."
+    kind, about = setting.type.split(" ")[0], setting.metadata
+    choices = about.get("choices")
+    settings = {"cls": Setting, "default": None, "help": f"{about['about']}.",
+                "group": about["group"]}  # fmt: skip
     if kind == "bool":
-        return click.option(f"--{dashed}/--no-{dashed}", setting.name, default=None, help=about)
-    choices = setting.metadata.get("choices")
+        return click.option(f"--{dashed}/--no-{dashed}", setting.name, **settings)
     name = {"int": int, "float": float, "str": str}[kind]
-    metavar = "|".join(map(str, choices)) if choices else kind.upper()
-    return click.option(
-        f"--{dashed}", setting.name, type=name, default=None, metavar=metavar,
-        help=f"{about} Baseline: {setting.default}." if setting.default is not None else about,
-    )  # fmt: skip
+    words = {"int": "INTEGER", "float": "NUMBER", "str": "TEXT"}
+    metavar = "|".join(map(str, choices)) if choices else about.get("metavar", words[kind])
+    return click.option(f"--{dashed}", setting.name, type=name, metavar=metavar, **settings)

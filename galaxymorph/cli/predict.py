@@ -16,6 +16,7 @@ from galaxymorph.cli.catalogue import (
     require_alone,
     require_folder,
 )
+from galaxymorph.cli.commands import Choice, Command
 from galaxymorph.cli.options import (
     DEVICE,
     RUN,
@@ -28,7 +29,7 @@ from galaxymorph.cli.options import (
 ENDINGS = (".csv", ".parquet")
 
 
-@click.command()
+@click.command(cls=Command)
 @RUN
 @click.argument("images", nargs=-1, required=True, metavar="[RUN...] IMAGE...")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, an object an image.")
@@ -41,25 +42,25 @@ ENDINGS = (".csv", ".parquet")
 @click.option(
     "--format",
     "layout",
-    type=click.Choice(["kaggle"]),
+    type=Choice(["kaggle"]),
     help="Write a submission to Kaggle's challenge, GalaxyID and 37 answers, into -o FILE.csv; "
     "after a kill the same command goes on. For a run with --target tree.",
 )
 @SKIP_BAD_IMAGES
 @click.option(
     "--precision",
-    type=click.Choice(["auto", "fp32", "bf16", "fp16", "int8"]),
+    type=Choice(["auto", "fp32", "bf16", "fp16", "int8"]),
     help="Number format of the network; int8 after `quantize`. Default: the run's own.",
 )
 @click.option(
     "--views",
-    type=click.Choice(["1", "4", "8"]),
-    help="Flips and quarter turns averaged. Default: the run's own.",
+    type=Choice(["1", "4", "8"]),
+    help="Flips and 90° rotations averaged. Default: the run's own.",
 )
 @click.option(
     "--crops",
     metavar="SHARE[,SHARE...]",
-    help="Average over these shares of the frame's side. Default: the run's own one.",
+    help="Average over these shares of the image's side. Default: the run's own one.",
 )
 @click.option(
     "--adapt",
@@ -69,22 +70,27 @@ ENDINGS = (".csv", ".parquet")
 @click.option(
     "--outliers",
     is_flag=True,
-    help="Add how strange each image is: energy, and distance to the nearest training galaxies.",
+    help="Add out-of-distribution scores of each image: energy, and distance to the nearest "
+    "training galaxies.",
 )
 @click.option(
     "--drift/--no-drift",
     default=True,
     show_default=True,
-    help="Compare 40 images or more with the validation galaxies, and warn if they differ; it "
-    "takes as many of those.",
+    help="Compare the images with as many validation galaxies, 40 or more, and warn if they "
+    "differ.",
 )
 @click.option(
     "--coverage",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Give each image's prediction set, of sets that hold the true class this often: 0.9. Of a "
-    "run with --loss dirichlet-multinomial: intervals that hold a fraction this often.",
+    help="Add each image's prediction set, such that sets hold the true class this often, as 0.9. "
+    "Of a run with --loss dirichlet-multinomial: intervals that hold a fraction this often.",
 )
-@click.option("--raw", is_flag=True, help="The bare model's probabilities, after `calibrate` too.")
+@click.option(
+    "--raw",
+    is_flag=True,
+    help="Give the model's uncalibrated probabilities, after `calibrate` too.",
+)
 @rendering_options
 @SCALE
 @DEVICE
@@ -109,10 +115,11 @@ def predict(
     bands,
     **scale,
 ) -> None:
-    """Say with RUN, or the mean of several, what each IMAGE (a JPEG, a folder, a zip) shows.
+    """Predict with RUN, or the mean of several, the class or votes of each IMAGE.
 
-    That is its class, with probabilities or shares, or the share of volunteers who would give each
-    answer of the decision tree, by the run's --target.
+    An IMAGE is a file, a folder or a zip. By the run's --target its prediction is a class, with
+    probabilities or shares, or the share of volunteers who would give each answer of the decision
+    tree.
 
     With -o FOLDER/ the IMAGE is a catalogue: a folder, a zip, or a table (CSV, Parquet, FITS) with
     a column `image` of paths. After a kill the same command goes on, and an image that can't be
@@ -120,6 +127,12 @@ def predict(
 
     An image without a galaxy (blank, saturated, outside of the survey's coverage) is a row without
     a prediction, with its status and error.
+
+    \b
+    Examples:
+      python cli.py predict exports/RUN galaxy.jpg
+      python cli.py predict exports/RUN images/ -o predictions.csv
+      python cli.py predict exports/RUN catalogue.fits -o predictions/
     """
     models, images = _models_and_images(run, images)
     say_rendering(stretch, bands)

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import click
 
+from galaxymorph.cli.commands import Command
 from galaxymorph.cli.options import DATA, RUN
 
 
-@click.command()
+@click.command(cls=Command)
 @RUN
 @DATA
 def quantize(run, data) -> None:
-    """Write RUN's model in int8 for ONNX Runtime, and say what that costs.
+    """Write RUN's model in int8 for ONNX Runtime, and measure what that costs.
 
     `predict --precision int8` uses it. Ranges are measured on training galaxies, the cost in
     macro-F1 (of vote fractions: RMSE) on the test part. Needs the extra galaxymorph[onnx].
+
+    \b
+    Example:
+      python cli.py quantize exports/RUN
+      python cli.py predict exports/RUN images/ --precision int8
     """
     from galaxymorph.learn import held
     from galaxymorph.predict import quantize_run

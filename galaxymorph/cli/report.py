@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from galaxymorph.base import BadInput
+from galaxymorph.cli.commands import Command
 from galaxymorph.cli.options import DATA
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
 @click.option(
     "-o",
@@ -23,6 +24,11 @@ def report(runs, output, data) -> None:
     """Write the page of RUN from whatever it has; of several RUNs, one that sets them side by side.
 
     A page is one file that loads nothing from elsewhere: it can be mailed, or put on a web server.
+
+    \b
+    Examples:
+      python cli.py report exports/RUN
+      python cli.py report exports/first exports/second -o both.html
     """
     from galaxymorph.learn import Run, held
     from galaxymorph.report import write_comparison, write_report

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import click
 
+from galaxymorph.cli.commands import Command
 from galaxymorph.cli.options import DATA, DEVICE, RUN
 
 
-@click.command()
+@click.command(cls=Command)
 @RUN
 @DATA
 @DEVICE
 @click.pass_context
 def reproduce(context, run, data) -> None:
-    """Train RUN again from its own files and say whether weights and metrics agree.
+    """Train RUN again from its own files and compare weights and metrics.
 
-    Exit status 1 if they don't.
+    Exit status 1 if they differ.
+
+    \b
+    Example:
+      python cli.py reproduce exports/RUN
     """
     from galaxymorph.judge import reproduce_run
     from galaxymorph.learn import Run

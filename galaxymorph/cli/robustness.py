@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from galaxymorph.base import BadInput, say
+from galaxymorph.cli.commands import Choice, Command
 from galaxymorph.cli.options import DATA, DEVICE, RUN
 
 
@@ -17,11 +18,11 @@ def _severities(context, option, value: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-@click.command()
+@click.command(cls=Command)
 @RUN
 @click.option(
     "--suite",
-    type=click.Choice(["full", "published"]),
+    type=Choice(["full", "published"]),
     default="full",
     show_default=True,
     help="Every corruption, or the published table: noise, blur and brightness at severity 3.",
@@ -31,13 +32,14 @@ def _severities(context, option, value: str) -> tuple[int, ...]:
     default="1,2,3,4,5",
     show_default=True,
     callback=_severities,
-    help="Of the full suite.",
+    help="Severities of the full suite.",
 )
 @click.option("--limit", type=click.IntRange(16), help="Test this many galaxies, drawn by seed.")
 @click.option(
     "--views",
-    type=click.Choice(["1", "4", "8"]),
-    help="Flips and turns averaged. Default: 1 in the full suite, the run's own in the published.",
+    type=Choice(["1", "4", "8"]),
+    help="Flips and 90° rotations averaged. Default: 1 in the full suite, the run's own in the "
+    "published.",
 )
 @click.option(
     "--reference",
@@ -54,10 +56,14 @@ def _severities(context, option, value: str) -> tuple[int, ...]:
 @DEVICE
 @click.pass_context
 def robustness(context, run, suite, severities, limit, views, reference, adapt, data) -> None:
-    """Corrupt RUN's test images and see what it loses.
+    """Measure what RUN loses on corrupted test images.
 
     Writes robustness.json and robustness.parquet into the run, and a heat map, curves and the
     galaxies whose class changes into its figures/.
+
+    \b
+    Example:
+      python cli.py robustness exports/RUN --suite published
     """
     from galaxymorph.judge import (
         corruption_error,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from galaxymorph.base import say
+from galaxymorph.cli.commands import Choice, Command
 from galaxymorph.cli.options import DEVICES, RUN, rendering_options, say_rendering
 
 
-@click.command()
+@click.command(cls=Command)
 @RUN
 @click.option(
     "--host",
@@ -26,16 +27,20 @@ from galaxymorph.cli.options import DEVICES, RUN, rendering_options, say_renderi
 @rendering_options
 @click.option(
     "--device",
-    type=click.Choice(DEVICES),
+    type=Choice(DEVICES),
     default="auto",
     show_default=True,
-    help="Where networks run; auto takes a GPU if there is one.",
+    help="Where networks run; auto: a GPU if there is one.",
 )
 def serve(run, host, port, stretch, bands, device) -> None:
-    """Answer with RUN's model in a browser: drop images, see their classes or walks.
+    """Serve RUN's model as a web page: drop images, see their classes or walks.
 
     POST /predict takes images and answers in JSON or CSV; /openapi.json describes it. Nothing that
     is sent is written anywhere.
+
+    \b
+    Example:
+      python cli.py serve exports/RUN --port 8080
     """
     from galaxymorph.learn import Run
     from galaxymorph.report import ModelServer

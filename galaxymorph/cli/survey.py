@@ -7,27 +7,29 @@ from pathlib import Path
 import click
 
 from galaxymorph.base import BadInput
+from galaxymorph.cli.commands import Group
 from galaxymorph.cli.options import ID_COLUMN, LABELS_COLUMN, SCHEMA, rendering_options
 from galaxymorph.learn.recipes import Recipe
 
 
-@click.group()
+@click.group(cls=Group)
 def survey() -> None:
     """Simulate galaxies with votes, and draw contact sheets."""
 
 
 @survey.command()
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
-@click.option("--n", "number", type=int, default=3000, show_default=True, help="Galaxies.")
+@click.option("--n", "number", type=int, default=3000, show_default=True,
+              help="Galaxies to simulate.")  # fmt: skip
 @click.option(
     "--survey",
     "surveys",
     default=("sdss",),
     multiple=True,
     metavar="NAME[,NAME...]",
-    help="sdss, decals, hsc, euclid or hst; of several each galaxy draws one. Default: sdss.",
+    help="sdss, decals, hsc, euclid or hst; of several each galaxy draws one.  [default: sdss]",
 )
-@click.option("--seed", type=int, default=7, show_default=True, help="Another seed, another sky.")
+@click.option("--seed", type=int, default=7, show_default=True, help="Seed of every random choice.")
 @click.option("--masks", is_flag=True, help="Write masks of arms, bar, bulge, ring, companion.")
 @click.option(
     "--redshift", metavar="Z|LOW-HIGH", help="Move the galaxies out to it, or into a range."
@@ -38,6 +40,10 @@ def simulate(folder, number, surveys, seed, masks, redshift, workers) -> None:
 
     A galaxy depends on the seed and its id alone. A run that was killed goes on when the same
     command is given again.
+
+    \b
+    Example:
+      python cli.py survey simulate sky --n 3000 --survey sdss,decals
     """
     from galaxymorph.survey.simulation import Simulation
     from galaxymorph.survey.simulation import simulate as run
@@ -68,7 +74,9 @@ def simulate(folder, number, surveys, seed, masks, redshift, workers) -> None:
 @click.option(
     "--columns", type=click.IntRange(min=1), default=8, show_default=True, help="Galaxies in a row."
 )
-@click.option("--scheme", help="Show a label scheme's classes instead of the top answers.")
+@click.option(
+    "--scheme", metavar="NAME", help="Show a label scheme's classes instead of the top answers."
+)
 @LABELS_COLUMN
 @SCHEMA
 @ID_COLUMN
@@ -76,7 +84,12 @@ def simulate(folder, number, surveys, seed, masks, redshift, workers) -> None:
 def show(
     folder, output, number, columns, scheme, labels_column, schema, id_column, stretch, bands
 ) -> None:
-    """Draw a contact sheet of the catalogue in DIR: thumbnail, id, what volunteers said."""
+    """Draw a contact sheet of the catalogue in DIR: thumbnail, id, label or top answers.
+
+    \b
+    Example:
+      python cli.py survey show my/ --labels-column kind -o sheet.png
+    """
     from galaxymorph.images import Rendering
     from galaxymorph.survey import contact_sheet
     from galaxymorph.zoo import read_catalogue

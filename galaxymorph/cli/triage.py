@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from galaxymorph.base import BadInput, say
+from galaxymorph.cli.commands import Choice, Command
 from galaxymorph.cli.options import (
     DEVICE,
     RUN,
@@ -17,7 +18,7 @@ from galaxymorph.cli.options import (
 )
 
 
-@click.command()
+@click.command(cls=Command)
 @RUN
 @click.argument("catalogue", nargs=-1, required=True, metavar="CATALOGUE...")
 @click.option(
@@ -31,11 +32,11 @@ from galaxymorph.cli.options import (
               help="Galaxies to choose.")  # fmt: skip
 @click.option(
     "--source",
-    type=click.Choice(["views", "dropout", "ensemble", "single"]),
+    type=Choice(["views", "dropout", "ensemble", "single"]),
     default="views",
     show_default=True,
-    help="Where doubt is read from: eight flips and turns, 20 passes with dropout, the models of a "
-    "run with --members or --folds, or one model's entropy.",
+    help="Source of uncertainty: eight flips and rotations, 20 passes with dropout, the models of "
+    "a run with --members or --folds, or one model's entropy.",
 )
 @SKIP_BAD_IMAGES
 @rendering_options
@@ -44,9 +45,13 @@ def triage(run, catalogue, output, number, source, skip_bad, stretch, bands) -> 
     """Choose, of the images in CATALOGUE, those most worth a volunteer's time for RUN.
 
     CATALOGUE is images, folders, zips, or tables with a column `image` of paths, whose ids the
-    manifest keeps. The model is in doubt about them by itself, rather than because they look like
-    two classes, and they are unlike each other. The folder can be uploaded to Zooniverse as a
-    subject set.
+    manifest keeps. Chosen are those of which the model is most uncertain for want of knowledge,
+    rather than because they look like two classes, and that are unlike each other. The folder can
+    be uploaded to Zooniverse as a subject set.
+
+    \b
+    Example:
+      python cli.py triage exports/RUN images/ -o to-label --number 50
     """
     from galaxymorph.images import require_fits
     from galaxymorph.learn import Run

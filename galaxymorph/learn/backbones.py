@@ -21,7 +21,7 @@ from fastai.vision.learner import (
 from fastcore.foundation import L
 from torch import nn
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, near_names, use_one_of
 from galaxymorph.learn.hardware import resolve_precision
 from galaxymorph.learn.recipes import Recipe
 
@@ -40,6 +40,9 @@ TIMEOUT = 10.0
 
 # The project's own weights, and the architecture that they are of.
 OWN_WEIGHTS, OWN_ARCH = Path(__file__).parent / "weights" / "resnet18.safetensors", "resnet18"
+
+# What `--weights` takes besides a path.
+WEIGHTS = ("imagenet", "galaxymorph", "none")
 
 # What timm calls the sequence of a network's stages, where it has one.
 STAGE_NAMES = ("blocks", "stages", "layers")
@@ -68,14 +71,12 @@ def build_model(recipe: Recipe, classes: int, pretrained: bool = False) -> nn.Mo
 
 
 def require_network(recipe: Recipe) -> None:
-    """Raise BadInput if the network can't be had, or can't run as the recipe wants it to.
+    """Raise BadInput if the network can't run as the recipe wants it to; download nothing.
 
-    That is an unknown architecture, weights that can't be had, an input size that it doesn't
-    take, or a precision that the device hasn't. What has to be downloaded is, into torch's or the
-    hub's own cache.
+    That is an unknown architecture, weights on this machine that don't fit, an input size that it
+    doesn't take, or a precision that the device hasn't.
     """
-    with _explained_download(recipe):
-        model = build_model(recipe, 2, pretrained=_downloads(recipe))
+    model = build_model(recipe, 2)
     if recipe.weights != "none" and not _downloads(recipe):
         load_trunk(model[0], recipe)
     resolve_precision(recipe.precision, model)
@@ -111,6 +112,17 @@ def has_pretrained(recipe: Recipe) -> bool:
     finally:
         socket.setdefaulttimeout(before)
     return True
+
+
+def require_weights(recipe: Recipe) -> None:
+    """Download the weights that have to be, into torch's or the hub's own cache.
+
+    Raises:
+        BadInput: they can't be downloaded.
+    """
+    if _downloads(recipe):
+        with _explained_download(recipe):
+            build_model(recipe, 2, pretrained=True)
 
 
 def galaxy_learner(dls, recipe: Recipe, **learner_arguments) -> Learner:
@@ -247,7 +259,7 @@ def _load_file(trunk: nn.Module, recipe: Recipe, path: Path) -> None:
     if not path.is_file():
         raise BadInput(
             f"--weights {path}: no such file",
-            "use imagenet, galaxymorph, none, or the path of a state dict",
+            f"{use_one_of(path, WEIGHTS)}; or give the path of a state dict",
         )
     state = _read_weights(path)
     wanted = trunk.state_dict()
@@ -328,18 +340,18 @@ def _head(recipe: Recipe) -> dict[str, object]:
 def _torchvision(arch: str):
     """Return torchvision's function of that name, if `vision_learner` takes it."""
     function = getattr(models, arch, None)
-    return (
-        function if callable(function) and function.__module__.startswith("torchvision") else None
-    )
+    # Its classes, such as ResNet, are no architecture yet.
+    is_function = callable(function) and not isinstance(function, type)
+    return function if is_function and function.__module__.startswith("torchvision") else None
 
 
 def _timm_config(arch: str) -> dict:
     """Return what timm says of an architecture, without building it: that would draw weights."""
     if arch not in timm.list_models() and arch not in timm.list_pretrained():
-        near = timm.list_models(f"*{arch[:8]}*")[:3]
+        near = near_names(arch, [*filter(_torchvision, dir(models)), *timm.list_models()])
         raise BadInput(
             f"--arch {arch}: unknown to torchvision and timm",
-            f"did you mean {', '.join(near)}?" if near else "see timm.list_models()",
+            f"did you mean {' or '.join(near)}?" if near else "see timm.list_models()",
         )
     return timm.get_pretrained_cfg(arch).to_dict()
 

@@ -19,7 +19,7 @@ from fastai.torch_core import default_device, set_seed
 
 from galaxymorph.base import BadInput, Progress, remove_leftovers, say
 from galaxymorph.images import Frames
-from galaxymorph.learn.backbones import galaxy_learner
+from galaxymorph.learn.backbones import galaxy_learner, require_weights
 from galaxymorph.learn.callbacks import (
     FrozenInEval,
     Journal,
@@ -94,10 +94,12 @@ class Stage:
 def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
     """Split the galaxies and make the run's folder, and one a model, before any training.
 
-    The folder appears at once with all that a fit needs to go on.
+    The folder appears at once with all that a fit needs to go on, its weights downloaded if they
+    have to be.
 
     Raises:
-        BadInput: the galaxies can't be split, or the folder exists or can't be made.
+        BadInput: the galaxies can't be split, the folder exists or can't be made, or the weights
+            can't be downloaded.
     """
     table, classes = galaxies.table, galaxies.classes
     data = {
@@ -129,6 +131,8 @@ def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
                 create_run(member.path, replace(recipe, members=1, seed=seed), classes, data)
                 write_table(member.path / "split.csv", split)
             write_table(run.path / "split.csv", split)
+        # After everything that can be wrong with the galaxies.
+        require_weights(recipe)
         if len(galaxies.rejected):
             write_table(run.path / "rejected.csv", galaxies.rejected)
     copies = int(table["digest"].duplicated().sum()) if "digest" in table else 0

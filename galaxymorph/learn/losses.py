@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, use_one_of
 from galaxymorph.learn.loss_registry import LOSSES
 from galaxymorph.learn.tree_head import TreeHead, concentrations, full_precision
 from galaxymorph.zoo import Tree, cumulative_moments
@@ -202,7 +202,7 @@ def make_loss(name: str, tree: Tree | None = None) -> GalaxyLoss:
         BadInput: the name is unknown, or the loss needs a tree and has none.
     """
     if name not in LOSSES:
-        raise BadInput(f"loss {name!r} is unknown", f"use one of {', '.join(LOSSES)}")
+        raise BadInput(f"loss {name!r} is unknown", use_one_of(name, list(LOSSES)))
     make = MODULES[name]
     if LOSSES[name].target == "shares":
         return make()

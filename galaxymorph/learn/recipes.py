@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, did_you_mean, use_one_of
 from galaxymorph.images.rendering import STRETCHES, Rendering
 from galaxymorph.learn.targets import TARGETS
 from galaxymorph.zoo.schemas import SCHEMAS
 from galaxymorph.zoo.schemes import SCHEMES
 
 
-def _setting(default, about: str, **limits):
-    """Declare a field: its help text, and `choices`, or `above`, `least` and `most`."""
-    return field(default=default, metadata={"about": about, **limits})
+def _setting(default, about: str, group: str, **limits):
+    """Declare a field: its help text and group, and `choices`, or `above`, `least` and `most`."""
+    return field(default=default, metadata={"about": about, "group": group, **limits})
 
 
 # How much wider than the model's frame the items are, so that turning brings in sky. A square
@@ -33,103 +33,122 @@ class Recipe:
     `weights="none"` goes with `frozen_epochs=0` and `unfreeze=0`: see `resolve`.
     """
 
-    scheme: str = _setting("layer1", "label scheme", choices=tuple(SCHEMES))
-    target: str = _setting("classes", "what is learnt: " + "; ".join(
-        f"{name}, {target.about}" for name, target in TARGETS.items()
-    ), choices=tuple(TARGETS))  # fmt: skip
-    loss: str | None = _setting(None, "what training makes small; by itself the target's own: "
-                                + "; ".join(f"of {name} {', '.join(target.losses)}"
-                                            for name, target in TARGETS.items()))  # fmt: skip
-    schema: str = _setting("galaxy-zoo-challenge", "the vote catalogue that the tree is of",
-                           choices=tuple(SCHEMAS))  # fmt: skip
-    id_column: str | None = _setting(None, "column that names the galaxies and their images; by "
-                                     "itself the schema's own, or GalaxyID")  # fmt: skip
-    labels_column: str | None = _setting(None, "column of class names, in place of a scheme")
-    arch: str = _setting("resnet18", "any architecture of vision_learner, timm's names included")
-    weights: str = _setting(
-        "imagenet",
-        "imagenet, galaxymorph (a resnet18 that learnt from "
-        "simulated galaxies, in the package), none, or a file's path",
+    scheme: str = _setting(
+        "layer1",
+        "Label scheme, the rule from vote fractions to classes",
+        "data",
+        choices=tuple(SCHEMES),
     )
-    head: str = _setting("linear", "average pooling and one layer, or fastai's own head",
+    target: str = _setting("classes", "What is predicted: " + "; ".join(
+        f"{name}, {target.about}" for name, target in TARGETS.items()
+    ), "data", choices=tuple(TARGETS))  # fmt: skip
+    schema: str = _setting("galaxy-zoo-challenge", "Vote catalogue whose columns the table has",
+                           "data", choices=tuple(SCHEMAS))  # fmt: skip
+    id_column: str | None = _setting(None, "Column that names the galaxies and their images. "
+                                     "Default: the schema's own, or GalaxyID", "data",
+                                     metavar="COLUMN")  # fmt: skip
+    labels_column: str | None = _setting(None, "Column of class names, in place of a scheme",
+                                         "data", metavar="COLUMN")  # fmt: skip
+    arch: str = _setting("resnet18", "Architecture, of torchvision or timm", "model",
+                         metavar="NAME")  # fmt: skip
+    weights: str = _setting("imagenet", "Where the trunk's weights start: imagenet (downloaded "
+                            "once), galaxymorph (a resnet18 trained on simulated galaxies, in this "
+                            "package), none (random), or a file", "model",
+                            metavar="NAME|FILE")  # fmt: skip
+    head: str = _setting("linear", "What follows the trunk: linear, average pooling and one layer; "
+                         "or fastai, its own head", "model",
                          choices=("linear", "fastai"))  # fmt: skip
-    dropout: float | None = _setting(None, "share of features dropped before the last layer; "
-                                     "by itself 0, and 0.5 in fastai's head",
+    dropout: float | None = _setting(None, "Share of features dropped before the last layer; "
+                                     "0.5 in fastai's head unless given", "model",
                                      least=0.0, most=0.95)  # fmt: skip
-    size: int = _setting(224, "side of the model's input in pixels", least=32, most=1024)
-    crop: float = _setting(1.0, "share of the frame's side that is seen, about the centre",
-                           least=0.05, most=1.0)  # fmt: skip
-    stretch: str = _setting("lupton", "how FITS images are brightened; scale and white come from "
-                            "each image", choices=STRETCHES)  # fmt: skip
-    bands: str | None = _setting(None, "bands of FITS images by name or number, the red first, as "
-                                 "i,r,g; by itself the file's own, the longest wavelength as "
-                              "red, the last where none is known")  # fmt: skip
-    batch: int = _setting(64, "galaxies in a batch", least=2, most=4096)
-    frozen_epochs: int = _setting(3, "epochs with a frozen trunk", least=0, most=1000)
-    frozen_lr: float = _setting(3e-4, "learning rate of those epochs", above=0.0, most=1.0)
-    epochs: int = _setting(3, "epochs of fine-tuning", least=0, most=1000)
-    lr: float = _setting(1e-4, "learning rate of fine-tuning", above=0.0, most=1.0)
-    trunk_lr: float = _setting(1.0, "the trunk's learning rate as a share of the head's",
-                              above=0.0, most=1.0)  # fmt: skip
-    unfreeze: int = _setting(1, "stages fine-tuned with the head, counted from the last; 0 for all",
-                             least=0, most=100)  # fmt: skip
-    weight_decay: float = _setting(0.01, "AdamW's weight decay", least=0.0, most=1.0)
-    class_weights: float = _setting(1.0, "class weights: train counts to the minus this power",
-                                    least=0.0, most=2.0)  # fmt: skip
-    label_smoothing: float = _setting(0.0, "share of the label spread over all classes",
-                                      least=0.0, most=0.5)  # fmt: skip
-    flips: bool = _setting(True, "mirror at random while training")
-    rotate: float = _setting(180.0, "turn at random up to this many degrees",
+    size: int = _setting(224, "Side of the model's input in pixels", "model", least=32, most=1024)
+    crop: float = _setting(1.0, "Share of the image's side that the model sees, about the centre",
+                           "model", least=0.05, most=1.0)  # fmt: skip
+    stretch: str = _setting("lupton", "How FITS images are brightened; scale and white come from "
+                            "each image", "data", choices=STRETCHES)  # fmt: skip
+    bands: str | None = _setting(None, "Bands of FITS images by name or number, the red first, as "
+                                 "i,r,g. Default: the file's own, the longest wavelength as red, "
+                                 "the last where none is known", "data",
+                                 metavar="BAND[,BAND,BAND]")  # fmt: skip
+    loss: str | None = _setting(None, "Loss, of the target's: " + "; ".join(
+        f"{name} has {', '.join(target.losses)}" for name, target in TARGETS.items()
+    ), "training",
+                                metavar="NAME")  # fmt: skip
+    batch: int = _setting(64, "Galaxies in a batch", "training", least=2, most=4096)
+    frozen_epochs: int = _setting(3, "Epochs with a frozen trunk, before the fine-tuning",
+                                  "training", least=0, most=1000)  # fmt: skip
+    frozen_lr: float = _setting(3e-4, "Learning rate of those epochs", "training",
+                                above=0.0, most=1.0)  # fmt: skip
+    epochs: int = _setting(3, "Epochs of fine-tuning", "training", least=0, most=1000)
+    lr: float = _setting(1e-4, "Learning rate of fine-tuning", "training", above=0.0, most=1.0)
+    trunk_lr: float = _setting(1.0, "The trunk's learning rate as a share of the head's",
+                               "training", above=0.0, most=1.0)  # fmt: skip
+    unfreeze: int = _setting(1, "Stages fine-tuned with the head, counted from the last; 0 for all",
+                             "training", least=0, most=100)  # fmt: skip
+    weight_decay: float = _setting(0.01, "Weight decay of AdamW", "training", least=0.0, most=1.0)
+    class_weights: float = _setting(1.0, "Class weights are train counts to the minus this power",
+                                    "training", least=0.0, most=2.0)  # fmt: skip
+    label_smoothing: float = _setting(0.0, "Share of the label spread over all classes",
+                                      "training", least=0.0, most=0.5)  # fmt: skip
+    flips: bool = _setting(True, "Mirror at random while training. With --no-flips nothing is "
+                           "mirrored in predictions either: for classes that differ in handedness",
+                           "augmentation")  # fmt: skip
+    rotate: float = _setting(180.0, "Rotate at random up to this many degrees", "augmentation",
                              least=0.0, most=180.0)  # fmt: skip
-    zoom: float = _setting(1.0, "enlarge or shrink at random up to this factor",
+    zoom: float = _setting(1.0, "Enlarge or shrink at random up to this factor", "augmentation",
                            least=1.0, most=2.0)  # fmt: skip
-    shift: float = _setting(0.0, "shift at random up to this share of the frame",
+    shift: float = _setting(0.0, "Shift at random up to this share of the frame", "augmentation",
                             least=0.0, most=0.5)  # fmt: skip
-    brightness: float = _setting(0.15, "brighten or dim at random up to this share",
-                                 least=0.0, most=0.9)  # fmt: skip
-    contrast: float = _setting(0.15, "change contrast at random up to this share",
-                               least=0.0, most=0.9)  # fmt: skip
-    colour: float = _setting(0.0, "scale each colour at random up to this share",
-                             least=0.0, most=0.9)  # fmt: skip
-    blur: float = _setting(0.0, "blur by a Gaussian of random sigma, up to this many pixels of "
-                           "the model's input", least=0.0, most=20.0)  # fmt: skip
-    noise: float = _setting(0.0, "add noise of random sigma, up to this share of white",
-                            least=0.0, most=0.9)  # fmt: skip
-    degraded: float = _setting(1.0, "share of the views that blur comes over, and, by another "
-                               "throw, noise", above=0.0, most=1.0)  # fmt: skip
-    consistency: float = _setting(0.0, "weight, beside the loss, of the squared difference between "
-                                  "the predictions for two random views of each galaxy; twice the "
-                                  "work", least=0.0, most=1000.0)  # fmt: skip
-    target_data: str | None = _setting(None, "folder or zip of another survey's images, without "
-                                       "labels, for --adapt")  # fmt: skip
-    adapt: str = _setting("none", "draw the embeddings of those images towards the training "
-                          "images', by Deep CORAL or domain-adversarial training",
-                          choices=("none", "coral", "dann"))  # fmt: skip
-    adapt_weight: float = _setting(1.0, "the weight of that beside the loss",
-                                   above=0.0, most=1e6)  # fmt: skip
-    views: int = _setting(1, "flips and quarter turns averaged when predicting",
-                          choices=(1, 4, 8))  # fmt: skip
-    keep: str = _setting("best", "the weights kept: of the best epoch by validation macro-F1 "
-                         "(classes), loss (soft3) or RMSE (tree), or of the last",
-                         choices=("best", "last"))  # fmt: skip
-    trunk_views: int = _setting(3, "random views of each galaxy that go through the frozen stages, "
-                                "once for the whole fit; 0: new ones every epoch",
+    brightness: float = _setting(0.15, "Brighten or dim at random up to this share",
+                                 "augmentation", least=0.0, most=0.9)  # fmt: skip
+    contrast: float = _setting(0.15, "Change contrast at random up to this share",
+                               "augmentation", least=0.0, most=0.9)  # fmt: skip
+    colour: float = _setting(0.0, "Scale each colour at random up to this share",
+                             "augmentation", least=0.0, most=0.9)  # fmt: skip
+    blur: float = _setting(0.0, "Blur by a Gaussian of random sigma, up to this many pixels of "
+                           "the model's input", "augmentation", least=0.0, most=20.0)  # fmt: skip
+    noise: float = _setting(0.0, "Add noise of random sigma, up to this share of white",
+                            "augmentation", least=0.0, most=0.9)  # fmt: skip
+    degraded: float = _setting(1.0, "Share of the views that are blurred, and, drawn anew, of "
+                               "those with noise", "augmentation", above=0.0, most=1.0)  # fmt: skip
+    trunk_views: int = _setting(3, "Random views of each galaxy that go through the frozen stages, "
+                                "once for the whole fit; 0: new ones every epoch", "augmentation",
                                 least=0, most=1000)  # fmt: skip
-    precision: str = _setting("auto", "number format of training: bf16 where it is faster",
-                              choices=("auto", "fp32", "bf16", "fp16"))  # fmt: skip
-    held_out: float = _setting(0.3, "share of the galaxies that don't train: half select the "
-                               "model, half test it", above=0.0, most=0.9)  # fmt: skip
-    folds: int = _setting(0, "cross-validate in this many folds; 0 for one split",
-                          least=0, most=50)  # fmt: skip
-    members: int = _setting(1, "train a deep ensemble of this many, from as many seeds, on one "
-                            "split; predictions are their mean", least=1, most=50)  # fmt: skip
-    calibration: float = _setting(0.1, "share of the galaxies that calibrate the model only, taken "
+    consistency: float = _setting(0.0, "Weight, beside the loss, of the squared difference between "
+                                  "the predictions for two random views of each galaxy; twice the "
+                                  "work", "training", least=0.0, most=1000.0)  # fmt: skip
+    target_data: str | None = _setting(None, "Folder or zip of another survey's images, without "
+                                       "labels, for --adapt", "training",
+                                       metavar="PATH")  # fmt: skip
+    adapt: str = _setting("none", "Align the embeddings of those images with the training images', "
+                          "by Deep CORAL (coral) or domain-adversarial training (dann)",
+                          "training", choices=("none", "coral", "dann"))  # fmt: skip
+    adapt_weight: float = _setting(1.0, "Weight of that beside the loss", "training",
+                                   above=0.0, most=1e6)  # fmt: skip
+    keep: str = _setting("best", "Weights that are kept: of the best epoch by validation macro-F1 "
+                         "(classes), loss (soft3) or RMSE (tree), or of the last", "training",
+                         choices=("best", "last"))  # fmt: skip
+    members: int = _setting(1, "Train a deep ensemble of this many networks, from as many seeds, "
+                            "on one split; predictions are their mean", "training",
+                            least=1, most=50)  # fmt: skip
+    seed: int = _setting(42, "Seed of every random choice", "training", least=0, most=2**31 - 1)
+    views: int = _setting(1, "Flips and 90° rotations averaged when predicting; 4 are rotations "
+                          "alone", "evaluation", choices=(1, 4, 8))  # fmt: skip
+    held_out: float = _setting(0.3, "Share of the galaxies that don't train: half select the "
+                               "model, half test it", "evaluation",
+                               above=0.0, most=0.9)  # fmt: skip
+    calibration: float = _setting(0.1, "Share of the galaxies that calibrate the model only, taken "
                                   "from those that train; 0: the three published parts, and "
-                                  "validation calibrates", least=0.0, most=0.4)  # fmt: skip
-    pipeline: str = _setting("fast", "fast, or plain: fastai's own transforms, memory layout and "
-                             "progress, to compare with", choices=("fast", "plain"))  # fmt: skip
-    workers: int = _setting(0, "loader processes", least=0, most=64)
-    seed: int = _setting(42, "of every random choice", least=0, most=2**31 - 1)
+                                  "validation calibrates", "evaluation",
+                                  least=0.0, most=0.4)  # fmt: skip
+    folds: int = _setting(0, "Cross-validate in this many folds; 0 for one split", "evaluation",
+                          least=0, most=50)  # fmt: skip
+    precision: str = _setting("auto", "Number format of training; auto: bf16 where it is faster",
+                              "hardware", choices=("auto", "fp32", "bf16", "fp16"))  # fmt: skip
+    pipeline: str = _setting("fast", "Image pipeline: fast; or plain, fastai's own transforms, "
+                             "memory layout and progress, to compare with", "hardware",
+                             choices=("fast", "plain"))  # fmt: skip
+    workers: int = _setting(0, "Processes that load images", "hardware", least=0, most=64)
 
     @property
     def rendering(self) -> Rendering:
@@ -226,6 +245,18 @@ PRESETS: dict[str, Recipe] = {
 }
 
 
+# What each preset is for, in a line.
+PRESET_NOTES = {
+    "baseline": "the published settings: resnet18 from ImageNet, head first, then its last stage",
+    "quick": "a few hundred galaxies, without a download: only the head trains, in a minute",
+    "small": "a thousand galaxies or so: tf_efficientnet_lite0 from ImageNet, fine-tuned whole",
+    "robust": "small, trained on blurred and noisy images too",
+    "scratch": "no pretrained weights: 30 epochs of every layer",
+    "plain": "the baseline by fastai's own transforms, in float32, to compare with",
+    "pretrain": "a backbone for --weights: all 37 answers of the tree, every layer",
+}
+
+
 def make_recipe(source: str, changes: Mapping[str, object]) -> Recipe:
     """Return a preset, or the recipe in a JSON file, with some settings changed.
 
@@ -242,7 +273,7 @@ def make_recipe(source: str, changes: Mapping[str, object]) -> Recipe:
     if not path.is_file():
         raise BadInput(
             f"recipe {source!r} is neither a preset nor a file",
-            f"use one of {', '.join(PRESETS)}, or a path",
+            f"{use_one_of(source, list(PRESETS))}, or give a path",
         )
     return _changed(recipe_from_dict(_read_json(path), str(path)), changes)
 
@@ -327,9 +358,12 @@ def recipe_from_dict(values: object, name: str) -> Recipe:
         values = values["recipe"]
     if not isinstance(values, dict):
         raise BadInput(f"{name}: not a recipe", "it must hold a JSON object of settings")
-    known = {setting.name for setting in fields(Recipe)}
-    for unknown in values.keys() - known:
-        raise BadInput(f"{name}: setting {unknown!r} is unknown", f"known: {', '.join(known)}")
+    known = [setting.name for setting in fields(Recipe)]
+    for unknown in [name for name in values if name not in known]:
+        raise BadInput(
+            f"{name}: setting {unknown!r} is unknown",
+            did_you_mean(str(unknown), list(known), "settings are"),
+        )
     return _checked(Recipe(**values), f"{name}: ")
 
 
@@ -391,7 +425,7 @@ def _checked(recipe: Recipe, prefix: str) -> Recipe:
     if recipe.loss is not None and recipe.loss not in target.losses:
         raise BadInput(
             f"{prefix}loss is {recipe.loss!r}, and the target is {recipe.target}",
-            f"use {' or '.join(target.losses)}",
+            use_one_of(recipe.loss, target.losses),
         )
     if target.soft and recipe.labels_column is not None:
         raise BadInput(
@@ -435,8 +469,7 @@ def _check(value: object, setting, prefix: str) -> None:
         raise BadInput(f"{name} is {value!r}", f"it takes a value of type {kind}")
     limits = setting.metadata
     if "choices" in limits and value not in limits["choices"]:
-        choices = ", ".join(map(str, limits["choices"]))
-        raise BadInput(f"{name} is {value!r}", f"use one of {choices}")
+        raise BadInput(f"{name} is {value!r}", use_one_of(value, limits["choices"]))
     least, above, most = (limits.get(key) for key in ("least", "above", "most"))
     if most is None:
         return

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, use_one_of
 from galaxymorph.learn.loss_registry import CONCENTRATIONS
 from galaxymorph.zoo.tree import Tree
 
@@ -44,7 +44,7 @@ class TreeHead(nn.Module):
     def __init__(self, tree: Tree, link: str = "softmax"):
         super().__init__()
         if link not in LINKS:
-            raise BadInput(f"link {link!r} is unknown", f"use one of {', '.join(LINKS)}")
+            raise BadInput(f"link {link!r} is unknown", use_one_of(link, list(LINKS)))
         self.link = link
         self.steps = _steps(tree)
         leads = np.where(tree.asked_of_all[:, None], 0.0, tree.leads)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, use_one_of
 
 
 @dataclass(frozen=True)
@@ -121,5 +121,5 @@ def get_survey(name: str) -> Survey:
         BadInput: there is none of that name.
     """
     if name not in SURVEYS:
-        raise BadInput(f"survey {name!r} is unknown", f"use one of {', '.join(SURVEYS)}")
+        raise BadInput(f"survey {name!r} is unknown", use_one_of(name, list(SURVEYS)))
     return SURVEYS[name]

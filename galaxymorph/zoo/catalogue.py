@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from galaxymorph.base import BadInput, one_line
+from galaxymorph.base import BadInput, did_you_mean, near_names, one_line
 from galaxymorph.zoo.checks import CheckedRows, read_checked
 from galaxymorph.zoo.image_files import same_content
 from galaxymorph.zoo.layout import Layout, find_layout
 from galaxymorph.zoo.schemas import SCHEMAS, get_schema
-from galaxymorph.zoo.tables import Table, as_ids, did_you_mean, near_names, open_table
+from galaxymorph.zoo.tables import Table, as_ids, open_table
 from galaxymorph.zoo.tree import GALAXY_ZOO_CHALLENGE, Tree
 from galaxymorph.zoo.votes import gather_votes, near_schema
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, use_one_of
 from galaxymorph.zoo.tree import GALAXY_ZOO_CHALLENGE, Answer, Question, Tree
 
 # What a catalogue's columns can hold, in the order in which a reader prefers them. All but the
@@ -51,7 +51,7 @@ def get_schema(name: str) -> Schema:
         BadInput: there is none of that name.
     """
     if name not in SCHEMAS:
-        raise BadInput(f"schema {name!r} is unknown", f"use one of {', '.join(SCHEMAS)}")
+        raise BadInput(f"schema {name!r} is unknown", use_one_of(name, list(SCHEMAS)))
     return SCHEMAS[name]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, use_one_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +93,7 @@ def get_scheme(name: str) -> Scheme:
         BadInput: there is none of that name.
     """
     if name not in SCHEMES:
-        raise BadInput(f"scheme {name!r} is unknown", f"use one of {', '.join(SCHEMES)}")
+        raise BadInput(f"scheme {name!r} is unknown", use_one_of(name, list(SCHEMES)))
     return SCHEMES[name]
 
 

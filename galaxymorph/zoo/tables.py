@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from difflib import SequenceMatcher, get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -223,30 +222,6 @@ def as_numbers(column: pd.Series, decimal: str = ".") -> tuple[np.ndarray, np.nd
     lost = absent.copy()
     lost[absent] = [cell.strip().lower() not in _NO_NUMBER for cell in cells[absent]]
     return numbers, lost
-
-
-def near_names(wanted: str, columns: Sequence[str]) -> list[str]:
-    """Return the columns whose names are like the one that is missing, the likest first."""
-    plain = {_plain(name): name for name in reversed(columns) if name}
-    found = get_close_matches(_plain(wanted), plain, n=3, cutoff=0.75)
-    return [plain[name] for name in found]
-
-
-def likeness(one: str, other: str) -> float:
-    """Return how alike two names are, 0 to 1."""
-    return SequenceMatcher(None, _plain(one), _plain(other)).ratio()
-
-
-def did_you_mean(wanted: str, columns: Sequence[str]) -> str:
-    """Return a remedy for a missing column: names like it, or what the table has."""
-    if near := near_names(wanted, columns):
-        return f"did you mean {' or '.join(map(repr, near[:2]))}?"
-    named = [name for name in columns if name]
-    return f"it has {', '.join(named[:6])}{'…' if len(named) > 6 else ''}"
-
-
-def _plain(name: str) -> str:
-    return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
 def _number_text(value: float) -> str:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, likeness, near_names, use_one_of
 from galaxymorph.zoo.checks import CheckedRows, read_checked
 from galaxymorph.zoo.schemas import KINDS, SCHEMAS, Schema, get_schema
-from galaxymorph.zoo.tables import Table, likeness, near_names, open_table
+from galaxymorph.zoo.tables import Table, open_table
 from galaxymorph.zoo.tree import Tree, broken_sums, to_conditional, to_cumulative
 
 # Releases round fractions to three decimals, and a question has seven answers at most.
@@ -165,7 +165,7 @@ def _absent(table: Table, columns: Sequence[str]) -> list[str]:
 def _find_schema(table: Table, name: str | None, kind: str | None) -> tuple[Schema, str]:
     """Return the schema that has all columns of one kind in the table, and the kind."""
     if kind is not None and kind not in KINDS:
-        raise BadInput(f"kind {kind!r} is unknown", f"use one of {', '.join(KINDS)}")
+        raise BadInput(f"kind {kind!r} is unknown", use_one_of(kind, KINDS))
     schemas = [get_schema(name)] if name else list(SCHEMAS.values())
     best: tuple[int, list[str], Schema, str] | None = None
     for schema in schemas:

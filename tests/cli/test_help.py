@@ -1,0 +1,178 @@
+"""What a user reads before anything runs: help, suggestions, and how a stopped fit goes on."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from galaxymorph.base import near_names
+from galaxymorph.cli import COMMANDS
+from galaxymorph.cli.options import GROUPS
+from galaxymorph.learn.recipes import PRESET_NOTES, PRESETS, Recipe, make_recipe
+from tests.conftest import QUICK, RECIPE, galaxymorph
+
+ROOT = Path(__file__).parents[2]
+EVERY = [*(name for name in COMMANDS if name not in ("data", "survey")), "data check",
+         "survey simulate", "survey show"]  # fmt: skip
+
+
+def help_of(capsys, *words: str) -> str:
+    assert galaxymorph(*words, "--help") == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", EVERY)
+def test_help_says_first_what_a_command_does_and_gives_an_example(command, capsys):
+    text = help_of(capsys, *command.split())
+    first = text.splitlines()[2].strip()
+    assert first[0].isupper()
+    assert f"python cli.py {command}" in text or command == "completion"
+    assert "by itself" not in text
+
+
+@pytest.mark.parametrize("command", ["fit", "pretrain"])
+def test_settings_are_in_groups_with_names_written_right(command, capsys):
+    text = help_of(capsys, command)
+    heads = [line[:-1] for line in text.splitlines() if line.endswith(":") and line[0] != " "]
+    assert heads == [*(group.capitalize() for group in GROUPS), "Options"]
+    for name in ("AdamW", "FITS", "macro-F1", "RMSE", "GalaxyID", "Deep CORAL", "Gaussian"):
+        assert name in text
+    assert not {"Adamw", "Imagenet", "Fits", "galaxyid", "coral or"} & set(text.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "preset"),
+    [
+        (("pretrain",), "pretrain"),
+        (("fit", "--recipe", "small"), "small"),
+        (("fit", "--recipe=scratch"), "scratch"),
+    ],
+)
+def test_defaults_are_those_of_the_recipe_at_hand(words, preset, capsys):
+    text = " ".join(help_of(capsys, *words).split())
+    recipe = make_recipe(preset, {})
+    for name in ("size", "batch", "lr", "epochs", "weights", "arch", "views"):
+        rest = text.split(f"--{name} ")[1]
+        assert rest.split("[default: ")[1].startswith(f"{getattr(recipe, name)}]"), name
+
+
+def test_every_preset_is_described(capsys):
+    assert PRESET_NOTES.keys() == PRESETS.keys()
+    text = help_of(capsys, "fit")
+    assert all(f"{name:9} {note}" in text for name, note in PRESET_NOTES.items())
+
+
+def test_interpret_and_explain_mention_each_other(capsys):
+    assert "`explain` shows which parts" in help_of(capsys, "interpret")
+    assert "`interpret` draws which galaxies" in help_of(capsys, "explain")
+
+
+@pytest.mark.parametrize(
+    ("words", "suggestion"),
+    [
+        (["fitt"], "Did you mean fit?"),
+        (["exlpain"], "Did you mean explain?"),
+        (["survey", "simulte"], "Did you mean simulate?"),
+        (["fit", "--shceme", "hubble"], "Did you mean --scheme?"),
+        (["fit", "--scheme", "hubbel"], "did you mean hubble?"),
+        (["fit", "--scheme", "gz2five"], "did you mean gz2-five?"),
+        (["fit", "--recipe", "smal"], "did you mean small?"),
+        (["fit", "--target", "tre"], "did you mean tree?"),
+        (["fit", "--target", "tree", "--loss", "dirichlet"], "did you mean dirichlet-multinomial?"),
+        (["predict", "RUN", "x.jpg", "--precision", "bf61"], "Did you mean bf16?"),
+        (["calibrate", "RUN", "--sets", "lca"], "Did you mean lac?"),
+        (["survey", "simulate", "sky", "--survey", "decal"], "did you mean decals?"),
+    ],
+)
+def test_what_is_mistyped_gets_a_suggestion(words, suggestion, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert galaxymorph(*words) == 2
+    assert suggestion in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "suggestion"),
+    [
+        (["--arch", "resnet81"], "did you mean resnet18"),
+        (["--arch", "resent50"], "did you mean resnet50"),
+        (["--arch", "efficientnet-b00"], "did you mean efficientnet_b0"),
+        (["--weights", "imagnet"], "did you mean imagenet?"),
+        (["--weights", "galaxymorf"], "did you mean galaxymorph?"),
+    ],
+)
+def test_networks_and_weights_get_one_too(arguments, suggestion, simple, tmp_path, capsys):
+    assert galaxymorph("fit", "--data", simple, "--out", tmp_path, *arguments) == 2
+    assert suggestion in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("wanted", "names", "near"),
+    [
+        ("resnet81", ["resnet34", "resnet18", "resnet50"], "resnet18"),
+        ("Clas1.1", ["GalaxyID", "Class1.1", "Class1.2"], "Class1.1"),
+        ("vit_tiny", ["davit_tiny", "vit_tiny_patch16_224"], "vit_tiny_patch16_224"),
+        ("xyz", ["imagenet", "none"], None),
+        ("", ["imagenet"], None),
+    ],
+)
+def test_the_nearest_name_comes_first(wanted, names, near):
+    found = near_names(wanted, names)
+    assert (found[0] if found else None) == near
+
+
+def test_weights_that_cannot_be_downloaded_are_said_after_the_galaxies_were_read(
+    simple, tmp_path, monkeypatch, capsys
+):
+    def offline(*_, **settings):
+        assert not settings.get("pretrained"), "downloads come last"
+        return build(*_, **settings)
+
+    from galaxymorph.learn import backbones
+
+    build = backbones.build_model
+    monkeypatch.setattr(backbones, "build_model", offline)
+    words = ["fit", "--data", simple, "--out", tmp_path]
+    for more, fault in (
+        (["--labels-column", "kind"], "column 'kind' is missing"),
+        (["--folds", "20"], "class 'spiral' has 10 galaxies, but 20-fold"),
+        (["--scheme", "gz2-five", "--members", "2"], "galaxies, but a split"),
+    ):
+        assert galaxymorph(*words, *more) == 2
+        assert fault in capsys.readouterr().err
+
+    def no_network(*_, **settings):
+        if settings.get("pretrained"):
+            raise OSError("no route to host")
+        return build(*_, **settings)
+
+    monkeypatch.setattr(backbones, "build_model", no_network)
+    assert galaxymorph(*words) == 2
+    said = capsys.readouterr().err
+    assert "can't be downloaded (no route to host); use --weights galaxymorph, " in said
+    assert galaxymorph(*words, "--arch", "resnet34") == 2
+    assert "use --weights galaxymorph --arch resnet18, " in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+    assert Recipe().weights == "imagenet"
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+def test_a_stopped_fit_says_how_it_goes_on(sent, simple, tmp_path):
+    words = ["fit", "--data", simple, "--recipe", RECIPE, *QUICK, "--epochs", "5000", "--keep",
+             "last", "--out", tmp_path, "--name", "my run"]  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "cli.py", *map(str, words)],
+        cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    until = time.monotonic() + 120
+    while not (tmp_path / "my run" / "history.csv").exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    process.send_signal(sent)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 128 + sent
+    last = said.strip().splitlines()[-1]
+    assert last == f"stopped; go on with: python cli.py fit --resume '{tmp_path / 'my run'}'"
+    assert "Traceback" not in said

@@ -169,6 +169,7 @@ def predict(
         usable_images,
         with_galaxies,
         with_intervals,
+        with_parts,
         write_submission,
     )
     from galaxymorph.report import print_predictions
@@ -224,6 +225,7 @@ def predict(
         click.echo(output)
         return
     table = predictor.predict(references, sets) if sets else predictor.predict(references)
+    table = with_parts(table, models)
     shown = table["status"].eq("ok") if "status" in table else pd.Series(True, table.index)
     if not shown.all():
         say_empty(list(table["error"].dropna()), references)

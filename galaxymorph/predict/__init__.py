@@ -23,6 +23,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "kaggle": ["require_submittable", "write_submission"],
         "loading": ["is_run", "load_predictor", "model_id"],
         "outliers": ["drift_of", "outlier_columns"],
+        "overlap": ["with_parts"],
         "quantization": ["Quantization", "quantize_run"],
         "tables": ["has_intervals", "with_intervals"],
         "triage": ["choose_galaxies"],

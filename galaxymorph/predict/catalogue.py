@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -51,6 +52,7 @@ from galaxymorph.predict.cluster import map_on_cluster
 from galaxymorph.predict.failures import Failures, count_failed, errors_in, failures_in
 from galaxymorph.predict.listing import image_folder, list_images
 from galaxymorph.predict.loading import is_run, load_predictor, model_id
+from galaxymorph.predict.overlap import COLUMN, in_words, own_galaxies, without_split
 from galaxymorph.predict.tables import has_intervals, with_intervals, without_failed
 from galaxymorph.zoo import to_conditional
 
@@ -58,8 +60,9 @@ if TYPE_CHECKING:
     from galaxymorph.predict.onnx import OnnxPredictor
     from galaxymorph.predict.predictor import Predictor
 
-# 2: with prediction sets and how strange each image is. 3: with a status.
-FORMAT = 3
+# 2: with prediction sets and out-of-distribution scores. 3: with a status. 4: `galaxy` for `id`,
+# and `part`.
+FORMAT = 4
 ABOUT = "_catalogue.json"
 # Rows of a partition: a quarter of a minute's work that a kill can cost.
 PARTITION = 4096
@@ -75,6 +78,7 @@ FIXED = {
     "raw": "choice between bare and calibrated probabilities",
     "stretch": "stretch of FITS",
     "bands": "choice of bands",
+    "split": "split beside the model",
     "images": "number of images",
     "digest": "catalogue",
     "partition": "partition size",
@@ -166,6 +170,9 @@ def predict_catalogue(
         str(Path(model).absolute()), precision, model_id(model), views, _coverage(model, coverage),
         raw, stretch, bands,
     )  # fmt: skip
+    own = own_galaxies(chosen.path)
+    if own is None:
+        say(without_split(model))
     number, digest = _digest(catalogue)
     about = {
         "format": FORMAT,
@@ -179,6 +186,7 @@ def predict_catalogue(
         "raw": raw,
         "stretch": stretch,
         "bands": bands,
+        "split": own and own.digest,
         "catalogue": str(catalogue),
         "images": number,
         "digest": digest,
@@ -203,7 +211,20 @@ def predict_catalogue(
                 if part.content is not None:
                     with replacing(out / part.name) as temporary:
                         temporary.write_bytes(part.content)
-        return failures_in(out.glob("part-*.parquet"), number)
+        files = sorted(out.glob("part-*.parquet"))
+        if own and (line := in_words(_parts_in(files))):
+            say(line)
+        return failures_in(files, number)
+
+
+def _parts_in(files: Iterable[Path]) -> Counter[str | None]:
+    """Return how many images of partitions' files are the run's own, by part."""
+    from pyarrow import parquet
+
+    counts: Counter[str | None] = Counter()
+    for file in files:
+        counts.update(parquet.read_table(file, columns=[COLUMN])[COLUMN].to_pylist())
+    return counts
 
 
 def _tell_what_is_there(out: Path, there: dict[str, int], number: int) -> None:
@@ -300,9 +321,10 @@ def columns_of(
 ) -> pd.DataFrame:
     """Return a partition's table, the one place where its columns are chosen.
 
-    They are `id`, `image`, those of `prediction_table`, of a coverage `set`, or the ends of
-    `with_intervals`, `entropy` (see `entropies`), those of `outlier_columns`, `model_id`, `status`
-    (see `Fault`) and `error`; what a network predicts is missing where there is an error.
+    They are `galaxy`, `image`, `part` (see `OwnGalaxies`, if the split is known), those of
+    `prediction_table`, of a coverage `set`, or the ends of `with_intervals`, `entropy` (see
+    `entropies`), those of `outlier_columns`, `model_id`, `status` (see `Fault`) and `error`; what a
+    network predicts is missing where there is an error.
 
     Args:
         part: the rows.
@@ -326,8 +348,10 @@ def columns_of(
     table = table.astype(dict.fromkeys(numbers, "float32"))
     table = without_failed(table, faults)
     status, error = table.pop("status"), table.pop("error")
-    table.insert(0, "id", list(map(as_utf8, part.ids)))
+    table.insert(0, "galaxy", list(map(as_utf8, part.ids)))
     table.insert(1, "image", list(map(as_utf8, part.images)))
+    if own := own_galaxies(model.path):
+        table.insert(2, COLUMN, own.parts_of(table["galaxy"], part.places))
     table["model_id"] = model.id
     return table.assign(status=status, error=error)
 
@@ -451,7 +475,7 @@ def _as_parquet(table: pd.DataFrame) -> bytes:
 
     # By name, so that a partition without a fault, or of nothing but faults, has the same types.
     texts: Sequence[str] = (
-        "id", "image", "predicted", "set", "model_id", "status", "error",
+        "galaxy", "image", COLUMN, "predicted", "set", "model_id", "status", "error",
     )  # fmt: skip
     schema = pa.schema(
         [(name, pa.string() if name in texts else pa.float32()) for name in table.columns]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Sequence
 from itertools import chain, count
 from pathlib import Path
@@ -20,13 +21,20 @@ from galaxymorph.base import (
     say,
     sniff,
 )
-from galaxymorph.images import Rendering, decode_bytes, inspect_images, same_images
+from galaxymorph.images import (
+    Inspection,
+    Rendering,
+    decode_bytes,
+    inspect_images,
+    same_images,
+)
 from galaxymorph.images.likeness import SIDE
 from galaxymorph.judge import doubt_of, entropies_of, worth_asking
 from galaxymorph.learn import Run, target_of
 from galaxymorph.predict.doubt import open_source
 from galaxymorph.predict.images import with_galaxies
 from galaxymorph.predict.listing import ListedImage
+from galaxymorph.predict.overlap import COLUMN, in_words, own_galaxies
 from galaxymorph.zoo.image_files import galaxy_name
 
 MANIFEST = "manifest.csv"
@@ -49,9 +57,9 @@ def choose_galaxies(
     Galaxies are chosen by mutual information, or entropy where a single model has no other doubt,
     and to be unlike each other; see `worth_asking`. Of images of one content, or that look the same
     by a perceptual hash, only the most uncertain is a candidate. The manifest has `image`, a file
-    beside it, and `galaxy`, its id. The columns that start with # stay hidden from volunteers, whom
-    the model must not sway. JPEG and PNG under 1 MB are copied, others rendered as the model sees
-    them; a second image of one name is numbered.
+    beside it, `galaxy`, its id, and `#part`, that of the run's split. The columns that start with #
+    stay hidden from volunteers, whom the model must not sway. JPEG and PNG under 1 MB are copied,
+    others rendered as the model sees them; a second image of one name is numbered.
 
     Args:
         run: trained.
@@ -74,12 +82,18 @@ def choose_galaxies(
         samples, embeddings = sample(images, progress.advance)
     doubt = doubt_of(samples, entropies_of(run))
     value = doubt.total if len(samples) == 1 else doubt.epistemic
-    rows = _without_copies(images, value, run.recipe.rendering)
+    found = inspect_images(images, rendering=run.recipe.rendering)
+    rows = _without_copies(found, value)
     chosen = rows[worth_asking(value[rows], embeddings[rows], number, run.recipe.seed)]
     references = [images[at] for at in chosen]
+    own = own_galaxies(str(run.path))
+    parts = own.parts([row.id for row in listed], [each.digest for each in found])
+    if line := in_words(Counter(parts[at] for at in chosen)):
+        say(line)
     table = pd.DataFrame(
         {
             "galaxy": [listed[at].id for at in chosen],
+            f"#{COLUMN}": [parts[at] for at in chosen],
             "#mutual_information": doubt.epistemic[chosen].round(6),
             "#entropy": doubt.total[chosen].round(6),
             "#predicted": _in_words(run, doubt.mean[chosen]),
@@ -97,9 +111,8 @@ def choose_galaxies(
     return table
 
 
-def _without_copies(images: Sequence[str], value: np.ndarray, rendering: Rendering) -> np.ndarray:
+def _without_copies(found: Sequence[Inspection], value: np.ndarray) -> np.ndarray:
     """Return the positions of images, of copies of one the most uncertain, in their order."""
-    found = inspect_images(images, rendering=rendering)
     order = np.argsort(-value, kind="stable")
     # A hash may be of even brightness, which says nothing: then the bytes tell.
     _, same = np.unique([found[at].digest or f"{at}" for at in order], return_inverse=True)

@@ -136,6 +136,9 @@ def print_predictions(table: pd.DataFrame, recipe: Recipe) -> None:
         return
     shown = Table(box=box.SIMPLE_HEAD)
     table = table.drop(columns="error", errors="ignore")
+    if "part" in table and table["part"].isna().all():
+        # New images, as nearly always.
+        table = table.drop(columns="part")
     for name in table.columns.drop("galaxy"):
         shown.add_column(name.removeprefix("p_"), justify="left" if name == "image" else "right")
     for row in table.drop(columns="galaxy").itertuples(index=False):

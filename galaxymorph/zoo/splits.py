@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from galaxymorph.base import BadInput
 
@@ -94,6 +93,8 @@ def fold_splits(
         codes = _with_rare_joined(codes, folds)
     else:
         need_of_each_class(table["label"], classes, max(folds, 3), purpose)
+    from sklearn.model_selection import StratifiedKFold
+
     cutter = StratifiedKFold(folds, shuffle=True, random_state=seed)
     fold = np.empty(len(table), int)
     for number, (_, test) in enumerate(cutter.split(table, codes)):
@@ -189,6 +190,9 @@ def need_of_each_class(labels: pd.Series, classes: Sequence[str], least: int, pu
 def _cut(
     table: pd.DataFrame, classes: Sequence[str], share: float | int, seed: int, join_rare: bool
 ) -> list[pd.DataFrame]:
+    # Here, since what only reads a split does without scikit-learn.
+    from sklearn.model_selection import train_test_split
+
     if join_rare:
         drawn = share if isinstance(share, int) else math.ceil(share * len(table))
         codes = _with_rare_joined(_codes(table, classes), 2, min(drawn, len(table) - drawn))

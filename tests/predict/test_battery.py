@@ -187,7 +187,7 @@ def by_catalogue(model, images, folder):
     predict_catalogue(folder / "out", model, table, precision="fp32", size=5)
     found = pd.read_parquet(folder / "out")
     assert found["error"].isna().all()
-    return found.set_index("id").loc[[str(n) for n in range(len(images))], columns(model)]
+    return found.set_index("galaxy").loc[[str(n) for n in range(len(images))], columns(model)]
 
 
 def by_serve(model, images, folder):

@@ -56,10 +56,10 @@ def test_a_table_becomes_partitions_that_say_what_predict_says(run, images, tmp_
     ]  # fmt: skip
     table = pd.read_parquet(out)
     assert list(table) == [
-        "id", "image", "predicted", "confidence", *CLASSES, "entropy", "distance",
+        "galaxy", "image", "part", "predicted", "confidence", *CLASSES, "entropy", "distance",
         "distance_rank", "energy", "model_id", "status", "error",
     ]  # fmt: skip
-    assert table["id"].tolist() == [str(500 + n) for n in range(25)]
+    assert table["galaxy"].tolist() == [str(500 + n) for n in range(25)]
     assert table["error"].isna().all()
     expected = load_predictor(run, "fp32").predict([str(image) for image in images[:25]])
     assert table["predicted"].tolist() == expected["predicted"].tolist()
@@ -139,7 +139,7 @@ def test_broken_images_are_rows_with_an_error(run, images, tmp_path):
     assert galaxymorph("predict", run, tmp_path / "mine.parquet", "-o", f"{out}/", *EXACT) == 0
     table = pd.read_parquet(out)
     assert table["image"].tolist() == rows
-    assert table["id"].tolist() == [*(image.stem for image in images[:4]), "missing", ""]
+    assert table["galaxy"].tolist() == [*(image.stem for image in images[:4]), "missing", ""]
     assert table["error"].isna().tolist() == [True, False, False, True, False, False]
     assert table[["predicted", "confidence", "entropy", *CLASSES]].isna().all(axis=1).tolist() == (
         table["error"].notna().tolist()
@@ -307,7 +307,7 @@ def test_catalogues_come_in_many_forms(run, images, tmp_path, kind):
     assert galaxymorph("predict", run, source, "-o", f"{tmp_path / 'out'}/", *EXACT) == 0
     table = pd.read_parquet(tmp_path / "out")
     ids = {"csv.gz": ["500", "501", "502"], "fits": ["7", "8", "9"]}
-    assert table["id"].tolist() == ids.get(kind, [image.stem for image in images[:3]])
+    assert table["galaxy"].tolist() == ids.get(kind, [image.stem for image in images[:3]])
     assert table["error"].isna().all()
 
 
@@ -321,7 +321,7 @@ def test_large_ids_with_gaps_stay_what_they_are(run, images, tmp_path):
     table.to_parquet(tmp_path / "mine.parquet")
     out = tmp_path / "out"
     assert galaxymorph("predict", run, tmp_path / "mine.parquet", "-o", f"{out}/", *EXACT) == 0
-    found = pd.read_parquet(out)["id"].tolist()
+    found = pd.read_parquet(out)["galaxy"].tolist()
     assert found == ["587722981742084144", images[1].stem, "587722981742084145"]
 
 
@@ -452,8 +452,8 @@ def test_a_cluster_loses_no_row_when_a_worker_is_killed(run, images, tmp_path, c
     assert process.wait(timeout=120) == 0, process.stderr.read()
     assert galaxymorph(*arguments, f"{tmp_path / 'local'}/") == 0
     found, local = pd.read_parquet(out), pd.read_parquet(tmp_path / "local")
-    assert found["id"].tolist() == [str(500 + n) for n in range(1200)]
-    exact = ["id", "image", "predicted", "model_id", "error"]
+    assert found["galaxy"].tolist() == [str(500 + n) for n in range(1200)]
+    exact = ["galaxy", "image", "predicted", "model_id", "error"]
     assert found[exact].equals(local[exact])
     # Workers share the cores, and sums in another order end with other bits.
     assert np.allclose(found[CLASSES], local[CLASSES], atol=1e-5)
@@ -542,7 +542,7 @@ def test_a_damaged_row_is_a_row_with_an_error_and_commas_shift_no_other(run, ima
     out = tmp_path / "out"
     assert galaxymorph("predict", run, tmp_path / "mine.csv", "-o", f"{out}/", *EXACT) == 0
     table = pd.read_parquet(out)
-    assert table["id"].tolist() == ["0", "row 3", "1", "2"]
+    assert table["galaxy"].tolist() == ["0", "row 3", "1", "2"]
     assert table["image"].tolist() == [names[0], "", *names[1:]]
     assert table["error"].tolist()[1] == "row 3: 5 fields, but the header has 4"
     assert table["error"].isna().tolist() == [True, False, True, True]

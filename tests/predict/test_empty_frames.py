@@ -70,7 +70,7 @@ def test_options_of_predict_do_without_them(run, mixed, tmp_path, more):
 
 def test_a_catalogue_has_their_status(run, mixed, tmp_path):
     assert galaxymorph("predict", run, mixed, "-o", f"{tmp_path / 'out'}/") == 0
-    require_empty(pd.read_parquet(tmp_path / "out"), "id")
+    require_empty(pd.read_parquet(tmp_path / "out"), "galaxy")
 
 
 def test_the_python_api_has_their_status_for_files_and_pixels(run, mixed):

@@ -68,7 +68,7 @@ def test_a_directory_of_ten_images_has_ten_predictions_by_folder_zip_and_name(
     for other in (
         tables["zip"],
         tables["names"],
-        pd.read_parquet(out).set_index("id").sort_index(),
+        pd.read_parquet(out).set_index("galaxy").sort_index(),
     ):
         assert other["predicted"].tolist() == tables["folder"]["predicted"].tolist()
         assert np.allclose(other[numbers], tables["folder"][numbers], atol=1e-5)

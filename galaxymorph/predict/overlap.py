@@ -1,0 +1,154 @@
+"""Which of the images that are predicted trained the run, selected, calibrated or tested it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+
+from galaxymorph.base import BadInput, map_ahead, read_bytes, reading, say
+from galaxymorph.images import digest_bytes
+from galaxymorph.learn import Run
+from galaxymorph.zoo import PARTS
+
+SPLIT, COLUMNS = "split.csv", ["galaxy", "digest", "split"]
+COLUMN = "part"
+# Images whose digests wait to be taken.
+AHEAD = 256
+
+
+@dataclass(frozen=True)
+class OwnGalaxies:
+    """The parts of a run's galaxies, by the digest of the image and by the galaxy's id."""
+
+    by_digest: Mapping[str, str]
+    by_galaxy: Mapping[str, str]
+
+    def parts(self, galaxies: Sequence[str], digests: Iterable[str]) -> list[str | None]:
+        """Return the part of each image, None of one that is new to the run.
+
+        Args:
+            galaxies: the images' ids.
+            digests: see `digest_bytes`, empty where an image can't be read.
+        """
+        return [
+            self.by_digest.get(digest) or self.by_galaxy.get(galaxy)
+            for galaxy, digest in zip(galaxies, digests, strict=True)
+        ]
+
+    def parts_of(self, galaxies: Sequence[str], references: Sequence[str]) -> list[str | None]:
+        """Return the part of each image, whose file is read."""
+        return self.parts(galaxies, _digests(references))
+
+    @property
+    def digest(self) -> str:
+        """What tells this split from others, 16 hexadecimal digits."""
+        found = hashlib.sha256()
+        for known in (self.by_digest, self.by_galaxy):
+            found.update(repr(sorted(known.items())).encode())
+        return found.hexdigest()[:16]
+
+
+@lru_cache(maxsize=8)
+def own_galaxies(model: str) -> OwnGalaxies | None:
+    """Return the galaxies of a run, or those of `split.csv` beside an exported file.
+
+    A galaxy that several models have in different parts counts as trained on if one trained on it.
+
+    Returns:
+        None if the split isn't there.
+
+    Raises:
+        BadInput: a split is damaged.
+    """
+    splits = _splits(Path(model))
+    if not splits:
+        return None
+    split = pd.concat(splits)
+    split = split.sort_values("split", key=lambda names: names.map(PARTS.index), kind="stable")
+    return OwnGalaxies(_first_parts(split, "digest"), _first_parts(split, "galaxy"))
+
+
+def _first_parts(split: pd.DataFrame, name: str) -> dict[str, str]:
+    rows = split[split[name] != ""].drop_duplicates(name)
+    return dict(zip(rows[name], rows["split"], strict=True))
+
+
+def _splits(model: Path) -> list[pd.DataFrame]:
+    folder = model if model.is_dir() else model.parent
+    if (folder / "recipe.json").is_file():
+        return [_read(member.path / SPLIT) for member in Run(folder).members]
+    return [_read(folder / SPLIT)] if (folder / SPLIT).is_file() else []
+
+
+def _read(path: Path) -> pd.DataFrame:
+    with reading(path):
+        table = pd.read_csv(path, usecols=COLUMNS, dtype=str, keep_default_na=False)
+        if not set(table["split"]) <= set(PARTS):
+            raise ValueError("its column split holds other words than a split's parts")
+        return table
+
+
+def with_parts(
+    table: pd.DataFrame, models: Sequence[str | Path], tell: Callable[[str], object] = say
+) -> pd.DataFrame:
+    """Return a table of predictions with the column `part` behind `image`, and say how many.
+
+    Args:
+        table: `galaxy` and `image`, a reference.
+        models: that predicted it; of several an image has the first part in the order of `PARTS`.
+        tell: called with the line.
+    """
+    known = [own_galaxies(str(model)) for model in models]
+    if missing := [model for model, own in zip(models, known, strict=True) if own is None]:
+        tell(without_split(missing[0]))
+        return table
+    galaxies, references = list(table["galaxy"]), list(table["image"])
+    digests = _digests(references)
+    each = zip(*(own.parts(galaxies, digests) for own in known), strict=True)
+    parts = [next((name for name in PARTS if name in found), None) for found in each]
+    if line := in_words(Counter(parts)):
+        tell(line)
+    table = table.copy()
+    table.insert(2, COLUMN, pd.Series(parts, dtype=object, index=table.index))
+    return table
+
+
+def without_split(model: str | Path) -> str:
+    """Return the line that says why there is no column `part`."""
+    return (
+        f"{model}: no {SPLIT} beside it, so that there is no column `{COLUMN}` of which images it "
+        "was trained on"
+    )
+
+
+def in_words(counts: Mapping[str | None, int]) -> str:
+    """Return how many images are the run's own, by part; empty if none is."""
+    known = [f"{counts[name]:,} {name}" for name in PARTS if counts.get(name)]
+    if not known:
+        return ""
+    total, own = sum(counts.values()), sum(counts.get(name, 0) for name in PARTS)
+    return (
+        f"{own:,} of {total:,} images are the run's own (column `{COLUMN}`: {', '.join(known)}): "
+        "how well those are predicted says nothing of new ones, but for test"
+    )
+
+
+def _digests(references: Sequence[str]) -> list[str]:
+    """Return the images' digests. Reading them again takes a fortieth of what decoding took."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(map_ahead(pool, _digest, references, AHEAD))
+
+
+def _digest(reference: str) -> str:
+    try:
+        return digest_bytes(read_bytes(reference))
+    except BadInput:
+        return ""

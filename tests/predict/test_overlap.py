@@ -1,0 +1,143 @@
+"""The column `part`: which of the images that are predicted are the run's own."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from galaxymorph.learn import Run
+from galaxymorph.predict.overlap import own_galaxies
+from tests.conftest import galaxymorph
+from tests.makers import zip_bytes
+
+NEW = 3
+
+
+@pytest.fixture(scope="module")
+def mixed(run, tmp_path_factory):
+    """A folder of images: a run's own under other names, others under its own's ids, new ones.
+
+    Returned with what `part` should be, by the image's name.
+    """
+    folder = tmp_path_factory.mktemp("mixed")
+    split = Run(run).split.drop_duplicates("split").set_index("split")
+    expected: dict[str, str | None] = {}
+    for part, row in split.iterrows():
+        shutil.copy(row["image"], folder / f"renamed-{part}.jpg")
+        expected[f"renamed-{part}"] = part
+    test = Run(run).split.query("split == 'test'").iloc[1]
+    rng = np.random.default_rng(5)
+    for name in (test["galaxy"], *(f"new{n}" for n in range(NEW))):
+        pixels = rng.integers(0, 255, (64, 64, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{name}.jpg")
+        expected[name] = None
+    expected[test["galaxy"]] = "test"
+    return folder, expected
+
+
+def parts_in(table: pd.DataFrame, name: str = "galaxy") -> dict[str, str | None]:
+    assert table.columns.tolist().index("part") == 2
+    column = table["part"].astype(object).where(table["part"].notna(), None)
+    return dict(zip(table[name].astype(str), column, strict=True))
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "json"])
+def test_predictions_name_the_runs_own_by_content_and_by_id(run, mixed, tmp_path, capsys, ending):
+    folder, expected = mixed
+    out = tmp_path / f"t.{ending}"
+    words = ["--json"] if ending == "json" else ["-o", out]
+    assert galaxymorph("predict", run, folder, *words) == 0
+    said = capsys.readouterr()
+    read = {"csv": pd.read_csv, "parquet": pd.read_parquet}.get(ending)
+    table = read(out) if read else pd.DataFrame(json.loads(said.out))
+    assert parts_in(table) == expected
+    assert (
+        "5 of 8 images are the run's own (column `part`: 1 train, 1 valid, 1 calibration, 2 test)"
+    ) in said.err
+
+
+@pytest.mark.parametrize("ending", ["folder", "zip", "csv", "parquet", "fits", "vot", "ecsv"])
+def test_catalogues_of_every_kind_do(run, mixed, tmp_path, capsys, ending):
+    folder, expected = mixed
+    listing = pd.DataFrame(
+        {"objid": list(expected), "image": [str(folder / f"{name}.jpg") for name in expected]}
+    )
+    path = folder if ending == "folder" else tmp_path / f"t.{ending}"
+    if ending == "csv":
+        listing.to_csv(path, index=False)
+    elif ending == "parquet":
+        listing.to_parquet(path, index=False)
+    elif ending == "zip":
+        images = {f"{name}.jpg": (folder / f"{name}.jpg").read_bytes() for name in expected}
+        path.write_bytes(zip_bytes(images))
+    elif ending != "folder":
+        kinds = {"vot": "votable", "ecsv": "ascii.ecsv"}
+        table = pytest.importorskip("astropy.table").Table.from_pandas(listing)
+        table.write(path, format=kinds.get(ending, ending))
+    out = tmp_path / "out"
+    assert galaxymorph("predict", run, path, "-o", f"{out}/", "--partition", "3") == 0
+    assert parts_in(pd.read_parquet(out)) == expected
+    assert "5 of 8 images are the run's own" in capsys.readouterr().err
+
+
+def test_triage_marks_them_where_volunteers_do_not_see_it(run, mixed, tmp_path, capsys):
+    folder, expected = mixed
+    assert galaxymorph("triage", run, folder, "-o", tmp_path / "out", "--number", "8") == 0
+    table = pd.read_csv(tmp_path / "out" / "manifest.csv")
+    found = table["#part"].astype(object).where(table["#part"].notna(), None)
+    assert dict(zip(table["galaxy"].astype(str), found, strict=True)) == expected
+    assert "5 of 8 images are the run's own" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.onnx"])
+@pytest.mark.parametrize("to", ["t.csv", "out/"])
+def test_an_exported_file_does_with_the_split_beside_it(run, mixed, tmp_path, capsys, name, to):
+    if name.endswith("onnx"):
+        pytest.importorskip("onnxruntime")
+    folder, expected = mixed
+    file, out = tmp_path / name, f"{tmp_path}/{to}"
+    assert galaxymorph("export", run, "--format", file.suffix[1:], "-o", file) == 0
+    assert galaxymorph("predict", file, folder, "-o", out) == 0
+    read = pd.read_parquet if to == "out/" else pd.read_csv
+    assert "part" not in read(out)
+    assert f"{file}: no split.csv beside it" in capsys.readouterr().err
+    shutil.copy(run / "split.csv", tmp_path)
+    own_galaxies.cache_clear()
+    # Of a folder that is filled already the columns would differ.
+    again = f"{tmp_path}/with-{to}"
+    assert galaxymorph("predict", file, folder, "-o", again) == 0
+    assert parts_in(read(again)) == expected
+    if to == "out/":
+        assert galaxymorph("predict", file, folder, "-o", out) == 2
+        assert "another split beside the model" in capsys.readouterr().err
+
+
+def test_a_runs_own_files_know_its_split(run):
+    for name in ("model.pkl", "model.safetensors", "model.json"):
+        assert own_galaxies(str(run / name)) == own_galaxies(str(run))
+
+
+def test_what_one_of_several_models_trained_on_is_no_new_galaxy(run, tmp_path):
+    split = Run(run).split
+    other = split.assign(split=split["split"].map({"test": "train"}).fillna(split["split"]))
+    for number, table in enumerate((split, other), 1):
+        member = tmp_path / "run" / "folds" / str(number)
+        member.mkdir(parents=True)
+        table.to_csv(member / "split.csv", index=False)
+    record = json.loads((run / "recipe.json").read_text())
+    record["recipe"]["folds"] = 2
+    (tmp_path / "run" / "recipe.json").write_text(json.dumps(record))
+    own = own_galaxies(str(tmp_path / "run"))
+    tested = split.query("split == 'test'")
+    assert set(own.parts(tested["galaxy"], [""] * len(tested))) == {"train"}
+
+
+def test_a_damaged_split_is_named(run, mixed, tmp_path, capsys):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    (copy / "split.csv").write_text("galaxy,digest,split\n1,ab,tset\n")
+    assert galaxymorph("predict", copy, mixed[0], "-o", tmp_path / "t.csv", "--no-drift") == 2
+    assert f"error: {copy / 'split.csv'}: damaged (" in capsys.readouterr().err

@@ -135,7 +135,7 @@ class RecipeCommand(Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Keep which recipe is asked for, since --help is answered before it is read."""
         ctx.obj = self.preset
-        for word, following in zip(args, [*args[1:], ""], strict=True):
+        for word, following in zip(args, [*args, ""][1:], strict=True):
             if word == "--recipe" or word.startswith("--recipe="):
                 ctx.obj = word.partition("=")[2] or following
         return super().parse_args(ctx, args)

@@ -248,7 +248,7 @@ PRESETS: dict[str, Recipe] = {
 # What each preset is for, in a line.
 PRESET_NOTES = {
     "baseline": "the published settings: resnet18 from ImageNet, head first, then its last stage",
-    "quick": "a few hundred galaxies, without a download: only the head trains, in a minute",
+    "quick": "a few hundred galaxies, in a minute and without a download: this package's backbone",
     "small": "a thousand galaxies or so: tf_efficientnet_lite0 from ImageNet, fine-tuned whole",
     "robust": "small, trained on blurred and noisy images too",
     "scratch": "no pretrained weights: 30 epochs of every layer",

@@ -135,7 +135,7 @@ def test_weights_that_cannot_be_downloaded_are_said_after_the_galaxies_were_read
 
     build = backbones.build_model
     monkeypatch.setattr(backbones, "build_model", offline)
-    words = ["fit", "--data", simple, "--out", tmp_path]
+    words = ["fit", "--data", simple, "--recipe", "baseline", "--out", tmp_path]
     for more, fault in (
         (["--labels-column", "kind"], "column 'kind' is missing"),
         (["--folds", "20"], "class 'spiral' has 10 galaxies, but 20-fold"),
@@ -152,9 +152,12 @@ def test_weights_that_cannot_be_downloaded_are_said_after_the_galaxies_were_read
     monkeypatch.setattr(backbones, "build_model", no_network)
     assert galaxymorph(*words) == 2
     said = capsys.readouterr().err
-    assert "can't be downloaded (no route to host); use --weights galaxymorph, " in said
+    assert (
+        "can't be downloaded (no route to host); connect to the internet, or use --weights" in said
+    )
+    assert "use --weights galaxymorph, " in said
     assert galaxymorph(*words, "--arch", "resnet34") == 2
-    assert "use --weights galaxymorph --arch resnet18, " in capsys.readouterr().err
+    assert "use --weights galaxymorph with --arch resnet18, " in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
     assert Recipe().weights == "imagenet"
 

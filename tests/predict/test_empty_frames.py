@@ -55,7 +55,8 @@ def test_predict_prints_them_and_fails_where_there_is_nothing_else(run, mixed, c
     assert galaxymorph("predict", run, mixed) == 0
     lines = capsys.readouterr().out.splitlines()
     (black,) = [line for line in lines if "black.jpg" in line]
-    assert black.split()[1:] == ["–", "–", "–", "–", "–", "blank"]
+    # Behind the path: its part of the split, class, confidence and three probabilities.
+    assert black.split()[1:] == [*"––––––", "blank"]
     assert galaxymorph("predict", run, mixed / "black.jpg", "--json") == 1
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["predicted"], row["status"]) == (None, "blank")

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from galaxymorph.base import BadInput, say
+from galaxymorph.cli.options import say_uncalibrated
 
 
 def SCALE(command: Callable) -> Callable:  # noqa: N802, a decorator like the options'
@@ -77,8 +78,12 @@ def predict_into(
         from galaxymorph.learn import keep_freed_memory
 
         keep_freed_memory(room=2**27, steady=True)
-    from galaxymorph.predict import predict_catalogue
+    from galaxymorph.learn import Run
+    from galaxymorph.predict import has_intervals, is_run, predict_catalogue
 
+    if how["coverage"] and is_run(model):
+        run = Run(model)
+        say_uncalibrated(run, "intervals" if has_intervals(run.recipe) else "sets")
     settings = {} if partition is None else {"size": partition}
     failures = predict_catalogue(
         output, model, catalogue, precision, scheduler=scheduler, **settings, **how

@@ -51,9 +51,9 @@ def check(context, path, labels_column, schema, id_column, skip_bad, quick, stre
         inspect_images,
         require_fits,
     )
-    from galaxymorph.learn import write_table
+    from galaxymorph.learn import split_faults, write_table
     from galaxymorph.report import print_check
-    from galaxymorph.zoo import count_classes, read_catalogue
+    from galaxymorph.zoo import PLAIN, count_classes, read_catalogue
 
     catalogue = read_catalogue(path, labels_column, schema, id_column)
     if not quick:
@@ -61,16 +61,35 @@ def check(context, path, labels_column, schema, id_column, skip_bad, quick, stre
         require_fits(references, {"stretch": stretch, "bands": bands})
         found = inspect_images(references, rendering=Rendering().changed(stretch, bands))
         catalogue = catalogue.set_aside(image_problems(catalogue, found))
-    print_check(catalogue, count_classes(catalogue), decoded=not quick)
+    counts, faults = count_classes(catalogue), split_faults(catalogue)
+    print_check(catalogue, counts, decoded=not quick)
+    for line in _before_a_fit(counts, faults):
+        click.echo(line)
     for line in [] if quick else copies_in_words(found):
         click.echo(line)
     for problem in catalogue.problems[:SHOWN]:
         click.echo(problem)
     if len(catalogue.problems) > SHOWN:
         click.echo(f"… and {len(catalogue.problems) - SHOWN:,} more; --skip-bad writes them all")
-    if catalogue.problems and not skip_bad:
+    if (catalogue.problems and not skip_bad) or PLAIN in faults:
         context.exit(2)
     if not skip_bad or catalogue.rejected().empty:
         return
     write_table(Path("rejected.csv"), catalogue.rejected())
     say("written: rejected.csv")
+
+
+def _before_a_fit(counts: dict[str, dict[str, int]], faults: dict[str, str]) -> list[str]:
+    """Return what a fit would stop at or can't learn, a line each."""
+    from galaxymorph.zoo import PLAIN, handed_classes, notes_on_classes
+
+    classes = counts.get(PLAIN, {})
+    lines = notes_on_classes(classes)
+    if handed := handed_classes(list(classes)):
+        lines.append(
+            f"classes {', '.join(handed)} seem to differ in handedness: fit them with --no-flips"
+        )
+    for scheme, fault in faults.items():
+        how = "fit" if scheme == PLAIN else f"fit --scheme {scheme}"
+        lines.append(f"{how} would stop: {fault}")
+    return lines

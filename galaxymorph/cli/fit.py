@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 from pathlib import Path
 
@@ -14,8 +13,6 @@ from galaxymorph.cli.commands import Option
 from galaxymorph.cli.options import DEVICE, SKIP_BAD, RecipeCommand, given, recipe_options
 from galaxymorph.learn.recipes import PRESET_NOTES, PRESETS, Recipe, make_recipe
 
-# Names of classes that mirroring turns into one another.
-HANDED = re.compile(r"clock.?wise|handed|\b[SZ].?wise", re.IGNORECASE)
 # Where the galaxies of a fit without data are made.
 SIMULATED = Path("data/simulated")
 # The preset whose labels a fit without --recipe has.
@@ -152,6 +149,7 @@ def start(data, source, out, name, skip_bad, cache, changes):
         start_run,
         target_images,
     )
+    from galaxymorph.zoo import handed_classes
 
     recipe = make_recipe(source or DEFAULT, changes)
     if name is not None and (not name or Path(name).name != name):
@@ -178,11 +176,10 @@ def start(data, source, out, name, skip_bad, cache, changes):
         f"{label} {n:,}" for label, n in galaxies.table["label"].value_counts().items()
     )
     say(f"{len(galaxies.table):,} galaxies ({counts}) → {run.path}")
-    handed = [label for label in galaxies.classes if HANDED.search(label)]
-    if handed and (recipe.flips or recipe.views == 8):
+    if recipe.flips and (handed := handed_classes(galaxies.classes)):
         say(
             f"warning: class {handed[0]!r} seems to differ from its mirror image, and galaxies are "
-            "mirrored at random; give --no-flips, and --views 1 or 4"
+            "mirrored at random, so that it can't be learnt; fit again with --no-flips"
         )
     return run, galaxies
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -97,6 +98,18 @@ def say_rendering(stretch: str | None, bands: str | None) -> None:
     given = [f"{name} {value}" for name, value in options.items() if value is not None]
     if given:
         say(f"FITS images: {' and '.join(given)}, in place of what the model is trained on")
+
+
+def say_uncalibrated(run, what: str) -> None:
+    """Say that a run's prediction sets or intervals are those of a model nobody calibrated."""
+    from galaxymorph.judge import load_calibrators
+
+    if load_calibrators(run) is None:
+        beside = "; sets hold as promised, probabilities may not" if what == "sets" else ""
+        say(
+            f"{run.path} isn't calibrated: {what} are of its bare model{beside}; calibrate it "
+            f"with: python cli.py calibrate {shlex.quote(str(run.path))}"
+        )
 
 
 def say_skipped(faults: Sequence[str]) -> None:

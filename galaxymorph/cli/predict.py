@@ -24,6 +24,7 @@ from galaxymorph.cli.options import (
     rendering_options,
     say_rendering,
     say_skipped,
+    say_uncalibrated,
 )
 
 ENDINGS = (".csv", ".parquet")
@@ -232,6 +233,8 @@ def predict(
     references = [image for image, is_shown in zip(references, shown, strict=True) if is_shown]
     _warn_of_drift(drifting, references)
     if coverage and not sets:
+        for run in runs:
+            say_uncalibrated(run, "intervals")
         table = with_intervals(table, predictor.recipe, coverage)
     if outliers and references:
         from galaxymorph.predict import outlier_columns
@@ -309,6 +312,7 @@ def _sets(run, coverage: float):
         say(note)
     if part == "valid":
         say("the split has no calibration part: sets are from the validation part")
+    say_uncalibrated(run, "sets")
     return partial(sets_of, run, coverage=coverage)
 
 

@@ -88,10 +88,13 @@ def physics_checks(subject: Subject, rows: np.ndarray) -> list[dict[str, object]
         subject: whose answers.
         rows: which galaxies.
     """
-    table = []
-    with Progress("physics checks", len(rows) * (len(CHECKS) + 1), "images") as progress:
+    checks, table = dict(CHECKS), []
+    if not subject.run.recipe.flips:
+        # Its classes may differ in handedness, which a mirror changes.
+        del checks["mirrored"]
+    with Progress("physics checks", len(rows) * (len(checks) + 1), "images") as progress:
         before = probabilities_of(subject, rows, subject.pixels, progress.advance)
-        for name, change in CHECKS.items():
+        for name, change in checks.items():
             after = probabilities_of(
                 subject, rows, lambda at, change=change: change(subject, at), progress.advance
             )

@@ -53,6 +53,7 @@ from galaxymorph.learn import (
     pixel_stats,
     predicted_columns,
     prediction_table,
+    require_views,
     serving_network,
     side_by_side,
     target_of,
@@ -179,6 +180,7 @@ def robustness_settings(
 ) -> dict[str, object]:
     """Return what two measurements must have in common to be set against each other."""
     _, fixed = SUITES[suite]
+    require_views(run.recipe, views)
     return {
         "suite": suite,
         "severities": list(fixed or sorted(set(severities))),

@@ -20,6 +20,7 @@ _import, __dir__, __all__ = lazy_loader.attach(
             "decode_galaxies",
             "gather_galaxies",
             "read_labels",
+            "split_faults",
             "require_same_galaxies",
             "with_images",
         ],
@@ -40,7 +41,7 @@ _import, __dir__, __all__ = lazy_loader.attach(
         ],
         "predictions": ["prediction_table"],
         "recipe_choice": ["default_recipe"],
-        "recipes": ["PRESETS", "Recipe", "item_frame", "make_recipe"],
+        "recipes": ["PRESETS", "Recipe", "item_frame", "make_recipe", "require_views"],
         "runs": [
             "Run",
             "environment",

@@ -16,7 +16,7 @@ READS = (1, 2)
 # The settings of a recipe that predicting takes.
 SETTINGS = (
     "arch", "head", "dropout", "target", "size", "crop", "batch", "views", "precision", "pipeline",
-    "labels_column", "stretch", "bands", "schema",
+    "labels_column", "stretch", "bands", "schema", "flips",
 )  # fmt: skip
 
 

@@ -22,7 +22,17 @@ from galaxymorph.images import (
 from galaxymorph.learn.outputs import label_galaxies
 from galaxymorph.learn.recipes import Recipe, item_frame
 from galaxymorph.learn.runs import Run, fingerprint, target_columns
-from galaxymorph.zoo import Catalogue, find_layout, read_catalogue
+from galaxymorph.zoo import (
+    GALAXY_ZOO_CHALLENGE,
+    PLAIN,
+    SCHEMES,
+    Catalogue,
+    find_layout,
+    label_catalogue,
+    notes_on_classes,
+    read_catalogue,
+    split_galaxies,
+)
 
 
 @dataclass(frozen=True)
@@ -72,8 +82,11 @@ def read_labels(path: str | Path, recipe: Recipe, skip_bad: bool = False) -> Lab
         say(f"images without a row in {catalogue.source}: {catalogue.unused_images:,}")
     if not skip_bad:
         catalogue.require_sound()
-    labelled, classes = label_galaxies(catalogue, recipe)
-    return Labelled(replace(catalogue, table=labelled), classes, _absolute(path))
+    table, classes = label_galaxies(catalogue, recipe)
+    labelled = Labelled(replace(catalogue, table=table), classes, _absolute(path))
+    for note in notes_on_classes(labelled.counts):
+        say(note)
+    return labelled
 
 
 def decode_galaxies(
@@ -112,6 +125,23 @@ def decode_galaxies(
     table["image"] = table["image"].map(_absolute)
     rejected, source = catalogue.rejected(), _absolute(catalogue.source)
     return Galaxies(table, labelled.classes, rejected, labelled.path, source, frames)
+
+
+def split_faults(catalogue: Catalogue) -> dict[str, str]:
+    """Return why a fit with the default parts couldn't split a catalogue, by scheme.
+
+    Plain labels count as one scheme; a tree other than the challenge's has none.
+    """
+    if catalogue.tree not in (None, GALAXY_ZOO_CHALLENGE):
+        return {}
+    faults = {}
+    for scheme in SCHEMES if catalogue.tree else [PLAIN]:
+        table, classes = label_catalogue(catalogue, scheme)
+        try:
+            split_galaxies(table, classes, Recipe.seed, Recipe.held_out, Recipe.calibration)
+        except BadInput as error:
+            faults[scheme] = str(error)
+    return faults
 
 
 def gather_galaxies(

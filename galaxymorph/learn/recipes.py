@@ -300,6 +300,7 @@ def _changed(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
                 )
         if "epochs" in changes:
             recipe = replace(recipe, frozen_epochs=0)
+    require_views(recipe, changes.get("views"))
     if "adapt_weight" in changes and recipe.adapt == "none":
         raise BadInput("--adapt-weight: nothing is adapted to", "give --adapt and --target-data")
     if "degraded" in changes and not (recipe.blur or recipe.noise):
@@ -386,10 +387,22 @@ def resolve(recipe: Recipe) -> Recipe:
             epochs=recipe.frozen_epochs + recipe.epochs,
             unfreeze=0,
         )
+    if not recipe.flips and recipe.views == 8:
+        # Rotations alone: a mirrored galaxy may be of another class.
+        recipe = replace(recipe, views=4)
     fresh = recipe.adapt != "none" or recipe.consistency
     if recipe.unfreeze == 0 or recipe.pipeline == "plain" or fresh:
         recipe = replace(recipe, trunk_views=0)
     return recipe
+
+
+def require_views(recipe: Recipe, views: int | None) -> None:
+    """Raise BadInput if views would mirror the galaxies of a model whose training never did."""
+    if views == 8 and not recipe.flips:
+        raise BadInput(
+            "--views 8: four of them are mirrored, and the model is trained with --no-flips",
+            "use --views 4, which are rotations",
+        )
 
 
 def item_frame(recipe: Recipe) -> tuple[float, int]:

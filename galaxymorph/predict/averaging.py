@@ -14,7 +14,7 @@ import pandas as pd
 
 from galaxymorph.base import BadInput
 from galaxymorph.images import Fault, Source, as_image
-from galaxymorph.learn import Recipe, output_names
+from galaxymorph.learn import Recipe, output_names, require_views
 from galaxymorph.predict.images import Images
 from galaxymorph.predict.tables import predicted_table
 
@@ -104,6 +104,8 @@ def averaged(
     """
     _require_alike(predictors, names)
     if views is not None:
+        for predictor in predictors:
+            require_views(predictor.recipe, views)
         predictors = [_changed(predictor, views=views) for predictor in predictors]
     if crops:
         for predictor, name in zip(predictors, names, strict=True):

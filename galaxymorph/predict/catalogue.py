@@ -47,7 +47,14 @@ from galaxymorph.judge import (
     require_classes,
     sets_of,
 )
-from galaxymorph.learn import Recipe, Run, predicted_columns, prediction_table, target_of
+from galaxymorph.learn import (
+    Recipe,
+    Run,
+    predicted_columns,
+    prediction_table,
+    require_views,
+    target_of,
+)
 from galaxymorph.predict.cluster import map_on_cluster
 from galaxymorph.predict.failures import Failures, count_failed, errors_in, failures_in
 from galaxymorph.predict.listing import image_folder, list_images
@@ -170,6 +177,8 @@ def predict_catalogue(
         str(Path(model).absolute()), precision, model_id(model), views, _coverage(model, coverage),
         raw, stretch, bands,
     )  # fmt: skip
+    if views == 8:
+        load_predictor_once(chosen)
     own = own_galaxies(chosen.path)
     if own is None:
         say(without_split(model))
@@ -212,9 +221,10 @@ def predict_catalogue(
                     with replacing(out / part.name) as temporary:
                         temporary.write_bytes(part.content)
         files = sorted(out.glob("part-*.parquet"))
-        if own and (line := in_words(_parts_in(files))):
+        failures = failures_in(files, number)
+        if own and not failures.total and (line := in_words(_parts_in(files))):
             say(line)
-        return failures_in(files, number)
+        return failures
 
 
 def _parts_in(files: Iterable[Path]) -> Counter[str | None]:
@@ -390,6 +400,7 @@ def load_predictor_once(model: Model) -> Predictor | OnnxPredictor:
     )
     if model.views is None:
         return predictor
+    require_views(predictor.recipe, model.views)
     return replace(predictor, recipe=replace(predictor.recipe, views=model.views))
 
 

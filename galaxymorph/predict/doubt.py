@@ -41,7 +41,9 @@ def _single(run: Run, models: list[nn.Module]) -> Sampler:
 
 
 def _views(run: Run, models: list[nn.Module]) -> Sampler:
-    return lambda batch: [model(dihedral(batch, view)) for model in models for view in range(VIEWS)]
+    # The second half is mirrored.
+    views = range(VIEWS if run.recipe.flips else VIEWS // 2)
+    return lambda batch: [model(dihedral(batch, view)) for model in models for view in views]
 
 
 def _dropout(run: Run, models: list[nn.Module]) -> Sampler:

@@ -55,8 +55,8 @@ def print_calibration(record: dict) -> None:
     band = study["band"]
     table = Table(
         box=box.SIMPLE_HEAD,
-        title=f"Prediction sets at {sets['coverage']:.0%} over {study['splits']} random splits; "
-        f"95 % band of one split {band['low']:.3f}–{band['high']:.3f}",
+        title=f"Prediction sets at {100 * sets['coverage']:g} % over {study['splits']} random "
+        f"splits; 95 % band of one split {band['low']:.3f}–{band['high']:.3f}",
     )
     for name in ("method", "coverage", *sets["classes"], "size", "empty", "full"):
         table.add_column(name, justify="left" if name == "method" else "right")
@@ -151,7 +151,7 @@ def coverage_figure(study: pd.DataFrame, sets: dict) -> Figure:
         alpha=0.15,
         label="95 % of splits (marginal, scores without ties)",
     )
-    left.axhline(coverage, color=GREEN, lw=1, label=f"asked: {coverage:.0%}")
+    left.axhline(coverage, color=GREEN, lw=1, label=f"asked: {100 * coverage:g} %")
     for axes, column in ((left, "coverage"), (right, "size")):
         drawn = axes.boxplot(
             [rows[column] for _, rows in groups], whis=(2.5, 97.5), showfliers=False,

@@ -13,10 +13,13 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "fraction_intervals",
         ],
         "labels": [
+            "PLAIN",
             "TARGET",
             "answer_catalogue",
             "count_classes",
+            "handed_classes",
             "label_catalogue",
+            "notes_on_classes",
             "soft_label_catalogue",
             "vote_counts",
         ],

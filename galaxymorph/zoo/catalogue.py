@@ -49,6 +49,12 @@ class Problem:
     galaxy: str | None = None
     stops: bool = True
 
+    @property
+    def row(self) -> float:
+        """The number of the row in the table, infinite for a problem of none."""
+        number = self.where.rpartition(" row ")[2]
+        return int(number) if number.isdecimal() else float("inf")
+
     def __str__(self) -> str:
         return one_line(f"{self.where}: {self.what}")
 
@@ -80,7 +86,8 @@ class Catalogue:
         problems = list(problems)
         bad = {problem.galaxy for problem in problems}
         table = self.table[~self.table["galaxy"].isin(bad)].reset_index(drop=True)
-        return replace(self, table=table, problems=[*self.problems, *problems])
+        every = sorted([*self.problems, *problems], key=lambda problem: problem.row)
+        return replace(self, table=table, problems=every)
 
     def rejected(self) -> pd.DataFrame:
         """Return what is left out as a table: `galaxy` (empty if none), `where`, `what`."""
@@ -285,10 +292,13 @@ def _require_some(table: pd.DataFrame, absent: pd.Series, layout: Layout) -> Non
     """Raise BadInput if no galaxy at all has an image: then the names don't match."""
     if absent.all() and len(table) > 1:
         images, galaxy = list(layout.images.values()), table["galaxy"].iloc[0]
+        remedy = "call the images as the galaxies are, or name the column of ids with --id-column"
+        if any(name.lstrip("0") == galaxy.lstrip("0") for name in layout.images):
+            remedy = "leading zeros are all that differs: call both alike, ids as text"
         raise BadInput(
             f"{layout.table}: none of its {len(table):,} galaxies has an image: no image "
             f"{galaxy}.jpg; the first of {len(images):,} images is {images[0]}",
-            "call the images as the galaxies are, or name the column of ids with --id-column",
+            remedy,
         )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -11,8 +14,27 @@ from galaxymorph.zoo.schemas import get_schema
 from galaxymorph.zoo.schemes import SCHEMES, assign_labels, get_scheme, soft_targets
 from galaxymorph.zoo.tree import GALAXY_ZOO_CHALLENGE
 
+# Names of classes that a mirror turns into one another, in English, German, French, Spanish,
+# Italian and Portuguese: by a part of the name, a word, or a pair of names that differ in one word.
+HANDED = re.compile(
+    r"clock.?wise|handed|\b[sz][-_ ]?wise|uhrzeiger|drehend|händig|horaire|orari[oa]|hor[aá]rio"
+    r"|dextr|sinistr|l[eé]v[oó]g",
+    re.IGNORECASE,
+)
+# What tables have in a cell without a label.
+NO_LABEL = frozenset(
+    ["nan", "na", "n/a", "#n/a", "<na>", "null", "none", "nil", "-", "--", "?", "-1", "-99", "-999",
+     "-9999", "masked", "missing", "unlabelled", "unlabeled", "undefined", "."]
+)  # fmt: skip
+HANDED_WORDS = {"cw", "ccw", "acw"}
+HANDED_PAIRS = (
+    ("left", "right"), ("s", "z"), ("links", "rechts"), ("gauche", "droite"),
+    ("izquierda", "derecha"), ("sinistra", "destra"), ("esquerda", "direita"),
+)  # fmt: skip
 # What the columns of a target begin with; the name of the class, or of the answer, follows.
 TARGET = "target_"
+# What plain labels are called beside the schemes.
+PLAIN = "plain labels"
 # Counts beside a table of fractions.
 VOTES = "votes.parquet"
 
@@ -40,6 +62,46 @@ def label_catalogue(catalogue: Catalogue, scheme: str) -> tuple[pd.DataFrame, li
     labels = assign_labels(rule, table)
     labelled = table[["galaxy", "image", "row"]].assign(label=labels["label"])
     return labelled[labels["kept"]].reset_index(drop=True), list(rule.classes)
+
+
+def notes_on_classes(counts: Mapping[str, int]) -> list[str]:
+    """Return a line for each class whose name reads as if its galaxies had no label.
+
+    Args:
+        counts: galaxies of each class.
+    """
+    return [
+        f"warning: {number:,} galaxies are of a class called {name!r}: if they have no label, "
+        "leave those cells empty"
+        for name, number in counts.items()
+        if name.strip().casefold() in NO_LABEL
+    ]
+
+
+def handed_classes(classes: Sequence[str]) -> list[str]:
+    """Return the classes whose names tell of a handedness, in English and a few other languages.
+
+    A mirror turns one such class into another.
+    """
+    words = {name: _words_of(name) for name in classes}
+    return [name for name in classes if _is_handed(name, words)]
+
+
+def _is_handed(name: str, words: dict[str, tuple[str, ...]]) -> bool:
+    if HANDED.search(name) or HANDED_WORDS & set(words[name]):
+        return True
+    exchanged = {
+        tuple(other if word == one else word for word in words[name])
+        for pair in HANDED_PAIRS
+        for one, other in (pair, pair[::-1])
+    }
+    return bool((exchanged - {words[name]}) & set(words.values()))
+
+
+def _words_of(name: str) -> tuple[str, ...]:
+    """Return a name's words in small letters, however they are set apart."""
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    return tuple(re.findall(r"[^\W\d_]+", apart.lower()))
 
 
 def _refuse_alike(classes: list[str], source: str) -> None:
@@ -171,7 +233,7 @@ def count_classes(catalogue: Catalogue) -> dict[str, dict[str, int]]:
     elif catalogue.tree:
         found = {catalogue.tree.questions[0].name: answer_catalogue(catalogue, "")}
     else:
-        found = {"plain labels": label_catalogue(catalogue, "")}
+        found = {PLAIN: label_catalogue(catalogue, "")}
     counts = {}
     for name, (labelled, classes) in found.items():
         number = labelled["label"].value_counts()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from galaxymorph.base import FITS_ENDINGS, REFERENCE_SEPARATOR, BadInput, is_unsafe
+from galaxymorph.base import FITS_ENDINGS, REFERENCE_SEPARATOR, BadInput, is_unsafe, listed
 from galaxymorph.zoo.image_files import (
     IMAGE_ENDINGS,
     ZIPS_DEEP,
@@ -86,7 +86,7 @@ def find_layout(path: str | Path) -> Layout:
             unreadable = f" ({passed_over_note(unread)})" if unread else ""
             raise BadInput(
                 f"{path}: {_what_tables(files)}{unreadable}",
-                f"put {TABLES[0]}.csv there, or give the path of the table itself",
+                _what_to_do(files),
             )
         if table and (layout := _layout(table, files, unread)).images:
             return layout
@@ -221,6 +221,19 @@ def _what_tables(files: Sequence[File]) -> str:
         if file.name.lower().endswith((*PLAIN_ENDINGS, ".csv.zip")) and is_usable(file.name)
     ]
     return "no table of galaxies" + (f" but {deeper[0]}, in a folder of its own" if deeper else "")
+
+
+def _what_to_do(files: Sequence[File]) -> str:
+    """Return a remedy for a place without a table: of folders that may be classes, to write one."""
+    images = [file.name for file in files if file.name.lower().endswith(IMAGE_ENDINGS)]
+    folders = sorted({PurePosixPath(name).parent.name for name in images} - {""})
+    if len(folders) > 1 and not any(map(_other_tables, _candidates(files))):
+        return (
+            f"if the folders are classes ({listed(folders, 3)}), write a table of the columns "
+            "GalaxyID (a file's name) and label (its folder's) there, and give "
+            "--labels-column label"
+        )
+    return f"put {TABLES[0]}.csv there, or give the path of the table itself"
 
 
 def _is_archive(name: str) -> bool:

@@ -183,7 +183,7 @@ def need_of_each_class(labels: pd.Series, classes: Sequence[str], least: int, pu
         raise BadInput(
             f"class {rarest!r} has {counts.get(rarest, 0)} galaxies, but {purpose} takes "
             f"{least} of each class",
-            "add galaxies of that class, or choose another --scheme or --labels-column",
+            "add galaxies of that class, or use labels that have more of it",
         )
 
 
@@ -207,7 +207,7 @@ def _cut(
         counts = table["label"].value_counts()
         raise BadInput(
             f"the catalogue can't be split: {counts.iloc[-1]} of {counts.index[-1]!r} among "
-            f"{len(table)} galaxies are too few to have some in every part",
+            f"{len(table)} galaxies are too few to be in both of two parts",
             "add galaxies of that class",
         ) from None
 

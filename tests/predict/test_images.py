@@ -18,6 +18,8 @@ from tests.makers import (
     galaxy_images,
     image_bytes,
     in_folder,
+    outer_zip_of_deflated_zips,
+    outer_zip_of_stored_zips,
     picture,
     write_files,
     zip_bytes,
@@ -165,3 +167,12 @@ def test_failures_are_told_by_their_number():
     assert failures.lines()[0].startswith("warning: 21 of 1,000 images (2.1%)")
     assert not failures.total
     assert Failures(0).lines() == []
+
+
+@pytest.mark.parametrize("write", [outer_zip_of_stored_zips, outer_zip_of_deflated_zips])
+@pytest.mark.parametrize("folder", [False, True])
+def test_the_one_zip_of_kaggles_client_gives_its_test_images(tmp_path, write, folder):
+    outer = write(tmp_path / "data", 3)
+    found = submission_images([str(outer.parent if folder else outer)])
+    assert [Path(path).name for path in found] == ["100001.jpg", "999999.jpg"]
+    assert all(TEST in path for path in found)

@@ -84,7 +84,7 @@ def test_predict_writes_tables(run, simple, tmp_path, ending):
     assert galaxymorph("predict", run, simple / "images_training_rev1", "-o", output) == 0
     table = pd.read_csv(output) if ending == "csv" else pd.read_parquet(output)
     assert len(table) == 60
-    assert set(table) == {"galaxy", "image", "predicted", "confidence", *CLASSES}
+    assert set(table) == {"galaxy", "image", "part", "predicted", "confidence", *CLASSES}
     assert table["galaxy"].astype(str).tolist() == [str(n) for n in range(100001, 100061)]
 
 
@@ -199,3 +199,19 @@ def test_outliers_of_a_run_without_embeddings_are_refused(run, images, tmp_path,
     (tmp_path / "old" / "embeddings.npz").unlink()
     assert galaxymorph("predict", tmp_path / "old", *images, "--outliers") == 2
     assert "older versions kept no embeddings" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("output", ["t.csv", "out/"])
+def test_sets_of_a_run_that_was_never_calibrated_say_so(run, simple, tmp_path, capsys, output):
+    images, told = simple / "images_training_rev1", f"{run} isn't calibrated: sets are of its bare"
+    words = ["predict", run, images, "--coverage", "0.8", "--no-drift"]
+    assert galaxymorph(*words, "-o", f"{tmp_path}/{output}") == 0
+    assert told in capsys.readouterr().err
+    own = tmp_path / "run"
+    shutil.copytree(run, own)
+    assert galaxymorph("calibrate", own, "--coverage", "0.999") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Prediction sets at 99.9 % over" in said
+    words[1] = own
+    assert galaxymorph(*words, "-o", f"{tmp_path}/again-{output}") == 0
+    assert "isn't calibrated" not in capsys.readouterr().err

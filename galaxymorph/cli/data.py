@@ -36,7 +36,8 @@ def check(context, path, labels_column, schema, id_column, skip_bad, quick, stre
     """Print on one screen what is in the catalogue at PATH and what is wrong with which rows.
 
     PATH is a folder or a zip in the Kaggle layout, or a table with its images beside it. The
-    exit status is 2 if anything is wrong and --skip-bad isn't given.
+    exit status is 2 if a row is wrong and --skip-bad isn't given. What a fit would stop at, such as
+    too few galaxies of a class, is told too.
 
     \b
     Examples:
@@ -53,7 +54,7 @@ def check(context, path, labels_column, schema, id_column, skip_bad, quick, stre
     )
     from galaxymorph.learn import split_faults, write_table
     from galaxymorph.report import print_check
-    from galaxymorph.zoo import PLAIN, count_classes, read_catalogue
+    from galaxymorph.zoo import count_classes, read_catalogue
 
     catalogue = read_catalogue(path, labels_column, schema, id_column)
     if not quick:
@@ -71,7 +72,7 @@ def check(context, path, labels_column, schema, id_column, skip_bad, quick, stre
         click.echo(problem)
     if len(catalogue.problems) > SHOWN:
         click.echo(f"… and {len(catalogue.problems) - SHOWN:,} more; --skip-bad writes them all")
-    if (catalogue.problems and not skip_bad) or PLAIN in faults:
+    if catalogue.problems and not skip_bad:
         context.exit(2)
     if not skip_bad or catalogue.rejected().empty:
         return

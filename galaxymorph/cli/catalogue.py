@@ -21,6 +21,11 @@ def SCALE(command: Callable) -> Callable:  # noqa: N802, a decorator like the op
             "tcp://10.0.0.1:8786.",
         ),
         click.option(
+            "--keep",
+            metavar="COLUMN[,COLUMN...]",
+            help="With -o FOLDER/: keep these columns of the table, such as ra,dec; or all.",
+        ),
+        click.option(
             "--partition",
             type=click.IntRange(1, 1_000_000),
             metavar="N",
@@ -64,6 +69,7 @@ def predict_into(
     precision: str | None,
     scheduler: str | None,
     partition: int | None,
+    keep: str | None,
     **how,
 ) -> None:
     """Fill the folder, and print it; exit with status 1 if no image at all could be used."""
@@ -85,8 +91,9 @@ def predict_into(
         run = Run(model)
         say_uncalibrated(run, "intervals" if has_intervals(run.recipe) else "sets")
     settings = {} if partition is None else {"size": partition}
+    columns = [name.strip() for name in keep.split(",") if name.strip()] if keep else []
     failures = predict_catalogue(
-        output, model, catalogue, precision, scheduler=scheduler, **settings, **how
+        output, model, catalogue, precision, scheduler=scheduler, keep=columns, **settings, **how
     )
     for line in failures.lines():
         say(line)

@@ -11,8 +11,9 @@ import hashlib
 import io
 import json
 import os
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -57,7 +58,7 @@ from galaxymorph.learn import (
 )
 from galaxymorph.predict.cluster import map_on_cluster
 from galaxymorph.predict.failures import Failures, count_failed, errors_in, failures_in
-from galaxymorph.predict.listing import image_folder, list_images
+from galaxymorph.predict.listing import columns_to_keep, image_folder, list_images
 from galaxymorph.predict.loading import is_run, load_predictor, model_id
 from galaxymorph.predict.overlap import COLUMN, in_words, own_galaxies, without_split
 from galaxymorph.predict.tables import has_intervals, with_intervals, without_failed
@@ -86,6 +87,7 @@ FIXED = {
     "stretch": "stretch of FITS",
     "bands": "choice of bands",
     "split": "split beside the model",
+    "kept": "choice of columns",
     "images": "number of images",
     "digest": "catalogue",
     "partition": "partition size",
@@ -104,14 +106,17 @@ class Model:
     raw: bool = False
     stretch: str | None = None
     bands: str | None = None
+    # Columns of the catalogue that are kept, and what each holds, of `KINDS`.
+    kept: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class Partition:
     """Some rows of a catalogue: ids, images as the catalogue has them, and where those are.
 
-    `failed` are the rows whose images couldn't be used when its file was made, if it was, and
-    `unread` those that the table itself has damaged, each with what is wrong with it.
+    `failed` are the rows whose images couldn't be used when its file was made, if it was, `unread`
+    those that the table itself has damaged, each with what is wrong with it, and `kept` the texts
+    of other columns.
     """
 
     number: int
@@ -120,6 +125,7 @@ class Partition:
     places: list[str]
     failed: tuple[int, ...] = ()
     unread: dict[int, Fault] = field(default_factory=dict)
+    kept: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -148,6 +154,7 @@ def predict_catalogue(
     raw: bool = False,
     stretch: str | None = None,
     bands: str | None = None,
+    keep: Sequence[str] = (),
 ) -> Failures:
     """Fill a folder with the predictions of a catalogue, or go on filling it.
 
@@ -168,6 +175,7 @@ def predict_catalogue(
         raw: leave the models' probabilities as they are.
         stretch: of FITS images, in place of the one that the model is trained on.
         bands: of FITS images, likewise.
+        keep: columns of the catalogue's table that are kept, see `columns_to_keep`.
 
     Raises:
         BadInput: the folder holds something else, or the model or the catalogue can't be used.
@@ -182,7 +190,9 @@ def predict_catalogue(
     own = own_galaxies(chosen.path)
     if own is None:
         say(without_split(model))
-    number, digest = _digest(catalogue)
+    columns = columns_to_keep(catalogue, keep)
+    number, digest, kinds = _digest(catalogue, columns)
+    chosen = replace(chosen, kept=tuple(zip(columns, kinds, strict=True)))
     about = {
         "format": FORMAT,
         "galaxymorph": __version__,
@@ -196,6 +206,7 @@ def predict_catalogue(
         "stretch": stretch,
         "bands": bands,
         "split": own and own.digest,
+        "kept": [list(pair) for pair in chosen.kept],
         "catalogue": str(catalogue),
         "images": number,
         "digest": digest,
@@ -212,7 +223,7 @@ def predict_catalogue(
             _tell_what_is_there(out, there, about["partitions"])
         whole = sum(not failed for failed in there.values())
         with Progress("predicting", max(0, number - whole * size), "images") as progress:
-            left = _unfinished(partitions(catalogue, size), out, there)
+            left = _unfinished(partitions(catalogue, size, columns), out, there)
             failed = 0
             for part in _predicted(left, chosen, scheduler, progress):
                 failed += part.failed
@@ -255,16 +266,17 @@ def _unfinished(
             yield replace(part, failed=tuple(at for at, error in enumerate(errors) if error))
 
 
-def partitions(catalogue: Path, size: int) -> Iterator[Partition]:
-    """Yield a catalogue's rows, `size` at a time."""
-    rows, folder = list_images(catalogue), image_folder(catalogue)
+def partitions(catalogue: Path, size: int, keep: Sequence[str] = ()) -> Iterator[Partition]:
+    """Yield a catalogue's rows, `size` at a time, with some of its columns."""
+    rows, folder = list_images(catalogue, keep=keep), image_folder(catalogue)
     number = 0
     while chunk := list(islice(rows, size)):
         ids, images = ([row[at] for row in chunk] for at in (0, 1))
         # An absolute image stays what it is. Paths as objects would take ten times as long.
         places = [os.path.join(folder, image) if image else "" for image in images]  # noqa: PTH118
         unread = {at: Fault(BadInput(row.fault)) for at, row in enumerate(chunk) if row.fault}
-        yield Partition(number, ids, images, places, unread=unread)
+        kept = {name: [row.kept[at] for row in chunk] for at, name in enumerate(keep)}
+        yield Partition(number, ids, images, places, unread=unread, kept=kept)
         number += 1
 
 
@@ -362,6 +374,10 @@ def columns_of(
     table.insert(1, "image", list(map(as_utf8, part.images)))
     if own := own_galaxies(model.path):
         table.insert(2, COLUMN, own.parts_of(table["galaxy"], part.places))
+    for at, (name, kind) in enumerate(model.kept):
+        if name in table or name in ("model_id", "status", "error"):
+            raise BadInput(f"--keep {name}: predictions have a column of that name", "leave it out")
+        table.insert(2 + at, name, KINDS[kind](part.kept[name]))
     table["model_id"] = model.id
     return table.assign(status=status, error=error)
 
@@ -441,13 +457,39 @@ def _calibration(model: str | Path) -> str | None:
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16] if found else None
 
 
-def _digest(catalogue: Path) -> tuple[int, str]:
-    """Return the number of a catalogue's rows, and a digest of their ids and images."""
-    number, found = 0, hashlib.sha256()
-    for row in list_images(catalogue, tell=say):
-        found.update(json.dumps(row if row.fault else row[:2]).encode())
+def _digest(catalogue: Path, keep: Sequence[str] = ()) -> tuple[int, str, list[str]]:
+    """Return the number of a catalogue's rows, a digest of them, and what kept columns hold."""
+    number, found, kinds = 0, hashlib.sha256(), ["integer"] * len(keep)
+    for row in list_images(catalogue, tell=say, keep=keep):
+        found.update(json.dumps([*row[: 3 if row.fault else 2], *row.kept]).encode())
+        kinds = [_kind(cell, kind) for cell, kind in zip(row.kept, kinds, strict=True)]
         number += 1
-    return number, found.hexdigest()[:16]
+    return number, found.hexdigest()[:16], kinds
+
+
+def _kind(cell: str, known: str) -> str:
+    """Return what a column holds, after one more of its cells: a kind of `KINDS` or a later one."""
+    if not cell or known == "text":
+        return known
+    if WHOLE.fullmatch(cell):
+        exact = 2**63 if known == "integer" else 2**53
+        return known if abs(int(cell)) < exact else "text"
+    return "number" if NUMBER.fullmatch(cell) else "text"
+
+
+# A name with zeros before it is no number.
+WHOLE = re.compile(r"-?(0|[1-9]\d*)")
+NUMBER = re.compile(
+    r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)(e[+-]?\d+)?|nan|[+-]?inf(inity)?", re.IGNORECASE
+)
+# From a column's cells, empty where there is none, to what is written, by what it holds.
+KINDS: dict[str, Callable[[Sequence[str]], pd.Series]] = {
+    "integer": lambda cells: pd.Series(
+        [int(cell) if cell else None for cell in cells], dtype="Int64"
+    ),
+    "number": lambda cells: pd.Series([float(cell) if cell else np.nan for cell in cells]),
+    "text": lambda cells: pd.Series([cell or None for cell in cells], dtype="string"),
+}
 
 
 def _claim(out: Path, about: dict[str, object]) -> None:
@@ -488,8 +530,12 @@ def _as_parquet(table: pd.DataFrame) -> bytes:
     texts: Sequence[str] = (
         "galaxy", "image", COLUMN, "predicted", "set", "model_id", "status", "error",
     )  # fmt: skip
+    types = {"Int64": pa.int64(), "float64": pa.float64(), "string": pa.string()}
     schema = pa.schema(
-        [(name, pa.string() if name in texts else pa.float32()) for name in table.columns]
+        [
+            (name, pa.string() if name in texts else types.get(str(kind), pa.float32()))
+            for name, kind in table.dtypes.items()
+        ]
     )
     content = io.BytesIO()
     whole = pa.Table.from_pandas(table, schema, preserve_index=False).replace_schema_metadata(None)

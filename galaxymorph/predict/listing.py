@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, did_you_mean
 from galaxymorph.zoo import (
     ID_COLUMNS,
     ImageFiles,
@@ -29,15 +29,21 @@ IMAGE_COLUMNS = ("image", "image_path", "path", "file_loc", "filename", "file")
 
 
 class ListedImage(NamedTuple):
-    """A row of a catalogue: its id, its image, and why the row itself can't be read, if so."""
+    """A row of a catalogue: its id, its image, and why the row itself can't be read, if so.
+
+    `kept` are the texts of other columns, see `list_images`.
+    """
 
     id: str
     image: str
     fault: str = ""
+    kept: tuple[str, ...] = ()
 
 
 def list_images(
-    catalogue: str | Path, tell: Callable[[str], object] | None = None
+    catalogue: str | Path,
+    tell: Callable[[str], object] | None = None,
+    keep: Sequence[str] = (),
 ) -> Iterator[ListedImage]:
     """Yield the id and the image of every row, in order.
 
@@ -47,6 +53,7 @@ def list_images(
             zips (`images.zip::1.jpg`), and perhaps one of ids, see `ID_COLUMNS`; by itself an id
             is the image's name without its ending. An empty path is yielded as it is.
         tell: called with a line on what a folder or a zip holds besides images.
+        keep: other columns of the table that are to be yielded too, see `columns_to_keep`.
 
     Raises:
         BadInput: the catalogue isn't there or isn't readable, or has no image or no such column;
@@ -56,11 +63,33 @@ def list_images(
     if not path.exists():
         raise BadInput(f"{path}: no such file or folder", "check the path")
     if not path.is_dir() and not is_zip(path.name):
-        return _rows(open_table(path))
+        return _rows(open_table(path), keep)
     found = list_image_files(path)
     if is_zip(path.name) and not found.images and (table := _zipped_table(path)):
-        return _rows(table)
+        return _rows(table, keep)
     return _files(path, found, tell)
+
+
+def columns_to_keep(catalogue: str | Path, names: Sequence[str]) -> list[str]:
+    """Return the columns of a catalogue's table that predictions keep; of `all` every other one.
+
+    Raises:
+        BadInput: the catalogue is no table, or lacks a column.
+    """
+    if not names:
+        return []
+    path = Path(catalogue)
+    is_table = path.is_file() and (not is_zip(path.name) or _zipped_table(path))
+    if not is_table:
+        raise BadInput(f"--keep {','.join(names)}: {path} is no table", "leave it out")
+    table = open_table(path)
+    others = [name for name in table.columns if name and name not in _chosen(table)]
+    if list(names) == ["all"] and "all" not in table:
+        return others
+    for name in names:
+        if name not in table:
+            raise BadInput(f"--keep {name}: {path} has no such column", did_you_mean(name, others))
+    return list(names)
 
 
 def _zipped_table(path: Path) -> Table | None:
@@ -87,19 +116,24 @@ def _files(
     return (ListedImage(image_name(file.name), file.reference) for file in found.images)
 
 
-def _rows(table: Table) -> Iterator[ListedImage]:
+def _rows(table: Table, keep: Sequence[str]) -> Iterator[ListedImage]:
     """Yield the rows of a table; one that can't be read is named by its number."""
     identity, image = _chosen(table)
     some = False
-    for piece in table.pieces([name for name in (image, identity) if name]):
+    for piece in table.pieces(list(dict.fromkeys(filter(None, (image, identity, *keep))))):
         images = as_text(piece.frame[image]).fillna("")
         ids = images.where(images == "", "") if identity is None else _ids(table, piece, identity)
-        pairs = zip(ids.to_numpy(object), images.to_numpy(object), strict=True)
-        rows = [ListedImage(name or galaxy_name(path), path) for name, path in pairs]
+        cells = [as_text(piece.frame[name]).fillna("").to_numpy(object) for name in keep]
+        kept = list(zip(*cells, strict=True)) if cells else [()] * len(images)
+        found = zip(ids.to_numpy(object), images.to_numpy(object), kept, strict=True)
+        rows = [
+            ListedImage(name or galaxy_name(path), path, "", others) for name, path, others in found
+        ]
         if piece.faults:
             numbered = dict(zip(piece.frame.index, rows, strict=True))
             for row, words in piece.faults.items():
-                numbered[row] = ListedImage(f"row {row}", "", f"row {row}: {words}")
+                fault = f"row {row}: {words}"
+                numbered[row] = ListedImage(f"row {row}", "", fault, ("",) * len(keep))
             rows = [numbered[row] for row in sorted(numbered)]
         some = some or bool(rows)
         yield from rows

@@ -30,7 +30,8 @@ def print_metrics(metrics: dict, recipe: Recipe) -> None:
 
 def _print_classification(title: str, scores: dict, recipe: Recipe) -> None:
     _print_scores(title, scores)
-    _print_confusion(list(scores["per_class"]), scores["confusion"])
+    labels = "labels" if recipe.labels_column else "volunteers"
+    _print_confusion(list(scores["per_class"]), scores["confusion"], labels)
 
 
 def _print_distribution(title: str, scores: dict, recipe: Recipe) -> None:
@@ -118,9 +119,9 @@ def _print_scores(title: str, scores_of: dict) -> None:
     print_table(table)
 
 
-def _print_confusion(classes: list[str], counts: list[list[int]]) -> None:
+def _print_confusion(classes: list[str], counts: list[list[int]], labels: str) -> None:
     table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("volunteers ↓  model →")
+    table.add_column(f"{labels} ↓  model →")
     for name in classes:
         table.add_column(name, justify="right")
     for name, row in zip(classes, counts, strict=True):

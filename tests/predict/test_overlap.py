@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from galaxymorph.learn import Run
+from galaxymorph.predict.catalogue import KINDS, _kind
 from galaxymorph.predict.overlap import own_galaxies
 from tests.conftest import galaxymorph
 from tests.makers import zip_bytes
@@ -141,3 +142,71 @@ def test_a_damaged_split_is_named(run, mixed, tmp_path, capsys):
     (copy / "split.csv").write_text("galaxy,digest,split\n1,ab,tset\n")
     assert galaxymorph("predict", copy, mixed[0], "-o", tmp_path / "t.csv", "--no-drift") == 2
     assert f"error: {copy / 'split.csv'}: damaged (" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "fits", "vot"])
+def test_columns_of_the_table_are_kept_as_they_are(run, mixed, tmp_path, capsys, ending):
+    folder, expected = mixed
+    number = len(expected)
+    listing = pd.DataFrame(
+        {
+            "objid": [1237648720693755918 + n for n in range(number)],
+            "image": [str(folder / f"{name}.jpg") for name in expected],
+            "ra": np.linspace(0, 359.123456789, number),
+            "plate": [f"{n:04d}" for n in range(number)],
+            "specz": [None if n == 2 else n / 7 for n in range(number)],
+            "n_votes": range(number),
+        }
+    )
+    path = tmp_path / f"t.{ending}"
+    if ending == "csv":
+        listing.to_csv(path, index=False)
+    elif ending == "parquet":
+        listing.to_parquet(path, index=False)
+    else:
+        table = pytest.importorskip("astropy.table").Table.from_pandas(listing)
+        table.write(path, format={"vot": "votable"}.get(ending, ending))
+    out, words = tmp_path / "out", ["predict", run, path, "--partition", "3"]
+    assert galaxymorph(*words, "--keep", "ra, plate,n_votes,specz", "-o", f"{out}/") == 0
+    found = pd.read_parquet(out)
+    assert found["galaxy"].tolist() == listing["objid"].astype(str).tolist()
+    for name in ("ra", "specz"):
+        assert np.array_equal(found[name], listing[name], equal_nan=True)
+    assert found["plate"].tolist() == listing["plate"].tolist()
+    assert found["n_votes"].tolist() == list(range(number))
+    assert galaxymorph(*words, "-o", f"{out}/") == 2
+    assert "another choice of columns" in capsys.readouterr().err
+    every = tmp_path / "every"
+    assert galaxymorph(*words, "--keep", "all", "-o", f"{every}/") == 0
+    assert list(pd.read_parquet(every))[:7] == [
+        "galaxy", "image", "ra", "plate", "specz", "n_votes", "part",
+    ]  # fmt: skip
+    for wrong, told in (("raa", "did you mean 'ra'?"), ("dec", "it has ra, plate")):
+        assert galaxymorph(*words, "--keep", wrong, "-o", f"{tmp_path}/wrong/") == 2
+        assert told in capsys.readouterr().err
+    assert galaxymorph("predict", run, folder, "--keep", "ra", "-o", f"{tmp_path}/wrong/") == 2
+    assert "is no table" in capsys.readouterr().err
+    assert not (tmp_path / "wrong").exists()
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        (["1", "", "-20"], "integer"),
+        (["9223372036854775807"], "integer"),
+        (["9223372036854775808"], "text"),
+        (["1.5", "2e-3", ".5", "nan", "-inf"], "number"),
+        (["0.5", "1237648720693755918"], "text"),
+        (["007", "8"], "text"),
+        (["12_34"], "text"),
+        (["0x1f"], "text"),
+        (["M31"], "text"),
+    ],
+)
+def test_what_a_kept_column_holds_is_told_from_all_of_it(cells, kind):
+    known = "integer"
+    for cell in cells:
+        known = _kind(cell, known)
+    assert known == kind
+    column = KINDS[known](cells)
+    assert [None if pd.isna(cell) else str(cell) for cell in column][0] is not None

@@ -16,19 +16,22 @@ DAMAGE = (
     *(RecursionError, zipfile.BadZipFile),
 )
 AGAIN = "copy the run's whole folder again, or fit again"
+# Files in a run's folder that a command adds, which makes them again.
+ADDED_BY = {"calibration.json": "calibrate", "robustness.json": "robustness", "doubt.json": "doubt"}
 
 
 @contextmanager
-def reading(path: str | Path, remedy: str = AGAIN) -> Iterator[None]:
+def reading(path: str | Path, remedy: str = "") -> Iterator[None]:
     """Let what keeps a file from being read, or its values from being used, be BadInput.
 
     Args:
         path: of the file.
-        remedy: what to do.
+        remedy: what to do; by default that of a run's file, see `ADDED_BY`.
 
     Raises:
         BadInput: there is no such file, it can't be read, or it is damaged.
     """
+    remedy = remedy or _remedy(Path(path))
     try:
         yield
     except FileNotFoundError:
@@ -40,7 +43,12 @@ def reading(path: str | Path, remedy: str = AGAIN) -> Iterator[None]:
         raise BadInput(f"{path}: damaged ({_short(error)})", remedy) from None
 
 
-def read_json(path: str | Path, remedy: str = AGAIN) -> dict:
+def _remedy(path: Path) -> str:
+    command = ADDED_BY.get(path.name)
+    return f"{command} {path.parent} again" if command else AGAIN
+
+
+def read_json(path: str | Path, remedy: str = "") -> dict:
     """Return the object that a JSON file holds.
 
     Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from galaxymorph.base import BadInput, use_one_of
+from galaxymorph.base import BadInput
 
 STRETCHES = ("lupton", "asinh", "zscale", "linear")
 
@@ -23,7 +23,7 @@ class Rendering:
             BadInput: the stretch isn't known.
         """
         if stretch is not None and stretch not in STRETCHES:
-            raise BadInput(f"--stretch {stretch}: unknown", use_one_of(stretch, STRETCHES))
+            raise BadInput(f"--stretch {stretch}: unknown", f"use {', '.join(STRETCHES)}")
         return replace(self, stretch=stretch or self.stretch, bands=bands or self.bands)
 
 

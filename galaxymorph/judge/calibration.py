@@ -170,12 +170,11 @@ def load_calibrators(run: Run) -> list[Calibrator] | None:
     path = run.path / FILE
     if not path.exists():
         return None
-    again = f"calibrate {run.path} again"
-    record = read_json(path, again)
-    with reading(path, again):
+    record = read_json(path)
+    with reading(path):
         found = read_calibrators(record, len(run.outputs))
     if record.get("format") != FORMAT or len(found) != len(run.splits):
-        raise BadInput(f"{path}: not of this run and version", again)
+        raise BadInput(f"{path}: not of this run and version", f"calibrate {run.path} again")
     return found
 
 
@@ -282,16 +281,17 @@ def sets_record(run: Run) -> dict:
     path = run.path / FILE
     if not path.exists():
         return {}
-    again = f"calibrate {run.path} again"
-    record = read_json(path, again)
-    with reading(path, again):
+    record = read_json(path)
+    with reading(path):
         found = record.get("sets", {})
         if not found:
             return {}
         if found["method"] not in SCORES:
             raise ValueError(f"no method of sets is called {found['method']!r}")
         if found["method"] in NEVER_EMPTY and found.get("score") != SCORE:
-            raise BadInput(f"{path}: its sets are of an earlier version", again)
+            raise BadInput(
+                f"{path}: its sets are of an earlier version", f"calibrate {run.path} again"
+            )
         # Files of before each fold had its own have one row.
         limits = np.atleast_2d(np.array(found["thresholds"], float))
         if limits.shape not in {(1, len(run.classes)), (len(run.splits), len(run.classes))}:

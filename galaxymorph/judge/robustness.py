@@ -215,7 +215,7 @@ def read_robustness(run: Run) -> dict:
     remedy = f"run `python cli.py robustness {run.path}`"
     if not path.exists():
         raise BadInput(f"{run.path}: its robustness isn't measured", f"{remedy} first")
-    return read_json(path, remedy)
+    return read_json(path)
 
 
 def corruption_error(

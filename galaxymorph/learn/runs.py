@@ -21,6 +21,7 @@ from galaxymorph import __version__
 from galaxymorph.base import (
     BadInput,
     exclusive,
+    near_names,
     read_json,
     reading,
     replace_folder,
@@ -80,9 +81,7 @@ class Run:
     def _record(self) -> dict:
         path = self.path / "recipe.json"
         if not path.exists():
-            raise BadInput(
-                f"{self.path}: not a run (it has no recipe.json)", "give a folder in exports/"
-            )
+            raise BadInput(f"{self.path}: not a run (it has no recipe.json)", _near_run(self.path))
         record = read_json(path)
         if record.get("format") != FORMAT:
             raise BadInput(
@@ -201,6 +200,15 @@ class Run:
                 table, ("galaxy", "label", *predicted_columns(self.recipe, self.classes))
             )
             return table
+
+
+def _near_run(path: Path) -> str:
+    """Return a remedy for a path that is no run: a run there, or in exports/, of a name like it."""
+    for folder in (path.parent, Path("exports")):
+        runs = [each.parent.name for each in sorted(folder.glob("*/recipe.json"))]
+        if not path.exists() and (near := near_names(path.name, runs, most=1)):
+            return f"did you mean {folder / near[0]}?"
+    return "give a folder in exports/"
 
 
 def _read_csv(path: Path, **settings) -> pd.DataFrame:

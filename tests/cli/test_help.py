@@ -1,5 +1,6 @@
 """What a user reads before anything runs: help, suggestions, and how a stopped fit goes on."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -180,3 +181,31 @@ def test_a_stopped_fit_says_how_it_goes_on(sent, simple, tmp_path):
     last = said.strip().splitlines()[-1]
     assert last == f"stopped; go on with: python cli.py fit --resume '{tmp_path / 'my run'}'"
     assert "Traceback" not in said
+
+
+def test_a_runs_mistyped_name_gets_one_too(run, simple, tmp_path, monkeypatch, capsys):
+    image = next((simple / "images_training_rev1").iterdir())
+    assert galaxymorph("predict", run.with_name("rnu"), image) == 2
+    assert f"did you mean {run}?" in capsys.readouterr().err
+    monkeypatch.chdir(run.parents[1])
+    (run.parents[1] / "exports").symlink_to(run.parent, target_is_directory=True)
+    assert galaxymorph("predict", "run", image) == 2
+    assert "did you mean exports/run?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["predict", "catalogue", "report", "compare"])
+def test_a_damaged_calibration_is_told_alike_by_all(run, simple, tmp_path, capsys, command):
+    own = tmp_path / "run"
+    shutil.copytree(run, own)
+    (own / "calibration.json").write_text("{")
+    images = simple / "images_training_rev1"
+    words = {
+        "predict": ["predict", own, images, "--no-drift"],
+        "catalogue": ["predict", own, images, "-o", f"{tmp_path}/out/"],
+        "report": ["report", own],
+        "compare": ["compare", own, run],
+    }
+    assert galaxymorph(*words[command]) == 2
+    said = capsys.readouterr().err
+    assert f"error: {own / 'calibration.json'}: damaged (" in said
+    assert f"; calibrate {own} again" in said

@@ -18,7 +18,8 @@ from galaxymorph.base import BadInput
 from galaxymorph.images import Rendering, as_image, decode
 from galaxymorph.learn import Run
 from galaxymorph.predict import predict_catalogue
-from galaxymorph.report import load_model, make_server
+from galaxymorph.report import ModelServer, load_model
+from galaxymorph.report.answers import Upload
 from tests.conftest import QUICK, RECIPE, galaxymorph
 from tests.makers import IMAGES, galaxy_ids, image_bytes, labels_bytes
 from tests.simple import KINDS, render
@@ -191,18 +192,18 @@ def by_catalogue(model, images, folder):
 
 
 def by_serve(model, images, folder):
-    server = make_server(load_model(model), "127.0.0.1", 0)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    server = ModelServer("a run", lambda: load_model(model), "127.0.0.1", 0)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
     try:
-        url = f"http://127.0.0.1:{server.server_port}/predict"
         answers = []
         for name in images:
-            request = urllib.request.Request(url, Path(name).read_bytes())
+            request = urllib.request.Request(f"{server.address}predict", Path(name).read_bytes())
             with urllib.request.urlopen(request) as answer:
                 answers.append(pd.read_json(io.BytesIO(answer.read()), typ="series")["classes"])
     finally:
-        server.shutdown()
-        server.server_close()
+        server.stop()
+        thread.join()
     return pd.DataFrame(answers)[Run(model).classes].to_numpy()
 
 
@@ -351,7 +352,7 @@ def test_the_advice_about_bands_can_be_followed(run, griz, tmp_path, capsys):
     assert np.abs(found - predicted(predictor, run, GRIZ)).to_numpy().max() < EXACT
     # Another choice doesn't go into the same folder.
     assert galaxymorph(*folder, "--bands", "i,r,g") == 2
-    answer = load_model(run, "asinh", "z,r,g").predict(GRIZ)["classes"]
+    answer = load_model(run, "asinh", "z,r,g").predict(Upload("griz.fits", GRIZ))["classes"]
     assert list(answer.values()) == pytest.approx(table.loc[0, columns(run)].tolist(), abs=1e-5)
 
 

@@ -58,8 +58,8 @@ def described(model: ServedModel, most_bytes: int, most_images: int) -> dict:
                 "type": "array",
                 "items": {
                     "type": "object",
-                    "required": ["image"],
-                    "properties": {"image": {"type": "string"}},
+                    "required": ["galaxy", "image"],
+                    "properties": {"galaxy": {"type": "string"}, "image": {"type": "string"}},
                     "anyOf": [prediction, ERROR],
                 },
             }

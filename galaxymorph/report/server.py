@@ -29,6 +29,7 @@ from galaxymorph.report.addresses import image_at
 from galaxymorph.report.answers import ServedModel, Upload, as_table
 from galaxymorph.report.markup import render
 from galaxymorph.report.openapi import described
+from galaxymorph.zoo.image_files import galaxy_name
 
 # Of an image as it is sent, Galaxy Zoo's have 20 kB; and of a request with several.
 MAX_BYTES, MAX_REQUEST = 25_000_000, 100_000_000
@@ -152,7 +153,8 @@ def make_app(title: str, loading: Future, host: str, address: str) -> Starlette:
         ]
         if as_csv:
             return Response(as_table(answers), media_type="text/csv")
-        return JSONResponse({"images": [{"image": name} | each for name, each in answers]})
+        images = [{"galaxy": galaxy_name(name), "image": name} | each for name, each in answers]
+        return JSONResponse({"images": images})
 
     async def explain(request: Request) -> Response:
         uploads = await _uploads(request, is_own)

@@ -37,7 +37,16 @@ from galaxymorph.learn import (
     serving_network,
 )
 from galaxymorph.learn.backbones import load_trunk
-from galaxymorph.report.figures import BLUE, GREEN, GREY, ORANGE, STYLE, write_figure
+from galaxymorph.report.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PAGE,
+    STYLE,
+    legend_below,
+    write_figure,
+)
 from galaxymorph.zoo import read_catalogue, soft_label_catalogue
 
 SCHEME = "hubble"
@@ -189,19 +198,20 @@ def reached(values: np.ndarray, random: np.ndarray, numbers: list[int]) -> int |
 def draw(record: dict, path: Path) -> None:
     """Draw the scores against the number of labels, with their bands."""
     with plt.rc_context(STYLE):
-        figure, grid = plt.subplots(1, len(SCORES), figsize=(10, 4), layout="constrained")
+        figure, grid = plt.subplots(1, len(SCORES), figsize=(PAGE, 3.1))
         for axes, (score, words) in zip(grid, SCORES.items(), strict=True):
             for name, colour in COLOURS.items():
                 found = record["scores"][name][score]
-                axes.plot(record["labels"], found["mean"], color=colour, label=name, lw=1.5)
+                axes.plot(record["labels"], found["mean"], color=colour, label=name)
                 axes.fill_between(
                     record["labels"], found["low"], found["high"], color=colour, alpha=0.15, lw=0
                 )
             axes.set(xlabel="galaxies labelled", ylabel=f"test {words}")
-            axes.grid(alpha=0.3)
-        grid[0].legend(frameon=False, fontsize=9)
-        grid[0].set_title(f"Whom to ask: {record['seeds']} campaigns each, 95 % of the mean")
-        write_figure(figure, path)
+            axes.grid()
+        legend_below(figure, 4)
+        seeds = record["seeds"]
+        caption = f"Score by number of labels, {seeds} campaigns each, bands of 95 % of the mean."
+        write_figure(figure, path, caption)
 
 
 if __name__ == "__main__":

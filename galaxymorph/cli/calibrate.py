@@ -6,7 +6,7 @@ import click
 
 from galaxymorph.base import BadInput, say
 from galaxymorph.cli.commands import Choice, Command
-from galaxymorph.cli.options import RUN
+from galaxymorph.cli.options import FIGURES, RUN
 
 
 @click.command(cls=Command)
@@ -27,6 +27,7 @@ from galaxymorph.cli.options import RUN
     type=Choice(["lac", "aps", "raps"]),
     help="How prediction sets are built.  [default: lac]",
 )
+@FIGURES
 def calibrate(run, method, coverage, sets) -> None:
     """Calibrate RUN on galaxies that neither trained nor selected its model.
 

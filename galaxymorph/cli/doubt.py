@@ -6,7 +6,7 @@ import click
 
 from galaxymorph.base import say
 from galaxymorph.cli.commands import Command
-from galaxymorph.cli.options import DATA, DEVICE, RUN
+from galaxymorph.cli.options import DATA, DEVICE, FIGURES, RUN
 
 
 @click.command(cls=Command)
@@ -15,6 +15,7 @@ from galaxymorph.cli.options import DATA, DEVICE, RUN
     "--most", type=click.IntRange(1, 200), default=20, show_default=True,
     help="Galaxies in a gallery.",
 )  # fmt: skip
+@FIGURES
 @DATA
 @DEVICE
 def doubt(run, most, data) -> None:

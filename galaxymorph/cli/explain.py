@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from galaxymorph.cli.commands import Choice, Command
-from galaxymorph.cli.options import DATA, DEVICE, RUN
+from galaxymorph.cli.options import DATA, DEVICE, FIGURES, RUN
 
 
 @click.command(cls=Command)
@@ -25,6 +25,7 @@ from galaxymorph.cli.options import DATA, DEVICE, RUN
     "keeps a step to a minute or two.",
 )
 @click.option("--similar", metavar="ID", help="Draw the galaxies most like this one instead.")
+@FIGURES
 @DATA
 @DEVICE
 def explain(run, methods, limit, similar, data) -> None:

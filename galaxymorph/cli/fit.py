@@ -10,7 +10,7 @@ import click
 
 from galaxymorph.base import BadInput, say
 from galaxymorph.cli.commands import Option
-from galaxymorph.cli.options import DEVICE, SKIP_BAD, RecipeCommand, given, recipe_options
+from galaxymorph.cli.options import DEVICE, FIGURES, SKIP_BAD, RecipeCommand, given, recipe_options
 from galaxymorph.learn.recipes import PRESET_NOTES, PRESETS, Recipe, make_recipe
 
 # Where the galaxies of a fit without data are made.
@@ -74,6 +74,7 @@ PRESETS_IN_HELP = "\b\nPresets:\n" + "\n".join(
     show_default=True,
     help="Keep decoded frames on disk, shared between fits.",
 )
+@FIGURES
 @DEVICE
 @recipe_options
 def fit(data, source, out, name, resume, simulate, skip_bad, cache, **settings) -> None:

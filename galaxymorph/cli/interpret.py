@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from galaxymorph.cli.commands import Choice, Command
-from galaxymorph.cli.options import DATA, DEVICE, RUN
+from galaxymorph.cli.options import DATA, DEVICE, FIGURES, RUN
 
 
 @click.command(cls=Command)
@@ -25,6 +25,7 @@ from galaxymorph.cli.options import DATA, DEVICE, RUN
     help="Draw this galaxy's walk down the decision tree instead, volunteers' and predicted "
     "fractions side by side.",
 )
+@FIGURES
 @DATA
 @DEVICE
 def interpret(run, part, most, galaxy, data) -> None:
@@ -63,8 +64,7 @@ def _draw_part(run, part, most, data) -> None:
     with Progress("drawing", len(filled), "galleries") as progress:
         for name, (title, galaxies) in filled.items():
             path = run.figures / f"{name}.png"
-            recipe = run.recipe
-            click.echo(draw_gallery(path, galaxies, title, recipe.crop, recipe.rendering, most))
+            click.echo(draw_gallery(run, path, galaxies, title, most))
             progress.advance()
     for path in draw_votes(run, part):
         click.echo(path)

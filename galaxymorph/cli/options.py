@@ -14,6 +14,7 @@ from galaxymorph.base import BadInput, say
 from galaxymorph.cli.commands import Choice, Command, Option
 from galaxymorph.images.rendering import STRETCHES
 from galaxymorph.learn.recipes import Recipe, make_recipe
+from galaxymorph.report.style import use_formats
 from galaxymorph.zoo.schemas import SCHEMAS
 
 RUN = click.argument("run", type=click.Path(path_type=Path))
@@ -70,6 +71,22 @@ DEVICE = click.option(
     expose_value=False,
     callback=_use_device,
     help="Where networks run; auto: a GPU if there is one.",
+)
+
+
+def _use_formats(context: click.Context, option: click.Parameter, value: str) -> None:
+    if not context.resilient_parsing:
+        use_formats([name.strip().lower() for name in value.split(",")])
+
+
+FIGURES = click.option(
+    "--figures",
+    metavar="pdf,svg,png",
+    default="png",
+    expose_value=False,
+    callback=_use_formats,
+    help="Formats that figures are written in beside PNG, which the page shows: at the size of a "
+    "journal's column or page.",
 )
 
 

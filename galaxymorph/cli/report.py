@@ -8,7 +8,7 @@ import click
 
 from galaxymorph.base import BadInput
 from galaxymorph.cli.commands import Command
-from galaxymorph.cli.options import DATA
+from galaxymorph.cli.options import DATA, FIGURES
 
 
 @click.command(cls=Command)
@@ -19,11 +19,13 @@ from galaxymorph.cli.options import DATA
     type=click.Path(path_type=Path),
     help="The page. Default: RUN/report.html; several RUNs need it.",
 )
+@FIGURES
 @DATA
 def report(runs, output, data) -> None:
     """Write the page of RUN from whatever it has; of several RUNs, one that sets them side by side.
 
     A page is one file that loads nothing from elsewhere: it can be mailed, or put on a web server.
+    The figures that the fit drew are drawn again, so that --figures applies to them.
 
     \b
     Examples:
@@ -31,7 +33,7 @@ def report(runs, output, data) -> None:
       python cli.py report exports/first exports/second -o both.html
     """
     from galaxymorph.learn import Run, held
-    from galaxymorph.report import write_comparison, write_report
+    from galaxymorph.report import redraw, write_comparison, write_report
 
     if output and output.suffix != ".html":
         raise BadInput(f"-o {output}: not the name of a page", "end it in .html")
@@ -39,6 +41,7 @@ def report(runs, output, data) -> None:
         raise BadInput(f"-o {output}: there is no folder {output.parent}", "make it first")
     if len(runs) == 1:
         with held(runs[0]) as run:
+            redraw(run)
             click.echo(write_report(run, data, output))
         return
     if output is None:

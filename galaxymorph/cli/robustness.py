@@ -8,7 +8,7 @@ import click
 
 from galaxymorph.base import BadInput, say
 from galaxymorph.cli.commands import Choice, Command
-from galaxymorph.cli.options import DATA, DEVICE, RUN
+from galaxymorph.cli.options import DATA, DEVICE, FIGURES, RUN
 
 
 def _severities(context, option, value: str) -> tuple[int, ...]:
@@ -52,6 +52,7 @@ def _severities(context, option, value: str) -> tuple[int, ...]:
     is_flag=True,
     help="Re-estimate BatchNorm's statistics on each corruption's images, without labels.",
 )
+@FIGURES
 @DATA
 @DEVICE
 @click.pass_context

@@ -47,8 +47,6 @@ from galaxymorph.learn import Run, predicted_columns, target_of, write_table
 FORMAT = 1
 FILE = "calibration.json"
 ACCURACIES = (0.9, 0.95, 0.99)
-# Bins of the reliability diagram: fewer than the errors', so that each says something.
-DRAWN_BINS = 10
 # Of the adaptive sets' scores: 2 is randomised.
 SCORE = 2
 
@@ -142,7 +140,7 @@ def calibrate_run(
     sizes = [(len(fit[1]), len(test[1])) for fit, test in zip(known, tested, strict=True)]
     record["sets"]["study"] = _study_record(study, sizes, coverage)
     write_json(run.path / FILE, record)
-    tables = (reliability_table(each, truth, DRAWN_BINS) for each in (bare, mended))
+    tables = (reliability_table(each, truth) for each in (bare, mended))
     return Calibration(record, *tables, study)
 
 
@@ -314,6 +312,40 @@ def _arrays(run: Run, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         )
     probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)
     return probabilities, pd.Index(run.classes).get_indexer(table["label"])
+
+
+def is_calibrated(table: pd.DataFrame) -> bool:
+    """Tell whether a table of predictions has calibrated probabilities."""
+    return any(name.startswith("calibrated_") for name in table)
+
+
+def served(run: Run, table: pd.DataFrame, raw: bool = False) -> pd.DataFrame:
+    """Return predictions with `predicted` and `confidence` as `predict` gives them.
+
+    Args:
+        run: trained.
+        table: of its predictions.
+        raw: as the network gives them, calibrated or not.
+    """
+    if target_of(run.recipe).soft:
+        return table
+    use = is_calibrated(table) and not raw
+    columns = _calibrated_columns(run) if use else predicted_columns(run.recipe, run.classes)
+    values = table[columns].to_numpy(float)
+    best = np.array(run.classes, dtype=object)[values.argmax(axis=1)]
+    return table.assign(predicted=best, confidence=values.max(axis=1))
+
+
+def served_kind(run: Run) -> str:
+    """Return in words what a run's probabilities are: calibrated or not; of fractions, those."""
+    if target_of(run.recipe).soft:
+        return "vote fractions"
+    if not (run.path / FILE).exists():
+        return "uncalibrated probabilities"
+    method = read_json(run.path / FILE).get("method")
+    if method in (None, "none"):
+        return "probabilities kept as they are by calibrate"
+    return f"probabilities calibrated by {method}"
 
 
 def _calibrated_columns(run: Run) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +10,11 @@ import pandas as pd
 from PIL import Image
 
 from galaxymorph.base import reading, replacing
+from galaxymorph.judge.neighbours import ALIKE, nearest, typical_distance
 
 # Cells on a side: at least those of any trunk's last feature maps at 448 pixels.
 GRID = 14
-MAPS, NEIGHBOURS = "gradcam.npz", "neighbours.parquet"
+MAPS, NEIGHBOURS = "maps.npz", "neighbours.parquet"
 SHOWN = 6
 
 
@@ -35,49 +36,68 @@ def as_grids(maps: np.ndarray) -> np.ndarray:
     return np.round(255 * cells / np.maximum(most, np.finfo(np.float32).tiny)).astype(np.uint8)
 
 
-def write_grids(folder: Path, galaxies: Sequence[str], maps: np.ndarray) -> Path:
-    """Write `gradcam.npz`: names of galaxies, and their maps as `as_grids` makes them."""
+def write_grids(folder: Path, found: Mapping[str, tuple[Sequence[str], np.ndarray]]) -> Path:
+    """Write `maps.npz`: of each method the galaxies' names and their maps, see `as_grids`."""
     path = folder / MAPS
+    arrays = {
+        f"{what} {method}": values
+        for method, (galaxies, maps) in found.items()
+        for what, values in (("galaxy", np.array(galaxies, str)), ("maps", as_grids(maps)))
+    }
     with replacing(path) as temporary:
-        np.savez_compressed(temporary, galaxy=np.array(galaxies, str), maps=as_grids(maps))
+        np.savez_compressed(temporary, **arrays)
     return path
 
 
-def read_grids(folder: Path) -> dict[str, np.ndarray]:
-    """Return the grid of each galaxy, none where `explain` has written none."""
-    path = folder / MAPS
+def read_grids(folder: Path) -> dict[str, dict[str, np.ndarray]]:
+    """Return by galaxy its grid of each method, none where `explain` has written none."""
+    path, found = folder / MAPS, {}
     if not path.exists():
         return {}
     with reading(path, "explain again"), np.load(path) as stored:
-        return dict(zip(stored["galaxy"].tolist(), stored["maps"], strict=True))
+        for name in (each for each in stored.files if each.startswith("galaxy ")):
+            method = name.removeprefix("galaxy ")
+            for galaxy, grid in zip(stored[name].tolist(), stored[f"maps {method}"], strict=True):
+                found.setdefault(galaxy, {})[method] = grid
+    return found
 
 
-def neighbour_table(galaxies: Sequence[str], embedding: np.ndarray) -> pd.DataFrame:
+def neighbour_table(
+    galaxies: Sequence[str], embedding: np.ndarray, pictures: Sequence[object]
+) -> pd.DataFrame:
     """Return each galaxy's `SHOWN` nearest: `galaxy`, `neighbour`, `distance`, the nearest first.
+
+    `alike` tells whether it is nearer than any two are, by `ALIKE`.
 
     Args:
         galaxies: names, n of them.
         embedding: see `whitened`, shape (n, components).
+        pictures: what tells pictures apart, see `nearest`.
     """
-    from sklearn.neighbors import NearestNeighbors
-
-    names = np.array(galaxies, dtype=object)
-    most = min(SHOWN, len(names) - 1)
-    away, near = NearestNeighbors(n_neighbors=most).fit(embedding).kneighbors()
-    return pd.DataFrame(
-        {
-            "galaxy": names.repeat(most),
-            "neighbour": names[near.ravel()],
-            "distance": away.ravel(),
-        }
-    )
+    rows = []
+    limit = ALIKE * typical_distance(embedding)
+    for row, galaxy in enumerate(galaxies):
+        near, away = nearest(embedding, pictures, row, SHOWN)
+        rows += [
+            (galaxy, galaxies[at], distance, distance < limit)
+            for at, distance in zip(near, away, strict=True)
+        ]
+    return pd.DataFrame(rows, columns=["galaxy", "neighbour", "distance", "alike"])
 
 
-def read_neighbours(folder: Path) -> dict[str, list[str]]:
-    """Return each galaxy's nearest, the nearest first, none where `explain` has written none."""
+def read_neighbours(folder: Path) -> dict[str, list[list]]:
+    """Return each galaxy's nearest, the nearest first, none where `explain` has written none.
+
+    Each is its name, its distance, and whether it is alike.
+    """
     path = folder / NEIGHBOURS
     if not path.exists():
         return {}
     with reading(path, "explain again"):
         table = pd.read_parquet(path)
-        return table.groupby("galaxy", sort=False)["neighbour"].agg(list).to_dict()
+        found = {}
+        for galaxy, *row in table[["galaxy", "neighbour", "distance", "alike"]].itertuples(
+            index=False, name=None
+        ):
+            found.setdefault(galaxy, []).append(row)
+        return found

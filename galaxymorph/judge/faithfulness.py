@@ -169,6 +169,53 @@ def randomisation(
     return table
 
 
+def verdicts(found: dict) -> list[dict[str, object]]:
+    """Return what the tests of each attribution method come to, the method to believe first.
+
+    A method passes where its curves are no worse than those of cells from the centre outward (the
+    95 % interval of neither gain is below 0), and where random weights of the head leave a mean
+    rank correlation below `UNLIKE`. Those that pass come first, then those with fewer failures,
+    then larger gains.
+
+    Args:
+        found: `deletion and insertion` and `random weights`, as in `explain.json`.
+    """
+    table = []
+    for method in METHODS:
+        gains = {
+            row["curve"]: row["gain over centre first"]
+            for row in found.get("deletion and insertion", ())
+            if row["order"] == method
+        }
+        rows = [row for row in found.get("random weights", ()) if row["method"] == method]
+        if len(gains) < 2 or len(rows) < 2:
+            continue
+        other, head = rows[0], rows[1]
+        faults = [
+            f"{curve} worse than cells from the centre outward"
+            for curve, gain in gains.items()
+            if gain["high"] < 0
+        ]
+        if head["dead"]:
+            faults.append("no signal with a random head")
+        elif head["correlation"]["value"] >= UNLIKE:
+            faults.append("maps hardly depend on the trained head")
+        table.append(
+            {
+                "method": method,
+                "gain by deletion": gains["deletion"],
+                "gain by insertion": gains["insertion"],
+                "random head": head["correlation"],
+                "another galaxy": other["correlation"],
+                "passes": not faults,
+                "verdict": "; ".join(faults) or "passes its tests",
+                "_order": (len(faults), -sum(gain["value"] for gain in gains.values())),
+            }
+        )
+    table.sort(key=lambda row: row.pop("_order"))
+    return table
+
+
 def _randomise(module: nn.Module) -> None:
     """Draw every parameter of a module anew."""
     for part in module.modules():

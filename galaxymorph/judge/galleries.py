@@ -11,6 +11,7 @@ import pandas as pd
 from fastai.interpret import Interpretation
 
 from galaxymorph.base import Progress
+from galaxymorph.judge.calibration import served
 from galaxymorph.judge.questions import questions_of
 from galaxymorph.judge.vote_metrics import question_divergence, question_entropy
 from galaxymorph.learn import Run, ShowProgress, make_learner, target_of, with_images
@@ -26,10 +27,10 @@ def galleries_of(run: Run, part: str = "test", data: Path | None = None) -> Gall
         part: valid or test.
         data: where its catalogue is now, if it has moved.
     """
-    losses = top_losses(run, part, data)
+    losses = served(run, top_losses(run, part, data))
     if target_of(run.recipe).soft:
         losses = _with_question(run, losses, _divergence)
-    predictions = with_images(run.predictions(part), data)
+    predictions = served(run, with_images(run.predictions(part), data))
     found = {f"top_losses_{part}": ("Largest losses", losses)}
     for family in target_of(run.recipe).metrics:
         found |= FAMILIES[family](run, predictions, part)
@@ -40,7 +41,7 @@ def _class_galleries(run: Run, predictions: pd.DataFrame, part: str) -> Gallerie
     mistakes = confident_mistakes(predictions)
     found = {f"confident_mistakes_{part}": ("Wrong, most confident first", mistakes)}
     for (true, predicted), galaxies in confusion_cells(predictions, run.classes).items():
-        words = f"Volunteers: {true}, model: {predicted}".replace("_", " ")
+        words = f"{run.recipe.truth.capitalize()}: {true}, model: {predicted}".replace("_", " ")
         name = f"{_in_file_names(true)}_as_{_in_file_names(predicted)}"
         found[f"confusion_{part}/{name}"] = (words, galaxies)
     return found

@@ -161,8 +161,8 @@ def classification_metrics(table: pd.DataFrame, classes: Sequence[str], seed: in
         "accuracy": proportion(hits.sum(), len(table)),
         "per_class": {
             name: {
-                "precision": _share(hits[code], named[code]),
-                "recall": _share(hits[code], support[code]),
+                "precision": proportion(hits[code], named[code]),
+                "recall": proportion(hits[code], support[code]),
                 "f1": class_f1(counts, code),
                 "support": int(support[code]),
             }
@@ -189,14 +189,15 @@ def class_f1(counts: np.ndarray, code: int) -> dict[str, float]:
 
     F1 = 2 J / (1 + J), where J is the share of right ones among the galaxies that are of the class
     or said to be (Jaccard's index): a proportion, of which Wilson's interval is taken, the number
-    of those galaxies as it is.
+    of those galaxies as it is. Of none it counts as 0, as in the macro-F1, and may be anything.
 
     Args:
         counts: the confusion matrix, rows the true classes.
         code: of the class.
     """
     hits = counts[code, code]
-    found = _share(hits, counts[code].sum() + counts[:, code].sum() - hits)
+    of = counts[code].sum() + counts[:, code].sum() - hits
+    found = proportion(hits, of) if of else {"value": 0.0, "low": 0.0, "high": 1.0}
     return {end: rounded(2 * share / (1 + share)) for end, share in found.items()}
 
 
@@ -250,11 +251,6 @@ def f1_difference(
         return _f1(cube.sum(axis=-2)).mean(axis=-1) - _f1(cube.sum(axis=-1)).mean(axis=-1)
 
     return value_with_interval(gain(pairs), gain(draws))
-
-
-def _share(hits: int, of: int) -> dict[str, float]:
-    """Return a proportion, as 0 of none, of which nothing is known."""
-    return proportion(hits, of) if of else {"value": 0.0, "low": 0.0, "high": 1.0}
 
 
 def class_scorer(

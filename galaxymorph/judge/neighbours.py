@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from hashlib import sha256
+
 import numpy as np
 
-# Distances are taken along this many principal components, each scaled to unit variance, so
-# that no one direction of the embedding decides.
-COMPONENTS = 32
+# Distances are taken along at most this many principal components, each scaled to unit variance,
+# so that no one direction of the embedding decides; and along one for so many galaxies, since in
+# as many dimensions as there are galaxies all are equally far from each other.
+COMPONENTS, A_COMPONENT = 32, 8
 NEAREST = 5
+# A neighbour is alike where it is nearer than this share of the median distance of any two.
+ALIKE = 0.8
+# Pairs that the median is taken of.
+PAIRS = 20_000
 
 
 def whitened(embedding: np.ndarray) -> np.ndarray:
     """Return the first principal components, each of unit variance, shape (n, at most 32)."""
     from sklearn.decomposition import PCA
 
-    components = min(COMPONENTS, len(embedding) - 1, embedding.shape[1])
+    most = min(COMPONENTS, len(embedding) - 1, embedding.shape[1])
+    components = min(most, max(2, len(embedding) // A_COMPONENT))
     return PCA(components, whiten=True, svd_solver="full").fit_transform(embedding)
 
 
@@ -26,12 +35,36 @@ def plane(embedding: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return pca.fit_transform(embedding), pca.explained_variance_ratio_
 
 
-def nearest(embedding: np.ndarray, row: int, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows nearest to one, itself left out, and their distances, both rising."""
+def typical_distance(embedding: np.ndarray, seed: int = 0) -> float:
+    """Return the median distance of two rows, of `PAIRS` random pairs; NaN of fewer than two."""
+    n = len(embedding)
+    if n < 2:
+        return float("nan")
+    one, step = np.random.default_rng(seed).integers((0, 1), n, (PAIRS, 2)).T
+    return float(np.median(np.linalg.norm(embedding[one] - embedding[(one + step) % n], axis=1)))
+
+
+def nearest(
+    embedding: np.ndarray, pictures: Sequence[object], row: int, most: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows nearest to one and their distances, both rising.
+
+    Args:
+        embedding: see `whitened`, shape (n, components).
+        pictures: what tells pictures apart, as digests: the row itself and those of its picture,
+            under whatever name, are left out.
+        row: of which.
+        most: rows returned.
+    """
     away = np.linalg.norm(embedding - embedding[row], axis=1)
-    away[row] = np.inf
-    order = np.argsort(away, kind="stable")[: min(most, len(away) - 1)]
+    own = np.array([picture == pictures[row] for picture in pictures])
+    order = np.argsort(np.where(own, np.inf, away), kind="stable")[: min(most, (~own).sum())]
     return order, away[order]
+
+
+def digests(frames) -> list[bytes]:
+    """Return a digest of each picture's pixels, of shape (n, …)."""
+    return [sha256(np.ascontiguousarray(frame)).digest() for frame in frames]
 
 
 def anomaly(embedding: np.ndarray) -> np.ndarray:

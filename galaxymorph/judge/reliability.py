@@ -11,6 +11,9 @@ from galaxymorph.judge.calibrators import nll
 from galaxymorph.judge.resampling import LEVEL, RESAMPLES, bootstrap, rounded
 
 BINS = 15
+# Galaxies in a bin of a reliability diagram at least: an accuracy of 0.9 then has a 95 % interval
+# of some 0.25.
+A_BIN = 25
 ERRORS = ("ece_equal_mass", "ece_equal_width", "ece_classwise")
 # Scores whose resamples are biased: see `bootstrap`.
 BIASED = (*ERRORS, "ece_truth", "reliability", "resolution")
@@ -214,19 +217,19 @@ def binned_error(held: Binned, debiased: bool) -> float:
     return float((held.counts * gaps).sum() / held.counts.sum())
 
 
-def reliability_table(probabilities: np.ndarray, truth: np.ndarray, bins: int) -> pd.DataFrame:
+def reliability_table(probabilities: np.ndarray, truth: np.ndarray) -> pd.DataFrame:
     """Return a row a bin of equal mass of the confidence in the most probable class.
 
-    `galaxies`, mean `confidence`, `accuracy` and its 95 % interval `low` to `high` (Clopper &
-    Pearson 1934).
+    Bins are as many as have `A_BIN` galaxies each, two to `BINS`. `galaxies`, mean `confidence`,
+    `accuracy` and its 95 % interval `low` to `high` (Clopper & Pearson 1934).
     """
     from scipy.stats import binomtest
 
     confidence = probabilities.max(axis=1)
     hits = probabilities.argmax(axis=1) == truth
-    rows = []
+    rows, bins = [], int(np.clip(len(truth) // A_BIN, 2, BINS))
     for _, part in pd.DataFrame({"confidence": confidence, "hit": hits}).groupby(
-        equal_mass(confidence, bins)
+        _joined(equal_mass(confidence, bins), A_BIN // 2)
     ):
         interval = binomtest(int(part["hit"].sum()), len(part)).proportion_ci(0.95)
         rows.append(
@@ -239,6 +242,18 @@ def reliability_table(probabilities: np.ndarray, truth: np.ndarray, bins: int) -
             }
         )
     return pd.DataFrame(rows)
+
+
+def _joined(bins: np.ndarray, least: int) -> np.ndarray:
+    """Return bins, of which those with few galaxies, since equal values share one, join others."""
+    counts = np.bincount(bins)
+    group, inside, left, groups = 0, 0, len(bins), np.zeros(len(counts), int)
+    for code, count in enumerate(counts):
+        if inside >= least and left >= least:
+            group, inside = group + 1, 0
+        groups[code] = group
+        inside, left = inside + count, left - count
+    return groups[bins]
 
 
 def binned(values: np.ndarray, outcomes: np.ndarray, bins: np.ndarray) -> Binned:

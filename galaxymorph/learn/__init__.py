@@ -34,6 +34,7 @@ _import, __dir__, __all__ = lazy_loader.attach(
             "deviation_columns",
             "loss_columns",
             "loss_entry",
+            "loss_name",
             "output_names",
             "predicted_columns",
             "target_of",

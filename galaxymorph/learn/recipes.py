@@ -155,6 +155,11 @@ class Recipe:
         """How FITS becomes what the model sees."""
         return Rendering(self.stretch, self.bands)
 
+    @property
+    def truth(self) -> str:
+        """Who says the true class: volunteers, or the label in a column of the user's own."""
+        return "volunteers" if self.labels_column is None else "label"
+
 
 # A thousand galaxies or so: the frame that galaxies fill, more turns through the data, and
 # early stages left as ImageNet made them. A few galaxies of a rare class can't tell epochs

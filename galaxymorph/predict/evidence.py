@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import nn
 
-from galaxymorph.judge import METHODS, as_grids
+from galaxymorph.base import BadInput
+from galaxymorph.images import decode
+from galaxymorph.judge import ALIKE, METHODS, as_grids, typical_distance
 from galaxymorph.learn import (
     Embeddings,
     Run,
@@ -22,6 +25,8 @@ from galaxymorph.learn import (
 )
 
 SHOWN = 6
+# Nearer than this an image is compared pixel by pixel with the one asked about.
+SAME = 0.1
 
 
 @dataclass(frozen=True)
@@ -36,11 +41,20 @@ class Like:
 
 @dataclass(frozen=True)
 class Look:
-    """Evidence for an answer, uint8 of shape (GRID, GRID) or None, and the likes, nearest first."""
+    """Evidence for an answer, uint8 of shape (GRID, GRID) or None, and the likes, nearest first.
+
+    `typical` is the median distance of two galaxies that the run kept, None where it kept none.
+    """
 
     answer: str
     evidence: np.ndarray | None
     likes: list[Like]
+    typical: float | None
+
+    @property
+    def alike(self) -> bool:
+        """Whether the nearest is nearer than any two galaxies are."""
+        return bool(self.likes) and self.likes[0].distance < ALIKE * self.typical
 
 
 @dataclass(frozen=True)
@@ -51,6 +65,11 @@ class Looker:
     network: nn.Module
     known: Embeddings | None
     has_maps: bool
+
+    @cached_property
+    def typical(self) -> float | None:
+        """The median distance of two of the galaxies that the run kept."""
+        return None if self.known is None else typical_distance(_scaled(self.known.vectors))
 
     def look(self, pixels: np.ndarray) -> Look:
         """Return what the model makes of an image.
@@ -66,28 +85,35 @@ class Looker:
         shares = make_link(recipe).activate(torch.from_numpy(logits))[:, : len(answers)]
         answer = int(shares.argmax())
         evidence = self._evidence(batch, answer) if self.has_maps else None
-        return Look(answers[answer], evidence, self._likes(vectors[0]))
+        return Look(answers[answer], evidence, self._likes(vectors[0], pixels), self.typical)
 
     def _evidence(self, batch: torch.Tensor, answer: int) -> np.ndarray:
         target = torch.tensor([answer], device=batch.device)
         found = METHODS["gradcam"].apply(self.network, self.network, batch, target, None)
         return as_grids(found.detach().float().relu().cpu().numpy())[0]
 
-    def _likes(self, vector: np.ndarray) -> list[Like]:
+    def _likes(self, vector: np.ndarray, pixels: np.ndarray) -> list[Like]:
         if self.known is None:
             return []
         away = _scaled(self.known.vectors) - _scaled(vector[None])
         distance = np.linalg.norm(away, axis=1)
-        table = self.run.split.set_index("galaxy")
-        return [
-            Like(
-                str(self.known.galaxy[at]),
-                str(table.at[self.known.galaxy[at], "label"]),
-                str(table.at[self.known.galaxy[at], "image"]),
-                float(distance[at]),
-            )
-            for at in np.argsort(distance, kind="stable")[:SHOWN]
-        ]
+        table, found = self.run.split.set_index("galaxy"), []
+        for at in np.argsort(distance, kind="stable"):
+            galaxy = self.known.galaxy[at]
+            label, image = table.loc[galaxy, ["label", "image"]]
+            # The image itself, under whatever name, is not like itself but the same.
+            if distance[at] < SAME and self._is(str(image), pixels):
+                continue
+            found.append(Like(str(galaxy), str(label), str(image), float(distance[at])))
+            if len(found) == SHOWN:
+                break
+        return found
+
+    def _is(self, image: str, pixels: np.ndarray) -> bool:
+        try:
+            return np.array_equal(np.asarray(decode(image, self.run.recipe.rendering)), pixels)
+        except BadInput:
+            return False
 
 
 def load_looker(run: Run) -> Looker:

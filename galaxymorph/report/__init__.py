@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "calibration": ["draw_calibration", "print_calibration"],
         "doubt": ["draw_doubt", "print_doubt"],
         "explanation": ["draw_similar", "explain_run"],
-        "figures": ["draw_gallery", "draw_run"],
+        "figures": ["draw_gallery", "draw_run", "redraw"],
         "fraction_calibration": ["draw_fraction_calibration", "print_fraction_calibration"],
         "page": ["refresh_report", "write_comparison", "write_report"],
         "robustness": ["draw_robustness"],

@@ -90,7 +90,9 @@ class ServedModel:
                 for like in look.likes
             ]
         seen = frame_uri(Image.fromarray(pixels), self.recipe.crop, SEEN_SIDE)
-        explanation = {"answer": look.answer, "image": seen, "similar": likes}
+        explanation = {"answer": look.answer, "image": seen, "similar": likes, "alike": look.alike}
+        if look.typical is not None:
+            explanation["typical_distance"] = round(look.typical, 4)
         if look.evidence is not None:
             explanation["evidence"] = (look.evidence / 255).round(3).tolist()
         return explanation

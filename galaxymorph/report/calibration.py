@@ -11,9 +11,20 @@ from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
 
-from galaxymorph.judge import Calibration, risk_coverage
+from galaxymorph.judge import Calibration, risk_coverage, served, served_kind
 from galaxymorph.learn import Run
-from galaxymorph.report.figures import BLUE, GREEN, GREY, ORANGE, STYLE, save_figure
+from galaxymorph.report.style import (
+    BLACK,
+    BLUE,
+    COLUMN,
+    GREEN,
+    GREY,
+    ORANGE,
+    PAGE,
+    STYLE,
+    legend_below,
+    save_figure,
+)
 from galaxymorph.report.tables import console, interval_words, print_table
 
 SCORES = {
@@ -35,8 +46,7 @@ def print_calibration(record: dict) -> None:
     counts = ", ".join(f"{n:,}" for n in record["galaxies"])
     table = Table(
         box=box.SIMPLE_HEAD,
-        title=f"Test part, calibrated by {record['method']} on {counts} galaxies of "
-        f"{record['part']}",
+        title=f"Test part, {method_words(record)} on {counts} galaxies of {record['part']}",
     )
     for name in ("score", "before", "after", "if calibrated"):
         table.add_column(name, justify="left" if name == "score" else "right")
@@ -91,6 +101,13 @@ def kept_words(accuracy: str, found: dict) -> str:
     )
 
 
+def method_words(record: dict) -> str:
+    """Return how a run is calibrated, of its record in `calibration.json`."""
+    if record.get("method") == "none":
+        return "probabilities kept as they are: no calibrator was chosen"
+    return f"calibrated by {record['method']}" if record.get("method") else "calibrated"
+
+
 def draw_calibration(run: Run, calibration: Calibration) -> list[Path]:
     """Draw a calibration into the run's `figures/`; return the files."""
     sets = calibration.record["sets"]
@@ -100,40 +117,36 @@ def draw_calibration(run: Run, calibration: Calibration) -> list[Path]:
             "coverage": coverage_figure(calibration.study, sets),
             "risk_coverage": risk_figure(run),
         }
-        return [save_figure(run, name, figure) for name, figure in figures.items()]
+        return [save_figure(run, name, *pair) for name, pair in figures.items()]
 
 
-def reliability_figure(calibration: Calibration) -> Figure:
+def reliability_figure(calibration: Calibration) -> tuple[Figure, str]:
     """Return accuracy against confidence before and after, with intervals and counts."""
-    figure, axes = plt.subplots(1, 2, figsize=(9, 4.4), layout="constrained", sharey=True)
+    figure, axes = plt.subplots(1, 2, figsize=(PAGE, 3.2), sharey=True)
     panels = (("before", calibration.before, ORANGE), ("after", calibration.after, BLUE))
-    least = min(table[["confidence", "low"]].min().min() for _, table, _ in panels)
+    least = max(0, min(table[["confidence", "low"]].min().min() for _, table, _ in panels) - 0.05)
     for panel, (when, table, colour) in zip(axes, panels, strict=True):
         panel.plot([0, 1], [0, 1], color=GREY, lw=1, ls=":")
         ends = np.abs(table[["low", "high"]].to_numpy() - table[["accuracy"]].to_numpy())
         panel.errorbar(
-            table["confidence"], table["accuracy"], yerr=ends.T, fmt="o", color=colour,
-            capsize=2, markersize=5,
-        )  # fmt: skip
-        found = calibration.record[when]["ece_equal_mass"]
-        method = calibration.record["method"]
-        title = "Before" if when == "before" else f"After: {method}"
-        panel.set_title(f"{title}\nECE {interval_words(found)}")
-        panel.set(xlabel="confidence", xlim=(max(0, least - 0.05), 1.02))
-        panel.set_ylim(max(0, least - 0.05), 1.02)
-        panel.grid(alpha=0.3)
-    counts = calibration.before["galaxies"]
-    words = f"{counts.min()}" if counts.nunique() == 1 else f"{counts.min()}–{counts.max()}"
+            table["confidence"], table["accuracy"], yerr=ends.T, fmt="o", color=colour, capsize=1.5
+        )
+        error = interval_words(calibration.record[when]["ece_equal_mass"])
+        panel.set_title(f"{when.capitalize()}: calibration error\n{error}")
+        panel.set(xlabel="confidence", xlim=(least, 1.02), ylim=(least, 1.02))
+        panel.grid()
+    counts = pd.concat([calibration.before["galaxies"], calibration.after["galaxies"]])
+    number = calibration.before["galaxies"].sum()
+    each = f"{counts.min()}" if counts.nunique() == 1 else f"{counts.min()} to {counts.max()}"
     axes[0].set_ylabel("accuracy, 95 % intervals")
-    figure.supxlabel(
-        f"{counts.sum():,} test galaxies, {words} a point; dotted: probabilities that mean "
-        "what they say",
-        fontsize=8, color=GREY,
-    )  # fmt: skip
-    return figure
+    return figure, (
+        f"Reliability before and after ({method_words(calibration.record)}): accuracy against "
+        f"confidence of {number:,} test galaxies, {each} in a bin. On the dotted line a "
+        "probability is what it says."
+    )
 
 
-def coverage_figure(study: pd.DataFrame, sets: dict) -> Figure:
+def coverage_figure(study: pd.DataFrame, sets: dict) -> tuple[Figure, str]:
     """Return how coverage spreads over random splits, and the exact band it should keep to.
 
     Args:
@@ -141,61 +154,55 @@ def coverage_figure(study: pd.DataFrame, sets: dict) -> Figure:
         sets: the record of the sets, in `calibration.json`.
     """
     coverage, band = sets["coverage"], sets["study"]["band"]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 3.0))
     groups = list(study.groupby(["method", "by_class"], sort=False))
     names = [f"{method.upper()}\n{'by class' if by else 'marginal'}" for (method, by), _ in groups]
     left.axhspan(
-        band["low"],
-        band["high"],
-        color=GREEN,
-        alpha=0.15,
+        band["low"], band["high"], color=GREEN, alpha=0.15, lw=0,
         label="95 % of splits (marginal, scores without ties)",
-    )
-    left.axhline(coverage, color=GREEN, lw=1, label=f"asked: {100 * coverage:g} %")
+    )  # fmt: skip
+    left.axhline(coverage, color=GREEN, lw=1, label=f"nominal: {100 * coverage:g} %")
     for axes, column in ((left, "coverage"), (right, "size")):
         drawn = axes.boxplot(
             [rows[column] for _, rows in groups], whis=(2.5, 97.5), showfliers=False,
-            patch_artist=True, medianprops={"color": "black"},
+            patch_artist=True, medianprops={"color": BLACK},
         )  # fmt: skip
         for patch, ((_, by_class), _) in zip(drawn["boxes"], groups, strict=True):
             patch.set_facecolor(ORANGE if by_class else BLUE)
             patch.set_alpha(0.6)
-        axes.set_xticks(range(1, len(names) + 1), names, fontsize=8)
-        axes.grid(axis="y", alpha=0.3)
+        axes.set_xticks(range(1, len(names) + 1), names)
+        axes.grid(axis="y")
     left.set(title="Coverage", ylabel="share of sets with the true class")
     right.set(title="Size", ylabel="classes in a set")
-    # Room for the legend below the lowest whisker.
-    bottom, top = left.get_ylim()
-    left.set_ylim(bottom - 0.2 * (top - bottom), top)
-    left.legend(frameon=False, fontsize=8, loc="lower left")
+    legend_below(figure)
     splits = len(study) // len(groups)
-    figure.supxlabel(
-        f"{splits} random splits into {sets['calibrating']:,} galaxies that calibrate and "
-        f"{sets['tested']:,} that test; whiskers hold 95 %",
-        fontsize=8, color=GREY,
-    )  # fmt: skip
-    return figure
+    return figure, (
+        f"Coverage and size of prediction sets by method, over {splits} random splits into "
+        f"{sets['calibrating']:,} calibrating and {sets['tested']:,} test galaxies. Whiskers hold "
+        "95 % of the splits."
+    )
 
 
-def risk_figure(run: Run) -> Figure:
-    """Return the share wrong among the surest galaxies against how many are kept."""
-    table = run.predictions("test")
-    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
-    calibrated = table[[f"calibrated_{name}" for name in run.classes]].to_numpy(float)
-    best = np.array(run.classes, dtype=object)[calibrated.argmax(axis=1)]
-    wrong = (best != table["label"]).to_numpy()
-    kept, risk = risk_coverage(-calibrated.max(axis=1), wrong)
-    axes.step(kept, risk, where="post", color=BLUE, label="the model's order")
-    axes.plot(kept, np.maximum(0, 1 - (1 - wrong.mean()) / kept), color=GREEN, lw=1, ls="--",
-              label="the best order there is")  # fmt: skip
-    axes.axhline(wrong.mean(), color=GREY, lw=1, ls=":", label="any order")
+def risk_figure(run: Run) -> tuple[Figure, str]:
+    """Return the share wrong among the most confident galaxies against how many are kept."""
+    table = served(run, run.predictions("test"))
+    wrong = (table["predicted"] != table["label"]).to_numpy()
+    figure, axes = plt.subplots(figsize=(COLUMN, 3.0))
+    kept, risk = risk_coverage(-table["confidence"].to_numpy(), wrong)
+    axes.step(kept, risk, where="post", color=BLUE, label="by confidence")
+    axes.plot(kept, np.maximum(0, 1 - (1 - wrong.mean()) / kept), color=GREEN, ls="--",
+              label="best possible order")  # fmt: skip
+    axes.axhline(wrong.mean(), color=GREY, ls=":", label="any order")
     axes.set(
-        title=f"Mistakes among the galaxies kept, AURC {risk.mean():.4f}",
-        xlabel="share of galaxies kept, the surest first",
+        title=f"Mistakes among those kept, AURC {risk.mean():.4f}",
+        xlabel="share of galaxies kept, most confident first",
         ylabel="share wrong",
         xlim=(0, 1.01),
         ylim=(0, None),
     )
-    axes.legend(frameon=False, fontsize=8)
-    axes.grid(alpha=0.3)
-    return figure
+    axes.grid()
+    legend_below(figure)
+    return figure, (
+        f"Share of mistakes among the galaxies kept, the most confident first: {len(table):,} test "
+        f"galaxies, {served_kind(run)}. The area under the curve is {risk.mean():.4f}."
+    )

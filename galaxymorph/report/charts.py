@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 # Of a chart in the SVG's own units; the page scales it to its column.
 WIDTH, HEIGHT = 460, 240
-LEFT, RIGHT, TOP, BOTTOM = 52, 14, 12, 34
+LEFT, RIGHT, TOP, BOTTOM = 66, 14, 12, 38
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines between two axes; ticks are places and words."""
+    """Lines between two axes; ticks are places and words, `mark` a place across and its words."""
 
     title: str
+    label: str
+    mark: tuple[float, str] | None
     lines: list[Line]
     across: list[tuple[float, str]]
     up: list[tuple[float, str]]
@@ -44,13 +46,18 @@ class Chart:
 
 
 def line_chart(
-    title: str, series: Mapping[str, tuple[Sequence[float], Sequence[float]]]
+    title: str,
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    label: str = "",
+    kept: int | None = None,
 ) -> Chart | None:
     """Return a chart of lines, None if no value is finite.
 
     Args:
         title: says what is drawn.
         series: x and y of each line, by its words; what isn't finite is left out.
+        label: of the axis upward.
+        kept: the epoch whose weights are kept.
     """
     known = {
         words: [
@@ -75,8 +82,11 @@ def line_chart(
         for words, points in known.items()
         if points
     ]
+    mark = kept and (_place(kept, across, LEFT, WIDTH - RIGHT), f"kept: epoch {kept}")
     return Chart(
         title,
+        label,
+        mark,
         lines,
         [(_place(tick, across, LEFT, WIDTH - RIGHT), f"{tick:g}") for tick in across],
         [(_place(tick, up, HEIGHT - BOTTOM, TOP), f"{tick:.4g}") for tick in up],

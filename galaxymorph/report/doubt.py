@@ -12,18 +12,21 @@ from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
 
-from galaxymorph.judge import CORNERS, corners, most_contested, risk_coverage
+from galaxymorph.judge import CORNERS, corners, most_contested, risk_coverage, served
 from galaxymorph.learn import Run, target_of, with_images
 from galaxymorph.predict import DoubtStudy
 from galaxymorph.report.calibration import kept_words
-from galaxymorph.report.figures import (
+from galaxymorph.report.figures import draw_gallery
+from galaxymorph.report.style import (
     BLUE,
+    COLUMN,
     GREEN,
     GREY,
     ORANGE,
+    PAGE,
     RED,
     STYLE,
-    draw_gallery,
+    legend_below,
     save_figure,
 )
 from galaxymorph.report.tables import console, interval_words, print_table
@@ -101,15 +104,17 @@ def draw_doubt(run: Run, study: DoubtStudy, most: int = 20, data: Path | None = 
     """
     drawn = []
     with plt.rc_context(STYLE):
-        drawn.append(save_figure(run, "doubt_sources", sources_figure(run, study.table)))
+        drawn.append(save_figure(run, "doubt_sources", *sources_figure(run, study.table)))
     if "people" not in study.table:
         return drawn
     source = preferred(study.record["sources"])
     model, people = (study.table[name].to_numpy() for name in (f"{source}_total", "people"))
     found = corners(model, people, study.table["agrees"].to_numpy())
     with plt.rc_context(STYLE):
-        drawn.append(save_figure(run, "doubt_people", people_figure(model, people, source, found)))
+        pair = people_figure(model, people, source, found)
+        drawn.append(save_figure(run, "doubt_people", *pair))
     table = run.predictions("test").drop_duplicates("galaxy").reset_index(drop=True)
+    table = served(run, table)
     for name, rows in found.items():
         if not len(rows):
             continue
@@ -120,40 +125,39 @@ def draw_doubt(run: Run, study: DoubtStudy, most: int = 20, data: Path | None = 
             share = study.table["people_share"].to_numpy()[rows]
             galaxies = galaxies.assign(share=share)
         path = run.figures / f"corner_{name}.png"
-        drawn.append(
-            draw_gallery(path, galaxies, CORNERS[name], run.recipe.crop, run.recipe.rendering, most)
-        )
+        drawn.append(draw_gallery(run, path, galaxies, CORNERS[name], most))
     return drawn
 
 
-def sources_figure(run: Run, table: pd.DataFrame) -> Figure:
+def sources_figure(run: Run, table: pd.DataFrame) -> tuple[Figure, str]:
     """Return the risk of the galaxies kept against their share, by source and kind of doubt."""
-    kinds = ("total", "epistemic")
-    figure, grid = plt.subplots(1, 2, figsize=(10, 4), layout="constrained", sharey=True)
-    for axes, kind in zip(grid, kinds, strict=True):
+    figure, grid = plt.subplots(1, 2, figsize=(PAGE, 3.2), sharey=True)
+    for axes, kind in zip(grid, ("total", "epistemic"), strict=True):
         for source, colour in COLOURS.items():
             if f"{source}_{kind}" not in table or (source == "single" and kind == "epistemic"):
                 continue
             doubt, risk = table[f"{source}_{kind}"].to_numpy(), table[f"{source}_risk"].to_numpy()
-            kept, mean = risk_coverage(doubt, risk)
-            label = f"{source}, AURC {mean.mean():.4f}"
-            axes.step(kept, mean, where="post", color=colour, label=label, lw=1.4)
+            axes.step(*risk_coverage(doubt, risk), where="post", color=colour, label=source)
         # The mistakes of other sources are others, and so is their best order.
         source = "views" if "views_risk" in table else "single"
         best = table[f"{source}_risk"].to_numpy()
-        kept, mean = risk_coverage(best, best)
-        axes.plot(kept, mean, color=RED, lw=1, ls="--", label=f"{source}, the best order there is")
+        words = f"best possible order of {source}"
+        axes.plot(*risk_coverage(best, best), color=RED, lw=1, ls="--", label=words)
         axes.set(title=f"By {kind} doubt", xlabel="share of galaxies kept, the surest first")
         axes.set(xlim=(0, 1.01), ylim=(0, None))
-        axes.legend(frameon=False, fontsize=8, loc="upper left")
-        axes.grid(alpha=0.3)
+        axes.grid()
     grid[0].set_ylabel(RISKS[run.recipe.target])
-    return figure
+    legend_below(figure)
+    return figure, (
+        f"{RISKS[run.recipe.target].capitalize()} among the galaxies kept, the surest first, by "
+        f"source of uncertainty: {len(table):,} test galaxies. Lower is better; the areas are in "
+        "the table."
+    )
 
 
 def people_figure(
     model: np.ndarray, people: np.ndarray, source: str, found: dict[str, np.ndarray]
-) -> Figure:
+) -> tuple[Figure, str]:
     """Return the model's doubt against volunteers', the galaxies of the four corners marked.
 
     Args:
@@ -164,20 +168,26 @@ def people_figure(
     """
     from scipy.stats import spearmanr
 
-    figure, axes = plt.subplots(figsize=(6.4, 5.2), layout="constrained")
-    axes.scatter(people, model, s=8, color=GREY, alpha=0.35, lw=0)
-    colours = zip(found.items(), (GREEN, RED, ORANGE, BLUE), strict=True)
-    for (name, rows), colour in colours:
-        label = f"{CORNERS[name].lower()}: {len(rows):,}"
-        axes.scatter(people[rows], model[rows], s=9, color=colour, alpha=0.7, lw=0, label=label)
+    figure, axes = plt.subplots(figsize=(COLUMN, 3.9))
+    axes.scatter(people, model, s=6, color=GREY, alpha=0.35, lw=0)
+    looks = zip(found.items(), ((GREEN, "o"), (RED, "s"), (ORANGE, "^"), (BLUE, "D")), strict=True)
+    for (name, rows), (colour, marker) in looks:
+        label = f"{CORNERS[name]} ({len(rows):,})"
+        axes.scatter(
+            people[rows], model[rows], s=8, color=colour, marker=marker, alpha=0.7, lw=0,
+            label=label,
+        )  # fmt: skip
     axes.axhline(np.median(model), color=GREY, lw=0.8, ls=":")
     axes.axvline(np.median(people), color=GREY, lw=0.8, ls=":")
     varies = np.ptp(model) > 0 and np.ptp(people) > 0
     rank = f", rank correlation {spearmanr(people, model).statistic:.2f}" if varies else ""
-    axes.set_title(f"Who doubts: {len(model):,} test galaxies{rank}")
     axes.set(
-        xlabel="entropy of volunteers' votes (nats); dotted: medians",
-        ylabel=f"entropy of the model's prediction, {source}",
+        title=f"{len(model):,} test galaxies{rank}",
+        xlabel="entropy of volunteers' votes (nats)",
+        ylabel=f"entropy of the prediction ({source}, nats)",
     )
-    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
-    return figure
+    legend_below(figure, 1)
+    return figure, (
+        f"Entropy of the model's prediction ({source}) against that of the volunteers' votes, "
+        f"{len(model):,} test galaxies{rank}. Dotted lines are medians."
+    )

@@ -10,6 +10,7 @@ import numpy as np
 
 from galaxymorph.base import make_folder, say, write_json
 from galaxymorph.judge import (
+    ALIKE,
     MEASURES,
     METHODS,
     MOST_CHANGED,
@@ -22,6 +23,7 @@ from galaxymorph.judge import (
     can_measure,
     chosen_rows,
     curves,
+    digests,
     embeddings,
     looked_at,
     mask_folder,
@@ -39,6 +41,8 @@ from galaxymorph.judge import (
     true_concepts,
     true_masks,
     truth_of,
+    typical_distance,
+    verdicts,
     whitened,
     write_grids,
 )
@@ -56,6 +60,8 @@ from galaxymorph.report.tables import print_rows
 # Galaxies that a step looks at by itself.
 CURVES, CHECKS, MASKS, EMBEDDED, MEASURED = 48, 500, 1000, 1000, 160
 SHOWN = 18
+SHORTCUTS = "What the answers rest on besides the galaxy's form"
+PHYSICS = "Changes after which a galaxy is what it was"
 
 
 @dataclass
@@ -116,10 +122,10 @@ def _maps(explanation: Explanation) -> Iterator[Path]:
         rows = explanation.rows(METHODS[method].limit)
         maps = attribute(subject, method, rows)
         explanation.maps[method] = rows, maps
-        if method == "gradcam":
-            galaxies = subject.table["galaxy"].iloc[rows]
-            yield write_grids(explanation.folder, list(galaxies), maps)
         yield from draw_maps(explanation.folder / method, subject, method, rows, maps)
+    names = subject.table["galaxy"].to_numpy(object)
+    found = {method: (names[rows], maps) for method, (rows, maps) in explanation.maps.items()}
+    yield write_grids(explanation.folder, found)
 
 
 def _faithfulness(explanation: Explanation) -> Iterator[Path]:
@@ -145,6 +151,10 @@ def _random_weights(explanation: Explanation) -> Iterator[Path]:
             table.append({"method": method, **row})
     explanation.found["random weights"] = table
     print_rows("Rank correlation with the trained network's maps", table)
+    print_rows(
+        "Which maps deserve belief, the best first",
+        [{**row, "method": METHODS[row["method"]].title} for row in verdicts(explanation.found)],
+    )
     yield draw_randomisation(explanation.folder / "random_weights.png", table)
 
 
@@ -168,7 +178,7 @@ def _shortcuts(explanation: Explanation) -> Iterator[Path]:
     table = shortcut_table(explanation.subject, explanation.rows(CHECKS))
     explanation.found["shortcuts"] = table
     print_rows("Answers that change without what shouldn't matter", table)
-    yield draw_effects(explanation.folder / "shortcuts.png", table, "change", "Shortcuts")
+    yield draw_effects(explanation.folder / "shortcuts.png", table, "change", SHORTCUTS)
 
 
 def _physics(explanation: Explanation) -> Iterator[Path]:
@@ -177,7 +187,7 @@ def _physics(explanation: Explanation) -> Iterator[Path]:
     title = f"Physics checks, passed where at most {MOST_CHANGED:.0%} of answers change"
     print_rows(title, table)
     path = explanation.folder / "physics.png"
-    yield draw_effects(path, table, "check", "Physics checks", MOST_CHANGED)
+    yield draw_effects(path, table, "check", PHYSICS, MOST_CHANGED)
 
 
 def _concepts(explanation: Explanation) -> Iterator[Path]:
@@ -231,7 +241,9 @@ def _embedding(explanation: Explanation) -> Iterator[Path]:
     if len(rows) < 3:
         return
     yield draw_map(explanation.folder / "map.png", subject, rows, *plane(last))
-    near = neighbour_table(list(subject.table["galaxy"].iloc[rows]), whitened(last))
+    pictures, typical = digests(subject.pixels(rows).numpy()), typical_distance(whitened(last))
+    explanation.found["neighbours"] = {"median distance of any two": round(typical, 4)}
+    near = neighbour_table(list(subject.table["galaxy"].iloc[rows]), whitened(last), pictures)
     write_table(explanation.folder / NEIGHBOURS, near)
     yield explanation.folder / NEIGHBOURS
     scores = anomaly(whitened(last))
@@ -264,11 +276,19 @@ def draw_similar(run: Run, galaxy: str, data: Path | None = None) -> Path:
     rows = np.arange(len(subject.table))
     last = list(embeddings(subject, rows).values())[-1]
     row = int(np.flatnonzero(subject.table["galaxy"] == galaxy)[0])
-    near, away = nearest(whitened(last), row, SHOWN - 1)
+    pictures = digests(subject.pixels(rows).numpy())
+    near, away = nearest(whitened(last), pictures, row, SHOWN - 1)
+    typical = typical_distance(whitened(last))
     folder = run.path / "explain"
     make_folder(folder)
     notes = ["this one", *(f"distance {distance:.1f}" for distance in away)]
-    title = f"Most like galaxy {galaxy}, of {len(rows) - 1:,}"
+    title = (
+        f"Most like galaxy {galaxy}, of {len(rows) - 1:,} (any two: {typical:.1f} apart in the "
+        "median)"
+    )
+    if not len(away) or away[0] >= ALIKE * typical:
+        title = f"No galaxy is like {galaxy}: these are as far away as any two are ({typical:.1f})"
+        say(title)
     path = folder / f"similar_{galaxy}.png"
     return draw_row(path, subject, np.concatenate([[row], near]), notes, title)
 

@@ -6,277 +6,322 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from galaxymorph.base import make_folder, replacing
-from galaxymorph.images import Rendering, decode
-from galaxymorph.learn import Run, loss_entry, target_of
+from galaxymorph.base import read_json
+from galaxymorph.images import decode
+from galaxymorph.judge import served_kind
+from galaxymorph.learn import Run, loss_entry, loss_name, target_of
+from galaxymorph.report.style import (
+    BLACK,
+    BLUE,
+    COLUMN,
+    GREEN,
+    GREY,
+    ORANGE,
+    PAGE,
+    PURPLE,
+    RIGHT,
+    SHARES,
+    SMALL,
+    STYLE,
+    WRONG,
+    intervals,
+    legend_below,
+    save_figure,
+    write_figure,
+)
 from galaxymorph.report.tables import PARTS
 from galaxymorph.zoo import Tree
 
-DPI = 150
-# Okabe & Ito's palette, told apart by the colour-blind too.
-BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#666666"
-COLUMNS = 5
-
-STYLE = {
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "figure.dpi": DPI,
-}
+# Images in a row of a contact sheet, and letters in a line below one.
+COLUMNS, LETTERS = 5, 25
 
 
 def draw_run(run: Run, metrics: dict) -> list[Path]:
     """Draw what every fit ends with, into the run's `figures/`; return the files."""
     with plt.rc_context(STYLE):
-        drawn = [save_figure(run, "learning_curves", learning_curves(run))]
+        drawn = [save_figure(run, "learning_curves", *learning_curves(run))]
         for family in target_of(run.recipe).metrics:
-            for name, figure in FAMILIES[family](run, metrics).items():
-                drawn.append(save_figure(run, name, figure))
+            for name, pair in FAMILIES[family](run, metrics).items():
+                drawn.append(save_figure(run, name, *pair))
     return drawn
 
 
-def _classification_figures(run: Run, metrics: dict) -> dict[str, Figure]:
+def redraw(run: Run) -> list[Path]:
+    """Draw again what a finished run's scores and predictions give, as `draw_run` and `draw_votes`.
+
+    A model that is judged with others has none of them.
+    """
+    from galaxymorph.report.votes import draw_votes
+
+    if not (run.path / "metrics.json").exists():
+        return []
+    return draw_run(run, read_json(run.path / "metrics.json")) + draw_votes(run)
+
+
+Captioned = tuple[Figure, str]
+
+
+def _classification_figures(run: Run, metrics: dict) -> dict[str, Captioned]:
+    truth = run.recipe.truth
     confusions = {
-        f"confusion_{part}": confusion_figure(metrics, part, words) for part, words in PARTS.items()
+        f"confusion_{part}": confusion_figure(metrics, part, words, truth)
+        for part, words in PARTS.items()
     }
     return {**confusions, "scores_by_class": scores_figure(metrics)}
 
 
-def _tree_figures(run: Run, metrics: dict) -> dict[str, Figure]:
+def _tree_figures(run: Run, metrics: dict) -> dict[str, Captioned]:
     tree = target_of(run.recipe).tree
     return {"scores_by_answer": answers_figure(tree, metrics["test"])}
 
 
 # A family of scores, see `judge.metrics`, and what is drawn of it; `report.votes` draws the rest.
-FAMILIES: dict[str, Callable[[Run, dict], dict[str, Figure]]] = {
+FAMILIES: dict[str, Callable[[Run, dict], dict[str, Captioned]]] = {
     "classification": _classification_figures,
     "distribution": lambda run, metrics: {},
     "tree": _tree_figures,
 }
 
 
-def learning_curves(run: Run) -> Figure:
+def kept_epoch(run: Run) -> int:
+    """Return the epoch whose weights a trained run with one split has, counted from 1."""
+    target, history = target_of(run.recipe), run.history
+    scores = history[target.monitor] * (1 if target.rises else -1)
+    best = run.recipe.keep == "best" and scores.notna().any()
+    return int(history["epoch"].loc[scores.idxmax()] if best else history["epoch"].iloc[-1])
+
+
+def learning_curves(run: Run) -> Captioned:
     """Return losses and validation scores by epoch; of several models a line each."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    histories = [member.history for member in run.members]
-    target = target_of(run.recipe)
-    scores = zip(target.scores.items(), (GREEN, GREY), strict=False)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.6))
+    members, target = run.members, target_of(run.recipe)
+    scores = zip(target.scores.items(), ((GREEN, "^"), (PURPLE, "D")), strict=False)
     lines = [
-        (left, "train_loss", BLUE, "training"),
-        (left, "valid_loss", ORANGE, "validation"),
-        *((right, column, colour, words) for (column, words), colour in scores),
+        (left, "train_loss", BLUE, "o", "training loss"),
+        (left, "valid_loss", ORANGE, "s", "validation loss"),
+        *((right, column, *look, f"validation {words}") for (column, words), look in scores),
     ]
-    for position, history in enumerate(histories):
-        first = position == 0
-        alpha = 1.0 if len(histories) == 1 else 0.5
-        for axes, column, colour, words in lines:
+    for member in members:
+        history, kept = member.history, kept_epoch(member)
+        for axes, column, colour, marker, words in lines:
             axes.plot(
-                history["epoch"],
-                history[column],
-                color=colour,
-                alpha=alpha,
-                marker="o",
-                markersize=3,
-                label=words if first else None,
+                history["epoch"], history[column], color=colour, marker=marker, label=words,
+                alpha=1.0 if len(members) == 1 else 0.5,
+            )  # fmt: skip
+            at = history.loc[history["epoch"] == kept, column]
+            axes.plot(
+                [kept] * len(at), at, "o", ms=8, mfc="none", mec=BLACK, mew=0.8, label="kept epoch"
             )
-    frozen = int((histories[0]["stage"] == "frozen").sum())
-    losses = pd.concat(histories)[["train_loss", "valid_loss"]].to_numpy()
+    history = members[0].history
+    frozen = int((history["stage"] == "frozen").sum())
+    losses = pd.concat([each.history for each in members])[["train_loss", "valid_loss"]].to_numpy()
     # A likelihood can be over 1, and its logarithm's negative below 0.
     if 0 < 30 * losses.min() < losses.max():
         left.set_yscale("log")
     for axes, title, label in (
-        (left, "Loss", _loss_words(run)),
-        (right, "Validation score", "share" if target.rises else ", ".join(target.scores.values())),
+        (left, "Loss", loss_axis(run)),
+        (right, "Validation score", score_axis(run)),
     ):
-        if 0 < frozen < len(histories[0]):
-            axes.axvline(frozen + 0.5, color=GREY, linestyle=":", linewidth=1)
-            axes.annotate(
-                "fine-tuning →", (frozen + 0.5, 1), xycoords=("data", "axes fraction"),
-                fontsize=8, color=GREY, va="top", xytext=(3, 0), textcoords="offset points",
-            )  # fmt: skip
+        if 0 < frozen < len(history):
+            axes.axvline(frozen + 0.5, color=GREY, linestyle=":", linewidth=1, label="fine-tuning")
         axes.set(title=title, xlabel="epoch", ylabel=label)
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.legend(frameon=False, fontsize=8)
-    return figure
+    legend_below(figure)
+    kept = f"; the weights of epoch {kept_epoch(members[0])} are kept" if len(members) == 1 else ""
+    thaw = f" The trunk is frozen up to epoch {frozen}." if 0 < frozen < len(history) else ""
+    return figure, (f"Losses ({loss_words(run)}) and validation scores by epoch{kept}.{thaw}")
 
 
-def _loss_words(run: Run) -> str:
+def loss_words(run: Run) -> str:
+    """Return a run's loss in words."""
     if target_of(run.recipe).soft:
         return loss_entry(run.recipe).about
     return "cross-entropy" + ", class-weighted" * (run.recipe.class_weights > 0)
 
 
-def confusion_figure(metrics: dict, part: str, words: str) -> Figure:
-    """Return a confusion matrix: counts, and the share of each true class."""
+def loss_axis(run: Run) -> str:
+    """Return the label of an axis of a run's losses, which has room for a few words."""
+    words = loss_words(run)
+    return words if len(words) < 40 else f"loss: {loss_name(run.recipe)}"
+
+
+def score_axis(run: Run) -> str:
+    """Return the label of an axis of a run's validation scores."""
+    return ", ".join(target_of(run.recipe).scores.values())
+
+
+def confusion_figure(metrics: dict, part: str, words: str, truth: str) -> Captioned:
+    """Return a confusion matrix: counts, and the share of each true class.
+
+    Args:
+        metrics: of a run.
+        part: of it.
+        words: the part's name.
+        truth: who says the true class.
+    """
     classes = [_words(name) for name in metrics["classes"]]
     counts = np.array(metrics[part]["confusion"])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = 2.2 + 0.85 * len(classes)
-    figure, axes = plt.subplots(figsize=(side + 0.6, side), layout="constrained")
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    side = COLUMN if len(classes) <= 4 else PAGE
+    figure, axes = plt.subplots(figsize=(side, side * 0.9))
+    axes.imshow(shares, cmap=SHARES, vmin=0, vmax=1, interpolation="nearest")
     for row, column in np.ndindex(*counts.shape):
         axes.text(
             column, row, f"{counts[row, column]:,}\n{shares[row, column]:.1%}",
-            ha="center", va="center",
+            ha="center", va="center", fontsize=8 if len(classes) <= 8 else SMALL,
             color="white" if shares[row, column] > 0.55 else "black",
         )  # fmt: skip
     axes.set_xticks(range(len(classes)), classes, rotation=30, ha="right")
     axes.set_yticks(range(len(classes)), classes)
     axes.spines[:].set_visible(False)
     score = metrics[part]["macro_f1"]
-    axes.set(xlabel="predicted", ylabel="volunteers")
-    axes.set_title(
-        f"{metrics[part]['galaxies']:,} {words} galaxies\n"
-        f"macro-F1 {score['value']:.3f} ({score['low']:.3f} to {score['high']:.3f})"
+    number = metrics[part]["galaxies"]
+    axes.set(xlabel="model", ylabel=truth)
+    f1 = f"macro-F1 {score['value']:.3f} ({score['low']:.3f} to {score['high']:.3f})"
+    axes.set_title(f"{number:,} {words} galaxies\n{f1}")
+    return figure, (
+        f"Confusion matrix of {number:,} {words} galaxies, {f1}. Rows: {truth}; columns: model; "
+        "percentages are of a row."
     )
-    return figure
 
 
-def scores_figure(metrics: dict) -> Figure:
+def scores_figure(metrics: dict) -> Captioned:
     """Return precision, recall and F1 of each class on the test part, with their intervals."""
     per_class = metrics["test"]["per_class"]
-    figure, axes = plt.subplots(figsize=(7, 1.4 + 0.6 * len(per_class)), layout="constrained")
-    for offset, (score, words, colour) in enumerate(
-        (("precision", "precision", BLUE), ("recall", "recall", ORANGE), ("f1", "F1", GREEN))
-    ):
+    figure, axes = plt.subplots(figsize=(COLUMN, 1.2 + 0.4 * len(per_class)))
+    for offset, (score, words, colour, marker) in enumerate(
+        (("precision", "precision", BLUE, "o"), ("recall", "recall", ORANGE, "s"),
+         ("f1", "F1", GREEN, "D"))
+    ):  # fmt: skip
         values = [scores[score] for scores in per_class.values()]
-        middle = np.array([value["value"] for value in values])
-        ends = np.array([[value["low"], value["high"]] for value in values]).T
-        axes.errorbar(
-            middle, np.arange(len(values)) + 0.2 * (offset - 1),
-            xerr=np.maximum(np.abs(ends - middle), 0),
-            fmt="o", color=colour, label=words, capsize=2, markersize=5,
-        )  # fmt: skip
-    names = [f"{_words(name)}\n({scores['support']:,})" for name, scores in per_class.items()]
+        intervals(axes, values, colour, 0.2 * (offset - 1), fmt=marker, label=words)
+    names = [f"{_words(name)} ({scores['support']:,})" for name, scores in per_class.items()]
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
-    axes.set(title="Test scores by class, 95 % intervals", xlabel="score")
+    axes.set(xlabel="test score, 95 % intervals")
     axes.set_xlim(right=1.01)
-    axes.grid(axis="x", alpha=0.3)
-    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
-    return figure
-
-
-def answers_figure(tree: Tree, scores: dict) -> Figure:
-    """Return the RMSE of each answer and the accuracy of each question, with their intervals."""
-    figure, (left, right) = plt.subplots(
-        1, 2, figsize=(10, 8.5), layout="constrained", width_ratios=(3, 2)
+    axes.grid(axis="x")
+    legend_below(figure)
+    return figure, (
+        "Precision, recall and F1 of each class on the test part with 95 % intervals; galaxies "
+        "of the class in brackets."
     )
-    answers = [(q, answer) for q in tree.questions for answer in q.answers]
-    _intervals(left, [scores["per_answer"][answer.column]["rmse"] for _, answer in answers], BLUE)
+
+
+def answers_figure(tree: Tree, scores: dict) -> Captioned:
+    """Return the RMSE of each answer and the accuracy of each question, with their intervals."""
+    answers = [(question, answer) for question in tree.questions for answer in question.answers]
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(PAGE, 1.2 + 0.17 * len(answers)), width_ratios=(3, 2)
+    )
+    intervals(left, [scores["per_answer"][answer.column]["rmse"] for _, answer in answers], BLUE)
     left.set_yticks(
-        range(len(answers)),
-        [f"{answer.says}  {answer.column.removeprefix('Class')}" for _, answer in answers],
-        fontsize=7,
+        range(len(answers)), [broken(answer.says, 30) for _, answer in answers], fontsize=SMALL
     )
     starts = np.cumsum([len(question.answers) for question in tree.questions])[:-1]
     for start in starts:
         left.axhline(start - 0.5, color=GREY, lw=0.5)
-    total = scores["rmse"]
-    left.axvline(total["value"], color=ORANGE, lw=1, label=f"all answers: {total['value']:.4f}")
-    left.legend(frameon=False, fontsize=8)
+    total = scores["rmse"]["value"]
+    left.axvline(total, color=ORANGE, lw=1, label=f"RMSE of all answers: {total:.4f}")
     left.set(title="RMSE of vote fractions", xlabel="RMSE, 95 % intervals", xlim=(0, None))
     questions = [scores["per_question"][question.name] for question in tree.questions]
-    _intervals(right, [question["accuracy"] for question in questions], GREEN)
+    intervals(right, [question["accuracy"] for question in questions], GREEN)
     names = [
-        f"{question.asks}\n({found['agreed']:,})"
+        f"{broken(question.asks, 30)}\n({found['agreed']:,})"
         for question, found in zip(tree.questions, questions, strict=True)
     ]
-    right.set_yticks(range(len(names)), names, fontsize=7)
-    right.set(title="Accuracy, galaxies agreed on", xlabel="share", xlim=(None, 1.01))
+    right.set_yticks(range(len(names)), names, fontsize=SMALL)
+    right.set(title="Accuracy where agreed", xlabel="share", xlim=(None, 1.01))
     for axes, rows in ((left, answers), (right, names)):
-        axes.set_ylim(-0.6, len(rows) - 0.4)
-        axes.invert_yaxis()
-        axes.grid(axis="x", alpha=0.3)
-    return figure
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.grid(axis="x")
+    legend_below(figure)
+    return figure, (
+        "Left: root-mean-square error of each answer's vote fraction. Right: accuracy of the "
+        "likeliest answer on the galaxies (in brackets) where over 80 % of the volunteers agree. "
+        "95 % intervals."
+    )
 
 
-def _intervals(axes, scores: list[dict], colour: str) -> None:
-    """Draw a point with its interval a row; a score that nobody has leaves its row empty."""
-    values = np.array(
-        [[np.nan if s[name] is None else s[name] for name in ("low", "value", "high")]
-         for s in scores]
-    )  # fmt: skip
-    ends = np.abs(values[:, [0, 2]] - values[:, [1]])
-    axes.errorbar(
-        values[:, 1], np.arange(len(values)), xerr=ends.T, fmt="o", color=colour, capsize=2,
-        markersize=4,
-    )  # fmt: skip
+def draw_gallery(run: Run, path: Path, galaxies: pd.DataFrame, title: str, most: int = 20) -> Path:
+    """Draw a contact sheet: images, the first `most` rows, with the labels and predictions.
 
-
-def draw_gallery(
-    path: Path,
-    galaxies: pd.DataFrame,
-    title: str,
-    crop: float,
-    rendering: Rendering,
-    most: int = 20,
-) -> Path:
-    """Draw images, the first `most` rows, with what volunteers and the model say of them.
-
-    That is class and confidence, or an answer and the fractions of those asked who give it.
+    Those are class and confidence, or an answer and the fractions of those asked who give it.
 
     Args:
+        run: whose galaxies.
         path: of the picture.
         galaxies: `galaxy`, `image`, perhaps `loss`, and either `label`, `predicted`, `confidence`
             and perhaps `share`, that of volunteers who say the label, or `says`, `volunteers` and
             `model`.
         title: stands above, followed by how many there are.
-        crop: the share of the frame that the model sees: a dashed square marks it.
-        rendering: of FITS.
         most: how many are drawn.
     """
     shown = galaxies.head(most)
-    rows = max(1, -(-len(shown) // COLUMNS))
+    crop, kind = run.recipe.crop, served_kind(run)
     with plt.rc_context(STYLE):
-        figure, grid = plt.subplots(
-            rows, COLUMNS, figsize=(COLUMNS * 2.2, rows * 2.75 + 0.5), layout="constrained",
-            squeeze=False,
-        )  # fmt: skip
-        for axes in grid.flat:
-            axes.set_axis_off()
-        for axes, row in zip(grid.flat, shown.itertuples(index=False), strict=False):
-            _draw_galaxy(axes, row, crop, rendering)
-        of = f" ({len(shown)} of {len(galaxies):,})" if len(galaxies) > len(shown) else ""
-        figure.suptitle(f"{title}{of}", x=0.01, ha="left", fontweight="bold")
-        return write_figure(figure, path)
+        figure, grid = contact_sheet(len(shown), COLUMNS)
+        for axes, row in zip(grid, shown.itertuples(index=False), strict=False):
+            image = decode(row.image, run.recipe.rendering)
+            axes.imshow(image)
+            if crop < 1:
+                side = crop * min(image.size)
+                corner = [(length - side) / 2 for length in image.size]
+                axes.add_patch(plt.Rectangle(corner, side, side, fill=False, color="white", ls=":",
+                                             lw=0.7, alpha=0.6))  # fmt: skip
+            label_image(axes, *_label_of(row, run.recipe.truth))
+        of = f"{len(shown):,} of {len(galaxies):,}"
+        figure.suptitle(f"{title} ({of}; {kind})", x=0.01, ha="left")
+        dotted = " The dotted square is what the model sees." if crop < 1 else ""
+        return write_figure(figure, path, f"{title}: {of} galaxies; {kind}.{dotted}")
 
 
-def _draw_galaxy(axes, row, crop: float, rendering: Rendering) -> None:
-    image = decode(row.image, rendering)
-    axes.imshow(image)
-    if crop < 1:
-        side = crop * min(image.size)
-        corner = [(length - side) / 2 for length in image.size]
-        axes.add_patch(
-            plt.Rectangle(corner, side, side, fill=False, color="white", ls=":", lw=0.7, alpha=0.6)
-        )
-    loss = f"  loss {row.loss:.2f}" if hasattr(row, "loss") else ""
-    if hasattr(row, "says"):
-        colour = "black"
-        says = f"{broken(row.says, 32)}\nvolunteers {row.volunteers:.0%}, model {row.model:.0%}"
-    else:
-        colour = GREEN if row.label == row.predicted else RED
-        share = f" {row.share:.0%}" if hasattr(row, "share") else ""
-        says = (
-            f"volunteers: {_words(row.label)}{share}\n"
-            f"model: {_words(row.predicted)} {row.confidence:.0%}"
-        )
-    axes.set_title(
-        f"{row.galaxy}\n{says}{loss}", fontsize=7.5, fontweight="normal", color=colour, loc="left"
+def contact_sheet(number: int, columns: int) -> tuple[Figure, list]:
+    """Return a figure of a page's width with a place for each of a number of images."""
+    rows = max(1, -(-number // columns))
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(PAGE, rows * (PAGE / columns + 0.42) + 0.3), squeeze=False
     )
+    for axes in grid.flat:
+        axes.set_axis_off()
+    return figure, list(grid.flat)
+
+
+def label_image(axes, galaxy: str, lines: list[str], colour: str = BLACK) -> None:
+    """Write a galaxy's name and lines about it above its image, in letters that can be read."""
+    name = str(galaxy)
+    if len(name) > LETTERS:
+        name = f"{name[: LETTERS // 2 - 1]}…{name[-LETTERS // 2 :]}"
+    words = "\n".join([name, *(broken(line, LETTERS) for line in lines)])
+    axes.set_title(words, fontsize=SMALL, fontweight="normal", color=colour, loc="left", pad=2)
+
+
+def _label_of(row, truth: str) -> tuple[str, list[str], str]:
+    """Return a galaxy's name, the lines that a contact sheet has of it, and their colour."""
+    loss = [f"loss {row.loss:.2f}"] if hasattr(row, "loss") and np.isfinite(row.loss) else []
+    if hasattr(row, "says"):
+        return row.galaxy, [
+            row.says, f"{truth} {share_words(row.volunteers)}, model {share_words(row.model)}",
+            *loss,
+        ], BLACK  # fmt: skip
+    right = row.label == row.predicted
+    share = f" {share_words(row.share)}" if hasattr(row, "share") and pd.notna(row.share) else ""
+    lines = [
+        f"{'✓' if right else '✗'} {_words(row.predicted)} {share_words(row.confidence)}",
+        f"{truth}: {_words(row.label)}{share}",
+        *loss,
+    ]
+    return row.galaxy, lines, RIGHT if right else WRONG
+
+
+def share_words(share: float) -> str:
+    """Return a share in percent, or that nobody was asked where there is none."""
+    return f"{share:.0%}" if np.isfinite(share) else "not asked"
 
 
 def broken(words: str, width: int) -> str:
@@ -285,18 +330,4 @@ def broken(words: str, width: int) -> str:
 
 
 def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def save_figure(run: Run, name: str, figure: Figure) -> Path:
-    """Write a figure into a run's `figures/` and close it; return the file."""
-    return write_figure(figure, run.figures / f"{name}.png")
-
-
-def write_figure(figure: Figure, path: Path) -> Path:
-    """Write a figure, whole or not at all, and close it; return the file."""
-    make_folder(path.parent)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=DPI)
-    plt.close(figure)
-    return path
+    return str(name).replace("_", " ")

@@ -12,7 +12,19 @@ from rich.table import Table
 
 from galaxymorph.judge import NOMINAL, FractionCalibration
 from galaxymorph.learn import Run, target_of
-from galaxymorph.report.figures import BLUE, GREEN, GREY, ORANGE, STYLE, save_figure
+from galaxymorph.report.figures import broken
+from galaxymorph.report.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PAGE,
+    SMALL,
+    STYLE,
+    intervals,
+    legend_below,
+    save_figure,
+)
 from galaxymorph.report.tables import INTERVALS, interval_words, print_table
 from galaxymorph.zoo import Tree
 
@@ -42,53 +54,47 @@ def draw_fraction_calibration(run: Run, calibration: FractionCalibration) -> lis
     tree = target_of(run.recipe).tree
     with plt.rc_context(STYLE):
         return [
-            save_figure(run, "interval_coverage", coverage_figure(tree, calibration.record)),
-            save_figure(run, "vote_ranks", ranks_figure(tree, calibration)),
+            save_figure(run, "interval_coverage", *coverage_figure(tree, calibration.record)),
+            save_figure(run, "vote_ranks", *ranks_figure(tree, calibration)),
         ]
 
 
-def coverage_figure(tree: Tree, record: dict) -> Figure:
+def coverage_figure(tree: Tree, record: dict) -> tuple[Figure, str]:
     """Return how often each answer's interval holds votes and, where it is known, the truth."""
     held = {"votes": "volunteers' votes", "truth": "the fractions that votes are drawn from"}
     held = {name: words for name, words in held.items() if name in record["before"]}
     figure, axes = plt.subplots(
-        1, len(held), figsize=(4.2 * len(held) + 2.2, 0.2 * len(tree.columns) + 1.3),
-        layout="constrained", sharey=True, squeeze=False,
-    )  # fmt: skip
-    places = -np.arange(len(tree.columns))
+        1, len(held), figsize=(PAGE, 0.17 * len(tree.columns) + 1.0), sharey=True, squeeze=False
+    )
     for panel, (name, words) in zip(axes[0], held.items(), strict=True):
         panel.axvline(NOMINAL, color=GREEN, lw=1)
-        for shift, (when, colour) in zip((0.15, -0.15), COLOURS.items(), strict=True):
+        for shift, (when, colour), marker in zip((-0.15, 0.15), COLOURS.items(), "os", strict=True):
             scores = [record[when]["per_answer"][column][name] for column in tree.columns]
-            value, low, high = (
-                np.array([score[each] for score in scores], float)
-                for each in ("value", "low", "high")
-            )
-            panel.errorbar(
-                value, places + shift, xerr=np.array([value - low, high - value]).clip(0),
-                fmt="o", color=colour, markersize=3.5, lw=1,
-                label=f"{when}: {record[when][name]['value']:.3f} of all",
-            )  # fmt: skip
-        panel.set(title=f"{NOMINAL:.0%} intervals that hold\n{words}", xlabel="share of galaxies")
-        panel.legend(frameon=False, fontsize=8, loc="lower left")
-        panel.grid(axis="x", alpha=0.3)
+            total = record[when][name]["value"]
+            label = f"{words}, {when}: {total:.3f} of all"
+            intervals(panel, scores, colour, shift, fmt=marker, ms=3, lw=0.8, label=label)
+        panel.set(title=f"Intervals that hold {words}", xlabel="share of galaxies")
+        panel.grid(axis="x")
         for edge in np.cumsum([len(question.answers) for question in tree.questions])[:-1]:
-            panel.axhline(0.5 - edge, color=GREY, lw=0.5, alpha=0.5)
-    says = [f"{q.name} {answer.says}" for q in tree.questions for answer in q.answers]
-    axes[0, 0].set_yticks(places, says, fontsize=7)
-    axes[0, 0].set_ylim(places[-1] - 0.7, 0.7)
-    return figure
+            panel.axhline(edge - 0.5, color=GREY, lw=0.5, alpha=0.5)
+    says = [broken(answer.says, 30) for q in tree.questions for answer in q.answers]
+    axes[0, 0].set_yticks(range(len(says)), says, fontsize=SMALL)
+    axes[0, 0].set_ylim(len(says) - 0.3, -0.7)
+    legend_below(figure, 2)
+    return figure, (
+        f"How often the {NOMINAL:.0%} interval of each answer's fraction holds "
+        f"{' and '.join(held.values())}, before and after calibration. On the green line an "
+        "interval holds as often as it says."
+    )
 
 
-def ranks_figure(tree: Tree, calibration: FractionCalibration) -> Figure:
+def ranks_figure(tree: Tree, calibration: FractionCalibration) -> tuple[Figure, str]:
     """Return each question's histogram of vote ranks: flat where predictions mean what they say."""
-    count = len(tree.questions)
-    columns = min(4, count)
-    rows = -(-count // columns)
+    columns = min(4, len(tree.questions))
+    rows = -(-len(tree.questions) // columns)
     figure, grid = plt.subplots(
-        rows, columns, figsize=(2.7 * columns, 1.9 * rows + 0.6), layout="constrained",
-        sharex=True, squeeze=False,
-    )  # fmt: skip
+        rows, columns, figsize=(PAGE, 1.5 * rows + 0.4), sharex=True, squeeze=False
+    )
     for axes in grid.flat:
         axes.set_axis_off()
     ranks = {"before": calibration.ranks_before, "after": calibration.ranks_after}
@@ -100,10 +106,12 @@ def ranks_figure(tree: Tree, calibration: FractionCalibration) -> Figure:
         for when, colour in COLOURS.items():
             density, edges = np.histogram(ranks[when][:, own], BINS, (0, 1), density=True)
             axes.stairs(density, edges, color=colour, label=when)
-        axes.set_title(f"{question.name} {question.asks}", fontsize=8, fontweight="normal")
+        axes.set_title(broken(question.asks, 28), fontsize=SMALL, fontweight="normal")
         axes.set_ylim(0, None)
-        axes.tick_params(labelsize=7)
-    grid[0, 0].legend(frameon=False, fontsize=7)
-    figure.supxlabel("probability integral transform of the votes", fontsize=9)
-    figure.supylabel("density", fontsize=9)
-    return figure
+    figure.supxlabel("probability integral transform of the votes", fontsize=8)
+    figure.supylabel("density", fontsize=8)
+    legend_below(figure)
+    return figure, (
+        "Histograms of where the votes lie in their predicted distributions, a panel a question, "
+        "before and after calibration. Calibrated predictions are flat (green)."
+    )

@@ -8,12 +8,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput, reading
+from galaxymorph.base import BadInput, read_json, reading
 from galaxymorph.judge import (
+    METHODS,
     entropies_of,
+    is_calibrated,
     read_grids,
     read_neighbours,
+    served,
+    served_kind,
     true_and_predicted,
+    verdicts,
 )
 from galaxymorph.learn import Run, target_of, with_images
 from galaxymorph.report.doubt import preferred
@@ -59,7 +64,9 @@ def gallery_of(run: Run, test: pd.DataFrame, data: Path | None) -> dict:
         "mistakes": int((~table["right"]).sum()),
         "mistakes_shown": sum(not row["right"] for row in limited),
         "missing": missing,
-        "side": side,
+        "kinds": _kinds(run, test),
+        "truth": run.recipe.truth,
+        "maps": _map_words(run.path / "explain"),
         "soft": target.soft,
         "tree": target.tree is not None,
         "names": names,
@@ -69,8 +76,29 @@ def gallery_of(run: Run, test: pd.DataFrame, data: Path | None) -> dict:
             "soft": target.soft,
             "tree": target.tree is not None,
             "side": side,
+            "truth": run.recipe.truth,
+            "kinds": _kinds(run, test),
+            "maps": _map_words(run.path / "explain"),
             "rows": limited,
         },
+    }
+
+
+def _kinds(run: Run, test: pd.DataFrame) -> list[str]:
+    """Return what the probabilities are: once calibrated, that and those before."""
+    kinds = ["uncalibrated probabilities"] * is_calibrated(test)
+    return [served_kind(run), *kinds]
+
+
+def _map_words(explained: Path) -> dict[str, str]:
+    """Return the attribution methods by name, in words, the one to believe first."""
+    path = explained / "explain.json"
+    judged = verdicts(read_json(path)) if path.exists() else []
+    words = {row["method"]: "passes its tests" if row["passes"] else "fails its tests"
+             for row in judged}  # fmt: skip
+    return {
+        name: f"{METHODS[name].title} ({words.get(name, 'not tested')})"
+        for name in dict.fromkeys((*words, *METHODS))
     }
 
 
@@ -86,16 +114,21 @@ def _galaxies(run: Run, table: pd.DataFrame) -> pd.DataFrame:
     """Return galaxy, image, label, predicted, confidence, right, error and what a click shows."""
     target = target_of(run.recipe)
     if not target.soft:
-        mended = f"calibrated_{run.classes[0]}" in table
-        kind = "calibrated_" if mended else "p_"
-        given = table[[f"{kind}{name}" for name in run.classes]].to_numpy(float)
+        given, shares = _probabilities(run, table, raw=False)
         error = 1 - given[np.arange(len(table)), pd.Index(run.classes).get_indexer(table["label"])]
-        shares = [[[_rounded(each), None] for each in row] for row in given]
-        found = table[["galaxy", "image", "label", "predicted"]].assign(
-            confidence=_rounded_all(
-                given[np.arange(len(table)), pd.Index(run.classes).get_indexer(table["predicted"])]
-            )
-        )
+        found = served(run, table)[["galaxy", "image", "label", "predicted", "confidence"]]
+        found = found.assign(confidence=_rounded_all(found["confidence"]))
+        if is_calibrated(table):
+            bare = served(run, table, raw=True)
+            found = found.assign(
+                raw=[
+                    {"predicted": name, "confidence": _rounded(confidence), "shares": of}
+                    for name, confidence, of in zip(
+                        bare["predicted"], bare["confidence"],
+                        _probabilities(run, table, raw=True)[1], strict=True,
+                    )
+                ]
+            )  # fmt: skip
         if "set" in table:
             found["set"] = table["set"].str.replace("|", ", ")
     else:
@@ -127,13 +160,24 @@ def _galaxies(run: Run, table: pd.DataFrame) -> pd.DataFrame:
         found["doubt"] = _rounded_all(known[f"{source}_total"])
         found["epistemic"] = _rounded_all(known[f"{source}_epistemic"])
     explained = run.path / "explain"
+    grids = read_grids(explained)
     found["map"] = found["galaxy"].map(
-        {name: b64encode(grid).decode() for name, grid in read_grids(explained).items()}
+        {
+            name: {method: b64encode(grid).decode() for method, grid in by_method.items()}
+            for name, by_method in grids.items()
+        }
     )
     found["near"] = found["galaxy"].map(read_neighbours(explained))
     if target.tree:
         found = found.assign(walk=_walks(target.tree, true, given))
     return found
+
+
+def _probabilities(run: Run, table: pd.DataFrame, raw: bool) -> tuple[np.ndarray, list]:
+    """Return probabilities of classes as served or raw, and as a row of the gallery has them."""
+    kind = "calibrated_" if is_calibrated(table) and not raw else "p_"
+    given = table[[f"{kind}{name}" for name in run.classes]].to_numpy(float)
+    return given, [[[_rounded(each), None] for each in row] for row in given]
 
 
 def _walks(tree, true: np.ndarray, given: np.ndarray) -> list[list]:
@@ -167,7 +211,7 @@ def _told(row: dict) -> dict:
     return {
         name: value
         for name, value in row.items()
-        if name not in ("map", "near") or isinstance(value, str | list)
+        if name not in ("map", "near") or isinstance(value, dict | list)
     }
 
 

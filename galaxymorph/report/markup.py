@@ -9,6 +9,7 @@ import jinja2
 from markupsafe import Markup
 
 from galaxymorph import __version__
+from galaxymorph.report import style
 
 
 def render(template: str, **told: object) -> str:
@@ -26,7 +27,13 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"score": _score, "as_json": _as_json, "number": "{:,}".format}
+    environment.globals["look"] = style
+    environment.filters |= {
+        "score": _score,
+        "as_json": _as_json,
+        "cell": _cell,
+        "number": "{:,}".format,
+    }
     return environment
 
 
@@ -38,6 +45,15 @@ def _score(score: dict, digits: int = 3) -> str:
     if score.get("low") is None or score.get("high") is None:
         return value
     return f"{value} ({score['low']:.{digits}f}–{score['high']:.{digits}f})"
+
+
+def _cell(value: object) -> str:
+    """Return a cell of a table of `explain`, as in the terminal."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return _score(value)
+    return f"{value:.3f}" if isinstance(value, float) else "–" if value is None else str(value)
 
 
 def _as_json(value: object) -> Markup:

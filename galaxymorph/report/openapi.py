@@ -70,14 +70,22 @@ def described(model: ServedModel, most_bytes: int, most_images: int) -> dict:
             "answer": {"type": "string"},
             "image": {"type": "string", "description": "what the model sees, a data URI"},
             "similar": {"type": "array", "items": _object(NEIGHBOUR)},
+            "alike": {
+                "type": "boolean",
+                "description": "whether the nearest is nearer than any two galaxies are",
+            },
         }
     )
     explanation["properties"] |= {
+        "typical_distance": {
+            "type": "number",
+            "description": "the median distance of any two galaxies of the fit",
+        },
         "evidence": {
             "type": "array",
             "items": {"type": "array", "items": SHARE},
             "description": "Grad-CAM over the frame that the model sees",
-        }
+        },
     }
     one = f"a JPEG, PNG or FITS file of up to {most_bytes:,} bytes"
     predicts = _operation("Predict what images show.", f"{one}, or up to {most_images} of them")

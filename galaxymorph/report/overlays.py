@@ -7,14 +7,20 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from scipy.ndimage import gaussian_filter
 
 from galaxymorph.judge import METHODS, Subject
-from galaxymorph.report.figures import GREEN, RED, STYLE, write_figure
+from galaxymorph.report.figures import contact_sheet, label_image
+from galaxymorph.report.style import HEAT, RIGHT, STYLE, WRONG, write_figure
 
-PAIRS = 4
+PAIRS = 3
 # Galaxies in a gallery of one class.
-MOST = 8
-HEAT = "inferno"
+MOST = 6
+# A map is drawn smoothed by a Gaussian of this share of the frame's side: of single pixels and
+# windows the eye makes nothing.
+SMOOTHING = 1 / 48
 
 
 def draw_maps(
@@ -55,39 +61,37 @@ def _spread(positions: np.ndarray) -> np.ndarray:
 def draw_overlays(
     path: Path, subject: Subject, rows: np.ndarray, maps: np.ndarray, title: str
 ) -> Path:
-    """Draw images, each beside itself under its map, brightest where the evidence is."""
-    lines = -(-len(rows) // PAIRS)
+    """Draw images, each beside itself under its map, brightest where the attribution is."""
     with plt.rc_context(STYLE):
-        figure, grid = plt.subplots(
-            lines, 2 * PAIRS, figsize=(PAIRS * 3.3, lines * 2.0 + 0.45),
-            layout="constrained", squeeze=False,
-        )  # fmt: skip
-        for axes in grid.flat:
-            axes.set_axis_off()
+        figure, places = contact_sheet(2 * len(rows), 2 * PAIRS)
         for at, (row, found) in enumerate(zip(rows, maps, strict=True)):
-            left, right = grid[at // PAIRS, 2 * (at % PAIRS) : 2 * (at % PAIRS) + 2]
+            left, right = places[2 * at : 2 * at + 2]
             image = subject.pixels([row])[0].permute(1, 2, 0).numpy()
             left.imshow(image)
             overlay(right, image, found)
             galaxy = subject.table.iloc[row]
-            left.set_title(
-                f"{galaxy['galaxy']}\n{subject.words[galaxy['answer']]} {galaxy['confidence']:.0%}",
-                fontsize=7.5, fontweight="normal", loc="left",
-                color=GREEN if galaxy["right"] else RED,
+            label_image(
+                left, galaxy["galaxy"],
+                [f"{subject.words[galaxy['answer']]} {galaxy['confidence']:.0%}"],
+                RIGHT if galaxy["right"] else WRONG,
             )  # fmt: skip
-        figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
-        return write_figure(figure, path)
+        figure.colorbar(
+            ScalarMappable(Normalize(0, 1), HEAT), ax=places, location="bottom", shrink=0.4,
+            aspect=40, label="evidence for the answer, over the map's largest",
+        )  # fmt: skip
+        figure.suptitle(title, x=0.01, ha="left")
+        return write_figure(
+            figure, path, f"{title}. Each galaxy beside its map; confidences are uncalibrated."
+        )
 
 
 def overlay(axes, image: np.ndarray, found: np.ndarray) -> None:
-    """Draw a map over a grey image; its brightest is its 99.5th percentile."""
+    """Draw a smoothed map over a grey image; its brightest is its 99.5th percentile."""
     axes.imshow(image.mean(axis=2), cmap="gray", vmin=0, vmax=1)
-    top = np.quantile(found, 0.995)
+    smooth = gaussian_filter(found, SMOOTHING * len(found))
+    top = np.quantile(smooth, 0.995)
     if top <= 0:
-        axes.text(
-            0.5, 0.04, "no evidence", ha="center", color="white", fontsize=7,
-            transform=axes.transAxes,
-        )  # fmt: skip
+        axes.text(0.5, 0.04, "no evidence", ha="center", color="white", transform=axes.transAxes)
         return
-    share = np.clip(found / top, 0, 1)
-    axes.imshow(share, cmap=HEAT, vmin=0, vmax=1, alpha=0.75 * share**0.7)
+    share = np.clip(smooth / top, 0, 1)
+    axes.imshow(share, cmap=HEAT, vmin=0, vmax=1, alpha=0.8 * share**0.6)

@@ -42,7 +42,9 @@ def write_report(run: Run, data: Path | None = None, output: Path | None = None)
     run.require_trained()
     if target_of(run.recipe).soft and not (run.figures / "fractions_test.png").exists():
         draw_votes(run)
-    sections = gathered(Page(run, data))
+    page = Page(run, data)
+    sections = gathered(page)
+    page.encode()
     output = output or run.path / FILE
     write_text(output, render("run.html", title=_name(run), sections=sections))
     write_card(run, render, data)

@@ -7,6 +7,7 @@ import io
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,19 @@ from PIL import Image
 
 from galaxymorph.base import BadInput, Progress, map_ahead
 from galaxymorph.images import Rendering, centre_frame, decode
+from galaxymorph.report.style import DPI, PAGE
 
-# Bytes of a page's text: a page is to stay under 5 MB, and the tables take the rest.
-THUMBNAILS, FIGURES = 2_800_000, 1_300_000
+# Bytes: a page stays under 5 MB; thumbnails take up to so much of it, the page's own text and
+# tables this, and figures what is left.
+LIMIT, THUMBNAILS, TEXT = 4_950_000, 2_300_000, 350_000
 SIDES = (160, 128, 96, 72)
 QUALITY = 72
 # Images that tell how heavy the others will be.
 TASTED = 24
-FIGURE_WIDTH = 1100
+# Pixels that a figure of a journal's page width has on a page at most, and of those at least.
+WIDEST, NARROWEST = round(PAGE * DPI), 700
+# Of the page's layout, an inch of a figure.
+INCH = 150
 
 
 def thumbnails(
@@ -79,29 +85,62 @@ def frame_uri(image: Image.Image, crop: float, side: int) -> str:
     return _uri(Image.fromarray(centre_frame(image, crop, side)), "JPEG", QUALITY)
 
 
-def figure_uris(paths: Sequence[Path], budget: int = FIGURES) -> tuple[list[dict], list[str]]:
-    """Return pictures with `words`, `uri`, `width` and `height`, and the names of those left out.
+@dataclass
+class Picture:
+    """A figure's file and its caption; `uri` once it is encoded, its size on the page in pixels."""
+
+    path: Path
+    caption: str
+    width: int
+    height: int
+    uri: str = ""
+
+
+def read_picture(path: Path) -> Picture | None:
+    """Return a picture that isn't encoded yet, None for a file that is none.
+
+    Its caption is what `style.write_figure` wrote into it, or its name in words.
+    """
+    try:
+        with Image.open(path) as image:
+            caption, (width, height) = image.info.get("Description"), image.size
+    except OSError:
+        return None
+    scale = INCH / DPI if caption else min(1, PAGE * INCH / width)
+    words = path.stem.replace("_", " ").replace("/", " ")
+    caption = caption or f"{words[:1].upper()}{words[1:]}."
+    return Picture(path, caption, round(width * scale), round(height * scale))
+
+
+def encode_pictures(pictures: Sequence[Picture], budget: int) -> None:
+    """Give pictures their data URIs, all as large as a budget allows; the last may get none.
 
     Args:
-        paths: of PNG files, the most wanted first.
+        pictures: the most wanted first.
         budget: bytes of all data URIs together.
     """
-    shown, left_out = [], []
-    for path in paths:
-        try:
-            image = Image.open(path).convert("RGB")
-        except OSError:
-            left_out.append(path.name)
-            continue
-        image.thumbnail((FIGURE_WIDTH, 4 * FIGURE_WIDTH))
-        uri = _uri(image, "WEBP", 80)
-        if len(uri) > budget:
-            left_out.append(path.name)
-            continue
-        budget -= len(uri)
-        words = path.stem.replace("_", " ")
-        shown.append({"words": words, "uri": uri, "width": image.width, "height": image.height})
-    return shown, left_out
+    uris = _encoded(pictures, WIDEST)
+    if (total := sum(map(len, uris))) > budget:
+        uris = _encoded(pictures, max(NARROWEST, int(0.9 * WIDEST * (budget / total) ** 0.5)))
+    for picture, uri in zip(pictures, uris, strict=True):
+        if len(uri) <= budget:
+            picture.uri = uri
+            budget -= len(uri)
+
+
+def _encoded(pictures: Sequence[Picture], widest: int) -> list[str]:
+    """Return figures as data URIs, one of the width of a journal's page `widest` pixels wide."""
+
+    def encode(picture: Picture) -> str:
+        with Image.open(picture.path) as image:
+            found = image.convert("RGB")
+        width = max(1, min(found.width, round(widest * picture.width / (PAGE * INCH))))
+        return _uri(
+            found.resize((width, max(1, round(width * found.height / found.width)))), "WEBP", 80
+        )
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(encode, pictures))
 
 
 def _uri(image: Image.Image, kind: str, quality: int) -> str:

@@ -12,11 +12,25 @@ from matplotlib.figure import Figure
 from galaxymorph.images import CORRUPTIONS, centre_frame, decode
 from galaxymorph.judge import Condition, seen_under
 from galaxymorph.learn import Run, item_frame, target_of, with_images
-from galaxymorph.report.figures import BLUE, GREY, ORANGE, RED, STYLE, save_figure
+from galaxymorph.report.figures import contact_sheet, label_image
+from galaxymorph.report.style import (
+    BLUE,
+    COLUMN,
+    DIFFERENCES,
+    GREY,
+    ORANGE,
+    PAGE,
+    RIGHT,
+    SMALL,
+    STYLE,
+    WRONG,
+    intervals,
+    save_figure,
+)
 from galaxymorph.report.tables import HEADLINE_WORDS
 
 # Pairs in the gallery of flips, in columns of so many.
-FLIPS, COLUMNS = 18, 3
+FLIPS, COLUMNS = 15, 3
 
 
 def draw_robustness(
@@ -24,20 +38,20 @@ def draw_robustness(
 ) -> list[Path]:
     """Draw a heat map, the curves and the galaxies that flip into a run's `figures/`."""
     # What an earlier suite drew would stand beside scores that it isn't of.
-    for old in run.figures.glob("robustness*.png"):
+    for old in run.figures.glob("robustness*.*"):
         old.unlink()
     with plt.rc_context(STYLE):
         if len(scores["severities"]) > 1:
             figures = {"robustness": heat_figure, "robustness_curves": curves_figure}
         else:
             figures = {"robustness": points_figure}
-        drawn = [save_figure(run, name, draw(scores)) for name, draw in figures.items()]
+        drawn = [save_figure(run, name, *draw(scores)) for name, draw in figures.items()]
         if target_of(run.recipe).chooses and table["flipped"].any():
-            drawn.append(save_figure(run, "robustness_flips", flips_figure(run, table, data)))
+            drawn.append(save_figure(run, "robustness_flips", *flips_figure(run, table, data)))
     return drawn
 
 
-def heat_figure(scores: dict) -> Figure:
+def heat_figure(scores: dict) -> tuple[Figure, str]:
     """Return what each corruption and severity costs, the most harmful first."""
     severities = [str(severity) for severity in scores["severities"]]
     gained = {
@@ -47,42 +61,38 @@ def heat_figure(scores: dict) -> Figure:
     names = sorted(gained, key=lambda name: np.mean(gained[name]))
     # Plus 0, since there is a minus 0 too.
     values = np.array([gained[name] for name in names]).round(3) + 0.0
-    figure, axes = plt.subplots(
-        figsize=(2.6 + 0.75 * len(severities), 1.3 + 0.32 * len(names)), layout="constrained"
-    )
+    figure, axes = plt.subplots(figsize=(COLUMN + 0.3, 1.1 + 0.24 * len(names)))
     most = max(float(np.abs(values).max()), 0.1)
-    image = axes.imshow(values, cmap="RdBu", vmin=-most, vmax=most, aspect="auto")
+    image = axes.imshow(
+        values, cmap=DIFFERENCES, vmin=-most, vmax=most, aspect="auto", interpolation="nearest"
+    )
     for row, column in np.ndindex(*values.shape):
         axes.text(
-            column, row, f"{values[row, column]:+.3f}", ha="center", va="center", fontsize=8,
+            column, row, f"{values[row, column]:+.3f}", ha="center", va="center", fontsize=SMALL,
             color="white" if abs(values[row, column]) > 0.6 * most else "black",
         )  # fmt: skip
     axes.set_xticks(range(len(severities)), severities)
     axes.set_yticks(range(len(names)), [CORRUPTIONS[name].words for name in names])
     axes.spines[:].set_visible(False)
     headline = scores["headline"]
-    clean = scores["clean"][headline]["value"]
-    axes.set_xlabel("severity")
-    words = HEADLINE_WORDS[headline]
-    figure.suptitle(
-        f"{words[0].upper()}{words[1:]} lost or gained, {clean:.3f} clean\n"
-        f"{scores['galaxies']:,} test galaxies",
-        x=0.01, ha="left", fontsize=11, fontweight="bold",
-    )  # fmt: skip
-    bar = figure.colorbar(image, ax=axes, shrink=0.6)
-    bar.set_label("gained; below 0: lost")
-    return figure
+    words, clean = HEADLINE_WORDS[headline], scores["clean"][headline]["value"]
+    axes.set(xlabel="severity", title=f"{words}, {clean:.3f} clean")
+    figure.colorbar(image, ax=axes, shrink=0.5, label="gained (below 0: lost)")
+    return figure, (
+        f"Change of {words} by corruption and severity, the most harmful first: "
+        f"{scores['galaxies']:,} test galaxies, {clean:.3f} on clean images. Below 0 (red) is a "
+        "loss."
+    )
 
 
-def curves_figure(scores: dict) -> Figure:
+def curves_figure(scores: dict) -> tuple[Figure, str]:
     """Return the score by severity, with its interval, a panel a corruption."""
     headline, names = scores["headline"], list(scores["corruptions"])
-    columns = 6
+    columns = 4
     rows = -(-len(names) // columns)
     figure, grid = plt.subplots(
-        rows, columns, figsize=(2.1 * columns + 0.6, 1.75 * rows + 0.7), layout="constrained",
-        sharex=True, sharey=True, squeeze=False,
-    )  # fmt: skip
+        rows, columns, figsize=(PAGE, 1.35 * rows + 0.4), sharex=True, sharey=True, squeeze=False
+    )
     for axes in grid.flat[len(names) :]:
         axes.set_axis_off()
     at = [0, *scores["severities"]]
@@ -90,51 +100,48 @@ def curves_figure(scores: dict) -> Figure:
         found = [scores["clean"], *scores["corruptions"][name]["severities"].values()]
         values = np.array([[each[headline][k] for k in ("low", "value", "high")] for each in found])
         axes.fill_between(at, values[:, 0], values[:, 2], color=BLUE, alpha=0.2, lw=0)
-        axes.plot(at, values[:, 1], color=BLUE, marker="o", markersize=3.5)
+        axes.plot(at, values[:, 1], color=BLUE, marker="o")
         axes.axhline(values[0, 1], color=GREY, lw=0.8, ls=":")
         if "ece" in found[0]:
             error = [each["ece"]["value"] for each in found]
-            axes.plot(at, error, color=ORANGE, marker="s", markersize=2.5, lw=1)
-        axes.set_title(CORRUPTIONS[name].words, fontsize=9, fontweight="normal")
-        axes.set_xticks(at, ["clean", *scores["severities"]])
-        axes.grid(axis="y", alpha=0.25)
+            axes.plot(at, error, color=ORANGE, marker="s", lw=1)
+        axes.set_title(CORRUPTIONS[name].words, fontweight="normal")
+        axes.set_xticks(at, ["0", *scores["severities"]])
+        axes.grid(axis="y")
     classes = headline == "macro_f1"
     grid[0, 0].set_ylim((0, 1.02) if classes else (0, None))
-    second = " and calibration error (orange)" if "ece" in scores["clean"] else ""
-    figure.suptitle(
-        f"{HEADLINE_WORDS[headline]} (blue, 95 % intervals){second}\nby severity, "
-        f"{scores['galaxies']:,} test galaxies",
-        x=0.01, ha="left", fontsize=11, fontweight="bold",
-    )  # fmt: skip
-    return figure
+    words = HEADLINE_WORDS[headline]
+    error = " and calibration error (orange, squares)" if "ece" in scores["clean"] else ""
+    figure.supylabel(words, fontsize=8)
+    figure.supxlabel("severity, 0 is clean", fontsize=8)
+    return figure, (
+        f"{words} with its 95 % interval (blue, circles){error} by severity of each corruption, "
+        f"{scores['galaxies']:,} test galaxies. Dotted: clean images."
+    )
 
 
-def points_figure(scores: dict) -> Figure:
+def points_figure(scores: dict) -> tuple[Figure, str]:
     """Return the score of the clean images and of each corruption at one severity."""
     headline, (severity,) = scores["headline"], scores["severities"]
     found = {"clean": scores["clean"]} | {
         CORRUPTIONS[name].words: each["severities"][str(severity)]
         for name, each in scores["corruptions"].items()
     }
-    values = np.array([[each[headline][k] for k in ("low", "value", "high")]
-                       for each in found.values()])  # fmt: skip
-    figure, axes = plt.subplots(figsize=(6.5, 1.3 + 0.36 * len(found)), layout="constrained")
-    axes.errorbar(
-        values[:, 1], range(len(found)), xerr=np.abs(values[:, [0, 2]] - values[:, [1]]).T,
-        fmt="o", color=BLUE, capsize=2, markersize=5,
-    )  # fmt: skip
-    axes.axvline(values[0, 1], color=GREY, lw=0.8, ls=":")
+    figure, axes = plt.subplots(figsize=(COLUMN, 0.9 + 0.24 * len(found)))
+    intervals(axes, [each[headline] for each in found.values()], BLUE)
+    axes.axvline(scores["clean"][headline]["value"], color=GREY, lw=0.8, ls=":")
     axes.set_yticks(range(len(found)), list(found))
     axes.invert_yaxis()
-    axes.grid(axis="x", alpha=0.3)
-    axes.set(
-        title=f"Severity {severity}, {scores['galaxies']:,} test galaxies",
-        xlabel=f"{HEADLINE_WORDS[headline]}, 95 % intervals",
+    axes.grid(axis="x")
+    words = HEADLINE_WORDS[headline]
+    axes.set(title=f"Severity {severity}", xlabel=f"{words}, 95 % intervals")
+    return figure, (
+        f"{words} with its 95 % interval on clean images and under each corruption at severity "
+        f"{severity}, {scores['galaxies']:,} test galaxies."
     )
-    return figure
 
 
-def flips_figure(run: Run, table: pd.DataFrame, data: Path | None) -> Figure:
+def flips_figure(run: Run, table: pd.DataFrame, data: Path | None) -> tuple[Figure, str]:
     """Return galaxies whose class changes, each clean and corrupted, the surest first.
 
     They are right while clean, and one a corruption, at the least severity that turns any.
@@ -151,32 +158,27 @@ def flips_figure(run: Run, table: pd.DataFrame, data: Path | None) -> Figure:
     shown = pd.concat([shown, more]).head(FLIPS)
     images = with_images(run.predictions("test"), data).drop_duplicates("galaxy")
     images = images.set_index("galaxy")["image"]
-    rows = -(-len(shown) // COLUMNS)
-    figure, grid = plt.subplots(
-        rows, 2 * COLUMNS, figsize=(2 * COLUMNS * 1.75, rows * 2.05 + 0.4), layout="constrained",
-        squeeze=False,
-    )  # fmt: skip
-    for axes in grid.flat:
-        axes.set_axis_off()
-    places = grid.reshape(-1, 2)
-    for (left, right_axes), row in zip(places, shown.itertuples(index=False), strict=False):
+    figure, places = contact_sheet(2 * len(shown), 2 * COLUMNS)
+    for at, row in enumerate(shown.itertuples(index=False)):
         image = decode(images[row.galaxy], run.recipe.rendering)
         frame = centre_frame(image, *item_frame(run.recipe))[None]
-        before = clean.loc[row.galaxy]
-        words = CORRUPTIONS[row.corruption].words
-        for axes, condition, title, colour in (
-            (left, Condition(), f"{row.galaxy}\n{_says(before)}", GREY),
-            (right_axes, Condition(row.corruption, row.severity),
-             f"{words}, {row.severity}\n{_says(row)}", RED),
+        before, words = clean.loc[row.galaxy], CORRUPTIONS[row.corruption].words
+        for axes, condition, title, says, colour in (
+            (places[2 * at], Condition(), row.galaxy, before,
+             RIGHT if before["label"] == before["predicted"] else WRONG),
+            (places[2 * at + 1], Condition(row.corruption, row.severity),
+             f"{words}, {row.severity}", row, WRONG),
         ):  # fmt: skip
-            seen = seen_under(frame, [row.galaxy], condition, run.recipe)[0]
-            axes.imshow(seen.permute(1, 2, 0).numpy(), interpolation="nearest")
-            axes.set_title(title, fontsize=7.5, fontweight="normal", loc="left", color=colour)
-    figure.suptitle(
-        f"Galaxies whose class changes, clean and corrupted ({len(shown)} of {len(flipped):,})",
-        x=0.01, ha="left", fontsize=11, fontweight="bold",
-    )  # fmt: skip
-    return figure
+            pixels = seen_under(frame, [row.galaxy], condition, run.recipe)[0]
+            axes.imshow(pixels.permute(1, 2, 0).numpy())
+            label_image(axes, title, [_says(says)], colour)
+    title = "Galaxies whose class changes, clean and corrupted"
+    of = f"{len(shown)} of {len(flipped):,}"
+    figure.suptitle(f"{title} ({of})", x=0.01, ha="left")
+    return figure, (
+        f"{title}: {of}, each clean and beside it under the mildest corruption that changes its "
+        "class, with class and confidence."
+    )
 
 
 def _says(row) -> str:

@@ -6,7 +6,9 @@ To add one, add an entry to `SECTIONS` and a template of its name to `templates/
 from __future__ import annotations
 
 import hashlib
+import json
 import shlex
+from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -16,14 +18,26 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.base import read_json
-from galaxymorph.judge import NOMINAL, scores_in, true_and_predicted
+from galaxymorph.judge import (
+    METHODS,
+    NOMINAL,
+    classification_metrics,
+    is_calibrated,
+    scores_in,
+    served,
+    served_kind,
+    true_and_predicted,
+    verdicts,
+)
 from galaxymorph.learn import Recipe, Run, target_of
+from galaxymorph.report.calibration import method_words
 from galaxymorph.report.charts import interval_places, line_chart
 from galaxymorph.report.doubt import DIGITS, score_words
+from galaxymorph.report.figures import kept_epoch, loss_axis, loss_words, score_axis
 from galaxymorph.report.gallery import gallery_of, words_of
-from galaxymorph.report.pictures import FIGURES, figure_uris
+from galaxymorph.report.pictures import LIMIT, TEXT, Picture, encode_pictures, read_picture
 from galaxymorph.report.references import reference_of
-from galaxymorph.report.tables import HEADLINE_WORDS, INTERVALS, PARTS
+from galaxymorph.report.tables import HEADLINE_WORDS, INTERVALS, PARTS, score_name
 from galaxymorph.zoo import known_fractions
 
 # Scores of `metrics.json` in words, those that stand at the top of the page.
@@ -53,35 +67,64 @@ class Page:
 
     run: Run
     data: Path | None = None
-    budget: int = FIGURES
-    used: set[Path] = field(default_factory=set)
+    pictures_used: list[Picture] = field(default_factory=list)
 
     @cached_property
     def metrics(self) -> dict:
-        """`metrics.json`."""
-        return self.json("metrics.json")
+        """`metrics.json`; where calibration changes classes, the scores of the classes as served.
+
+        So that one kind of prediction stands everywhere on the page.
+        """
+        metrics, run = self.json("metrics.json"), self.run
+        if not target_of(run.recipe).soft and is_calibrated(self.test):
+            for part in PARTS:
+                table = run.predictions(part).drop_duplicates("galaxy", ignore_index=True)
+                given = served(run, table)
+                if (given["predicted"] != table["predicted"]).any():
+                    metrics[part] |= classification_metrics(given, run.classes, run.recipe.seed)
+        return metrics
 
     @cached_property
     def test(self) -> pd.DataFrame:
         """The predictions of the test part, each galaxy once."""
         return self.run.predictions("test").drop_duplicates("galaxy", ignore_index=True)
 
+    @cached_property
+    def gallery(self) -> dict:
+        """What the gallery shows."""
+        return gallery_of(self.run, self.test, self.data)
+
     def json(self, name: str) -> dict:
         """Return a JSON file of the run."""
         return read_json(self.run.path / name)
 
-    def pictures(self, *patterns: str) -> dict:
-        """Return the run's pictures of some names, each once a page, and what didn't fit."""
+    def pictures(self, *patterns: str) -> list[Picture]:
+        """Return the run's pictures of some names, each once a page; `encode` fills them in."""
+        used = {each.path for each in self.pictures_used}
         found = [path for name in patterns for path in sorted(self.run.path.glob(name))]
         paths = [
-            path
-            for path in dict.fromkeys(found)
-            if path not in self.used and path.stem not in DRAWN
+            path for path in dict.fromkeys(found) if path not in used and path.stem not in DRAWN
         ]
-        self.used |= set(paths)
-        shown, left_out = figure_uris(paths, self.budget)
-        self.budget -= sum(len(each["uri"]) for each in shown)
-        return {"shown": shown, "left_out": left_out}
+        pictures = list(filter(None, map(read_picture, paths)))
+        self.pictures_used += pictures
+        return pictures
+
+    def encode(self) -> None:
+        """Encode the pictures into what the gallery leaves of a page's bytes."""
+        has_gallery = all((self.run.path / name).exists() for name in PREDICTED)
+        gallery = len(json.dumps(self.gallery["data"])) if has_gallery else 0
+        encode_pictures(self.pictures_used, LIMIT - TEXT - gallery)
+
+    def folders_left_out(self) -> list[tuple[str, int]]:
+        """Return folders with figures that aren't on the page, and how many each has."""
+        used = {each.path for each in self.pictures_used}
+        found = Counter(
+            path.parent.relative_to(self.run.path).as_posix()
+            for top in ("figures", "explain")
+            for path in (self.run.path / top).rglob("*.png")
+            if path not in used and path.stem not in DRAWN
+        )
+        return sorted(found.items())
 
 
 @dataclass(frozen=True)
@@ -123,16 +166,27 @@ def _trained(page: Page) -> dict:
     order = [part for part in ("train", "valid", "calibration", "test") if part in parts]
     order += [part for part in parts if part not in order]
     source = Path(run.data["source"])
+    label_words = {}
+    if target.tree:
+        label_words = {each.column: each.says for each in target.tree.questions[0].answers}
+        labels = f"vote fractions of the schema {recipe.schema}"
+    elif recipe.labels_column is not None:
+        labels = f"labels from the column {recipe.labels_column}"
+    else:
+        labels = f"labels from the scheme {recipe.scheme}"
     return {
-        "target": f"{recipe.target}: {target.about}",
-        "labels": recipe.labels_column or recipe.scheme,
-        "by_column": recipe.labels_column is not None,
+        "target": "classes" if recipe.labels_column else f"{recipe.target}: {target.about}",
+        "labels": labels,
+        "truth": recipe.truth,
         "source": str(source),
         "simulated": (source.parent / "survey.json").exists(),
         "galaxies": len(split),
         "parts": [(part, PARTS.get(part, {"train": "training"}.get(part, part))) for part in order],
         "rows": [
-            (words_of(label), [int(parts.loc[label, part]) for part in order])
+            (
+                label_words.get(label, words_of(label)),
+                [int(parts.loc[label, part]) for part in order],
+            )
             for label in _in_order(run.classes, parts.index)
         ],
         "totals": [int(parts[part].sum()) for part in order],
@@ -164,6 +218,8 @@ def _headline(page: Page) -> dict:
         "galaxies": test["galaxies"],
         "interval": page.metrics["interval"],
         "reference": words,
+        "kind": served_kind(page.run),
+        "has_intervals": any(test[key]["low"] is not None for key in HEADLINES if key in test),
         "layer1": page.run.recipe.scheme == "layer1"
         and page.run.recipe.target != "tree"
         and not page.run.recipe.labels_column,
@@ -182,19 +238,25 @@ def _curves(page: Page) -> dict | None:
         return None
     losses = {"train_loss": "training", "valid_loss": "validation"}
     charts = []
-    for title, columns in (("Loss", losses), ("Validation score", dict(target.scores))):
+    kept = kept_epoch(page.run.members[0]) if len(histories) == 1 else None
+    for title, columns, label in (
+        ("Loss", losses, loss_axis(page.run)),
+        ("Validation score", dict(target.scores), score_axis(page.run)),
+    ):
         series = {
             words + fold: (history["epoch"], history[column])
             for fold, history in histories
             for column, words in columns.items()
             if column in history
         }
-        charts.append(line_chart(title, series))
+        charts.append(line_chart(title, series, label, kept))
     first = histories[0][1]
     frozen = int((first["stage"] == "frozen").sum())
     return {
         "charts": [chart for chart in charts if chart],
         "frozen": frozen,
+        "kept": kept,
+        "loss": loss_words(page.run),
         "epochs": len(first),
         "columns": list(first.columns),
         "rows": [[_cell(value) for value in row] for row in first.itertuples(index=False)],
@@ -216,8 +278,19 @@ def _confusions(page: Page) -> dict | None:
                 classes, zip(counts.tolist(), shares.tolist(), strict=True), strict=True
             )
         ]
-        matrices.append({"part": part, "words": words, "rows": rows, "galaxies": int(counts.sum())})
-    return {"classes": [words_of(name) for name in classes], "matrices": matrices}
+        matrices.append(
+            {
+                "part": part,
+                "words": f"{words.capitalize()} part",
+                "rows": rows,
+                "galaxies": int(counts.sum()),
+            }
+        )
+    return {
+        "classes": [words_of(name) for name in classes],
+        "matrices": matrices,
+        "truth": page.run.recipe.truth,
+    }
 
 
 def _per_class(page: Page) -> dict | None:
@@ -235,7 +308,12 @@ def _per_class(page: Page) -> dict | None:
                 ],
             )
             for name, scores in per_class.items()
-        ]
+        ],
+        "never": [
+            words_of(name)
+            for name, scores in per_class.items()
+            if scores["precision"]["value"] is None
+        ],
     }
 
 
@@ -280,7 +358,8 @@ def _calibration(page: Page) -> dict:
     record = page.json("calibration.json")
     before, after = record.get("before", {}), record.get("after", {})
     return {
-        "method": record.get("method"),
+        "how": method_words(record),
+        "truth": page.run.recipe.truth,
         "of_fractions": target_of(page.run.recipe).tree is not None,
         "pairs": [
             (words, before[name], after[name], after.get("if_calibrated", {}).get(name))
@@ -351,23 +430,45 @@ def _robustness(page: Page) -> dict:
         "galaxies": scores["galaxies"],
         "rows": rows,
         "most": max([*lost, 0.05]),
+        "kind": served_kind(page.run),
         "pictures": page.pictures("figures/robustness_*.png"),
     }
 
 
 def _explanation(page: Page) -> dict | None:
     numbers = page.run.path / "explain" / "explain.json"
-    pictures = page.pictures("explain/*.png", "explain/gradcam/*.png")
-    if not pictures["shown"] and not numbers.exists():
+    found = page.json("explain/explain.json") if numbers.exists() else {}
+    judged = verdicts(found)
+    tested = {row["method"]: row for row in judged}
+    tests = page.pictures("explain/deletion_insertion.png", "explain/random_weights.png")
+    methods = [
+        {
+            "title": METHODS[name].title,
+            "test": tested.get(name),
+            "pictures": page.pictures(f"explain/{name}/*.png"),
+        }
+        for name in dict.fromkeys((*tested, *METHODS))
+    ]
+    methods = [method for method in methods if method["pictures"] or method["test"]]
+    # An embedding's map and galaxies follow what the checks of the answers show.
+    pictures = page.pictures("explain/shortcuts.png", "explain/physics.png", "explain/*.png")
+    if not found and not methods and not pictures:
         return None
-    scores = _score_rows(page.json("explain/explain.json")) if numbers.exists() else []
-    return {"pictures": pictures, "scores": scores}
+    tables = [
+        (f"{name[:1].upper()}{name[1:]}", list(rows[0]), [list(row.values()) for row in rows])
+        for name, rows in found.items()
+        if isinstance(rows, list) and rows
+    ]
+    return {"methods": methods, "tests": tests, "pictures": pictures, "tables": tables}
 
 
 def _other_figures(page: Page) -> dict | None:
-    page.used |= {page.run.figures / "robustness.png"}
-    pictures = page.pictures("figures/*.png")
-    return {"pictures": pictures} if pictures["shown"] else None
+    # The page has it as a table.
+    heat = page.run.figures / "robustness.png"
+    pictures = [each for each in page.pictures("figures/*.png") if each.path != heat]
+    page.pictures_used = [each for each in page.pictures_used if each.path != heat]
+    folders = [pair for pair in page.folders_left_out() if pair[0] != "figures"]
+    return {"pictures": pictures, "folders": folders} if pictures or folders else None
 
 
 def _score_rows(values: dict) -> list[tuple[str, dict]]:
@@ -375,14 +476,14 @@ def _score_rows(values: dict) -> list[tuple[str, dict]]:
         return float(value) if np.isfinite(value) else None
 
     return [
-        (words_of(name.replace(".", " · ")), dict(zip(("value", "low", "high"),
+        (score_name(name), dict(zip(("value", "low", "high"),
                                                      map(finite, score), strict=True)))
         for name, score in scores_in(values)
     ]  # fmt: skip
 
 
 def _gallery(page: Page) -> dict:
-    return gallery_of(page.run, page.test, page.data)
+    return page.gallery
 
 
 def _recipe(page: Page) -> dict:

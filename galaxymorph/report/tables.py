@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -62,7 +63,7 @@ def _print_tree(title: str, scores: dict, recipe: Recipe) -> None:
         of_question = scores["per_question"][question.name]
         errors = [scores["per_answer"][answer.column]["rmse"] for answer in question.answers]
         table.add_row(
-            f"{question.name} {question.asks}",
+            question.asks,
             interval_words(of_question["accuracy"]),
             f"{of_question['agreed']:,}",
             interval_words(of_question["kl"]),
@@ -117,6 +118,9 @@ def _print_scores(title: str, scores_of: dict) -> None:
     for words, key in (("macro-F1", "macro_f1"), ("accuracy", "accuracy")):
         table.add_row(words, "", "", interval_words(scores_of[key]), "")
     print_table(table)
+    for name, scores in scores_of["per_class"].items():
+        if scores["precision"]["value"] is None:
+            console().print(f"nothing was predicted to be {name}, so its precision is unknown (–)")
 
 
 def _print_confusion(classes: list[str], counts: list[list[int]], labels: str) -> None:
@@ -316,6 +320,49 @@ def print_robustness(scores: dict) -> None:
             f"{against['counted']['relative_ce']} (the others of {against['corruptions']} cost it "
             "no more than noise; under 1 is better than it)"
         )
+
+
+# Parts of a score's name, see `judge.scores_in`, in words; those without any say nothing.
+NAMES = {
+    "test": "", "scores": "", "sources": "", "per_class": "", "per_answer": "", "per_question": "",
+    "corruptions": "", "selective": "", "study": "", "methods": "", "severities": "severity",
+    "macro_f1": "macro-F1", "f1": "F1", "valid": "validation part", "kl": "divergence",
+    "mse": "mean squared error", "rmse": "RMSE", "r2": "R²", "nll": "negative log-likelihood",
+    "brier": "Brier score", "ece": "calibration error",
+    "ece_equal_mass": "calibration error, bins of equal mass",
+    "ece_equal_width": "calibration error, bins of equal width",
+    "ece_classwise": "calibration error by class",
+    "ece_truth": "calibration error against the true chances",
+    "aurc": "area under risk and coverage", "aurc_total": "AURC by total uncertainty",
+    "aurc_epistemic": "AURC by epistemic uncertainty", "before": "before calibration",
+    "after": "after calibration", "sets": "prediction sets", "drop": "loss of score",
+    "people": "rank correlation with volunteers' entropy", "ce": "corruption error",
+    "kept_at_accuracy": "share kept at accuracy", "seconds": "seconds for 1,000 images",
+    "entropy_spearman": "rank correlation of entropies", "held_out_nll":
+    "negative log-likelihood in cross-validation", "mean_ce": "mean corruption error",
+    "set_size": "size of prediction sets", "set_coverage": "coverage of prediction sets",
+}  # fmt: skip
+
+
+def score_name(score: str, tree: Tree | None = None) -> str:
+    """Return a score's dotted name in words: the metric, and in brackets what it is of.
+
+    Args:
+        score: see `judge.scores_in`.
+        tree: whose questions and answers are called by their words.
+    """
+    said = {}
+    for question in tree.questions if tree else ():
+        said[question.name] = question.asks
+        said |= {answer.column: f"{question.asks} {answer.says}" for answer in question.answers}
+    # A point between digits is a decimal one (kept_at_accuracy.0.99), one in Class1.2 the column's.
+    parts = re.split(r"(?<!\d)\.|\.(?!\d)", score)
+    words = []
+    for part in parts:
+        words.append(said.get(part) or NAMES.get(part, part.replace("_", " ")))
+    metric, *rest = reversed(words)
+    rest = [word for word in reversed(rest) if word]
+    return f"{metric or parts[-1]} ({', '.join(rest)})" if rest else metric or parts[-1]
 
 
 # Scores that a comparison leaves out unless asked for all: parts of others, or not of tested

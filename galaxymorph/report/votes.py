@@ -13,14 +13,25 @@ from galaxymorph.base import BadInput
 from galaxymorph.images import decode
 from galaxymorph.judge import Questions, question_entropy, questions_of
 from galaxymorph.learn import Run, target_of, with_images
-from galaxymorph.report.figures import BLUE, GREY, ORANGE, STYLE, broken, save_figure
+from galaxymorph.report.figures import broken
+from galaxymorph.report.style import (
+    BLUE,
+    COLUMN,
+    DENSITY,
+    GREY,
+    ORANGE,
+    PAGE,
+    SMALL,
+    STYLE,
+    save_figure,
+)
 from galaxymorph.report.tables import PARTS
 from galaxymorph.zoo import known_fractions, likeliest_walk, reached
 
 BINS = 25
 # Of the mean fractions, and galaxies that a mean takes.
 MEAN_BINS, MEAN_LEAST = 8, 8
-ANSWER_COLUMNS = 8
+ANSWER_COLUMNS = 6
 # A question that nobody was asked is drawn as faint as this.
 FAINT = 0.2
 WALK_COLUMNS = 3
@@ -33,20 +44,20 @@ def draw_votes(run: Run, part: str = "test") -> list[Path]:
     asked = questions_of(run, run.predictions(part))
     with plt.rc_context(STYLE):
         return [
-            save_figure(run, f"fractions_{part}", fractions_figure(asked, PARTS[part])),
-            save_figure(run, f"entropies_{part}", entropies_figure(asked, PARTS[part])),
+            save_figure(run, f"fractions_{part}", *fractions_figure(asked, PARTS[part])),
+            save_figure(run, f"entropies_{part}", *entropies_figure(asked, PARTS[part])),
         ]
 
 
-def fractions_figure(asked: Questions, words: str) -> Figure:
+def fractions_figure(asked: Questions, words: str) -> tuple[Figure, str]:
     """Return predicted against volunteers' cumulative fractions: a panel an answer, log density."""
     known = known_fractions(asked.tree, asked.true)
     answers = len(asked.tree.columns)
     columns = min(ANSWER_COLUMNS, answers)
     rows = -(-answers // columns)
     figure, grid = plt.subplots(
-        rows, columns, figsize=(1.75 * columns + 0.4, 2.1 * rows + 0.7),
-        layout="constrained", sharex=True, sharey=True, squeeze=False,
+        rows, columns, figsize=(PAGE, (PAGE / columns + 0.35) * rows + 0.2),
+        sharex=True, sharey=True, squeeze=False,
     )  # fmt: skip
     for axes in grid.flat:
         axes.set_axis_off()
@@ -59,33 +70,38 @@ def fractions_figure(asked: Questions, words: str) -> Figure:
         _mean_points(axes, true, predicted)
         rmse = np.sqrt(np.mean((predicted - true) ** 2))
         axes.set_title(
-            f"{broken(asked.says(at), 26)}\nRMSE {rmse:.3f}", fontsize=7, fontweight="normal"
-        )
-    figure.suptitle(
-        f"{len(asked.true):,} {words} galaxies; white: their mean fraction at each prediction, "
-        "95 % intervals, on the line where predictions mean what they say",
-        x=0.01, ha="left", fontsize=9,
-    )  # fmt: skip
-    figure.supxlabel("fraction of all volunteers", fontsize=9)
-    figure.supylabel("predicted", fontsize=9)
-    return figure
+            f"{broken(asked.says(at), 120 // columns)}\nRMSE {rmse:.3f}",
+            fontsize=SMALL, fontweight="normal",
+        )  # fmt: skip
+    figure.supxlabel("fraction of all volunteers", fontsize=8)
+    figure.supylabel("predicted fraction", fontsize=8)
+    return figure, (
+        f"Predicted against volunteers' fractions of every answer, {len(asked.true):,} {words} "
+        "galaxies (brighter: more of them). White points are the volunteers' mean at each "
+        "prediction with its 95 % interval; on the orange line predictions are unbiased."
+    )
 
 
-def entropies_figure(asked: Questions, words: str) -> Figure:
+def entropies_figure(asked: Questions, words: str) -> tuple[Figure, str]:
     """Return the entropy of the model's answers against volunteers', in nats."""
     from scipy.stats import spearmanr
 
     humans, model = (
         question_entropy(asked.tree, each).sum(axis=1) for each in (asked.true, asked.predicted)
     )
-    figure, axes = plt.subplots(figsize=(4.6, 4.6), layout="constrained")
+    figure, axes = plt.subplots(figsize=(COLUMN, COLUMN))
     _density(axes, humans, model, 1.05 * max(humans.max(), model.max()))
     # Where one never varies there is no correlation.
     varies = np.ptp(humans) > 0 and np.ptp(model) > 0
     rank = f", rank correlation {spearmanr(humans, model).statistic:.2f}" if varies else ""
-    axes.set_title(f"How much volunteers and model doubt\n{len(humans):,} {words} galaxies{rank}")
-    axes.set(xlabel="entropy of volunteers' votes (nats)", ylabel="entropy of the prediction")
-    return figure
+    axes.set_title(f"{len(humans):,} {words} galaxies{rank}")
+    axes.set(
+        xlabel="entropy of volunteers' votes (nats)", ylabel="entropy of the prediction (nats)"
+    )
+    return figure, (
+        f"Entropy of the prediction against that of the volunteers' votes, {len(humans):,} {words} "
+        f"galaxies{rank}; brighter: more of them."
+    )
 
 
 def draw_walk(run: Run, galaxy: str, data: Path | None = None) -> Path:
@@ -106,8 +122,12 @@ def draw_walk(run: Run, galaxy: str, data: Path | None = None) -> Path:
             asked = questions_of(run, row)
             image = decode(with_images(row, data)["image"].iloc[0], run.recipe.rendering)
             with plt.rc_context(STYLE):
+                caption = (
+                    f"Volunteers' and predicted answers about galaxy {galaxy}, question by "
+                    "question; the fainter a bar, the fewer volunteers the question was put to."
+                )
                 figure = walk_figure(asked, galaxy, image)
-                return save_figure(run, f"walks/{galaxy}", figure)
+                return save_figure(run, f"walks/{galaxy}", figure, caption)
     questions_of(run, table)
     raise BadInput(
         f"--galaxy {galaxy}: not in the validation or test part of {run.path}",
@@ -129,21 +149,19 @@ def walk_figure(asked: Questions, galaxy: str, image) -> Figure:
     order = [asked.tree.membership[:, at].argmax() for walk in walks for at in walk]
     shown = list(dict.fromkeys(int(at) for at in order))
     rows = -(-len(shown) // WALK_COLUMNS)
-    figure = plt.figure(figsize=(13.3, max(5.2, 2.5 * rows)), layout="constrained")
+    figure = plt.figure(figsize=(PAGE, max(2.6, 1.35 * rows)))
     left, right = figure.subfigures(1, 2, width_ratios=(1, 2.3))
     picture = left.subplots()
     picture.imshow(image)
     picture.set_axis_off()
-    picture.set_title(f"Galaxy {galaxy}", fontsize=15)
+    picture.set_title(f"Galaxy {galaxy}")
     grid = right.subplots(rows, WALK_COLUMNS, squeeze=False)
     for axes in grid.flat[len(shown) :]:
         axes.set_axis_off()
     for number, (axes, at) in enumerate(zip(grid.flat, shown, strict=False), 1):
         _draw_question(axes, asked, at, number, on_way=set(walks[0]))
     handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in (BLUE, ORANGE)]
-    left.legend(
-        handles, ["volunteers", "model"], loc="lower center", ncols=2, frameon=False, fontsize=12
-    )
+    left.legend(handles, ["volunteers", "model"], loc="outside lower center", ncols=2)
     return figure
 
 
@@ -160,15 +178,17 @@ def _draw_question(axes, asked: Questions, at: int, number: int, on_way: set[int
         lengths = np.nan_to_num(share[0, answers])
         alpha = FAINT + (1 - FAINT) * min(reach, 1.0)
         axes.barh(places + shift, lengths, height=0.38, color=colour, alpha=alpha)
-    axes.set_yticks(places, [answer.says for answer in question.answers], fontsize=10)
+    axes.set_yticks(
+        places, [broken(answer.says, 16) for answer in question.answers], fontsize=SMALL
+    )
     for label, answer in zip(axes.get_yticklabels(), answers, strict=True):
         label.set_fontweight("bold" if answer in on_way else "normal")
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    axes.tick_params(axis="x", labelsize=8)
-    axes.set_title(f"{number}. {broken(question.asks or 'Which class?', 22)}", fontsize=11)
-    axes.set_xlabel(f"asked: {humans:.0%}, model {model:.0%}", fontsize=8, color=GREY)
+    axes.tick_params(axis="x", labelsize=SMALL)
+    axes.set_title(broken(f"{number}. {question.asks or 'Which class?'}", 24))
+    axes.set_xlabel(f"asked: {humans:.0%}, model {model:.0%}", fontsize=SMALL, color=GREY)
 
 
 def _mean_points(axes, across: np.ndarray, up: np.ndarray) -> None:
@@ -191,8 +211,8 @@ def _mean_points(axes, across: np.ndarray, up: np.ndarray) -> None:
 def _density(axes, across: np.ndarray, up: np.ndarray, most: float) -> None:
     axes.set_axis_on()
     axes.hist2d(
-        across, up, bins=BINS, range=((0, most), (0, most)), cmap="viridis", norm=LogNorm(), cmin=1
+        across, up, bins=BINS, range=((0, most), (0, most)), cmap=DENSITY, norm=LogNorm(), cmin=1
     )
     axes.plot((0, most), (0, most), color=ORANGE, lw=1)
     axes.set_aspect("equal")
-    axes.tick_params(labelsize=6 if most == 1 else 9)
+    axes.tick_params(labelsize=SMALL)

@@ -5,7 +5,7 @@ const heatOf = (shares) => {
   canvas.className = "heat";
   canvas.width = canvas.height = Math.sqrt(shares.length);
   canvas.setAttribute("role", "img");
-  canvas.setAttribute("aria-label", "Grad-CAM: the evidence for the model's answer");
+  canvas.setAttribute("aria-label", "Map of the evidence for the model's answer");
   const context = canvas.getContext("2d");
   const drawn = context.createImageData(canvas.width, canvas.height);
   shares.forEach((share, n) => {

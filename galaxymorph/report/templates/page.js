@@ -1,5 +1,18 @@
 "use strict";
 (() => {
+  // Any figure opens at its own size.
+  const large = document.getElementById("enlarged");
+  document.querySelectorAll(".enlarge").forEach((button) => button.addEventListener("click", () => {
+    const image = button.querySelector("img").cloneNode();
+    const caption = document.createElement("p");
+    image.removeAttribute("width");
+    image.removeAttribute("height");
+    caption.textContent = image.alt;
+    large.replaceChildren(image, caption);
+    large.showModal();
+  }));
+  large?.addEventListener("click", () => large.close());
+
   const source = document.getElementById("gallery-data");
   if (!source) return;
   const data = JSON.parse(source.textContent);
@@ -9,6 +22,10 @@
   let found = [];
   let drawn = 0;
   let open = 0;
+  // Calibrated, or as the network gives them: one kind at a time.
+  const kindOf = () => Number(at("kind")?.value || 0);
+  const given = (row) => (kindOf() && row.raw)
+    ? { ...row, ...row.raw, right: row.raw.predicted === row.label, set: undefined } : row;
 
   const percent = (share) => (share === null ? "–" : `${(100 * share).toFixed(1)} %`);
   const make = (tag, text, kind) => {
@@ -50,7 +67,7 @@
     says.append(make("strong", row.galaxy), make("br"));
     const verdict = `${row.right ? "✓" : "✗"} ${data.words[row.predicted]} ${percent(row.confidence)}`;
     says.append(make("span", verdict, row.right ? "right" : "wrong"));
-    if (!row.right) says.append(make("br"), `volunteers: ${data.words[row.label]}`);
+    if (!row.right) says.append(make("br"), `${data.truth}: ${data.words[row.label]}`);
     button.append(says);
     button.addEventListener("click", () => show(position));
     const item = make("li");
@@ -65,7 +82,7 @@
     at("more").hidden = drawn >= found.length;
   };
   const update = () => {
-    found = data.rows.filter(matches).sort(orders[at("sort").value]);
+    found = data.rows.map(given).filter(matches).sort(orders[at("sort").value]);
     drawn = 0;
     at("galaxies").replaceChildren();
     drawMore();
@@ -103,33 +120,37 @@
   const byName = new Map(data.rows.map((row) => [row.galaxy, row]));
   const heat = (cells) => heatOf([...atob(cells)].map((cell) => cell.charCodeAt(0) / 255));
   const likeness = (row) => {
-    const near = (row.near || []).map((name) => byName.get(name)).filter(Boolean);
+    const near = (row.near || []).filter(([name]) => byName.has(name));
     if (!near.length) return [];
     const list = make("ul", undefined, "near");
-    near.forEach((other) => {
+    near.forEach(([name, distance]) => {
+      const other = given(byName.get(name));
       const button = make("button");
       button.type = "button";
-      button.append(picture(other, ""), make("span", data.words[other.predicted], other.right ? "right" : "wrong"));
+      const verdict = `${data.words[other.predicted]}, ${distance.toFixed(1)}`;
+      button.append(picture(other, ""), make("span", verdict, other.right ? "right" : "wrong"));
       button.setAttribute("aria-label",
-        `Galaxy ${other.galaxy}, model: ${data.words[other.predicted]}, ${other.right ? "right" : "wrong"}`);
+        `Galaxy ${name}, model: ${data.words[other.predicted]}, ${other.right ? "right" : "wrong"}`);
       button.addEventListener("click", () => {
-        if (!found.includes(other)) { reset(); update(); }
-        show(found.indexOf(other));
+        const position = () => found.findIndex((each) => each.galaxy === name);
+        if (position() < 0) { reset(); update(); }
+        show(position());
       });
       const item = make("li");
       item.append(button);
       list.append(item);
     });
-    return [make("h4", "Most alike to the network"), list];
+    const alike = near.some(([, , isAlike]) => isAlike);
+    return [make("h4", alike ? "Most alike to the network, with distances"
+      : "Nearest, but as far away as any two galaxies are: none is alike"), list];
   };
   const told = (row) => {
-    const parts = [make("p", row.right ? "✓ The model agrees with the volunteers."
-      : `✗ Volunteers: ${data.words[row.label]}; model: ${data.words[row.predicted]}.`,
+    const parts = [make("p", `${row.right ? "✓" : "✗"} ${data.truth}: ${data.words[row.label]}; model: ${data.words[row.predicted]}.`,
       row.right ? "right" : "wrong")];
     const epistemic = row.epistemic === undefined ? "" : `, ${row.epistemic.toFixed(2)} of it epistemic`;
     parts.push(make("p", `Doubt: ${row.doubt.toFixed(2)} nats${epistemic}.`));
     if (row.set !== undefined) parts.push(make("p", `Prediction set: ${row.set}.`));
-    const heads = data.soft ? ["model", "volunteers"] : ["model"];
+    const heads = data.soft ? ["model", data.truth] : ["model"];
     if (data.tree) {
       parts.push(table("The likeliest walk down the tree, shares of those asked",
         ["question", "answer", ...heads],
@@ -138,7 +159,7 @@
       const rows = data.names.map((name, n) => [[data.words[name]], row.shares[n].slice(0, heads.length)]);
       rows.sort((a, b) => b[1][0] - a[1][0]);
       const caption = data.soft ? "Shares of votes"
-        : `Probabilities; volunteers: ${data.words[row.label]}`;
+        : data.kinds[kindOf()].replace(/^./, (first) => first.toUpperCase());
       parts.push(table(caption, ["class", ...heads], rows));
     }
     return parts;
@@ -149,7 +170,10 @@
     at("galaxy-title").textContent = `Galaxy ${row.galaxy}`;
     const seen = make("div", undefined, "seen");
     seen.append(picture(row, `Image of galaxy ${row.galaxy}`));
-    if (row.map && at("heat").checked) seen.append(heat(row.map));
+    const maps = row.map || {};
+    for (const option of at("heat").options) option.hidden = option.disabled = option.value && !maps[option.value];
+    if (at("heat").selectedOptions[0]?.disabled) at("heat").value = "";
+    if (at("heat").value) seen.append(heat(maps[at("heat").value]));
     at("galaxy-image").replaceChildren(seen);
     at("with-heat").hidden = !row.map;
     at("galaxy-near").replaceChildren(...likeness(row));
@@ -178,7 +202,7 @@
     if (control.tagName === "SELECT") control.selectedIndex = 0;
     else control.value = "";
   });
-  filters.forEach((id) => at(id).addEventListener("input", update));
+  [...filters, "kind"].forEach((id) => at(id)?.addEventListener("input", update));
   at("reset").addEventListener("click", () => { reset(); update(); });
   at("more").addEventListener("click", drawMore);
   document.querySelectorAll(".matrix button").forEach((button) => {

@@ -18,7 +18,8 @@ from galaxymorph.cli.commands import Command
     "--all",
     "everything",
     is_flag=True,
-    help="Print validation scores, single severities and single answers too.",
+    help="Print details (validation scores, single severities and answers) and what one run alone "
+    "has, too.",
 )
 @click.option(
     "-o",
@@ -33,11 +34,11 @@ def compare(runs, everything, output) -> None:
     Example:
       python cli.py compare exports/first exports/second -o scores.csv
 
-    The best of each row is marked with *, of runs that share tested galaxies and classes with the
-    first. Differences of macro-F1 from the first run are over the
-    galaxies that both tested, with an interval of the difference itself.
+    First the differences of macro-F1 from the first run, over the galaxies that both tested, with
+    an interval of the difference itself; then the scores that runs share, the best of a row marked
+    with *, and confusion matrices.
     """
-    from galaxymorph.judge import compare_runs, paired_differences, require_distinct, unranked_runs
+    from galaxymorph.judge import compare_runs, require_distinct
     from galaxymorph.learn import Run, write_table
     from galaxymorph.report import print_comparison
 
@@ -48,7 +49,7 @@ def compare(runs, everything, output) -> None:
     runs = [Run(path) for path in runs]
     require_distinct(runs)
     table = compare_runs(runs)
-    print_comparison(table, paired_differences(runs), unranked_runs(runs), everything)
+    print_comparison(runs, table, everything)
     if output:
         write_table(output, table)
         click.echo(output)

@@ -81,6 +81,8 @@ def _use_formats(context: click.Context, option: click.Parameter, value: str) ->
 
 FIGURES = click.option(
     "--figures",
+    cls=Option,
+    group="evaluation",
     metavar="pdf,svg,png",
     default="png",
     expose_value=False,

@@ -319,19 +319,14 @@ def is_calibrated(table: pd.DataFrame) -> bool:
     return any(name.startswith("calibrated_") for name in table)
 
 
-def served(run: Run, table: pd.DataFrame, raw: bool = False) -> pd.DataFrame:
-    """Return predictions with `predicted` and `confidence` as `predict` gives them.
+def served(run: Run, table: pd.DataFrame) -> pd.DataFrame:
+    """Return predictions with `predicted` and `confidence` as `predict` gives them: calibrated.
 
-    Args:
-        run: trained.
-        table: of its predictions.
-        raw: as the network gives them, calibrated or not.
+    Those of a run that isn't calibrated are as they were.
     """
-    if target_of(run.recipe).soft:
+    if not is_calibrated(table):
         return table
-    use = is_calibrated(table) and not raw
-    columns = _calibrated_columns(run) if use else predicted_columns(run.recipe, run.classes)
-    values = table[columns].to_numpy(float)
+    values = table[_calibrated_columns(run)].to_numpy(float)
     best = np.array(run.classes, dtype=object)[values.argmax(axis=1)]
     return table.assign(predicted=best, confidence=values.max(axis=1))
 

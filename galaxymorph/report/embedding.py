@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.judge import Subject, lotz_early_line, lotz_merger_line
-from galaxymorph.report.figures import broken, contact_sheet, label_image
+from galaxymorph.report.figures import broken, contact_sheet, label_image, label_lines, title_sheet
 from galaxymorph.report.style import (
     BLUE,
     GREY,
@@ -156,7 +156,7 @@ def draw_row(
     """Draw galaxies in rows, with label and prediction, and a note each."""
     truth = subject.run.recipe.truth
     with plt.rc_context(STYLE):
-        figure, places = contact_sheet(len(rows), columns)
+        figure, places = contact_sheet(len(rows), columns, 5)
         for axes, row, note in zip(places, rows, notes, strict=False):
             galaxy = subject.table.iloc[row]
             axes.imshow(subject.pixels([row])[0].permute(1, 2, 0).numpy())
@@ -166,6 +166,8 @@ def draw_row(
                 f"{galaxy['confidence']:.0%}",
                 f"{truth}: {subject.words[galaxy['label']]}", note,
             ]  # fmt: skip
-            label_image(axes, galaxy["galaxy"], lines, RIGHT if right else WRONG)
-        figure.suptitle(title, x=0.01, ha="left")
+            label_image(
+                axes, label_lines(galaxy["galaxy"], lines, columns), RIGHT if right else WRONG
+            )
+        title_sheet(figure, title)
         return write_figure(figure, path, f"{title}. Confidences are of one view, uncalibrated.")

@@ -37,8 +37,9 @@ from galaxymorph.report.style import (
 from galaxymorph.report.tables import PARTS
 from galaxymorph.zoo import Tree
 
-# Images in a row of a contact sheet, and letters in a line below one.
-COLUMNS, LETTERS = 5, 25
+# Images in a row of a contact sheet; inches of the room between them, of its title, and of the
+# lines and letters below an image.
+COLUMNS, GAP, TITLE, LINE, LETTER = 5, 0.07, 0.28, 0.125, 0.053
 
 
 def draw_run(run: Run, metrics: dict) -> list[Path]:
@@ -264,9 +265,12 @@ def draw_gallery(run: Run, path: Path, galaxies: pd.DataFrame, title: str, most:
     """
     shown = galaxies.head(most)
     crop, kind = run.recipe.crop, served_kind(run)
+    labels = [_label_of(row, run.recipe.truth) for row in shown.itertuples(index=False)]
     with plt.rc_context(STYLE):
-        figure, grid = contact_sheet(len(shown), COLUMNS)
-        for axes, row in zip(grid, shown.itertuples(index=False), strict=False):
+        figure, grid = contact_sheet(
+            len(shown), COLUMNS, max((len(each) for each, _ in labels), default=0)
+        )
+        for axes, row, label in zip(grid, shown.itertuples(index=False), labels, strict=False):
             image = decode(row.image, run.recipe.rendering)
             axes.imshow(image)
             if crop < 1:
@@ -274,41 +278,66 @@ def draw_gallery(run: Run, path: Path, galaxies: pd.DataFrame, title: str, most:
                 corner = [(length - side) / 2 for length in image.size]
                 axes.add_patch(plt.Rectangle(corner, side, side, fill=False, color="white", ls=":",
                                              lw=0.7, alpha=0.6))  # fmt: skip
-            label_image(axes, *_label_of(row, run.recipe.truth))
+            label_image(axes, *label)
         of = f"{len(shown):,} of {len(galaxies):,}"
-        figure.suptitle(f"{title} ({of}; {kind})", x=0.01, ha="left")
+        title_sheet(figure, f"{title} ({of}; {kind})")
         dotted = " The dotted square is what the model sees." if crop < 1 else ""
         return write_figure(figure, path, f"{title}: {of} galaxies; {kind}.{dotted}")
 
 
-def contact_sheet(number: int, columns: int) -> tuple[Figure, list]:
-    """Return a figure of a page's width with a place for each of a number of images."""
+def contact_sheet(number: int, columns: int, lines: int, more: float = 0.0) -> tuple[Figure, list]:
+    """Return a figure of a page's width with a place for each of a number of images.
+
+    Args:
+        number: of images.
+        columns: of them.
+        lines: of words below each.
+        more: inches below all.
+    """
+    side, row = _side(columns), _side(columns) + LINE * lines + 2 * GAP
     rows = max(1, -(-number // columns))
-    figure, grid = plt.subplots(
-        rows, columns, figsize=(PAGE, rows * (PAGE / columns + 0.42) + 0.3), squeeze=False
-    )
-    for axes in grid.flat:
-        axes.set_axis_off()
-    return figure, list(grid.flat)
+    height = TITLE + rows * row + more
+    figure = plt.figure(figsize=(PAGE, height), layout="none")
+    places = []
+    for at in range(number):
+        across, down = GAP + at % columns * (side + GAP), TITLE + at // columns * row + side
+        box = (across / PAGE, 1 - down / height, side / PAGE, side / height)
+        places.append(figure.add_axes(box))
+        places[-1].set_axis_off()
+    return figure, places
 
 
-def label_image(axes, galaxy: str, lines: list[str], colour: str = BLACK) -> None:
-    """Write a galaxy's name and lines about it above its image, in letters that can be read."""
-    name = str(galaxy)
-    if len(name) > LETTERS:
-        name = f"{name[: LETTERS // 2 - 1]}…{name[-LETTERS // 2 :]}"
-    words = "\n".join([name, *(broken(line, LETTERS) for line in lines)])
-    axes.set_title(words, fontsize=SMALL, fontweight="normal", color=colour, loc="left", pad=2)
+def _side(columns: int) -> float:
+    return (PAGE - GAP) / columns - GAP
 
 
-def _label_of(row, truth: str) -> tuple[str, list[str], str]:
-    """Return a galaxy's name, the lines that a contact sheet has of it, and their colour."""
+def label_lines(galaxy: str, lines: list[str], columns: int) -> list[str]:
+    """Return a galaxy's name and what is said of it in lines that fit below an image."""
+    letters, name = int(_side(columns) / LETTER), str(galaxy)
+    if len(name) > letters:
+        name = f"{name[: letters // 2 - 1]}…{name[-(letters // 2) :]}"
+    return [name, *(part for line in lines for part in textwrap.wrap(line, letters))]
+
+
+def title_sheet(figure: Figure, title: str) -> None:
+    """Write the title of a contact sheet."""
+    figure.text(GAP / PAGE, 1 - 0.06 / figure.get_figheight(), title, va="top", fontweight="bold")
+
+
+def label_image(axes, lines: list[str], colour: str = BLACK) -> None:
+    """Write lines below an image, in letters that can be read."""
+    axes.text(
+        0, -0.03, "\n".join(lines), fontsize=SMALL, color=colour, va="top",
+        transform=axes.transAxes,
+    )  # fmt: skip
+
+
+def _label_of(row, truth: str) -> tuple[list[str], str]:
+    """Return the lines that a contact sheet has of a galaxy, and their colour."""
     loss = [f"loss {row.loss:.2f}"] if hasattr(row, "loss") and np.isfinite(row.loss) else []
     if hasattr(row, "says"):
-        return row.galaxy, [
-            row.says, f"{truth} {share_words(row.volunteers)}, model {share_words(row.model)}",
-            *loss,
-        ], BLACK  # fmt: skip
+        shares = f"{truth} {share_words(row.volunteers)}, model {share_words(row.model)}"
+        return label_lines(row.galaxy, [row.says, shares, *loss], COLUMNS), BLACK
     right = row.label == row.predicted
     share = f" {share_words(row.share)}" if hasattr(row, "share") and pd.notna(row.share) else ""
     lines = [
@@ -316,7 +345,7 @@ def _label_of(row, truth: str) -> tuple[str, list[str], str]:
         f"{truth}: {_words(row.label)}{share}",
         *loss,
     ]
-    return row.galaxy, lines, RIGHT if right else WRONG
+    return label_lines(row.galaxy, lines, COLUMNS), RIGHT if right else WRONG
 
 
 def share_words(share: float) -> str:

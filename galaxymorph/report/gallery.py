@@ -119,12 +119,11 @@ def _galaxies(run: Run, table: pd.DataFrame) -> pd.DataFrame:
         found = served(run, table)[["galaxy", "image", "label", "predicted", "confidence"]]
         found = found.assign(confidence=_rounded_all(found["confidence"]))
         if is_calibrated(table):
-            bare = served(run, table, raw=True)
             found = found.assign(
                 raw=[
                     {"predicted": name, "confidence": _rounded(confidence), "shares": of}
                     for name, confidence, of in zip(
-                        bare["predicted"], bare["confidence"],
+                        table["predicted"], table["confidence"],
                         _probabilities(run, table, raw=True)[1], strict=True,
                     )
                 ]

@@ -12,7 +12,7 @@ from matplotlib.colors import Normalize
 from scipy.ndimage import gaussian_filter
 
 from galaxymorph.judge import METHODS, Subject
-from galaxymorph.report.figures import contact_sheet, label_image
+from galaxymorph.report.figures import contact_sheet, label_image, title_sheet
 from galaxymorph.report.style import HEAT, RIGHT, STYLE, WRONG, write_figure
 
 PAIRS = 3
@@ -44,7 +44,7 @@ def draw_maps(
                 continue
             at = _spread(chosen.index.to_numpy()) if right else chosen.index.to_numpy()[:MOST]
             title = (
-                f"{METHODS[method].title}: {subject.words[label]}, answered {words} "
+                f"{METHODS[method].title}: {subject.words[label]}, {words} predictions "
                 f"({len(at)} of {len(chosen):,})"
             )
             path = folder / f"{label}_{words}.png"
@@ -63,7 +63,7 @@ def draw_overlays(
 ) -> Path:
     """Draw images, each beside itself under its map, brightest where the attribution is."""
     with plt.rc_context(STYLE):
-        figure, places = contact_sheet(2 * len(rows), 2 * PAIRS)
+        figure, places = contact_sheet(2 * len(rows), 2 * PAIRS, 2, 0.5)
         for at, (row, found) in enumerate(zip(rows, maps, strict=True)):
             left, right = places[2 * at : 2 * at + 2]
             image = subject.pixels([row])[0].permute(1, 2, 0).numpy()
@@ -71,15 +71,18 @@ def draw_overlays(
             overlay(right, image, found)
             galaxy = subject.table.iloc[row]
             label_image(
-                left, galaxy["galaxy"],
-                [f"{subject.words[galaxy['answer']]} {galaxy['confidence']:.0%}"],
+                left,
+                [str(galaxy["galaxy"]),
+                 f"{subject.words[galaxy['answer']]} {galaxy['confidence']:.0%}"],
                 RIGHT if galaxy["right"] else WRONG,
             )  # fmt: skip
+        height = figure.get_figheight()
+        bar = figure.add_axes((0.3, 0.36 / height, 0.4, 0.08 / height))
         figure.colorbar(
-            ScalarMappable(Normalize(0, 1), HEAT), ax=places, location="bottom", shrink=0.4,
-            aspect=40, label="evidence for the answer, over the map's largest",
+            ScalarMappable(Normalize(0, 1), HEAT), cax=bar, orientation="horizontal",
+            label="evidence for the answer, over the map's largest",
         )  # fmt: skip
-        figure.suptitle(title, x=0.01, ha="left")
+        title_sheet(figure, title)
         return write_figure(
             figure, path, f"{title}. Each galaxy beside its map; confidences are uncalibrated."
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,10 +18,10 @@ from galaxymorph.judge import (
 )
 from galaxymorph.learn import Run, target_of
 from galaxymorph.report.card import write_card
-from galaxymorph.report.charts import line_chart
+from galaxymorph.report.charts import interval_places, line_chart
 from galaxymorph.report.markup import render
 from galaxymorph.report.sections import HEADLINES, Page, gathered
-from galaxymorph.report.tables import DETAILS
+from galaxymorph.report.tables import difference_verdict, is_detail, score_name
 from galaxymorph.report.votes import draw_votes
 
 FILE = "report.html"
@@ -62,6 +61,7 @@ def write_comparison(runs: Sequence[Run], output: Path) -> Path:
     names = _distinct_names(runs)
     name_of = dict(zip([str(run.path) for run in runs], names, strict=True))
     unranked = unranked_runs(runs)
+    confusions = [gathered(Page(run), ["confusion"]) for run in runs]
     write_text(
         output,
         render(
@@ -70,8 +70,11 @@ def write_comparison(runs: Sequence[Run], output: Path) -> Path:
             names=names,
             groups=_groups(table, runs, unranked),
             unranked=[name_of[path] for path in unranked],
-            differences=[
-                (name_of[path], found) for path, found in paired_differences(runs).items()
+            differences=_differences(runs, name_of),
+            confusions=[
+                (found[0]["content"], {**found[0]["content"]["matrices"][0], "words": name})
+                for name, found in zip(names, confusions, strict=True)
+                if found
             ],
             charts=_curves(runs, names),
             recipes=_differing_settings(runs),
@@ -84,7 +87,7 @@ def _groups(
     table: pd.DataFrame, runs: Sequence[Run], unranked: Sequence[str]
 ) -> list[tuple[str, list, list]]:
     """Return by file the rows of main scores and of details: name, what's better, a cell a run."""
-    groups = {}
+    groups, tree = {}, target_of(runs[0].recipe).tree
     for (file, name), scores in table.groupby(["file", "score"], sort=False):
         by_run = scores.assign(best=best_rows(scores, unranked)).set_index("run")
         cells = []
@@ -95,9 +98,9 @@ def _groups(
             row = by_run.loc[str(run.path)]
             low, high = (None if np.isnan(row[end]) else row[end] for end in ("low", "high"))
             cells.append(({"value": row["value"], "low": low, "high": high}, bool(row["best"])))
-        words = HEADLINES.get(name.removeprefix("test."), (_spoken(name),))[0]
-        is_detail = any(part in name for part in DETAILS)
-        rows = groups.setdefault(file, ([], []))[is_detail]
+        words = HEADLINES.get(name.removeprefix("test."), (score_name(name, tree),))[0]
+        rest = is_detail(name) or cells.count(None) > len(cells) - 2
+        rows = groups.setdefault(file, ([], []))[rest]
         rows.append((words, _better(scores), cells))
     return [(file, *rows) for file, rows in groups.items()]
 
@@ -110,9 +113,15 @@ def _better(scores: pd.DataFrame) -> str:
     return f"near {nominal[0]:g}" if len(nominal) == 1 else "near nominal"
 
 
-def _spoken(score: str) -> str:
-    # A point between digits is a decimal one: kept_at_accuracy.0.99.
-    return re.sub(r"(?<!\d)\.|\.(?!\d)", " · ", score).replace("_", " ")
+def _differences(runs: Sequence[Run], name_of: dict[str, str]) -> list[tuple]:
+    """Return each paired difference: run, difference, its places on one scale, and a verdict."""
+    found = paired_differences(runs)
+    most = max((abs(each[end]) for each in found.values() for end in ("low", "high")), default=0)
+    return [
+        (name_of[path], each, interval_places(each, -most or -1, most or 1),
+         difference_verdict(each))
+        for path, each in found.items()
+    ]  # fmt: skip
 
 
 def _curves(runs: Sequence[Run], names: Sequence[str]) -> list:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from galaxymorph.images import CORRUPTIONS, centre_frame, decode
 from galaxymorph.judge import Condition, seen_under
 from galaxymorph.learn import Run, item_frame, target_of, with_images
-from galaxymorph.report.figures import contact_sheet, label_image
+from galaxymorph.report.figures import contact_sheet, label_image, label_lines, title_sheet
 from galaxymorph.report.style import (
     BLUE,
     COLUMN,
@@ -158,7 +158,7 @@ def flips_figure(run: Run, table: pd.DataFrame, data: Path | None) -> tuple[Figu
     shown = pd.concat([shown, more]).head(FLIPS)
     images = with_images(run.predictions("test"), data).drop_duplicates("galaxy")
     images = images.set_index("galaxy")["image"]
-    figure, places = contact_sheet(2 * len(shown), 2 * COLUMNS)
+    figure, places = contact_sheet(2 * len(shown), 2 * COLUMNS, 3)
     for at, row in enumerate(shown.itertuples(index=False)):
         image = decode(images[row.galaxy], run.recipe.rendering)
         frame = centre_frame(image, *item_frame(run.recipe))[None]
@@ -171,10 +171,10 @@ def flips_figure(run: Run, table: pd.DataFrame, data: Path | None) -> tuple[Figu
         ):  # fmt: skip
             pixels = seen_under(frame, [row.galaxy], condition, run.recipe)[0]
             axes.imshow(pixels.permute(1, 2, 0).numpy())
-            label_image(axes, title, [_says(says)], colour)
+            label_image(axes, label_lines(title, [_says(says)], 2 * COLUMNS), colour)
     title = "Galaxies whose class changes, clean and corrupted"
     of = f"{len(shown)} of {len(flipped):,}"
-    figure.suptitle(f"{title} ({of})", x=0.01, ha="left")
+    title_sheet(figure, f"{title} ({of})")
     return figure, (
         f"{title}: {of}, each clean and beside it under the mildest corruption that changes its "
         "class, with class and confidence."

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from galaxymorph.learn import Recipe, target_of
+from galaxymorph.base import read_json
+from galaxymorph.learn import Recipe, Run, target_of
 from galaxymorph.zoo import Catalogue, Tree, likeliest_walk, to_conditional
 
 # Columns of a pipe: wide enough for the path of an image, which would be broken in two.
@@ -31,8 +32,7 @@ def print_metrics(metrics: dict, recipe: Recipe) -> None:
 
 def _print_classification(title: str, scores: dict, recipe: Recipe) -> None:
     _print_scores(title, scores)
-    labels = "labels" if recipe.labels_column else "volunteers"
-    _print_confusion(list(scores["per_class"]), scores["confusion"], labels)
+    _print_confusion(list(scores["per_class"]), scores["confusion"], recipe)
 
 
 def _print_distribution(title: str, scores: dict, recipe: Recipe) -> None:
@@ -123,9 +123,11 @@ def _print_scores(title: str, scores_of: dict) -> None:
             console().print(f"nothing was predicted to be {name}, so its precision is unknown (–)")
 
 
-def _print_confusion(classes: list[str], counts: list[list[int]], labels: str) -> None:
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column(f"{labels} ↓  model →")
+def _print_confusion(
+    classes: list[str], counts: list[list[int]], recipe: Recipe, title: str | None = None
+) -> None:
+    table = Table(box=box.SIMPLE_HEAD, title=title)
+    table.add_column(f"{recipe.truth} ↓  model →")
     for name in classes:
         table.add_column(name, justify="right")
     for name, row in zip(classes, counts, strict=True):
@@ -337,7 +339,7 @@ NAMES = {
     "aurc_epistemic": "AURC by epistemic uncertainty", "before": "before calibration",
     "after": "after calibration", "sets": "prediction sets", "drop": "loss of score",
     "people": "rank correlation with volunteers' entropy", "ce": "corruption error",
-    "kept_at_accuracy": "share kept at accuracy", "seconds": "seconds for 1,000 images",
+    "kept_at_accuracy": "at accuracy", "kept": "share kept", "seconds": "seconds for 1,000 images",
     "entropy_spearman": "rank correlation of entropies", "held_out_nll":
     "negative log-likelihood in cross-validation", "mean_ce": "mean corruption error",
     "set_size": "size of prediction sets", "set_coverage": "coverage of prediction sets",
@@ -368,52 +370,95 @@ def score_name(score: str, tree: Tree | None = None) -> str:
 # Scores that a comparison leaves out unless asked for all: parts of others, or not of tested
 # galaxies.
 DETAILS = (
-    "valid.", ".severities.", "per_answer.", "per_question.", "per_corruption.", ".study.",
+    "valid.", "before.", ".severities.", "per_answer.", "per_question.", "per_corruption.",
+    ".study.",
     ".band.", ".coverage_", "held_out_",
 )  # fmt: skip
 
 
-def print_comparison(
-    table: pd.DataFrame,
-    differences: dict[str, dict],
-    unranked: Sequence[str] = (),
-    everything: bool = False,
-) -> None:
-    """Print runs side by side, a row a score, the best of each marked.
+def print_comparison(runs: Sequence[Run], table: pd.DataFrame, everything: bool = False) -> None:
+    """Print how runs differ, the paired difference first, then the scores that they share.
 
     Args:
+        runs: trained.
         table: see `judge.compare_runs`.
-        differences: see `judge.paired_differences`.
-        unranked: see `judge.unranked_runs`.
-        everything: the details too.
+        everything: details and scores that one run alone has, too.
     """
     # Predicting from an ONNX file prints tables without PyTorch, on which judging stands.
-    from galaxymorph.judge import best_rows
+    from galaxymorph.judge import best_rows, paired_differences, unranked_runs
 
-    runs = list(dict.fromkeys(table["run"]))
+    first, unranked = str(runs[0].path), unranked_runs(runs)
     for run in unranked:
-        console().print(f"{run}: no galaxies and classes in common with {runs[0]}, so no best")
-    shown = Table(box=box.SIMPLE_HEAD)
+        console().print(f"{run}: no galaxies and classes in common with {first}, so no best")
+    _print_differences(paired_differences(runs), first)
+    shown = Table(box=box.SIMPLE_HEAD, title="* the best of a row")
     shown.add_column("score")
-    for run in runs:
-        shown.add_column(run.rstrip("/").split("/")[-1], justify="right", overflow="fold")
-    known = set()
+    names = [str(run.path) for run in runs]
+    for name in names:
+        shown.add_column(name.rstrip("/").split("/")[-1], justify="right", overflow="fold")
+    known, left_out, tree = set(), 0, target_of(runs[0].recipe).tree
     for (file, score), group in table.groupby(["file", "score"], sort=False):
-        if not everything and any(part in score for part in DETAILS):
+        if not everything and (is_detail(score) or len(group) < 2):
+            left_out += 1
             continue
         if file not in known:
             shown.add_section()
             known.add(file)
         values = group.assign(best=best_rows(group, unranked)).set_index("run")
-        words = score if file == "metrics" else f"{file}: {score}"
-        shown.add_row(words, *(_compared(values, run) for run in runs))
+        words = score_name(score, tree)
+        words = words if file == "metrics" else f"{file}: {words}"
+        shown.add_row(words, *(_compared(values, name) for name in names))
     print_table(shown)
-    for run, difference in differences.items():
-        console().print(
-            f"{run}: test macro-F1 {difference['value']:+.3f} ({difference['low']:+.3f} to "
-            f"{difference['high']:+.3f}) against {runs[0]}, {difference['galaxies']:,} galaxies "
-            "in common"
+    confusions = [(run, read_json(run.path / "metrics.json")) for run in runs]
+    if all("confusion" in metrics["test"] for _, metrics in confusions):
+        for run, metrics in confusions:
+            name = str(run.path).rstrip("/").split("/")[-1]
+            _print_confusion(metrics["classes"], metrics["test"]["confusion"], run.recipe, name)
+    if left_out:
+        console().print(f"{left_out:,} more scores, details and of one run alone: --all")
+
+
+def is_detail(score: str) -> bool:
+    """Tell whether a score, see `judge.compare_runs`, is part of another."""
+    return any(part in score for part in DETAILS)
+
+
+# Letters of an interval drawn in the terminal.
+DRAWN = 41
+
+
+def _print_differences(differences: dict[str, dict], first: str) -> None:
+    """Print each paired difference as a line with its interval, on one scale about 0."""
+    if not differences:
+        return
+    most = max(abs(each[end]) for each in differences.values() for end in ("low", "high")) or 1.0
+    table = Table(box=box.SIMPLE_HEAD, title=f"Test macro-F1 minus that of {first}, 95 % interval")
+    table.add_column("run")
+    table.add_column("difference", justify="right")
+    table.add_column(f"{-most:+.3f}{'0'.center(DRAWN - 12)}{most:+.3f}")
+    table.add_column("verdict")
+    table.add_column("galaxies in common", justify="right")
+    for run, each in differences.items():
+        low, at, high = (
+            round((each[end] / most + 1) / 2 * (DRAWN - 1)) for end in ("low", "value", "high")
         )
+        line = [" "] * DRAWN
+        line[low : high + 1] = "─" * (high + 1 - low)
+        line[DRAWN // 2] = "│"
+        line[at] = "●"
+        table.add_row(
+            run.rstrip("/").split("/")[-1],
+            f"{each['value']:+.3f} ({each['low']:+.3f} to {each['high']:+.3f})",
+            "".join(line), difference_verdict(each), f"{each['galaxies']:,}",
+        )  # fmt: skip
+    print_table(table)
+
+
+def difference_verdict(difference: dict) -> str:
+    """Return what the interval of a paired difference tells."""
+    if difference["low"] > 0:
+        return "better"
+    return "worse" if difference["high"] < 0 else "no difference shown"
 
 
 def _compared(values: pd.DataFrame, run: str) -> str:

@@ -32,6 +32,7 @@ from galaxymorph.judge import (
     read_neighbours,
     require_feature_maps,
     shortcut_table,
+    verdicts,
 )
 from galaxymorph.judge.faithfulness import DEAD, _randomise, _reestimate, _signal
 from galaxymorph.judge.physics import verdict
@@ -68,14 +69,28 @@ def test_a_page_has_the_evidence_and_the_likes_of_each_galaxy(explained):
     grids, near = (read(explained / "explain") for read in (read_grids, read_neighbours))
     assert len(grids) == len(near) == 3
     assert set(grids) | set(near) <= set(table["galaxy"])
-    assert all(grid.shape == (GRID, GRID) and grid.dtype == np.uint8 for grid in grids.values())
-    assert all(len(likes) == 2 and name not in likes for name, likes in near.items())
+    every = [grid for by_method in grids.values() for grid in by_method.values()]
+    assert len(every) == 3 * len(METHODS)
+    assert all(grid.shape == (GRID, GRID) and grid.dtype == np.uint8 for grid in every)
+    for name, likes in near.items():
+        assert len(likes) == 2 and name not in [like for like, _, _ in likes]
+        # Of three galaxies each is as far from the others as any two are.
+        assert all(distance > 0 for _, distance, _ in likes)
     text = (explained / "report.html").read_text()
     data = json.loads(re.search(r'id="gallery-data">(.*?)</script>', text, re.DOTALL)[1])
     with_map = {row["galaxy"]: row["map"] for row in data["rows"] if "map" in row}
-    assert {name: base64.b64decode(each) for name, each in with_map.items()} == {
-        name: grid.tobytes() for name, grid in grids.items()
+    assert with_map == {
+        name: {method: base64.b64encode(grid.tobytes()).decode() for method, grid in found.items()}
+        for name, found in grids.items()
     }
+    # The method to believe first is told, with what its tests say.
+    best = verdicts(json.loads((explained / "explain" / "explain.json").read_text()))[0]
+    assert next(iter(data["maps"])) == best["method"]
+    assert f"<strong>{METHODS[best['method']].title}</strong>" in text
+    for value in best.values():
+        if isinstance(value, dict):
+            assert f"{value['value']:.3f} ({value['low']:.3f}–{value['high']:.3f})" in text
+    assert "Deletion and insertion</caption>" in text and "Random weights</caption>" in text
     assert {row["galaxy"]: row["near"] for row in data["rows"] if "near" in row} == near
 
 

@@ -218,7 +218,7 @@ def test_errors_of_a_known_case():
     scores = calibration_scores(certain, np.array([0] * 6 + [1] * 4))
     assert scores["ece_equal_width"] == pytest.approx(0.4)
     assert scores["brier"] == pytest.approx(0.8)
-    table = reliability_table(certain, np.array([0] * 6 + [1] * 4), 1)
+    table = reliability_table(certain, np.array([0] * 6 + [1] * 4))
     assert table["accuracy"].tolist() == [0.6]
     # Clopper and Pearson's interval of 6 in 10.
     assert table[["low", "high"]].iloc[0].tolist() == pytest.approx([0.2624, 0.8784], abs=1e-4)

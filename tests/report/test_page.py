@@ -92,8 +92,8 @@ def test_a_figure_that_two_names_fit_stands_once(copied, capsys):
     Image.new("RGB", (60, 40)).save(copied / "figures" / "mine.png")
     assert galaxymorph("report", copied) == 0
     text = (copied / "report.html").read_text()
-    assert text.count("<figcaption>risk coverage") == 1
-    assert text.count("<figcaption>mine") == 1
+    assert text.count("<figcaption>Risk coverage.") == 1
+    assert text.count("<figcaption>Mine.") == 1
 
 
 def test_without_images_the_gallery_says_so_and_the_rest_stands(copied, simple, capsys):
@@ -227,7 +227,7 @@ def test_a_galaxy_shows_its_evidence_and_its_likes(browser, run, tmp_path):
     opened.goto((own / "report.html").as_uri())
     opened.locator("#galaxies button").first.click()
     assert opened.locator("#galaxy canvas").count() == 0
-    opened.check("#heat")
+    opened.select_option("#heat", "gradcam")
     drawn = "canvas => canvas.getContext('2d').getImageData(0, 0, 14, 14).data.some(Boolean)"
     assert opened.locator("#galaxy canvas").evaluate(drawn)
     rows = {row["galaxy"]: row for row in data_of(own / "report.html")["rows"]}
@@ -237,7 +237,7 @@ def test_a_galaxy_shows_its_evidence_and_its_likes(browser, run, tmp_path):
     opened.fill("#by-galaxy", galaxy)
     opened.locator("#galaxies button").first.click()
     opened.locator("#galaxy-near button").first.click()
-    assert opened.inner_text("#galaxy-title") == f"Galaxy {rows[galaxy]['near'][0]}"
+    assert opened.inner_text("#galaxy-title") == f"Galaxy {rows[galaxy]['near'][0][0]}"
     assert said == []
     opened.close()
 

@@ -1,0 +1,216 @@
+"""Figures: their formats, sizes, captions and words, and what the page makes of them."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from galaxymorph.judge import digests, nearest, neighbour_table, verdicts, whitened
+from galaxymorph.judge.reliability import A_BIN, reliability_table
+from galaxymorph.learn import Run
+from galaxymorph.report import draw_gallery
+from galaxymorph.report.pictures import Picture, encode_pictures, read_picture
+from galaxymorph.report.style import COLUMN, DPI, PAGE
+from galaxymorph.report.tables import score_name
+from tests.conftest import galaxymorph
+
+
+@pytest.fixture
+def copied(run, tmp_path) -> Path:
+    return Path(shutil.copytree(run, tmp_path / "copied"))
+
+
+def test_figures_come_in_vector_formats_at_a_journals_sizes_with_their_captions(copied, capsys):
+    assert galaxymorph("report", copied, "--figures", "pdf,svg") == 0
+    for name in ("learning_curves", "confusion_test", "scores_by_class"):
+        png = copied / "figures" / f"{name}.png"
+        with Image.open(png) as image:
+            assert round(image.width / DPI, 2) in (COLUMN, PAGE)
+            caption = image.info["Description"]
+        assert caption.endswith(".") and caption[0].isupper() and "_" not in caption
+        assert png.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
+        assert caption[:40] in png.with_suffix(".svg").read_text()
+        assert caption.split("'")[0] in (copied / "report.html").read_text()
+    # A figure that is drawn again leaves no old version of itself beside it.
+    stale = copied / "figures" / "learning_curves.pdf"
+    stale.write_bytes(b"old")
+    assert galaxymorph("report", copied) == 0
+    assert stale.read_bytes().startswith(b"%PDF")
+    assert not (copied / "figures" / "robustness.pdf").exists()
+
+
+@pytest.mark.parametrize("formats", ["bmp", "pdf,tiff", ""])
+def test_an_unknown_format_is_refused_before_anything_is_drawn(copied, capsys, formats):
+    assert galaxymorph("report", copied, "--figures", formats) == 2
+    assert "use png, pdf, svg" in capsys.readouterr().err
+
+
+def test_a_page_uses_its_bytes_and_names_what_it_leaves_out(tmp_path):
+    pictures = []
+    for at in range(4):
+        noise = np.random.default_rng(at).integers(0, 255, (600, 1500, 3), np.uint8)
+        Image.fromarray(noise).save(tmp_path / f"figure_{at}.png")
+        pictures.append(read_picture(tmp_path / f"figure_{at}.png"))
+    assert [each.caption for each in pictures] == [f"Figure {at}." for at in range(4)]
+    encode_pictures(pictures, 300_000)
+    sizes = [len(each.uri) for each in pictures]
+    assert sum(sizes) <= 300_000 and sizes[0] > 0
+    encode_pictures(pictures, 50_000_000)
+    assert all(each.uri for each in pictures)
+
+
+def test_no_gallery_says_nan(run, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(
+        "galaxymorph.report.figures.label_image", lambda axes, lines, *_: said.extend(lines)
+    )
+    table = Run(run).predictions("test").head(2)
+    votes = table.assign(
+        says="How many arms? two", volunteers=[np.nan, 0.5], model=[0.25, np.nan], loss=np.nan
+    )
+    draw_gallery(Run(run), tmp_path / "votes.png", votes, "Votes")
+    draw_gallery(Run(run), tmp_path / "classes.png", table.assign(share=np.nan), "Classes")
+    assert not any("nan" in line for line in said)
+    assert "volunteers not asked, model" in " ".join(said)
+
+
+@pytest.mark.parametrize("n", [10, 41, 200, 2000])
+def test_bins_of_a_reliability_diagram_hold_galaxies_enough(n):
+    rng = np.random.default_rng(n)
+    first = rng.uniform(0.5, 1, n)
+    # Many are equally sure, as after isotonic calibration.
+    first[: n // 3] = 1.0
+    table = reliability_table(np.column_stack([first, 1 - first]), rng.integers(0, 2, n))
+    assert table["galaxies"].sum() == n
+    assert table["galaxies"].min() >= min(n, A_BIN) // 2
+    assert len(table) <= 15
+
+
+def test_the_method_that_passes_comes_first_and_faults_are_named():
+    def score(value):
+        return {"value": value, "low": value - 0.02, "high": value + 0.02}
+
+    gains = {"gradcam": -0.1, "integrated-gradients": 0.3, "occlusion": 0.05}
+    left = {"gradcam": 0.1, "integrated-gradients": 0.9, "occlusion": 0.2}
+    found = {
+        "deletion and insertion": [
+            {"curve": curve, "order": method, "gain over centre first": score(gain)}
+            for curve in ("deletion", "insertion")
+            for method, gain in gains.items()
+        ],
+        "random weights": [
+            {"method": method, "correlation": score(value), "dead": False}
+            for method in gains
+            for value in (0.5, left[method])
+        ],
+    }
+    table = verdicts(found)
+    assert [row["method"] for row in table] == ["occlusion", "integrated-gradients", "gradcam"]
+    assert [row["passes"] for row in table] == [True, False, False]
+    assert "hardly depend" in table[1]["verdict"] and "deletion worse" in table[2]["verdict"]
+    assert verdicts({}) == []
+
+
+def test_a_copy_of_an_image_is_no_neighbour_and_equal_distances_are_told():
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(5, 16)) * 20
+    embedding = whitened(np.repeat(centres, 20, axis=0) + rng.normal(size=(100, 16)))
+    frames = rng.integers(0, 255, (100, 3, 8, 8), np.uint8)
+    frames[7] = frames[3]
+    embedding[7] = embedding[3]
+    pictures = digests(frames)
+    near, away = nearest(embedding, pictures, 3, 6)
+    assert 3 not in near and 7 not in near and (np.diff(away) >= 0).all()
+    names = [str(at) for at in range(100)]
+    table = neighbour_table(names, embedding, pictures)
+    assert (table["galaxy"] != table["neighbour"]).all()
+    assert table["alike"].all()
+    # Corners of a simplex are all equally far from each other.
+    far = neighbour_table(names[:20], np.eye(20), digests(np.arange(20)))
+    assert not far["alike"].any()
+
+
+@pytest.mark.parametrize(
+    ("score", "words"),
+    [
+        ("test.macro_f1", "macro-F1"),
+        ("test.per_class.smooth_round.f1", "F1 (smooth round)"),
+        ("after.nll", "negative log-likelihood (after calibration)"),
+        ("selective.kept_at_accuracy.0.95.kept", "share kept (at accuracy, 0.95)"),
+        ("valid.macro_f1", "macro-F1 (validation part)"),
+    ],
+)
+def test_scores_have_words(score, words):
+    assert score_name(score) == words
+
+
+def test_own_labels_are_nobodys_votes(copied, capsys):
+    recipe = json.loads((copied / "recipe.json").read_text())
+    (copied / "recipe.json").write_text(json.dumps({**recipe, "labels_column": "kind"}))
+    assert galaxymorph("report", copied) == 0
+    text = (copied / "report.html").read_text()
+    shown = re.sub(r"<details><summary>Recipe.*?</details>", "", text, flags=re.DOTALL)
+    shown = re.sub(r"<(script|style).*?</\1>", "", shown, flags=re.DOTALL)
+    card = (copied / "model-card.md").read_text()
+    for words in (re.sub(r"<[^>]+>", " ", shown), card):
+        assert "olunteers" not in words and "scheme" not in words and "schema" not in words
+        assert "column kind" in words
+
+
+def test_precision_of_a_class_that_is_never_predicted_is_unknown(copied, capsys):
+    metrics = json.loads((copied / "metrics.json").read_text())
+    first = next(iter(metrics["test"]["per_class"].values()))
+    first["precision"] = {"value": None, "low": None, "high": None}
+    (copied / "metrics.json").write_text(json.dumps(metrics))
+    assert galaxymorph("report", copied) == 0
+    assert "precision is unknown" in (copied / "report.html").read_text()
+    assert "precision unknown" in (copied / "model-card.md").read_text()
+
+
+def test_one_kind_of_probabilities_stands_on_a_page(copied, capsys):
+    table = pd.read_parquet(copied / "predictions_test.parquet")
+    classes = Run(copied).classes
+    assert galaxymorph("calibrate", copied, "--method", "temperature") == 0
+    # A calibration that turns every class into the first.
+    for part in ("valid", "test"):
+        path = copied / f"predictions_{part}.parquet"
+        given = pd.read_parquet(path)
+        for name in classes:
+            given[f"calibrated_{name}"] = float(name == classes[0])
+        given.to_parquet(path)
+    assert galaxymorph("report", copied) == 0
+    text = (copied / "report.html").read_text()
+    right = (table["label"] == classes[0]).mean()
+    accuracy = re.search(r'accuracy</div>\s*<div class="value">([\d.]+)', text)[1]
+    assert float(accuracy) == pytest.approx(right, abs=6e-4)
+    rows = json.loads(re.search(r'id="gallery-data">(.*?)</script>', text, re.DOTALL)[1])["rows"]
+    known = table.set_index("galaxy")
+    for row in rows:
+        assert row["predicted"] == classes[0] and row["confidence"] == 1
+        assert row["raw"]["predicted"] == known.at[row["galaxy"], "predicted"]
+        assert row["raw"]["confidence"] == pytest.approx(
+            known.at[row["galaxy"], "confidence"], abs=1e-4
+        )
+
+
+def test_compare_leads_with_the_paired_difference(run, copied, capsys):
+    assert galaxymorph("compare", run, copied) == 0
+    out = capsys.readouterr().out
+    assert out.index("Test macro-F1 minus that of") < out.index("accuracy")
+    assert "●" in out and "no difference shown" in out and "precision (spiral)" in out
+    assert "per_class" not in out and out.count("↓  model →") == 2
+    assert galaxymorph("compare", run, copied, "--all") == 0
+    assert "validation part" in capsys.readouterr().out
+
+
+def test_a_picture_of_the_users_keeps_to_the_page(tmp_path):
+    Image.new("RGB", (4000, 100)).save(tmp_path / "wide_one.png")
+    found = read_picture(tmp_path / "wide_one.png")
+    assert isinstance(found, Picture) and found.width <= PAGE * 150 and found.caption == "Wide one."
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    assert read_picture(tmp_path / "broken.png") is None

@@ -41,10 +41,10 @@ def _score(score: dict, digits: int = 3) -> str:
     """Return a score with its interval, as in tables of the terminal."""
     if score["value"] is None:
         return "–"
-    value = f"{score['value']:.{digits}f}"
-    if score.get("low") is None or score.get("high") is None:
-        return value
-    return f"{value} ({score['low']:.{digits}f}–{score['high']:.{digits}f})"
+    ends = [score["value"], score.get("low"), score.get("high")]
+    value, *words = (f"{end:.{digits}f}".replace("-", "−") for end in ends if end is not None)
+    # A dash beside a minus can't be read.
+    return f"{value} ({(' to ' if ends[1] < 0 else '–').join(words)})" if len(words) == 2 else value
 
 
 def _cell(value: object) -> str:

@@ -391,7 +391,7 @@ def print_comparison(runs: Sequence[Run], table: pd.DataFrame, everything: bool 
     for run in unranked:
         console().print(f"{run}: no galaxies and classes in common with {first}, so no best")
     _print_differences(paired_differences(runs), first)
-    shown = Table(box=box.SIMPLE_HEAD, title="* the best of a row")
+    shown = Table(box=box.SIMPLE_HEAD)
     shown.add_column("score")
     names = [str(run.path) for run in runs]
     for name in names:

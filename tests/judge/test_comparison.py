@@ -26,9 +26,9 @@ def worse(run, tmp_path_factory):
 def test_runs_stand_side_by_side_and_every_score_is_written(run, worse, tmp_path, capsys):
     assert galaxymorph("compare", run, worse, "-o", tmp_path / "all.csv") == 0
     printed = capsys.readouterr().out
-    line = next(line for line in printed.splitlines() if "test.macro_f1" in line)
+    line = next(line for line in printed.splitlines() if line.startswith("  macro-F1 "))
     assert line.index("*") < line.index("-1.000")
-    assert "valid." not in printed
+    assert "validation" not in printed
     assert "galaxies in common" in printed
     table = pd.read_csv(tmp_path / "all.csv")
     metrics = json.loads((run / "metrics.json").read_text())
@@ -59,7 +59,7 @@ def test_runs_without_anything_in_common_are_not_ranked(run, worse, foreign, tmp
     assert galaxymorph("compare", run, foreign) == 0
     printed = capsys.readouterr().out
     assert "*" not in printed
-    assert printed.index(words) < printed.index("test.macro_f1")
+    assert printed.index(words) < printed.index("macro-F1")
     page = tmp_path / "page.html"
     assert galaxymorph("report", run, foreign, "-o", page) == 0
     text = page.read_text()
@@ -68,7 +68,7 @@ def test_runs_without_anything_in_common_are_not_ranked(run, worse, foreign, tmp
     capsys.readouterr()
     assert galaxymorph("compare", run, worse, foreign) == 0
     printed = capsys.readouterr().out
-    line = next(line for line in printed.splitlines() if "test.macro_f1" in line)
+    line = next(line for line in printed.splitlines() if line.startswith("  macro-F1 "))
     assert line.count("*") == 1 and line.index("*") < line.index("-1.000")
     assert printed.count(words) == 1
     assert galaxymorph("report", run, worse, foreign, "-o", page) == 0
@@ -78,8 +78,10 @@ def test_runs_without_anything_in_common_are_not_ranked(run, worse, foreign, tmp
 def test_a_score_that_one_run_has_is_shown_with_a_gap(run, worse, capsys):
     (worse / "robustness.json").write_text(json.dumps({"mean_drop": 0.25, "views": 8}))
     assert galaxymorph("compare", run, worse) == 0
+    assert "mean drop" not in capsys.readouterr().out
+    assert galaxymorph("compare", run, worse, "--all") == 0
     line = next(
-        line for line in capsys.readouterr().out.splitlines() if "robustness: mean_drop" in line
+        line for line in capsys.readouterr().out.splitlines() if "robustness: mean drop" in line
     )
     assert line.split()[-2:] == ["–", "0.250"]
 

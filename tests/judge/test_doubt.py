@@ -174,7 +174,7 @@ def test_doubt_compares_the_sources_and_says_who_doubts_with_volunteers(
     page = (own / "report.html").read_text()
     assert "Sources of doubt, 95 % intervals" in page
     assert "kept at 99% accuracy" in page
-    assert "alt=\"Model and volunteers are unsure" in page
+    assert 'alt="Model and volunteers are unsure' in page
     record = json.loads((own / "doubt.json").read_text())
     assert list(record["sources"]) == ["single", "views"]
     assert [each["passes"] for each in record["sources"].values()] == [1, 8]

@@ -157,8 +157,8 @@ class Recipe:
 
     @property
     def truth(self) -> str:
-        """Who says the true class: volunteers, or the label in a column of the user's own."""
-        return "volunteers" if self.labels_column is None else "label"
+        """Who says the true class: volunteers, or labels in a column of the user's own."""
+        return "volunteers" if self.labels_column is None else "labels"
 
 
 # A thousand galaxies or so: the frame that galaxies fill, more turns through the data, and

@@ -58,11 +58,18 @@ def did_you_mean(wanted: str, names: Sequence[str], there: str = "it has") -> st
     return f"{there} {', '.join(named[:MOST_NAMES])}{'…' if len(named) > MOST_NAMES else ''}"
 
 
-def use_one_of(wanted: object, names: Sequence[object]) -> str:
-    """Return a remedy for a value that isn't one of a few: all of them, and the one it is like."""
+def use_one_of(wanted: object, names: Sequence[object], remedy: str = "") -> str:
+    """Return a remedy for a value that isn't one of a few, with the one that it is like.
+
+    Args:
+        wanted: the value.
+        names: the few.
+        remedy: that names them, in place of the usual words.
+    """
     words = [str(name) for name in names]
     near = near_names(str(wanted), words, most=1)
-    return f"use one of {', '.join(words)}" + (f": did you mean {near[0]}?" if near else "")
+    remedy = remedy or f"use one of {', '.join(words)}"
+    return f"{remedy}: did you mean {near[0]}?" if near else remedy
 
 
 def _plain(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, use_one_of
 
 STRETCHES = ("lupton", "asinh", "zscale", "linear")
 
@@ -23,7 +23,8 @@ class Rendering:
             BadInput: the stretch isn't known.
         """
         if stretch is not None and stretch not in STRETCHES:
-            raise BadInput(f"--stretch {stretch}: unknown", f"use {', '.join(STRETCHES)}")
+            remedy = use_one_of(stretch, STRETCHES, f"use {', '.join(STRETCHES)}")
+            raise BadInput(f"--stretch {stretch}: unknown", remedy)
         return replace(self, stretch=stretch or self.stretch, bands=bands or self.bands)
 
 

@@ -443,7 +443,7 @@ def _checked(recipe: Recipe, prefix: str) -> Recipe:
     if recipe.loss is not None and recipe.loss not in target.losses:
         raise BadInput(
             f"{prefix}loss is {recipe.loss!r}, and the target is {recipe.target}",
-            use_one_of(recipe.loss, target.losses),
+            use_one_of(recipe.loss, target.losses, f"use {' or '.join(target.losses)}"),
         )
     if target.soft and recipe.labels_column is not None:
         raise BadInput(

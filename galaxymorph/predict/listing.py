@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from galaxymorph.base import BadInput, did_you_mean
+from galaxymorph.base import BadInput, did_you_mean, listed
 from galaxymorph.zoo import (
     ID_COLUMNS,
     ImageFiles,
@@ -52,7 +52,8 @@ def list_images(
             image paths, see `IMAGE_COLUMNS`, relative to the table or absolute, or members of
             zips (`images.zip::1.jpg`), and perhaps one of ids, see `ID_COLUMNS`; by itself an id
             is the image's name without its ending. An empty path is yielded as it is.
-        tell: called with a line on what a folder or a zip holds besides images.
+        tell: called with a line on what a folder or a zip holds besides images, or a table besides
+            the columns that are yielded.
         keep: other columns of the table that are to be yielded too, see `columns_to_keep`.
 
     Raises:
@@ -63,10 +64,10 @@ def list_images(
     if not path.exists():
         raise BadInput(f"{path}: no such file or folder", "check the path")
     if not path.is_dir() and not is_zip(path.name):
-        return _rows(open_table(path), keep)
+        return _rows(open_table(path), keep, tell)
     found = list_image_files(path)
     if is_zip(path.name) and not found.images and (table := _zipped_table(path)):
-        return _rows(table, keep)
+        return _rows(table, keep, tell)
     return _files(path, found, tell)
 
 
@@ -116,9 +117,17 @@ def _files(
     return (ListedImage(image_name(file.name), file.reference) for file in found.images)
 
 
-def _rows(table: Table, keep: Sequence[str]) -> Iterator[ListedImage]:
+def _rows(
+    table: Table, keep: Sequence[str], tell: Callable[[str], object] | None
+) -> Iterator[ListedImage]:
     """Yield the rows of a table; one that can't be read is named by its number."""
     identity, image = _chosen(table)
+    others = [name for name in table.columns if name and name not in (identity, image)]
+    if tell and others and not keep:
+        tell(
+            f"{table.reference}: {listed(others, 3)} aren't copied to the predictions; --keep "
+            f"{others[0]} keeps a column, --keep all every one"
+        )
     some = False
     for piece in table.pieces(list(dict.fromkeys(filter(None, (image, identity, *keep))))):
         images = as_text(piece.frame[image]).fillna("")
@@ -127,7 +136,7 @@ def _rows(table: Table, keep: Sequence[str]) -> Iterator[ListedImage]:
         kept = list(zip(*cells, strict=True)) if cells else [()] * len(images)
         found = zip(ids.to_numpy(object), images.to_numpy(object), kept, strict=True)
         rows = [
-            ListedImage(name or galaxy_name(path), path, "", others) for name, path, others in found
+            ListedImage(name or galaxy_name(path), path, "", texts) for name, path, texts in found
         ]
         if piece.faults:
             numbered = dict(zip(piece.frame.index, rows, strict=True))

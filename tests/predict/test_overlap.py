@@ -174,8 +174,11 @@ def test_columns_of_the_table_are_kept_as_they_are(run, mixed, tmp_path, capsys,
         assert np.array_equal(found[name], listing[name], equal_nan=True)
     assert found["plate"].tolist() == listing["plate"].tolist()
     assert found["n_votes"].tolist() == list(range(number))
+    capsys.readouterr()
     assert galaxymorph(*words, "-o", f"{out}/") == 2
-    assert "another choice of columns" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "another choice of columns" in said
+    assert "ra, plate, specz and 1 more aren't copied to the predictions; --keep ra" in said
     every = tmp_path / "every"
     assert galaxymorph(*words, "--keep", "all", "-o", f"{every}/") == 0
     assert list(pd.read_parquet(every))[:7] == [

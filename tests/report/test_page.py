@@ -175,6 +175,27 @@ def page(browser, run, request):
 
 def test_the_page_fits_its_window(page):
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    wide = """[...document.querySelectorAll('.scroll')]
+        .filter((each) => each.checkVisibility() && each.scrollWidth > each.clientWidth + 1)
+        .map((each) => each.ariaLabel)"""
+    assert page.evaluate(wide) == []
+
+
+def test_a_click_enlarges_a_figure(browser, run, tmp_path):
+    own = tmp_path / "run"
+    shutil.copytree(run, own)
+    Image.new("RGB", (900, 300)).save(own / "figures" / "mine.png")
+    assert galaxymorph("report", own) == 0
+    opened = browser.new_page(viewport={"width": 390, "height": 800})
+    opened.goto((own / "report.html").as_uri())
+    opened.locator(".enlarge").last.click()
+    large = opened.locator("#enlarged")
+    assert large.is_visible()
+    assert large.locator("img").evaluate("image => image.width") == 900
+    assert large.inner_text().strip() == "Mine."
+    opened.keyboard.press("Escape")
+    assert not large.is_visible()
+    opened.close()
 
 
 def test_filters_filter(page, run):

@@ -1,5 +1,21 @@
 "use strict";
 (() => {
+  // A table that is wider than its place stands a cell a line, each with its column's head.
+  const fit = () => document.querySelectorAll(".scroll > table:not(.matrix, .heat)").forEach((table) => {
+    const heads = [...table.querySelectorAll("thead th")].map((head) => head.textContent);
+    table.querySelectorAll("tbody tr, tfoot tr").forEach((row) => {
+      const first = heads.length - [...row.cells].reduce((sum, cell) => sum + cell.colSpan, 0);
+      [...row.cells].forEach((cell, n) => { cell.dataset.head = heads[first + n] || ""; });
+    });
+    table.classList.remove("stack");
+    table.classList.toggle("stack", table.scrollWidth > table.parentElement.clientWidth + 1);
+  });
+  addEventListener("resize", fit);
+  addEventListener("beforeprint", () => document.querySelectorAll(".stack").forEach((table) => table.classList.remove("stack")));
+  addEventListener("afterprint", fit);
+  document.querySelectorAll("details").forEach((part) => part.addEventListener("toggle", fit));
+  fit();
+
   // Any figure opens at its own size.
   const large = document.getElementById("enlarged");
   document.querySelectorAll(".enlarge").forEach((button) => button.addEventListener("click", () => {

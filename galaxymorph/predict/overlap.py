@@ -114,7 +114,8 @@ def with_parts(
     digests = _digests(references)
     each = zip(*(own.parts(galaxies, digests) for own in known), strict=True)
     parts = [next((name for name in PARTS if name in found), None) for found in each]
-    if line := in_words(Counter(parts)):
+    # Of one image the column itself tells.
+    if len(parts) > 1 and (line := in_words(Counter(parts))):
         tell(line)
     table = table.copy()
     table.insert(2, COLUMN, pd.Series(parts, dtype=object, index=table.index))

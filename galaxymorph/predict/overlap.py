@@ -138,7 +138,7 @@ def in_words(counts: Mapping[str | None, int]) -> str:
     total, own = sum(counts.values()), sum(counts.get(name, 0) for name in PARTS)
     return (
         f"{own:,} of {total:,} images are the run's own (column `{COLUMN}`: {', '.join(known)}): "
-        "how well those are predicted says nothing of new ones, but for test"
+        "of those only the part test is new to the model"
     )
 
 

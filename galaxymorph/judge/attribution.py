@@ -13,10 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from fastai.torch_core import default_device
+from torch import autocast, nn
 
 from galaxymorph.base import BadInput, Progress
 from galaxymorph.judge.subjects import Subject, normalised
+from galaxymorph.learn import resolve_precision, serving_network, side_by_side
 
 BATCH = 16
 STEPS = 24
@@ -30,8 +32,10 @@ class Method:
 
     Args:
         title: in words.
-        apply: from a network for gradients, one for inference, the model's input, the answers'
-            positions and the input without the galaxy to a map, shape (n, side, side).
+        apply: from a network, its input, the answers' positions and the input without the galaxy
+            to a map, shape (n, side, side).
+        differentiates: whether the network must have gradients, or may be one for inference.
+        hooks: whether the network is changed while it runs, so that no two threads may share it.
         limit: galaxies that it is applied to by itself, so that all methods take minutes.
         random: of those, how many random weights are tried on.
     """
@@ -40,9 +44,11 @@ class Method:
     apply: Callable[..., torch.Tensor]
     limit: int
     random: int
+    differentiates: bool = True
+    hooks: bool = False
 
 
-def _grad_cam(network: nn.Module, serving, batch, targets, skies) -> torch.Tensor:
+def _grad_cam(network: nn.Module, batch, targets, skies) -> torch.Tensor:
     """Selvaraju et al. 2017 (ICCV), equations 1 and 2, on the trunk's last feature maps."""
     from captum.attr import LayerAttribution, LayerGradCam
 
@@ -52,7 +58,7 @@ def _grad_cam(network: nn.Module, serving, batch, targets, skies) -> torch.Tenso
     return LayerAttribution.interpolate(found, tuple(batch.shape[-2:]), "bilinear")[:, 0]
 
 
-def _integrated_gradients(network: nn.Module, serving, batch, targets, skies) -> torch.Tensor:
+def _integrated_gradients(network: nn.Module, batch, targets, skies) -> torch.Tensor:
     """Sundararajan et al. 2017 (ICML), equation 3, from a frame of empty sky."""
     from captum.attr import IntegratedGradients
 
@@ -62,12 +68,12 @@ def _integrated_gradients(network: nn.Module, serving, batch, targets, skies) ->
     return found.sum(dim=1)
 
 
-def _occlusion(network: nn.Module, serving, batch, targets, skies) -> torch.Tensor:
+def _occlusion(network: nn.Module, batch, targets, skies) -> torch.Tensor:
     """Zeiler & Fergus 2014 (ECCV), section 4.2: how much a window of sky lowers the logit."""
     from captum.attr import Occlusion
 
     window, stride = (max(1, round(share * batch.shape[-1])) for share in (WINDOW, STRIDE))
-    found = Occlusion(serving).attribute(
+    found = Occlusion(network).attribute(
         batch,
         (3, window, window),
         (3, stride, stride),
@@ -79,9 +85,9 @@ def _occlusion(network: nn.Module, serving, batch, targets, skies) -> torch.Tens
 
 
 METHODS: dict[str, Method] = {
-    "gradcam": Method("Grad-CAM", _grad_cam, 1000, 16),
+    "gradcam": Method("Grad-CAM", _grad_cam, 1000, 16, hooks=True),
     "integrated-gradients": Method("Integrated gradients", _integrated_gradients, 64, 8),
-    "occlusion": Method("Occlusion", _occlusion, 64, 6),
+    "occlusion": Method("Occlusion", _occlusion, 64, 6, differentiates=False),
 }
 
 
@@ -126,23 +132,32 @@ def attribute(
         quiet: show no progress.
     """
     require_captum()
-    apply, parts = METHODS[method].apply, []
-    serving = network or subject.serving
-    shown = nullcontext() if quiet else Progress(METHODS[method].title, len(rows), "galaxies")
+    how, recipe = METHODS[method], subject.run.recipe
+    if how.differentiates:
+        explained = network or subject.network
+    else:
+        explained = subject.serving if network is None else serving_network(network, recipe)
+    in_bf16 = how.differentiates and resolve_precision(recipe.precision, explained) == "bf16"
+    shown = nullcontext() if quiet else Progress(how.title, len(rows), "galaxies")
+    batches = [rows[at : at + BATCH] for at in range(0, len(rows), BATCH)]
     with shown as progress:
-        for at in range(0, len(rows), BATCH):
-            some = rows[at : at + BATCH]
-            pixels, targets = subject.pixels(some), subject.targets(some)
-            skies = subject.sky[some][:, :, None, None].expand_as(pixels)
-            arch = subject.run.recipe.arch
-            found = apply(
-                network or subject.network,
-                serving,
-                normalised(pixels, arch),
-                targets.to(next(subject.network.parameters()).device),
-                normalised(skies, arch).contiguous(),
-            )
-            parts.append(found.detach().float().relu().cpu().numpy())
+
+        def maps(some: np.ndarray) -> np.ndarray:
+            # Autocast is a thread's own.
+            with autocast(default_device().type, torch.bfloat16, enabled=in_bf16):
+                found = how.apply(explained, *_inputs(subject, some))
             if progress:
                 progress.advance(len(some))
-    return np.concatenate(parts)
+            return found.detach().float().relu().cpu().numpy()
+
+        return np.concatenate(
+            list(map(maps, batches)) if how.hooks else side_by_side(maps, batches)
+        )
+
+
+def _inputs(subject: Subject, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the network's input, the answers' positions and the input without the galaxy."""
+    pixels, arch = subject.pixels(rows), subject.run.recipe.arch
+    skies = subject.sky[rows][:, :, None, None].expand_as(pixels)
+    targets = subject.targets(rows).to(default_device())
+    return normalised(pixels, arch), targets, normalised(skies, arch).contiguous()

@@ -16,6 +16,7 @@ from galaxymorph.base import Progress
 from galaxymorph.judge.attribution import METHODS, attribute
 from galaxymorph.judge.resampling import mean_interval
 from galaxymorph.judge.subjects import Subject, normalised, probabilities
+from galaxymorph.learn import side_by_side
 from galaxymorph.learn.backbones import stages_of
 
 # A frame is taken away in cells, this many a side; pixels at random would leave a galaxy to be
@@ -57,26 +58,36 @@ def curves(subject: Subject, rows: np.ndarray, maps: dict[str, np.ndarray]) -> C
         maps: of these by method, shape (n, size, size).
     """
     counts = np.linspace(0, CELLS**2, STEPS + 1).round().astype(int)
-    deletion: dict[str, list] = {order: [] for order in (*maps, *CONTROLS)}
-    insertion: dict[str, list] = {order: [] for order in deletion}
     rng = np.random.default_rng(subject.seed)
+    # Drawn one galaxy after the other, whatever thread each is worked on by.
+    ranks = [_ranks({m: each[at] for m, each in maps.items()}, rng) for at in range(len(rows))]
     with Progress("deletion and insertion", len(rows), "galaxies") as progress:
-        for at, row in enumerate(rows):
-            pixels = subject.pixels([row])
-            sky = subject.sky[row].view(1, 3, 1, 1)
-            target = int(subject.targets([row])[0])
-            for order, ranks in _ranks({m: each[at] for m, each in maps.items()}, rng).items():
-                first = torch.from_numpy(ranks < counts[:, None, None]).float()[:, None]
-                first = F.interpolate(first, size=pixels.shape[-2:], mode="nearest")
-                both = torch.cat(
-                    [pixels * (1 - first) + sky * first, pixels * first + sky * (1 - first)]
-                )
-                answers = probabilities(subject, both)[:, target]
-                deletion[order].append(answers[: len(counts)])
-                insertion[order].append(answers[len(counts) :])
+
+        def answers(at: int) -> dict[str, np.ndarray]:
+            found = {
+                order: _answers_along(subject, rows[at], each, counts)
+                for order, each in ranks[at].items()
+            }
             progress.advance()
-    stacked = ({o: np.stack(each) for o, each in found.items()} for found in (deletion, insertion))
-    return Curves(counts / CELLS**2, *stacked)
+            return found
+
+        each_galaxy = side_by_side(answers, range(len(rows)))
+    stacked = {
+        order: np.stack([answers[order] for answers in each_galaxy]) for order in (*maps, *CONTROLS)
+    }
+    deletion, insertion = (
+        {order: each[:, part] for order, each in stacked.items()} for part in (0, 1)
+    )
+    return Curves(counts / CELLS**2, deletion, insertion)
+
+
+def _answers_along(subject: Subject, row: int, ranks: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return the answer's probability as cells are deleted, and inserted, shape (2, k)."""
+    pixels, sky = subject.pixels([row]), subject.sky[row].view(1, 3, 1, 1)
+    first = torch.from_numpy(ranks < counts[:, None, None]).float()[:, None]
+    first = F.interpolate(first, size=pixels.shape[-2:], mode="nearest")
+    both = torch.cat([pixels * (1 - first) + sky * first, pixels * first + sky * (1 - first)])
+    return probabilities(subject, both)[:, int(subject.targets([row])[0])].reshape(2, -1)
 
 
 def _ranks(evidence: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:

@@ -30,6 +30,7 @@ from galaxymorph.learn import (
     make_link,
     pixel_stats,
     serving_network,
+    side_by_side,
     target_of,
     with_images,
 )
@@ -132,12 +133,14 @@ def probabilities_of(
         change: from some of the rows to what the model is to see of them.
         seen: called with the number of galaxies after each batch.
     """
-    parts = []
-    for at in range(0, len(rows), BATCH):
-        some = rows[at : at + BATCH]
-        parts.append(probabilities(subject, change(some)))
+
+    def changed(some: np.ndarray) -> np.ndarray:
+        answers = probabilities(subject, change(some))
         if seen:
             seen(len(some))
+        return answers
+
+    parts = side_by_side(changed, [rows[at : at + BATCH] for at in range(0, len(rows), BATCH)])
     return np.concatenate(parts) if parts else np.zeros((0, len(subject.answers)))
 
 
@@ -162,7 +165,8 @@ def subject_of(run: Run, data: Path | None = None, also: str | None = None) -> S
     wanted = (split["split"] == "test") | (split["galaxy"] == also)
     table = with_images(split[wanted].reset_index(drop=True), data)
     frames, sky, own, others = _read_images(list(table["image"]), run)
-    network = load_network(run)
+    # Convolutions are faster in this layout, and nothing asks for the weights' gradients.
+    network = load_network(run).to(memory_format=torch.channels_last).requires_grad_(False)
     subject = Subject(
         run, network, serving_network(network, run.recipe), table, frames, sky, own, others,
         _answers(run), Path(data or run.data["path"]),

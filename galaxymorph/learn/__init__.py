@@ -24,7 +24,7 @@ _import, __dir__, __all__ = lazy_loader.attach(
             "require_same_galaxies",
             "with_images",
         ],
-        "hardware": ["keep_freed_memory", "side_by_side", "use_device"],
+        "hardware": ["keep_freed_memory", "resolve_precision", "side_by_side", "use_device"],
         "inference": ["infer", "infer_each"],
         "loss_registry": ["CONCENTRATIONS", "LOSSES"],
         "losses": ["make_loss"],

@@ -89,7 +89,7 @@ class Looker:
 
     def _evidence(self, batch: torch.Tensor, answer: int) -> np.ndarray:
         target = torch.tensor([answer], device=batch.device)
-        found = METHODS["gradcam"].apply(self.network, self.network, batch, target, None)
+        found = METHODS["gradcam"].apply(self.network, batch, target, None)
         return as_grids(found.detach().float().relu().cpu().numpy())[0]
 
     def _likes(self, vector: np.ndarray, pixels: np.ndarray) -> list[Like]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -203,6 +204,8 @@ def predict(
 
         # Here rather than in the library: the process is the command's own.
         keep_freed_memory(room=2**27, steady=True)
+        # What PyTorch and fastai made at their start stays, and needn't be gone through for cycles.
+        gc.freeze()
     references = (submission_images if layout else expand_images)(images)
     require_fits(references, {"stretch": stretch, "bands": bands})
     if skip_bad:

@@ -4,6 +4,8 @@ import gc
 
 import lazy_loader
 
+from galaxymorph.learn.imports import lean_imports
+
 _import, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
@@ -66,7 +68,8 @@ def __getattr__(name: str):
     collects = gc.isenabled()
     gc.disable()
     try:
-        return _import(name)
+        with lean_imports():
+            return _import(name)
     finally:
         if collects:
             gc.enable()

@@ -1,0 +1,52 @@
+"""Imports that are put off: not made without need, and the same once they are."""
+
+import subprocess
+import sys
+
+import pytest
+
+from galaxymorph.learn.imports import lean_imports
+
+MODULE = "json.tool"
+
+FRESH = """
+import sys
+import galaxymorph.learn
+galaxymorph.learn.serving_network, galaxymorph.learn.image_loader
+late = ["torch._dynamo", "sklearn", "scipy.stats", "timm"]
+print([name for name in late if name in sys.modules])
+import fastai.metrics, timm, torchvision.ops
+from fastai.data.transforms import TrainTestSplitter
+print(sorted(map(len, TrainTestSplitter(0.25)([1, 2, 3, 4]))))
+print(fastai.metrics.skm.f1_score([0, 1], [0, 1]), round(fastai.metrics.scs.spearmanr([1, 2], [1, 2])[0], 6))
+import sklearn.metrics, sklearn.model_selection._split, torch._dynamo.utils
+print(timm.list_models("resnet18"), timm.models.create_model("resnet18", num_classes=2).num_classes)
+"""
+
+
+def test_a_network_is_ready_without_what_only_other_commands_need():
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FRESH], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["[]", "[1, 3]", "1.0 1.0", "['resnet18'] 2"]
+
+
+@pytest.fixture
+def unloaded(monkeypatch):
+    monkeypatch.delitem(sys.modules, MODULE, raising=False)
+    monkeypatch.setattr("galaxymorph.learn.imports.DEFERRED", {MODULE: "main"})
+
+
+def test_a_module_is_loaded_when_something_of_it_is_used(unloaded):
+    with lean_imports():
+        import json.tool as tool
+
+        assert callable(tool.main) and not hasattr(tool, "__file__")
+        real = tool.argparse
+        assert real.__name__ == "argparse" and sys.modules[MODULE] is not tool
+
+
+def test_nothing_is_left_of_it_afterwards(unloaded):
+    with lean_imports():
+        assert MODULE in sys.modules
+    assert MODULE not in sys.modules

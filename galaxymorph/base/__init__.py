@@ -21,7 +21,7 @@ from galaxymorph.base.files import (
     write_text,
 )
 from galaxymorph.base.formats import FITS_ENDINGS, FITS_HEAD, HEAD, is_fits_table, sniff
-from galaxymorph.base.progress import Progress, mute, print_anything, say
+from galaxymorph.base.progress import Progress, Steps, mute, print_anything, say
 from galaxymorph.base.reading import read_json, reading, require_words
 from galaxymorph.base.rows import Rows
 from galaxymorph.base.suggestions import did_you_mean, likeness, near_names, use_one_of
@@ -34,6 +34,7 @@ __all__ = [
     "BadInput",
     "MissingFile",
     "Progress",
+    "Steps",
     "Rows",
     "as_utf8",
     "cache_folder",

@@ -6,6 +6,7 @@ import io
 import os
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
@@ -50,6 +51,70 @@ def print_anything() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+class Steps:
+    """The steps of a command: what `Progress` shows meanwhile is numbered, with a time for all.
+
+    Use as a context manager and call `begin` before each step.
+    """
+
+    _current: Steps | None = None
+
+    def __init__(self, shares: Sequence[float], numbered: bool = True):
+        """Plan the steps.
+
+        Args:
+            shares: of the work that each step is, in order and in any unit.
+            numbered: tell the number; labels may hold it already, as those of folds do.
+        """
+        self.shares, self.numbered, self.number = shares, numbered, 0
+
+    def __enter__(self) -> Steps:
+        self._outer, Steps._current = Steps._current, self
+        self.started = self.began = time.monotonic()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        Steps._current = self._outer
+
+    def begin(self) -> None:
+        """Go on to the next step."""
+        self.number += 1
+        self.began = time.monotonic()
+
+    def left(self) -> float | None:
+        """Return the seconds left for all steps by the pace of those done, None where none tells it."""
+        done = sum(self.shares[: self.number - 1])
+        # Steps that were done before take no time, and tell nothing of the others.
+        if not done or self.began - self.started < 1:
+            return None
+        pace = (self.began - self.started) / done
+        after = pace * sum(self.shares[self.number :])
+        return after + max(0.0, pace * self.shares[self.number - 1] - time.monotonic() + self.began)
+
+    @classmethod
+    def name(cls) -> str:
+        """Return which step of how many it is, to stand before a label; empty outside of steps."""
+        now = cls._active()
+        if not now or not now.numbered:
+            return ""
+        return f"step {now.number} of {len(now.shares)}, "
+
+    @classmethod
+    def rest(cls) -> str:
+        """Return the time left for all steps in words, empty where it isn't known."""
+        now = cls._active()
+        left = now.left() if now else None
+        return "" if left is None else f"{left:.0f} s left in all"
+
+    @classmethod
+    def _active(cls) -> Steps | None:
+        """Return the innermost steps of which one has begun."""
+        now = cls._current
+        while now and not now.number:
+            now = now._outer
+        return now
+
+
 class Progress:
     """Count `total` units of work; use as a context manager and call `advance`.
 
@@ -67,7 +132,8 @@ class Progress:
         self.started = self._last_line = time.monotonic()
         if sys.stderr and sys.stderr.isatty() and not _muted:
             self._bar = _rich_bar(self.unit)
-            self._task = self._bar.add_task(self.label, total=self.total, note="")
+            label = Steps.name() + self.label
+            self._task = self._bar.add_task(label, total=self.total, note="")
             self._bar.start()
         return self
 
@@ -77,7 +143,8 @@ class Progress:
             self.done += units
             self.note = note or self.note
             if self._bar:
-                self._bar.update(self._task, advance=units, note=self.note)
+                note = ", ".join(filter(None, (Steps.rest(), self.note)))
+                self._bar.update(self._task, advance=units, note=note)
             elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
                 self._line()
 
@@ -105,11 +172,14 @@ class Progress:
         rate = self.done / seconds if seconds else 0.0
         left = (self.total - self.done) / rate if rate else float("inf")
         ending = f"{left:.0f} s left" if self.done < self.total else f"{seconds:.0f} s"
-        note = f", {self.note}" if self.note else ""
-        say(
-            f"{self.label}: {self.done:,}/{self.total:,} {self.unit}, "
-            f"{rate:.3g} {self.unit}/s, {ending}{note}"
-        )
+        parts = [
+            f"{Steps.name()}{self.label}: {self.done:,}/{self.total:,} {self.unit}",
+            f"{rate:.3g} {self.unit}/s",
+            ending,
+            Steps.rest(),
+            self.note,
+        ]
+        say(", ".join(filter(None, parts)))
 
 
 def _rich_bar(unit: str):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from galaxymorph.base import BadInput, say
+from galaxymorph.base import BadInput, Steps, say
 from galaxymorph.cli.commands import Option
 from galaxymorph.cli.fit import finish, resumed, start
 from galaxymorph.cli.options import DEVICE, RecipeCommand, given, recipe_options
@@ -70,16 +70,21 @@ def pretrain(sky, number, out, name, **settings) -> None:
         raise BadInput(f"--folds {changes['folds']}: a backbone is one network", "leave it out")
     if changes.get("members", 1) > 1:
         raise BadInput(f"--members {changes['members']}: a backbone is one network", "leave it out")
-    simulate(sky, replace(PRETRAINING, number=number or PRETRAINING.number))
-    if path.exists():
-        if changes:
-            raise BadInput(
-                f"{path} exists already", "leave out the settings to go on, or give another --name"
-            )
-        run, galaxies = resumed(path, sky, cache=True)
-    else:
-        run, galaxies = start(sky, "pretrain", out, name, False, True, changes)
-    finish(run, galaxies, _same_command(sky, out, name))
+    # Training takes longer than simulating; where the sky is there already, it is all.
+    with Steps([1, 3]) as steps:
+        steps.begin()
+        simulate(sky, replace(PRETRAINING, number=number or PRETRAINING.number))
+        steps.begin()
+        if path.exists():
+            if changes:
+                raise BadInput(
+                    f"{path} exists already",
+                    "leave out the settings to go on, or give another --name",
+                )
+            run, galaxies = resumed(path, sky, cache=True)
+        else:
+            run, galaxies = start(sky, "pretrain", out, name, False, True, changes)
+        finish(run, galaxies, _same_command(sky, out, name))
     write_backbone(run, path / BACKBONE)
     say(f"use it: python cli.py fit --weights {path / BACKBONE}")
 

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from galaxymorph.base import BadInput, Progress, read_json, reading, write_json
+from galaxymorph.base import BadInput, Progress, Steps, read_json, reading, write_json
 from galaxymorph.images import (
     CORRUPTIONS,
     PUBLISHED,
@@ -70,6 +70,8 @@ SUITES: dict[str, tuple[Sequence[str], tuple[int, ...] | None]] = {
 }
 # Ratios of errors to a reference's; an error below the least is rounding.
 KINDS, LEAST_ERROR = ("ce", "relative_ce"), 1e-3
+# Of the time: reading the images, predicting and scoring, for the time left.
+SHARES = (8, 100, 20)
 # Quarter turns, and each of them mirrored: see `dihedral`.
 TURNS, MIRRORED = (0, 1, 2, 3), (4, 5, 6, 7)
 
@@ -147,31 +149,36 @@ def robustness_of(
     names, _ = SUITES[suite]
     settings = robustness_settings(run, suite, severities, views)
     severities, views = settings["severities"], settings["views"]
-    subjects = _subjects(run, limit, data)
-    conditions = [Condition(), *(Condition(name, s) for name in names for s in severities)]
-    galaxies = sum(len(subject.table) for subject in subjects)
-    turns = [*TURNS, *MIRRORED]
-    total = (len(conditions) * (1 + adapt) + len(turns)) * galaxies
-    with Progress("robustness", total, "images") as progress:
-        tables = side_by_side(
-            lambda each: _predicted(run, subjects, each, views, adapt, progress.advance), conditions
-        )
-        table = pd.concat(tables, ignore_index=True)
-        seen = np.stack(
-            side_by_side(lambda view: _turned(run, subjects, view, progress.advance), turns)
-        )
-    if target_of(run.recipe).chooses:
-        clean = table["predicted"][:galaxies].to_numpy()
-        table["flipped"] = table["predicted"].to_numpy() != np.tile(clean, len(conditions))
-    scores = {
-        **settings,
-        "galaxies": galaxies,
-        "adapted": adapt,
-        "interval": f"{LEVEL:.0%} percentile bootstrap over galaxies, {RESAMPLES} resamples",
-        **({} if (nominal := calibrated_coverage(run)) is None else {"nominal": nominal}),
-        **_scores(run, table, names, severities),
-        "consistency": _consistency(run, seen),
-    }
+    with Steps(SHARES) as steps:
+        steps.begin()
+        subjects = _subjects(run, limit, data)
+        conditions = [Condition(), *(Condition(name, s) for name in names for s in severities)]
+        galaxies = sum(len(subject.table) for subject in subjects)
+        turns = [*TURNS, *MIRRORED]
+        total = (len(conditions) * (1 + adapt) + len(turns)) * galaxies
+        steps.begin()
+        with Progress("robustness", total, "images") as progress:
+            tables = side_by_side(
+                lambda each: _predicted(run, subjects, each, views, adapt, progress.advance),
+                conditions,
+            )
+            table = pd.concat(tables, ignore_index=True)
+            seen = np.stack(
+                side_by_side(lambda view: _turned(run, subjects, view, progress.advance), turns)
+            )
+        steps.begin()
+        if target_of(run.recipe).chooses:
+            clean = table["predicted"][:galaxies].to_numpy()
+            table["flipped"] = table["predicted"].to_numpy() != np.tile(clean, len(conditions))
+        scores = {
+            **settings,
+            "galaxies": galaxies,
+            "adapted": adapt,
+            "interval": f"{LEVEL:.0%} percentile bootstrap over galaxies, {RESAMPLES} resamples",
+            **({} if (nominal := calibrated_coverage(run)) is None else {"nominal": nominal}),
+            **_scores(run, table, names, severities),
+            "consistency": _consistency(run, seen),
+        }
     return scores, table
 
 

@@ -17,7 +17,7 @@ from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
 from fastai.torch_core import default_device, set_seed
 
-from galaxymorph.base import BadInput, Progress, remove_leftovers, say
+from galaxymorph.base import BadInput, Progress, Steps, remove_leftovers, say
 from galaxymorph.images import Frames
 from galaxymorph.learn.backbones import galaxy_learner, require_weights
 from galaxymorph.learn.callbacks import (
@@ -174,9 +174,12 @@ def train_run(run: Run, galaxies: Galaxies) -> None:
     if run.recipe.adapt != "none" and processes() > 1:
         raise BadInput(f"--adapt {run.recipe.adapt}: not in several processes", "use one")
     others = target_images(run.recipe) if not run.is_trained else None
-    with locked(run):
+    shares = [0.0 if member.is_trained else 1.0 for member in run.members]
+    with locked(run), Steps(shares, numbered=False) as steps:
         remove_leftovers(run.path)
         for number, member in enumerate(run.members, 1):
+            if run.part_word:
+                steps.begin()
             label = f"{run.part_word} {number}/{len(run.members)}" if run.part_word else "training"
             if not member.is_trained:
                 if processes() > 1:

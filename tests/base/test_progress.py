@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from galaxymorph.base import BadInput, Progress, one_line, progress, say
+from galaxymorph.base import BadInput, Progress, Steps, one_line, progress, say
 
 
 @pytest.fixture
@@ -31,6 +31,47 @@ def test_a_pipe_gets_plain_lines_with_rate_and_time_left(clock, capsys):
         "checking images: 4,000/4,000 images, 100 images/s, 40 s, last one",
     ]
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", captured.err)
+
+
+def step(clock, label: str, seconds: int) -> None:
+    with Progress(label, 10, "images") as shown:
+        clock[0] += seconds
+        shown.advance(10)
+
+
+def test_steps_are_numbered_and_have_a_time_left_for_all(clock, capsys):
+    with Steps([1, 2, 3]) as steps:
+        for label, seconds in (("reading", 10), ("predicting", 20), ("drawing", 40)):
+            steps.begin()
+            step(clock, label, seconds)
+    step(clock, "after", 10)
+    lines = dict.fromkeys(capsys.readouterr().err.splitlines())
+    assert list(lines) == [
+        "step 1 of 3, reading: 10/10 images, 1 images/s, 10 s",
+        "step 2 of 3, predicting: 10/10 images, 0.5 images/s, 20 s, 30 s left in all",
+        # Longer than planned: nothing is left of it.
+        "step 3 of 3, drawing: 10/10 images, 0.25 images/s, 40 s, 0 s left in all",
+        "after: 10/10 images, 1 images/s, 10 s",
+    ]
+
+
+def test_steps_that_take_no_time_tell_nothing_of_the_others(clock, capsys):
+    with Steps([1, 1]) as steps:
+        steps.begin()
+        steps.begin()
+        step(clock, "predicting", 10)
+    assert "in all" not in capsys.readouterr().err
+
+
+def test_steps_within_a_step_are_its_own_once_they_begin(clock, capsys):
+    with Steps([1, 1]) as outer, Steps([1, 1, 1], numbered=False) as inner:
+        outer.begin()
+        step(clock, "simulating", 10)
+        inner.begin()
+        step(clock, "fold 1/3", 10)
+    assert [line.partition(":")[0] for line in capsys.readouterr().err.splitlines()[::2]] == [
+        "step 1 of 2, simulating", "fold 1/3",
+    ]  # fmt: skip
 
 
 def test_a_pipe_gets_no_line_more_often_than_that(clock, capsys):

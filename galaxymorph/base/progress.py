@@ -82,7 +82,7 @@ class Steps:
         self.began = time.monotonic()
 
     def left(self) -> float | None:
-        """Return the seconds left for all steps by the pace of those done, None where none tells it."""
+        """Return the seconds left for all steps by the pace of those done, None if unknown."""
         done = sum(self.shares[: self.number - 1])
         # Steps that were done before take no time, and tell nothing of the others.
         if not done or self.began - self.started < 1:

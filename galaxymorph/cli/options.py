@@ -17,7 +17,18 @@ from galaxymorph.learn.recipes import Recipe, make_recipe
 from galaxymorph.report.style import use_formats
 from galaxymorph.zoo.schemas import SCHEMAS
 
-RUN = click.argument("run", type=click.Path(path_type=Path))
+
+def _require_run(context: click.Context, argument: click.Parameter, path: Path) -> Path:
+    """Refuse what is no trained run before anything that takes seconds is imported."""
+    from galaxymorph.learn import Run
+    from galaxymorph.predict import is_run
+
+    if not context.resilient_parsing and is_run(path):
+        Run(path).require_trained()
+    return path
+
+
+RUN = click.argument("run", type=click.Path(path_type=Path), callback=_require_run)
 DATA = click.option(
     "--data", type=click.Path(path_type=Path), help="Where the catalogue is now, if it has moved."
 )

@@ -199,6 +199,8 @@ def predict(
         if len(models) > 1 or not runs or len(crops) > 1:
             raise BadInput(f"--coverage {coverage}: it takes one run as it is", "name one run")
         sets = _sets(runs[0], coverage)
+    references = (submission_images if layout else expand_images)(images)
+    require_fits(references, {"stretch": stretch, "bands": bands})
     if precision != "int8" and any(path.suffix != ".onnx" for path in models):
         from galaxymorph.learn import keep_freed_memory
 
@@ -206,8 +208,6 @@ def predict(
         keep_freed_memory(room=2**27, steady=True)
         # What PyTorch and fastai made at their start stays, and needn't be gone through for cycles.
         gc.freeze()
-    references = (submission_images if layout else expand_images)(images)
-    require_fits(references, {"stretch": stretch, "bands": bands})
     if skip_bad:
         found = {_rendering_of(path, stretch, bands) for path in models}
         references, faults = usable_images(references, found)

@@ -42,7 +42,6 @@ def serve(run, host, port, stretch, bands, device) -> None:
     Example:
       python cli.py serve exports/RUN --port 8080
     """
-    from galaxymorph.learn import Run
     from galaxymorph.report import ModelServer
 
     def load():
@@ -52,7 +51,6 @@ def serve(run, host, port, stretch, bands, device) -> None:
         use_device(device)
         return load_model(run, stretch, bands)
 
-    Run(run).require_trained()
     say_rendering(stretch, bands)
     server = ModelServer(run.resolve().name, load, host, port)
     click.echo(server.address)

@@ -145,6 +145,7 @@ def start(data, source, out, name, skip_bad, cache, changes):
         decode_galaxies,
         default_recipe,
         free_name,
+        label_words,
         read_labels,
         require_network,
         start_run,
@@ -173,8 +174,10 @@ def start(data, source, out, name, skip_bad, cache, changes):
     out = out or Path("exports")
     path = out / name if name else free_name(out, stem)
     run = start_run(path, recipe, galaxies)
+    words = label_words(recipe)
     counts = ", ".join(
-        f"{label} {n:,}" for label, n in galaxies.table["label"].value_counts().items()
+        f"{words.get(label, label)} {n:,}"
+        for label, n in galaxies.table["label"].value_counts().items()
     )
     say(f"{len(galaxies.table):,} galaxies ({counts}) → {run.path}")
     if recipe.flips and (handed := handed_classes(galaxies.classes)):

@@ -57,8 +57,9 @@ def run_metrics(run: Run) -> dict:
     families = [FAMILIES[name] for name in target_of(run.recipe).metrics]
     metrics = {
         **({"classes": run.classes} if target_of(run.recipe).chooses else {}),
-        "interval": f"{LEVEL:.0%} over galaxies: Wilson of proportions and F1, smoothed bootstrap "
-        f"within classes of macro-F1, percentile bootstrap of others, {RESAMPLES} resamples",
+        "interval": f"{LEVEL:.0%} over galaxies: "
+        + ", ".join(INTERVALS[name] for name in target_of(run.recipe).metrics)
+        + f", {RESAMPLES} resamples",
     }
     for part in ("valid", "test"):
         # Folds draw their validation parts each for itself, so a galaxy can be in several.
@@ -138,6 +139,14 @@ FAMILIES: dict[str, Family] = {
         _kl,
     ),
     "tree": Family("rmse", _tree_metrics, _rmse),
+}
+
+
+# How each family's intervals are made.
+INTERVALS = {
+    "classification": "Wilson of proportions and F1, smoothed bootstrap within classes of macro-F1",
+    "distribution": "percentile bootstrap of divergence and errors",
+    "tree": "percentile bootstrap",
 }
 
 

@@ -36,6 +36,7 @@ _import, __dir__, __all__ = lazy_loader.attach(
             "deviation_columns",
             "loss_columns",
             "loss_entry",
+            "label_words",
             "loss_name",
             "output_names",
             "predicted_columns",

@@ -47,6 +47,12 @@ def output_names(recipe: Recipe, classes: Sequence[str]) -> list[str]:
     return list(tree.columns if tree else classes)
 
 
+def label_words(recipe: Recipe) -> dict[str, str]:
+    """Return the labels of a tree's galaxies, its first answers, in words; of classes, nothing."""
+    tree = target_of(recipe).tree
+    return {each.column: each.says for each in tree.questions[0].answers} if tree else {}
+
+
 def label_galaxies(catalogue: Catalogue, recipe: Recipe) -> Labels:
     """Return a catalogue's galaxies with their labels and targets, and the classes.
 

@@ -29,7 +29,7 @@ from galaxymorph.judge import (
     true_and_predicted,
     verdicts,
 )
-from galaxymorph.learn import Recipe, Run, target_of
+from galaxymorph.learn import Recipe, Run, label_words, target_of
 from galaxymorph.report.calibration import method_words
 from galaxymorph.report.charts import interval_places, line_chart
 from galaxymorph.report.doubt import DIGITS, score_words
@@ -166,9 +166,7 @@ def _trained(page: Page) -> dict:
     order = [part for part in ("train", "valid", "calibration", "test") if part in parts]
     order += [part for part in parts if part not in order]
     source = Path(run.data["source"])
-    label_words = {}
     if target.tree:
-        label_words = {each.column: each.says for each in target.tree.questions[0].answers}
         labels = f"vote fractions of the schema {recipe.schema}"
     elif recipe.labels_column is not None:
         labels = f"labels from the column {recipe.labels_column}"
@@ -184,7 +182,7 @@ def _trained(page: Page) -> dict:
         "parts": [(part, PARTS.get(part, {"train": "training"}.get(part, part))) for part in order],
         "rows": [
             (
-                label_words.get(label, words_of(label)),
+                label_words(recipe).get(label, words_of(label)),
                 [int(parts.loc[label, part]) for part in order],
             )
             for label in _in_order(run.classes, parts.index)
@@ -495,6 +493,8 @@ def _recipe(page: Page) -> dict:
          getattr(run.recipe, each.name) != getattr(usual, each.name),
          each.metadata["about"])
         for each in fields(Recipe)
+        # Labels of a column follow neither.
+        if run.recipe.labels_column is None or each.name not in ("scheme", "schema")
     ]  # fmt: skip
     files = [name for name in ("split.csv", "model.safetensors") if _has(run, name)]
     return {

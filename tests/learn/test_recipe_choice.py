@@ -14,62 +14,57 @@ FEW = {"elliptical": 200, "spiral": 50, "irregular": 23}
 
 
 @pytest.fixture
-def machine(monkeypatch):
-    """Return a function that says which weights this machine can have, and its device."""
+def downloads(monkeypatch):
+    """Return a function that says whether ImageNet's weights can be downloaded."""
 
-    def have(lite0: bool, downloads: bool, device: str = "cpu") -> None:
-        class Device:
-            type = device
+    def can(answer: bool) -> None:
+        monkeypatch.setattr(recipe_choice, "has_pretrained", lambda recipe: answer)
 
-        monkeypatch.setattr(recipe_choice, "has_lite0", lambda: lite0)
-        monkeypatch.setattr(recipe_choice, "has_pretrained", lambda recipe: downloads)
-        monkeypatch.setattr(recipe_choice, "default_device", Device)
-
-    return have
+    return can
 
 
-@pytest.mark.parametrize("lite0", [True, False])
-def test_the_whole_challenge_with_imagenet_weights_takes_the_published_recipe(machine, lite0):
-    for device in ("cpu", "cuda"):
-        machine(lite0, True, device)
-        chosen = default_recipe(CHALLENGE, {})
-        assert (chosen.preset, chosen.recipe) == ("baseline", make_recipe("baseline", {}))
+def test_the_whole_challenge_with_imagenet_weights_takes_the_published_recipe(downloads):
+    downloads(True)
+    chosen = default_recipe(CHALLENGE, {})
+    assert (chosen.preset, chosen.recipe) == ("baseline", make_recipe("baseline", {}))
     assert chosen.reason == "16,853 galaxies, 1,137 of irregular; ImageNet weights of resnet18"
 
 
 @pytest.mark.parametrize(
-    ("lite0", "downloads", "counts", "changes", "preset", "weights"),
+    ("can", "counts", "changes", "preset", "weights"),
     [
-        (True, True, FEW, {}, "small", "imagenet"),
-        (False, True, FEW, {}, "quick", "galaxymorph"),
-        (False, False, CHALLENGE, {}, "quick", "galaxymorph"),
-        (True, True, FEW, {"weights": "galaxymorph"}, "quick", "galaxymorph"),
-        (True, True, FEW, {"weights": "none"}, "scratch", "none"),
-        (True, True, FEW, {"weights": "imagenet"}, "small", "imagenet"),
-        (True, True, FEW, {"arch": "resnet34"}, "quick", "imagenet"),
-        (False, True, FEW, {"weights": "imagenet"}, "quick", "imagenet"),
-        (True, False, CHALLENGE, {"weights": "imagenet"}, "baseline", "imagenet"),
-        (True, True, FEW, {"pipeline": "plain"}, "plain", "imagenet"),
-        (True, True, FEW, {"target": "tree"}, "small", "imagenet"),
+        (True, FEW, {}, "quick", "galaxymorph"),
+        (False, FEW, {}, "quick", "galaxymorph"),
+        (False, CHALLENGE, {}, "quick", "galaxymorph"),
+        (True, CHALLENGE, {"weights": "galaxymorph"}, "quick", "galaxymorph"),
+        (True, FEW, {"weights": "none"}, "scratch", "none"),
+        (True, FEW, {"weights": "imagenet"}, "quick", "imagenet"),
+        (True, FEW, {"arch": "resnet34"}, "quick", "imagenet"),
+        # What the user asks for isn't replaced: the fit says that it can't be had.
+        (False, CHALLENGE, {"weights": "imagenet"}, "baseline", "imagenet"),
+        (True, FEW, {"pipeline": "plain"}, "plain", "imagenet"),
+        (True, FEW, {"target": "tree"}, "quick", "galaxymorph"),
+        (True, CHALLENGE, {"target": "tree"}, "baseline", "imagenet"),
     ],
 )
-def test_the_choice(machine, lite0, downloads, counts, changes, preset, weights):
-    machine(lite0, downloads)
+def test_the_choice(downloads, can, counts, changes, preset, weights):
+    downloads(can)
     chosen = default_recipe(counts, changes)
     assert (chosen.preset, chosen.recipe.weights) == (preset, weights)
     assert default_recipe(counts, changes) == chosen
 
 
-def test_a_gpu_takes_more_galaxies_for_small(machine):
-    counts = {"a": 3000, "b": 3000}
-    machine(True, True, "cuda")
-    assert default_recipe(counts, {}).preset == "small"
-    machine(True, True, "cpu")
-    assert default_recipe(counts, {}).preset == "baseline"
+def test_few_galaxies_download_nothing(monkeypatch):
+    def refuse(recipe):
+        raise AssertionError("a download was tried")
+
+    monkeypatch.setattr(recipe_choice, "has_pretrained", refuse)
+    assert default_recipe(FEW, {}).reason == (
+        "273 galaxies, 23 of irregular; weights galaxymorph, no download"
+    )
 
 
-def test_settings_of_the_user_replace_the_presets(machine):
-    machine(True, True)
+def test_settings_of_the_user_replace_the_presets():
     assert default_recipe(FEW, {"epochs": 3, "size": 96}).recipe.size == 96
     with pytest.raises(BadInput, match="--loss"):
         default_recipe(FEW, {"loss": "kl"})

@@ -15,8 +15,6 @@ from galaxymorph.learn.recipes import PRESET_NOTES, PRESETS, Recipe, make_recipe
 
 # Where the galaxies of a fit without data are made.
 SIMULATED = Path("data/simulated")
-# The preset whose labels a fit without --recipe has.
-DEFAULT = "baseline"
 PRESETS_IN_HELP = "\b\nPresets:\n" + "\n".join(
     f"  {name:9} {about}" for name, about in PRESET_NOTES.items()
 )
@@ -37,7 +35,8 @@ PRESETS_IN_HELP = "\b\nPresets:\n" + "\n".join(
     group="run",
     metavar="NAME|FILE",
     help=f"A preset ({', '.join(PRESETS)}), see below, or a JSON file, such as a run's "
-    "recipe.json. Default: chosen by the number of galaxies, the weights at hand and the hardware.",
+    "recipe.json. Default: baseline from 10,000 galaxies on, if ImageNet's weights can be had; else "
+    "quick.",
 )
 @click.option(
     "--out",
@@ -153,7 +152,7 @@ def start(data, source, out, name, skip_bad, cache, changes):
     )
     from galaxymorph.zoo import handed_classes
 
-    recipe = make_recipe(source or DEFAULT, changes)
+    recipe = make_recipe(source or "baseline", changes)
     if name is not None and (not name or Path(name).name != name):
         raise BadInput(f"--name {name!r} isn't a folder's name", "leave out slashes")
     # Before anything is downloaded.

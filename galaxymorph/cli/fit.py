@@ -35,8 +35,8 @@ PRESETS_IN_HELP = "\b\nPresets:\n" + "\n".join(
     group="run",
     metavar="NAME|FILE",
     help=f"A preset ({', '.join(PRESETS)}), see below, or a JSON file, such as a run's "
-    "recipe.json. Default: baseline from 10,000 galaxies on, if ImageNet's weights can be had; else "
-    "quick.",
+    "recipe.json. Default: baseline from 10,000 galaxies on, if ImageNet's weights can be had, and "
+    "quick otherwise.",
 )
 @click.option(
     "--out",

@@ -95,6 +95,9 @@ def read_neighbours(folder: Path) -> dict[str, list[list]]:
         return {}
     with reading(path, "explain again"):
         table = pd.read_parquet(path)
+        if "alike" not in table:
+            # Of an earlier version, which didn't tell: as then, none is called unlike.
+            table["alike"] = True
         found = {}
         for galaxy, *row in table[["galaxy", "neighbour", "distance", "alike"]].itertuples(
             index=False, name=None

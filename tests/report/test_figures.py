@@ -10,7 +10,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from galaxymorph.judge import digests, nearest, neighbour_table, verdicts, whitened
+from galaxymorph.judge import (
+    digests,
+    nearest,
+    neighbour_table,
+    read_neighbours,
+    verdicts,
+    whitened,
+)
 from galaxymorph.judge.metrics import INTERVALS
 from galaxymorph.judge.reliability import A_BIN, reliability_table
 from galaxymorph.learn import Run
@@ -232,3 +239,13 @@ def test_intervals_are_told_of_the_scores_that_a_target_has(target, words):
     told = " ".join(INTERVALS[name] for name in TARGETS[target].metrics)
     assert all(word in told for word in words)
     assert ("F1" in told) == (target != "tree")
+
+
+def test_neighbours_of_an_earlier_version_are_read(tmp_path):
+    rows = [("1", "2", 0.5), ("1", "3", 0.75), ("2", "1", 0.5)]
+    table = pd.DataFrame(rows, columns=["galaxy", "neighbour", "distance"])
+    table.to_parquet(tmp_path / "neighbours.parquet")
+    assert read_neighbours(tmp_path) == {
+        "1": [["2", 0.5, True], ["3", 0.75, True]],
+        "2": [["1", 0.5, True]],
+    }

@@ -81,15 +81,19 @@ class Steps:
         self.number += 1
         self.began = time.monotonic()
 
-    def left(self) -> float | None:
-        """Return the seconds left for all steps by the pace of those done, None if unknown."""
+    def left(self, now: float = 0.0) -> float | None:
+        """Return the seconds left for all steps by the pace of those done, None if unknown.
+
+        Args:
+            now: seconds that this step needs at least.
+        """
         done = sum(self.shares[: self.number - 1])
         # Steps that were done before take no time, and tell nothing of the others.
         if not done or self.began - self.started < 1:
             return None
         pace = (self.began - self.started) / done
         after = pace * sum(self.shares[self.number :])
-        return after + max(0.0, pace * self.shares[self.number - 1] - time.monotonic() + self.began)
+        return after + max(now, pace * self.shares[self.number - 1] - time.monotonic() + self.began)
 
     @classmethod
     def name(cls) -> str:
@@ -100,10 +104,10 @@ class Steps:
         return f"step {now.number} of {len(now.shares)}, "
 
     @classmethod
-    def rest(cls) -> str:
+    def rest(cls, now: float = 0.0) -> str:
         """Return the time left for all steps in words, empty where it isn't known."""
-        now = cls._active()
-        left = now.left() if now else None
+        steps = cls._active()
+        left = steps.left(now) if steps else None
         return "" if left is None else f"{left:.0f} s left in all"
 
     @classmethod
@@ -176,7 +180,7 @@ class Progress:
             f"{Steps.name()}{self.label}: {self.done:,}/{self.total:,} {self.unit}",
             f"{rate:.3g} {self.unit}/s",
             ending,
-            Steps.rest(),
+            Steps.rest(left if self.done else 0.0),
             self.note,
         ]
         say(", ".join(filter(None, parts)))

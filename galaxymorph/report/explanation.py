@@ -313,6 +313,6 @@ STEPS: dict[Callable[[Explanation], Iterator[Path]], float] = {
     _masks: 5,
     _shortcuts: 5,
     _physics: 10,
-    _concepts: 60,
+    _concepts: 80,
     _embedding: 5,
 }

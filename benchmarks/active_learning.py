@@ -27,7 +27,7 @@ from sklearn.metrics import f1_score
 from torch import nn
 
 from galaxymorph.base import Progress, write_json
-from galaxymorph.judge import doubt_of, worth_asking
+from galaxymorph.judge import decompose_uncertainty, worth_asking
 from galaxymorph.learn import (
     build_model,
     embed,
@@ -56,16 +56,18 @@ HIDDEN, DROPOUT, STEPS, PASSES = 128, 0.5, 200, 20
 SCORES = {"macro_f1": "macro-F1", "nll": "negative log-likelihood"}
 COLOURS = {"random": GREY, "entropy": ORANGE, "information": GREEN, "information, diverse": BLUE}
 
-# From doubt, features and a number to the positions that are asked.
+# From uncertainty, features and a number to the positions that are asked.
 Choice = Callable[..., np.ndarray]
 CHOICES: dict[str, Choice] = {
-    "random": lambda doubt, features, number, seed: np.random.default_rng(seed).permutation(
+    "random": lambda uncertainty, features, number, seed: np.random.default_rng(seed).permutation(
         len(features)
     )[:number],
-    "entropy": lambda doubt, features, number, seed: np.argsort(-doubt.total)[:number],
-    "information": lambda doubt, features, number, seed: np.argsort(-doubt.epistemic)[:number],
-    "information, diverse": lambda doubt, features, number, seed: worth_asking(
-        doubt.epistemic, features, number, seed
+    "entropy": lambda uncertainty, features, number, seed: np.argsort(-uncertainty.total)[:number],
+    "information": lambda uncertainty, features, number, seed: np.argsort(-uncertainty.epistemic)[
+        :number
+    ],
+    "information, diverse": lambda uncertainty, features, number, seed: worth_asking(
+        uncertainty.epistemic, features, number, seed
     ),
 }
 
@@ -150,8 +152,8 @@ def campaign(features: torch.Tensor, labels: np.ndarray, choose: Choice, seed: i
                 "nll": -np.log(mean[np.arange(len(test)), labels[test]]).mean(),
             }
         )
-        doubt = doubt_of(passes(network, features[pool]))
-        asked = choose(doubt, features[pool].numpy(), STEP, 1000 * seed + round_number)
+        uncertainty = decompose_uncertainty(passes(network, features[pool]))
+        asked = choose(uncertainty, features[pool].numpy(), STEP, 1000 * seed + round_number)
         known = np.concatenate([known, pool[asked]])
         pool = np.delete(pool, asked)
     return scores

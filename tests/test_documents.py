@@ -154,7 +154,7 @@ RULES = [
     (r"python cli.py fit .*--folds 5", Run(*RANDOM, "--folds", "2")),
     (r"python cli.py fit", Run(*RANDOM, "--recipe", str(RECIPE))),
     (r"python cli.py triage", Run("--number", "3")),
-    (r"python cli.py (calibrate|compare|data|doubt|export|interpret|predict|report) ", Run()),
+    (r"python cli.py (calibrate|compare|data|uncertainty|export|interpret|predict|report) ", Run()),
 ]
 
 

@@ -17,7 +17,11 @@ DAMAGE = (
 )
 AGAIN = "copy the run's whole folder again, or fit again"
 # Files in a run's folder that a command adds, which makes them again.
-ADDED_BY = {"calibration.json": "calibrate", "robustness.json": "robustness", "doubt.json": "doubt"}
+ADDED_BY = {
+    "calibration.json": "calibrate",
+    "robustness.json": "robustness",
+    "uncertainty.json": "uncertainty",
+}
 
 
 @contextmanager

@@ -26,8 +26,8 @@ COMMANDS = {
                 "predictions depend on, and test those maps."),
     "calibrate": ("galaxymorph.cli.calibrate:calibrate",
                   "Calibrate a run's probabilities and give it prediction sets."),
-    "doubt": ("galaxymorph.cli.doubt:doubt",
-              "Compare a run's sources of uncertainty, with volunteers' disagreement."),
+    "uncertainty": ("galaxymorph.cli.uncertainty:uncertainty",
+                    "Compare a run's sources of uncertainty, with volunteers' disagreement."),
     "predict": ("galaxymorph.cli.predict:predict",
                 "Predict the classes or vote fractions of images."),
     "pretrain": ("galaxymorph.cli.pretrain:pretrain",
@@ -52,6 +52,9 @@ COMMANDS = {
 }  # fmt: skip
 
 
+# Former names of commands, which aren't listed.
+RENAMED = {"doubt": "uncertainty"}
+
 # What the extra `train` installs: checking data and predicting from an ONNX file do without.
 OF_TRAIN = {
     "fastai", "fastcore", "fasttransform", "jinja2", "matplotlib", "safetensors", "scipy",
@@ -69,6 +72,9 @@ class LateGroup(Group):
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         """Import and return a command."""
+        if name in RENAMED:
+            say(f"{name} is now called {RENAMED[name]}")
+            name = RENAMED[name]
         if name not in COMMANDS:
             return None
         module, variable = COMMANDS[name][0].split(":")

@@ -38,7 +38,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "concepts": ["embeddings", "probe_table", "true_concepts", "truth_of"],
         "conformal": ["EMPTY", "SCORES", "coverage_band", "coverage_law", "cross_sets"],
-        "doubt": ["Doubt", "doubt_of", "worth_asking"],
+        "uncertainty": ["Uncertainty", "decompose_uncertainty", "worth_asking"],
         "drift": ["Drift", "drift_between", "energy", "neighbour_distance"],
         "evidence": [
             "GRID",

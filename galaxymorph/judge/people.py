@@ -1,4 +1,4 @@
-"""How much volunteers doubt, and where a model doubts as they do."""
+"""Volunteers' uncertainty, and where a model's agrees with it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from galaxymorph.judge.vote_metrics import entropy, question_entropy
 from galaxymorph.learn import Run, predicted_columns, target_of, true_columns
 from galaxymorph.zoo import TARGET, read_catalogue, soft_label_catalogue
 
-# Of galaxies, who doubts: title of a gallery, by its file's name.
+# Which of model and volunteers are uncertain: a gallery's title, by its file's name.
 CORNERS = {
     "both_sure": "Model and volunteers are sure, and agree",
     "both_unsure": "Model and volunteers are unsure",
@@ -74,18 +74,18 @@ def agreed(run: Run, table: pd.DataFrame) -> np.ndarray:
 
 
 def corners(model: np.ndarray, people: np.ndarray, agree: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the positions of galaxies in the four corners of doubt, the clearest first.
+    """Return the positions of galaxies in the four corners of uncertainty, the clearest first.
 
-    Doubts are compared by rank, half of the galaxies being unsure in either's eyes.
+    Uncertainties are compared by rank, half of the galaxies being unsure in either's eyes.
 
     Args:
-        model: the model's doubt, shape (n,).
+        model: the model's uncertainty, shape (n,).
         people: volunteers'.
         agree: whether they give the same answer; those who don't aren't both sure.
     """
     from scipy.stats import rankdata
 
-    ours, theirs = (rankdata(doubt) / len(doubt) for doubt in (model, people))
+    ours, theirs = (rankdata(uncertainty) / len(uncertainty) for uncertainty in (model, people))
     values = {
         "both_sure": np.where(agree, 0.5 - np.maximum(ours, theirs), -1),
         "both_unsure": np.minimum(ours, theirs) - 0.5,

@@ -37,6 +37,11 @@ from galaxymorph.zoo import COUNT, TARGET
 
 # 2: the setting body_lr became trunk_lr, dropout and weights are written as they ran.
 FORMAT = 2
+# Files that earlier versions wrote under another name.
+FORMER_FILES = {
+    "doubt.json": "uncertainty.json",
+    "doubt_test.parquet": "uncertainty_test.parquet",
+}
 # What a run says of where its galaxies came from.
 DATA = ("path", "source", "fingerprint")
 PACKAGES = (
@@ -297,6 +302,9 @@ def held(path: str | Path) -> Iterator[Run]:
     run.require_trained()
     say_fit_warnings(run)
     with locked(run):
+        for old, new in FORMER_FILES.items():
+            if (run.path / old).exists() and not (run.path / new).exists():
+                (run.path / old).replace(run.path / new)
         yield run
 
 

@@ -7,8 +7,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "averaging": ["averaged"],
         "catalogue": ["predict_catalogue"],
-        "doubt": ["SOURCES", "open_source"],
-        "doubt_study": ["DoubtStudy", "study_doubt"],
+        "uncertainty_sources": ["SOURCES", "open_source"],
+        "uncertainty_study": ["UncertaintyStudy", "study_uncertainty"],
         "evidence": ["Like", "Look", "Looker", "load_looker"],
         "export": ["Export", "export_run"],
         "failures": ["kind_of"],

@@ -29,12 +29,12 @@ from galaxymorph.images import (
     same_images,
 )
 from galaxymorph.images.likeness import SIDE
-from galaxymorph.judge import doubt_of, entropies_of, worth_asking
+from galaxymorph.judge import decompose_uncertainty, entropies_of, worth_asking
 from galaxymorph.learn import Run, target_of
-from galaxymorph.predict.doubt import open_source
 from galaxymorph.predict.images import with_galaxies
 from galaxymorph.predict.listing import ListedImage
 from galaxymorph.predict.overlap import COLUMN, in_words, own_galaxies
+from galaxymorph.predict.uncertainty_sources import open_source
 from galaxymorph.zoo.image_files import galaxy_name
 
 MANIFEST = "manifest.csv"
@@ -54,7 +54,7 @@ def choose_galaxies(
 ) -> pd.DataFrame:
     """Write the chosen galaxies' images and a manifest into a new folder; return the manifest.
 
-    Galaxies are chosen by mutual information, or entropy where a single model has no other doubt,
+    Galaxies are chosen by mutual information, or entropy where a single model has no other,
     and to be unlike each other; see `worth_asking`. Of images of one content, or that look the same
     by a perceptual hash, only the most uncertain is a candidate. The manifest has `image`, a file
     beside it, `galaxy`, its id, and `#part`, that of the run's split. The columns that start with #
@@ -78,10 +78,10 @@ def choose_galaxies(
     listed = [row for row in listed if row.image in shown]
     images = [row.image for row in listed]
     sample = open_source(run, source)
-    with Progress("doubting", len(images), "images") as progress:
+    with Progress("predicting", len(images), "images") as progress:
         samples, embeddings = sample(images, progress.advance)
-    doubt = doubt_of(samples, entropies_of(run))
-    value = doubt.total if len(samples) == 1 else doubt.epistemic
+    uncertainty = decompose_uncertainty(samples, entropies_of(run))
+    value = uncertainty.total if len(samples) == 1 else uncertainty.epistemic
     found = inspect_images(images, rendering=run.recipe.rendering)
     rows = _without_copies(found, value)
     chosen = rows[worth_asking(value[rows], embeddings[rows], number, run.recipe.seed)]
@@ -94,9 +94,9 @@ def choose_galaxies(
         {
             "galaxy": [listed[at].id for at in chosen],
             f"#{COLUMN}": [parts[at] for at in chosen],
-            "#mutual_information": doubt.epistemic[chosen].round(6),
-            "#entropy": doubt.total[chosen].round(6),
-            "#predicted": _in_words(run, doubt.mean[chosen]),
+            "#mutual_information": uncertainty.epistemic[chosen].round(6),
+            "#entropy": uncertainty.total[chosen].round(6),
+            "#predicted": _in_words(run, uncertainty.mean[chosen]),
             "#source": list(map(as_utf8, references)),
         }
     )

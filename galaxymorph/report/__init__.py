@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "answers": ["load_model"],
         "calibration": ["draw_calibration", "print_calibration"],
-        "doubt": ["draw_doubt", "print_doubt"],
+        "uncertainty": ["draw_uncertainty", "print_uncertainty"],
         "explanation": ["draw_similar", "explain_run"],
         "figures": ["draw_gallery", "draw_run", "redraw"],
         "fraction_calibration": ["draw_fraction_calibration", "print_fraction_calibration"],

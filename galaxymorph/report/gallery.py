@@ -21,12 +21,12 @@ from galaxymorph.judge import (
     verdicts,
 )
 from galaxymorph.learn import Run, target_of, with_images
-from galaxymorph.report.doubt import preferred
 from galaxymorph.report.pictures import thumbnails
+from galaxymorph.report.uncertainty import preferred
 from galaxymorph.zoo import likeliest_walk, to_conditional
 
-# What `doubt` says of each test galaxy.
-DOUBT = "doubt_test.parquet"
+# What `uncertainty` says of each test galaxy.
+UNCERTAINTY = "uncertainty_test.parquet"
 # Galaxies listed without their images: a page of words that a browser still sorts at once.
 UNSEEN = 2000
 
@@ -149,14 +149,14 @@ def _galaxies(run: Run, table: pd.DataFrame) -> pd.DataFrame:
         right=(found["label"] == found["predicted"]).to_numpy(bool),
         error=_rounded_all(error),
         shares=shares,
-        doubt=_rounded_all(entropies_of(run)(given)),
+        uncertainty=_rounded_all(entropies_of(run)(given)),
     )
-    if (run.path / DOUBT).exists():
-        path = run.path / DOUBT
-        with reading(path, "run doubt again"):
+    if (run.path / UNCERTAINTY).exists():
+        path = run.path / UNCERTAINTY
+        with reading(path, "run uncertainty again"):
             known = pd.read_parquet(path).set_index("galaxy").loc[found["galaxy"]]
         source = preferred([name.removesuffix("_total") for name in known])
-        found["doubt"] = _rounded_all(known[f"{source}_total"])
+        found["uncertainty"] = _rounded_all(known[f"{source}_total"])
         found["epistemic"] = _rounded_all(known[f"{source}_epistemic"])
     explained = run.path / "explain"
     grids = read_grids(explained)

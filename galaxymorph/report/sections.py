@@ -32,12 +32,12 @@ from galaxymorph.judge import (
 from galaxymorph.learn import Recipe, Run, label_words, target_of
 from galaxymorph.report.calibration import method_words
 from galaxymorph.report.charts import interval_places, line_chart
-from galaxymorph.report.doubt import DIGITS, score_words
 from galaxymorph.report.figures import kept_epoch, loss_axis, loss_words, score_axis
 from galaxymorph.report.gallery import gallery_of, words_of
 from galaxymorph.report.pictures import LIMIT, TEXT, Picture, encode_pictures, read_picture
 from galaxymorph.report.references import reference_of
 from galaxymorph.report.tables import HEADLINE_WORDS, INTERVALS, PARTS, score_name
+from galaxymorph.report.uncertainty import DIGITS, score_words
 from galaxymorph.zoo import known_fractions
 
 # Scores of `metrics.json` in words, those that stand at the top of the page.
@@ -373,8 +373,8 @@ def _calibration(page: Page) -> dict:
     }  # fmt: skip
 
 
-def _doubt(page: Page) -> dict:
-    record = page.json("doubt.json")
+def _uncertainty(page: Page) -> dict:
+    record = page.json("uncertainty.json")
     names, sources = score_words(record), record["sources"].items()
     kept = next(iter(record["sources"].values())).get("kept_at_accuracy", {})
     return {
@@ -393,7 +393,7 @@ def _doubt(page: Page) -> dict:
         ],
         "people": [(source, list(found["people"].values())) for source, found in sources
                    if "people" in found],
-        "pictures": page.pictures("figures/doubt_*.png", "figures/corner_*.png"),
+        "pictures": page.pictures("figures/uncertainty_*.png", "figures/corner_*.png"),
     }  # fmt: skip
 
 
@@ -547,7 +547,7 @@ SECTIONS: tuple[Section, ...] = (
     Section("per_class", "Scores by class", ("metrics.json",), _per_class),
     Section("votes", "Vote fractions", PREDICTED, _votes),
     Section("calibration", "Calibration", ("calibration.json",), _calibration),
-    Section("doubt", "Doubt", ("doubt.json",), _doubt),
+    Section("uncertainty", "Uncertainty", ("uncertainty.json",), _uncertainty),
     Section("robustness", "Robustness", ("robustness.json",), _robustness),
     Section("explanation", "What the model looks at", ("explain",), _explanation),
     Section("figures", "Other figures", ("figures",), _other_figures),

@@ -34,7 +34,7 @@ def without_roots_rights() -> None:
 
 WRITING = {
     "calibrate": [],
-    "doubt": [],
+    "uncertainty": [],
     "explain": ["--limit", "4", "--method", "gradcam"],
     "interpret": [],
     "quantize": [],
@@ -113,7 +113,9 @@ def own(tmp_path_factory) -> tuple[Path, Path]:
     return data, folder / "run"
 
 
-@pytest.mark.parametrize("command", ["doubt", "explain", "interpret", "quantize", "robustness"])
+@pytest.mark.parametrize(
+    "command", ["uncertainty", "explain", "interpret", "quantize", "robustness"]
+)
 def test_an_image_that_vanished_since_the_fit_is_named_and_nothing_is_lost(command, own, capsys):
     data, run = own
     galaxy = pd.read_parquet(run / "predictions_test.parquet")["galaxy"].iloc[0]

@@ -225,11 +225,11 @@ def test_errors_of_a_known_case():
 
 
 def test_the_surest_are_kept_first():
-    doubt, wrong = np.array([0.3, 0.1, 0.2, 0.4]), np.array([True, False, False, False])
-    kept, risk = risk_coverage(doubt, wrong)
+    uncertainty, wrong = np.array([0.3, 0.1, 0.2, 0.4]), np.array([True, False, False, False])
+    kept, risk = risk_coverage(uncertainty, wrong)
     assert kept.tolist() == [0.25, 0.5, 0.75, 1.0]
     assert risk.tolist() == pytest.approx([0, 0, 1 / 3, 1 / 4])
-    assert aurc(doubt, wrong) == pytest.approx((1 / 3 + 1 / 4) / 4)
+    assert aurc(uncertainty, wrong) == pytest.approx((1 / 3 + 1 / 4) / 4)
 
 
 @pytest.mark.parametrize("method", ["temperature", "vector", "isotonic"])

@@ -141,7 +141,7 @@ def test_every_score_of_a_run_has_a_direction_or_is_known_to_have_none(run, tmp_
     """A metric without an entry in `BETTER` is told here, rather than ranked at random."""
     path = tmp_path / "run"
     shutil.copytree(run, path)
-    for command, *more in (["calibrate"], ["doubt"], ["robustness", "--suite", "published"]):
+    for command, *more in (["calibrate"], ["uncertainty"], ["robustness", "--suite", "published"]):
         assert galaxymorph(command, path, *more) == 0
     unknown = []
     for score in compare_runs([Run(path)])["score"]:

@@ -71,7 +71,7 @@
     "error": (a, b) => b.error - a.error,
     "confidence": (a, b) => a.confidence - b.confidence,
     "-confidence": (a, b) => b.confidence - a.confidence,
-    "-doubt": (a, b) => b.doubt - a.doubt,
+    "-uncertainty": (a, b) => b.uncertainty - a.uncertainty,
     "galaxy": (a, b) => a.galaxy.localeCompare(b.galaxy, "en", { numeric: true }),
   };
 
@@ -164,7 +164,7 @@
     const parts = [make("p", `${row.right ? "✓" : "✗"} ${data.truth}: ${data.words[row.label]}; model: ${data.words[row.predicted]}.`,
       row.right ? "right" : "wrong")];
     const epistemic = row.epistemic === undefined ? "" : `, ${row.epistemic.toFixed(2)} of it epistemic`;
-    parts.push(make("p", `Doubt: ${row.doubt.toFixed(2)} nats${epistemic}.`));
+    parts.push(make("p", `Uncertainty: ${row.uncertainty.toFixed(2)} nats${epistemic}.`));
     if (row.set !== undefined) parts.push(make("p", `Prediction set: ${row.set}.`));
     const heads = data.soft ? ["model", data.truth] : ["model"];
     if (data.tree) {

@@ -1,4 +1,4 @@
-"""Tables and figures of the sources of doubt, and of volunteers' doubt beside the model's."""
+"""Tables and figures of uncertainty: its sources, and volunteers' beside the model's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.table import Table
 
 from galaxymorph.judge import CORNERS, corners, most_contested, risk_coverage, served
 from galaxymorph.learn import Run, target_of, with_images
-from galaxymorph.predict import DoubtStudy
+from galaxymorph.predict import UncertaintyStudy
 from galaxymorph.report.calibration import kept_words
 from galaxymorph.report.figures import draw_gallery
 from galaxymorph.report.style import (
@@ -42,16 +42,16 @@ SCORES = {
 }
 # Of an error or its area, which are small.
 DIGITS = dict.fromkeys(("risk", "aurc_total", "aurc_epistemic"), 4)
-# Models that were trained apart doubt best, then views, which all runs have.
+# Models that were trained apart tell mistakes best, then views, which all runs have.
 PREFERRED = ("ensemble", "views", "dropout", "single")
 RISKS = {"classes": "share wrong", "soft3": "mean divergence", "tree": "mean squared error"}
 
 
-def print_doubt(record: dict) -> None:
+def print_uncertainty(record: dict) -> None:
     """Print a row a source: its scores and what it costs, then its correlation with volunteers."""
     names = score_words(record)
     table = Table(
-        box=box.SIMPLE_HEAD, title=f"Sources of doubt, {record['galaxies']:,} test galaxies"
+        box=box.SIMPLE_HEAD, title=f"Sources of uncertainty, {record['galaxies']:,} test galaxies"
     )
     table.add_column("source")
     for words in (*names.values(), "passes", "s for 1,000"):
@@ -82,7 +82,7 @@ def print_doubt(record: dict) -> None:
 
 
 def preferred(sources: Collection[str]) -> str:
-    """Return the source whose doubt stands for a run's, of those that it has."""
+    """Return the source whose uncertainty stands for a run's, of those that it has."""
     return next(source for source in PREFERRED if source in sources)
 
 
@@ -93,7 +93,9 @@ def score_words(record: dict) -> dict[str, str]:
     return {name: words for name, words in names.items() if any(name in each for each in scores)}
 
 
-def draw_doubt(run: Run, study: DoubtStudy, most: int = 20, data: Path | None = None) -> list[Path]:
+def draw_uncertainty(
+    run: Run, study: UncertaintyStudy, most: int = 20, data: Path | None = None
+) -> list[Path]:
     """Draw a study into the run's `figures/`; return the files.
 
     Args:
@@ -104,7 +106,7 @@ def draw_doubt(run: Run, study: DoubtStudy, most: int = 20, data: Path | None = 
     """
     drawn = []
     with plt.rc_context(STYLE):
-        drawn.append(save_figure(run, "doubt_sources", *sources_figure(run, study.table)))
+        drawn.append(save_figure(run, "uncertainty_sources", *sources_figure(run, study.table)))
     if "people" not in study.table:
         return drawn
     source = preferred(study.record["sources"])
@@ -112,7 +114,7 @@ def draw_doubt(run: Run, study: DoubtStudy, most: int = 20, data: Path | None = 
     found = corners(model, people, study.table["agrees"].to_numpy())
     with plt.rc_context(STYLE):
         pair = people_figure(model, people, source, found)
-        drawn.append(save_figure(run, "doubt_people", *pair))
+        drawn.append(save_figure(run, "uncertainty_volunteers", *pair))
     table = run.predictions("test").drop_duplicates("galaxy").reset_index(drop=True)
     table = served(run, table)
     for name, rows in found.items():
@@ -130,20 +132,23 @@ def draw_doubt(run: Run, study: DoubtStudy, most: int = 20, data: Path | None = 
 
 
 def sources_figure(run: Run, table: pd.DataFrame) -> tuple[Figure, str]:
-    """Return the risk of the galaxies kept against their share, by source and kind of doubt."""
+    """Return the risk of the galaxies kept against their share, by source and by kind."""
     figure, grid = plt.subplots(1, 2, figsize=(PAGE, 3.2), sharey=True)
     for axes, kind in zip(grid, ("total", "epistemic"), strict=True):
         for source, colour in COLOURS.items():
             if f"{source}_{kind}" not in table or (source == "single" and kind == "epistemic"):
                 continue
-            doubt, risk = table[f"{source}_{kind}"].to_numpy(), table[f"{source}_risk"].to_numpy()
-            axes.step(*risk_coverage(doubt, risk), where="post", color=colour, label=source)
+            uncertainty, risk = (
+                table[f"{source}_{kind}"].to_numpy(),
+                table[f"{source}_risk"].to_numpy(),
+            )
+            axes.step(*risk_coverage(uncertainty, risk), where="post", color=colour, label=source)
         # The mistakes of other sources are others, and so is their best order.
         source = "views" if "views_risk" in table else "single"
         best = table[f"{source}_risk"].to_numpy()
         words = f"best possible order of {source}"
         axes.plot(*risk_coverage(best, best), color=RED, lw=1, ls="--", label=words)
-        axes.set(title=f"By {kind} doubt", xlabel="share of galaxies kept, the surest first")
+        axes.set(title=f"By {kind} uncertainty", xlabel="share of galaxies kept, the surest first")
         axes.set(xlim=(0, 1.01), ylim=(0, None))
         axes.grid()
     grid[0].set_ylabel(RISKS[run.recipe.target])
@@ -158,12 +163,12 @@ def sources_figure(run: Run, table: pd.DataFrame) -> tuple[Figure, str]:
 def people_figure(
     model: np.ndarray, people: np.ndarray, source: str, found: dict[str, np.ndarray]
 ) -> tuple[Figure, str]:
-    """Return the model's doubt against volunteers', the galaxies of the four corners marked.
+    """Return the model's uncertainty against volunteers', the galaxies of the four corners marked.
 
     Args:
         model: entropy of the predictive mean, shape (n,).
         people: entropy of volunteers' votes.
-        source: of the model's doubt.
+        source: of the model's uncertainty.
         found: positions of each corner.
     """
     from scipy.stats import spearmanr

@@ -1,4 +1,4 @@
-"""Where a run's doubt is best read from, and whether it doubts where volunteers do."""
+"""A run's uncertainty by each of its sources, compared, and with volunteers' own."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pandas as pd
 
 from galaxymorph.base import Progress, say, write_json
 from galaxymorph.judge import (
-    Doubt,
+    Uncertainty,
     agreed,
     aurc,
     bootstrap,
     calibration_intervals,
     class_scorer,
-    doubt_of,
+    decompose_uncertainty,
     entropies_of,
     kept_by_halves,
     kl_divergence,
@@ -25,10 +25,10 @@ from galaxymorph.judge import (
     volunteers_said,
 )
 from galaxymorph.learn import Run, target_of, true_columns, with_images, write_table
-from galaxymorph.predict.doubt import NoSource, open_source
+from galaxymorph.predict.uncertainty_sources import NoSource, open_source
 
 FORMAT = 1
-FILE, TABLE = "doubt.json", "doubt_test.parquet"
+FILE, TABLE = "uncertainty.json", "uncertainty_test.parquet"
 # In the order of what they cost; each is asked of one model but the ensemble.
 ORDER = ("single", "views", "dropout", "ensemble")
 ACCURACIES = (0.95, 0.99)
@@ -36,15 +36,15 @@ KINDS = ("total", "aleatoric", "epistemic")
 
 
 @dataclass(frozen=True)
-class DoubtStudy:
-    """The record as in `doubt.json`, and the table as in `doubt_test.parquet`."""
+class UncertaintyStudy:
+    """The record as in `uncertainty.json`, and the table as in `uncertainty_test.parquet`."""
 
     record: dict
     table: pd.DataFrame
 
 
-def study_doubt(run: Run, data: Path | None = None) -> DoubtStudy:
-    """Predict a run's test part by every source of doubt that it has; write what is found.
+def study_uncertainty(run: Run, data: Path | None = None) -> UncertaintyStudy:
+    """Predict a run's test part by every source of uncertainty that it has; write what is found.
 
     Sources are those of `SOURCES`: a single prediction, views, dropout where the network has any,
     and the models of a deep ensemble. A cross-validated run takes each galaxy from the fold that
@@ -58,9 +58,9 @@ def study_doubt(run: Run, data: Path | None = None) -> DoubtStudy:
         By source: `passes` through a network an image (of the head alone, where only it drops),
         `seconds` in which 1,000 images are decoded and predicted here, `scores` (of classes
         negative log-likelihood, calibration errors, accuracy and macro-F1 of the predictive mean;
-        of votes its divergence or squared error; and AURC by total and by epistemic doubt) with
-        intervals, and `people`, Spearman's correlation of each kind of doubt with the entropy of
-        volunteers' votes. The table has a row a galaxy: what each source says, the entropy of
+        of votes its divergence or squared error; and AURC by total and by epistemic uncertainty)
+        with intervals, and `people`, Spearman's correlation of each kind of uncertainty with the
+        entropy of volunteers' votes. The table has a row a galaxy: what each source says, the entropy of
         volunteers' votes, `people`, and of classes `people_share`, that of them who say the label.
 
     Raises:
@@ -79,28 +79,28 @@ def study_doubt(run: Run, data: Path | None = None) -> DoubtStudy:
         found = _sampled(run, table, source, data)
         if found is None:
             continue
-        passes, seconds, doubt = found
+        passes, seconds, uncertainty = found
         known = known.join(
-            pd.DataFrame({f"{source}_{kind}": getattr(doubt, kind) for kind in KINDS})
+            pd.DataFrame({f"{source}_{kind}": getattr(uncertainty, kind) for kind in KINDS})
         )
-        known[f"{source}_risk"] = _risk(run, table, doubt)
+        known[f"{source}_risk"] = _risk(run, table, uncertainty)
         sources[source] = {
             "passes": passes,
             "seconds": round(1000 * seconds / len(table), 2),
-            **_scores(run, table, doubt, known[f"{source}_risk"].to_numpy(), passes > 1),
+            **_scores(run, table, uncertainty, known[f"{source}_risk"].to_numpy(), passes > 1),
         }
         if people is not None:
-            sources[source]["people"] = _correlations(doubt, known["people"].to_numpy(), run)
+            sources[source]["people"] = _correlations(uncertainty, known["people"].to_numpy(), run)
     record = {"format": FORMAT, "galaxies": len(table), "sources": sources}
     write_json(run.path / FILE, record)
     write_table(run.path / TABLE, known)
-    return DoubtStudy(record, known)
+    return UncertaintyStudy(record, known)
 
 
 def _sampled(
     run: Run, table: pd.DataFrame, source: str, data: Path | None
-) -> tuple[int, float, Doubt] | None:
-    """Return passes an image, seconds, and the doubt in a table's order; None without source."""
+) -> tuple[int, float, Uncertainty] | None:
+    """Return passes an image, seconds and uncertainty, in the table's order; None without."""
     if source == "ensemble" and not run.ensemble:
         return None
     rows, parts, seconds, passes = [], [], 0.0, 0
@@ -119,24 +119,24 @@ def _sampled(
             samples, _ = sample(images, progress.advance)
             seconds += time.perf_counter() - start
             passes = len(samples)
-            parts.append(doubt_of(samples, entropies_of(run)))
+            parts.append(decompose_uncertainty(samples, entropies_of(run)))
             rows.append(mine.index.to_numpy())
     order = np.argsort(np.concatenate(rows))
     whole = (
         np.concatenate([getattr(part, name) for part in parts])[order]
         for name in ("mean", *KINDS)
     )  # fmt: skip
-    return passes, seconds, Doubt(*whole)
+    return passes, seconds, Uncertainty(*whole)
 
 
-def _risk(run: Run, table: pd.DataFrame, doubt: Doubt) -> np.ndarray:
+def _risk(run: Run, table: pd.DataFrame, uncertainty: Uncertainty) -> np.ndarray:
     """Return what a galaxy costs if it is kept: 1 for a wrong class, or the error of votes."""
     if not target_of(run.recipe).soft:
-        return (doubt.mean.argmax(axis=1) != _truth(run, table)).astype(float)
+        return (uncertainty.mean.argmax(axis=1) != _truth(run, table)).astype(float)
     true = table[true_columns(run.recipe, run.classes)].to_numpy(float)
     if target_of(run.recipe).chooses:
-        return kl_divergence(true, doubt.mean)
-    return square_errors(target_of(run.recipe).tree, true, doubt.mean)
+        return kl_divergence(true, uncertainty.mean)
+    return square_errors(target_of(run.recipe).tree, true, uncertainty.mean)
 
 
 def _truth(run: Run, table: pd.DataFrame) -> np.ndarray:
@@ -144,19 +144,23 @@ def _truth(run: Run, table: pd.DataFrame) -> np.ndarray:
 
 
 def _scores(
-    run: Run, table: pd.DataFrame, doubt: Doubt, risk: np.ndarray, several: bool
+    run: Run, table: pd.DataFrame, uncertainty: Uncertainty, risk: np.ndarray, several: bool
 ) -> dict[str, dict]:
     soft, seed = target_of(run.recipe).soft, run.recipe.seed
-    mean = doubt.mean / doubt.mean.sum(axis=1, keepdims=True) if not soft else doubt.mean
+    mean = (
+        uncertainty.mean / uncertainty.mean.sum(axis=1, keepdims=True)
+        if not soft
+        else uncertainty.mean
+    )
     if not soft:
         truth = _truth(run, table)
         best = np.array(run.classes, dtype=object)[mean.argmax(axis=1)]
         by_class = class_scorer(table.assign(predicted=best), run.classes)
 
     def scores(rows: np.ndarray) -> dict[str, float]:
-        found = {"risk": risk[rows].mean(), "aurc_total": aurc(doubt.total[rows], risk[rows])}
+        found = {"risk": risk[rows].mean(), "aurc_total": aurc(uncertainty.total[rows], risk[rows])}
         if several:
-            found["aurc_epistemic"] = aurc(doubt.epistemic[rows], risk[rows])
+            found["aurc_epistemic"] = aurc(uncertainty.epistemic[rows], risk[rows])
         if soft:
             return found
         return {**{name: by_class(rows)[name] for name in ("accuracy", "macro_f1")}, **found}
@@ -168,16 +172,16 @@ def _scores(
     names = ("nll", "ece_equal_mass", "brier")
     return {
         "scores": {name: calibration[name] for name in names} | found,
-        "kept_at_accuracy": kept_by_halves(doubt.total, risk, ACCURACIES, seed),
+        "kept_at_accuracy": kept_by_halves(uncertainty.total, risk, ACCURACIES, seed),
     }
 
 
-def _correlations(doubt: Doubt, people: np.ndarray, run: Run) -> dict[str, dict]:
+def _correlations(uncertainty: Uncertainty, people: np.ndarray, run: Run) -> dict[str, dict]:
     from scipy.stats import rankdata
 
     def scores(rows: np.ndarray) -> dict[str, float]:
         theirs = rankdata(people[rows])
-        ours = {kind: rankdata(getattr(doubt, kind)[rows]) for kind in KINDS}
+        ours = {kind: rankdata(getattr(uncertainty, kind)[rows]) for kind in KINDS}
         return {
             kind: np.corrcoef(theirs, ranks)[0, 1] if np.ptp(ranks) and np.ptp(theirs) else np.nan
             for kind, ranks in ours.items()

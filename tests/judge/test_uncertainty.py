@@ -1,4 +1,4 @@
-"""Doubt: its parts, what is worth asking, and the command that asks."""
+"""Uncertainty: its parts, which galaxies to label, and the command."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ from galaxymorph.judge import (
     CORNERS,
     aurc,
     corners,
-    doubt_of,
+    decompose_uncertainty,
     entropy,
     question_entropy,
     worth_asking,
@@ -30,33 +30,37 @@ TREE = GALAXY_ZOO_CHALLENGE
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 8), st.integers(1, 20), st.integers(2, 5), st.integers(0, 10**6))
-def test_total_doubt_is_the_sum_of_its_parts(samples, n, classes, seed):
+def test_total_uncertainty_is_the_sum_of_its_parts(samples, n, classes, seed):
     drawn = np.random.default_rng(seed).dirichlet(np.ones(classes), (samples, n))
-    doubt = doubt_of(drawn)
-    assert np.allclose(doubt.total, doubt.aleatoric + doubt.epistemic)
-    assert (doubt.epistemic >= 0).all()
-    assert (doubt.total <= np.log(classes) + 1e-9).all()
-    assert np.allclose(doubt_of(drawn[:1]).epistemic, 0)
+    uncertainty = decompose_uncertainty(drawn)
+    assert np.allclose(uncertainty.total, uncertainty.aleatoric + uncertainty.epistemic)
+    assert (uncertainty.epistemic >= 0).all()
+    assert (uncertainty.total <= np.log(classes) + 1e-9).all()
+    assert np.allclose(decompose_uncertainty(drawn[:1]).epistemic, 0)
 
 
-def test_models_that_contradict_each_other_doubt_otherwise_than_models_that_agree_on_a_tie():
+def test_models_that_contradict_each_other_differ_from_models_that_agree_on_a_tie():
     contradicting = np.array([[[1.0, 0.0], [0.5, 0.5]], [[0.0, 1.0], [0.5, 0.5]]])
-    doubt = doubt_of(contradicting)
-    assert doubt.total.tolist() == pytest.approx([np.log(2)] * 2)
-    assert doubt.epistemic.tolist() == pytest.approx([np.log(2), 0])
+    uncertainty = decompose_uncertainty(contradicting)
+    assert uncertainty.total.tolist() == pytest.approx([np.log(2)] * 2)
+    assert uncertainty.epistemic.tolist() == pytest.approx([np.log(2), 0])
 
 
-def test_what_is_worth_asking_is_doubtful_and_diverse():
+def test_what_is_worth_asking_is_uncertain_and_diverse():
     rng = np.random.default_rng(0)
     centres = np.repeat(np.eye(4) * 10, 25, axis=0)
-    doubt = rng.uniform(0.5, 1, 100)
-    chosen = worth_asking(doubt, centres + rng.normal(0, 0.1, centres.shape), 4, seed=0)
+    uncertainty = rng.uniform(0.5, 1, 100)
+    chosen = worth_asking(uncertainty, centres + rng.normal(0, 0.1, centres.shape), 4, seed=0)
     assert sorted(chosen // 25) == [0, 1, 2, 3]
-    assert all(doubt[at] == doubt[at // 25 * 25 : at // 25 * 25 + 25].max() for at in chosen)
+    assert all(
+        uncertainty[at] == uncertainty[at // 25 * 25 : at // 25 * 25 + 25].max() for at in chosen
+    )
     # Galaxies beyond the candidates are never chosen, however unlike the others.
-    assert set(worth_asking(doubt, rng.normal(size=(100, 3)), 2, 0)) <= set(doubt.argsort()[-20:])
-    assert len(worth_asking(doubt, np.zeros((100, 3)), 7, 0)) == 7
-    assert sorted(worth_asking(doubt, centres, 1000, 0)) == list(range(100))
+    assert set(worth_asking(uncertainty, rng.normal(size=(100, 3)), 2, 0)) <= set(
+        uncertainty.argsort()[-20:]
+    )
+    assert len(worth_asking(uncertainty, np.zeros((100, 3)), 7, 0)) == 7
+    assert sorted(worth_asking(uncertainty, centres, 1000, 0)) == list(range(100))
 
 
 def test_triage_writes_a_folder_that_zooniverse_takes(run, simple, tmp_path):
@@ -140,10 +144,14 @@ def test_a_source_that_a_run_has_not_is_refused(run, simple, tmp_path, capsys, s
 def test_entropies_of_a_tree_are_of_walks_and_add_up():
     rng = np.random.default_rng(1)
     samples = np.stack([fractions(TREE, 30, rng) for _ in range(6)])
-    doubt = doubt_of(samples, lambda each: question_entropy(TREE, each).sum(axis=1))
-    assert np.allclose(doubt.total, doubt.aleatoric + doubt.epistemic)
-    assert (doubt.epistemic > 0).all()
-    same = doubt_of(samples[:1].repeat(4, axis=0), lambda each: question_entropy(TREE, each).sum(1))
+    uncertainty = decompose_uncertainty(
+        samples, lambda each: question_entropy(TREE, each).sum(axis=1)
+    )
+    assert np.allclose(uncertainty.total, uncertainty.aleatoric + uncertainty.epistemic)
+    assert (uncertainty.epistemic > 0).all()
+    same = decompose_uncertainty(
+        samples[:1].repeat(4, axis=0), lambda each: question_entropy(TREE, each).sum(1)
+    )
     assert np.allclose(same.epistemic, 0, atol=1e-9)
 
 
@@ -163,22 +171,22 @@ def test_a_galaxy_stands_in_one_corner_at_most(seed, n):
         assert people[at] <= np.median(people)
 
 
-def test_doubt_compares_the_sources_and_says_who_doubts_with_volunteers(
+def test_uncertainty_compares_the_sources_with_each_other_and_with_volunteers(
     run, simple, tmp_path, capsys
 ):
     own = tmp_path / "run"
     shutil.copytree(run, own)
-    assert galaxymorph("doubt", own) == 0
+    assert galaxymorph("uncertainty", own) == 0
     said = capsys.readouterr()
     assert "no dropout among the sources" in said.err
     page = (own / "report.html").read_text()
-    assert "Sources of doubt, 95 % intervals" in page
+    assert "Sources of uncertainty, 95 % intervals" in page
     assert "kept at 99% accuracy" in page
     assert 'alt="Model and volunteers are unsure' in page
-    record = json.loads((own / "doubt.json").read_text())
+    record = json.loads((own / "uncertainty.json").read_text())
     assert list(record["sources"]) == ["single", "views"]
     assert [each["passes"] for each in record["sources"].values()] == [1, 8]
-    table = pd.read_parquet(own / "doubt_test.parquet")
+    table = pd.read_parquet(own / "uncertainty_test.parquet")
     test = pd.read_parquet(own / "predictions_test.parquet")
     assert table["galaxy"].tolist() == test["galaxy"].tolist()
     shares = test[["p_elliptical", "p_spiral", "p_irregular"]].to_numpy(float)
@@ -202,7 +210,7 @@ def test_doubt_compares_the_sources_and_says_who_doubts_with_volunteers(
     ranks = spearmanr(table["people"], table["views_total"]).statistic
     assert found == pytest.approx(ranks, abs=1e-5)
     figures = {path.name for path in (own / "figures").iterdir()}
-    assert figures >= {"doubt_sources.png", "doubt_people.png"}
+    assert figures >= {"uncertainty_sources.png", "uncertainty_volunteers.png"}
     assert any(name.startswith("corner_") for name in figures)
 
 
@@ -210,8 +218,8 @@ def test_a_run_with_dropout_has_it_among_its_sources(simple, tmp_path, capsys):
     fit = ["fit", "--data", simple, "--recipe", RECIPE, "--out", tmp_path, "--name", "run", *QUICK]
     settings_of_it = ["--target", "tree", "--dropout", "0.3", "--epochs", "1", "--members", "2"]
     assert galaxymorph(*fit, *settings_of_it) == 0
-    assert galaxymorph("doubt", tmp_path / "run", "--most", "3") == 0
-    record = json.loads((tmp_path / "run" / "doubt.json").read_text())
+    assert galaxymorph("uncertainty", tmp_path / "run", "--most", "3") == 0
+    record = json.loads((tmp_path / "run" / "uncertainty.json").read_text())
     assert list(record["sources"]) == ["single", "views", "dropout", "ensemble"]
     assert record["sources"]["dropout"]["scores"]["aurc_epistemic"]["value"] > 0
     assert record["sources"]["ensemble"]["passes"] == 2
@@ -221,7 +229,7 @@ def test_a_run_with_dropout_has_it_among_its_sources(simple, tmp_path, capsys):
     error = np.square(test[columns].to_numpy() - true).mean()
     found = record["sources"]["ensemble"]["scores"]["risk"]["value"]
     assert found == pytest.approx(error, abs=1e-3)
-    # Doubt of a tree decides whom to ask, too.
+    # Uncertainty of a tree decides whom to ask, too.
     out, images = tmp_path / "asked", simple / "images_training_rev1"
     command = ["triage", tmp_path / "run", images, "-o", out, "--source", "ensemble"]
     assert galaxymorph(*command, "--number", "5") == 0

@@ -1,4 +1,4 @@
-"""How doubtful a set of predictions is, and which galaxies are worth a volunteer's time."""
+"""How uncertain a set of predictions is, and which galaxies are worth a volunteer's time."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 
 from galaxymorph.judge.vote_metrics import entropy
 
-# Candidates a chosen galaxy: the most doubtful, among which the choice is diverse.
+# Candidates a chosen galaxy: the most uncertain, among which the choice is diverse.
 CANDIDATES = 10
 
 
 @dataclass(frozen=True)
-class Doubt:
+class Uncertainty:
     """What several predictions of each galaxy say together, entropies in nats, each shape (n,).
 
     `mean`, of shape (n, classes), is the predictive mean; `total` its entropy; `aleatoric` the
@@ -28,8 +28,10 @@ class Doubt:
     epistemic: np.ndarray
 
 
-def doubt_of(samples: np.ndarray, entropies: Callable[[np.ndarray], np.ndarray] = entropy) -> Doubt:
-    """Return the doubt in predictions of shape (samples, n, outputs).
+def decompose_uncertainty(
+    samples: np.ndarray, entropies: Callable[[np.ndarray], np.ndarray] = entropy
+) -> Uncertainty:
+    """Return the uncertainty in predictions of shape (samples, n, outputs).
 
     Args:
         samples: shares of classes, or fractions of a tree.
@@ -39,32 +41,35 @@ def doubt_of(samples: np.ndarray, entropies: Callable[[np.ndarray], np.ndarray] 
     total = entropies(mean)
     aleatoric = np.mean([entropies(each) for each in samples], axis=0)
     # By concavity never negative, but for rounding.
-    return Doubt(mean, total, aleatoric, np.maximum(total - aleatoric, 0))
+    return Uncertainty(mean, total, aleatoric, np.maximum(total - aleatoric, 0))
 
 
-def worth_asking(doubt: np.ndarray, embeddings: np.ndarray, number: int, seed: int) -> np.ndarray:
-    """Return the positions of galaxies that are doubtful and unlike each other.
+def worth_asking(
+    uncertainty: np.ndarray, embeddings: np.ndarray, number: int, seed: int
+) -> np.ndarray:
+    """Return the positions of galaxies that are uncertain and unlike each other.
 
-    The most doubtful `CANDIDATES` times as many are put into `number` clusters, weighted by their
-    doubt, and each cluster gives its most doubtful (Zhdanov 2019, arXiv:1901.05954, section 3).
+    The most uncertain `CANDIDATES` times as many are put into `number` clusters, weighted by their
+    uncertainty, and each cluster gives its most uncertain (Zhdanov 2019, arXiv:1901.05954,
+    section 3).
 
     Args:
-        doubt: of each galaxy, at least 0, shape (n,).
+        uncertainty: of each galaxy, at least 0, shape (n,).
         embeddings: shape (n, features).
         number: how many are chosen; all, if there are no more.
         seed: of the clusters' start.
 
     Returns:
-        Positions, the most doubtful first.
+        Positions, the most uncertain first.
     """
     from sklearn.cluster import KMeans
 
-    order = np.argsort(-doubt, kind="stable")
+    order = np.argsort(-uncertainty, kind="stable")
     if number >= len(order):
         return order
     candidates = order[: CANDIDATES * number]
-    # A cluster of galaxies without any doubt has no centre.
-    weights = doubt[candidates] + 1e-9
+    # A cluster of galaxies without any uncertainty has no centre.
+    weights = uncertainty[candidates] + 1e-9
     means = KMeans(number, n_init=1, random_state=seed)
     clusters = means.fit_predict(embeddings[candidates], sample_weight=weights)
     _, first = np.unique(clusters, return_index=True)
@@ -72,4 +77,4 @@ def worth_asking(doubt: np.ndarray, embeddings: np.ndarray, number: int, seed: i
     # Equal embeddings leave clusters empty.
     rest = candidates[~np.isin(candidates, chosen)][: number - len(chosen)]
     chosen = np.concatenate([chosen, rest])
-    return chosen[np.argsort(-doubt[chosen], kind="stable")]
+    return chosen[np.argsort(-uncertainty[chosen], kind="stable")]

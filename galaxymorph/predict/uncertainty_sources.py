@@ -1,4 +1,4 @@
-"""Several predictions of each galaxy, from the sources that doubt can be read from."""
+"""Several predictions of each galaxy, from the sources that uncertainty can be read from."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PASSES = 20
 
 
 class NoSource(BadInput):
-    """A run hasn't the source of doubt that is asked for."""
+    """A run hasn't the source of uncertainty that is asked for."""
 
 
 # From a batch to logits, one tensor of shape (n, outputs) a prediction.

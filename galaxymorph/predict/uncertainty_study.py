@@ -60,8 +60,9 @@ def study_uncertainty(run: Run, data: Path | None = None) -> UncertaintyStudy:
         negative log-likelihood, calibration errors, accuracy and macro-F1 of the predictive mean;
         of votes its divergence or squared error; and AURC by total and by epistemic uncertainty)
         with intervals, and `people`, Spearman's correlation of each kind of uncertainty with the
-        entropy of volunteers' votes. The table has a row a galaxy: what each source says, the entropy of
-        volunteers' votes, `people`, and of classes `people_share`, that of them who say the label.
+        entropy of volunteers' votes. The table has a row a galaxy: what each source says, the
+        entropy of volunteers' votes, `people`, and of classes `people_share`, that of them who say
+        the label.
 
     Raises:
         BadInput: the run isn't finished, or an image isn't there.

@@ -235,3 +235,15 @@ def test_a_run_with_dropout_has_it_among_its_sources(simple, tmp_path, capsys):
     assert galaxymorph(*command, "--number", "5") == 0
     manifest = pd.read_csv(out / "manifest.csv")
     assert set(manifest["#predicted"]) <= {"smooth", "features or disk", "star or artifact"}
+
+
+def test_the_former_name_still_works_and_former_files_are_renamed(run, tmp_path, capfd):
+    own = shutil.copytree(run, tmp_path / "run")
+    assert galaxymorph("doubt", own) == 0
+    assert "doubt is now called uncertainty" in capfd.readouterr().err
+    for name in ("uncertainty.json", "uncertainty_test.parquet"):
+        (own / name).rename(own / name.replace("uncertainty", "doubt"))
+    assert galaxymorph("report", own) == 0
+    assert "Sources of uncertainty, 95 % intervals" in (own / "report.html").read_text()
+    assert galaxymorph("--help") == 0
+    assert "doubt" not in capfd.readouterr().out

@@ -11,7 +11,13 @@ import click
 from galaxymorph.base import BadInput, say
 from galaxymorph.cli.commands import Option
 from galaxymorph.cli.options import DEVICE, FIGURES, SKIP_BAD, RecipeCommand, given, recipe_options
-from galaxymorph.learn.recipes import PRESET_NOTES, PRESETS, Recipe, make_recipe
+from galaxymorph.learn.recipes import (
+    PRESET_NOTES,
+    PRESETS,
+    Recipe,
+    make_recipe,
+    require_weights_file,
+)
 
 # Where the galaxies of a fit without data are made.
 SIMULATED = Path("data/simulated")
@@ -140,23 +146,24 @@ def _found_data(data: Path | None, number: int | None) -> tuple[Path, bool]:
 
 def start(data, source, out, name, skip_bad, cache, changes):
     """Make a new run's folder; return the run and its galaxies."""
-    from galaxymorph.learn import (
-        decode_galaxies,
-        default_recipe,
-        free_name,
-        label_words,
-        read_labels,
-        require_network,
-        start_run,
-        target_images,
-    )
+    # These import no PyTorch, so that a fault of an option or a table is told at once.
+    from galaxymorph.learn import free_name, label_words, read_labels
     from galaxymorph.zoo import handed_classes
 
     recipe = make_recipe(source or "baseline", changes)
+    require_weights_file(recipe)
     if name is not None and (not name or Path(name).name != name):
         raise BadInput(f"--name {name!r} isn't a folder's name", "leave out slashes")
     # Before anything is downloaded.
     labelled = read_labels(data, recipe, skip_bad)
+    from galaxymorph.learn import (
+        decode_galaxies,
+        default_recipe,
+        require_network,
+        start_run,
+        target_images,
+    )
+
     if source is None:
         chosen = default_recipe(labelled.counts, changes)
         source, recipe = chosen.preset, chosen.recipe

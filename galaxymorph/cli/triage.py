@@ -55,7 +55,7 @@ def triage(run, catalogue, output, number, source, skip_bad, stretch, bands) -> 
     """
     from galaxymorph.images import require_fits
     from galaxymorph.learn import Run
-    from galaxymorph.predict import choose_galaxies, expand_catalogues, usable_images
+    from galaxymorph.predict import expand_catalogues
 
     model = Run(run).rendered(stretch, bands)
     model.require_trained()
@@ -66,6 +66,9 @@ def triage(run, catalogue, output, number, source, skip_bad, stretch, bands) -> 
     references = [row.image for row in listed if not row.fault]
     require_fits(references, {"stretch": stretch, "bands": bands})
     say_rendering(stretch, bands)
+    # They import PyTorch, for which a fault of the catalogue doesn't wait.
+    from galaxymorph.predict import choose_galaxies, usable_images
+
     if skip_bad:
         references, unusable = usable_images(references, [model.recipe.rendering])
         say_skipped(faults + unusable)

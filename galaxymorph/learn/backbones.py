@@ -20,9 +20,9 @@ from fastai.vision.learner import (
 from fastcore.foundation import L
 from torch import nn
 
-from galaxymorph.base import BadInput, near_names, use_one_of
+from galaxymorph.base import BadInput, near_names
 from galaxymorph.learn.hardware import resolve_precision
-from galaxymorph.learn.recipes import Recipe
+from galaxymorph.learn.recipes import Recipe, require_weights_file
 
 # What a trunk expects of its pixels: mean and standard deviation by channel.
 IMAGENET_STATS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -39,9 +39,6 @@ TIMEOUT = 10.0
 
 # The project's own weights, and the architecture that they are of.
 OWN_WEIGHTS, OWN_ARCH = Path(__file__).parent / "weights" / "resnet18.safetensors", "resnet18"
-
-# What `--weights` takes besides a path.
-WEIGHTS = ("imagenet", "galaxymorph", "none")
 
 # What timm calls the sequence of a network's stages, where it has one.
 STAGE_NAMES = ("blocks", "stages", "layers")
@@ -250,11 +247,7 @@ def plain_names(trunk: nn.Module, arch: str) -> dict[str, torch.Tensor]:
 
 def _load_file(trunk: nn.Module, recipe: Recipe, path: Path) -> None:
     """Load a trunk from a state dict: of a trunk, of a whole model of ours, or of a plain one."""
-    if not path.is_file():
-        raise BadInput(
-            f"--weights {path}: no such file",
-            f"{use_one_of(path, WEIGHTS)}; or give the path of a state dict",
-        )
+    require_weights_file(recipe)
     state = _read_weights(path)
     wanted = trunk.state_dict()
     for candidate in (_prefixed(state, "0."), state, _as_cut(state, recipe.arch)):

@@ -23,6 +23,8 @@ def _setting(default, about: str, group: str, **limits):
 # turned by 45 degrees reaches sqrt(2) as far; beyond a quarter more, what comes into its corners
 # is mirrored sky, as cheap as it is harmless.
 MARGIN = 1.25
+# What `weights` takes besides a path.
+WEIGHTS = ("imagenet", "galaxymorph", "none")
 
 
 @dataclass(frozen=True)
@@ -351,6 +353,15 @@ def _refuse_idle(recipe: Recipe, changes: Mapping[str, object]) -> None:
                 f"--{name.replace('_', '-')} {changes[name]}: it is for --target classes",
                 "leave it out",
             )
+
+
+def require_weights_file(recipe: Recipe) -> None:
+    """Raise BadInput if a recipe's weights are neither of `WEIGHTS` nor a file."""
+    if recipe.weights not in WEIGHTS and not Path(recipe.weights).is_file():
+        raise BadInput(
+            f"--weights {recipe.weights}: no such file",
+            f"{use_one_of(recipe.weights, WEIGHTS)}; or give the path of a state dict",
+        )
 
 
 def recipe_from_dict(values: object, name: str) -> Recipe:

@@ -164,11 +164,13 @@ def start(data, source, out, name, skip_bad, cache, changes):
         target_images,
     )
 
+    chosen = None
     if source is None:
         chosen = default_recipe(labelled.counts, changes)
         source, recipe = chosen.preset, chosen.recipe
-        say(f"recipe {source}: {chosen.reason}")
     require_network(recipe)
+    if chosen:
+        say(f"recipe {source}: {chosen.reason}")
     target_images(recipe)
     galaxies = decode_galaxies(labelled, recipe, skip_bad, cache)
     stem = "-".join(

@@ -9,7 +9,7 @@ import pandas as pd
 
 from galaxymorph.base import BadInput, read_json
 from galaxymorph.judge.metrics import f1_difference
-from galaxymorph.learn import Run, target_of
+from galaxymorph.learn import Run, predicted_columns, target_of
 
 # What is better of each metric: `more`, `less`, or `nominal`, the value that it is to have. Of any
 # other name nothing is said to be better.
@@ -148,8 +148,9 @@ def paired_differences(runs: Sequence[Run]) -> dict[str, dict]:
     none.
 
     Returns:
-        By the run's path: `value`, `low`, `high` and `galaxies`, the number in common; without
-        `unranked_runs`.
+        By the run's path: `value`, `low`, `high`, `galaxies`, the number in common, and `same`,
+        whether all predictions are the same to the last digit, so that there is no difference to
+        estimate; without `unranked_runs`.
     """
     first, *others = runs
     if not all(target_of(run.recipe).chooses for run in runs):
@@ -166,8 +167,14 @@ def paired_differences(runs: Sequence[Run]) -> dict[str, dict]:
             order.get_indexer(table.loc[common, column])
             for table, column in ((mine, "label"), (mine, "predicted"), (theirs, "predicted"))
         )
-        difference = f1_difference(true, before, after, len(order), first.recipe.seed)
-        found[str(other.path)] = {**difference, "galaxies": len(common)}
+        columns = predicted_columns(first.recipe, first.classes)
+        same = mine.loc[common, columns].equals(theirs.loc[common, columns])
+        difference = (
+            {"value": 0.0, "low": 0.0, "high": 0.0}
+            if same
+            else f1_difference(true, before, after, len(order), first.recipe.seed)
+        )
+        found[str(other.path)] = {**difference, "galaxies": len(common), "same": same}
     return found
 
 

@@ -19,8 +19,8 @@ SIGNIFICANCE, PERMUTATIONS = 0.05, 999
 # Relative rise of the training loss that counts: with few galaxies less is noise.
 RISE = 0.05
 RETRY = (
-    "fit without --recipe, which chooses one by the number of galaxies; else give more epochs, a "
-    "larger --lr, fewer classes or more labelled galaxies"
+    "look at the galaxies and their labels with `interpret`: are the labels right, and enough? "
+    "Then another preset or more epochs, see docs/recipes.md"
 )
 
 Warnings = list[dict[str, str]]

@@ -83,6 +83,14 @@ def read_labels(path: str | Path, recipe: Recipe, skip_bad: bool = False) -> Lab
     if not skip_bad:
         catalogue.require_sound()
     table, classes = label_galaxies(catalogue, recipe)
+    if table.empty:
+        raise BadInput(
+            f"{catalogue.source}: no galaxy with a class is left to fit",
+            "see `data check`, which names what is wrong with which row",
+        )
+    if left_out := len(catalogue.table) - len(table):
+        by = f"column {recipe.labels_column}" if recipe.labels_column else f"scheme {recipe.scheme}"
+        say(f"{left_out:,} of {len(catalogue.table):,} galaxies have no class by {by}")
     labelled = Labelled(replace(catalogue, table=table), classes, _absolute(path))
     for note in notes_on_classes(labelled.counts):
         say(note)

@@ -53,12 +53,12 @@ def default_recipe(counts: Mapping[str, int], changes: Mapping[str, object]) -> 
     if weights == "none":
         return chosen("scratch", "no pretrained weights")
     if weights != "imagenet":
-        return chosen("quick", f"weights {weights}")
+        return chosen("quick", f"--weights {weights}")
     asked = bool(changes.keys() & {"weights", "arch"})
     published = chosen("baseline", f"ImageNet weights of {arch}")
     if total >= MANY and (asked or has_pretrained(published.recipe)):
         return published
+    few = f"fewer than the {MANY:,} that baseline takes"
     if asked:
-        return chosen("quick", f"ImageNet weights of {arch}", weights="imagenet")
-    why = f"ImageNet's of {arch} can't be downloaded" if total >= MANY else "no download"
-    return chosen("quick", f"weights galaxymorph, {why}")
+        return chosen("quick", few, weights="imagenet")
+    return chosen("quick", few if total < MANY else f"{arch}'s ImageNet weights can't be had")

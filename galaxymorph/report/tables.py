@@ -456,6 +456,8 @@ def _print_differences(differences: dict[str, dict], first: str) -> None:
 
 def difference_verdict(difference: dict) -> str:
     """Return what the interval of a paired difference tells."""
+    if difference["same"]:
+        return "the same predictions"
     if difference["low"] > 0:
         return "better"
     return "worse" if difference["high"] < 0 else "no difference shown"

@@ -5,7 +5,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from galaxymorph.judge.comparison import BETTER, best_rows, better_is, compare_runs, scores_in
+from galaxymorph.judge.comparison import (
+    BETTER,
+    best_rows,
+    better_is,
+    compare_runs,
+    paired_differences,
+    scores_in,
+)
 from galaxymorph.learn import Run
 from tests.conftest import galaxymorph
 
@@ -163,3 +170,11 @@ def test_scores_are_found_at_any_depth_and_settings_are_not():
 def test_fewer_than_two_runs_are_refused(run, given, capsys):
     assert galaxymorph("compare", *[run] * given) == 2
     assert "two runs or more" in capsys.readouterr().err
+
+
+def test_the_same_predictions_have_no_difference_to_estimate(run, tmp_path, capsys):
+    other = shutil.copytree(run, tmp_path / "other")
+    found = paired_differences([Run(run), Run(other)])[str(other)]
+    assert (found["value"], found["low"], found["high"], found["same"]) == (0.0, 0.0, 0.0, True)
+    assert galaxymorph("compare", run, other) == 0
+    assert "the same predictions" in capsys.readouterr().out

@@ -3,6 +3,7 @@
 import json
 import re
 
+import pandas as pd
 import pytest
 
 from galaxymorph.base import BadInput
@@ -60,7 +61,7 @@ def test_few_galaxies_download_nothing(monkeypatch):
 
     monkeypatch.setattr(recipe_choice, "has_pretrained", refuse)
     assert default_recipe(FEW, {}).reason == (
-        "273 galaxies, 23 of irregular; weights galaxymorph, no download"
+        "273 galaxies, 23 of irregular; fewer than the 10,000 that baseline takes"
     )
 
 
@@ -74,7 +75,7 @@ def test_a_fit_says_and_records_its_choice(simple, tmp_path, capfd):
     words = ["fit", "--data", simple, "--weights", "galaxymorph", "--size", "32", "--epochs", "1"]
     assert galaxymorph(*words, "--views", "1", "--out", tmp_path) == 0
     said = capfd.readouterr()
-    line = "recipe quick: 60 galaxies, 10 of spiral; weights galaxymorph"
+    line = "recipe quick: 60 galaxies, 10 of spiral; --weights galaxymorph"
     assert re.search(rf"^{re.escape(line)}$", said.err, re.MULTILINE)
     recipe = json.loads((tmp_path / "quick-layer1-resnet18" / "recipe.json").read_text())["recipe"]
     assert (recipe["weights"], recipe["size"], recipe["lr"]) == (
@@ -91,3 +92,14 @@ def test_nothing_is_downloaded_for_a_table_that_is_wrong(simple, tmp_path, monke
     for recipe in ([], ["--recipe", "baseline"]):
         assert galaxymorph(*words, *recipe) == 2
         assert "nowhere" in capfd.readouterr().err
+
+
+def test_a_table_of_bad_rows_alone_is_refused_by_name(simple, tmp_path, capfd):
+    table = pd.read_csv(simple / "training_solutions_rev1.csv").assign(kind="a")
+    twice = pd.concat([table, table])[["GalaxyID", "kind"]]
+    (tmp_path / "data").mkdir()
+    twice.to_csv(tmp_path / "data" / "labels.csv", index=False)
+    (tmp_path / "data" / "images_training_rev1").symlink_to(simple / "images_training_rev1")
+    words = ["fit", "--data", tmp_path / "data", "--labels-column", "kind", "--skip-bad"]
+    assert galaxymorph(*words, "--out", tmp_path) == 2
+    assert "no galaxy with a class is left to fit" in capfd.readouterr().err

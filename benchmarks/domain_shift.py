@@ -31,7 +31,7 @@ from sklearn.metrics import f1_score, roc_auc_score
 
 from galaxymorph.base import write_json
 from galaxymorph.images import corrupt, decode
-from galaxymorph.judge import bootstrap, class_scorer, drift_between
+from galaxymorph.judge import class_codes, confusion_of, drift_between, overall_scores
 from galaxymorph.learn import (
     Run,
     embed,
@@ -164,18 +164,12 @@ def predicted(run: Run, table: pd.DataFrame, adapt_to: list[str] | None = None) 
 
 def scored(table: pd.DataFrame, classes: Sequence[str]) -> dict:
     """Return macro-F1 over the classes that are there, and accuracy, with intervals."""
-    present = [name for name in classes if (table["label"] == name).any()]
-    kept = [at for at, name in enumerate(classes) if name in present]
-    score = class_scorer(table, classes)
-
-    def of_present(rows: np.ndarray) -> dict[str, float]:
-        found = score(rows)
-        return {
-            "macro_f1": float(np.mean([found[f"f1_{at}"] for at in kept])),
-            "accuracy": float(found["accuracy"]),
-        }
-
-    return bootstrap(of_present, len(table), SEED)
+    found = overall_scores(confusion_of(*class_codes(table, classes), len(classes)), SEED)
+    # A class that isn't there has an F1 of 0 in the mean over all.
+    times = len(classes) / table["label"].nunique()
+    return found | {
+        "macro_f1": {end: round(times * value, 4) for end, value in found["macro_f1"].items()}
+    }
 
 
 def embedded(run: Run, images: list[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -67,7 +67,14 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "top_losses",
         ],
         "intervals": ["NOMINAL"],
-        "metrics": ["class_scorer", "classification_metrics", "judge_run", "true_and_predicted"],
+        "metrics": [
+            "class_codes",
+            "classification_metrics",
+            "confusion_of",
+            "judge_run",
+            "overall_scores",
+            "true_and_predicted",
+        ],
         "morphometry": [
             "MEASURES",
             "SUSPECT",

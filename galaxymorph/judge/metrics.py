@@ -57,9 +57,7 @@ def run_metrics(run: Run) -> dict:
     families = [FAMILIES[name] for name in target_of(run.recipe).metrics]
     metrics = {
         **({"classes": run.classes} if target_of(run.recipe).chooses else {}),
-        "interval": f"{LEVEL:.0%} over galaxies: "
-        + ", ".join(INTERVALS[name] for name in target_of(run.recipe).metrics)
-        + f", {RESAMPLES} resamples",
+        "interval": interval_note(run),
     }
     for part in ("valid", "test"):
         # Folds draw their validation parts each for itself, so a galaxy can be in several.
@@ -86,7 +84,7 @@ class Family:
 
 
 def _macro_f1(run: Run, table: pd.DataFrame) -> float:
-    return _scores(*_codes(table, run.classes), len(run.classes))["macro_f1"]
+    return float(_f1(confusion_of(*class_codes(table, run.classes), len(run.classes))).mean())
 
 
 def _kl(run: Run, table: pd.DataFrame) -> float:
@@ -150,6 +148,12 @@ INTERVALS = {
 }
 
 
+def interval_note(run: Run) -> str:
+    """Return in words how the intervals of a run's scores are made."""
+    made = ", ".join(INTERVALS[name] for name in target_of(run.recipe).metrics)
+    return f"{LEVEL:.0%} over galaxies: {made}, {RESAMPLES} resamples"
+
+
 def classification_metrics(table: pd.DataFrame, classes: Sequence[str], seed: int) -> dict:
     """Return the metrics of one table of predictions.
 
@@ -161,13 +165,11 @@ def classification_metrics(table: pd.DataFrame, classes: Sequence[str], seed: in
         classes: every class, in order.
         seed: of the resampling.
     """
-    true, predicted = _codes(table, classes)
-    counts = confusion_of(true, predicted, len(classes))
+    counts = confusion_of(*class_codes(table, classes), len(classes))
     hits, support, named = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
     return {
         "galaxies": len(table),
-        "macro_f1": macro_f1_interval(counts, seed),
-        "accuracy": proportion(hits.sum(), len(table)),
+        **overall_scores(counts, seed),
         "per_class": {
             name: {
                 "precision": proportion(hits[code], named[code]),
@@ -178,6 +180,19 @@ def classification_metrics(table: pd.DataFrame, classes: Sequence[str], seed: in
             for code, name in enumerate(classes)
         },
         "confusion": counts.tolist(),
+    }
+
+
+def overall_scores(counts: np.ndarray, seed: int) -> dict[str, dict[str, float | None]]:
+    """Return `macro_f1` and `accuracy` of a confusion matrix, value, low and high.
+
+    Args:
+        counts: the confusion matrix, rows the true classes.
+        seed: of the resampling.
+    """
+    return {
+        "macro_f1": macro_f1_interval(counts, seed),
+        "accuracy": proportion(counts.diagonal().sum(), counts.sum()),
     }
 
 
@@ -262,25 +277,15 @@ def f1_difference(
     return value_with_interval(gain(pairs), gain(draws))
 
 
-def class_scorer(
-    table: pd.DataFrame, classes: Sequence[str]
-) -> Callable[[np.ndarray], dict[str, float]]:
-    """Return the scores of a table of predictions as a function of the rows that count."""
-    true, predicted = _codes(table, classes)
-    return lambda rows: _scores(true[rows], predicted[rows], len(classes))
+def class_codes(table: pd.DataFrame, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the positions of the true and of the predicted classes, each of shape (n,).
 
-
-def _codes(table: pd.DataFrame, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    Args:
+        table: the columns `label` and `predicted`, a row a galaxy.
+        classes: every class, in order.
+    """
     order = pd.Index(classes)
     return order.get_indexer(table["label"]), order.get_indexer(table["predicted"])
-
-
-def _scores(true: np.ndarray, predicted: np.ndarray, classes: int) -> dict[str, float]:
-    counts = confusion_of(true, predicted, classes)
-    return {
-        "macro_f1": _f1(counts).mean(),
-        "accuracy": counts.diagonal().sum() / counts.sum(),
-    }
 
 
 def _f1(counts: np.ndarray) -> np.ndarray:

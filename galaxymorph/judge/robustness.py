@@ -24,7 +24,14 @@ from galaxymorph.images import (
 )
 from galaxymorph.judge.calibration import calibrated_coverage, sets_record
 from galaxymorph.judge.conformal import prediction_sets
-from galaxymorph.judge.metrics import class_scorer, true_and_predicted
+from galaxymorph.judge.metrics import (
+    class_codes,
+    confusion_of,
+    f1_difference,
+    interval_note,
+    overall_scores,
+    true_and_predicted,
+)
 from galaxymorph.judge.reliability import (
     binned,
     binned_error,
@@ -33,10 +40,11 @@ from galaxymorph.judge.reliability import (
     from_zero,
 )
 from galaxymorph.judge.resampling import (
-    LEVEL,
     NOTHING,
     RESAMPLES,
     bootstrap,
+    mean_interval,
+    proportion,
     rounded,
     value_with_interval,
 )
@@ -74,9 +82,6 @@ KINDS, LEAST_ERROR = ("ce", "relative_ce"), 1e-3
 SHARES = (8, 100, 20)
 # Quarter turns, and each of them mirrored: see `dihedral`.
 TURNS, MIRRORED = (0, 1, 2, 3), (4, 5, 6, 7)
-
-# From the positions of galaxies to named scores.
-Score = Callable[[np.ndarray], dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -174,7 +179,7 @@ def robustness_of(
             **settings,
             "galaxies": galaxies,
             "adapted": adapt,
-            "interval": f"{LEVEL:.0%} percentile bootstrap over galaxies, {RESAMPLES} resamples",
+            "interval": interval_note(run),
             **({} if (nominal := calibrated_coverage(run)) is None else {"nominal": nominal}),
             **_scores(run, table, names, severities),
             "consistency": _consistency(run, seen),
@@ -310,7 +315,7 @@ def galaxy_errors(run: Run) -> np.ndarray:
         if target_of(run.recipe).chooses:
             each = (table["label"] != table["predicted"]).to_numpy(float)
         else:
-            each = square_errors(target_of(run.recipe).tree, *true_and_predicted(run, table))
+            each = _tree_squares(run, table)
         return each.reshape(len(table.groupby(["corruption", "severity"])), -1).T
 
 
@@ -452,23 +457,15 @@ def _turned(
 def _scores(run: Run, table: pd.DataFrame, names: Sequence[str], severities: Sequence[int]) -> dict:
     """Return the scores of the clean images and of every corruption and severity."""
     parts = dict(iter(table.groupby(["corruption", "severity"])))
-    clean = _scorer(run, parts[CLEAN, 0])
-    headline, sign = HEADLINES[target_of(run.recipe).metrics[0]]
-
-    def against_clean(score: Score) -> Score:
-        def both(rows: np.ndarray) -> dict[str, float]:
-            now, before = score(rows), clean(rows)
-            return {**now, "drop": sign * (before[headline] - now[headline])}
-
-        return both
-
+    clean, first = parts[CLEAN, 0], FAMILIES[target_of(run.recipe).metrics[0]]
     corruptions = {}
     for name in names:
         corruption = CORRUPTIONS[name]
         found = {
             str(severity): {
                 "strength": corruption.strengths[severity - 1],
-                **_with_intervals(run, parts[name, severity], against_clean),
+                **_condition_scores(run, parts[name, severity]),
+                "drop": first.drop(run, clean, parts[name, severity]),
             }
             for severity in severities
         }
@@ -483,63 +480,53 @@ def _scores(run: Run, table: pd.DataFrame, names: Sequence[str], severities: Seq
             "mean": means,
         }
     return {
-        "headline": headline,
-        "clean": _with_intervals(run, parts[CLEAN, 0]),
+        "headline": first.headline,
+        "clean": _condition_scores(run, clean),
         "corruptions": corruptions,
         "mean_drop": _mean(found["mean"]["drop"] for found in corruptions.values()),
     }
 
 
-def _with_intervals(
-    run: Run, table: pd.DataFrame, beside: Callable[[Score], Score] = lambda score: score
-) -> dict[str, dict]:
-    """Return the scores of a condition's predictions with intervals.
-
-    Args:
-        run: trained.
-        table: of the condition's predictions.
-        beside: from the scores to these and others.
-    """
-    score, seed = beside(_scorer(run, table)), run.recipe.seed
-    found = bootstrap(score, len(table), seed, ("ece",))
-    if "ece" in found:
-        band = confidence_band(table["confidence"].to_numpy(float), seed)
-        found["ece"] = from_zero(found["ece"], band)
+def _condition_scores(run: Run, table: pd.DataFrame) -> dict[str, dict]:
+    """Return the scores of a condition's predictions with intervals."""
+    found = {}
+    for family in target_of(run.recipe).metrics:
+        found |= FAMILIES[family].scores(run, table)
     return found
 
 
-def _scorer(run: Run, table: pd.DataFrame) -> Score:
-    """Return the scores of a condition's predictions, as a function of the galaxies' positions."""
-    scorers = [SCORERS[family](run, table) for family in target_of(run.recipe).metrics]
-
-    def score(rows: np.ndarray) -> dict[str, float]:
-        found = {name: value for each in scorers for name, value in each(rows).items()}
-        error = 1 - found["accuracy"] if "accuracy" in found else found["rmse"]
-        return {**found, "error": error}
-
-    return score
-
-
-def _class_scorer(run: Run, table: pd.DataFrame) -> Score:
-    of_classes = class_scorer(table, run.classes)
+def _class_scores(run: Run, table: pd.DataFrame) -> dict[str, dict]:
+    seed = run.recipe.seed
+    counts = confusion_of(*class_codes(table, run.classes), len(run.classes))
     confidence = table["confidence"].to_numpy(float)
     correct = (table["label"] == table["predicted"]).to_numpy(float)
-    sets = _sets(run, table)
-
-    def score(rows: np.ndarray) -> dict[str, float]:
-        found = of_classes(rows)
-        return {
-            "macro_f1": found["macro_f1"],
-            "accuracy": found["accuracy"],
-            "ece": calibration_error(confidence[rows], correct[rows], debiased=True),
-            **{name: values[rows].mean() for name, values in sets.items()},
-        }
-
-    return score
+    return {
+        **overall_scores(counts, seed),
+        "error": proportion(int((1 - correct).sum()), len(table)),
+        "ece": _calibration_interval(confidence, correct, seed),
+        **_set_scores(run, table),
+    }
 
 
-def _sets(run: Run, table: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Return, of a calibrated run, whether each prediction set holds the true class, and its size.
+def _class_drop(run: Run, clean: pd.DataFrame, table: pd.DataFrame) -> dict:
+    true, before = class_codes(clean, run.classes)
+    _, after = class_codes(table, run.classes)
+    return f1_difference(true, after, before, len(run.classes), run.recipe.seed)
+
+
+def _calibration_interval(confidence: np.ndarray, correct: np.ndarray, seed: int) -> dict:
+    """Return the debiased calibration error with its interval, as `calibration_intervals` has."""
+    found = bootstrap(
+        lambda rows: {"ece": calibration_error(confidence[rows], correct[rows], debiased=True)},
+        len(confidence),
+        seed,
+        ("ece",),
+    )
+    return from_zero(found["ece"], confidence_band(confidence, seed))
+
+
+def _set_scores(run: Run, table: pd.DataFrame) -> dict[str, dict]:
+    """Return, of a calibrated run, how many prediction sets hold the true class, and their size.
 
     The sets are those that `calibrate` gave the run, by thresholds from clean images.
     """
@@ -550,8 +537,11 @@ def _sets(run: Run, table: pd.DataFrame) -> dict[str, np.ndarray]:
     thresholds = found["thresholds"][_fold_of(run, table, len(found["thresholds"]))]
     sets = prediction_sets(probabilities, thresholds, found["method"])
     truth = pd.Index(run.classes).get_indexer(table["label"])
-    held = sets[np.arange(len(sets)), truth].astype(float)
-    return {"set_coverage": held, "set_size": sets.sum(axis=1).astype(float)}
+    held = sets[np.arange(len(sets)), truth]
+    return {
+        "set_coverage": proportion(int(held.sum()), len(sets)),
+        "set_size": mean_interval(sets.sum(axis=1), run.recipe.seed),
+    }
 
 
 def _fold_of(run: Run, table: pd.DataFrame, folds: int) -> np.ndarray:
@@ -562,25 +552,55 @@ def _fold_of(run: Run, table: pd.DataFrame, folds: int) -> np.ndarray:
     return tested.loc[table["galaxy"]].to_numpy(int) - 1
 
 
-def _distribution_scorer(run: Run, table: pd.DataFrame) -> Score:
+def _divergence_scores(run: Run, table: pd.DataFrame) -> dict[str, dict]:
     divergence = kl_divergence(*true_and_predicted(run, table))
-    return lambda rows: {"kl": divergence[rows].mean()}
+    return {"kl": mean_interval(divergence, run.recipe.seed)}
 
 
-def _tree_scorer(run: Run, table: pd.DataFrame) -> Score:
-    true, predicted = true_and_predicted(run, table)
-    squares = square_errors(target_of(run.recipe).tree, true, predicted)
-    return lambda rows: {"rmse": np.sqrt(squares[rows].mean())}
+def _divergence_drop(run: Run, clean: pd.DataFrame, table: pd.DataFrame) -> dict:
+    before, after = (kl_divergence(*true_and_predicted(run, each)) for each in (clean, table))
+    return mean_interval(after - before, run.recipe.seed)
 
 
-# A family of scores, see `judge.metrics`: its scores here, and the one that a drop is told by,
-# with 1 where more is better and -1 where less is.
-SCORERS: dict[str, Callable[[Run, pd.DataFrame], Score]] = {
-    "classification": _class_scorer,
-    "distribution": _distribution_scorer,
-    "tree": _tree_scorer,
+def _tree_scores(run: Run, table: pd.DataFrame) -> dict[str, dict]:
+    squares = _tree_squares(run, table)
+    found = bootstrap(
+        lambda rows: {"rmse": np.sqrt(squares[rows].mean())}, len(squares), run.recipe.seed
+    )["rmse"]
+    return {"rmse": found, "error": found}
+
+
+def _tree_drop(run: Run, clean: pd.DataFrame, table: pd.DataFrame) -> dict:
+    before, after = (_tree_squares(run, each) for each in (clean, table))
+    return bootstrap(
+        lambda rows: {"drop": np.sqrt(after[rows].mean()) - np.sqrt(before[rows].mean())},
+        len(before),
+        run.recipe.seed,
+    )["drop"]
+
+
+def _tree_squares(run: Run, table: pd.DataFrame) -> np.ndarray:
+    return square_errors(target_of(run.recipe).tree, *true_and_predicted(run, table))
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of scores, see `judge.metrics`, each with its interval as it has there.
+
+    `headline` is the score that a drop is told by; `scores` are those of a condition's predictions;
+    `drop` is how much worse corrupted predictions are than clean ones, galaxies being paired.
+    """
+
+    headline: str
+    scores: Callable[[Run, pd.DataFrame], dict[str, dict]]
+    drop: Callable[[Run, pd.DataFrame, pd.DataFrame], dict]
+
+
+FAMILIES: dict[str, Family] = {
+    "classification": Family("macro_f1", _class_scores, _class_drop),
+    "distribution": Family("kl", _divergence_scores, _divergence_drop),
+    "tree": Family("rmse", _tree_scores, _tree_drop),
 }
-HEADLINES = {"classification": ("macro_f1", 1), "distribution": ("kl", -1), "tree": ("rmse", -1)}
 
 
 def _consistency(run: Run, seen: np.ndarray) -> dict:

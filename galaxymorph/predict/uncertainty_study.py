@@ -16,11 +16,13 @@ from galaxymorph.judge import (
     aurc,
     bootstrap,
     calibration_intervals,
-    class_scorer,
+    confusion_of,
     decompose_uncertainty,
     entropies_of,
     kept_by_halves,
     kl_divergence,
+    overall_scores,
+    proportion,
     square_errors,
     volunteers_said,
 )
@@ -153,22 +155,19 @@ def _scores(
         if not soft
         else uncertainty.mean
     )
-    if not soft:
-        truth = _truth(run, table)
-        best = np.array(run.classes, dtype=object)[mean.argmax(axis=1)]
-        by_class = class_scorer(table.assign(predicted=best), run.classes)
 
     def scores(rows: np.ndarray) -> dict[str, float]:
         found = {"risk": risk[rows].mean(), "aurc_total": aurc(uncertainty.total[rows], risk[rows])}
         if several:
             found["aurc_epistemic"] = aurc(uncertainty.epistemic[rows], risk[rows])
-        if soft:
-            return found
-        return {**{name: by_class(rows)[name] for name in ("accuracy", "macro_f1")}, **found}
+        return found
 
     found = bootstrap(scores, len(table), seed)
     if soft:
         return {"scores": found}
+    truth = _truth(run, table)
+    counts = confusion_of(truth, mean.argmax(axis=1), len(run.classes))
+    found |= overall_scores(counts, seed) | {"risk": proportion(int(risk.sum()), len(table))}
     calibration = calibration_intervals(mean, truth, seed)
     names = ("nll", "ece_equal_mass", "brier")
     return {

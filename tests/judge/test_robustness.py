@@ -12,6 +12,7 @@ from torch import nn
 
 from galaxymorph.base import BadInput
 from galaxymorph.images import CORRUPTIONS
+from galaxymorph.judge.metrics import class_codes, f1_difference
 from galaxymorph.judge.robustness import calibration_error, corruption_error
 from galaxymorph.learn import adapt_batchnorm
 from tests.conftest import RECIPE, galaxymorph
@@ -39,6 +40,28 @@ def test_every_corruption_is_scored_and_every_prediction_kept(measured):
             assert each["drop"]["value"] == pytest.approx(lost, abs=2e-6)
             assert each["error"]["value"] == pytest.approx(1 - each["accuracy"]["value"], abs=2e-6)
     assert scores["consistency"]["rotation"]["agree"]["value"] <= 1
+
+
+def test_clean_scores_have_the_intervals_of_the_runs_metrics(measured):
+    clean = json.loads((measured / "robustness.json").read_text())["clean"]
+    own = json.loads((measured / "metrics.json").read_text())
+    assert clean["macro_f1"] == own["test"]["macro_f1"]
+    assert clean["accuracy"] == own["test"]["accuracy"]
+    scores = json.loads((measured / "robustness.json").read_text())
+    assert scores["interval"] == own["interval"]
+
+
+def test_what_is_lost_has_the_interval_of_pairs_of_predictions(measured):
+    scores = json.loads((measured / "robustness.json").read_text())
+    table = pd.read_parquet(measured / "robustness.parquet")
+    classes = json.loads((measured / "metrics.json").read_text())["classes"]
+    parts = dict(iter(table.groupby(["corruption", "severity"])))
+    true, clean = class_codes(parts["clean", 0], classes)
+    seed = json.loads((measured / "recipe.json").read_text())["recipe"]["seed"]
+    for name, found in scores["corruptions"].items():
+        _, worse = class_codes(parts[name, 5], classes)
+        expected = f1_difference(true, worse, clean, len(classes), seed)
+        assert found["severities"]["5"]["drop"] == expected
 
 
 def test_a_calibrated_runs_prediction_sets_are_followed(run, tmp_path, capsys):

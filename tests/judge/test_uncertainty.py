@@ -197,6 +197,9 @@ def test_uncertainty_compares_the_sources_with_each_other_and_with_volunteers(
     scores = record["sources"]["single"]["scores"]
     wrong = (test["predicted"] != test["label"]).to_numpy()
     assert scores["risk"]["value"] == pytest.approx(wrong.mean(), abs=1e-6)
+    metrics = json.loads((own / "metrics.json").read_text())["test"]
+    for name in ("macro_f1", "accuracy"):
+        assert scores[name] == metrics[name]
     expected = aurc(table["views_total"].to_numpy(), table["views_risk"].to_numpy())
     assert record["sources"]["views"]["scores"]["aurc_total"]["value"] == pytest.approx(
         expected, abs=1e-5

@@ -10,10 +10,10 @@ import pandas as pd
 from galaxymorph.judge.calibrators import nll
 from galaxymorph.judge.resampling import LEVEL, RESAMPLES, bootstrap, rounded
 
-BINS = 15
-# Galaxies in a bin of a reliability diagram at least: an accuracy of 0.9 then has a 95 % interval
-# of some 0.25.
-A_BIN = 25
+# Bins at most, and galaxies in a bin, of calibration errors, parts of the Brier score and
+# reliability diagrams alike: an accuracy of 0.9 of so many has a 95 % interval of some 0.25, and a
+# bin of one galaxy compares a probability with 0 or 1.
+BINS, A_BIN = 15, 25
 ERRORS = ("ece_equal_mass", "ece_equal_width", "ece_classwise")
 # Scores whose resamples are biased: see `bootstrap`.
 BIASED = (*ERRORS, "ece_truth", "reliability", "resolution")
@@ -38,7 +38,7 @@ def calibration_scores(
     """Return the scores of probabilities, shape (n, classes), against true classes, shape (n,).
 
     `ece_equal_mass` and `ece_equal_width`, the expected calibration error of the most probable
-    class in `BINS` bins (Guo et al. 2017, eq. 3; Nguyen & O'Connor 2015); `ece_classwise`, its
+    class in `bin_count` bins (Guo et al. 2017, eq. 3; Nguyen & O'Connor 2015); `ece_classwise`, its
     mean over classes, each class's probability in bins of equal mass (Kull et al. 2019, eq. 5);
     `nll` in nats; `brier`, the sum over classes, and its parts: reliability - resolution +
     uncertainty + within_bins (Murphy 1973; Stephenson et al. 2008, eq. 7).
@@ -58,10 +58,10 @@ def calibration_scores(
     confidence = probabilities.max(axis=1)
     hits = (probabilities.argmax(axis=1) == truth).astype(float)
     known = np.eye(probabilities.shape[1])[truth]
-    by_class = [binned(p, y, equal_mass(p)) for p, y in zip(probabilities.T, known.T, strict=True)]
+    by_class = [binned(p, y, mass_bins(p)) for p, y in zip(probabilities.T, known.T, strict=True)]
     brier = float(np.square(probabilities - known).sum(axis=1).mean())
     parts = np.sum([_brier_parts(each, debiased) for each in by_class], axis=0)
-    mass, width = (binned(confidence, hits, bins(confidence)) for bins in (equal_mass, equal_width))
+    mass, width = (binned(confidence, hits, bins(confidence)) for bins in (mass_bins, width_bins))
     return {
         "ece_equal_mass": binned_error(mass, debiased),
         "ece_equal_width": binned_error(width, debiased),
@@ -122,12 +122,12 @@ def calibrated_band(probabilities: np.ndarray, seed: int) -> dict[str, dict[str,
     confidence, best = probabilities.max(axis=1), probabilities.argmax(axis=1)
     hits = drawn == best
     by_class = [
-        _drawn_errors(column, drawn == code, equal_mass(column))
+        _drawn_errors(column, drawn == code, mass_bins(column))
         for code, column in enumerate(probabilities.T)
     ]
     errors = {
-        "ece_equal_mass": _drawn_errors(confidence, hits, equal_mass(confidence)),
-        "ece_equal_width": _drawn_errors(confidence, hits, equal_width(confidence)),
+        "ece_equal_mass": _drawn_errors(confidence, hits, mass_bins(confidence)),
+        "ece_equal_width": _drawn_errors(confidence, hits, width_bins(confidence)),
         "ece_classwise": np.mean(by_class, axis=0),
     }
     return {name: band_of(values) for name, values in errors.items()}
@@ -141,7 +141,7 @@ def confidence_band(confidence: np.ndarray, seed: int) -> dict[str, float]:
         seed: of the draws.
     """
     hits = np.random.default_rng(seed).random((RESAMPLES, len(confidence))) < confidence
-    return band_of(_drawn_errors(confidence, hits, equal_width(confidence)))
+    return band_of(_drawn_errors(confidence, hits, width_bins(confidence)))
 
 
 def band_of(values: np.ndarray) -> dict[str, float]:
@@ -161,8 +161,8 @@ def truth_scores(
     """Return how far probabilities are from the true chances of classes, both (n, classes).
 
     `truth_error`, the mean absolute difference over galaxies and classes; and `ece_truth`, the
-    expected calibration error of the most probable class in `BINS` bins of equal mass, against its
-    chance rather than against what was drawn.
+    expected calibration error of the most probable class in bins of equal mass, see `mass_bins`,
+    against its chance rather than against what was drawn.
 
     Args:
         probabilities: of the model.
@@ -172,7 +172,7 @@ def truth_scores(
     at = probabilities.argmax(axis=1)
     rows = np.arange(len(at))
     confidence, chance = probabilities[rows, at], chances[rows, at]
-    bins = equal_mass(confidence)
+    bins = mass_bins(confidence)
     held = binned(confidence, chance, bins)
     # Chances aren't drawn: a bin's gap varies as its galaxies' gaps do.
     counts = np.maximum(held.counts, 1)
@@ -186,16 +186,30 @@ def truth_scores(
     }
 
 
-def equal_mass(values: np.ndarray, bins: int = BINS) -> np.ndarray:
+def bin_count(n: int) -> int:
+    """Return how many bins n galaxies have: of `A_BIN` each, at least 1 and at most `BINS`."""
+    return int(np.clip(n // A_BIN, 1, BINS))
+
+
+def mass_bins(values: np.ndarray) -> np.ndarray:
+    """Return each value's bin of equal mass, of `bin_count`; equal values share a bin.
+
+    Bins that equal values leave with less than half of `A_BIN` join their neighbours.
+    """
+    return _joined(equal_mass(values, bin_count(len(values))), A_BIN // 2)
+
+
+def width_bins(values: np.ndarray) -> np.ndarray:
+    """Return each value's bin of `bin_count`, all as wide between 0 and 1."""
+    bins = bin_count(len(values))
+    return np.minimum((values * bins).astype(int), bins - 1)
+
+
+def equal_mass(values: np.ndarray, bins: int) -> np.ndarray:
     """Return each value's bin, all bins holding as many but for one; equal values share a bin."""
     from scipy.stats import rankdata
 
     return np.minimum(((rankdata(values) - 0.5) * bins / len(values)).astype(int), bins - 1)
-
-
-def equal_width(values: np.ndarray, bins: int = BINS) -> np.ndarray:
-    """Return each value's bin, all bins as wide between 0 and 1."""
-    return np.minimum((values * bins).astype(int), bins - 1)
 
 
 def binned_error(held: Binned, debiased: bool) -> float:
@@ -218,18 +232,18 @@ def binned_error(held: Binned, debiased: bool) -> float:
 
 
 def reliability_table(probabilities: np.ndarray, truth: np.ndarray) -> pd.DataFrame:
-    """Return a row a bin of equal mass of the confidence in the most probable class.
+    """Return a row a bin of the confidence in the most probable class, see `mass_bins`.
 
-    Bins are as many as have `A_BIN` galaxies each, two to `BINS`. `galaxies`, mean `confidence`,
-    `accuracy` and its 95 % interval `low` to `high` (Clopper & Pearson 1934).
+    `galaxies`, mean `confidence`, `accuracy` and its 95 % interval `low` to `high` (Clopper &
+    Pearson 1934). The calibration error `ece_equal_mass` is of these bins.
     """
     from scipy.stats import binomtest
 
     confidence = probabilities.max(axis=1)
     hits = probabilities.argmax(axis=1) == truth
-    rows, bins = [], int(np.clip(len(truth) // A_BIN, 2, BINS))
+    rows = []
     for _, part in pd.DataFrame({"confidence": confidence, "hit": hits}).groupby(
-        _joined(equal_mass(confidence, bins), A_BIN // 2)
+        mass_bins(confidence)
     ):
         interval = binomtest(int(part["hit"].sum()), len(part)).proportion_ci(0.95)
         rows.append(

@@ -36,8 +36,8 @@ from galaxymorph.judge.reliability import (
     binned,
     binned_error,
     confidence_band,
-    equal_width,
     from_zero,
+    width_bins,
 )
 from galaxymorph.judge.resampling import (
     NOTHING,
@@ -378,7 +378,7 @@ def calibration_error(confidence: np.ndarray, correct: np.ndarray, debiased: boo
         correct: whether it is right, shape (n,).
         debiased: see `binned_error`.
     """
-    return binned_error(binned(confidence, correct, equal_width(confidence)), debiased)
+    return binned_error(binned(confidence, correct, width_bins(confidence)), debiased)
 
 
 def _error_sums(scores: dict, corruption: str) -> tuple[float, float]:

@@ -29,7 +29,7 @@ from galaxymorph.judge.conformal import (
     cross_sets,
     least_calibrating,
     prediction_sets,
-    set_scores,
+    set_intervals,
     set_thresholds,
     set_words,
 )
@@ -235,7 +235,7 @@ def _sets_of_tests(
         "tested": len(truth),
         "score": SCORE,
         "thresholds": [_finite(limits) for limits in thresholds],
-        "test": _rounded(set_scores(np.concatenate(found), truth)),
+        "test": set_intervals(np.concatenate(found), truth, run.recipe.seed),
     }
 
 

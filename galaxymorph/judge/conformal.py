@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
+from galaxymorph.judge.resampling import mean_interval, proportion
+
 SPLITS = 200
 # Regularised sets: the penalty of every class after the first (Angelopoulos et al. 2021, eq. 4).
 PENALTY, FREE = 0.1, 1
@@ -249,6 +251,29 @@ def set_scores(sets: np.ndarray, truth: np.ndarray) -> dict[str, float]:
         "empty": float((size == 0).mean()),
         "full": float((size == sets.shape[1]).mean()),
         **{f"coverage_{code}": float(held[truth == code].mean()) for code in np.unique(truth)},
+    }
+
+
+def set_intervals(
+    sets: np.ndarray, truth: np.ndarray, seed: int
+) -> dict[str, dict[str, float | None]]:
+    """Return `set_scores` with intervals: Wilson's of shares, of the size that of a bootstrap.
+
+    Args:
+        sets: which classes are in each galaxy's set, shape (n, classes).
+        truth: positions of the true classes, shape (n,).
+        seed: of the resampling.
+    """
+    held, size, n = sets[np.arange(len(truth)), truth], sets.sum(axis=1), len(truth)
+    return {
+        "coverage": proportion(held.sum(), n),
+        "size": mean_interval(size, seed),
+        "empty": proportion((size == 0).sum(), n),
+        "full": proportion((size == sets.shape[1]).sum(), n),
+        **{
+            f"coverage_{code}": proportion(held[truth == code].sum(), (truth == code).sum())
+            for code in np.unique(truth)
+        },
     }
 
 

@@ -22,8 +22,13 @@ from galaxymorph.images import (
     corrupt,
     frame_scale,
 )
-from galaxymorph.judge.calibration import calibrated_coverage, sets_record
-from galaxymorph.judge.conformal import prediction_sets
+from galaxymorph.judge.calibration import (
+    calibrated_coverage,
+    load_calibrators,
+    served_kind,
+    sets_record,
+)
+from galaxymorph.judge.conformal import prediction_sets, set_intervals
 from galaxymorph.judge.metrics import (
     class_codes,
     confusion_of,
@@ -179,6 +184,7 @@ def robustness_of(
             **settings,
             "galaxies": galaxies,
             "adapted": adapt,
+            "probabilities": served_kind(run),
             "interval": interval_note(run),
             **({} if (nominal := calibrated_coverage(run)) is None else {"nominal": nominal}),
             **_scores(run, table, names, severities),
@@ -498,12 +504,11 @@ def _condition_scores(run: Run, table: pd.DataFrame) -> dict[str, dict]:
 def _class_scores(run: Run, table: pd.DataFrame) -> dict[str, dict]:
     seed = run.recipe.seed
     counts = confusion_of(*class_codes(table, run.classes), len(run.classes))
-    confidence = table["confidence"].to_numpy(float)
-    correct = (table["label"] == table["predicted"]).to_numpy(float)
+    wrong = counts.sum() - counts.diagonal().sum()
     return {
         **overall_scores(counts, seed),
-        "error": proportion(int((1 - correct).sum()), len(table)),
-        "ece": _calibration_interval(confidence, correct, seed),
+        "error": proportion(wrong, counts.sum()),
+        "ece": _calibration_interval(*_served_confidence(run, table), seed),
         **_set_scores(run, table),
     }
 
@@ -512,6 +517,22 @@ def _class_drop(run: Run, clean: pd.DataFrame, table: pd.DataFrame) -> dict:
     true, before = class_codes(clean, run.classes)
     _, after = class_codes(table, run.classes)
     return f1_difference(true, after, before, len(run.classes), run.recipe.seed)
+
+
+def _served_confidence(run: Run, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return the confidence that `predict` gives and whether its class is right, shape (n,) each.
+
+    They are of calibrated probabilities if the run is calibrated, each galaxy's by its fold.
+    """
+    probabilities = table[predicted_columns(run.recipe, run.classes)].to_numpy(float)
+    probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)
+    calibrators = load_calibrators(run)
+    if calibrators is not None:
+        folds = _fold_of(run, table, len(calibrators))
+        for fold, calibrator in enumerate(calibrators):
+            probabilities[folds == fold] = calibrator(probabilities[folds == fold])
+    truth = pd.Index(run.classes).get_indexer(table["label"])
+    return probabilities.max(axis=1), (probabilities.argmax(axis=1) == truth).astype(float)
 
 
 def _calibration_interval(confidence: np.ndarray, correct: np.ndarray, seed: int) -> dict:
@@ -537,11 +558,8 @@ def _set_scores(run: Run, table: pd.DataFrame) -> dict[str, dict]:
     thresholds = found["thresholds"][_fold_of(run, table, len(found["thresholds"]))]
     sets = prediction_sets(probabilities, thresholds, found["method"])
     truth = pd.Index(run.classes).get_indexer(table["label"])
-    held = sets[np.arange(len(sets)), truth]
-    return {
-        "set_coverage": proportion(int(held.sum()), len(sets)),
-        "set_size": mean_interval(sets.sum(axis=1), run.recipe.seed),
-    }
+    scores = set_intervals(sets, truth, run.recipe.seed)
+    return {"set_coverage": scores["coverage"], "set_size": scores["size"]}
 
 
 def _fold_of(run: Run, table: pd.DataFrame, folds: int) -> np.ndarray:

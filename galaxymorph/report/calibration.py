@@ -61,28 +61,63 @@ def print_calibration(record: dict) -> None:
             f"{band['low']:.3f}–{band['high']:.3f}" if band else "",
         )
     print_table(table)
-    sets, study = record["sets"], record["sets"]["study"]
-    band = study["band"]
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        title=f"Prediction sets at {100 * sets['coverage']:g} % over {study['splits']} random "
-        f"splits; 95 % band of one split {band['low']:.3f}–{band['high']:.3f}",
-    )
-    for name in ("method", "coverage", *sets["classes"], "size", "empty", "full"):
-        table.add_column(name, justify="left" if name == "method" else "right")
-    for name, scores in study["methods"].items():
-        by_class = (scores.get(f"coverage_{code}") for code in range(len(sets["classes"])))
-        table.add_row(
-            name,
-            f"{scores['coverage']:.3f}",
-            *("–" if value is None else f"{value:.3f}" for value in by_class),
-            f"{scores['size']:.2f}",
-            f"{scores['empty']:.1%}",
-            f"{scores['full']:.1%}",
-        )
-    print_table(table)
+    for title, names, rows in set_tables(record):
+        table = Table(box=box.SIMPLE_HEAD, title=title)
+        for name in names:
+            table.add_column(name, justify="left" if name == "method" else "right")
+        for row in rows:
+            table.add_row(*row)
+        print_table(table)
     for accuracy, found in record["selective"]["kept_at_accuracy"].items():
         console().print(kept_words(accuracy, found))
+
+
+def set_tables(record: dict) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Return tables of a calibration's prediction sets: the run's own, then those of random splits.
+
+    Args:
+        record: in `calibration.json`.
+
+    Returns:
+        Of each its title, the names of columns, and rows of cells; nothing of vote fractions.
+    """
+    sets = record.get("sets", {})
+    if "study" not in sets:
+        return []
+    classes, study = sets["classes"], sets["study"]
+    nominal, band = f"{100 * sets['coverage']:g} %", study["band"]
+    names = ["method", "coverage", *classes, "size", "empty", "full"]
+    each = ", each fold's by its own" if len(sets["thresholds"]) > 1 else ""
+    own = (
+        f"Prediction sets of this run at {nominal}, by {sets['calibrating']:,} galaxies of "
+        f"{record['part']}{each}: {sets['tested']:,} test galaxies"
+    )
+    average = (
+        f"For comparison, the mean over {study['splits']} random splits of these galaxies, not the "
+        f"run's sets; 95 % band of one split {band['low']:.3f}–{band['high']:.3f}"
+    )
+    return [
+        (own, names, [_set_row(f"{sets['method']}, marginal", sets["test"], len(classes))]),
+        (average, names, [_set_row(*pair, len(classes)) for pair in study["methods"].items()]),
+    ]
+
+
+def _set_row(name: str, scores: dict, classes: int) -> list[str]:
+    columns = (
+        "coverage",
+        *(f"coverage_{code}" for code in range(classes)),
+        "size",
+        "empty",
+        "full",
+    )
+    return [name, *(_set_cell(scores.get(column)) for column in columns)]
+
+
+def _set_cell(score: dict | float | None) -> str:
+    if score is None:
+        return "–"
+    # Of averages, and of records of before there were intervals, a number.
+    return interval_words(score) if isinstance(score, dict) else f"{score:.3f}"
 
 
 def kept_words(accuracy: str, found: dict) -> str:

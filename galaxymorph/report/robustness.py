@@ -111,7 +111,8 @@ def curves_figure(scores: dict) -> tuple[Figure, str]:
     classes = headline == "macro_f1"
     grid[0, 0].set_ylim((0, 1.02) if classes else (0, None))
     words = HEADLINE_WORDS[headline]
-    error = " and calibration error (orange, squares)" if "ece" in scores["clean"] else ""
+    of = scores["probabilities"]
+    error = f" and calibration error of {of} (orange, squares)" if "ece" in scores["clean"] else ""
     figure.supylabel(words, fontsize=8)
     figure.supxlabel("severity, 0 is clean", fontsize=8)
     return figure, (

@@ -30,7 +30,7 @@ from galaxymorph.judge import (
     verdicts,
 )
 from galaxymorph.learn import Recipe, Run, label_words, target_of
-from galaxymorph.report.calibration import method_words
+from galaxymorph.report.calibration import method_words, set_tables
 from galaxymorph.report.charts import interval_places, line_chart
 from galaxymorph.report.figures import kept_epoch, loss_axis, loss_words, score_axis
 from galaxymorph.report.gallery import gallery_of, words_of
@@ -364,6 +364,7 @@ def _calibration(page: Page) -> dict:
             for name, words in CALIBRATIONS.items()
             if name in before and name in after
         ],
+        "sets": set_tables(record),
         "notes": record.get("notes", []),
         "scores": _score_rows(record),
         "pictures": page.pictures(

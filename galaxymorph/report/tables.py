@@ -286,7 +286,8 @@ def print_robustness(scores: dict) -> None:
     table = Table(
         box=box.SIMPLE_HEAD,
         title=f"Robustness, {scores['galaxies']:,} test galaxies"
-        + ", BatchNorm adapted to each" * scores["adapted"],
+        + ", BatchNorm adapted to each" * scores["adapted"]
+        + f"; ECE of {scores['probabilities']}" * ("ece" in scores["clean"]),
     )
     table.add_column("corruption")
     table.add_column("strength")

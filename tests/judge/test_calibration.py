@@ -26,6 +26,7 @@ from galaxymorph.judge.reliability import (
     reliability_table,
     truth_scores,
 )
+from galaxymorph.judge.resampling import proportion
 from galaxymorph.judge.selective import (
     aurc,
     risk_coverage,
@@ -33,6 +34,7 @@ from galaxymorph.judge.selective import (
 from galaxymorph.judge.truth import class_chances
 from galaxymorph.learn import Run
 from galaxymorph.predict import load_predictor
+from galaxymorph.report.tables import interval_words
 from tests.conftest import QUICK, RECIPE, galaxymorph
 
 
@@ -289,6 +291,31 @@ def test_calibrate_stores_what_it_learnt_and_predict_uses_it(calibrated, simple,
     assert set(tables[2]["set"].split("|")) <= {"elliptical", "spiral", "irregular", "none"}
 
 
+def test_the_runs_own_sets_come_before_those_of_random_splits(run, tmp_path, capsys):
+    own = shutil.copytree(run, tmp_path / "run")
+    assert galaxymorph("calibrate", own, "--coverage", "0.7") == 0
+    said = capsys.readouterr().out
+    table = pd.read_parquet(own / "predictions_test.parquet")
+    chosen = [set(words.split("|")) - {"none"} for words in table["set"]]
+    held = sum(label in words for label, words in zip(table["label"], chosen, strict=True))
+    sizes = np.array([len(words) for words in chosen])
+    sets = json.loads((own / "calibration.json").read_text())["sets"]["test"]
+    assert sets["coverage"] == proportion(held, len(table))
+    assert sets["empty"] == proportion((sizes == 0).sum(), len(table))
+    assert sets["size"]["value"] == pytest.approx(sizes.mean(), abs=1e-6)
+    title = "Prediction sets of this run at 70 %, by 6 galaxies of calibration: 9 test galaxies"
+    words = interval_words(sets["coverage"])
+    page = (own / "report.html").read_text()
+    for text in (said, page[page.index('<section id="calibration"') :]):
+        first, second = text.index("Prediction sets of this run"), text.index("200 random splits")
+        assert first < text.index(words) < second
+    assert title in page
+    # The sets of `robustness` on clean images are these, and so are their scores.
+    assert galaxymorph("robustness", own, "--suite", "published") == 0
+    clean = json.loads((own / "robustness.json").read_text())["clean"]
+    assert clean["set_coverage"] == sets["coverage"]
+
+
 def test_predictions_carry_calibrated_probabilities_and_sets(calibrated):
     for part in ("valid", "calibration", "test"):
         table = pd.read_parquet(calibrated / f"predictions_{part}.parquet")
@@ -348,7 +375,7 @@ def test_folds_are_calibrated_each_by_its_own_galaxies(simple, tmp_path):
             assert words == expected
         covered += [label in words for label, words in zip(table["label"], chosen, strict=True)]
     # The table has the coverage of the stored sets.
-    assert sets["test"]["coverage"] == pytest.approx(np.mean(covered), abs=1e-6)
+    assert sets["test"]["coverage"]["value"] == pytest.approx(np.mean(covered), abs=1e-6)
     # New galaxies, which both folds predict, have the sets of CV+.
     images = sorted(map(str, (simple / "images_training_rev1").glob("*.jpg")))[:12]
     table = tmp_path / "new.csv"

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import softmax
 from scipy.stats import binom
 from torch import nn
 
@@ -49,6 +50,7 @@ def test_clean_scores_have_the_intervals_of_the_runs_metrics(measured):
     assert clean["accuracy"] == own["test"]["accuracy"]
     scores = json.loads((measured / "robustness.json").read_text())
     assert scores["interval"] == own["interval"]
+    assert scores["probabilities"] == "uncalibrated probabilities"
 
 
 def test_what_is_lost_has_the_interval_of_pairs_of_predictions(measured):
@@ -71,13 +73,26 @@ def test_a_calibrated_runs_prediction_sets_are_followed(run, tmp_path, capsys):
     probabilities = own[["p_elliptical", "p_spiral", "p_irregular"]].to_numpy()
     least = float(np.sort(probabilities.max(axis=1))[2])
     sets = {"method": "lac", "thresholds": [1 - least, 1 - least, None]}
-    (path / "calibration.json").write_text(json.dumps({"sets": sets}))
+    # Far from 1, so that the error can't be that of bare probabilities.
+    calibrator = {"method": "temperature", "parameters": {"temperature": [50.0]}}
+    record = {"format": 1, "method": "temperature", "calibrators": [calibrator], "sets": sets}
+    (path / "calibration.json").write_text(json.dumps(record))
     assert galaxymorph("robustness", path, "--suite", "published") == 0
-    clean = json.loads((path / "robustness.json").read_text())["clean"]
+    scores = json.loads((path / "robustness.json").read_text())
+    clean = scores["clean"]
+    confidence = softmax(np.log(probabilities) / 50, axis=1).max(axis=1)
+    right = (own["predicted"] == own["label"]).to_numpy(float)
+    expected = max(calibration_error(confidence, right, debiased=True), 0)
+    assert clean["ece"]["value"] == pytest.approx(expected, abs=1e-3)
+    bare = calibration_error(probabilities.max(axis=1), right, debiased=True)
+    assert abs(bare - expected) > 0.01
+    assert scores["probabilities"] == "probabilities calibrated by temperature"
     inside = np.column_stack([probabilities[:, :2] >= least, np.ones(len(own), bool)])
     assert clean["set_size"]["value"] == pytest.approx(inside.sum(axis=1).mean(), abs=0.12)
     assert 0 <= clean["set_coverage"]["value"] <= 1
-    assert "set size" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "set size" in said
+    assert "ECE of probabilities calibrated by temperature" in said
 
 
 def test_clean_predictions_are_the_runs_own_and_flips_are_against_them(measured):

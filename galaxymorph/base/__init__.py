@@ -13,6 +13,7 @@ from galaxymorph.base.errors import BadInput, MissingFile, as_utf8, listed, one_
 from galaxymorph.base.files import (
     cache_folder,
     exclusive,
+    in_file_names,
     make_folder,
     remove_leftovers,
     replace_folder,
@@ -40,6 +41,7 @@ __all__ = [
     "cache_folder",
     "did_you_mean",
     "exclusive",
+    "in_file_names",
     "is_fits_table",
     "is_unsafe",
     "make_folder",

@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 from galaxymorph.base.errors import BadInput
 
@@ -165,6 +166,14 @@ def exclusive(lock: str | Path, wait: bool = True) -> Iterator[bool]:
 def cache_folder() -> Path:
     """Return the folder of what can be made again: ~/.cache/galaxymorph or GALAXYMORPH_CACHE."""
     return Path(os.environ.get("GALAXYMORPH_CACHE", Path.home() / ".cache" / "galaxymorph"))
+
+
+def in_file_names(name: str) -> str:
+    """Return the name of a class or a galaxy without what has a meaning in paths.
+
+    E/S0 is E%2FS0.
+    """
+    return quote(name, safe=" ,+()&=")[:100]
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -39,7 +39,7 @@ def compare(runs, everything, output) -> None:
     with *, and confusion matrices.
     """
     from galaxymorph.judge import compare_runs, require_distinct
-    from galaxymorph.learn import Run, write_table
+    from galaxymorph.learn import Run, say_fit_warnings, write_table
     from galaxymorph.report import print_comparison
 
     if output and output.suffix not in (".csv", ".parquet"):
@@ -49,6 +49,8 @@ def compare(runs, everything, output) -> None:
     runs = [Run(path) for path in runs]
     require_distinct(runs)
     table = compare_runs(runs)
+    for run in runs:
+        say_fit_warnings(run)
     print_comparison(runs, table, everything)
     if output:
         write_table(output, table)

@@ -328,7 +328,8 @@ def _require_writable(output: Path) -> None:
     if output.suffix not in ENDINGS:
         raise BadInput(
             f"-o {output}: ending {output.suffix!r}",
-            f"use {' or '.join(ENDINGS)}, or end it in / for a catalogue's folder",
+            f"use {' or '.join(ENDINGS)}, or end it in / for a catalogue's folder"
+            + "; JSON is printed by --json, without -o" * (output.suffix.lower() == ".json"),
         )
     if output.is_dir() or not output.parent.is_dir():
         raise BadInput(f"-o {output}: not a file in a folder that exists", "make the folder first")

@@ -32,7 +32,7 @@ def report(runs, output, data) -> None:
       python cli.py report exports/RUN
       python cli.py report exports/first exports/second -o both.html
     """
-    from galaxymorph.learn import Run, held
+    from galaxymorph.learn import Run, held, say_fit_warnings
     from galaxymorph.report import redraw, write_comparison, write_report
 
     if output and output.suffix != ".html":
@@ -48,4 +48,8 @@ def report(runs, output, data) -> None:
         raise BadInput("report: several runs, and no place for their page", "give -o page.html")
     if data is not None:
         raise BadInput(f"--data {data}: a page of several runs shows no images", "leave it out")
-    click.echo(write_comparison([Run(path) for path in runs], output))
+    runs = [Run(path) for path in runs]
+    page = write_comparison(runs, output)
+    for run in runs:
+        say_fit_warnings(run)
+    click.echo(page)

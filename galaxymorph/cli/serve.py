@@ -42,6 +42,7 @@ def serve(run, host, port, stretch, bands, device) -> None:
     Example:
       python cli.py serve exports/RUN --port 8080
     """
+    from galaxymorph.learn import Run, fit_warnings
     from galaxymorph.report import ModelServer
 
     def load():
@@ -52,7 +53,7 @@ def serve(run, host, port, stretch, bands, device) -> None:
         return load_model(run, stretch, bands)
 
     say_rendering(stretch, bands)
-    server = ModelServer(run.resolve().name, load, host, port)
+    server = ModelServer(run.resolve().name, load, host, port, fit_warnings(Run(run)))
     click.echo(server.address)
     say("stop it with Ctrl-C")
     try:

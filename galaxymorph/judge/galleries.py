@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
 from fastai.interpret import Interpretation
 
-from galaxymorph.base import Progress
+from galaxymorph.base import Progress, in_file_names
 from galaxymorph.judge.calibration import served
 from galaxymorph.judge.questions import questions_of
 from galaxymorph.judge.vote_metrics import question_divergence, question_entropy
@@ -31,7 +30,7 @@ def galleries_of(run: Run, part: str = "test", data: Path | None = None) -> Gall
     if target_of(run.recipe).soft:
         losses = _with_question(run, losses, _divergence)
     predictions = served(run, with_images(run.predictions(part), data))
-    found = {f"top_losses_{part}": ("Largest losses", losses)}
+    found = {f"top_losses_{part}": ("Largest values of the training loss", losses)}
     for family in target_of(run.recipe).metrics:
         found |= FAMILIES[family](run, predictions, part)
     return found
@@ -42,14 +41,9 @@ def _class_galleries(run: Run, predictions: pd.DataFrame, part: str) -> Gallerie
     found = {f"confident_mistakes_{part}": ("Wrong, most confident first", mistakes)}
     for (true, predicted), galaxies in confusion_cells(predictions, run.classes).items():
         words = f"{run.recipe.truth.capitalize()}: {true}, model: {predicted}".replace("_", " ")
-        name = f"{_in_file_names(true)}_as_{_in_file_names(predicted)}"
+        name = f"{in_file_names(true)}_as_{in_file_names(predicted)}"
         found[f"confusion_{part}/{name}"] = (words, galaxies)
     return found
-
-
-def _in_file_names(label: str) -> str:
-    """Return a class's name without what has a meaning in paths: E/S0 is E%2FS0."""
-    return quote(label, safe=" ,+()&=")[:100]
 
 
 def _vote_galleries(run: Run, predictions: pd.DataFrame, part: str) -> Galleries:

@@ -47,6 +47,14 @@ def output_names(recipe: Recipe, classes: Sequence[str]) -> list[str]:
     return list(tree.columns if tree else classes)
 
 
+def loss_words(recipe: Recipe) -> str:
+    """Return the loss of a fit in words, with the class weights and label smoothing in it."""
+    if target_of(recipe).soft:
+        return loss_entry(recipe).about
+    smoothing = f", label smoothing {recipe.label_smoothing:g}" if recipe.label_smoothing else ""
+    return "cross-entropy" + ", class-weighted" * (recipe.class_weights > 0) + smoothing
+
+
 def label_words(recipe: Recipe) -> dict[str, str]:
     """Return the labels of a tree's galaxies, its first answers, in words; of classes, nothing."""
     tree = target_of(recipe).tree

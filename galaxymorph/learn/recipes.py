@@ -355,6 +355,22 @@ def _refuse_idle(recipe: Recipe, changes: Mapping[str, object]) -> None:
             )
 
 
+def without_effect(recipe: Recipe) -> set[str]:
+    """Return the settings whose value changes nothing in a fit by a recipe, because of others."""
+    idle = {
+        # Labels of a column follow neither; schemes are rules on the challenge's columns.
+        "scheme": recipe.labels_column is not None or recipe.schema != Recipe.schema,
+        "schema": recipe.labels_column is not None,
+        "class_weights": TARGETS[recipe.target].soft,
+        "label_smoothing": TARGETS[recipe.target].soft,
+        "frozen_lr": recipe.frozen_epochs == 0,
+        "degraded": not (recipe.blur or recipe.noise),
+        "adapt_weight": recipe.adapt == "none",
+        "held_out": recipe.folds > 0,
+    }
+    return {name for name, is_idle in idle.items() if is_idle}
+
+
 def require_weights_file(recipe: Recipe) -> None:
     """Raise BadInput if a recipe's weights are neither of `WEIGHTS` nor a file."""
     if recipe.weights not in WEIGHTS and not Path(recipe.weights).is_file():

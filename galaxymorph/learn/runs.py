@@ -308,10 +308,16 @@ def held(path: str | Path) -> Iterator[Run]:
         yield run
 
 
+def fit_warnings(run: Run) -> list[dict[str, str]]:
+    """Return the signs that a run's fit failed, each its `what` and `remedy`."""
+    path = run.path / "metrics.json"
+    # Runs of before they were looked for have none.
+    return read_json(path).get("warnings", []) if path.exists() else []
+
+
 def say_fit_warnings(run: Run) -> None:
     """Print in one line the signs that a run's fit failed, if `metrics.json` names any."""
-    path = run.path / "metrics.json"
-    warnings = read_json(path).get("warnings") if path.exists() else None
+    warnings = fit_warnings(run)
     if warnings:
         words = "; ".join(warning["what"] for warning in warnings)
         say(f"warning: {run.path}: {words}. Try: {warnings[0]['remedy']}")

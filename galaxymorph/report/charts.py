@@ -97,8 +97,13 @@ def _ticks(values: np.ndarray, whole: bool = False) -> np.ndarray:
     low, high = float(values.min()), float(values.max())
     if low == high:
         low, high = (low - 1, high + 1) if whole else (low - 0.5, high + 0.5)
-    found = MaxNLocator(nbins=5, integer=whole).tick_values(low, high)
-    return np.round(found, 12)
+    found = np.round(
+        MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=whole).tick_values(low, high), 12
+    )
+    # A share has no place beyond 0 and 1, which are ticks of every step below 1.
+    if not whole and values.min() >= 0 and values.max() <= 1:
+        return found[(found >= 0) & (found <= 1)]
+    return found
 
 
 def _place(value: float, ticks: np.ndarray, start: float, end: float) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from galaxymorph.base import Steps, make_folder, say, write_json
+from galaxymorph.base import Steps, in_file_names, make_folder, say, write_json
 from galaxymorph.judge import (
     ALIKE,
     MEASURES,
@@ -61,7 +61,10 @@ from galaxymorph.report.tables import print_rows
 CURVES, CHECKS, MASKS, EMBEDDED, MEASURED = 48, 500, 1000, 1000, 160
 SHOWN = 18
 SHORTCUTS = "What the answers rest on besides the galaxy's form"
-PHYSICS = "Changes after which a galaxy is what it was"
+PHYSICS = (
+    "Changes after which a galaxy is what it was, in predictions of one view (predict averages the "
+    "run's views)"
+)
 
 
 @dataclass
@@ -194,7 +197,10 @@ def _shortcuts(explanation: Explanation) -> Iterator[Path]:
 def _physics(explanation: Explanation) -> Iterator[Path]:
     table = physics_checks(explanation.subject, explanation.rows(CHECKS))
     explanation.found["physics checks"] = table
-    title = f"Physics checks, passed where at most {MOST_CHANGED:.0%} of answers change"
+    title = (
+        f"Physics checks, passed where at most {MOST_CHANGED:.0%} of answers change (of one view; "
+        "predict averages the run's views)"
+    )
     print_rows(title, table)
     path = explanation.folder / "physics.png"
     yield draw_effects(path, table, "check", PHYSICS, MOST_CHANGED)
@@ -299,7 +305,7 @@ def draw_similar(run: Run, galaxy: str, data: Path | None = None) -> Path:
     if not len(away) or away[0] >= ALIKE * typical:
         title = f"No galaxy is like {galaxy}: these are as far away as any two are ({typical:.1f})"
         say(title)
-    path = folder / f"similar_{galaxy}.png"
+    path = folder / f"similar_{in_file_names(galaxy)}.png"
     return draw_row(path, subject, np.concatenate([[row], near]), notes, title)
 
 

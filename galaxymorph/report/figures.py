@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from galaxymorph.base import read_json
 from galaxymorph.images import decode
 from galaxymorph.judge import served_kind
-from galaxymorph.learn import Run, loss_entry, loss_name, target_of
+from galaxymorph.learn import Run, loss_name, loss_words, target_of
 from galaxymorph.report.style import (
     BLACK,
     BLUE,
@@ -135,19 +135,14 @@ def learning_curves(run: Run) -> Captioned:
     legend_below(figure)
     kept = f"; the weights of epoch {kept_epoch(members[0])} are kept" if len(members) == 1 else ""
     thaw = f" The trunk is frozen up to epoch {frozen}." if 0 < frozen < len(history) else ""
-    return figure, (f"Losses ({loss_words(run)}) and validation scores by epoch{kept}.{thaw}")
-
-
-def loss_words(run: Run) -> str:
-    """Return a run's loss in words."""
-    if target_of(run.recipe).soft:
-        return loss_entry(run.recipe).about
-    return "cross-entropy" + ", class-weighted" * (run.recipe.class_weights > 0)
+    return figure, (
+        f"Losses ({loss_words(run.recipe)}) and validation scores by epoch{kept}.{thaw}"
+    )
 
 
 def loss_axis(run: Run) -> str:
     """Return the label of an axis of a run's losses, which has room for a few words."""
-    words = loss_words(run)
+    words = loss_words(run.recipe)
     return words if len(words) < 40 else f"loss: {loss_name(run.recipe)}"
 
 
@@ -282,7 +277,8 @@ def draw_gallery(run: Run, path: Path, galaxies: pd.DataFrame, title: str, most:
         of = f"{len(shown):,} of {len(galaxies):,}"
         title_sheet(figure, f"{title} ({of}; {kind})")
         dotted = " The dotted square is what the model sees." if crop < 1 else ""
-        return write_figure(figure, path, f"{title}: {of} galaxies; {kind}.{dotted}")
+        loss = f" The training loss is {loss_words(run.recipe)}, uncalibrated." * ("loss" in shown)
+        return write_figure(figure, path, f"{title}: {of} galaxies; {kind}.{loss}{dotted}")
 
 
 def contact_sheet(number: int, columns: int, lines: int, more: float = 0.0) -> tuple[Figure, list]:
@@ -334,7 +330,9 @@ def label_image(axes, lines: list[str], colour: str = BLACK) -> None:
 
 def _label_of(row, truth: str) -> tuple[list[str], str]:
     """Return the lines that a contact sheet has of a galaxy, and their colour."""
-    loss = [f"loss {row.loss:.2f}"] if hasattr(row, "loss") and np.isfinite(row.loss) else []
+    loss = (
+        [f"training loss {row.loss:.2f}"] if hasattr(row, "loss") and np.isfinite(row.loss) else []
+    )
     if hasattr(row, "says"):
         shares = f"{truth} {share_words(row.volunteers)}, model {share_words(row.model)}"
         return label_lines(row.galaxy, [row.says, shares, *loss], COLUMNS), BLACK

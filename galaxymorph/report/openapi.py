@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from galaxymorph import __version__
 from galaxymorph.images import NO_CONTENT
 from galaxymorph.learn import deviation_columns, target_of
@@ -41,13 +43,19 @@ ADDRESS = {
 REFUSALS = ("400", "403", "404", "405", "408", "413", "415", "422", "500", "503")
 
 
-def described(model: ServedModel, most_bytes: int, most_images: int) -> dict:
+def described(
+    model: ServedModel,
+    most_bytes: int,
+    most_images: int,
+    warnings: Sequence[Mapping[str, str]] = (),
+) -> dict:
     """Return the description of `POST /predict` and `POST /explain`.
 
     Args:
         model: that is served.
         most_bytes: of an image.
         most_images: of a request.
+        warnings: signs that the model's fit failed, each its `what` and `remedy`.
     """
     prediction = _object(_predicted(model))
     several = {
@@ -97,7 +105,12 @@ def described(model: ServedModel, most_bytes: int, most_images: int) -> dict:
     explains["responses"]["200"]["content"] = {"application/json": {"schema": explanation}}
     return {
         "openapi": "3.1.0",
-        "info": {"title": f"GalaxyMorph: {model.name}", "version": __version__},
+        "info": {
+            "title": f"GalaxyMorph: {model.name}",
+            "version": __version__,
+            # Of fields that the standard doesn't name, it takes those that begin with x-.
+            "x-warnings": list(warnings),
+        },
         "paths": {"/predict": {"post": predicts}, "/explain": {"post": explains}},
     }
 

@@ -11,6 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from scipy.ndimage import gaussian_filter
 
+from galaxymorph.base import in_file_names
 from galaxymorph.judge import METHODS, Subject
 from galaxymorph.report.figures import contact_sheet, label_image, title_sheet
 from galaxymorph.report.style import HEAT, RIGHT, STYLE, WRONG, write_figure
@@ -47,7 +48,7 @@ def draw_maps(
                 f"{METHODS[method].title}: {subject.words[label]}, {words} predictions "
                 f"({len(at)} of {len(chosen):,})"
             )
-            path = folder / f"{label}_{words}.png"
+            path = folder / f"{in_file_names(label)}_{words}.png"
             yield draw_overlays(path, subject, rows[at], maps[at], title)
 
 
@@ -84,7 +85,9 @@ def draw_overlays(
         )  # fmt: skip
         title_sheet(figure, title)
         return write_figure(
-            figure, path, f"{title}. Each galaxy beside its map; confidences are uncalibrated."
+            figure,
+            path,
+            f"{title}. Each galaxy beside its map; confidences are of one view, uncalibrated.",
         )
 
 

@@ -16,7 +16,7 @@ from galaxymorph.judge import (
     require_distinct,
     unranked_runs,
 )
-from galaxymorph.learn import Run, target_of
+from galaxymorph.learn import Run, fit_warnings, target_of, without_effect
 from galaxymorph.report.card import write_card
 from galaxymorph.report.charts import interval_places, line_chart
 from galaxymorph.report.markup import render
@@ -68,6 +68,11 @@ def write_comparison(runs: Sequence[Run], output: Path) -> Path:
             "comparison.html",
             title=f"{len(runs)} runs side by side",
             names=names,
+            warnings=[
+                (name, warning)
+                for name, run in zip(names, runs, strict=True)
+                for warning in fit_warnings(run)
+            ],
             groups=_groups(table, runs, unranked),
             unranked=[name_of[path] for path in unranked],
             differences=_differences(runs, name_of),
@@ -138,8 +143,10 @@ def _curves(runs: Sequence[Run], names: Sequence[str]) -> list:
 
 def _differing_settings(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
     settings = {
-        name: [str(getattr(run.recipe, name)) for run in runs] for name in vars(runs[0].recipe)
-    }
+        name: ["–" if name in without_effect(run.recipe) else str(getattr(run.recipe, name))
+               for run in runs]
+        for name in vars(runs[0].recipe)
+    }  # fmt: skip
     settings["data"] = [run.data["path"] for run in runs]
     settings["catalogue's fingerprint"] = [run.data["fingerprint"] for run in runs]
     return [(name, values) for name, values in settings.items() if len(set(values)) > 1]

@@ -54,17 +54,22 @@ def draw_robustness(
 def heat_figure(scores: dict) -> tuple[Figure, str]:
     """Return what each corruption and severity costs, the most harmful first."""
     severities = [str(severity) for severity in scores["severities"]]
-    gained = {
-        name: [-found["severities"][each]["drop"]["value"] for each in severities]
+    lost = {
+        name: [found["severities"][each]["drop"]["value"] for each in severities]
         for name, found in scores["corruptions"].items()
     }
-    names = sorted(gained, key=lambda name: np.mean(gained[name]))
+    names = sorted(lost, key=lambda name: -np.mean(lost[name]))
     # Plus 0, since there is a minus 0 too.
-    values = np.array([gained[name] for name in names]).round(3) + 0.0
+    values = np.array([lost[name] for name in names]).round(3) + 0.0
     figure, axes = plt.subplots(figsize=(COLUMN + 0.3, 1.1 + 0.24 * len(names)))
     most = max(float(np.abs(values).max()), 0.1)
     image = axes.imshow(
-        values, cmap=DIFFERENCES, vmin=-most, vmax=most, aspect="auto", interpolation="nearest"
+        values,
+        cmap=DIFFERENCES,
+        vmin=-most,
+        vmax=most,
+        aspect="auto",
+        interpolation="nearest",
     )
     for row, column in np.ndindex(*values.shape):
         axes.text(
@@ -77,10 +82,10 @@ def heat_figure(scores: dict) -> tuple[Figure, str]:
     headline = scores["headline"]
     words, clean = HEADLINE_WORDS[headline], scores["clean"][headline]["value"]
     axes.set(xlabel="severity", title=f"{words}, {clean:.3f} clean")
-    figure.colorbar(image, ax=axes, shrink=0.5, label="gained (below 0: lost)")
+    figure.colorbar(image, ax=axes, shrink=0.5, label="lost (below 0: gained)")
     return figure, (
-        f"Change of {words} by corruption and severity, the most harmful first: "
-        f"{scores['galaxies']:,} test galaxies, {clean:.3f} on clean images. Below 0 (red) is a "
+        f"What is lost of {words} by corruption and severity, the most harmful first: "
+        f"{scores['galaxies']:,} test galaxies, {clean:.3f} on clean images. Above 0 (red) is a "
         "loss."
     )
 

@@ -29,10 +29,18 @@ from galaxymorph.judge import (
     true_and_predicted,
     verdicts,
 )
-from galaxymorph.learn import Recipe, Run, label_words, target_of
+from galaxymorph.learn import (
+    Recipe,
+    Run,
+    fit_warnings,
+    label_words,
+    loss_words,
+    target_of,
+    without_effect,
+)
 from galaxymorph.report.calibration import method_words, set_tables
 from galaxymorph.report.charts import interval_places, line_chart
-from galaxymorph.report.figures import kept_epoch, loss_axis, loss_words, score_axis
+from galaxymorph.report.figures import kept_epoch, loss_axis, score_axis
 from galaxymorph.report.gallery import gallery_of, words_of
 from galaxymorph.report.pictures import LIMIT, TEXT, Picture, encode_pictures, read_picture
 from galaxymorph.report.references import reference_of
@@ -211,8 +219,7 @@ def _headline(page: Page) -> dict:
             for key, (name, direction) in HEADLINES.items()
             if key in test
         ],
-        # Runs of before they were looked for have none.
-        "warnings": page.metrics.get("warnings", []),
+        "warnings": fit_warnings(page.run),
         "galaxies": test["galaxies"],
         "interval": page.metrics["interval"],
         "reference": words,
@@ -254,7 +261,7 @@ def _curves(page: Page) -> dict | None:
         "charts": [chart for chart in charts if chart],
         "frozen": frozen,
         "kept": kept,
-        "loss": loss_words(page.run),
+        "loss": loss_words(page.run.recipe),
         "epochs": len(first),
         "columns": list(first.columns),
         "rows": [[_cell(value) for value in row] for row in first.itertuples(index=False)],
@@ -411,17 +418,11 @@ def _robustness(page: Page) -> dict:
     rows = []
     for name, found in scores["corruptions"].items():
         cells = [
-            {
-                "score": each[headline]["value"],
-                "lost": each["drop"]["value"],
-                "low": each["drop"]["low"],
-                "high": each["drop"]["high"],
-            }
-            for each in found["severities"].values()
+            {"score": each[headline], "drop": each["drop"]} for each in found["severities"].values()
         ]
         rows.append((CORRUPTIONS[name].words if name in CORRUPTIONS else name, cells))
-    lost = [abs(cell["lost"]) for _, cells in rows for cell in cells]
-    rows.sort(key=lambda row: -float(np.mean([cell["lost"] for cell in row[1]])))
+    lost = [abs(cell["drop"]["value"]) for _, cells in rows for cell in cells]
+    rows.sort(key=lambda row: -float(np.mean([cell["drop"]["value"] for cell in row[1]])))
     return {
         "headline": HEADLINE_WORDS[headline],
         "clean": scores["clean"][headline],
@@ -486,7 +487,7 @@ def _gallery(page: Page) -> dict:
 
 
 def _recipe(page: Page) -> dict:
-    run, usual = page.run, Recipe()
+    run, usual, idle = page.run, Recipe(), without_effect(page.run.recipe)
     environment = page.json("environment.json") if _has(run, "environment.json") else {}
     packages = environment.pop("packages", {})
     settings = [
@@ -494,8 +495,7 @@ def _recipe(page: Page) -> dict:
          getattr(run.recipe, each.name) != getattr(usual, each.name),
          each.metadata["about"])
         for each in fields(Recipe)
-        # Labels of a column follow neither.
-        if run.recipe.labels_column is None or each.name not in ("scheme", "schema")
+        if each.name not in idle
     ]  # fmt: skip
     files = [name for name in ("split.csv", "model.safetensors") if _has(run, name)]
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from threading import Thread
 from urllib.parse import urlsplit
@@ -39,6 +39,7 @@ PATIENCE = 20
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
+Warnings = Sequence[Mapping[str, str]]
 # An image without a name, in messages.
 NAMELESS = "image"
 AS_FILE = "send a file with curl -F image=@galaxy.jpg, an address with " + (
@@ -49,7 +50,14 @@ AS_FILE = "send a file with curl -F image=@galaxy.jpg, an address with " + (
 class ModelServer:
     """A port that is listened at from the start, and a model behind it once it is loaded."""
 
-    def __init__(self, title: str, load: Callable[[], ServedModel], host: str, port: int):
+    def __init__(
+        self,
+        title: str,
+        load: Callable[[], ServedModel],
+        host: str,
+        port: int,
+        warnings: Warnings = (),
+    ):
         """Bind an address.
 
         Args:
@@ -57,6 +65,7 @@ class ModelServer:
             load: returns the model.
             host: to listen at.
             port: 0 for any that is free.
+            warnings: signs that the model's fit failed, each its `what` and `remedy`.
 
         Raises:
             BadInput: the address can't be bound.
@@ -73,7 +82,7 @@ class ModelServer:
         self.address = f"http://{name}:{self._socket.getsockname()[1]}/"
         self._load, self._loading = load, Future()
         config = uvicorn.Config(
-            make_app(title, self._loading, host, self.address),
+            make_app(title, self._loading, host, self.address, warnings),
             http=_Protocol,
             ws="none",
             lifespan="off",
@@ -123,7 +132,9 @@ class _InMemory(MultiPartParser):
     spool_max_size = MAX_REQUEST
 
 
-def make_app(title: str, loading: Future, host: str, address: str) -> Starlette:
+def make_app(
+    title: str, loading: Future, host: str, address: str, warnings: Warnings = ()
+) -> Starlette:
     """Return the application.
 
     Args:
@@ -131,15 +142,23 @@ def make_app(title: str, loading: Future, host: str, address: str) -> Starlette:
         loading: gives the `ServedModel`.
         host: that it listens at; files by address are for this machine's own alone.
         address: that the page shows.
+        warnings: signs that the model's fit failed, each its `what` and `remedy`.
     """
-    page = render("serve.html", title=title, address=address, megabytes=MAX_BYTES // 1_000_000)
+    page = render(
+        "serve.html",
+        title=title,
+        address=address,
+        megabytes=MAX_BYTES // 1_000_000,
+        warnings=warnings,
+    )
     is_own = host in LOOPBACK
 
     async def show(request: Request) -> Response:
         return HTMLResponse(page)
 
     async def describe(request: Request) -> Response:
-        return JSONResponse(described(await _loaded(loading), MAX_BYTES, MAX_IMAGES))
+        model = await _loaded(loading)
+        return JSONResponse(described(model, MAX_BYTES, MAX_IMAGES, warnings))
 
     async def predict(request: Request) -> Response:
         uploads = await _uploads(request, is_own)

@@ -24,7 +24,7 @@ RIGHT, WRONG = "#006B4F", "#A83A00"
 SERIES = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, BLACK)
 DARK_SERIES = (SKY, *SERIES[1:5])
 # Colour maps: shares, densities and attribution rise in lightness; differences have two ends.
-SHARES, DENSITY, HEAT, DIFFERENCES = "Blues", "viridis", "inferno", "RdBu"
+SHARES, DENSITY, HEAT, DIFFERENCES = "Blues", "viridis", "inferno", "RdBu_r"
 
 # Inches: a column and the page of a journal (A&A's and MNRAS's are 88 and 180 mm, 84 and 177 mm).
 COLUMN, PAGE = 3.46, 7.09

@@ -215,19 +215,26 @@ def print_check(catalogue: Catalogue, counts: dict[str, dict[str, int]], decoded
     print_table(table)
 
 
+# Columns of `print_rows` that tell whether a test is passed.
+VERDICTS = {"passes"}
+
+
 def print_rows(title: str, rows: list[dict[str, object]]) -> None:
     """Print rows of one kind: words, counts, numbers, and scores with their intervals."""
     table = Table(box=box.SIMPLE_HEAD, title=title)
     for name, value in rows[0].items():
         table.add_column(name, justify="left" if isinstance(value, str) else "right")
     for row in rows:
-        table.add_row(*map(_cell, row.values()))
+        table.add_row(*(_cell(value, name in VERDICTS) for name, value in row.items()))
     print_table(table)
 
 
-def _cell(value: object) -> str:
-    if isinstance(value, bool):
-        return "pass" if value else "FAIL"
+def _cell(value: object, is_verdict: bool) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool | np.bool_):
+        yes, no = ("pass", "FAIL") if is_verdict else ("yes", "no")
+        return yes if value else no
     if isinstance(value, dict):
         return interval_words(value)
     if isinstance(value, float):

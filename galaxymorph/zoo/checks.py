@@ -123,12 +123,14 @@ def _check_ids(read: CheckedRows, name: str, lossy: dict[int, str]) -> None:
     ids = read.ids
     read.fault(ids.isna().to_numpy(bool), f"{name} is empty")
     doubled = ids.duplicated(keep=False).to_numpy(bool) & ids.notna().to_numpy(bool)
-    again = ids.duplicated().to_numpy(bool)
-    first = ids.index.to_series().groupby(ids).transform("min").to_numpy()
+    rows = ids.index.to_series()
+    first = rows.groupby(ids).transform("min").to_numpy()
+    second = rows[ids.duplicated()].groupby(ids[ids.duplicated()]).min()
 
     def words(at: int) -> str:
+        if rows.iloc[at] == first[at]:
+            return f"doubled {name} {ids.iloc[at]}, again in row {second[ids.iloc[at]]}"
         return f"doubled {name} {ids.iloc[at]}, first in row {int(first[at])}"
 
     # Which of them is meant nobody can tell, so none is kept.
-    read.fault(doubled & again, words)
     read.fault(doubled, words)

@@ -173,7 +173,7 @@ def test_skip_bad_sets_every_bad_row_of_a_vote_catalogue_aside_by_name(
     assert galaxymorph(*check) == 2
     out = capsys.readouterr().out
     for row, words in (
-        (2, "doubled iauname J0000, first in row 2"),
+        (2, "doubled iauname J0000, again in row 3"),
         (3, "doubled iauname J0000, first in row 2"),
         (5, "iauname is empty"),
         (6, "bar_no is -1, not a number of votes"),

@@ -4,12 +4,15 @@ import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
+from galaxymorph.base import in_file_names
 from galaxymorph.judge import (
     digests,
     nearest,
@@ -23,9 +26,10 @@ from galaxymorph.judge.reliability import A_BIN, reliability_table
 from galaxymorph.learn import Run
 from galaxymorph.learn.targets import TARGETS
 from galaxymorph.report import draw_gallery
+from galaxymorph.report.overlays import draw_maps
 from galaxymorph.report.pictures import Picture, encode_pictures, read_picture
 from galaxymorph.report.style import COLUMN, DPI, PAGE
-from galaxymorph.report.tables import score_name
+from galaxymorph.report.tables import print_rows, score_name
 from tests.conftest import galaxymorph
 
 
@@ -249,3 +253,28 @@ def test_neighbours_of_an_earlier_version_are_read(tmp_path):
         "1": [["2", 0.5, True], ["3", 0.75, True]],
         "2": [["1", 0.5, True]],
     }
+
+
+def test_only_verdicts_are_passed_or_failed(capsys):
+    rows = [{"method": "a", "dead": False, "passes": False, "signal": None, "n": 2},
+            {"method": "b", "dead": True, "passes": True, "signal": 0.5, "n": 3}]  # fmt: skip
+    print_rows("Maps", rows)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["a", "no", "FAIL", "–", "2"] in lines
+    assert ["b", "yes", "pass", "0.500", "3"] in lines
+
+
+@pytest.mark.parametrize("label", ["merging/pair", "../E", "a b"])
+def test_maps_of_a_class_lie_in_their_folder_whatever_its_name(tmp_path, label):
+    pixels = torch.full((1, 3, 8, 8), 0.5)
+    table = pd.DataFrame(
+        {"galaxy": ["1"], "label": [label], "answer": [label], "confidence": [0.9], "right": [True]}
+    )
+    subject = SimpleNamespace(
+        table=table, answers=[label], words={label: label}, pixels=lambda rows: pixels
+    )
+    folder = tmp_path / "explain" / "occlusion"
+    (path,) = draw_maps(folder, subject, "occlusion", np.array([0]), np.ones((1, 8, 8)))
+    assert path == folder / f"{in_file_names(label)}_right.png"
+    assert list(tmp_path.rglob("*.png")) == [path] and path.parent == folder
+    assert "of one view, uncalibrated" in read_picture(path).caption

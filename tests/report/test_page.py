@@ -15,6 +15,9 @@ from PIL import Image
 
 from galaxymorph.base import BadInput
 from galaxymorph.images import Rendering
+from galaxymorph.learn import Run
+from galaxymorph.report.charts import line_chart
+from galaxymorph.report.page import _differing_settings
 from tests.conftest import galaxymorph
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -83,7 +86,7 @@ def test_sections_come_and_go_with_the_files_of_the_run(copied, capsys):
     assert galaxymorph("report", copied) == 0
     text = (copied / "report.html").read_text()
     assert set(re.findall(r'<section id="(\w+)"', text)) == before | {"robustness", "calibration"}
-    assert "-0.123" in text
+    assert "+0.123" in text and "0.123 (0.000–0.200)" in text and "severity 1" in text
 
 
 def test_a_figure_that_two_names_fit_stands_once(copied, capsys):
@@ -147,6 +150,44 @@ def test_several_runs_stand_side_by_side(run, copied, tmp_path, capsys):
     assert galaxymorph("report", run, copied) == 2
     assert galaxymorph("report", run, run, "-o", page) == 2
     assert galaxymorph("report", run, copied, "-o", tmp_path / "none" / "page.html") == 2
+
+
+def test_signs_of_a_failed_fit_stand_wherever_runs_are_compared(run, copied, tmp_path, capsys):
+    metrics = json.loads((copied / "metrics.json").read_text())
+    metrics["warnings"] = [{"what": "it <learnt> nothing", "remedy": "more epochs"}]
+    (copied / "metrics.json").write_text(json.dumps(metrics))
+    page = tmp_path / "page.html"
+    for command in (["compare", run, copied], ["report", run, copied, "-o", page]):
+        assert galaxymorph(*command) == 0
+        told = capsys.readouterr().err
+        assert f"warning: {copied}: it <learnt> nothing. Try: more epochs" in told
+    text = page.read_text()
+    warned = re.findall(r'<p class="warn"><strong>Warning of (.*?)\.</strong> (.*?)</p>', text)
+    assert (copied.name, "It &lt;learnt&gt; nothing. Try: more epochs.") in warned
+
+
+def test_settings_without_effect_do_not_differ(copied, tmp_path):
+    runs = []
+    for scheme in ("layer1", "hubble"):
+        record = json.loads((copied / "recipe.json").read_text())
+        record["recipe"] |= {"labels_column": "kind", "scheme": scheme, "seed": len(runs)}
+        runs.append(tmp_path / scheme)
+        shutil.copytree(copied, runs[-1])
+        (runs[-1] / "recipe.json").write_text(json.dumps(record))
+    differing = dict(_differing_settings([Run(path) for path in runs]))
+    assert differing == {"seed": ["0", "1"]}
+
+
+@pytest.mark.parametrize(
+    ("values", "ends"),
+    [([0.3, 1.0], (0.2, 1.0)), ([1.0, 1.0], (0.4, 1.0)), ([0.5, 0.9], (0.5, 0.9)),
+     ([0.1, 2.3], (0.0, 2.5)), ([-0.2, 1.2], (-0.5, 1.5))],
+)  # fmt: skip
+def test_an_axis_of_shares_ends_at_one(values, ends):
+    chart = line_chart("Score", {"accuracy": ([1, 2], values)})
+    ticks = [float(words) for _, words in chart.up]
+    assert (ticks[0], ticks[-1]) == ends
+    assert chart.up[-1][0] == pytest.approx(chart.top)
 
 
 @pytest.fixture(scope="module")

@@ -29,9 +29,9 @@ from tests.makers import image_bytes, picture
 
 
 @contextmanager
-def serving(load, host="127.0.0.1"):
+def serving(load, host="127.0.0.1", warnings=()):
     """Serve what `load` returns; give the server and its address on this machine."""
-    served = ModelServer("a run", load, host, 0)
+    served = ModelServer("a run", load, host, 0, warnings)
     thread = threading.Thread(target=served.run, daemon=True)
     thread.start()
     yield served.address.replace("0.0.0.0", "127.0.0.1").rstrip("/")
@@ -287,6 +287,15 @@ def test_the_page_and_its_description_are_there(url, run):
     required = schema["application/json"]["schema"]["anyOf"][0]["required"]
     answer = json.loads(ask(f"{url}/predict", image_bytes(picture()))[1])
     assert set(required) == set(answer)
+
+
+def test_signs_of_a_failed_fit_stand_on_the_page_and_in_its_description(run):
+    warnings = [{"what": "it <learnt> nothing", "remedy": "more epochs"}]
+    with serving(lambda: load_model(run), warnings=warnings) as address:
+        page = ask(address)[1].decode()
+        told = json.loads(ask(f"{address}/openapi.json")[1])
+    assert "It &lt;learnt&gt; nothing. Try: more epochs." in page
+    assert told["info"]["x-warnings"] == warnings
 
 
 def test_an_answer_comes_with_its_evidence_and_its_likes(url, run):

@@ -141,8 +141,8 @@ def test_a_doubled_galaxy_is_named_in_each_of_its_rows_and_no_row_of_it_is_kept(
     assert galaxymorph("data", "check", kaggle, "--skip-bad") == 0
     captured = capsys.readouterr()
     assert problem_lines(captured.out) == [
-        f"{kaggle / TABLE} row {row}: doubled GalaxyID {FIRST_ID}, first in row 2"
-        for row in (2, ROW)
+        f"{kaggle / TABLE} row {row}: doubled GalaxyID {FIRST_ID}, {other}"
+        for row, other in ((2, f"again in row {ROW}"), (ROW, "first in row 2"))
     ]
     assert captured.err == "written: rejected.csv\n"
     assert "3 sound, 1 with a problem" in captured.out

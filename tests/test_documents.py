@@ -133,7 +133,7 @@ RULES = [
     (r"make ", target),
     (r"accelerate launch ", launched),
     (r"(kaggle|dask|curl|pytest|ruff) ", elsewhere),
-    (r"exports/baseline-layer1-resnet18$", elsewhere),
+    (r"exports/quick-layer1-resnet18$", elsewhere),
     (r"python cli.py serve", Parse("it answers until it is stopped")),
     (r"python cli.py pretrain", COSTS),
     (r"python cli.py survey simulate .*--survey sdss --seed 7", Run("--n", "2", "--workers", "1")),

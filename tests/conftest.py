@@ -1,5 +1,7 @@
 """Fixtures: simple galaxies, a run fitted on them, and the real galaxies where they are."""
 
+import ctypes
+import gc
 import os
 from pathlib import Path
 
@@ -28,6 +30,16 @@ def galaxymorph(*arguments) -> int:
 @pytest.fixture(scope="session", autouse=True)
 def _cache(tmp_path_factory):
     os.environ["GALAXYMORPH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _memory():
+    """Give back the memory that commands keep: here hundreds of them share a process."""
+    yield
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 @pytest.fixture(scope="session")

@@ -315,8 +315,12 @@ def _arrays(run: Run, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 
 def is_calibrated(table: pd.DataFrame) -> bool:
-    """Tell whether a table of predictions has calibrated probabilities."""
-    return any(name.startswith("calibrated_") for name in table)
+    """Tell whether a table of predictions has calibrated probabilities of classes.
+
+    Calibrated deviations of vote fractions, `calibrated_sd_<answer>`, are none.
+    """
+    names = (name.removeprefix("p_") for name in table if name.startswith("p_"))
+    return any(f"calibrated_{name}" in table for name in names)
 
 
 def served(run: Run, table: pd.DataFrame) -> pd.DataFrame:

@@ -43,9 +43,14 @@ COLUMNS, GAP, TITLE, LINE, LETTER = 5, 0.07, 0.28, 0.125, 0.053
 
 
 def draw_run(run: Run, metrics: dict) -> list[Path]:
-    """Draw what every fit ends with, into the run's `figures/`; return the files."""
+    """Draw what every fit ends with, into the run's `figures/`; return the files.
+
+    A run that has lost a `history.csv` has no curves.
+    """
+    drawn = []
     with plt.rc_context(STYLE):
-        drawn = [save_figure(run, "learning_curves", *learning_curves(run))]
+        if all(member.history is not None for member in run.members):
+            drawn.append(save_figure(run, "learning_curves", *learning_curves(run)))
         for family in target_of(run.recipe).metrics:
             for name, pair in FAMILIES[family](run, metrics).items():
                 drawn.append(save_figure(run, name, *pair))

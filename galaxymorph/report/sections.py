@@ -243,7 +243,7 @@ def _curves(page: Page) -> dict | None:
         return None
     losses = {"train_loss": "training", "valid_loss": "validation"}
     charts = []
-    kept = kept_epoch(page.run.members[0]) if len(histories) == 1 else None
+    kept = kept_epoch(page.run) if len(page.run.members) == 1 else None
     for title, columns, label in (
         ("Loss", losses, loss_axis(page.run)),
         ("Validation score", dict(target.scores), score_axis(page.run)),

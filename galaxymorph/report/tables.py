@@ -417,7 +417,8 @@ def print_comparison(runs: Sequence[Run], table: pd.DataFrame, everything: bool 
         words = words if file == "metrics" else f"{file}: {words}"
         shown.add_row(words, *(_compared(values, name) for name in names))
     print_table(shown)
-    confusions = [(run, read_json(run.path / "metrics.json")) for run in runs]
+    known = [run for run in runs if (run.path / "metrics.json").exists()]
+    confusions = [(run, read_json(run.path / "metrics.json")) for run in known]
     if all("confusion" in metrics["test"] for _, metrics in confusions):
         for run, metrics in confusions:
             name = str(run.path).rstrip("/").split("/")[-1]

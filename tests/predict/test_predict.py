@@ -211,7 +211,7 @@ def test_sets_of_a_run_that_was_never_calibrated_say_so(run, simple, tmp_path, c
     shutil.copytree(run, own)
     assert galaxymorph("calibrate", own, "--coverage", "0.999") == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "Prediction sets at 99.9 % over" in said
+    assert "Prediction sets of this run at 99.9 %" in said
     words[1] = own
     assert galaxymorph(*words, "-o", f"{tmp_path}/again-{output}") == 0
     assert "isn't calibrated" not in capsys.readouterr().err

@@ -225,7 +225,7 @@ def test_the_page_fits_its_window(page):
 def test_a_click_enlarges_a_figure(browser, run, tmp_path):
     own = tmp_path / "run"
     shutil.copytree(run, own)
-    Image.new("RGB", (900, 300)).save(own / "figures" / "mine.png")
+    Image.new("RGB", (900, 300)).save(own / "figures" / "zz_mine.png")
     assert galaxymorph("report", own) == 0
     opened = browser.new_page(viewport={"width": 390, "height": 800})
     opened.goto((own / "report.html").as_uri())
@@ -233,7 +233,7 @@ def test_a_click_enlarges_a_figure(browser, run, tmp_path):
     large = opened.locator("#enlarged")
     assert large.is_visible()
     assert large.locator("img").evaluate("image => image.width") == 900
-    assert large.inner_text().strip() == "Mine."
+    assert large.inner_text().strip() == "Zz mine."
     opened.keyboard.press("Escape")
     assert not large.is_visible()
     opened.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from pathlib import Path
 
 import click
@@ -103,6 +104,11 @@ def fit(data, source, out, name, resume, simulate, skip_bad, cache, **settings) 
     with together(help_training) as leads:
         if leads:
             _fit(data, source, out, name, resume, simulate, skip_bad, cache, given(settings))
+    # A thread of PyTorch that wants the interpreter's lock while Python ends aborts the process
+    # now and then ("terminate called without an active exception"), after all is done.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _fit(data, source, out, name, resume, simulate, skip_bad, cache, changes) -> None:

@@ -97,8 +97,8 @@ def has_pretrained(recipe: Recipe) -> bool:
     socket.setdefaulttimeout(TIMEOUT)
     try:
         build_model(recipe, 2, pretrained=True)
-    except Exception:
-        # urllib, requests and huggingface_hub each have error types of their own.
+    except (OSError, RuntimeError):
+        # Those of urllib, requests and huggingface_hub are OSErrors; a wrong checksum is the other.
         return False
     finally:
         socket.setdefaulttimeout(before)

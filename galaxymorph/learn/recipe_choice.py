@@ -10,7 +10,7 @@ from galaxymorph.learn.recipes import Recipe, make_recipe
 from galaxymorph.learn.targets import TARGETS
 
 # Galaxies from which on `baseline` is taken, where ImageNet's weights can be had. Below, its few
-# steps at a small learning rate leave it untrained: on 300 galaxies it predicts one class for all.
+# steps at a small learning rate leave it untrained: macro-F1 0.24 of five classes on 300 galaxies.
 MANY = 10_000
 
 

@@ -19,7 +19,6 @@ from galaxymorph.survey.galaxies import Galaxy
 BANDS = ("g", "r", "i")
 # Extinction in g and i over that in r: Stoughton et al. 2002, AJ 123, 485, table 22.
 DUST = np.array([1.379, 1.0, 0.758], np.float32)
-FEATURES = ("arms", "bar", "bulge", "ring", "companion", "tail", "clumps", "lens", "dust")
 
 
 @dataclass

@@ -36,8 +36,8 @@ from galaxymorph.learn import (
     make_recipe,
     serving_network,
 )
-from galaxymorph.learn.backbones import load_trunk
-from galaxymorph.report.style import (
+from galaxymorph.learn.backbones.architectures import load_trunk
+from galaxymorph.report.figures.style import (
     BLUE,
     GREEN,
     GREY,

@@ -19,15 +19,20 @@ from pathlib import Path
 import numpy as np
 from scipy.special import softmax
 
-from galaxymorph.judge import resampling
-from galaxymorph.judge.calibrators import choose_method, fit_calibrator, held_out_losses, nll
-from galaxymorph.judge.conformal import cross_sets, prediction_sets, set_thresholds
-from galaxymorph.judge.fraction_calibration import fit_variance
-from galaxymorph.judge.metrics import class_f1, f1_difference, macro_f1_interval
-from galaxymorph.judge.physics import verdict
-from galaxymorph.judge.reliability import calibration_intervals
-from galaxymorph.judge.resampling import bootstrap, mean_interval, proportion
-from galaxymorph.judge.selective import aurc, guaranteed_limit
+from galaxymorph.judge.calibration.calibrators import (
+    choose_method,
+    fit_calibrator,
+    held_out_losses,
+    nll,
+)
+from galaxymorph.judge.calibration.conformal import cross_sets, prediction_sets, set_thresholds
+from galaxymorph.judge.calibration.fractions import fit_variance
+from galaxymorph.judge.calibration.reliability import calibration_intervals
+from galaxymorph.judge.calibration.selective import aurc, guaranteed_limit
+from galaxymorph.judge.explain.physics import verdict
+from galaxymorph.judge.metrics import bootstrap as resampling
+from galaxymorph.judge.metrics.bootstrap import bootstrap, mean_interval, proportion
+from galaxymorph.judge.metrics.run_metrics import class_f1, f1_difference, macro_f1_interval
 from galaxymorph.zoo import (
     SCHEMAS,
     cumulative_moments,

@@ -37,12 +37,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from galaxymorph.base import BadInput, Progress, write_json
 from galaxymorph.cli import main as cli
 from galaxymorph.images import decode_bytes
-from galaxymorph.judge.calibration import load_calibrators, sets_of
+from galaxymorph.judge.calibration.run_calibration import load_calibrators, sets_of
 from galaxymorph.learn import Run, environment, make_recipe
-from galaxymorph.learn.recipes import recipe_to_dict
+from galaxymorph.learn.recipe import recipe_to_dict
 from galaxymorph.predict import load_predictor
 from galaxymorph.predict.listing import list_images
-from galaxymorph.predict.portable import WEIGHTS, WORDS
+from galaxymorph.predict.predictors.safetensors_predictor import WEIGHTS, WORDS
 from galaxymorph.zoo import read_catalogue, read_votes
 from tests.makers import IMAGES, TABLE, galaxy_images, image_bytes, table_bytes, zip_bytes
 from tests.simple import simple_galaxies

@@ -2,8 +2,10 @@
 
 import lazy_loader
 
+from galaxymorph.base.former_names import find_former_names
+
 __version__ = "0.1.0"
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, submod_attrs={"predict": ["load_predictor"]}
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+find_former_names()

@@ -22,8 +22,10 @@ from galaxymorph.base.files import (
     write_text,
 )
 from galaxymorph.base.formats import FITS_ENDINGS, FITS_HEAD, HEAD, is_fits_table, sniff
+from galaxymorph.base.plugins import load_installed_plugins, load_plugin, loaded_plugins
 from galaxymorph.base.progress import Progress, Steps, mute, print_anything, say
 from galaxymorph.base.reading import read_json, reading, require_words
+from galaxymorph.base.registry import Registry
 from galaxymorph.base.rows import Rows
 from galaxymorph.base.suggestions import did_you_mean, likeness, near_names, use_one_of
 
@@ -35,6 +37,7 @@ __all__ = [
     "BadInput",
     "MissingFile",
     "Progress",
+    "Registry",
     "Steps",
     "Rows",
     "as_utf8",
@@ -48,6 +51,9 @@ __all__ = [
     "list_members",
     "likeness",
     "listed",
+    "load_installed_plugins",
+    "load_plugin",
+    "loaded_plugins",
     "map_ahead",
     "mute",
     "near_names",

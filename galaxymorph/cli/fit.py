@@ -12,7 +12,7 @@ import click
 from galaxymorph.base import BadInput, say
 from galaxymorph.cli.commands import Option
 from galaxymorph.cli.options import DEVICE, FIGURES, SKIP_BAD, RecipeCommand, given, recipe_options
-from galaxymorph.learn.recipes import (
+from galaxymorph.learn.recipe import (
     PRESET_NOTES,
     PRESETS,
     Recipe,

@@ -13,8 +13,8 @@ import click
 from galaxymorph.base import BadInput, say
 from galaxymorph.cli.commands import Choice, Command, Option
 from galaxymorph.images.rendering import STRETCHES
-from galaxymorph.learn.recipes import Recipe, make_recipe
-from galaxymorph.report.style import use_formats
+from galaxymorph.learn.recipe import Recipe, make_recipe
+from galaxymorph.report.figures.style import use_formats
 from galaxymorph.zoo.schemas import SCHEMAS
 
 

@@ -9,7 +9,7 @@ import click
 from galaxymorph.base import BadInput
 from galaxymorph.cli.commands import Group
 from galaxymorph.cli.options import ID_COLUMN, LABELS_COLUMN, SCHEMA, rendering_options
-from galaxymorph.learn.recipes import Recipe
+from galaxymorph.learn.recipe import Recipe
 
 
 @click.group(cls=Group)

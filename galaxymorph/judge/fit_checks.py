@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import random_table
 
-from galaxymorph.judge.resampling import bootstrap
+from galaxymorph.judge.metrics.bootstrap import bootstrap
 from galaxymorph.learn import Run, predicted_columns, target_of, true_columns
 
 # A class that is predicted for this share of the galaxies, and for this much more than are of it,

@@ -10,9 +10,9 @@ import pandas as pd
 from fastai.interpret import Interpretation
 
 from galaxymorph.base import Progress, in_file_names
-from galaxymorph.judge.calibration import served
-from galaxymorph.judge.questions import questions_of
-from galaxymorph.judge.vote_metrics import question_divergence, question_entropy
+from galaxymorph.judge.calibration.run_calibration import served
+from galaxymorph.judge.metrics.questions import questions_of
+from galaxymorph.judge.metrics.vote_metrics import question_divergence, question_entropy
 from galaxymorph.learn import Run, ShowProgress, make_learner, target_of, with_images
 
 Galleries = dict[str, tuple[str, pd.DataFrame]]

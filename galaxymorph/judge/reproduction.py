@@ -11,7 +11,7 @@ from pathlib import Path
 from safetensors.numpy import load_file
 
 from galaxymorph.base import read_json
-from galaxymorph.judge.metrics import run_metrics
+from galaxymorph.judge.metrics.run_metrics import run_metrics
 from galaxymorph.learn import (
     Run,
     environment,

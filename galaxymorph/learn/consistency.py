@@ -6,8 +6,8 @@ import torch
 from fastai.callback.core import Callback
 
 from galaxymorph.learn.inference import Link
-from galaxymorph.learn.objectives import make_link
-from galaxymorph.learn.recipes import Recipe
+from galaxymorph.learn.recipe import Recipe
+from galaxymorph.learn.targets.objectives import make_link
 
 
 class Consistency(Callback):

@@ -16,12 +16,12 @@ from fasttransform import Transform
 
 from galaxymorph.base import BadInput
 from galaxymorph.images import Fault, Frames, Source, galaxy_image
-from galaxymorph.learn.backbones import pixel_stats
+from galaxymorph.learn.acceleration.loaders import FileItems, StoredItems, ThreadedDL
+from galaxymorph.learn.backbones.architectures import pixel_stats
 from galaxymorph.learn.card import fits_on_card, frames_on_card
 from galaxymorph.learn.distributed import processes
-from galaxymorph.learn.loaders import FileItems, StoredItems, ThreadedDL
-from galaxymorph.learn.outputs import loss_columns, target_of
-from galaxymorph.learn.recipes import Recipe, item_frame
+from galaxymorph.learn.recipe import Recipe, item_frame
+from galaxymorph.learn.targets.outputs import loss_columns, target_of
 from galaxymorph.learn.views import (
     CentralView,
     Frame,

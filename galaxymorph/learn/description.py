@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from galaxymorph import __version__
 from galaxymorph.base import BadInput, reading, require_words
-from galaxymorph.learn.outputs import loss_name, output_names
-from galaxymorph.learn.recipes import Recipe, recipe_from_dict
+from galaxymorph.learn.recipe import Recipe, recipe_from_dict
+from galaxymorph.learn.targets.outputs import loss_name, output_names
 from galaxymorph.zoo.schemas import SCHEMAS
 
 # 2: dropout, pipeline, precision, batch, labels_column and the package's version are told.

@@ -19,7 +19,17 @@ from fastai.torch_core import default_device, set_seed
 
 from galaxymorph.base import BadInput, Progress, Steps, remove_leftovers, say
 from galaxymorph.images import Frames
-from galaxymorph.learn.backbones import galaxy_learner, require_weights
+from galaxymorph.learn.acceleration.features import stored_features
+from galaxymorph.learn.acceleration.gradients import fast_weight_gradients
+from galaxymorph.learn.acceleration.hardware import (
+    closing_autocast,
+    keep_freed_memory,
+    precision_callbacks,
+    resolve_precision,
+)
+from galaxymorph.learn.acceleration.serving import serving_network
+from galaxymorph.learn.adaptation.domain import TargetImages, adaptation_callbacks, target_images
+from galaxymorph.learn.backbones.architectures import galaxy_learner, require_weights
 from galaxymorph.learn.callbacks import (
     FrozenInEval,
     Journal,
@@ -44,28 +54,12 @@ from galaxymorph.learn.distributed import (
     rank,
     training_together,
 )
-from galaxymorph.learn.domain import TargetImages, adaptation_callbacks, target_images
 from galaxymorph.learn.embeddings import write_embeddings
-from galaxymorph.learn.features import stored_features
 from galaxymorph.learn.galaxies import Galaxies, gather_galaxies
-from galaxymorph.learn.gradients import fast_weight_gradients
-from galaxymorph.learn.hardware import (
-    closing_autocast,
-    keep_freed_memory,
-    precision_callbacks,
-    resolve_precision,
-)
 from galaxymorph.learn.inference import AverageViews, infer
 from galaxymorph.learn.models import export_learner, write_weights
-from galaxymorph.learn.objectives import make_link, make_objective
-from galaxymorph.learn.outputs import (
-    deviation_columns,
-    loss_columns,
-    target_of,
-    true_columns,
-)
 from galaxymorph.learn.predictions import mean_table, prediction_table
-from galaxymorph.learn.recipes import Recipe
+from galaxymorph.learn.recipe import Recipe
 from galaxymorph.learn.runs import (
     Run,
     create_run,
@@ -74,8 +68,14 @@ from galaxymorph.learn.runs import (
     new_run_folder,
     write_table,
 )
-from galaxymorph.learn.serving import serving_network
 from galaxymorph.learn.splitting import split_callbacks, train_in_parts
+from galaxymorph.learn.targets.objectives import make_link, make_objective
+from galaxymorph.learn.targets.outputs import (
+    deviation_columns,
+    loss_columns,
+    target_of,
+    true_columns,
+)
 from galaxymorph.zoo import PARTS, fold_splits, split_galaxies
 
 

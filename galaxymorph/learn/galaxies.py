@@ -19,9 +19,9 @@ from galaxymorph.images import (
     inspect_images,
     require_fits,
 )
-from galaxymorph.learn.outputs import label_galaxies
-from galaxymorph.learn.recipes import Recipe, item_frame
+from galaxymorph.learn.recipe import Recipe, item_frame
 from galaxymorph.learn.runs import Run, fingerprint, target_columns
+from galaxymorph.learn.targets.outputs import label_galaxies
 from galaxymorph.zoo import (
     GALAXY_ZOO_CHALLENGE,
     PLAIN,

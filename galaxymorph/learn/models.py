@@ -13,9 +13,9 @@ from torch import nn
 
 from galaxymorph import __version__
 from galaxymorph.base import reading, replacing, write_json
-from galaxymorph.learn.backbones import build_model, pixel_stats, plain_names
+from galaxymorph.learn.backbones.architectures import build_model, pixel_stats, plain_names
 from galaxymorph.learn.description import describe_model
-from galaxymorph.learn.recipes import recipe_to_dict
+from galaxymorph.learn.recipe import recipe_to_dict
 from galaxymorph.learn.runs import Run
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from galaxymorph.learn.backbones import has_pretrained
-from galaxymorph.learn.recipes import Recipe, make_recipe
-from galaxymorph.learn.targets import TARGETS
+from galaxymorph.learn.backbones.architectures import has_pretrained
+from galaxymorph.learn.recipe import Recipe, make_recipe
+from galaxymorph.learn.targets.targets import TARGETS
 
 # Galaxies from which on `baseline` is taken, where ImageNet's weights can be had. Below, its few
 # steps at a small learning rate leave it untrained: macro-F1 0.24 of five classes on 300 galaxies.

@@ -31,8 +31,8 @@ from galaxymorph.base import (
     write_json,
 )
 from galaxymorph.images import Rendering
-from galaxymorph.learn.outputs import output_names, predicted_columns
-from galaxymorph.learn.recipes import Recipe, recipe_from_dict, recipe_to_dict
+from galaxymorph.learn.recipe import Recipe, recipe_from_dict, recipe_to_dict
+from galaxymorph.learn.targets.outputs import output_names, predicted_columns
 from galaxymorph.zoo import COUNT, TARGET
 
 # 2: the setting body_lr became trunk_lr, dropout and weights are written as they ran.

@@ -12,7 +12,7 @@ from fastai.torch_core import default_device, to_float
 
 from galaxymorph.base import BadInput, say
 from galaxymorph.learn.distributed import processes
-from galaxymorph.learn.recipes import Recipe
+from galaxymorph.learn.recipe import Recipe
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

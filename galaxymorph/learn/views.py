@@ -19,7 +19,7 @@ from PIL import Image
 
 from galaxymorph.base import BadInput
 from galaxymorph.images import Frames, Rendering, centre_frame, galaxy_image, holds_fits
-from galaxymorph.learn.recipes import Recipe
+from galaxymorph.learn.recipe import Recipe
 
 
 class FramedGalaxy(PILImage):

@@ -59,14 +59,14 @@ from galaxymorph.learn import (
 from galaxymorph.predict.cluster import map_on_cluster
 from galaxymorph.predict.failures import Failures, count_failed, errors_in, failures_in
 from galaxymorph.predict.listing import columns_to_keep, image_folder, list_images
-from galaxymorph.predict.loading import is_run, load_predictor, model_id
 from galaxymorph.predict.overlap import COLUMN, in_words, own_galaxies, without_split
+from galaxymorph.predict.predictors.loading import is_run, load_predictor, model_id
 from galaxymorph.predict.tables import has_intervals, with_intervals, without_failed
 from galaxymorph.zoo import to_conditional
 
 if TYPE_CHECKING:
-    from galaxymorph.predict.onnx import OnnxPredictor
-    from galaxymorph.predict.predictor import Predictor
+    from galaxymorph.predict.predictors.onnx_predictor import OnnxPredictor
+    from galaxymorph.predict.predictors.torch_predictor import Predictor
 
 # 2: with prediction sets and out-of-distribution scores. 3: with a status. 4: `galaxy` for `id`,
 # and `part`.

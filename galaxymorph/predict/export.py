@@ -14,9 +14,9 @@ from torch import nn
 from galaxymorph.base import BadInput, replacing, say
 from galaxymorph.judge import describe_calibrators
 from galaxymorph.learn import Run, describe, fold_batchnorm, image_loader, load_network, with_images
-from galaxymorph.predict.loading import load_predictor, model_id
-from galaxymorph.predict.onnx import METADATA, library, load_onnx_file
-from galaxymorph.predict.portable import write_portable
+from galaxymorph.predict.predictors.loading import load_predictor, model_id
+from galaxymorph.predict.predictors.onnx_predictor import METADATA, library, load_onnx_file
+from galaxymorph.predict.predictors.safetensors_predictor import write_portable
 from galaxymorph.predict.quantization import CALIBRATION, quantize_file, write_onnx
 
 # Test galaxies on which the loss of int8 is measured, at most.

@@ -9,7 +9,7 @@ from PIL import Image
 
 from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, as_utf8, say
 from galaxymorph.images import NO_CONTENT, NoContent, Rendering, Source, decode, inspect_images
-from galaxymorph.learn.recipes import Recipe
+from galaxymorph.learn.recipe import Recipe
 from galaxymorph.predict.listing import ListedImage, image_folder, list_images
 from galaxymorph.zoo import (
     File,

@@ -11,8 +11,14 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.base import Progress, say
-from galaxymorph.judge.drift import LEAST, Drift, drift_between, energy, neighbour_distance
-from galaxymorph.judge.drift import MOST as MOST_COMPARED
+from galaxymorph.judge.robustness.drift import (
+    LEAST,
+    Drift,
+    drift_between,
+    energy,
+    neighbour_distance,
+)
+from galaxymorph.judge.robustness.drift import MOST as MOST_COMPARED
 from galaxymorph.learn import (
     Run,
     embed,
@@ -25,7 +31,7 @@ from galaxymorph.learn import (
 )
 
 if TYPE_CHECKING:
-    from galaxymorph.predict.predictor import Predictor
+    from galaxymorph.predict.predictors.torch_predictor import Predictor
 
 
 def drift_of(run: Run, images: Sequence[str]) -> Drift | None:

@@ -29,7 +29,7 @@ from galaxymorph.learn import (
     true_columns,
     with_images,
 )
-from galaxymorph.predict.onnx import QUANTIZED, library, load_onnx_predictor
+from galaxymorph.predict.predictors.onnx_predictor import QUANTIZED, library, load_onnx_predictor
 
 # Galaxies that the ranges of activations are measured on.
 CALIBRATION = 256

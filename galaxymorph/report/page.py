@@ -18,11 +18,11 @@ from galaxymorph.judge import (
 )
 from galaxymorph.learn import Run, fit_warnings, target_of, without_effect
 from galaxymorph.report.card import write_card
-from galaxymorph.report.charts import interval_places, line_chart
-from galaxymorph.report.markup import render
+from galaxymorph.report.figures.charts import interval_places, line_chart
+from galaxymorph.report.figures.vote_figures import draw_votes
 from galaxymorph.report.sections import HEADLINES, Page, gathered
+from galaxymorph.report.server.markup import render
 from galaxymorph.report.tables import difference_verdict, is_detail, score_name
-from galaxymorph.report.votes import draw_votes
 
 FILE = "report.html"
 

@@ -38,14 +38,14 @@ from galaxymorph.learn import (
     target_of,
     without_effect,
 )
-from galaxymorph.report.calibration import method_words, set_tables
-from galaxymorph.report.charts import interval_places, line_chart
-from galaxymorph.report.figures import kept_epoch, loss_axis, score_axis
-from galaxymorph.report.gallery import gallery_of, words_of
-from galaxymorph.report.pictures import LIMIT, TEXT, Picture, encode_pictures, read_picture
+from galaxymorph.report.figures.calibration_figures import method_words, set_tables
+from galaxymorph.report.figures.charts import interval_places, line_chart
+from galaxymorph.report.figures.gallery import gallery_of, words_of
+from galaxymorph.report.figures.pictures import LIMIT, TEXT, Picture, encode_pictures, read_picture
+from galaxymorph.report.figures.run_figures import kept_epoch, loss_axis, score_axis
+from galaxymorph.report.figures.uncertainty_figures import DIGITS, score_words
 from galaxymorph.report.references import reference_of
 from galaxymorph.report.tables import HEADLINE_WORDS, INTERVALS, PARTS, score_name
-from galaxymorph.report.uncertainty import DIGITS, score_words
 from galaxymorph.zoo import known_fractions
 
 # Scores of `metrics.json` in words, those that stand at the top of the page.

@@ -12,7 +12,7 @@ import pytest
 from galaxymorph.base import near_names
 from galaxymorph.cli import COMMANDS
 from galaxymorph.cli.options import GROUPS
-from galaxymorph.learn.recipes import PRESET_NOTES, PRESETS, Recipe, make_recipe
+from galaxymorph.learn.recipe import PRESET_NOTES, PRESETS, Recipe, make_recipe
 from tests.conftest import QUICK, RECIPE, galaxymorph
 
 ROOT = Path(__file__).parents[2]
@@ -132,7 +132,7 @@ def test_weights_that_cannot_be_downloaded_are_said_after_the_galaxies_were_read
         assert not settings.get("pretrained"), "downloads come last"
         return build(*_, **settings)
 
-    from galaxymorph.learn import backbones
+    from galaxymorph.learn.backbones import architectures as backbones
 
     build = backbones.build_model
     monkeypatch.setattr(backbones, "build_model", offline)

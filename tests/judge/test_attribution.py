@@ -34,9 +34,9 @@ from galaxymorph.judge import (
     shortcut_table,
     verdicts,
 )
-from galaxymorph.judge.faithfulness import DEAD, _randomise, _reestimate, _signal
-from galaxymorph.judge.physics import verdict
-from galaxymorph.judge.resampling import proportion
+from galaxymorph.judge.explain.faithfulness import DEAD, _randomise, _reestimate, _signal
+from galaxymorph.judge.explain.physics import verdict
+from galaxymorph.judge.metrics.bootstrap import proportion
 from galaxymorph.learn import Run
 from tests.conftest import galaxymorph
 from tests.judge.planted import planted

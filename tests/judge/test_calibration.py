@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
 
-from galaxymorph.judge.calibrators import (
+from galaxymorph.judge.calibration.calibrators import (
     CALIBRATORS,
     Calibrator,
     choose_method,
@@ -19,19 +19,19 @@ from galaxymorph.judge.calibrators import (
     held_out_losses,
     nll,
 )
-from galaxymorph.judge.conformal import cross_sets
-from galaxymorph.judge.reliability import (
+from galaxymorph.judge.calibration.conformal import cross_sets
+from galaxymorph.judge.calibration.reliability import (
     calibration_scores,
     equal_mass,
     reliability_table,
     truth_scores,
 )
-from galaxymorph.judge.resampling import proportion
-from galaxymorph.judge.selective import (
+from galaxymorph.judge.calibration.selective import (
     aurc,
     risk_coverage,
 )
-from galaxymorph.judge.truth import class_chances
+from galaxymorph.judge.metrics.bootstrap import proportion
+from galaxymorph.judge.metrics.expected_fractions import class_chances
 from galaxymorph.learn import Run
 from galaxymorph.predict import load_predictor
 from galaxymorph.report.tables import interval_words

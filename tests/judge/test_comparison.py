@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from galaxymorph.judge.comparison import (
+from galaxymorph.judge.metrics.comparison import (
     BETTER,
     best_rows,
     better_is,

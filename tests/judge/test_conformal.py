@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 from scipy.stats import binom
 
-from galaxymorph.judge.conformal import (
+from galaxymorph.judge.calibration.conformal import (
     SCORES,
     coverage_band,
     coverage_law,
@@ -163,7 +163,7 @@ def test_the_draw_that_a_galaxy_fixes_is_even(sharp, classes):
     """Kolmogorov and Smirnov's test on 4,000 galaxies; one false alarm in 10,000 seeds a case."""
     from scipy.stats import kstest
 
-    from galaxymorph.judge.conformal import _draws
+    from galaxymorph.judge.calibration.conformal import _draws
 
     found, _ = sharp_world(4000, 3, classes, sharp)
     assert kstest(_draws(found), "uniform").pvalue > FALSE_ALARM

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from galaxymorph.judge import drift_between, energy, neighbour_distance
-from galaxymorph.judge.drift import _kernel, _mmd
+from galaxymorph.judge.robustness.drift import _kernel, _mmd
 
 
 def cloud(n: int, shift: float, seed: int) -> np.ndarray:

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from galaxymorph.judge.fraction_calibration import fit_variance
-from galaxymorph.judge.intervals import interval_metrics, vote_ranks
+from galaxymorph.judge.calibration.fraction_intervals import interval_metrics, vote_ranks
+from galaxymorph.judge.calibration.fractions import fit_variance
 from galaxymorph.zoo import (
     SCHEMAS,
     cumulative_moments,

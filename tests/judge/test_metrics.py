@@ -7,8 +7,8 @@ from scipy.stats import binom, norm, t
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 
 from galaxymorph.judge import bootstrap, classification_metrics, confident_mistakes, confusion_cells
-from galaxymorph.judge.metrics import _f1, class_f1, f1_difference, macro_f1_interval
-from galaxymorph.judge.resampling import _resample, over_folds
+from galaxymorph.judge.metrics.bootstrap import _resample, over_folds
+from galaxymorph.judge.metrics.run_metrics import _f1, class_f1, f1_difference, macro_f1_interval
 
 CLASSES = ["a", "b", "c"]
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from galaxymorph.judge import aurc, distribution_metrics, tree_metrics
-from galaxymorph.judge.reliability import (
+from galaxymorph.judge.calibration.reliability import (
     ERRORS,
     bin_count,
     binned,
@@ -21,7 +21,7 @@ from galaxymorph.judge.reliability import (
     reliability_table,
     truth_scores,
 )
-from galaxymorph.judge.robustness import calibration_error
+from galaxymorph.judge.robustness.suites import calibration_error
 from galaxymorph.zoo import SCHEMAS, to_cumulative
 
 
@@ -45,7 +45,7 @@ def test_intervals_of_calibration_errors_cover_as_often_as_they_say(n, error, mo
     40 runs with 150 resamples, for the time's sake: of a coverage of 0.9 fewer than 28 have a
     chance of 1e-4 (binomial). benchmarks/coverage.py has it at n to 1,000.
     """
-    monkeypatch.setattr("galaxymorph.judge.resampling.RESAMPLES", 150)
+    monkeypatch.setattr("galaxymorph.judge.metrics.bootstrap.RESAMPLES", 150)
     rng = np.random.default_rng(5)
     covered = 0
     for seed in range(40):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from galaxymorph.judge.selective import (
+from galaxymorph.judge.calibration.selective import (
     aurc,
     guaranteed_limit,
     kept_at,

@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import r2_score, root_mean_squared_error
 
 from galaxymorph.judge import bootstrap, distribution_metrics, tree_metrics
-from galaxymorph.judge.vote_metrics import (
+from galaxymorph.judge.metrics.vote_metrics import (
     HALF_A_VOTE,
     entropy,
     kl_divergence,

@@ -11,7 +11,7 @@ from sklearn.datasets import load_sample_images
 
 from galaxymorph.base import BadInput
 from galaxymorph.learn import build_model, make_recipe
-from galaxymorph.learn.backbones import (
+from galaxymorph.learn.backbones.architectures import (
     LITE0,
     galaxy_learner,
     lite0_state,

@@ -15,10 +15,15 @@ from fastai.torch_core import default_device
 from torch import nn
 
 from galaxymorph.base import BadInput, Rows
-from galaxymorph.learn import card, features, splitting
+from galaxymorph.learn import card, splitting
+from galaxymorph.learn.acceleration import features
+from galaxymorph.learn.acceleration.hardware import (
+    precision_callbacks,
+    resolve_precision,
+    use_device,
+)
+from galaxymorph.learn.acceleration.loaders import StoredItems
 from galaxymorph.learn.card import LossOnCard, RowsOnCard, fits_on_card, frames_on_card
-from galaxymorph.learn.hardware import precision_callbacks, resolve_precision, use_device
-from galaxymorph.learn.loaders import StoredItems
 from galaxymorph.learn.splitting import SplitBatches, in_halves, train_in_parts
 from tests.conftest import QUICK, RECIPE, galaxymorph
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from galaxymorph.learn.consistency import Consistency, disagreement
 from galaxymorph.learn.inference import SOFTMAX
-from galaxymorph.learn.recipes import Recipe
+from galaxymorph.learn.recipe import Recipe
 from galaxymorph.learn.views import RandomView
 from tests.conftest import QUICK, RECIPE, galaxymorph
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from galaxymorph.learn.domain import Reversed, coral, reversal
+from galaxymorph.learn.adaptation.domain import Reversed, coral, reversal
 from tests.conftest import QUICK, RECIPE, galaxymorph
 
 ROOT = Path(__file__).parents[2]

@@ -8,8 +8,8 @@ from safetensors.numpy import load_file
 
 from galaxymorph.base import Rows
 from galaxymorph.learn import build_model, image_loader, make_recipe
-from galaxymorph.learn.features import FeatureDL, cuts
-from galaxymorph.learn.serving import fold_batchnorm, serving_network
+from galaxymorph.learn.acceleration.features import FeatureDL, cuts
+from galaxymorph.learn.acceleration.serving import fold_batchnorm, serving_network
 from tests.conftest import galaxymorph
 
 STILL = ["--no-flips", "--rotate", "0", "--brightness", "0", "--contrast", "0"]
@@ -39,7 +39,7 @@ def test_stored_features_give_the_fit_that_images_give(simple, weights, tmp_path
         raise AssertionError("features were opened")
 
     with monkeypatch.context() as patch:
-        patch.setattr("galaxymorph.learn.features.FeatureDL", refuse)
+        patch.setattr("galaxymorph.learn.acceleration.features.FeatureDL", refuse)
         images = fit(simple, weights, tmp_path, "images", *STILL, "--trunk-views", "0")
         with pytest.raises(AssertionError, match="command failed with 1"):
             fit(simple, weights, tmp_path, "refused", *STILL, "--trunk-views", "1")

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from galaxymorph.learn import build_model, make_recipe
-from galaxymorph.learn.fusion import FusedConvolution, fused
+from galaxymorph.learn.acceleration.fusion import FusedConvolution, fused
 
 TORCHVISION = tuple(int(part) for part in version("torchvision").split(".")[:2])
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from galaxymorph.learn.gradients import Convolution, fast_weight_gradients
+from galaxymorph.learn.acceleration.gradients import Convolution, fast_weight_gradients
 
 
 @pytest.mark.parametrize(

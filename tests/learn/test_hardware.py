@@ -8,8 +8,12 @@ from fastai.torch_core import default_device
 
 from galaxymorph.base import BadInput
 from galaxymorph.learn import build_model, make_recipe
-from galaxymorph.learn.backbones import LITE0
-from galaxymorph.learn.hardware import CPUAutocast, precision_callbacks, resolve_precision
+from galaxymorph.learn.acceleration.hardware import (
+    CPUAutocast,
+    precision_callbacks,
+    resolve_precision,
+)
+from galaxymorph.learn.backbones.architectures import LITE0
 from tests.conftest import galaxymorph
 
 ROOT = Path(__file__).parents[2]
@@ -86,7 +90,9 @@ def test_a_gpu_that_is_not_there_is_refused(capsys):
 def test_kept_memory_does_not_pile_up():
     script = (
         "import gc, torch\n"
-        "from galaxymorph.learn.hardware import KEPT, keep_freed_memory, resident_bytes\n"
+        "from galaxymorph.learn.acceleration import hardware\n"
+        "from galaxymorph.learn.acceleration.hardware import KEPT, keep_freed_memory\n"
+        "resident_bytes = hardware.resident_bytes\n"
         "keep_freed_memory()\n"
         "gc.disable()\n"
         "KEPT.room, KEPT.stride = 64 * 2**20, 2\n"

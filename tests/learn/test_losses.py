@@ -13,7 +13,7 @@ from torch.distributions import Dirichlet, Multinomial
 
 from galaxymorph.base import BadInput
 from galaxymorph.learn import LOSSES, TreeHead, concentrations, make_loss
-from galaxymorph.learn.losses import dirichlet_multinomial_log_prob
+from galaxymorph.learn.targets.losses import dirichlet_multinomial_log_prob
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, SCHEMAS, to_conditional, to_cumulative
 
 TREES = {name: schema.tree for name, schema in SCHEMAS.items()}
@@ -319,7 +319,7 @@ def test_a_dirichlet_distribution_keeps_its_spread_where_nothing_was_averaged():
 @pytest.mark.parametrize("name", ["mse", "dirichlet-multinomial"])
 def test_numpy_and_pytorch_agree_on_what_logits_stand_for(name):
     from galaxymorph.learn import make_link, make_recipe
-    from galaxymorph.predict.onnx import activated
+    from galaxymorph.predict.predictors.onnx_predictor import activated
 
     recipe = make_recipe("baseline", {"target": "tree", "loss": name})
     logits = 5 * torch.randn(40, 37, generator=torch.Generator().manual_seed(0))

@@ -87,7 +87,7 @@ def test_nothing_is_downloaded_for_a_table_that_is_wrong(simple, tmp_path, monke
     def refuse(*arguments, **settings):
         raise AssertionError("weights were asked for")
 
-    monkeypatch.setattr("galaxymorph.learn.backbones.build_model", refuse)
+    monkeypatch.setattr("galaxymorph.learn.backbones.architectures.build_model", refuse)
     words = ["fit", "--data", simple, "--labels-column", "nowhere", "--out", tmp_path]
     for recipe in ([], ["--recipe", "baseline"]):
         assert galaxymorph(*words, *recipe) == 2

@@ -178,8 +178,8 @@ def test_predict_agrees_with_the_runs_own_table_and_prints(soft_runs, name, caps
 def test_a_submission_has_a_row_a_galaxy_and_goes_on_after_a_kill(
     simple, soft_runs, tmp_path, monkeypatch, capsys
 ):
-    import galaxymorph.predict.kaggle as kaggle
-    from galaxymorph.predict.predictor import Predictor
+    import galaxymorph.predict.submission as kaggle
+    from galaxymorph.predict.predictors.torch_predictor import Predictor
 
     monkeypatch.setattr(kaggle, "PART", 16)
     images = simple / "images_training_rev1"

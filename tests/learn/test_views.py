@@ -6,7 +6,7 @@ import pytest
 import torch
 from torchvision.transforms.functional import gaussian_blur
 
-from galaxymorph.learn.recipes import Recipe
+from galaxymorph.learn.recipe import Recipe
 from galaxymorph.learn.views import blurred, degraded
 from tests.conftest import galaxymorph
 

@@ -19,7 +19,7 @@ from galaxymorph.images import Rendering, as_image, decode
 from galaxymorph.learn import Run
 from galaxymorph.predict import predict_catalogue
 from galaxymorph.report import ModelServer, load_model
-from galaxymorph.report.answers import Upload
+from galaxymorph.report.server.answers import Upload
 from tests.conftest import QUICK, RECIPE, galaxymorph
 from tests.makers import IMAGES, galaxy_ids, image_bytes, labels_bytes
 from tests.simple import KINDS, render

@@ -21,14 +21,14 @@ from galaxymorph.judge import (
     verdicts,
     whitened,
 )
-from galaxymorph.judge.metrics import INTERVALS
-from galaxymorph.judge.reliability import A_BIN, reliability_table
+from galaxymorph.judge.calibration.reliability import A_BIN, reliability_table
+from galaxymorph.judge.metrics.run_metrics import INTERVALS
 from galaxymorph.learn import Run
-from galaxymorph.learn.targets import TARGETS
+from galaxymorph.learn.targets.targets import TARGETS
 from galaxymorph.report import draw_gallery
-from galaxymorph.report.overlays import draw_maps
-from galaxymorph.report.pictures import Picture, encode_pictures, read_picture
-from galaxymorph.report.style import COLUMN, DPI, PAGE
+from galaxymorph.report.figures.overlays import draw_maps
+from galaxymorph.report.figures.pictures import Picture, encode_pictures, read_picture
+from galaxymorph.report.figures.style import COLUMN, DPI, PAGE
 from galaxymorph.report.tables import print_rows, score_name
 from tests.conftest import galaxymorph
 
@@ -79,7 +79,8 @@ def test_a_page_uses_its_bytes_and_names_what_it_leaves_out(tmp_path):
 def test_no_gallery_says_nan(run, tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr(
-        "galaxymorph.report.figures.label_image", lambda axes, lines, *_: said.extend(lines)
+        "galaxymorph.report.figures.run_figures.label_image",
+        lambda axes, lines, *_: said.extend(lines),
     )
     table = Run(run).predictions("test").head(2)
     votes = table.assign(

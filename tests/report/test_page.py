@@ -16,7 +16,7 @@ from PIL import Image
 from galaxymorph.base import BadInput
 from galaxymorph.images import Rendering
 from galaxymorph.learn import Run
-from galaxymorph.report.charts import line_chart
+from galaxymorph.report.figures.charts import line_chart
 from galaxymorph.report.page import _differing_settings
 from tests.conftest import galaxymorph
 
@@ -133,7 +133,7 @@ def test_the_published_result_stands_only_beside_the_same_galaxies(run):
 
 
 def test_a_gallery_keeps_to_its_budget_and_reads_past_a_missing_image(simple):
-    from galaxymorph.report.pictures import thumbnails
+    from galaxymorph.report.figures.pictures import thumbnails
 
     images = sorted(map(str, (simple / "images_training_rev1").glob("*.jpg")))
     images[1] = "/nowhere.jpg"

@@ -21,9 +21,9 @@ from PIL import Image
 from galaxymorph.base import BadInput
 from galaxymorph.judge import GRID
 from galaxymorph.report import ModelServer, load_model, server
-from galaxymorph.report.answers import Upload
-from galaxymorph.report.openapi import described
-from galaxymorph.report.server import MAX_BYTES, MAX_IMAGES, MAX_REQUEST
+from galaxymorph.report.server.answers import Upload
+from galaxymorph.report.server.openapi import described
+from galaxymorph.report.server.server import MAX_BYTES, MAX_IMAGES, MAX_REQUEST
 from tests.conftest import galaxymorph
 from tests.makers import image_bytes, picture
 

@@ -1,0 +1,82 @@
+"""Plugins: modules and files of Python that register entries of their own."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from galaxymorph.base.errors import BadInput
+from galaxymorph.base.registry import registering
+
+# Packages that are installed name their module under this group of entry points.
+GROUP = "galaxymorph.plugins"
+
+_loaded: dict[str, None] = {}
+
+
+def load_plugin(source: str | Path) -> str:
+    """Import a plugin, once, and return the name that runs record it by.
+
+    Args:
+        source: a module's dotted name, or the path of a `.py` file.
+
+    Raises:
+        BadInput: there is no such module or file, or it can't be imported; the cause is attached.
+    """
+    name = str(source)
+    if name.endswith(".py"):
+        name = str(Path(name).resolve())
+    if name in _loaded:
+        return name
+    try:
+        with registering(name):
+            _import(name)
+    except BadInput:
+        raise
+    except FileNotFoundError as error:
+        raise BadInput(f"--plugin {source}: no such file", "check the path") from error
+    except ModuleNotFoundError as error:
+        raise BadInput(f"--plugin {source}: {error}", "install it, or give a .py file") from error
+    except Exception as error:
+        raise BadInput(
+            f"--plugin {source}: it fails when imported ({type(error).__name__}: {error})",
+            "correct the plugin; --debug shows where",
+        ) from error
+    _loaded[name] = None
+    return name
+
+
+def load_installed_plugins() -> None:
+    """Import the plugins of installed packages, see `GROUP`."""
+    for point in entry_points(group=GROUP):
+        load_plugin(point.value)
+
+
+def loaded_plugins() -> Sequence[str]:
+    """Return the plugins of this process, in the order of loading."""
+    return list(_loaded)
+
+
+def _import(name: str) -> None:
+    if not name.endswith(".py"):
+        importlib.import_module(name)
+        return
+    path = Path(name)
+    if not path.is_file():
+        raise FileNotFoundError(name)
+    # Under a name of its own, so that a pickle of what the plugin defines finds it again.
+    module_name = f"galaxymorph_plugin_{path.stem}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise ModuleNotFoundError(f"{name} is no module of Python")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[module_name]
+        raise

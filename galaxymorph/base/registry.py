@@ -1,0 +1,90 @@
+"""Registries: what a user can choose by name, each entry beside its code, a plugin's included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Generic, TypeVar
+
+from galaxymorph.base.errors import BadInput
+from galaxymorph.base.suggestions import use_one_of
+
+Entry = TypeVar("Entry")
+
+# The plugin that is being imported; entries registered meanwhile are its own.
+_plugin: ContextVar[str | None] = ContextVar("plugin", default=None)
+
+
+class Registry(Mapping[str, Entry], Generic[Entry]):
+    """Entries of one kind by name, in the order of registration.
+
+    The package and plugins add entries by the same call, `register`. Options of the command line,
+    tables and batteries of tests read the registry when they are used, so that a plugin's entries
+    are among them.
+    """
+
+    def __init__(self, kind: str, entries: Mapping[str, Entry] | None = None):
+        """Make a registry.
+
+        Args:
+            kind: what an entry is, in words for messages: "label scheme".
+            entries: the first of them.
+        """
+        self.kind = kind
+        self._entries: dict[str, Entry] = dict(entries or {})
+        self._plugins: dict[str, str] = {}
+
+    def register(self, name: str, entry: Entry) -> Entry:
+        """Add an entry and return it.
+
+        Raises:
+            BadInput: the name is taken.
+        """
+        if name in self._entries:
+            raise BadInput(f"{self.kind} {name!r} is registered already", "choose another name")
+        self._entries[name] = entry
+        if plugin := _plugin.get():
+            self._plugins[name] = plugin
+        return entry
+
+    def find(self, name: str, option: str = "") -> Entry:
+        """Return the entry of a name that a user gave.
+
+        Args:
+            name: of the entry.
+            option: that the name was given to, such as `--scheme`; or a file.
+
+        Raises:
+            BadInput: there is no such entry.
+        """
+        if name in self._entries:
+            return self._entries[name]
+        where = f"{option}: " if option else ""
+        raise BadInput(
+            f"{where}{self.kind} {name!r} is unknown",
+            f"{use_one_of(name, list(self))}; one of a plugin needs --plugin",
+        )
+
+    def plugin_of(self, name: str) -> str | None:
+        """Return the plugin that registered an entry, None if the package or a script did."""
+        return self._plugins.get(name)
+
+    def __getitem__(self, name: str) -> Entry:
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+@contextmanager
+def registering(plugin: str) -> Iterator[None]:
+    """Let entries that are registered meanwhile be those of a plugin."""
+    token = _plugin.set(plugin)
+    try:
+        yield
+    finally:
+        _plugin.reset(token)

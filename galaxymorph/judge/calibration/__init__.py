@@ -1,0 +1,1 @@
+"""Calibration: calibrators, reliability, prediction sets, selective prediction."""

@@ -1,0 +1,287 @@
+"""Prediction sets that hold the true class as often as asked: split-conformal classification.
+
+The thresholds need a table of scores and nothing else, so that serving needs no MAPIE; where
+MAPIE has the same method, a test compares.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from galaxymorph.judge.metrics.bootstrap import mean_interval, proportion
+
+SPLITS = 200
+# Regularised sets: the penalty of every class after the first (Angelopoulos et al. 2021, eq. 4).
+PENALTY, FREE = 0.1, 1
+# Of `_draws`: how fast they run, and what keeps logarithms finite.
+TURNS, LEAST = 100.0, 1e-40
+EMPTY, JOIN = "none", "|"
+
+
+def _lac(probabilities: np.ndarray) -> np.ndarray:
+    return 1 - probabilities
+
+
+def _aps(probabilities: np.ndarray) -> np.ndarray:
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    ordered = np.take_along_axis(probabilities, order, axis=1)
+    before = np.cumsum(ordered, axis=1) - ordered
+    scores = np.empty_like(before)
+    np.put_along_axis(scores, order, before + _draws(probabilities)[:, None] * ordered, axis=1)
+    return scores
+
+
+def _raps(probabilities: np.ndarray) -> np.ndarray:
+    return _aps(probabilities) + PENALTY * np.maximum(_ranks(probabilities) - FREE, 0)
+
+
+def _ranks(probabilities: np.ndarray) -> np.ndarray:
+    """Return the rank of each class, 1 the likeliest, shape (n, classes)."""
+    return (-probabilities).argsort(axis=1, kind="stable").argsort(axis=1) + 1
+
+
+def _draws(probabilities: np.ndarray) -> np.ndarray:
+    """Return a number from 0 to 1 for each galaxy, shape (n,), that its probabilities fix.
+
+    It stands for the uniform draw of the randomised scores: the fraction of a weighted sum of
+    logarithms, which runs through many turns from one galaxy to the next, and hardly moves by the
+    rounding of another machine. A score may be any fixed function of a galaxy and a class, so that
+    coverage holds whatever the distribution of these numbers is.
+    """
+    logs = np.log(np.maximum(probabilities, LEAST))
+    return (TURNS * logs @ np.sqrt(np.arange(2, logs.shape[1] + 2))) % 1
+
+
+# Scores of every class of every galaxy, low where it fits: `lac`, 1 - p (Sadinle, Lei & Wasserman
+# 2019); `aps`, the probability of all likelier classes and a random share of its own (Romano, Sesia
+# & Candès 2020, equations 5 to 7, as E in the proof of theorem 1); `raps`, a penalty added
+# (Angelopoulos et al. 2021, equation 4).
+SCORES: dict[str, Callable[[np.ndarray], np.ndarray]] = {"lac": _lac, "aps": _aps, "raps": _raps}
+# Their sets hold the likeliest class in any case. A model that is right more often than asked would
+# have empty sets otherwise, of its surest galaxies: with it, they cover more than asked.
+NEVER_EMPTY = ("aps", "raps")
+
+
+def set_thresholds(
+    probabilities: np.ndarray,
+    truth: np.ndarray,
+    coverage: float,
+    method: str = "lac",
+    by_class: bool = False,
+) -> np.ndarray:
+    """Return the largest score that each class may have in a set, shape (classes,).
+
+    The ceil((n + 1) coverage)-th smallest score of the true class; infinite, so that the class is
+    in every set, where there are too few galaxies for that, see `least_calibrating` (Vovk,
+    Gammerman & Shafer 2005).
+
+    Args:
+        probabilities: of the calibrating galaxies, shape (n, classes).
+        truth: positions of their classes, shape (n,).
+        coverage: the share of sets that are to hold the true class.
+        method: of `SCORES`.
+        by_class: for each class on its own, rather than over all galaxies.
+    """
+    own = _true_scores(probabilities, truth, method)
+    classes = np.shape(probabilities)[1]
+    if not by_class:
+        return np.full(classes, _quantile(own, coverage))
+    return np.array([_quantile(own[truth == code], coverage) for code in range(classes)])
+
+
+def least_calibrating(coverage: float) -> int:
+    """Return the least number of calibrating galaxies with which not every set is full.
+
+    The least n with ceil((n + 1) coverage) <= n: 9 for 0.9, 19 for 0.95, 99 for 0.99; of sets by
+    class, of each class.
+    """
+    least = math.ceil(coverage / (1 - coverage) - 1e-9)
+    return max(1, least)
+
+
+def cross_sets(
+    calibrating: Sequence[tuple[np.ndarray, np.ndarray]],
+    each: np.ndarray,
+    coverage: float,
+    method: str = "lac",
+) -> np.ndarray:
+    """Return the sets of new galaxies by a cross-validated run, booleans of shape (n, classes).
+
+    CV+ (Barber et al. 2021, Annals of Statistics 49, 486; of classes Romano, Sesia & Candès 2020,
+    equation 10): a class is in the set unless its score under their own fold's model is beyond that
+    of ceil((m + 1) coverage) or more of all m calibrating galaxies. It guarantees a coverage of
+    2 coverage - 1 only, and has about `coverage` where folds are of one kind; with one fold it is
+    `prediction_sets`.
+
+    Args:
+        calibrating: of each fold, its model's probabilities, shape (m_k, classes), of galaxies
+            that it wasn't trained on, and positions of their classes.
+        each: every fold's probabilities of the new galaxies, shape (folds, n, classes).
+        coverage: the share of sets that are to hold the true class.
+        method: of `SCORES`.
+    """
+    each = np.asarray(each, float)
+    below = np.zeros(each.shape[1:], int)
+    for (probabilities, truth), new in zip(calibrating, each, strict=True):
+        own = np.sort(_true_scores(probabilities, truth, method))
+        below += np.searchsorted(own, SCORES[method](new), side="left")
+    count = sum(len(truth) for _, truth in calibrating)
+    sets = below < _rank(count, coverage)
+    return _filled(sets, each.mean(axis=0), method)
+
+
+def _true_scores(probabilities: np.ndarray, truth: np.ndarray, method: str) -> np.ndarray:
+    return SCORES[method](np.asarray(probabilities, float))[np.arange(len(truth)), truth]
+
+
+def _filled(sets: np.ndarray, probabilities: np.ndarray, method: str) -> np.ndarray:
+    return sets | (_ranks(probabilities) == 1) if method in NEVER_EMPTY else sets
+
+
+def prediction_sets(
+    probabilities: np.ndarray, thresholds: np.ndarray, method: str = "lac"
+) -> np.ndarray:
+    """Return which classes are in each galaxy's set, booleans of shape (n, classes).
+
+    Args:
+        probabilities: shape (n, classes).
+        thresholds: see `set_thresholds`: shape (classes,), or (n, classes) where galaxies have
+            their own.
+        method: of `SCORES`.
+    """
+    probabilities = np.asarray(probabilities, float)
+    return _filled(SCORES[method](probabilities) <= thresholds, probabilities, method)
+
+
+def set_words(sets: np.ndarray, classes: list[str]) -> list[str]:
+    """Return the sets in words, classes joined by `|`; an empty one is `none`."""
+    names = np.array(classes, dtype=object)
+    return [JOIN.join(names[row]) or EMPTY for row in sets]
+
+
+def coverage_band(
+    parts: Sequence[tuple[int, int]], coverage: float, level: float = 0.95
+) -> tuple[float, float, float]:
+    """Return mean, low and high of the coverage on test parts, exactly, scores without ties.
+
+    The number covered is beta-binomial: of `tested` trials with a probability drawn from
+    Beta(n + 1 - l, l), l = floor((n + 1)(1 - coverage)) (Angelopoulos & Bates 2023, section 3.2).
+    Of several folds, that of each is drawn on its own.
+
+    Args:
+        parts: of each fold, how many galaxies calibrate and how many are tested.
+        coverage: the share of sets that are to hold the true class.
+        level: of the band.
+    """
+    pmf, total = np.ones(1), sum(tested for _, tested in parts)
+    for calibrating, tested in parts:
+        law = coverage_law(calibrating, tested, coverage)
+        numbers = np.arange(tested + 1)
+        pmf = np.convolve(pmf, (numbers == tested) if law is None else law.pmf(numbers))
+    below = np.cumsum(pmf)
+    tails = [int((below < tail).sum()) / total for tail in ((1 - level) / 2, (1 + level) / 2)]
+    return float((pmf * np.arange(total + 1)).sum() / total), *tails
+
+
+def coverage_law(calibrating: int, tested: int, coverage: float):
+    """Return the law of the number covered, or None where every set is full."""
+    from scipy.stats import betabinom
+
+    rank = _rank(calibrating, coverage)
+    if rank > calibrating:
+        return None
+    return betabinom(tested, rank, calibrating + 1 - rank)
+
+
+def coverage_study(
+    parts: Sequence[tuple[np.ndarray, np.ndarray, int]],
+    coverage: float,
+    seed: int,
+    splits: int = SPLITS,
+) -> pd.DataFrame:
+    """Return coverage and size of sets over random cuts into galaxies that calibrate and test.
+
+    Each fold's galaxies are cut on their own and have thresholds of their own, as the test part's
+    stored sets have. A row a cut and method: `method`, `by_class`, `coverage`, `size`, `empty`,
+    `full` (shares of sets), and `coverage_<code>` of each class, NaN where none is tested.
+
+    Args:
+        parts: of each fold, its model's probabilities, shape (n, classes), positions of the true
+            classes, and how many of these galaxies calibrate.
+        coverage: the share of sets that are to hold the true class.
+        seed: of the cuts.
+        splits: how many cuts.
+    """
+    rng = np.random.default_rng(seed)
+    rows = []
+    for _ in range(splits):
+        orders = [rng.permutation(len(truth)) for _, truth, _ in parts]
+        for method in SCORES:
+            for by_class in (False, True):
+                found = [
+                    _cut(*part, order, coverage, method, by_class)
+                    for part, order in zip(parts, orders, strict=True)
+                ]
+                sets, truth = (np.concatenate(each) for each in zip(*found, strict=True))
+                rows.append({"method": method, "by_class": by_class, **set_scores(sets, truth)})
+    names = [f"coverage_{code}" for code in range(parts[0][0].shape[1])]
+    return pd.DataFrame(rows).reindex(
+        columns=["method", "by_class", "coverage", "size", "empty", "full", *names]
+    )
+
+
+def _cut(probabilities, truth, calibrating, order, coverage, method, by_class):
+    """Return the sets of the galaxies that a cut tests, and their classes."""
+    fit, test = order[:calibrating], order[calibrating:]
+    thresholds = set_thresholds(probabilities[fit], truth[fit], coverage, method, by_class)
+    return prediction_sets(probabilities[test], thresholds, method), truth[test]
+
+
+def set_scores(sets: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Return coverage, overall and by class, mean size, and the shares of empty and full sets."""
+    held = sets[np.arange(len(truth)), truth]
+    size = sets.sum(axis=1)
+    return {
+        "coverage": float(held.mean()),
+        "size": float(size.mean()),
+        "empty": float((size == 0).mean()),
+        "full": float((size == sets.shape[1]).mean()),
+        **{f"coverage_{code}": float(held[truth == code].mean()) for code in np.unique(truth)},
+    }
+
+
+def set_intervals(
+    sets: np.ndarray, truth: np.ndarray, seed: int
+) -> dict[str, dict[str, float | None]]:
+    """Return `set_scores` with intervals: Wilson's of shares, of the size that of a bootstrap.
+
+    Args:
+        sets: which classes are in each galaxy's set, shape (n, classes).
+        truth: positions of the true classes, shape (n,).
+        seed: of the resampling.
+    """
+    held, size, n = sets[np.arange(len(truth)), truth], sets.sum(axis=1), len(truth)
+    return {
+        "coverage": proportion(held.sum(), n),
+        "size": mean_interval(size, seed),
+        "empty": proportion((size == 0).sum(), n),
+        "full": proportion((size == sets.shape[1]).sum(), n),
+        **{
+            f"coverage_{code}": proportion(held[truth == code].sum(), (truth == code).sum())
+            for code in np.unique(truth)
+        },
+    }
+
+
+def _rank(count: int, coverage: float) -> int:
+    # 0.9 of 10 is 9.000000000000002 in floating point, and one more galaxy isn't asked for.
+    return math.ceil((count + 1) * coverage - 1e-9)
+
+
+def _quantile(scores: np.ndarray, coverage: float) -> float:
+    rank = _rank(len(scores), coverage)
+    return float(np.sort(scores)[rank - 1]) if rank <= len(scores) else math.inf

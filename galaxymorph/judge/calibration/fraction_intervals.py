@@ -1,0 +1,132 @@
+"""Whether the distributions that a model gives of vote fractions mean what they say.
+
+Against volunteers, whose votes are drawn, and against the expected fractions that they were drawn
+from, which only a simulation knows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from galaxymorph.judge.metrics.bootstrap import mean_interval
+from galaxymorph.zoo import Tree, fraction_beta, fraction_intervals, known_fractions
+
+# Of the intervals that are checked.
+NOMINAL = 0.9
+
+
+def interval_metrics(
+    tree: Tree,
+    mean: np.ndarray,
+    deviation: np.ndarray,
+    counts: np.ndarray,
+    expected: np.ndarray | None,
+    seed: int,
+) -> dict:
+    """Return how often the predicted intervals of fractions hold what they should.
+
+    Args:
+        tree: the decision tree.
+        mean: predicted cumulative fractions, shape (n, answers).
+        deviation: their predicted standard deviations.
+        counts: volunteers' votes.
+        expected: the fractions that the votes were drawn from, where they are known.
+        seed: of the resampling.
+
+    Returns:
+        `nominal`, the level; `votes`, the share of votes inside the central interval of the
+        distribution predicted for them, a number at its edge counting by the share of its
+        probability inside; `width`, of the intervals of fractions, in the mean over
+        answers; and, where it is known, `truth`, the share of expected fractions inside those.
+        Each is value, low and high, see `bootstrap`; `per_answer` has votes and truth by column.
+    """
+    tail = (1 - NOMINAL) / 2
+    below, at = _vote_steps(tree, mean, deviation, counts)
+    # The chance that a rank drawn from the step is inside, rather than one draw.
+    inside_step = np.minimum(below + at, 1 - tail) - np.maximum(below, tail)
+    held = np.divide(inside_step.clip(0), at, out=np.zeros_like(at), where=at > 0)
+    low, high = fraction_intervals(mean, deviation, NOMINAL)
+    inside = {"votes": held.clip(0, 1)}
+    if expected is not None:
+        inside["truth"] = (expected >= low) & (expected <= high)
+    # A question that nobody was asked says nothing of its intervals.
+    known = known_fractions(tree, counts)
+    inside = {name: np.where(known, held, np.nan) for name, held in inside.items()}
+    return {
+        "nominal": NOMINAL,
+        **{name: mean_interval(np.nanmean(each, axis=1), seed) for name, each in inside.items()},
+        "width": mean_interval((high - low).mean(axis=1), seed),
+        "per_answer": {
+            column: {name: mean_interval(each[:, number], seed) for name, each in inside.items()}
+            for number, column in enumerate(tree.columns)
+        },
+    }
+
+
+def vote_ranks(
+    tree: Tree, mean: np.ndarray, deviation: np.ndarray, counts: np.ndarray, seed: int
+) -> np.ndarray:
+    """Return the probability integral transform of votes, shape (n, answers), 0 to 1.
+
+    Of the N volunteers who answered the first question, the number who give an answer follows a
+    beta-binomial distribution; a rank is drawn evenly from the step of its distribution function
+    at the number seen, so that ranks are uniform where the prediction is right (Czado, Gneiting &
+    Held 2009, Biometrics 65, 1254).
+
+    Args:
+        tree: the decision tree.
+        mean: predicted cumulative fractions, shape (n, answers).
+        deviation: their predicted standard deviations.
+        counts: volunteers' votes.
+        seed: of the draws.
+    """
+    below, at = _vote_steps(tree, mean, deviation, counts)
+    return below + np.random.default_rng(seed).random(mean.shape) * at
+
+
+def _vote_steps(
+    tree: Tree, mean: np.ndarray, deviation: np.ndarray, counts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distribution function below the votes seen, and its step there."""
+    from scipy.stats import betabinom
+
+    volunteers, seen = _votes(tree, counts)
+    a, b = fraction_beta(mean, deviation).args
+    below, at = np.zeros(mean.shape), np.zeros(mean.shape)
+    for number in range(int(seen.max()) + 1):
+        step = betabinom.pmf(number, volunteers, a, b)
+        below += np.where(number < seen, step, 0)
+        at += np.where(number == seen, step, 0)
+    return below, at
+
+
+def vote_nll(
+    tree: Tree,
+    mean: np.ndarray,
+    deviation: np.ndarray,
+    counts: np.ndarray,
+    answers: np.ndarray | slice = slice(None),
+) -> np.ndarray:
+    """Return the negative log-likelihood of each answer's votes, in nats, shape (n, answers).
+
+    Of the beta-binomial distribution that `vote_ranks` has.
+
+    Args:
+        tree: the decision tree.
+        mean: predicted cumulative fractions, shape (n, answers).
+        deviation: their predicted standard deviations.
+        counts: volunteers' votes.
+        answers: those that are asked for.
+    """
+    from scipy.stats import betabinom
+
+    volunteers, seen = _votes(tree, counts)
+    a, b = fraction_beta(mean[:, answers], deviation[:, answers]).args
+    return -betabinom.logpmf(seen[:, answers], volunteers, a, b)
+
+
+def _votes(tree: Tree, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many answered the first question, shape (n, 1), and each answer's votes."""
+    first = tree.membership[tree.asked_of_all.argmax()].astype(bool)
+    volunteers = counts[:, first].sum(axis=1, keepdims=True).round()
+    return volunteers, np.minimum(counts.round(), volunteers)

@@ -1,0 +1,334 @@
+"""How far probabilities are from frequencies: calibration errors and proper scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from galaxymorph.judge.calibration.calibrators import nll
+from galaxymorph.judge.metrics.bootstrap import LEVEL, RESAMPLES, bootstrap, rounded
+
+# Bins at most, and galaxies in a bin, of calibration errors, parts of the Brier score and
+# reliability diagrams alike: an accuracy of 0.9 of so many has a 95 % interval of some 0.25, and a
+# bin of one galaxy compares a probability with 0 or 1.
+BINS, A_BIN = 15, 25
+ERRORS = ("ece_equal_mass", "ece_equal_width", "ece_classwise")
+# Scores whose resamples are biased: see `bootstrap`.
+BIASED = (*ERRORS, "ece_truth", "reliability", "resolution")
+
+
+@dataclass(frozen=True)
+class Binned:
+    """Of each bin, shape (bins,): how many galaxies, mean probability, mean outcome.
+
+    `variance` is that of the mean outcome about its expectation.
+    """
+
+    counts: np.ndarray
+    means: np.ndarray
+    outcomes: np.ndarray
+    variance: np.ndarray
+
+
+def calibration_scores(
+    probabilities: np.ndarray, truth: np.ndarray, debiased: bool = False
+) -> dict[str, float]:
+    """Return the scores of probabilities, shape (n, classes), against true classes, shape (n,).
+
+    `ece_equal_mass` and `ece_equal_width`, the expected calibration error of the most probable
+    class in `bin_count` bins (Guo et al. 2017, eq. 3; Nguyen & O'Connor 2015); `ece_classwise`, its
+    mean over classes, each class's probability in bins of equal mass (Kull et al. 2019, eq. 5);
+    `nll` in nats; `brier`, the sum over classes, and its parts: reliability - resolution +
+    uncertainty + within_bins (Murphy 1973; Stephenson et al. 2008, eq. 7).
+
+    Args:
+        probabilities: rows sum to 1.
+        truth: positions of the true classes.
+        debiased: take the bias of few galaxies off: of calibration errors see `binned_error`; of
+            the parts of the Brier score after Ferro & Fricker 2012 (Q. J. R. Meteorol. Soc. 138,
+            1954, equations 10 to 12), whose sum is the same.
+
+    Raises:
+        ValueError: a probability is NaN or infinite.
+    """
+    if not np.isfinite(probabilities).all():
+        raise ValueError("a probability is NaN or infinite")
+    confidence = probabilities.max(axis=1)
+    hits = (probabilities.argmax(axis=1) == truth).astype(float)
+    known = np.eye(probabilities.shape[1])[truth]
+    by_class = [binned(p, y, mass_bins(p)) for p, y in zip(probabilities.T, known.T, strict=True)]
+    brier = float(np.square(probabilities - known).sum(axis=1).mean())
+    parts = np.sum([_brier_parts(each, debiased) for each in by_class], axis=0)
+    mass, width = (binned(confidence, hits, bins(confidence)) for bins in (mass_bins, width_bins))
+    return {
+        "ece_equal_mass": binned_error(mass, debiased),
+        "ece_equal_width": binned_error(width, debiased),
+        "ece_classwise": float(np.mean([binned_error(each, debiased) for each in by_class])),
+        "nll": nll(probabilities, truth),
+        "brier": brier,
+        "reliability": float(parts[0]),
+        "resolution": float(parts[1]),
+        "uncertainty": float(parts[2]),
+        "within_bins": brier - float(parts[0] - parts[1] + parts[2]),
+    }
+
+
+def calibration_intervals(probabilities: np.ndarray, truth: np.ndarray, seed: int) -> dict:
+    """Return debiased `calibration_scores` with intervals, and those of a calibrated model.
+
+    An interval of a calibration error is that of its debiased estimate, see `bootstrap`; where
+    the error is within what a calibrated model of this size has, it begins at 0. So it holds an
+    error of 0 in 97.5 % of cases, and others in the cases that docs/statistics.md has.
+
+    Args:
+        probabilities: rows sum to 1, shape (n, classes).
+        truth: positions of the true classes, shape (n,).
+        seed: of the resampling.
+
+    Returns:
+        By name value, low and high; and `if_calibrated`, of each calibration error the central
+        interval of what a model has whose probabilities are right, see `calibrated_band`.
+    """
+    found = bootstrap(
+        lambda rows: calibration_scores(probabilities[rows], truth[rows], debiased=True),
+        len(truth),
+        seed,
+        BIASED,
+    )
+    band = calibrated_band(probabilities, seed)
+    return found | {
+        **{name: from_zero(found[name], band[name]) for name in ERRORS},
+        "if_calibrated": band,
+    }
+
+
+def calibrated_band(probabilities: np.ndarray, seed: int) -> dict[str, dict[str, float]]:
+    """Return the calibration errors that a model has if its probabilities are right.
+
+    Classes are drawn from them `RESAMPLES` times (consistency resampling, Bröcker & Smith 2007,
+    Weather and Forecasting 22, 651); of the debiased errors the central `LEVEL`.
+
+    Args:
+        probabilities: rows sum to 1, shape (n, classes).
+        seed: of the draws.
+    """
+    n, classes = probabilities.shape
+    ends = probabilities.cumsum(axis=1)
+    ends[:, -1] = 1.0
+    rng = np.random.default_rng(seed)
+    drawn = np.stack([(ends < rng.random((n, 1))).sum(axis=1) for _ in range(RESAMPLES)])
+    confidence, best = probabilities.max(axis=1), probabilities.argmax(axis=1)
+    hits = drawn == best
+    by_class = [
+        _drawn_errors(column, drawn == code, mass_bins(column))
+        for code, column in enumerate(probabilities.T)
+    ]
+    errors = {
+        "ece_equal_mass": _drawn_errors(confidence, hits, mass_bins(confidence)),
+        "ece_equal_width": _drawn_errors(confidence, hits, width_bins(confidence)),
+        "ece_classwise": np.mean(by_class, axis=0),
+    }
+    return {name: band_of(values) for name, values in errors.items()}
+
+
+def confidence_band(confidence: np.ndarray, seed: int) -> dict[str, float]:
+    """Return the errors, in bins of equal width, of confidences that are right: `calibrated_band`.
+
+    Args:
+        confidence: of the most probable class, shape (n,).
+        seed: of the draws.
+    """
+    hits = np.random.default_rng(seed).random((RESAMPLES, len(confidence))) < confidence
+    return band_of(_drawn_errors(confidence, hits, width_bins(confidence)))
+
+
+def band_of(values: np.ndarray) -> dict[str, float]:
+    """Return `low` and `high` of the central `LEVEL` of errors, which aren't below 0."""
+    low, high = np.quantile(np.maximum(values, 0), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return {"low": rounded(low), "high": rounded(high)}
+
+
+def from_zero(found: dict[str, float], band: dict[str, float]) -> dict[str, float]:
+    """Return an interval that begins at 0 if a calibrated model may have such an error."""
+    return found | {"low": 0.0} if found["value"] <= band["high"] else found
+
+
+def truth_scores(
+    probabilities: np.ndarray, chances: np.ndarray, debiased: bool = False
+) -> dict[str, float]:
+    """Return how far probabilities are from the true chances of classes, both (n, classes).
+
+    `truth_error`, the mean absolute difference over galaxies and classes; and `ece_truth`, the
+    expected calibration error of the most probable class in bins of equal mass, see `mass_bins`,
+    against its chance rather than against what was drawn.
+
+    Args:
+        probabilities: of the model.
+        chances: of the simulation.
+        debiased: take the bias of few galaxies off, see `binned_error`.
+    """
+    at = probabilities.argmax(axis=1)
+    rows = np.arange(len(at))
+    confidence, chance = probabilities[rows, at], chances[rows, at]
+    bins = mass_bins(confidence)
+    held = binned(confidence, chance, bins)
+    # Chances aren't drawn: a bin's gap varies as its galaxies' gaps do.
+    counts = np.maximum(held.counts, 1)
+    gaps = confidence - chance
+    mean = np.bincount(bins, gaps, minlength=BINS) / counts
+    variance = np.bincount(bins, np.square(gaps - mean[bins]), minlength=BINS) / counts**2
+    held = replace(held, variance=variance)
+    return {
+        "truth_error": float(np.abs(probabilities - chances).mean()),
+        "ece_truth": binned_error(held, debiased),
+    }
+
+
+def bin_count(n: int) -> int:
+    """Return how many bins n galaxies have: of `A_BIN` each, at least 1 and at most `BINS`."""
+    return int(np.clip(n // A_BIN, 1, BINS))
+
+
+def mass_bins(values: np.ndarray) -> np.ndarray:
+    """Return each value's bin of equal mass, of `bin_count`; equal values share a bin.
+
+    Bins that equal values leave with less than half of `A_BIN` join their neighbours.
+    """
+    return _joined(equal_mass(values, bin_count(len(values))), A_BIN // 2)
+
+
+def width_bins(values: np.ndarray) -> np.ndarray:
+    """Return each value's bin of `bin_count`, all as wide between 0 and 1."""
+    bins = bin_count(len(values))
+    return np.minimum((values * bins).astype(int), bins - 1)
+
+
+def equal_mass(values: np.ndarray, bins: int) -> np.ndarray:
+    """Return each value's bin, all bins holding as many but for one; equal values share a bin."""
+    from scipy.stats import rankdata
+
+    return np.minimum(((rankdata(values) - 0.5) * bins / len(values)).astype(int), bins - 1)
+
+
+def binned_error(held: Binned, debiased: bool) -> float:
+    """Return the mean over galaxies of their bin's absolute gap of probability and outcome.
+
+    An absolute gap is larger than the true one in the mean. If a bin's gap is normal about the true
+    one with standard deviation s, the expectation of its absolute value exceeds the true gap by the
+    folded normal distribution's mean less that gap, which is estimated at the gap itself and taken
+    off (Kumar, Liang & Ma 2019, NeurIPS, section 4, of any power; Leone et al. 1961, Technometrics
+    3, 543, for the mean). What is left may be below 0.
+
+    Args:
+        held: what bins hold.
+        debiased: whether it is taken off.
+    """
+    gaps = np.abs(held.means - held.outcomes)
+    if debiased:
+        gaps = 2 * gaps - _folded_mean(gaps, np.sqrt(held.variance))
+    return float((held.counts * gaps).sum() / held.counts.sum())
+
+
+def reliability_table(probabilities: np.ndarray, truth: np.ndarray) -> pd.DataFrame:
+    """Return a row a bin of the confidence in the most probable class, see `mass_bins`.
+
+    `galaxies`, mean `confidence`, `accuracy` and its 95 % interval `low` to `high` (Clopper &
+    Pearson 1934). The calibration error `ece_equal_mass` is of these bins.
+    """
+    from scipy.stats import binomtest
+
+    confidence = probabilities.max(axis=1)
+    hits = probabilities.argmax(axis=1) == truth
+    rows = []
+    for _, part in pd.DataFrame({"confidence": confidence, "hit": hits}).groupby(
+        mass_bins(confidence)
+    ):
+        interval = binomtest(int(part["hit"].sum()), len(part)).proportion_ci(0.95)
+        rows.append(
+            {
+                "galaxies": len(part),
+                "confidence": float(part["confidence"].mean()),
+                "accuracy": float(part["hit"].mean()),
+                "low": float(interval.low),
+                "high": float(interval.high),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _joined(bins: np.ndarray, least: int) -> np.ndarray:
+    """Return bins, of which those with few galaxies, since equal values share one, join others."""
+    counts = np.bincount(bins)
+    group, inside, left, groups = 0, 0, len(bins), np.zeros(len(counts), int)
+    for code, count in enumerate(counts):
+        if inside >= least and left >= least:
+            group, inside = group + 1, 0
+        groups[code] = group
+        inside, left = inside + count, left - count
+    return groups[bins]
+
+
+def binned(values: np.ndarray, outcomes: np.ndarray, bins: np.ndarray) -> Binned:
+    """Return what bins hold: see `Binned`.
+
+    Args:
+        values: probabilities, shape (n,).
+        outcomes: 0 or 1, shape (n,).
+        bins: each galaxy's, from 0 to `BINS` - 1, shape (n,).
+    """
+    counts = np.bincount(bins, minlength=BINS)
+    divisors = np.maximum(counts, 1)
+    means, seen = (
+        np.bincount(bins, each, minlength=BINS) / divisors for each in (values, outcomes)
+    )
+    return Binned(counts, means, seen, _variance(counts, means, seen))
+
+
+def _variance(counts: np.ndarray, means: np.ndarray, outcomes: np.ndarray) -> np.ndarray:
+    """Return the variance of shares of outcomes.
+
+    Of the share with one more galaxy of the predicted chance: where all or none of a few are
+    right, the share alone has none.
+    """
+    shares = (outcomes * counts + means) / (counts + 1)
+    return shares * (1 - shares) / np.maximum(counts, 1)
+
+
+def _folded_mean(mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+    """Return the mean absolute value of normal distributions."""
+    from scipy.special import ndtr
+
+    deviation = np.maximum(deviation, 1e-12)
+    ratio = mean / deviation
+    return deviation * np.sqrt(2 / np.pi) * np.exp(-(ratio**2) / 2) + mean * (1 - 2 * ndtr(-ratio))
+
+
+def _drawn_errors(values: np.ndarray, outcomes: np.ndarray, bins: np.ndarray) -> np.ndarray:
+    """Return the debiased error of each draw, shape (draws,), of outcomes, shape (draws, n)."""
+    counts = np.bincount(bins, minlength=BINS)
+    divisors = np.maximum(counts, 1)
+    means = np.bincount(bins, values, minlength=BINS) / divisors
+    shares = outcomes.astype(np.float32) @ np.eye(BINS, dtype=np.float32)[bins] / divisors
+    gaps = np.abs(means - shares)
+    spread = np.sqrt(_variance(counts, means, shares))
+    return (counts * (2 * gaps - _folded_mean(gaps, spread))).sum(axis=1) / counts.sum()
+
+
+def _brier_parts(held: Binned, debiased: bool) -> np.ndarray:
+    """Return reliability, resolution and uncertainty of one class."""
+    weights = held.counts / held.counts.sum()
+    mean = (weights * held.outcomes).sum()
+    parts = np.array(
+        [
+            (weights * (held.means - held.outcomes) ** 2).sum(),
+            (weights * (held.outcomes - mean) ** 2).sum(),
+            mean * (1 - mean),
+        ]
+    )
+    if not debiased:
+        return parts
+    within = held.outcomes * (1 - held.outcomes) / np.maximum(held.counts - 1, 1)
+    noise, all_noise = (weights * within).sum(), parts[2] / max(held.counts.sum() - 1, 1)
+    return parts + [-noise, all_noise - noise, all_noise]

@@ -1,0 +1,1 @@
+"""Explanations of predictions: attribution maps, tests of them, probes, neighbours."""

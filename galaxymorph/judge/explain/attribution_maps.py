@@ -1,0 +1,106 @@
+"""What `explain` found of each galaxy, kept small enough to stand in a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from galaxymorph.base import reading, replacing
+from galaxymorph.judge.explain.neighbours import ALIKE, nearest, typical_distance
+
+# Cells on a side: at least those of any trunk's last feature maps at 448 pixels.
+GRID = 14
+MAPS, NEIGHBOURS = "maps.npz", "neighbours.parquet"
+SHOWN = 6
+
+
+def as_grids(maps: np.ndarray) -> np.ndarray:
+    """Return maps of evidence as grids of bytes, each galaxy's largest cell 255.
+
+    Args:
+        maps: at least 0, shape (n, side, side).
+
+    Returns:
+        uint8, shape (n, GRID, GRID).
+    """
+    small = [
+        np.asarray(Image.fromarray(each.astype(np.float32)).resize((GRID, GRID), Image.BOX))
+        for each in maps
+    ]
+    cells = np.stack(small)
+    most = cells.max(axis=(1, 2), keepdims=True)
+    return np.round(255 * cells / np.maximum(most, np.finfo(np.float32).tiny)).astype(np.uint8)
+
+
+def write_grids(folder: Path, found: Mapping[str, tuple[Sequence[str], np.ndarray]]) -> Path:
+    """Write `maps.npz`: of each method the galaxies' names and their maps, see `as_grids`."""
+    path = folder / MAPS
+    arrays = {
+        f"{what} {method}": values
+        for method, (galaxies, maps) in found.items()
+        for what, values in (("galaxy", np.array(galaxies, str)), ("maps", as_grids(maps)))
+    }
+    with replacing(path) as temporary:
+        np.savez_compressed(temporary, **arrays)
+    return path
+
+
+def read_grids(folder: Path) -> dict[str, dict[str, np.ndarray]]:
+    """Return by galaxy its grid of each method, none where `explain` has written none."""
+    path, found = folder / MAPS, {}
+    if not path.exists():
+        return {}
+    with reading(path, "explain again"), np.load(path) as stored:
+        for name in (each for each in stored.files if each.startswith("galaxy ")):
+            method = name.removeprefix("galaxy ")
+            for galaxy, grid in zip(stored[name].tolist(), stored[f"maps {method}"], strict=True):
+                found.setdefault(galaxy, {})[method] = grid
+    return found
+
+
+def neighbour_table(
+    galaxies: Sequence[str], embedding: np.ndarray, pictures: Sequence[object]
+) -> pd.DataFrame:
+    """Return each galaxy's `SHOWN` nearest: `galaxy`, `neighbour`, `distance`, the nearest first.
+
+    `alike` tells whether it is nearer than any two are, by `ALIKE`.
+
+    Args:
+        galaxies: names, n of them.
+        embedding: see `whitened`, shape (n, components).
+        pictures: what tells pictures apart, see `nearest`.
+    """
+    rows = []
+    limit = ALIKE * typical_distance(embedding)
+    for row, galaxy in enumerate(galaxies):
+        near, away = nearest(embedding, pictures, row, SHOWN)
+        rows += [
+            (galaxy, galaxies[at], distance, distance < limit)
+            for at, distance in zip(near, away, strict=True)
+        ]
+    return pd.DataFrame(rows, columns=["galaxy", "neighbour", "distance", "alike"])
+
+
+def read_neighbours(folder: Path) -> dict[str, list[list]]:
+    """Return each galaxy's nearest, the nearest first, none where `explain` has written none.
+
+    Each is its name, its distance, and whether it is alike.
+    """
+    path = folder / NEIGHBOURS
+    if not path.exists():
+        return {}
+    with reading(path, "explain again"):
+        table = pd.read_parquet(path)
+        if "alike" not in table:
+            # Of an earlier version, which didn't tell: as then, none is called unlike.
+            table["alike"] = True
+        found = {}
+        for galaxy, *row in table[["galaxy", "neighbour", "distance", "alike"]].itertuples(
+            index=False, name=None
+        ):
+            found.setdefault(galaxy, []).append(row)
+        return found

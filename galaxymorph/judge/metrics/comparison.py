@@ -1,0 +1,220 @@
+"""Runs side by side on every score that their files hold."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from galaxymorph.base import BadInput, read_json
+from galaxymorph.judge.metrics.run_metrics import f1_difference
+from galaxymorph.learn import Run, predicted_columns, target_of
+
+# What is better of each metric: `more`, `less`, or `nominal`, the value that it is to have. Of any
+# other name nothing is said to be better.
+_MORE = """accuracy agree entropy_spearman f1 kept_at_accuracy macro_f1 macro_f1_over_folds people
+    precision r2 recall resolution splits_within_band"""
+_LESS = """aurc aurc_epistemic aurc_total brier ce drop ece ece_classwise ece_equal_mass
+    ece_equal_width ece_truth error held_out_nll kl kl_over_folds mean_ce mean_drop
+    mean_relative_ce mse nll relative_ce reliability risk rmse rmse_expected rmse_over_folds
+    seconds set_size size spread truth_error width"""
+_NOMINAL = "coverage set_coverage truth votes"
+# Shares of sets, and parts of other scores.
+_NEITHER = "empty full uncertainty within_bins"
+BETTER: dict[str, str] = {
+    name: better
+    for names, better in ((_MORE, "more"), (_LESS, "less"), (_NOMINAL, "nominal"), (_NEITHER, ""))
+    for name in names.split()
+}
+# What isn't a score: how it was measured, and counts.
+SETTINGS = {
+    "adapted", "agreed", "band", "calibrating", "confusion", "counted", "format", "galaxies",
+    "if_calibrated", "interval", "least", "limit", "nominal", "passes", "score", "seed",
+    "severities", "splits", "strength", "support", "tested", "threshold", "views",
+}  # fmt: skip
+# Settings that are dictionaries.
+WHOLE = {"band", "counted", "if_calibrated"}
+
+
+def better_is(score: str) -> str:
+    """Return what is better of a score: `less`, `more`, `nominal`, or nothing where none is.
+
+    Args:
+        score: its dotted name; its metric is the last part of `BETTER`, `coverage_2` being one of
+            coverage.
+    """
+    for part in reversed(score.split(".")):
+        metric = part if part in BETTER else part.rstrip("0123456789").rstrip("_")
+        if metric in BETTER:
+            return BETTER[metric]
+    return ""
+
+
+def compare_runs(runs: Sequence[Run]) -> pd.DataFrame:
+    """Return every score of every run that at least one has.
+
+    The scores come from all JSON files at the top of the runs' folders that hold any: what `fit`,
+    `robustness` and later commands write.
+
+    Returns:
+        The columns `file`, `score`, `run`, `value`, `low`, `high` (NaN where there is no interval),
+        `better` (see `better_is`) and `nominal`, the value that the score is to have (NaN where it
+        has no such), by file and score in the order of the first run; those of the fit come first.
+
+    Raises:
+        BadInput: a run isn't finished.
+    """
+    rows = []
+    for run in runs:
+        run.require_trained()
+        for path in _score_files(run):
+            record = read_json(path)
+            nominal = nominals_in(record)
+            for name, ends in scores_in(record):
+                rows.append((path.stem, name, str(run.path), *ends, _nominal_of(name, nominal)))
+    names = ["file", "score", "run", "value", "low", "high", "nominal"]
+    table = pd.DataFrame(rows, columns=names)
+    better = table["score"].map(better_is)
+    aimless = (better == "nominal") & table["nominal"].isna()
+    table["nominal"] = table["nominal"].where(better == "nominal")
+    return table.assign(better=better.mask(aimless, ""))
+
+
+def best_rows(scores: pd.DataFrame, unranked: Collection[str] = ()) -> np.ndarray:
+    """Return which rows of a score are best; none where neither is better, or one is alone.
+
+    Args:
+        scores: the rows of one score, see `compare_runs`.
+        unranked: runs that are best in nothing, see `unranked_runs`.
+    """
+    ranked = ~scores["run"].isin(unranked).to_numpy(bool)
+    value = scores["value"].to_numpy(float)
+    loss = {
+        "less": value,
+        "more": -value,
+        "nominal": np.abs(value - scores["nominal"].to_numpy(float)),
+    }.get(scores["better"].iloc[0])
+    if loss is None or ranked.sum() < 2:
+        return np.zeros(len(value), bool)
+    return ranked & (loss <= loss[ranked].min() + 1e-12)
+
+
+def nominals_in(values: dict, prefix: str = "") -> dict[str, float]:
+    """Return the nominal values in nested dictionaries, by the dotted name of what has one.
+
+    It is called `nominal`, or `coverage` beside the thresholds of prediction sets.
+    """
+    found = {}
+    nominal = values.get("coverage") if "thresholds" in values else values.get("nominal")
+    if isinstance(nominal, int | float):
+        found[prefix] = float(nominal)
+    for key, value in values.items():
+        if isinstance(value, dict):
+            found |= nominals_in(value, f"{prefix}{key}.")
+    return found
+
+
+def _nominal_of(score: str, nominals: dict[str, float]) -> float:
+    above = [prefix for prefix in nominals if score.startswith(prefix)]
+    return nominals[max(above, key=len)] if above else np.nan
+
+
+def scores_in(values: dict, prefix: str = "") -> Iterator[tuple[str, tuple[float, float, float]]]:
+    """Yield the scores in nested dictionaries: dotted names, and value, low and high.
+
+    A score is a dictionary with `value`, `low` and `high`, or a bare number that isn't a setting.
+    """
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if key in SETTINGS and (key in WHOLE or not isinstance(value, dict)):
+            continue
+        if key == "coverage" and "thresholds" in values:
+            continue
+        if isinstance(value, dict) and {"value", "low", "high"} <= value.keys():
+            if value["value"] is not None:
+                yield name, tuple(_number(value[each]) for each in ("value", "low", "high"))
+        elif isinstance(value, dict):
+            yield from scores_in(value, f"{name}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield name, (float(value), np.nan, np.nan)
+
+
+def paired_differences(runs: Sequence[Run]) -> dict[str, dict]:
+    """Return each later run's test macro-F1 minus the first's, on the galaxies that both tested.
+
+    Intervals are of the difference, galaxies resampled with both predictions, so they are narrower
+    than those of the two scores suggest, see `f1_difference`. Runs of vote fractions alone have
+    none.
+
+    Returns:
+        By the run's path: `value`, `low`, `high`, `galaxies`, the number in common, and `same`,
+        whether all predictions are the same to the last digit, so that there is no difference to
+        estimate; without `unranked_runs`.
+    """
+    first, *others = runs
+    if not all(target_of(run.recipe).chooses for run in runs):
+        return {}
+    found = {}
+    mine = _tested(first)
+    for other in others:
+        theirs = _tested(other)
+        common = mine.index.intersection(theirs.index)
+        if not _is_ranked(first, other, common):
+            continue
+        order = pd.Index(first.classes)
+        true, before, after = (
+            order.get_indexer(table.loc[common, column])
+            for table, column in ((mine, "label"), (mine, "predicted"), (theirs, "predicted"))
+        )
+        columns = predicted_columns(first.recipe, first.classes)
+        same = mine.loc[common, columns].equals(theirs.loc[common, columns])
+        difference = (
+            {"value": 0.0, "low": 0.0, "high": 0.0}
+            if same
+            else f1_difference(true, before, after, len(order), first.recipe.seed)
+        )
+        found[str(other.path)] = {**difference, "galaxies": len(common), "same": same}
+    return found
+
+
+def unranked_runs(runs: Sequence[Run]) -> list[str]:
+    """Return the paths of later runs whose scores don't compare with the first's.
+
+    They have fewer than two tested galaxies in common with it, or other classes or answers.
+    """
+    first, *others = runs
+    mine = _tested(first).index
+    return [
+        str(other.path)
+        for other in others
+        if not _is_ranked(first, other, mine.intersection(_tested(other).index))
+    ]
+
+
+def _is_ranked(first: Run, other: Run, common: pd.Index) -> bool:
+    return len(common) >= 2 and first.outputs == other.outputs
+
+
+def _tested(run: Run) -> pd.DataFrame:
+    return run.predictions("test").drop_duplicates("galaxy").set_index("galaxy")
+
+
+def require_distinct(runs: Sequence[Run]) -> None:
+    """Raise BadInput unless there are two runs or more, each once."""
+    paths = [run.path.resolve() for run in runs]
+    if len(set(paths)) < max(2, len(paths)):
+        raise BadInput("compare: needs two runs or more, each once", "give their folders")
+
+
+def _score_files(run: Run):
+    found = (
+        path
+        for path in run.path.glob("*.json")
+        if path.stem not in {"recipe", "environment", "model"}
+    )
+    return sorted(found, key=lambda path: (path.stem != "metrics", path.stem))
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else float(value)

@@ -1,0 +1,62 @@
+"""A part's predictions as answers to questions, whatever the soft target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from galaxymorph.base import BadInput
+from galaxymorph.judge.metrics.run_metrics import true_and_predicted
+from galaxymorph.learn import Run, target_of
+from galaxymorph.zoo import Answer, Question, Tree, to_conditional
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Volunteers' and predicted cumulative fractions, each of shape (n, answers), and the tree."""
+
+    tree: Tree
+    true: np.ndarray
+    predicted: np.ndarray
+
+    @cached_property
+    def true_share(self) -> np.ndarray:
+        """Volunteers' fractions of those asked, shape (n, answers), NaN where nobody was."""
+        return to_conditional(self.tree, self.true)
+
+    @cached_property
+    def predicted_share(self) -> np.ndarray:
+        """Predicted fractions of those asked, shape (n, answers)."""
+        return to_conditional(self.tree, self.predicted)
+
+    def question(self, answer: int) -> Question:
+        """Return the question that an answer, by its position, belongs to."""
+        return self.tree.questions[int(self.tree.membership[:, answer].argmax())]
+
+    def says(self, answer: int) -> str:
+        """Return a question and one of its answers in words."""
+        question = self.question(answer)
+        words = next(a.says for a in question.answers if a.column == self.tree.columns[answer])
+        return f"{question.asks} {words}".strip()
+
+
+def questions_of(run: Run, table: pd.DataFrame) -> Questions:
+    """Return a table of predictions of a run as questions; shares of classes answer a single one.
+
+    Raises:
+        BadInput: the run learnt classes, of which no votes are known.
+    """
+    target = target_of(run.recipe)
+    if not target.soft:
+        raise BadInput(
+            f"{run.path} learnt {run.recipe.target}, not votes", "fit with --target tree or soft3"
+        )
+    return Questions(target.tree or _one_question(run.classes), *true_and_predicted(run, table))
+
+
+def _one_question(classes: list[str]) -> Tree:
+    answers = tuple(Answer(name, name.replace("_", " ")) for name in classes)
+    return Tree("classes", (Question("class", "", answers, asked_of_all=True),))

@@ -1,0 +1,1 @@
+"""Robustness to corruptions and drift between image sets."""

@@ -1,0 +1,1 @@
+"""Uncertainty of predictions, and volunteers' agreement."""

@@ -1,0 +1,1 @@
+"""What only makes training and prediction faster, each part removable."""

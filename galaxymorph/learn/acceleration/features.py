@@ -1,0 +1,375 @@
+"""Training on stored outputs of frozen layers: each view of a galaxy goes through them once.
+
+In the two-stage fit the early stages never change, and most of its arithmetic is theirs; in its
+first stage nothing changes but the head. So a few random views of each training galaxy, and the
+central view of each validation galaxy, pass through the network beforehand, in the form that is
+fastest for inference; what reaches the first layer that learns is kept in a file for each stage.
+While a stage lasts the learner is its own, with the frozen layers stepping aside.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from fastai.data.core import DataLoaders, TfmdDL
+from fastai.data.load import DataLoader
+from fastai.layers import AdaptiveConcatPool2d, Flatten
+from fastai.learner import Learner
+from fastai.torch_core import default_device, set_seed
+from torch import nn
+
+from galaxymorph.base import BadInput, Progress, Rows, read_json, replace_folder, say
+from galaxymorph.learn.acceleration.hardware import KEPT, resolve_precision
+from galaxymorph.learn.acceleration.serving import DTYPES, in_chunks, serving_parts
+from galaxymorph.learn.backbones.architectures import stages_of
+from galaxymorph.learn.card import RowsOnCard, fits_on_card
+from galaxymorph.learn.distributed import processes
+from galaxymorph.learn.recipe import Recipe
+
+# Steps of a head that learn nothing, and come before those that do.
+POOLING = (nn.AdaptiveAvgPool2d, AdaptiveConcatPool2d, nn.Flatten, Flatten)
+
+# How each number format is stored: NumPy has no bfloat16.
+STORED = {"fp32": np.dtype("float32"), "fp16": np.dtype("float16"), "bf16": np.dtype("int16")}
+
+
+class FeatureDL(DataLoader):
+    """Batches of stored features and targets; every epoch takes the next view of each galaxy."""
+
+    epoch = 0
+
+    def __init__(self, features: Rows | RowsOnCard, targets: torch.Tensor, **settings):
+        self.features, self.targets = features, targets
+        self.views = len(features) // len(targets)
+        super().__init__(n=len(targets), indexed=True, device=default_device(), **settings)
+
+    def create_item(self, s: int) -> int:
+        return s
+
+    def create_batch(self, b: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        rows = [at + (self.epoch + at) % self.views * self.n for at in b]
+        if isinstance(self.features, RowsOnCard):
+            return _channels_first(self.features.read(rows)), self.targets[b]
+        stored = torch.from_numpy(self.features.read(rows))
+        if self.features.dtype == STORED["bf16"]:
+            stored = stored.view(torch.bfloat16)
+        return _channels_first(stored), self.targets[b]
+
+    def create_batches(self, samps: Iterable[int]) -> Iterator:
+        for batch in super().create_batches(samps):
+            yield batch
+            del batch
+            KEPT.settle()
+
+    def retain(self, res, b):
+        return res
+
+
+@dataclass(frozen=True)
+class EarlyStages:
+    """The part of a model that no stage of the fit trains: `first` is the module after it."""
+
+    model: nn.Module
+    first: nn.Module
+
+    def outputs(self, batch: torch.Tensor) -> torch.Tensor:
+        """Return what the first trained module would receive, shape (n, channels, side, side)."""
+
+        class _Reached(Exception):
+            pass
+
+        found = []
+
+        def stop(_, inputs) -> None:
+            found.append(inputs[0])
+            raise _Reached
+
+        hook = self.first.register_forward_pre_hook(stop)
+        try:
+            self.model(batch)
+        except _Reached:
+            pass
+        finally:
+            hook.remove()
+        return found[0]
+
+    @contextmanager
+    def bypassed(self) -> Iterator[None]:
+        """Let the model take the early stages' outputs in place of images."""
+        modules = _before(self.model, self.first)
+        try:
+            for module in modules:
+                module.forward = _unchanged
+            yield
+        finally:
+            for module in modules:
+                module.__dict__.pop("forward", None)
+
+
+def cuts(model: nn.Module, recipe: Recipe) -> dict[str, EarlyStages]:
+    """Return, by stage of the fit, what stays frozen in it, where the network can be cut there.
+
+    Whether it can is tried: a network that joins early outputs to late ones can't.
+    """
+    stages, found = stages_of(model), {}
+    if recipe.frozen_epochs:
+        # Pooled outputs are a fiftieth of the size.
+        learns = (part for part in model[1] if not isinstance(part, POOLING))
+        found["frozen"] = EarlyStages(model, next(learns))
+    if recipe.epochs and 0 < recipe.unfreeze < len(stages):
+        found["fine-tuned"] = EarlyStages(model, stages[-recipe.unfreeze][0])
+    noise = torch.rand(2, 3, recipe.size, recipe.size, generator=torch.Generator().manual_seed(0))
+    noise = noise.to(next(model.parameters()).device)
+    return {name: early for name, early in found.items() if _works(early, noise)}
+
+
+def _works(early: EarlyStages, noise: torch.Tensor) -> bool:
+    model = early.model
+    training = model.training
+    try:
+        with torch.no_grad():
+            expected = model.eval()(noise)
+            features = early.outputs(noise)
+            with early.bypassed():
+                found = model(features)
+    except (RuntimeError, IndexError, TypeError, ValueError):
+        return False
+    finally:
+        model.train(training)
+    return features.ndim in (2, 4) and torch.equal(found, expected)
+
+
+@dataclass(frozen=True)
+class Features:
+    """Stored features of a fit's galaxies, by its stages, for those that can train on them.
+
+    They lie in files in `folder`, or by stage and part on a card that has room for them.
+    """
+
+    folder: Path
+    precision: str
+    early: dict[str, EarlyStages]
+    on_card: dict[tuple[str, str], tuple[RowsOnCard, torch.Tensor]] | None = None
+
+    @contextmanager
+    def feeding(self, learn: Learner, stage: str) -> Iterator[None]:
+        """Let a learner train on a stage's features within the block, if there are any.
+
+        Raises:
+            BadInput: they were stored in another number format than this machine trains in.
+        """
+        if stage not in self.early:
+            yield
+            return
+        images = learn.dls
+        train, valid = (self._rows(stage, part) for part in ("train", "valid"))
+        try:
+            learn.dls = DataLoaders(
+                FeatureDL(*train, bs=images.train.bs, shuffle=True, drop_last=True),
+                FeatureDL(*valid, bs=images.valid.bs),
+                device=default_device(),
+            )
+            with self.early[stage].bypassed():
+                yield
+        finally:
+            learn.dls = images
+
+    def _rows(self, stage: str, part: str) -> tuple[Rows | RowsOnCard, torch.Tensor]:
+        if self.on_card is not None:
+            return self.on_card[stage, part]
+        about = read_json(self.folder / "features.json", f"delete {self.folder}")
+        if about["precision"] != self.precision:
+            raise BadInput(
+                f"{self.folder}: stored in {about['precision']}, and this machine trains in "
+                f"{self.precision}",
+                f"go on where the fit began, or delete {self.folder}",
+            )
+        shape = tuple(about[part]["shapes"][stage])
+        rows = Rows(self.folder / f"{stage}-{part}.bin", shape, STORED[self.precision])
+        return rows, torch.from_numpy(np.load(self.folder / f"{part}.npy"))
+
+
+def stored_features(learn: Learner, recipe: Recipe, folder: Path) -> Features:
+    """Return a fit's features, made now if the recipe asks for them and they aren't there.
+
+    Args:
+        learn: on images.
+        recipe: its `trunk_views` says how many views of each training galaxy.
+        folder: for the features: those of one fit, so that it can go on. A card that has room
+            for them keeps them instead, and a fit that goes on makes them again.
+
+    Raises:
+        BadInput: the disk has no room.
+    """
+    early = cuts(learn.model, recipe) if recipe.trunk_views else {}
+    if recipe.trunk_views and recipe.epochs and "fine-tuned" not in early:
+        say(f"{recipe.arch} can't be cut at a stage: fine-tuning goes through all of it")
+    features = Features(folder, resolve_precision(recipe.precision, learn.model), early)
+    if not early or folder.exists():
+        return features
+    passes = _trunk_passes(learn, recipe, features)
+    # Several processes share files.
+    if processes() == 1 and fits_on_card(passes.nbytes):
+        return replace(features, on_card=_to_card(passes))
+    _to_files(passes, features)
+    return features
+
+
+@dataclass(frozen=True)
+class _TrunkPasses:
+    """How all views go through the frozen stages: what the cuts give, an array a cut."""
+
+    stages: list[str]
+    early: list[EarlyStages]
+    # The loader of each part, and how many views of its galaxies.
+    parts: dict[str, tuple[TfmdDL, int]]
+    shapes: list[tuple[int, ...]]
+    dtype: torch.dtype
+    seed: int
+
+    def rows(self, part: str) -> int:
+        """Return how many views of galaxies a part has."""
+        loader, views = self.parts[part]
+        return len(loader.dataset) * views
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all features."""
+        rows = sum(map(self.rows, self.parts))
+        return rows * sum(map(math.prod, self.shapes)) * self.dtype.itemsize
+
+    def progress(self) -> Progress:
+        """Return a progress bar over all views."""
+        return Progress("trunk features", sum(map(self.rows, self.parts)), "images")
+
+    def batches(self, part: str, progress: Progress) -> Iterator[tuple[list, torch.Tensor]]:
+        """Yield a part's features, a tensor a cut, and targets, one view of all after another."""
+        loader, views = self.parts[part]
+        for view in range(views):
+            set_seed((self.seed * 10_007 + view) % 2**31, reproducible=True)
+            for images, targets in loader:
+                batch = images.as_subclass(torch.Tensor)
+                yield _cut_outputs(self.early, batch, self.dtype), targets
+                progress.advance(len(images))
+
+
+def _trunk_passes(learn: Learner, recipe: Recipe, features: Features) -> _TrunkPasses:
+    model = nn.Sequential(*serving_parts(learn.model, recipe, features.precision))
+    names = {module: name for name, module in learn.model.named_modules()}
+    # From the last cut to the first, each an early part of what is left.
+    stages = sorted(features.early, key="fine-tuned".__ne__)
+    firsts = [names[features.early[stage].first] for stage in stages]
+    early = [EarlyStages(model, model.get_submodule(name)) for name in firsts]
+    train = learn.dls.train.new(shuffle=False, drop_last=False)
+    dtype = DTYPES[features.precision]
+    image = torch.zeros(1, 3, recipe.size, recipe.size, device=default_device())
+    shapes = [tuple(outputs.shape[1:]) for outputs in _cut_outputs(early, image, dtype)]
+    parts = {"train": (train, recipe.trunk_views), "valid": (learn.dls.valid, 1)}
+    return _TrunkPasses(stages, early, parts, shapes, dtype, recipe.seed)
+
+
+def _to_files(passes: _TrunkPasses, features: Features) -> None:
+    """Write the features, a file a cut and part, and the galaxies' targets."""
+    about: dict[str, object] = {"precision": features.precision}
+    with replace_folder(features.folder) as folder, passes.progress() as progress:
+        _require_room(folder, passes.nbytes)
+        for part, (loader, _) in passes.parts.items():
+            targets: list[np.ndarray] = []
+            with ExitStack() as stack:
+                paths = [folder / f"{stage}-{part}.bin" for stage in passes.stages]
+                files = [stack.enter_context(path.open("wb")) for path in paths]
+                for outputs, batch_targets in passes.batches(part, progress):
+                    for file, values in zip(files, outputs, strict=True):
+                        bits = values.cpu()
+                        # NumPy has no bfloat16.
+                        bits = bits.view(torch.int16) if bits.dtype == torch.bfloat16 else bits
+                        file.write(bits.numpy().data)
+                    targets.append(batch_targets.as_subclass(torch.Tensor).cpu().numpy())
+            # Every view of the galaxies brings the same ones.
+            np.save(folder / f"{part}.npy", np.concatenate(targets)[: len(loader.dataset)])
+            about[part] = {"shapes": dict(zip(passes.stages, passes.shapes, strict=True))}
+        (folder / "features.json").write_text(json.dumps(about), encoding="utf-8")
+
+
+def _to_card(passes: _TrunkPasses) -> dict[tuple[str, str], tuple[RowsOnCard, torch.Tensor]]:
+    """Return the features on the card, and the galaxies' targets, by stage and part."""
+    stored = {}
+    with passes.progress() as progress:
+        for part, (loader, _) in passes.parts.items():
+            arrays = [
+                torch.empty(passes.rows(part), *shape, dtype=passes.dtype, device=default_device())
+                for shape in passes.shapes
+            ]
+            targets: list[torch.Tensor] = []
+            row = 0
+            for outputs, batch_targets in passes.batches(part, progress):
+                for array, values in zip(arrays, outputs, strict=True):
+                    array[row : row + len(values)] = values
+                row += len(batch_targets)
+                targets.append(batch_targets)
+            known = torch.cat(targets)[: len(loader.dataset)]
+            for stage, array in zip(passes.stages, arrays, strict=True):
+                stored[stage, part] = RowsOnCard(array), known
+    return stored
+
+
+@torch.inference_mode()
+def _cut_outputs(
+    early: list[EarlyStages], batch: torch.Tensor, dtype: torch.dtype
+) -> list[torch.Tensor]:
+    """Return the outputs of each cut, channels last, every layer run once."""
+    parts = (_successive(early, part) for part in in_chunks(batch, dtype))
+    outputs = zip(*parts, strict=True)
+    return [_channels_last(torch.cat(chunks)).contiguous() for chunks in outputs]
+
+
+def _successive(early: list[EarlyStages], batch: torch.Tensor) -> list[torch.Tensor]:
+    """Return the outputs of each cut, from the earliest, every layer run once."""
+    found = []
+    with ExitStack() as stack:
+        for cut in early:
+            batch = cut.outputs(batch)
+            found.append(batch)
+            stack.enter_context(cut.bypassed())
+    return found
+
+
+def _channels_last(features: torch.Tensor) -> torch.Tensor:
+    return features.permute(0, 2, 3, 1) if features.ndim == 4 else features
+
+
+def _channels_first(features: torch.Tensor) -> torch.Tensor:
+    return features.permute(0, 3, 1, 2) if features.ndim == 4 else features
+
+
+def _require_room(folder: Path, need: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if need > 0.9 * free:
+        raise BadInput(
+            f"{folder}: trunk features take {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free",
+            "make room, or use fewer --trunk-views (0: none are stored)",
+        )
+
+
+def _before(module: nn.Module, target: nn.Module) -> list[nn.Module]:
+    """Return the modules that stand before `target`, on every level of nesting down to it."""
+    passed: list[nn.Module] = []
+    for child in module.children():
+        if child is target:
+            break
+        if any(inner is target for inner in child.modules()):
+            return passed + _before(child, target)
+        passed.append(child)
+    return passed
+
+
+def _unchanged(features: torch.Tensor) -> torch.Tensor:
+    return features

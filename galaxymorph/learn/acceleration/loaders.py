@@ -1,0 +1,134 @@
+"""A loader that reads batches of decoded frames, or makes items in threads, ahead of a network."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from fastai.data.core import TfmdDL
+from fastai.torch_core import TensorImage
+
+from galaxymorph.base import BadInput, Rows, map_ahead
+from galaxymorph.images import (
+    Fault,
+    Rendering,
+    Source,
+    centre_frame,
+    decoded,
+    decoding_threads,
+    galaxy_image,
+)
+from galaxymorph.learn.acceleration.hardware import KEPT
+from galaxymorph.learn.card import FramesOnCard
+
+# Items made ahead, in batches: one for the network to take, one in the making.
+BATCHES_AHEAD = 2
+
+
+@dataclass(frozen=True)
+class StoredItems:
+    """What a loader's items are, without opening one: rows of a file of frames, and targets."""
+
+    pixels: Rows
+    rows: np.ndarray
+    targets: torch.Tensor
+
+    def batch(self, items: list[int]) -> tuple[TensorImage, torch.Tensor]:
+        """Return what collating these items would."""
+        frames = self.pixels.read(self.rows[items])
+        return as_images(frames), self.targets[items]
+
+
+@dataclass(frozen=True)
+class FileItems:
+    """What a loader's items are: files or pixels, of which frames are cut.
+
+    With `faults`, an image that can't be used is black, and why stands there by its place. `seen`
+    is the share of a side that the model sees, `crop` with its margin by default.
+    """
+
+    references: Sequence[Source]
+    crop: float
+    side: int
+    rendering: Rendering
+    faults: dict[int, Fault] | None = None
+    seen: float | None = None
+
+    def frame(self, item: int) -> tuple[int, np.ndarray | Fault]:
+        """Return an item and its frame, uint8 of shape (side, side, 3), or why it has none."""
+        try:
+            source = self.references[item]
+            image = galaxy_image(source, self.seen or self.crop, self.rendering, item)
+            return item, centre_frame(image, self.crop, self.side)
+        except BadInput as error:
+            return item, Fault(error)
+
+    def batch(self, frames: list[tuple[int, np.ndarray | Fault]]) -> TensorImage:
+        """Return what collating the items of these frames would.
+
+        Raises:
+            BadInput: an image can't be used, and `faults` is None.
+        """
+        return as_images(np.stack([self._pixels(item, frame) for item, frame in frames]))
+
+    def _pixels(self, item: int, frame: np.ndarray | Fault) -> np.ndarray:
+        if not isinstance(frame, Fault):
+            return frame
+        if self.faults is None:
+            raise frame.error
+        self.faults[item] = frame
+        return np.zeros((self.side, self.side, 3), np.uint8)
+
+
+def as_images(frames: np.ndarray) -> TensorImage:
+    """Return frames, uint8 of shape (n, side, side, 3), as a batch of shape (n, 3, side, side)."""
+    return TensorImage(torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous())
+
+
+class ThreadedDL(TfmdDL):
+    """A `TfmdDL` whose items are made in threads: decoding and resizing let go of Python's lock.
+
+    Unlike worker processes, threads start at once, copy nothing, and leave the order and every
+    random number as they are, since no transform of an item draws one. With `source`, batches are
+    made without fastai's steps for each item, the same to the bit.
+    """
+
+    source: StoredItems | FramesOnCard | FileItems | None = None
+
+    def new(self, dataset=None, cls=None, **kwargs) -> ThreadedDL:
+        fresh = super().new(dataset, cls, **kwargs)
+        if fresh.dataset is self.dataset:
+            fresh.source = self.source
+        return fresh
+
+    def create_batches(self, samps: Iterable[int]) -> Iterator:
+        for batch in self._batches(samps):
+            yield batch
+            # A transform that finds no method for a target leaves an exception behind, in a
+            # circle with the batch's own tensors. Here they are young and quickly found; once old,
+            # they would stay by the gigabyte.
+            del batch
+            gc.collect(1)
+            KEPT.settle()
+
+    def _batches(self, samps: Iterable[int]) -> Iterator:
+        source = self.source
+        if isinstance(source, FramesOnCard):
+            yield from map(source.batch, self.chunkify(samps))
+            return
+        if isinstance(source, StoredItems):
+            # Read while the network works on the batch before: on a GPU it would wait.
+            with ThreadPoolExecutor(1) as pool:
+                yield from map_ahead(pool, source.batch, self.chunkify(samps), BATCHES_AHEAD)
+            return
+        if isinstance(source, FileItems):
+            frames = decoded(source.frame, list(samps), BATCHES_AHEAD * self.bs)
+            yield from map(source.batch, self.chunkify(frames))
+            return
+        with decoding_threads() as pool:
+            items = map_ahead(pool, self.do_item, samps, BATCHES_AHEAD * self.bs)
+            yield from map(self.do_batch, self.chunkify(items))

@@ -1,0 +1,1 @@
+"""Adaptation to the images of another survey."""

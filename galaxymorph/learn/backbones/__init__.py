@@ -1,0 +1,5 @@
+"""Networks: architectures, pretrained weights and how they are cut into stages."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,1 @@
+from .architectures import split_groups as split_groups

@@ -1,0 +1,1 @@
+"""What a model predicts: labels, heads, losses and epoch metrics of each target."""

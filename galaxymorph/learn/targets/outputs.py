@@ -1,0 +1,102 @@
+"""What a recipe's target makes of a catalogue and of tables: labels, outputs, columns.
+
+Nothing here imports PyTorch or pandas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from galaxymorph.learn.recipe import Recipe
+from galaxymorph.learn.targets.loss_registry import LOSSES, Loss
+from galaxymorph.learn.targets.targets import TARGETS, Target
+from galaxymorph.zoo.schemas import get_schema
+
+if TYPE_CHECKING:
+    from galaxymorph.learn.targets.targets import Labels
+    from galaxymorph.zoo import Catalogue
+
+
+# Before the name of an output, of its standard deviation.
+DEVIATION = "sd_"
+
+
+def target_of(recipe: Recipe) -> Target:
+    """Return what a recipe's model learns; a tree is that of the recipe's schema."""
+    target = TARGETS[recipe.target]
+    if target.tree is None:
+        return target
+    return replace(target, tree=get_schema(recipe.schema).tree)
+
+
+def loss_name(recipe: Recipe) -> str:
+    """Return the loss that a recipe asks for, or its target's own."""
+    return recipe.loss or target_of(recipe).losses[0]
+
+
+def loss_entry(recipe: Recipe) -> Loss:
+    """Return that loss's entry in `LOSSES`."""
+    return LOSSES[loss_name(recipe)]
+
+
+def output_names(recipe: Recipe, classes: Sequence[str]) -> list[str]:
+    """Return what the model's outputs stand for: answers of a tree, or classes."""
+    tree = target_of(recipe).tree
+    return list(tree.columns if tree else classes)
+
+
+def loss_words(recipe: Recipe) -> str:
+    """Return the loss of a fit in words, with the class weights and label smoothing in it."""
+    if target_of(recipe).soft:
+        return loss_entry(recipe).about
+    smoothing = f", label smoothing {recipe.label_smoothing:g}" if recipe.label_smoothing else ""
+    return "cross-entropy" + ", class-weighted" * (recipe.class_weights > 0) + smoothing
+
+
+def label_words(recipe: Recipe) -> dict[str, str]:
+    """Return the labels of a tree's galaxies, its first answers, in words; of classes, nothing."""
+    tree = target_of(recipe).tree
+    return {each.column: each.says for each in tree.questions[0].answers} if tree else {}
+
+
+def label_galaxies(catalogue: Catalogue, recipe: Recipe) -> Labels:
+    """Return a catalogue's galaxies with their labels and targets, and the classes.
+
+    Raises:
+        BadInput: the catalogue hasn't what the target or the loss takes.
+    """
+    from galaxymorph.zoo import vote_counts
+
+    table, classes = target_of(recipe).label(catalogue, recipe.scheme)
+    if loss_entry(recipe).target == "counts":
+        table = table.join(vote_counts(catalogue))
+    return table, classes
+
+
+def loss_columns(recipe: Recipe, classes: Sequence[str]) -> list[str]:
+    """Return the columns that the loss is computed from, one an output."""
+    from galaxymorph.zoo import COUNT, TARGET
+
+    prefix = COUNT if loss_entry(recipe).target == "counts" else TARGET
+    return [prefix + name for name in output_names(recipe, classes)]
+
+
+def true_columns(recipe: Recipe, classes: Sequence[str]) -> list[str]:
+    """Return the columns of what volunteers said, one an output; none for `classes`."""
+    from galaxymorph.zoo import TARGET
+
+    names = output_names(recipe, classes) if target_of(recipe).soft else []
+    return [TARGET + name for name in names]
+
+
+def deviation_columns(recipe: Recipe, classes: Sequence[str]) -> list[str]:
+    """Return the columns of predictions' standard deviations; none where there are only means."""
+    names = output_names(recipe, classes) if loss_entry(recipe).link == "dirichlet" else []
+    return [DEVIATION + name for name in names]
+
+
+def predicted_columns(recipe: Recipe, classes: Sequence[str]) -> list[str]:
+    """Return the columns of predictions, one an output."""
+    return [target_of(recipe).prefix + name for name in output_names(recipe, classes)]

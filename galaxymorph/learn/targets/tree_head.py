@@ -1,0 +1,173 @@
+"""From a network's logits to vote fractions that obey a decision tree, whatever the logits are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+
+from galaxymorph.base import BadInput, use_one_of
+from galaxymorph.learn.targets.loss_registry import CONCENTRATIONS
+from galaxymorph.zoo.tree import Tree
+
+
+def concentrations(logits: torch.Tensor) -> torch.Tensor:
+    """Return Dirichlet concentrations, which rise with the logits, in `CONCENTRATIONS`."""
+    least, most = CONCENTRATIONS
+    return least + (most - least) * torch.sigmoid(full_precision(logits))
+
+
+def full_precision(values: torch.Tensor) -> torch.Tensor:
+    """Return half-precision values in single precision, and others as they are."""
+    return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
+
+
+class TreeHead(nn.Module):
+    """Turn logits into cumulative vote fractions, both of shape (n, answers).
+
+    Within each question the answers' conditional fractions sum to 1; multiplied down the tree they
+    become cumulative fractions, so that the answers of a question sum to the sum over the answers
+    that lead to it, from however many questions. It has no weights, and computes in single
+    precision at least, under automatic mixed precision too.
+
+    Args:
+        tree: the decision tree.
+        link: what makes fractions of a question's logits, one of `LINKS`: `softmax`, or
+            `dirichlet`, the mean of a Dirichlet distribution with `concentrations`.
+
+    Raises:
+        BadInput: the link is unknown.
+    """
+
+    def __init__(self, tree: Tree, link: str = "softmax"):
+        super().__init__()
+        if link not in LINKS:
+            raise BadInput(f"link {link!r} is unknown", use_one_of(link, list(LINKS)))
+        self.link = link
+        self.steps = _steps(tree)
+        leads = np.where(tree.asked_of_all[:, None], 0.0, tree.leads)
+        # Gathers and sums rather than products of matrices: autocast leaves them alone.
+        for name, matrix in (("own", tree.membership), ("above", leads)):
+            places, used = _padded(matrix)
+            self.register_buffer(f"{name}_places", places.flatten(), persistent=False)
+            self.register_buffer(f"{name}_used", used, persistent=False)
+        # A tree's answers stand question by question, so those in use are in their order.
+        home = torch.nonzero(self.own_used.flatten()).flatten()
+        self.register_buffer("home", home, persistent=False)
+        question = torch.from_numpy(tree.membership.argmax(axis=0))
+        self.register_buffer("question", question, persistent=False)
+        root = torch.from_numpy(tree.asked_of_all.astype(np.float32))
+        self.register_buffer("root", root, persistent=False)
+
+    def forward(self, logits: torch.Tensor) -> torch.Tensor:
+        return self.cumulative(self.conditional(logits))
+
+    def conditional(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the fractions of those asked, shape (n, answers)."""
+        return LINKS[self.link](self, full_precision(logits))
+
+    def log_softmax(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the logarithm of the softmax within each question, shape (n, answers)."""
+        return self._by_answer(self._by_question(full_precision(logits), -torch.inf).log_softmax(2))
+
+    def cumulative(self, conditional: torch.Tensor) -> torch.Tensor:
+        """Return the fractions of all volunteers, shape (n, answers)."""
+        reach = self.root.to(conditional.dtype).expand(conditional.shape[0], -1)
+        # A question is as deep as the longest way to it, and one step carries the shares one
+        # question further down every way at once.
+        for _ in range(self.steps):
+            reach = self.root + self.sum_above(conditional * reach[:, self.question])
+        return conditional * reach[:, self.question]
+
+    def invert(self, cumulative: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+        """Return logits that stand for some cumulative fractions, shape (n, answers).
+
+        Args:
+            cumulative: fractions that obey the tree and that logits can stand for, such as a mean
+                over several logits'.
+            like: logits whose other meaning is kept as far as it goes: a Dirichlet distribution's
+                spread.
+        """
+        return INVERSES[self.link](self, cumulative, like)
+
+    def sum_own(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the sum over each question's answers, shape (n, questions)."""
+        return self._by_question(values, 0.0).sum(dim=2)
+
+    def sum_above(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the sum over the answers that lead to each question, shape (n, questions)."""
+        return _gather(values, self.above_places, self.above_used, 0.0).sum(dim=2)
+
+    def share(self, values: torch.Tensor) -> torch.Tensor:
+        """Return positive values as shares of their question's sum, shape (n, answers)."""
+        return values / self.sum_own(values)[:, self.question]
+
+    def softmax(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the softmax within each question, shape (n, answers)."""
+        return self._by_answer(self._by_question(logits, -torch.inf).softmax(2))
+
+    def _by_question(self, values: torch.Tensor, fill: float) -> torch.Tensor:
+        return _gather(values, self.own_places, self.own_used, fill)
+
+    def _by_answer(self, values: torch.Tensor) -> torch.Tensor:
+        return values.flatten(1).index_select(1, self.home)
+
+
+LINKS: dict[str, Callable[[TreeHead, torch.Tensor], torch.Tensor]] = {
+    "softmax": lambda head, logits: head.softmax(logits),
+    "dirichlet": lambda head, logits: head.share(concentrations(logits)),
+}
+
+
+def _inverse_softmax(head: TreeHead, cumulative: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    # The share that reached a question falls out within it, as any factor does.
+    return cumulative.clamp_min(torch.finfo(cumulative.dtype).tiny).log()
+
+
+def _inverse_dirichlet(
+    head: TreeHead, cumulative: torch.Tensor, like: torch.Tensor
+) -> torch.Tensor:
+    least, most = CONCENTRATIONS
+    fractions = head.share(cumulative.clamp_min(torch.finfo(cumulative.dtype).tiny))
+    # Concentrations are fractions times their sum, and none may leave the range: a mean's don't,
+    # since the largest of a question is at most `most / least` times its smallest.
+    low = least / -head._by_question(-fractions, -torch.inf).amax(dim=2)
+    high = most / head._by_question(fractions, -torch.inf).amax(dim=2)
+    total = torch.minimum(torch.maximum(head.sum_own(concentrations(like)), low), high)
+    alpha = (fractions * total[:, head.question]).clamp(least, most)
+    return torch.logit((alpha - least) / (most - least))
+
+
+INVERSES: dict[str, Callable[[TreeHead, torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "softmax": _inverse_softmax,
+    "dirichlet": _inverse_dirichlet,
+}
+
+
+def _gather(
+    values: torch.Tensor, places: torch.Tensor, used: torch.Tensor, fill: float
+) -> torch.Tensor:
+    """Return, for each question, some answers' values, shape (n, questions, most answers)."""
+    values = values.index_select(1, places).unflatten(1, used.shape)
+    return values.masked_fill(~used, fill)
+
+
+def _padded(matrix: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the places of each row's ones, padded to the longest row, and which are no padding."""
+    rows = [np.flatnonzero(row) for row in matrix]
+    longest = max(1, *map(len, rows))
+    places = np.array([np.pad(row, (0, longest - len(row))) for row in rows])
+    used = np.array([np.arange(longest) < len(row) for row in rows])
+    return torch.from_numpy(places), torch.from_numpy(used)
+
+
+def _steps(tree: Tree) -> int:
+    """Return how many questions come before the deepest one, on the longest way to it."""
+    depth = np.zeros(len(tree.questions), int)
+    links = tree.leads @ tree.membership.T > 0
+    for at in tree.walk:
+        if links[at].any() and not tree.asked_of_all[at]:
+            depth[at] = depth[links[at]].max() + 1
+    return int(depth.max())

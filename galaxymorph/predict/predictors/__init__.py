@@ -1,0 +1,1 @@
+"""Predictors: one interface to every format that a model is stored in."""

@@ -1,0 +1,129 @@
+"""A submission to Kaggle's Galaxy Zoo challenge, made in parts so that it can be gone on with."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from galaxymorph.base import BadInput, Progress, as_utf8, make_folder, replacing, say, write_text
+from galaxymorph.learn import Run, target_of
+from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE
+from galaxymorph.zoo.image_files import galaxy_name
+
+if TYPE_CHECKING:
+    from galaxymorph.predict.predictors.averaging import MeanPredictor
+    from galaxymorph.predict.predictors.onnx_predictor import OnnxPredictor
+    from galaxymorph.predict.predictors.torch_predictor import Predictor
+
+# Images in a part: half a minute's work that a kill can cost.
+PART = 4096
+
+
+def require_submittable(run: Run) -> None:
+    """Raise BadInput unless a run's outputs are the challenge's 37 answers."""
+    tree = target_of(run.recipe).tree
+    if tree is None:
+        raise BadInput(
+            f"--format kaggle takes the answers of the tree, and {run.path} learnt "
+            f"{run.recipe.target}",
+            "fit with --target tree",
+        )
+    if tree is not GALAXY_ZOO_CHALLENGE:
+        raise BadInput(
+            f"--format kaggle takes the answers of the challenge's tree, and those of {run.path} "
+            f"are {tree.name}'s",
+            "fit with --target tree on the challenge's table",
+        )
+
+
+def write_submission(
+    path: Path,
+    runs: Sequence[Run],
+    predictor: Predictor | OnnxPredictor | MeanPredictor,
+    images: Sequence[str],
+) -> None:
+    """Write `GalaxyID` and the 37 answers of every image as CSV, whole or not at all.
+
+    What is done stands in a folder beside it, a file a part, until all is: the same call after a
+    kill goes on from there. No more than a part is held in memory.
+
+    Args:
+        path: of the table.
+        runs: that the predictor is of.
+        predictor: see `load_predictor` and `averaged`.
+        images: references; a galaxy is called as its image is.
+
+    Raises:
+        BadInput: the run learnt something else, two images are of one galaxy, or one can't be
+            used.
+    """
+    for run in runs:
+        require_submittable(run)
+    galaxies = [as_utf8(galaxy_name(image)) for image in images]
+    _require_single(galaxies)
+    folder = _parts_folder(path, runs, predictor, images)
+    columns = GALAXY_ZOO_CHALLENGE.columns
+    starts = range(0, len(images), PART)
+    parts = [folder / f"{start}.csv" for start in starts]
+    done = sum(part.exists() for part in parts)
+    if done:
+        say(f"going on with {path}: {done} of {len(parts)} parts are there")
+    with Progress("predicting", len(images), "images") as progress:
+        for start, part in zip(starts, parts, strict=True):
+            chunk = slice(start, start + PART)
+            if part.exists():
+                progress.advance(len(images[chunk]))
+                continue
+            found = predictor.outputs(images[chunk], progress.advance)
+            table = pd.DataFrame(found[:, : len(columns)], columns=columns)
+            table.insert(0, "GalaxyID", galaxies[chunk])
+            text = io.StringIO()
+            table.to_csv(text, index=False, header=start == 0)
+            write_text(part, text.getvalue())
+    with replacing(path) as temporary, temporary.open("wb") as whole:
+        for part in parts:
+            whole.write(part.read_bytes())
+    shutil.rmtree(folder.parent)
+
+
+def _require_single(galaxies: Sequence[str]) -> None:
+    doubled = pd.Series(galaxies).duplicated()
+    if doubled.any():
+        raise BadInput(
+            f"two images are of galaxy {galaxies[int(doubled.to_numpy().argmax())]}",
+            "a submission has a row a galaxy: leave one out",
+        )
+
+
+def _parts_folder(
+    path: Path,
+    runs: Sequence[Run],
+    predictor: Predictor | OnnxPredictor | MeanPredictor,
+    images: Sequence[str],
+) -> Path:
+    """Return the folder of the parts, those of another model or of other images removed."""
+    weights = [
+        hashlib.sha256((member.path / "model.safetensors").read_bytes()).hexdigest()
+        for run in runs
+        for member in run.members
+    ]
+    single = getattr(predictor, "predictors", [predictor])
+    recipes = [each.recipe for each in single]
+    settings = [(each.views, each.crop, asdict(each.rendering)) for each in recipes]
+    kinds = [(type(each).__name__, *how) for each, how in zip(single, settings, strict=True)]
+    about = [kinds, PART, weights, list(images)]
+    digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
+    folder = path.with_name(f".{path.name}.parts") / digest
+    for other in folder.parent.iterdir() if folder.parent.exists() else ():
+        if other != folder:
+            shutil.rmtree(other)
+    make_folder(folder)
+    return folder

@@ -1,0 +1,329 @@
+"""The whole of `explain`: each step's tables, figures and numbers, into a run's `explain/`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from galaxymorph.base import Steps, in_file_names, make_folder, say, write_json
+from galaxymorph.judge import (
+    ALIKE,
+    MEASURES,
+    METHODS,
+    MOST_CHANGED,
+    NEIGHBOURS,
+    SUSPECT,
+    Subject,
+    anomaly,
+    areas,
+    attribute,
+    can_measure,
+    chosen_rows,
+    curves,
+    digests,
+    embeddings,
+    looked_at,
+    mask_folder,
+    measure_all,
+    nearest,
+    neighbour_table,
+    physics_checks,
+    plane,
+    probe_table,
+    randomisation,
+    require_captum,
+    require_feature_maps,
+    shortcut_table,
+    subject_of,
+    true_concepts,
+    true_masks,
+    truth_of,
+    typical_distance,
+    verdicts,
+    whitened,
+    write_grids,
+)
+from galaxymorph.learn import Run, write_table
+from galaxymorph.report.figures.attribution_figures import (
+    draw_curves,
+    draw_effects,
+    draw_looked_at,
+    draw_randomisation,
+)
+from galaxymorph.report.figures.embedding_figure import (
+    draw_gini_m20,
+    draw_map,
+    draw_probes,
+    draw_row,
+)
+from galaxymorph.report.figures.overlays import draw_maps
+from galaxymorph.report.tables import print_rows
+
+# Galaxies that a step looks at by itself.
+CURVES, CHECKS, MASKS, EMBEDDED, MEASURED = 48, 500, 1000, 1000, 160
+SHOWN = 18
+SHORTCUTS = "What the answers rest on besides the galaxy's form"
+PHYSICS = (
+    "Changes after which a galaxy is what it was, in predictions of one view (predict averages the "
+    "run's views)"
+)
+
+
+@dataclass
+class Explanation:
+    """What the steps share: `maps` by method, with the rows that they are of; `found` numbers."""
+
+    subject: Subject
+    folder: Path
+    methods: Sequence[str]
+    limit: int | None
+    maps: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    found: dict[str, object] = field(default_factory=dict)
+    embedded: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def rows(self, most: int) -> np.ndarray:
+        """Return which galaxies a step looks at: `most`, or as many as the user said."""
+        return chosen_rows(self.subject, self.limit or most)
+
+
+def explain_run(
+    run: Run, methods: Sequence[str] = (), limit: int | None = None, data: Path | None = None
+) -> Iterator[Path]:
+    """Explain a run's answers on its test part; yield each file as it is written.
+
+    Args:
+        run: trained.
+        methods: of `METHODS`; by itself all.
+        limit: galaxies that each step looks at; by itself each step's own.
+        data: where the run's catalogue is now, if it has moved.
+
+    Raises:
+        BadInput: the run isn't finished, captum is missing, or a method can't be applied.
+    """
+    require_captum()
+    with Steps([IMAGES_SHARE, *STEPS.values()]) as steps:
+        steps.begin()
+        explanation = _explanation(run, methods, limit, data)
+        for step in STEPS:
+            steps.begin()
+            yield from step(explanation)
+    yield from _write(explanation)
+
+
+def _explanation(
+    run: Run, methods: Sequence[str], limit: int | None, data: Path | None
+) -> Explanation:
+    subject = subject_of(run, data)
+    methods = list(dict.fromkeys(methods)) or list(METHODS)
+    if "gradcam" in methods:
+        require_feature_maps(subject)
+    explanation = Explanation(subject, run.path / "explain", methods, limit)
+    make_folder(explanation.folder)
+    return explanation
+
+
+def _write(explanation: Explanation) -> Iterator[Path]:
+    path = explanation.folder / "galaxies.parquet"
+    columns = ["galaxy", "image", "label", "answer", "confidence", "right"]
+    write_table(path, explanation.subject.table[columns])
+    yield path
+    write_json(explanation.folder / "explain.json", explanation.found)
+    yield explanation.folder / "explain.json"
+
+
+def _maps(explanation: Explanation) -> Iterator[Path]:
+    subject = explanation.subject
+    for method in explanation.methods:
+        rows = explanation.rows(METHODS[method].limit)
+        maps = attribute(subject, method, rows)
+        explanation.maps[method] = rows, maps
+        yield from draw_maps(explanation.folder / method, subject, method, rows, maps)
+    names = subject.table["galaxy"].to_numpy(object)
+    found = {method: (names[rows], maps) for method, (rows, maps) in explanation.maps.items()}
+    yield write_grids(explanation.folder, found)
+
+
+def _faithfulness(explanation: Explanation) -> Iterator[Path]:
+    subject = explanation.subject
+    # Draws are nested, so every method has maps of these.
+    least = min(CURVES, *(METHODS[method].limit for method in explanation.methods))
+    chosen = explanation.rows(least)
+    maps = {
+        method: found[np.isin(rows, chosen)] for method, (rows, found) in explanation.maps.items()
+    }
+    found = curves(subject, chosen, maps)
+    table = areas(found, subject.seed)
+    explanation.found["deletion and insertion"] = table
+    print_rows("Area under the answer's probability", table)
+    yield draw_curves(explanation.folder / "deletion_insertion.png", found, table)
+
+
+def _random_weights(explanation: Explanation) -> Iterator[Path]:
+    subject, table = explanation.subject, []
+    for method, (rows, maps) in explanation.maps.items():
+        some = np.isin(rows, explanation.rows(METHODS[method].random))
+        for row in randomisation(subject, method, rows[some], maps[some]):
+            table.append({"method": method, **row})
+    explanation.found["random weights"] = table
+    print_rows("Rank correlation with the trained network's maps", table)
+    print_rows(
+        "Which maps deserve belief, the best first",
+        [{**row, "method": METHODS[row["method"]].title} for row in verdicts(explanation.found)],
+    )
+    yield draw_randomisation(explanation.folder / "random_weights.png", table)
+
+
+def _masks(explanation: Explanation) -> Iterator[Path]:
+    subject, table = explanation.subject, []
+    if not mask_folder(subject):
+        return
+    masks = true_masks(subject, explanation.rows(MASKS))
+    for method, (rows, maps) in explanation.maps.items():
+        some = np.isin(explanation.rows(MASKS), rows)
+        of = {name: mask[some] for name, mask in masks.items()}
+        table += [{"method": method, **row} for row in looked_at(subject, rows, maps, of)]
+    explanation.found["true masks"] = table
+    if not table:
+        return
+    print_rows("Share of the evidence on true features, over their area", table)
+    yield draw_looked_at(explanation.folder / "true_masks.png", table, subject.words)
+
+
+def _shortcuts(explanation: Explanation) -> Iterator[Path]:
+    table = shortcut_table(explanation.subject, explanation.rows(CHECKS))
+    explanation.found["shortcuts"] = table
+    print_rows("Answers that change without what shouldn't matter", table)
+    yield draw_effects(explanation.folder / "shortcuts.png", table, "change", SHORTCUTS)
+
+
+def _physics(explanation: Explanation) -> Iterator[Path]:
+    table = physics_checks(explanation.subject, explanation.rows(CHECKS))
+    explanation.found["physics checks"] = table
+    title = (
+        f"Physics checks, passed where at most {MOST_CHANGED:.0%} of answers change (of one view; "
+        "predict averages the run's views)"
+    )
+    print_rows(title, table)
+    path = explanation.folder / "physics.png"
+    yield draw_effects(path, table, "check", PHYSICS, MOST_CHANGED)
+
+
+def _concepts(explanation: Explanation) -> Iterator[Path]:
+    subject, rows = explanation.subject, explanation.rows(EMBEDDED)
+    explanation.embedded = embeddings(subject, rows)
+    truth = truth_of(subject, rows)
+    if truth is not None:
+        table = probe_table(explanation.embedded, true_concepts(truth), subject.seed)
+        yield from _probes(explanation, "true parameters", table)
+    if not can_measure():
+        say("no morphometry: pip install 'galaxymorph[morphometry]' adds it")
+        return
+    yield from _morphometry(explanation, rows)
+
+
+def _morphometry(explanation: Explanation, rows: np.ndarray) -> Iterator[Path]:
+    subject = explanation.subject
+    some = np.isin(rows, explanation.rows(MEASURED))
+    galaxies = subject.table.iloc[rows[some]].reset_index(drop=True)
+    measured = galaxies[["galaxy", "label", "answer"]].join(
+        measure_all(galaxies["image"], subject.run.recipe.rendering)
+    )
+    path = explanation.folder / "morphometry.csv"
+    write_table(path, measured)
+    yield path
+    sound = (measured["flag"] < SUSPECT).to_numpy()
+    concepts = {name: measured[name].where(sound).to_numpy(float) for name in MEASURES}
+    found = {name: each[some] for name, each in explanation.embedded.items()}
+    yield from _probes(explanation, "morphometry", probe_table(found, concepts, subject.seed))
+    drawn = measured[sound].dropna(subset=["gini", "m20"])
+    if len(drawn):
+        yield draw_gini_m20(explanation.folder / "gini_m20.png", subject, drawn)
+
+
+def _probes(explanation: Explanation, name: str, table: list[dict]) -> Iterator[Path]:
+    explanation.found[f"probes of {name}"] = table
+    if not table:
+        say(f"no probes of {name}: too few galaxies")
+        return
+    stages: dict[str, dict[str, object]] = {}
+    for row in table:
+        line = stages.setdefault(row["concept"], {"concept": row["concept"]})
+        line |= {"galaxies": row["galaxies"], row["stage"]: row["r2"]["value"]}
+    print_rows(f"Linear probes of {name}: cross-validated R²", list(stages.values()))
+    yield draw_probes(explanation.folder / f"probes_{name.replace(' ', '_')}.png", table)
+
+
+def _embedding(explanation: Explanation) -> Iterator[Path]:
+    subject, rows = explanation.subject, explanation.rows(EMBEDDED)
+    last = list(explanation.embedded.values())[-1]
+    if len(rows) < 3:
+        return
+    yield draw_map(explanation.folder / "map.png", subject, rows, *plane(last))
+    pictures, typical = digests(subject.pixels(rows).numpy()), typical_distance(whitened(last))
+    explanation.found["neighbours"] = {"median distance of any two": round(typical, 4)}
+    near = neighbour_table(list(subject.table["galaxy"].iloc[rows]), whitened(last), pictures)
+    write_table(explanation.folder / NEIGHBOURS, near)
+    yield explanation.folder / NEIGHBOURS
+    scores = anomaly(whitened(last))
+    order = np.argsort(-scores, kind="stable")
+    subject_rows = rows[order[:SHOWN]]
+    explanation.found["most anomalous"] = [
+        {"galaxy": galaxy, "distance": round(float(score), 4)}
+        for galaxy, score in zip(
+            subject.table["galaxy"].iloc[subject_rows], scores[order], strict=False
+        )
+    ]
+    notes = [f"distance {scores[at]:.1f}" for at in order[:SHOWN]]
+    title = f"Farthest from their neighbours, of {len(rows):,} (median {np.median(scores):.1f})"
+    path = explanation.folder / "anomalous.png"
+    yield draw_row(path, subject, subject_rows, notes, title)
+
+
+def draw_similar(run: Run, galaxy: str, data: Path | None = None) -> Path:
+    """Draw a galaxy and those of the run's test part that the network finds most like it.
+
+    Args:
+        run: trained.
+        galaxy: of any part of the run.
+        data: where the run's catalogue is now, if it has moved.
+
+    Raises:
+        BadInput: the galaxy isn't of the run.
+    """
+    subject = subject_of(run, data, galaxy)
+    rows = np.arange(len(subject.table))
+    last = list(embeddings(subject, rows).values())[-1]
+    row = int(np.flatnonzero(subject.table["galaxy"] == galaxy)[0])
+    pictures = digests(subject.pixels(rows).numpy())
+    near, away = nearest(whitened(last), pictures, row, SHOWN - 1)
+    typical = typical_distance(whitened(last))
+    folder = run.path / "explain"
+    make_folder(folder)
+    notes = ["this one", *(f"distance {distance:.1f}" for distance in away)]
+    title = (
+        f"Most like galaxy {galaxy}, of {len(rows) - 1:,} (any two: {typical:.1f} apart in the "
+        "median)"
+    )
+    if not len(away) or away[0] >= ALIKE * typical:
+        title = f"No galaxy is like {galaxy}: these are as far away as any two are ({typical:.1f})"
+        say(title)
+    path = folder / f"similar_{in_file_names(galaxy)}.png"
+    return draw_row(path, subject, np.concatenate([[row], near]), notes, title)
+
+
+# Seconds that reading the images and each step take of 131 galaxies (resnet18, 224 pixels), for
+# the time left. To add a step, add a function that yields the files it writes.
+IMAGES_SHARE = 6
+STEPS: dict[Callable[[Explanation], Iterator[Path]], float] = {
+    _maps: 113,
+    _faithfulness: 50,
+    _random_weights: 120,
+    _masks: 5,
+    _shortcuts: 5,
+    _physics: 10,
+    _concepts: 80,
+    _embedding: 5,
+}

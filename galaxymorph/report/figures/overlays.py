@@ -1,0 +1,103 @@
+"""Figures of what a network looks at: images beside overlays, curves, probes and maps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from scipy.ndimage import gaussian_filter
+
+from galaxymorph.base import in_file_names
+from galaxymorph.judge import METHODS, Subject
+from galaxymorph.report.figures.run_figures import contact_sheet, label_image, title_sheet
+from galaxymorph.report.figures.style import HEAT, RIGHT, STYLE, WRONG, write_figure
+
+PAIRS = 3
+# Galaxies in a gallery of one class.
+MOST = 6
+# A map is drawn smoothed by a Gaussian of this share of the frame's side: of single pixels and
+# windows the eye makes nothing.
+SMOOTHING = 1 / 48
+
+
+def draw_maps(
+    folder: Path, subject: Subject, method: str, rows: np.ndarray, maps: np.ndarray
+) -> Iterator[Path]:
+    """Draw a gallery for the right and one for the wrong answers of each class; yield the files.
+
+    Args:
+        folder: of the pictures.
+        subject: whose galaxies they are.
+        method: of `METHODS`.
+        rows: which galaxies have maps.
+        maps: shape (n, size, size).
+    """
+    table = subject.table.iloc[rows].reset_index(drop=True)
+    for label in subject.answers:
+        for right, words in ((True, "right"), (False, "wrong")):
+            chosen = table[(table["label"] == label) & (table["right"] == right)]
+            chosen = chosen.sort_values("confidence", ascending=False, kind="stable")
+            if chosen.empty:
+                continue
+            at = _spread(chosen.index.to_numpy()) if right else chosen.index.to_numpy()[:MOST]
+            title = (
+                f"{METHODS[method].title}: {subject.words[label]}, {words} predictions "
+                f"({len(at)} of {len(chosen):,})"
+            )
+            path = folder / f"{in_file_names(label)}_{words}.png"
+            yield draw_overlays(path, subject, rows[at], maps[at], title)
+
+
+def _spread(positions: np.ndarray) -> np.ndarray:
+    """Return up to `MOST` positions, evenly from the most confident to the least."""
+    return positions[
+        np.linspace(0, len(positions) - 1, min(MOST, len(positions))).round().astype(int)
+    ]
+
+
+def draw_overlays(
+    path: Path, subject: Subject, rows: np.ndarray, maps: np.ndarray, title: str
+) -> Path:
+    """Draw images, each beside itself under its map, brightest where the attribution is."""
+    with plt.rc_context(STYLE):
+        figure, places = contact_sheet(2 * len(rows), 2 * PAIRS, 2, 0.5)
+        for at, (row, found) in enumerate(zip(rows, maps, strict=True)):
+            left, right = places[2 * at : 2 * at + 2]
+            image = subject.pixels([row])[0].permute(1, 2, 0).numpy()
+            left.imshow(image)
+            overlay(right, image, found)
+            galaxy = subject.table.iloc[row]
+            label_image(
+                left,
+                [str(galaxy["galaxy"]),
+                 f"{subject.words[galaxy['answer']]} {galaxy['confidence']:.0%}"],
+                RIGHT if galaxy["right"] else WRONG,
+            )  # fmt: skip
+        height = figure.get_figheight()
+        bar = figure.add_axes((0.3, 0.36 / height, 0.4, 0.08 / height))
+        figure.colorbar(
+            ScalarMappable(Normalize(0, 1), HEAT), cax=bar, orientation="horizontal",
+            label="evidence for the answer, over the map's largest",
+        )  # fmt: skip
+        title_sheet(figure, title)
+        return write_figure(
+            figure,
+            path,
+            f"{title}. Each galaxy beside its map; confidences are of one view, uncalibrated.",
+        )
+
+
+def overlay(axes, image: np.ndarray, found: np.ndarray) -> None:
+    """Draw a smoothed map over a grey image; its brightest is its 99.5th percentile."""
+    axes.imshow(image.mean(axis=2), cmap="gray", vmin=0, vmax=1)
+    smooth = gaussian_filter(found, SMOOTHING * len(found))
+    top = np.quantile(smooth, 0.995)
+    if top <= 0:
+        axes.text(0.5, 0.04, "no evidence", ha="center", color="white", transform=axes.transAxes)
+        return
+    share = np.clip(smooth / top, 0, 1)
+    axes.imshow(share, cmap=HEAT, vmin=0, vmax=1, alpha=0.8 * share**0.6)

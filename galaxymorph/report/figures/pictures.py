@@ -1,0 +1,150 @@
+"""A run's pictures as data URIs, within what a page may weigh."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from galaxymorph.base import BadInput, Progress, map_ahead
+from galaxymorph.images import Rendering, centre_frame, decode
+from galaxymorph.report.figures.style import DPI, PAGE
+
+# Bytes: a page stays under 5 MB; thumbnails take up to so much of it, the page's own text and
+# tables this, and figures what is left.
+LIMIT, THUMBNAILS, TEXT = 4_950_000, 2_300_000, 350_000
+SIDES = (160, 128, 96, 72)
+QUALITY = 72
+# Images that tell how heavy the others will be.
+TASTED = 24
+# Pixels that a figure of a journal's page width has on a page at most, and of those at least.
+WIDEST, NARROWEST = round(PAGE * DPI), 700
+# Of the page's layout, an inch of a figure.
+INCH = 150
+
+
+def thumbnails(
+    references: Sequence[str], crop: float, rendering: Rendering, budget: int = THUMBNAILS
+) -> tuple[list[str], int]:
+    """Return JPEGs of images as data URIs, as many of the first as a budget holds.
+
+    Args:
+        references: of the images, those to be shown before others first.
+        crop: the share of the frame that the model sees.
+        rendering: of FITS.
+        budget: bytes of all data URIs together.
+
+    Returns:
+        An URI an image, empty for one that can't be read or is over the budget, and the side in
+        pixels: the largest of `SIDES` at which all fit.
+    """
+    side = _side(references, crop, rendering, budget)
+    found, left = [""] * len(references), budget
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        Progress("gallery", len(references), "images") as progress,
+    ):
+        encoded = map_ahead(
+            pool, lambda each: thumbnail(each, crop, side, rendering), references, 64
+        )
+        for at, uri in enumerate(encoded):
+            if len(uri) > left:
+                break
+            found[at] = uri
+            left -= len(uri)
+            progress.advance()
+    return found, side
+
+
+def _side(references: Sequence[str], crop: float, rendering: Rendering, budget: int) -> int:
+    tasted = references[:: max(1, len(references) // TASTED)]
+    for side in SIDES:
+        weights = [len(thumbnail(each, crop, side, rendering)) for each in tasted]
+        if not weights or np.mean(weights) * len(references) <= budget * 0.95:
+            return side
+    return SIDES[-1]
+
+
+def thumbnail(reference: str, crop: float, side: int, rendering: Rendering) -> str:
+    """Return an image's frame as a JPEG in a data URI, empty if it can't be read."""
+    try:
+        return frame_uri(decode(reference, rendering), crop, side)
+    except (BadInput, OSError):
+        return ""
+
+
+def frame_uri(image: Image.Image, crop: float, side: int) -> str:
+    """Return an image's frame as a JPEG in a data URI."""
+    return _uri(Image.fromarray(centre_frame(image, crop, side)), "JPEG", QUALITY)
+
+
+@dataclass
+class Picture:
+    """A figure's file and its caption; `uri` once it is encoded, its size on the page in pixels."""
+
+    path: Path
+    caption: str
+    width: int
+    height: int
+    uri: str = ""
+
+
+def read_picture(path: Path) -> Picture | None:
+    """Return a picture that isn't encoded yet, None for a file that is none.
+
+    Its caption is what `style.write_figure` wrote into it, or its name in words.
+    """
+    try:
+        with Image.open(path) as image:
+            caption, (width, height) = image.info.get("Description"), image.size
+    except OSError:
+        return None
+    scale = INCH / DPI if caption else min(1, PAGE * INCH / width)
+    words = path.stem.replace("_", " ").replace("/", " ")
+    caption = caption or f"{words[:1].upper()}{words[1:]}."
+    return Picture(path, caption, round(width * scale), round(height * scale))
+
+
+def encode_pictures(pictures: Sequence[Picture], budget: int) -> None:
+    """Give pictures their data URIs, all as large as a budget allows; the last may get none.
+
+    Args:
+        pictures: the most wanted first.
+        budget: bytes of all data URIs together.
+    """
+    uris = _encoded(pictures, WIDEST)
+    if (total := sum(map(len, uris))) > budget:
+        uris = _encoded(pictures, max(NARROWEST, int(0.9 * WIDEST * (budget / total) ** 0.5)))
+    for picture, uri in zip(pictures, uris, strict=True):
+        if len(uri) <= budget:
+            picture.uri = uri
+            budget -= len(uri)
+
+
+def _encoded(pictures: Sequence[Picture], widest: int) -> list[str]:
+    """Return figures as data URIs, one of the width of a journal's page `widest` pixels wide."""
+
+    def encode(picture: Picture) -> str:
+        with Image.open(picture.path) as image:
+            found = image.convert("RGB")
+        width = max(1, min(found.width, round(widest * picture.width / (PAGE * INCH))))
+        return _uri(
+            found.resize((width, max(1, round(width * found.height / found.width)))), "WEBP", 80
+        )
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(encode, pictures))
+
+
+def _uri(image: Image.Image, kind: str, quality: int) -> str:
+    stream = io.BytesIO()
+    image.save(stream, kind, quality=quality)
+    encoded = base64.b64encode(stream.getvalue()).decode("ascii")
+    return f"data:image/{kind.lower()};base64,{encoded}"

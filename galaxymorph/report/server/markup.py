@@ -1,0 +1,62 @@
+"""Pages and cards from the package's templates."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+
+import jinja2
+from markupsafe import Markup
+
+from galaxymorph import __version__
+from galaxymorph.report.figures import style
+
+
+def render(template: str, **told: object) -> str:
+    """Return a page made of a template of the package."""
+    return _templates().get_template(template).render(version=__version__, **told)
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("galaxymorph.report"),
+        # A card is Markdown, and the name of a folder no markup there.
+        autoescape=lambda name: name is None or not name.endswith(".md"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.globals["look"] = style
+    environment.filters |= {
+        "score": _score,
+        "as_json": _as_json,
+        "cell": _cell,
+        "number": "{:,}".format,
+    }
+    return environment
+
+
+def _score(score: dict, digits: int = 3) -> str:
+    """Return a score with its interval, as in tables of the terminal."""
+    if score["value"] is None:
+        return "–"
+    ends = [score["value"], score.get("low"), score.get("high")]
+    value, *words = (f"{end:.{digits}f}".replace("-", "−") for end in ends if end is not None)
+    # A dash beside a minus can't be read.
+    return f"{value} ({(' to ' if ends[1] < 0 else '–').join(words)})" if len(words) == 2 else value
+
+
+def _cell(value: object) -> str:
+    """Return a cell of a table of `explain`, as in the terminal."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return _score(value)
+    return f"{value:.3f}" if isinstance(value, float) else "–" if value is None else str(value)
+
+
+def _as_json(value: object) -> Markup:
+    """Return JSON that no name of a galaxy can leave: in a script `<` may end it."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028"))

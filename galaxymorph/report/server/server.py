@@ -1,0 +1,331 @@
+"""A trained model as a small web page of this machine, with JSON endpoints beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import Future
+from threading import Thread
+from urllib.parse import urlsplit
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from galaxymorph import __version__
+from galaxymorph.base import BadInput, one_line
+from galaxymorph.images import NoContent
+from galaxymorph.report.server.addresses import image_at
+from galaxymorph.report.server.answers import ServedModel, Upload, as_table
+from galaxymorph.report.server.markup import render
+from galaxymorph.report.server.openapi import described
+from galaxymorph.zoo.image_files import galaxy_name
+
+# Of an image as it is sent, Galaxy Zoo's have 20 kB; and of a request with several.
+MAX_BYTES, MAX_REQUEST = 25_000_000, 100_000_000
+MAX_IMAGES = 200
+# Seconds that a client may be silent, and that a request waits for the model to be loaded.
+PATIENCE = 20
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+FORM, JSON = "application/x-www-form-urlencoded", "application/json"
+Warnings = Sequence[Mapping[str, str]]
+# An image without a name, in messages.
+NAMELESS = "image"
+AS_FILE = "send a file with curl -F image=@galaxy.jpg, an address with " + (
+    "-H 'Content-Type: application/json'"
+)
+
+
+class ModelServer:
+    """A port that is listened at from the start, and a model behind it once it is loaded."""
+
+    def __init__(
+        self,
+        title: str,
+        load: Callable[[], ServedModel],
+        host: str,
+        port: int,
+        warnings: Warnings = (),
+    ):
+        """Bind an address.
+
+        Args:
+            title: of the page.
+            load: returns the model.
+            host: to listen at.
+            port: 0 for any that is free.
+            warnings: signs that the model's fit failed, each its `what` and `remedy`.
+
+        Raises:
+            BadInput: the address can't be bound.
+        """
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            # The usual queue of five is too short for a page of fifty images.
+            self._socket = socket.create_server((host, port), family=family, backlog=128)
+        except OSError as error:
+            raise BadInput(
+                f"{host}:{port}: can't be bound ({error.strerror})", "choose another --port"
+            ) from None
+        name = f"[{host}]" if ":" in host else host
+        self.address = f"http://{name}:{self._socket.getsockname()[1]}/"
+        self._load, self._loading = load, Future()
+        config = uvicorn.Config(
+            make_app(title, self._loading, host, self.address, warnings),
+            http=_Protocol,
+            ws="none",
+            lifespan="off",
+            log_level="error",
+            access_log=False,
+            server_header=False,
+            headers=[("Server", f"galaxymorph/{__version__}")],
+            timeout_keep_alive=PATIENCE,
+            timeout_graceful_shutdown=1,
+        )
+        self._server = uvicorn.Server(config)
+
+    def run(self) -> None:
+        """Load the model while requests are taken, and answer until stopped.
+
+        Raises:
+            BadInput: the model can't be loaded.
+        """
+        Thread(target=self._fill, daemon=True).start()
+        self._server.run(sockets=[self._socket])
+        if self._loading.done():
+            self._loading.result()
+
+    def stop(self) -> None:
+        """Let `run` return; may be called from another thread."""
+        self._server.should_exit = True
+
+    def _fill(self) -> None:
+        try:
+            self._loading.set_result(self._load())
+        except BaseException as error:
+            # Raised again where the server runs.
+            self._loading.set_exception(error)
+            self.stop()
+
+
+class _Protocol(H11Protocol):
+    """HTTP whose refusal of what is no request is JSON, too."""
+
+    def send_400_response(self, msg: str) -> None:
+        super().send_400_response(json.dumps({"error": msg}))
+
+
+class _InMemory(MultiPartParser):
+    """A form whose files aren't written to the disk, however large they are."""
+
+    spool_max_size = MAX_REQUEST
+
+
+def make_app(
+    title: str, loading: Future, host: str, address: str, warnings: Warnings = ()
+) -> Starlette:
+    """Return the application.
+
+    Args:
+        title: of the page.
+        loading: gives the `ServedModel`.
+        host: that it listens at; files by address are for this machine's own alone.
+        address: that the page shows.
+        warnings: signs that the model's fit failed, each its `what` and `remedy`.
+    """
+    page = render(
+        "serve.html",
+        title=title,
+        address=address,
+        megabytes=MAX_BYTES // 1_000_000,
+        warnings=warnings,
+    )
+    is_own = host in LOOPBACK
+
+    async def show(request: Request) -> Response:
+        return HTMLResponse(page)
+
+    async def describe(request: Request) -> Response:
+        model = await _loaded(loading)
+        return JSONResponse(described(model, MAX_BYTES, MAX_IMAGES, warnings))
+
+    async def predict(request: Request) -> Response:
+        uploads = await _uploads(request, is_own)
+        model = await _loaded(loading)
+        as_csv = "text/csv" in request.headers.get("Accept", "")
+        if len(uploads) == 1 and not as_csv:
+            return JSONResponse(await run_in_threadpool(model.predict, uploads[0]))
+        answers = [
+            (upload.name, await run_in_threadpool(_prediction_or_error, model, upload))
+            for upload in uploads
+        ]
+        if as_csv:
+            return Response(as_table(answers), media_type="text/csv")
+        images = [{"galaxy": galaxy_name(name), "image": name} | each for name, each in answers]
+        return JSONResponse({"images": images})
+
+    async def explain(request: Request) -> Response:
+        uploads = await _uploads(request, is_own)
+        if len(uploads) > 1:
+            raise HTTPException(400, "/explain takes one image a request")
+        model = await _loaded(loading)
+        return JSONResponse(await run_in_threadpool(model.explain, uploads[0]))
+
+    async def guard(request: Request, proceed: Callable) -> Response:
+        if is_own and (why := _foreign(request)):
+            response = _refusal(403, {"error": why})
+        else:
+            response = await proceed(request)
+        response.headers.update(HEADERS)
+        return response
+
+    return Starlette(
+        routes=[
+            Route("/", show),
+            Route("/openapi.json", describe),
+            Route("/predict", predict, methods=["POST"]),
+            Route("/explain", explain, methods=["POST"]),
+        ],
+        middleware=[Middleware(BaseHTTPMiddleware, dispatch=guard)],
+        exception_handlers={HTTPException: _refuse, BadInput: _refuse, Exception: _refuse},
+    )
+
+
+def _foreign(request: Request) -> str:
+    """Return why a request is refused that another site makes a browser on this machine send."""
+    for header in ("Host", "Origin"):
+        value = request.headers.get(header)
+        if value is None:
+            continue
+        try:
+            name = urlsplit(value if "//" in value else f"//{value}").hostname
+        except ValueError:
+            name = None
+        if name not in LOOPBACK:
+            return f"{header} {value!r} isn't this machine"
+    return ""
+
+
+async def _loaded(loading: Future) -> ServedModel:
+    """Return the model once it is there."""
+    waiting = asyncio.shield(asyncio.wrap_future(loading))
+    try:
+        return await asyncio.wait_for(waiting, PATIENCE)
+    except asyncio.TimeoutError:
+        raise HTTPException(
+            503, "the model is still being loaded", headers={"Retry-After": "5"}
+        ) from None
+    except BadInput as error:
+        raise HTTPException(503, str(error)) from None
+
+
+async def _uploads(request: Request, may_fetch: bool) -> list[Upload]:
+    """Return the images that a request holds, or names by an address of this machine."""
+    kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        return await _files(request)
+    data = b"".join([part async for part in _body(request, MAX_BYTES)])
+    if kind == JSON:
+        return [await _fetched(data, may_fetch)]
+    if kind in ("", FORM) and data.lstrip()[:4].startswith((b"{", b"url=")):
+        raise HTTPException(415, f"this is JSON or a form and no image: {AS_FILE}")
+    return [Upload(NAMELESS, data)]
+
+
+async def _body(request: Request, most: int) -> AsyncIterator[bytes]:
+    """Yield a request's body; refuse one that is too long or stays away."""
+    too_long = HTTPException(413, f"over {most:,} bytes; make a cutout")
+    told = request.headers.get("Content-Length", "0")
+    if told.isdecimal() and int(told) > most:
+        raise too_long
+    stream, size = aiter(request.stream()), 0
+    while True:
+        try:
+            part = await asyncio.wait_for(anext(stream), PATIENCE)
+        except StopAsyncIteration:
+            return
+        except ClientDisconnect:
+            raise HTTPException(400, "the body ended early") from None
+        except asyncio.TimeoutError:
+            raise HTTPException(408, f"nothing came for {PATIENCE} seconds") from None
+        size += len(part)
+        if size > most:
+            raise too_long
+        yield part
+
+
+async def _files(request: Request) -> list[Upload]:
+    """Return the files of a form."""
+    parser = _InMemory(
+        request.headers, _body(request, MAX_REQUEST), max_files=MAX_IMAGES, max_fields=MAX_IMAGES
+    )
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise HTTPException(400, error.message) from None
+    parts = [value for _, value in form.multi_items()]
+    if not parts or any(isinstance(part, str) for part in parts):
+        raise HTTPException(400, "a form without a file: write -F image=@galaxy.jpg, with the @")
+    uploads = [Upload(part.filename or NAMELESS, await part.read()) for part in parts]
+    for upload in uploads:
+        if len(upload.data) > MAX_BYTES:
+            raise HTTPException(413, f"{upload.name}: over {MAX_BYTES:,} bytes; make a cutout")
+    return uploads
+
+
+async def _fetched(body: bytes, may_fetch: bool) -> Upload:
+    """Return the image that a body of JSON names by its address."""
+    if not may_fetch:
+        raise HTTPException(403, "addresses are looked up only where nobody else can ask")
+    try:
+        address = json.loads(body)["url"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        address = None
+    if not isinstance(address, str):
+        raise HTTPException(400, 'say where it is: {"url": "file:///…"}')
+    data = await run_in_threadpool(image_at, address, MAX_BYTES)
+    return Upload(address.rpartition("/")[2] or NAMELESS, data)
+
+
+def _prediction_or_error(model: ServedModel, upload: Upload) -> dict:
+    try:
+        return model.predict(upload)
+    except BadInput as error:
+        return _words(error)
+
+
+def _words(error: Exception) -> dict[str, str]:
+    words = {"error": one_line(str(getattr(error, "detail", error)))}
+    return words | ({"status": error.status} if isinstance(error, NoContent) else {})
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    words, status = _words(error), getattr(error, "status_code", 500)
+    if isinstance(error, BadInput):
+        status = 422
+        kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if kind == FORM and not isinstance(error, NoContent):
+            # What `curl -d @galaxy.jpg` sends has lost its line breaks.
+            words["error"] += f"; {AS_FILE}"
+    if status == 404:
+        words["error"] = "there are /, /openapi.json, POST /predict and POST /explain"
+    return _refusal(status, words, getattr(error, "headers", None))
+
+
+def _refusal(status: int, words: dict[str, str], headers: dict[str, str] | None = None) -> Response:
+    headers = dict(headers or {})
+    if "Allow" in headers:
+        # They come out of a set.
+        headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))
+    return JSONResponse(words, status, headers)

@@ -22,7 +22,12 @@ from galaxymorph.base.files import (
     write_text,
 )
 from galaxymorph.base.formats import FITS_ENDINGS, FITS_HEAD, HEAD, is_fits_table, sniff
-from galaxymorph.base.plugins import load_installed_plugins, load_plugin, loaded_plugins
+from galaxymorph.base.plugins import (
+    load_installed_plugins,
+    load_named_plugins,
+    load_plugin,
+    loaded_plugins,
+)
 from galaxymorph.base.progress import Progress, Steps, mute, print_anything, say
 from galaxymorph.base.reading import read_json, reading, require_words
 from galaxymorph.base.registry import Registry
@@ -52,6 +57,7 @@ __all__ = [
     "likeness",
     "listed",
     "load_installed_plugins",
+    "load_named_plugins",
     "load_plugin",
     "loaded_plugins",
     "map_ahead",

@@ -1,19 +1,27 @@
-"""Plugins: modules and files of Python that register entries of their own."""
+"""Plugins: modules and files of Python that register entries of their own.
+
+A plugin calls `register` of the package's registries as the package itself does, see `Registry`.
+"""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 
 from galaxymorph.base.errors import BadInput
+from galaxymorph.base.progress import say
 from galaxymorph.base.registry import registering
 
 # Packages that are installed name their module under this group of entry points.
 GROUP = "galaxymorph.plugins"
+# The environment variable with the plugins of this process, for those that it starts; a user may
+# set it too. Separated as in PATH.
+VARIABLE = "GALAXYMORPH_PLUGINS"
 
 _loaded: dict[str, None] = {}
 
@@ -47,13 +55,27 @@ def load_plugin(source: str | Path) -> str:
             "correct the plugin; --debug shows where",
         ) from error
     _loaded[name] = None
+    os.environ[VARIABLE] = os.pathsep.join(_loaded)
     return name
 
 
 def load_installed_plugins() -> None:
-    """Import the plugins of installed packages, see `GROUP`."""
+    """Import the plugins of installed packages, see `GROUP`; warn of one that can't be."""
     for point in entry_points(group=GROUP):
-        load_plugin(point.value)
+        try:
+            load_plugin(point.value)
+        except BadInput as error:
+            say(f"warning: {error}")
+
+
+def load_named_plugins() -> None:
+    """Import the plugins that the environment names, see `VARIABLE`.
+
+    Raises:
+        BadInput: as `load_plugin`.
+    """
+    for name in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
+        load_plugin(name)
 
 
 def loaded_plugins() -> Sequence[str]:

@@ -14,7 +14,14 @@ import warnings
 import click
 
 from galaxymorph import __version__
-from galaxymorph.base import BadInput, as_utf8, print_anything, say
+from galaxymorph.base import (
+    BadInput,
+    as_utf8,
+    load_installed_plugins,
+    load_plugin,
+    print_anything,
+    say,
+)
 from galaxymorph.cli.commands import Group
 
 # Command: its module's variable, and its line in --help, which imports none of them.
@@ -88,8 +95,14 @@ class LateGroup(Group):
 
 @click.group(cls=LateGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="galaxymorph")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error; works anywhere.")
-def cli(debug: bool) -> None:
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option(
+    "--plugin",
+    multiple=True,
+    metavar="MODULE|FILE.py",
+    help="Import a module of your own that registers schemes, losses, metrics or the like.",
+)
+def cli(debug: bool, plugin: tuple[str, ...]) -> None:
     """GalaxyMorph: Galaxy Zoo images and votes into morphology models that can be trusted.
 
     Start with `fit`: without data it simulates galaxies, and says so.
@@ -99,7 +112,7 @@ def cli(debug: bool) -> None:
       python cli.py fit --simulate 600 --name first
       python cli.py predict exports/first galaxy.jpg
 
-    COMMAND --help describes a command.
+    COMMAND --help describes a command. --debug and --plugin may stand behind it too.
     """
 
 
@@ -135,6 +148,10 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         for word in arguments:
             _require_utf8(word)
+        plugins, arguments = _without_plugins(arguments)
+        load_installed_plugins()
+        for plugin in plugins:
+            load_plugin(plugin)
         status = cli.main(arguments, prog_name="galaxymorph", standalone_mode=False)
     except click.ClickException as error:
         error.show()
@@ -151,11 +168,41 @@ def main(arguments: list[str] | None = None) -> None:
     except ModuleNotFoundError as error:
         package = str(error.name).split(".")[0]
         if package not in OF_TRAIN:
-            _end(f"{error} (a fault of galaxymorph's: see --debug)", 1, debug)
+            _end(f"{error} (a bug of galaxymorph's: --debug shows where)", 1, debug)
         _end(f"this needs {package}, which isn't installed; {TRAIN}", 2, debug)
     except Exception as error:
-        _end(f"{type(error).__name__}: {error} (a fault of galaxymorph's: see --debug)", 1, debug)
+        _end(
+            f"{type(error).__name__}: {error} (a bug of galaxymorph's: --debug shows where)",
+            1,
+            debug,
+        )
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _without_plugins(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Return the values of `--plugin`, wherever it stands, and the other arguments.
+
+    Options take their choices from registries when a command's module is imported, so plugins are
+    loaded before click reads the command line.
+
+    Raises:
+        click.BadOptionUsage: the last argument is `--plugin`, without a value.
+    """
+    plugins, others = [], []
+    words = iter(arguments)
+    for word in words:
+        if word == "--":
+            others += [word, *words]
+        elif word.startswith("--plugin="):
+            plugins.append(word.partition("=")[2])
+        elif word == "--plugin":
+            value = next(words, None)
+            if value is None:
+                raise click.BadOptionUsage("--plugin", "Option '--plugin' requires an argument.")
+            plugins.append(value)
+        else:
+            others.append(word)
+    return plugins, others
 
 
 def _require_utf8(word: str) -> None:

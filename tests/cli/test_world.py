@@ -46,7 +46,7 @@ def test_what_an_output_cant_print_is_escaped(run, image, tmp_path, env):
     done = command("predict", run, ".", env=env, cwd=tmp_path)
     # Without UTF-8 anywhere such a name isn't one of the file system's: it is passed over.
     assert done.returncode == (2 if "PYTHONUTF8" in env else 0), done.stderr
-    assert b"a fault of galaxymorph's" not in done.stderr
+    assert b"a bug of galaxymorph's" not in done.stderr
     assert (b"elliptical" in done.stdout) == (done.returncode == 0)
 
 

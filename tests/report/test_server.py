@@ -20,7 +20,8 @@ from PIL import Image
 
 from galaxymorph.base import BadInput
 from galaxymorph.judge import GRID
-from galaxymorph.report import ModelServer, load_model, server
+from galaxymorph.report import ModelServer, load_model
+from galaxymorph.report.server import server
 from galaxymorph.report.server.answers import Upload
 from galaxymorph.report.server.openapi import described
 from galaxymorph.report.server.server import MAX_BYTES, MAX_IMAGES, MAX_REQUEST

@@ -29,7 +29,21 @@ from galaxymorph.base.plugins import (
     loaded_plugins,
 )
 from galaxymorph.base.progress import Progress, Steps, mute, print_anything, say
-from galaxymorph.base.reading import read_json, reading, require_words
+from galaxymorph.base.reading import (
+    FORMAT_ERRORS,
+    Damaged,
+    library_errors,
+    parse_json,
+    read_arrays,
+    read_csv,
+    read_json,
+    read_parquet,
+    reading,
+    require,
+    require_key,
+    require_numbers,
+    require_words,
+)
 from galaxymorph.base.registry import Registry
 from galaxymorph.base.rows import Rows
 from galaxymorph.base.suggestions import did_you_mean, likeness, near_names, use_one_of
@@ -37,9 +51,11 @@ from galaxymorph.base.suggestions import did_you_mean, likeness, near_names, use
 __all__ = [
     "FITS_ENDINGS",
     "FITS_HEAD",
+    "FORMAT_ERRORS",
     "HEAD",
     "REFERENCE_SEPARATOR",
     "BadInput",
+    "Damaged",
     "MissingFile",
     "Progress",
     "Registry",
@@ -54,6 +70,7 @@ __all__ = [
     "is_unsafe",
     "make_folder",
     "list_members",
+    "library_errors",
     "likeness",
     "listed",
     "load_installed_plugins",
@@ -64,15 +81,22 @@ __all__ = [
     "mute",
     "near_names",
     "one_line",
+    "parse_json",
     "print_anything",
     "plain_name",
+    "read_arrays",
     "read_bytes",
+    "read_csv",
     "read_head",
     "read_json",
+    "read_parquet",
     "reading",
     "remove_leftovers",
     "replace_folder",
     "replacing",
+    "require",
+    "require_key",
+    "require_numbers",
     "require_words",
     "say",
     "sniff",

@@ -25,12 +25,16 @@ from typing import IO
 from galaxymorph.base.errors import BadInput, MissingFile
 from galaxymorph.base.files import cache_folder, replacing
 from galaxymorph.base.progress import say
+from galaxymorph.base.reading import FORMAT_ERRORS
 
 REFERENCE_SEPARATOR = "::"
 # How paths of Windows begin; a colon further on may be a right ascension's.
 DRIVE = re.compile(r"[A-Za-z]:")
 WINDOWS = re.compile(r"(^|/)[A-Za-z]:[\\/]|(^|/)\\\\")
 ADDRESS = re.compile(r"(^|/)[A-Za-z][\w+.-]+:/")
+
+# What zipfile raises of broken, encrypted or unknown data, besides: of offsets, and of methods.
+ZIP_ERRORS = (*FORMAT_ERRORS, ValueError, RuntimeError, OverflowError)
 
 _open_archives: dict[tuple[int, str], tuple[tuple[int, ...], zipfile.ZipFile]] = {}
 _opening = threading.RLock()
@@ -62,7 +66,7 @@ def _read(reference: str | Path, size: int) -> bytes:
         try:
             with _open(REFERENCE_SEPARATOR.join(archive), last) as stream:
                 return stream.read(size)
-        except (FileNotFoundError, KeyError, BadInput):
+        except (FileNotFoundError, BadInput):
             # Only now, since every look costs a round trip to a disk.
             other = _otherwise_spelled(str(reference))
             if other in (None, str(reference)):
@@ -71,7 +75,17 @@ def _read(reference: str | Path, size: int) -> bytes:
 
 
 def _open(archive: str, name: str) -> IO[bytes]:
-    return _archive(archive).open(name) if archive else Path(name).open("rb")
+    if not archive:
+        return Path(name).open("rb")
+    opened = _archive(archive)
+    return opened.open(_member(opened, name))
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+    try:
+        return archive.getinfo(name)
+    except KeyError as error:
+        raise FileNotFoundError(name) from error
 
 
 def plain_name(name: str) -> str:
@@ -169,17 +183,14 @@ def _open_archive(reference: str) -> zipfile.ZipFile:
 def _naming(reference: str | Path, fault: str) -> Iterator[None]:
     try:
         yield
-    except BadInput:
-        raise
-    except (FileNotFoundError, KeyError):
-        raise MissingFile(f"{reference}: no such file", _what_is_there(str(reference))) from None
-    except IsADirectoryError:
-        raise BadInput(f"{reference}: {fault} (a folder)", "name the files in it") from None
-    except Exception as error:
-        # zipfile and the decompressors answer broken data with errors of many types.
+    except FileNotFoundError as error:
+        raise MissingFile(f"{reference}: no such file", _what_is_there(str(reference))) from error
+    except IsADirectoryError as error:
+        raise BadInput(f"{reference}: {fault} (a folder)", "name the files in it") from error
+    except ZIP_ERRORS as error:
         if "password" in str(error):
-            raise BadInput(f"{reference}: {fault} (it is encrypted)", "unpack the zip") from None
-        raise BadInput(f"{reference}: {fault} ({error})", "download it again") from None
+            raise BadInput(f"{reference}: {fault} (it is encrypted)", "unpack the zip") from error
+        raise BadInput(f"{reference}: {fault} ({error})", "download it again") from error
 
 
 def _what_is_there(reference: str) -> str:
@@ -214,7 +225,7 @@ def _what_is_inside(archive: str, member: str) -> str:
 
 
 def _open_inner(outer: zipfile.ZipFile, member: str, reference: str) -> zipfile.ZipFile:
-    info = outer.getinfo(member)
+    info = _member(outer, member)
     if info.compress_type == zipfile.ZIP_STORED and outer.filename:
         return zipfile.ZipFile(_Window(Path(outer.filename), _data_offset(outer, info), info))
     return zipfile.ZipFile(_unpacked_once(outer, info, reference))
@@ -284,5 +295,5 @@ def _unpacked_once(outer: zipfile.ZipFile, info: zipfile.ZipInfo, reference: str
         raise BadInput(
             f"{reference}: can't be unpacked to {target.parent} ({error.strerror or error})",
             "name a folder with room in the environment variable GALAXYMORPH_CACHE",
-        ) from None
+        ) from error
     return target

@@ -1,19 +1,41 @@
-"""Files that this program wrote, and that may have been cut, changed or lost since."""
+"""Files that this program wrote, and that may have been cut, changed or lost since.
+
+A file's damage is told from a fault of this program: `reading` turns what libraries raise of a
+broken format, and the `Damaged` of a validation, into BadInput, and lets everything else through.
+"""
 
 from __future__ import annotations
 
+import io
 import json
+import lzma
+import struct
+import tokenize
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from galaxymorph.base.errors import BadInput
 
-# What readers of JSON, CSV, Parquet, npz and safetensors raise, and what takes the values apart.
-DAMAGE = (
-    *(ValueError, LookupError, TypeError, AttributeError, OverflowError, OSError, EOFError),
-    *(RecursionError, zipfile.BadZipFile),
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+Value = TypeVar("Value")
+
+# What unpacking and decoding raise of broken data, in the standard library.
+FORMAT_ERRORS = (
+    OSError,
+    EOFError,
+    UnicodeError,
+    json.JSONDecodeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
 )
 AGAIN = "copy the run's whole folder again, or fit again"
 # Files in a run's folder that a command adds, which makes them again.
@@ -24,27 +46,183 @@ ADDED_BY = {
 }
 
 
+class Damaged(Exception):
+    """A value in a file is missing, or isn't what the file's writer would have put there."""
+
+
 @contextmanager
-def reading(path: str | Path, remedy: str = "") -> Iterator[None]:
-    """Let what keeps a file from being read, or its values from being used, be BadInput.
+def reading(path: str | Path, remedy: str = "", fault: str = "damaged") -> Iterator[None]:
+    """Raise BadInput where a file can't be read, is broken, or holds a value that is refused.
 
     Args:
         path: of the file.
         remedy: what to do; by default that of a run's file, see `ADDED_BY`.
+        fault: what a broken file is called.
 
     Raises:
-        BadInput: there is no such file, it can't be read, or it is damaged.
+        BadInput: the block raised one of `FORMAT_ERRORS` or `Damaged`, which is its cause.
     """
     remedy = remedy or _remedy(Path(path))
     try:
         yield
-    except FileNotFoundError:
-        raise BadInput(f"{path}: no such file", remedy) from None
-    except DAMAGE as error:
+    except FileNotFoundError as error:
+        raise BadInput(f"{path}: no such file", remedy) from error
+    except (*FORMAT_ERRORS, Damaged) as error:
         # Parquet's readers raise OSError for damage too, without a number.
         if isinstance(error, OSError) and error.errno:
-            raise BadInput(f"{path}: can't be read ({error.strerror})", "look after it") from None
-        raise BadInput(f"{path}: damaged ({_short(error)})", remedy) from None
+            raise BadInput(f"{path}: can't be read ({error.strerror})", "look after it") from error
+        raise BadInput(f"{path}: {fault} ({_short(error)})", remedy) from error
+
+
+def read_json(path: str | Path, remedy: str = "") -> dict[str, Any]:
+    """Return the object that a JSON file holds.
+
+    Raises:
+        BadInput: there is no such file, or it is damaged.
+    """
+    with reading(path, remedy):
+        return parse_json(Path(path).read_text(encoding="utf-8"))
+
+
+def parse_json(text: str) -> dict[str, Any]:
+    """Return the object that a JSON text holds; raise Damaged if it is none."""
+    try:
+        value = json.loads(text)
+    except RecursionError as error:
+        raise Damaged("nested too deep") from error
+    return require(value, dict, "the file")
+
+
+def read_csv(
+    path: str | Path, columns: Sequence[str], remedy: str = "", **settings: Any
+) -> pd.DataFrame:
+    """Return the table in a CSV file that this program wrote.
+
+    Args:
+        path: of the file.
+        columns: that it must have.
+        remedy: see `reading`.
+        settings: of `pandas.read_csv`.
+
+    Raises:
+        BadInput: there is no such file, it is damaged, or lacks a column.
+    """
+    import pandas as pd
+
+    with reading(path, remedy):
+        data = Path(path).read_bytes()
+        # A line is all that tells a table from its first half.
+        if not data.endswith(b"\n"):
+            raise Damaged("its last line has no end")
+        with library_errors(ValueError):
+            table = pd.read_csv(io.BytesIO(data), **settings)
+        return _with_columns(table, columns)
+
+
+def read_parquet(path: str | Path, columns: Sequence[str], remedy: str = "") -> pd.DataFrame:
+    """Return the table in a Parquet file that this program wrote.
+
+    Args:
+        path: of the file.
+        columns: that it must have.
+        remedy: see `reading`.
+
+    Raises:
+        BadInput: there is no such file, it is damaged, or lacks a column.
+    """
+    import pandas as pd
+    import pyarrow as pa
+
+    with reading(path, remedy):
+        with library_errors(ValueError, pa.ArrowException):
+            table = pd.read_parquet(path)
+        return _with_columns(table, columns)
+
+
+def read_arrays(
+    path: str | Path, names: Sequence[str] = (), remedy: str = ""
+) -> dict[str, np.ndarray]:
+    """Return the arrays in an npz file by name.
+
+    Args:
+        path: of the file.
+        names: that it must have.
+        remedy: see `reading`.
+
+    Raises:
+        BadInput: there is no such file, it is damaged, or lacks an array.
+    """
+    import numpy as np
+
+    broken = (ValueError, KeyError, RuntimeError, SyntaxError, tokenize.TokenError)
+    with reading(path, remedy):
+        with library_errors(*broken):
+            stored = np.load(path)
+            # An array alone, as `numpy.save` writes it, has no names.
+            arrays = dict(stored) if isinstance(stored, Mapping) else {}
+        for name in names:
+            if name not in arrays:
+                raise Damaged(f"no array {name}")
+        return arrays
+
+
+def require(value: object, kind: type[Value] | tuple[type[Value], ...], what: str) -> Value:
+    """Return a value out of a file if it is of a type (a boolean is no number); raise Damaged."""
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        names = " or ".join(each.__name__ for each in kinds)
+        raise Damaged(f"{what} is {_shown(value)}, not {names}")
+    return value
+
+
+def require_key(
+    record: Mapping[str, Any], key: str, kind: type[Value] | tuple[type[Value], ...]
+) -> Value:
+    """Return a record's value under a key if it is of a type; raise Damaged otherwise."""
+    if key not in record:
+        raise Damaged(f"no {key}")
+    return require(record[key], kind, key)
+
+
+def require_words(values: object, what: str) -> list[str]:
+    """Return a list of words, none of them twice; raise Damaged otherwise."""
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise Damaged(f"{what} is {_shown(values)}, not a list of words")
+    if len(set(values)) < len(values):
+        raise Damaged(f"{what}: {_shown(values)} has one twice")
+    return values
+
+
+def require_numbers(values: object, what: str) -> list[float]:
+    """Return a list of numbers; raise Damaged otherwise."""
+    numbers = require(values, list, what)
+    return [require(number, (int, float), what) for number in numbers]
+
+
+@contextmanager
+def library_errors(*kinds: type[Exception]) -> Iterator[None]:
+    """Raise Damaged for what a library raises of a broken file.
+
+    The block may call the library alone, no function of ours: its faults would seem damage too.
+
+    Args:
+        kinds: of errors; by default all, for libraries that answer broken data with whatever
+            their code runs into.
+    """
+    errors = kinds or (Exception,)
+    try:
+        yield
+    except (*FORMAT_ERRORS, Damaged, BadInput):
+        raise
+    except errors as error:
+        raise Damaged(_short(error)) from error
+
+
+def _with_columns(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    for name in columns:
+        if name not in table:
+            raise Damaged(f"no column {name}")
+    return table
 
 
 def _remedy(path: Path) -> str:
@@ -52,25 +230,9 @@ def _remedy(path: Path) -> str:
     return f"{command} {path.parent} again" if command else AGAIN
 
 
-def read_json(path: str | Path, remedy: str = "") -> dict:
-    """Return the object that a JSON file holds.
-
-    Raises:
-        BadInput: there is no such file, or it is damaged.
-    """
-    with reading(path, remedy):
-        value = json.loads(Path(path).read_text(encoding="utf-8"))
-        if not isinstance(value, dict):
-            raise ValueError("not a JSON object")
-        return value
-
-
-def require_words(values: object, what: str) -> None:
-    """Raise ValueError unless these are words in a list, none of them twice."""
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise ValueError(f"{what}: {values!r}")
-    if len(set(values)) < len(values):
-        raise ValueError(f"{what}: {values!r} has one twice")
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 def _short(error: Exception) -> str:
@@ -78,5 +240,5 @@ def _short(error: Exception) -> str:
     if not lines:
         return type(error).__name__
     # Other errors say little without their kind: KeyError has the key alone.
-    kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
+    kind = "" if type(error) in (ValueError, Damaged) else f"{type(error).__name__}: "
     return f"{kind}{lines[0][:200]}"

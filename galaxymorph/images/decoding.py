@@ -9,6 +9,8 @@ import bz2
 import gzip
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Union
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from galaxymorph.base import HEAD, BadInput, read_bytes, read_head, sniff
+from galaxymorph.base import FORMAT_ERRORS, HEAD, BadInput, read_bytes, read_head, sniff
 from galaxymorph.images.content import require_content
 from galaxymorph.images.fits import MAGIC, decode_fits, is_fits
 from galaxymorph.images.rendering import DEFAULT, Rendering
@@ -107,24 +109,31 @@ def decode_bytes(data: bytes, reference: str, rendering: Rendering = DEFAULT) ->
     data = _unpacked(data, reference)
     if data.startswith(MAGIC):
         return decode_fits(data, reference, rendering)
+    with _pillow(reference):
+        image = Image.open(io.BytesIO(data), formats=_formats())
+        frames = getattr(image, "n_frames", 1)
+    _require_picture(image, frames, reference)
+    with _pillow(reference):
+        image.load()
+    return _as_rgb(image, reference)
+
+
+@contextmanager
+def _pillow(reference: str) -> Iterator[None]:
+    """Raise BadInput for what Pillow raises of an image; for its calls alone."""
     # Pillow warns of a large image, which is judged here, and of metadata that nobody reads.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            image = Image.open(io.BytesIO(data), formats=_formats())
-            _require_picture(image, reference)
-            image.load()
-        except BadInput:
-            raise
-        except UnidentifiedImageError:
+            yield
+        except UnidentifiedImageError as error:
             what = "not a FITS image" if is_fits(reference) else "not an image"
-            raise BadInput(f"{reference}: {what}", "download it again") from None
-        except Image.DecompressionBombError:
-            raise BadInput(f"{reference}: too many pixels", "make a smaller cutout") from None
+            raise BadInput(f"{reference}: {what}", "download it again") from error
+        except Image.DecompressionBombError as error:
+            raise BadInput(f"{reference}: too many pixels", "make a smaller cutout") from error
         except Exception as error:
             # Pillow's plugins answer broken data with errors of many types, SyntaxError included.
-            raise BadInput(f"{reference}: damaged ({error})", "download it again") from None
-        return _as_rgb(image, reference)
+            raise BadInput(f"{reference}: damaged ({error})", "download it again") from error
 
 
 def holds_fits(reference: str) -> bool:
@@ -150,14 +159,14 @@ def _unpacked(data: bytes, reference: str) -> bytes:
         return data
     try:
         with opener(io.BytesIO(data)) as packed:
-            found = packed.read(MAX_BYTES + 1)
-    except EOFError:
-        raise BadInput(f"{reference}: damaged (it ends early)", "download it again") from None
-    except Exception as error:
-        raise BadInput(f"{reference}: damaged ({error})", "download it again") from None
-    if len(found) > MAX_BYTES:
+            unpacked = packed.read(MAX_BYTES + 1)
+    except EOFError as error:
+        raise BadInput(f"{reference}: damaged (it ends early)", "download it again") from error
+    except FORMAT_ERRORS as error:
+        raise BadInput(f"{reference}: damaged ({error})", "download it again") from error
+    if len(unpacked) > MAX_BYTES:
         raise BadInput(f"{reference}: over {MAX_BYTES:,} bytes unpacked", "make a smaller cutout")
-    return found
+    return unpacked
 
 
 def _levels(array: np.ndarray) -> np.ndarray:
@@ -184,14 +193,13 @@ def _levels(array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(levels)
 
 
-def _require_picture(image: Image.Image, reference: str) -> None:
+def _require_picture(image: Image.Image, frames: int, reference: str) -> None:
     """Raise BadInput, before a pixel is decoded, if its header shows that it can't be used."""
     if image.width * image.height > MAX_PIXELS:
         raise BadInput(
             f"{reference}: {image.width}x{image.height} pixels, over {MAX_PIXELS:,}",
             "make a cutout of the galaxy",
         )
-    frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":
         raise BadInput(f"{reference}: {frames} frames", "save the one to be used")
     # Pillow calls 16-bit RGB "RGB" and drops the lower bits without a word.

@@ -8,9 +8,9 @@ import warnings
 import numpy as np
 from PIL import Image
 
-from galaxymorph.base import FITS_ENDINGS, BadInput
+from galaxymorph.base import FITS_ENDINGS, BadInput, library_errors, reading
 from galaxymorph.images.content import require_bands
-from galaxymorph.images.planes import Plane, choose_planes
+from galaxymorph.images.planes import Plane, Unit, choose_planes
 from galaxymorph.images.rendering import DEFAULT, Rendering
 
 # How a FITS file begins.
@@ -69,23 +69,17 @@ def _read(data: bytes, reference: str, bands: str | None) -> tuple[list[Plane], 
     """Return the planes to be shown, red first, and their values."""
     try:
         from astropy.io import fits
-    except ImportError:
+    except ImportError as error:
         raise BadInput(
             f"{reference}: FITS needs astropy", "pip install 'galaxymorph[fits]'"
-        ) from None
-    with warnings.catch_warnings():
+        ) from error
+    with warnings.catch_warnings(), reading(reference, "download it again", "damaged FITS"):
         # A cut file is only warned of, until its pixels are asked for.
         warnings.simplefilter("ignore")
-        try:
-            with fits.open(io.BytesIO(data), memmap=False) as opened:
-                planes = choose_planes(list(opened), bands, reference)
-                values = [plane.values() for plane in planes]
-        except BadInput:
-            raise
-        except Exception as error:
-            # Broken headers and data raise errors of many types.
-            words = " ".join(str(error).split())[:120]
-            raise BadInput(f"{reference}: damaged FITS ({words})", "download it again") from None
+        with library_errors():
+            opened = list(fits.open(io.BytesIO(data), memmap=False))
+        planes = choose_planes([Unit(hdu) for hdu in opened], bands, reference)
+        values = [plane.values() for plane in planes]
     if bands is None and len(planes) == 1 and planes[0].is_integer:
         _refuse_mask(values[0], reference)
     return planes, values

@@ -11,10 +11,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 
-from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, listed
+from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, library_errors, listed
 from galaxymorph.images.bands import cube_bands, named_band, short_name, wavelength
 
 # Of a plane: a picture of fewer pixels on a side shows no galaxy.
@@ -86,6 +87,31 @@ _SCIENCE = re.compile(rf"({'|'.join(SCIENCE.split())})\d*")
 FILLED = 0.02
 
 
+class Unit:
+    """A unit of a FITS file, header and data: what astropy raises of a broken one is Damaged.
+
+    Broken headers and data make it raise errors of many types, and not before a value is asked for.
+    """
+
+    def __init__(self, hdu: Any):
+        """Take one of astropy's header and data units; `shape` is empty unless it is an image."""
+        self._hdu = hdu
+        with library_errors():
+            self.shape: tuple[int, ...] = (
+                tuple(hdu.shape) if getattr(hdu, "is_image", False) else ()
+            )
+
+    def get(self, key: str, default: Any = "") -> Any:
+        """Return a header's value."""
+        with library_errors():
+            return self._hdu.header.get(key, default)
+
+    def data(self) -> np.ndarray:
+        """Return the pixels, which are read now."""
+        with library_errors():
+            return np.asarray(self._hdu.data)
+
+
 @dataclass(frozen=True, eq=False)
 class Plane:
     """One image of a file, its pixels read when asked for.
@@ -95,7 +121,7 @@ class Plane:
     its own header does. A `picture` is 8-bit: rendered already, to be shown as it is.
     """
 
-    hdu: object
+    hdu: Unit
     index: tuple
     shape: tuple[int, int]
     name: str
@@ -115,7 +141,7 @@ class Plane:
         Where whole numbers of 16 bits or more reach the largest that there is in more than
         `FILLED` of the pixels, those have no value: stars saturate fewer.
         """
-        data = np.asarray(self.hdu.data)
+        data = self.hdu.data()
         values = np.array(data[self.index], dtype=np.float64).reshape(self.shape)
         if np.issubdtype(data.dtype, np.integer) and data.dtype.itemsize > 1:
             filled = values == np.iinfo(data.dtype).max
@@ -127,11 +153,11 @@ class Plane:
         return f"{self.name} ({self.kind})" if self.kind else self.name
 
 
-def choose_planes(hdus: Sequence, bands: str | None, reference: str) -> list[Plane]:
+def choose_planes(hdus: Sequence[Unit], bands: str | None, reference: str) -> list[Plane]:
     """Return one plane, or two or three with the red first.
 
     Args:
-        hdus: of the file, as astropy opens it.
+        hdus: of the file.
         bands: names or numbers, red first, comma separated, or None for the file's own.
         reference: the file's name in errors.
 
@@ -153,17 +179,17 @@ def choose_planes(hdus: Sequence, bands: str | None, reference: str) -> list[Pla
     return chosen
 
 
-def read_planes(hdus: Sequence, reference: str) -> list[Plane]:
+def read_planes(hdus: Sequence[Unit], reference: str) -> list[Plane]:
     """Return every image plane of a file, in order, none of its pixels read.
 
     Raises:
         BadInput: an image has more than `MAX_VALUES`.
     """
-    primary = hdus[0].header
+    primary = hdus[0]
     of_file = _kind_of_file(reference)
     planes: list[Plane] = []
     for at, hdu in enumerate(hdus):
-        shape = hdu.shape if getattr(hdu, "is_image", False) else ()
+        shape = hdu.shape
         if len(shape) < 2 or 0 in shape:
             continue
         if int(np.prod(shape)) > MAX_VALUES:
@@ -175,37 +201,35 @@ def read_planes(hdus: Sequence, reference: str) -> list[Plane]:
     return _distinct(planes)
 
 
-def _planes_of(hdu, primary, at: int, of_file: str) -> Iterator[Plane]:
-    header = hdu.header
-    name = _text(header, "EXTNAME", "HDUNAME").removeprefix("COMPRESSED_IMAGE")
-    kind, rank = _kind_and_rank(header)
+def _planes_of(hdu: Unit, primary: Unit, at: int, of_file: str) -> Iterator[Plane]:
+    name = _text(hdu, "EXTNAME", "HDUNAME").removeprefix("COMPRESSED_IMAGE")
+    kind, rank = _kind_and_rank(hdu)
     rank = rank or int(at == 0 and name.upper() in ("", "PRIMARY"))
     kind = kind or (of_file if rank < 2 else "")
-    is_integer = header["BITPIX"] > 0 and header.get("BSCALE", 1) == 1
-    telescope = _text(header, "TELESCOP") or _text(primary, "TELESCOP")
+    is_integer = hdu.get("BITPIX", 0) > 0 and hdu.get("BSCALE", 1) == 1
+    telescope = _text(hdu, "TELESCOP") or _text(primary, "TELESCOP")
     shared = {
         "hdu": hdu, "kind": kind, "rank": rank, "is_integer": is_integer,
-        "top_down": (_text(header, "ROWORDER") or _text(primary, "ROWORDER")) == "TOP-DOWN",
+        "top_down": (_text(hdu, "ROWORDER") or _text(primary, "ROWORDER")) == "TOP-DOWN",
     }  # fmt: skip
     # Axes of length 1 stand for a frequency or a polarisation.
     axes = [n for n, side in enumerate(hdu.shape) if side != 1 or len(hdu.shape) == 2]
     axes = axes if len(axes) > 1 else [*range(len(hdu.shape))][-2:]
     if len(axes) == 2:
-        own = named_band(header) or _band_in(name) or _single(header)
+        own = named_band(hdu) or _band_in(name) or _single(hdu)
         band = own or named_band(primary)
         yield Plane(
             index=..., shape=tuple(hdu.shape[n] for n in axes),
             name=(name if kind or not own else own) or "", band=band, own=bool(own),
-            length=wavelength(band, telescope), picture=_is_picture(header) and not own,
-            aliases=(name, _versioned(name, header), own), **shared,
+            length=wavelength(band, telescope), picture=_is_picture(hdu) and not own,
+            aliases=(name, _versioned(name, hdu), own), **shared,
         )  # fmt: skip
         return
     yield from _cube(hdu, name, axes, telescope, shared)
 
 
-def _cube(hdu, name: str, axes: list[int], telescope: str, shared: dict) -> Iterator[Plane]:
+def _cube(hdu: Unit, name: str, axes: list[int], telescope: str, shared: dict) -> Iterator[Plane]:
     """Yield the planes along the axis of bands, or one that says why there is none."""
-    header = hdu.header
     sides = [hdu.shape[n] for n in axes]
     across = _axis_of_bands(sides)
     refused = {"shape": tuple(sides[-2:]), "name": name, "index": ...}
@@ -214,15 +238,15 @@ def _cube(hdu, name: str, axes: list[int], telescope: str, shared: dict) -> Iter
         yield Plane(**refused, **shared | {"kind": shared["kind"] or what})
         return
     number, axis = sides[across], len(hdu.shape) - axes[across]
-    names = cube_bands(header, number)
-    if not names and _is_spectral(header, axis) or number > MOST_BANDS:
+    names = cube_bands(hdu, number)
+    if not names and _is_spectral(hdu, axis) or number > MOST_BANDS:
         what = f"{CUBE} of {number:,} planes, as of a spectrograph"
         yield Plane(**refused, **shared | {"kind": shared["kind"] or what})
         return
-    is_last, picture = across == 2, _is_picture(header) and not names
+    is_last, picture = across == 2, _is_picture(hdu) and not names
     if not names and number in (3, 4) and (picture or (is_last and number == 3)):
         names = ["red", "green", "blue", "alpha"][:number]
-    stokes = _text(header, f"CTYPE{axis}").startswith("STOKES")
+    stokes = _text(hdu, f"CTYPE{axis}").startswith("STOKES")
     flat = tuple(side for n, side in enumerate(sides) if n != across)
     for n in range(number):
         index = [slice(None) if at in axes else 0 for at in range(len(hdu.shape))]
@@ -365,7 +389,7 @@ def _refuse_choice(open_: list[Plane], planes: list[Plane], reference: str) -> N
     )
 
 
-def _kind_and_rank(header) -> tuple[str, int]:
+def _kind_and_rank(header: Unit) -> tuple[str, int]:
     """Return what a header says that a plane is, if not science, and its rank."""
     texts = [_text(header, key) for key in KIND_KEYS]
     kinds = [kind for kind in map(_kind_of, texts) if kind]
@@ -407,26 +431,28 @@ def _band_in(name: str) -> str:
     return short if wavelength(short) is not None else ""
 
 
-def _single(header) -> str:
+def _single(header: Unit) -> str:
     """Return the band of an image that a survey's cutout names as if it were a cube."""
     return (cube_bands(header, 1) or [""])[0]
 
 
-def _versioned(name: str, header) -> str:
+def _versioned(name: str, header: Unit) -> str:
     return f"{name}{header.get('EXTVER', 1)}" if name else ""
 
 
-def _is_picture(header) -> bool:
+def _is_picture(header: Unit) -> bool:
     """Tell whether pixels have 8 bits, which were rendered by someone already."""
-    return header["BITPIX"] == 8 and header.get("BSCALE", 1) == 1 and header.get("BZERO", 0) == 0
+    return (
+        header.get("BITPIX") == 8 and header.get("BSCALE", 1) == 1 and header.get("BZERO", 0) == 0
+    )
 
 
-def _is_spectral(header, axis: int) -> bool:
+def _is_spectral(header: Unit, axis: int) -> bool:
     unit = _text(header, f"CUNIT{axis}").casefold()
     return bool(SPECTRAL.match(_text(header, f"CTYPE{axis}"))) or unit in SPECTRAL_UNITS
 
 
-def _text(header, *keys: str) -> str:
+def _text(header: Unit, *keys: str) -> str:
     return next((text for key in keys if (text := str(header.get(key, "")).strip())), "")
 
 

@@ -18,7 +18,7 @@ import torch
 from fastai.callback.core import Callback
 from fastai.torch_core import set_seed
 
-from galaxymorph.base import Progress, reading, replacing, write_text
+from galaxymorph.base import Damaged, Progress, reading, replacing, write_text
 from galaxymorph.learn.distributed import bare, own_loader, processes, rank
 from galaxymorph.learn.targets.targets import Target
 
@@ -195,7 +195,7 @@ def load_tensors(path: Path) -> dict:
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
         except (RuntimeError, pickle.UnpicklingError) as error:
-            raise ValueError(error) from None
+            raise Damaged(error) from error
 
 
 def save_checkpoint(path: Path, learn, state: TrainingState) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from galaxymorph import __version__
-from galaxymorph.base import BadInput, reading, require_words
+from galaxymorph.base import BadInput, Damaged, reading, require_numbers, require_words
 from galaxymorph.learn.recipe import Recipe, recipe_from_dict
 from galaxymorph.learn.targets.outputs import loss_name, output_names
 from galaxymorph.zoo.schemas import SCHEMAS
@@ -77,10 +77,8 @@ def described_recipe(about: object, name: str) -> Recipe:
         require_words(about["classes"], "classes")
         require_words(about["outputs"], "outputs")
         for key in ("mean", "std"):
-            if len(about[key]) != 3 or not all(
-                isinstance(each, int | float) for each in about[key]
-            ):
-                raise ValueError(f"{key}: {about[key]!r}")
+            if len(require_numbers(about[key], key)) != 3:
+                raise Damaged(f"{key}: {about[key]!r}")
     known = {key: about[key] for key in (*SETTINGS, "loss") if key in about}
     if known.get("target") == "tree":
         known.setdefault("schema", _schema_of(about["outputs"]))

@@ -11,7 +11,7 @@ import torch
 from fastai.data.core import DataLoaders
 from torch import nn
 
-from galaxymorph.base import BadInput, Progress, reading, replacing
+from galaxymorph.base import BadInput, Progress, read_arrays, replacing
 from galaxymorph.images import Frames
 from galaxymorph.learn.data import predicting_loader
 from galaxymorph.learn.runs import Run
@@ -111,5 +111,5 @@ def read_embeddings(run: Run) -> Embeddings:
     path = run.path / FILE
     if not path.exists():
         raise BadInput(f"{path}: no such file", "fit again: older versions kept no embeddings")
-    with reading(path), np.load(path) as stored:
-        return Embeddings(stored["vectors"].astype(np.float32), stored["part"], stored["galaxy"])
+    stored = read_arrays(path, ["vectors", "part", "galaxy"])
+    return Embeddings(stored["vectors"].astype(np.float32), stored["part"], stored["galaxy"])

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from galaxymorph import __version__
-from galaxymorph.base import reading, replacing, write_json
+from galaxymorph.base import Damaged, reading, replacing, write_json
 from galaxymorph.learn.backbones.architectures import build_model, pixel_stats, plain_names
 from galaxymorph.learn.description import describe_model
 from galaxymorph.learn.recipe import recipe_to_dict
@@ -34,7 +34,7 @@ def load_network(run: Run) -> nn.Module:
         try:
             model.load_state_dict(load_file(path))
         except (SafetensorError, RuntimeError) as error:
-            raise ValueError(error) from None
+            raise Damaged(error) from error
     return model.to(default_device()).eval()
 
 

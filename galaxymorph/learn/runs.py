@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import io
 import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,12 +19,16 @@ import pandas as pd
 from galaxymorph import __version__
 from galaxymorph.base import (
     BadInput,
+    Damaged,
     exclusive,
     near_names,
+    read_csv,
     read_json,
+    read_parquet,
     reading,
     replace_folder,
     replacing,
+    require_key,
     require_words,
     say,
     write_json,
@@ -44,6 +47,7 @@ FORMER_FILES = {
 }
 # What a run says of where its galaxies came from.
 DATA = ("path", "source", "fingerprint")
+SPLIT_COLUMNS = ("galaxy", "image", "label", "split", "digest")
 PACKAGES = (
     "fastai", "fastcore", "numpy", "pandas", "pillow", "scikit-learn", "timm", "torch",
     "torchvision",
@@ -94,10 +98,11 @@ class Run:
                 "use the galaxymorph version in its environment.json",
             )
         with reading(path):
-            require_words(record["classes"], "classes")
+            require_words(record.get("classes"), "classes")
+            data = require_key(record, "data", dict)
             for key in DATA:
-                require_words([record["data"][key]], f"data's {key}")
-            record["recipe"].keys()
+                require_key(data, key, str)
+            require_key(record, "recipe", dict)
         return record
 
     @property
@@ -159,15 +164,17 @@ class Run:
         Soft targets follow, to the bit.
         """
         path = self.path / "split.csv"
+        # pandas' own parser of numbers isn't exact before its version 3.
+        table = read_csv(path, SPLIT_COLUMNS, dtype=str, keep_default_na=False)
+        kinds = dict.fromkeys(target_columns(table), float) | {"fold": int}
         with reading(path):
-            # pandas' own parser of numbers isn't exact before its version 3.
-            table = _read_csv(path, dtype=str, keep_default_na=False)
-            _require_columns(table, ("galaxy", "image", "label", "split", "digest"))
-            kinds = dict.fromkeys(target_columns(table), float) | {"fold": int}
-            table = table.astype({name: kind for name, kind in kinds.items() if name in table})
+            try:
+                table = table.astype({name: kind for name, kind in kinds.items() if name in table})
+            except ValueError as error:
+                raise Damaged(error) from error
             if fingerprint(table) != self.data["fingerprint"]:
-                raise ValueError("its galaxies aren't those that recipe.json has a fingerprint of")
-            return table
+                raise Damaged("its galaxies aren't those that recipe.json has a fingerprint of")
+        return table
 
     @property
     def history(self) -> pd.DataFrame | None:
@@ -175,10 +182,7 @@ class Run:
         path = self.path / "history.csv"
         if not path.exists():
             return None
-        with reading(path):
-            table = _read_csv(path)
-            _require_columns(table, ("stage", "epoch", "train_loss", "valid_loss"))
-            return table
+        return read_csv(path, ("stage", "epoch", "train_loss", "valid_loss"))
 
     @property
     def is_trained(self) -> bool:
@@ -199,12 +203,9 @@ class Run:
         """
         self.require_trained()
         path = self.path / f"predictions_{part}.parquet"
-        with reading(path):
-            table = pd.read_parquet(path)
-            _require_columns(
-                table, ("galaxy", "label", *predicted_columns(self.recipe, self.classes))
-            )
-            return table
+        return read_parquet(
+            path, ("galaxy", "label", *predicted_columns(self.recipe, self.classes))
+        )
 
 
 def _near_run(path: Path) -> str:
@@ -214,20 +215,6 @@ def _near_run(path: Path) -> str:
         if not path.exists() and (near := near_names(path.name, runs, most=1)):
             return f"did you mean {folder / near[0]}?"
     return "give a folder in exports/"
-
-
-def _read_csv(path: Path, **settings) -> pd.DataFrame:
-    data = path.read_bytes()
-    # A line is all that tells a table from its first half.
-    if not data.endswith(b"\n"):
-        raise ValueError("its last line has no end")
-    return pd.read_csv(io.BytesIO(data), **settings)
-
-
-def _require_columns(table: pd.DataFrame, names: Sequence[str]) -> None:
-    lost = [name for name in names if name not in table]
-    if lost:
-        raise ValueError(f"no column {lost[0]}")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from galaxymorph.base import BadInput, map_ahead, read_bytes, reading, say
+from galaxymorph.base import BadInput, Damaged, map_ahead, read_bytes, read_csv, reading, say
 from galaxymorph.images import digest_bytes
 from galaxymorph.learn import Run
 from galaxymorph.zoo import PARTS
@@ -89,11 +89,11 @@ def _splits(model: Path) -> list[pd.DataFrame]:
 
 
 def _read(path: Path) -> pd.DataFrame:
+    table = read_csv(path, COLUMNS, dtype=str, keep_default_na=False)[COLUMNS]
     with reading(path):
-        table = pd.read_csv(path, usecols=COLUMNS, dtype=str, keep_default_na=False)
         if not set(table["split"]) <= set(PARTS):
-            raise ValueError("its column split holds other words than a split's parts")
-        return table
+            raise Damaged("its column split holds other words than a split's parts")
+    return table
 
 
 def with_parts(

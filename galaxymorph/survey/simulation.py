@@ -30,8 +30,11 @@ from galaxymorph.base import (
     Progress,
     exclusive,
     make_folder,
+    read_json,
+    reading,
     remove_leftovers,
     replacing,
+    require_key,
     say,
     write_json,
 )
@@ -191,11 +194,10 @@ def _is_done(folder: Path, simulation: Simulation) -> bool:
         if any(path.is_file() and path.name != "lock" for path in folder.rglob("*")):
             raise BadInput(f"{folder}: holds files, but no {SETTINGS}", "name a new folder")
         return False
-    try:
-        found = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        before, versions = found["simulation"], found["versions"]
-    except (ValueError, KeyError, TypeError):
-        raise BadInput(f"{folder / SETTINGS}: not readable", "name a new folder") from None
+    record = read_json(folder / SETTINGS, "name a new folder")
+    with reading(folder / SETTINGS, "name a new folder"):
+        before = require_key(record, "simulation", dict)
+        versions = require_key(record, "versions", dict)
     ours = _as_json(simulation)
     differing = [name for name in ours if before.get(name) != ours[name]]
     if differing:

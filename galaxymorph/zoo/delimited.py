@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import BinaryIO
 
+from galaxymorph.base import Damaged
+
 # Tried in this order; the one that cuts the header into most columns is taken.
 SEPARATORS = ",;\t|"
 # Those of languages that write 0,5; there the comma can't separate columns.
@@ -61,7 +63,7 @@ class Delimited:
         """Yield the cells of some columns in pieces.
 
         Raises:
-            ValueError: a quote is never closed, or a cell asked for isn't text.
+            Damaged: a quote is never closed, or a cell asked for isn't text.
         """
         width, cut = len(self.columns), _cutter(positions)
         with _text(self.open, self.encoding) as lines:
@@ -100,7 +102,7 @@ class Delimited:
             for at, cell in zip(positions, cells, strict=True):
                 if any("\ud800" <= letter <= "\udfff" for letter in cell):
                     name = self.columns[at]
-                    raise ValueError(f"row {number}: {name} isn't UTF-8 text; save it as UTF-8")
+                    raise Damaged(f"row {number}: {name} isn't UTF-8 text; save it as UTF-8")
         return piece
 
 
@@ -128,7 +130,7 @@ def open_delimited(source: Callable[[], BinaryIO]) -> Delimited:
         source: opens the bytes anew.
 
     Raises:
-        ValueError: there is no header, or the data isn't text.
+        Damaged: there is no header, or the data isn't text.
     """
     with source() as stream:
         encoding = _encoding(stream.read(4096))
@@ -139,7 +141,7 @@ def open_delimited(source: Callable[[], BinaryIO]) -> Delimited:
         if header and (best is None or len(header[1]) > best[0]):
             best = len(header[1]), header[0], separator, header[1]
     if best is None:
-        raise ValueError("No columns to parse: the file is empty, or its first row is no header")
+        raise Damaged("No columns to parse: the file is empty, or its first row is no header")
     _, number, separator, columns = best
     while columns and not columns[-1].strip():
         # The header has commas at its end, and rows may have as many.
@@ -157,7 +159,7 @@ def _encoding(head: bytes) -> str:
             zeros = head[start::2]
             if zeros.count(0) > 0.7 * len(zeros) and 0 not in head[1 - start :: 2]:
                 return encoding
-        raise ValueError("binary data, no text")
+        raise Damaged("binary data, no text")
     return "utf-8"
 
 
@@ -179,7 +181,7 @@ def _records(lines: io.TextIOWrapper, separator: str) -> Records:
             return
         except csv.Error as error:
             if reader.line_num > before + 1 or "end of data" in str(error):
-                raise ValueError(f"a quote in row {number} is never closed") from None
+                raise Damaged(f"a quote in row {number} is never closed") from error
             yield number, f"not separable into fields ({error})"
             continue
         yield number, cells
@@ -202,7 +204,7 @@ def _header(records: Records) -> tuple[int, list[str]] | None:
             if comment and _names(comment[1], cells):
                 return comment
             return number, cells
-    except ValueError:
+    except (Damaged, UnicodeError):
         # Cut by another separator, a quote may well be closed.
         return None
     return comment if comment and len(comment[1]) > 1 else None

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput, one_line
+from galaxymorph.base import BadInput, read_parquet
 from galaxymorph.zoo.catalogue import COUNT, Catalogue
 from galaxymorph.zoo.schemas import get_schema
 from galaxymorph.zoo.schemes import SCHEMES, assign_labels, get_scheme, soft_targets
@@ -206,10 +206,7 @@ def _counted(catalogue: Catalogue, columns: list[str]) -> pd.DataFrame:
             "use another --loss",
         )
     answers = dict(zip(catalogue.tree.columns, columns, strict=True))
-    try:
-        counts = pd.read_parquet(path, columns=["GalaxyID", *answers]).rename(columns=answers)
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{path}: {one_line(str(error))}", "make it again") from None
+    counts = read_parquet(path, ["GalaxyID", *answers], "make it again").rename(columns=answers)
     counts["galaxy"] = counts.pop("GalaxyID").astype(str)
     return catalogue.table[["galaxy"]].merge(counts, on="galaxy", how="left")[columns]
 

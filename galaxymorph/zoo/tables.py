@@ -11,7 +11,7 @@ import io
 import lzma
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -22,10 +22,12 @@ import pandas as pd
 from galaxymorph.base import (
     REFERENCE_SEPARATOR,
     BadInput,
+    Damaged,
     is_unsafe,
+    library_errors,
     list_members,
-    one_line,
     read_bytes,
+    reading,
     sniff,
 )
 from galaxymorph.zoo.delimited import PIECE, open_delimited
@@ -125,7 +127,7 @@ class Table:
             BadInput: the table can't be read, or a column holds pictures.
         """
         positions = [self._position(name) for name in columns]
-        with _naming(self.reference):
+        with _reading(self.reference):
             for piece in self._pieces(positions):
                 piece.frame.columns = list(columns)
                 yield piece
@@ -152,7 +154,7 @@ def open_table(reference: str | Path) -> Table:
         )
     if kind == "text":
         _refuse_text(reference, file)
-    with _naming(reference):
+    with _reading(reference):
         columns, decimal, pieces = _OPENERS[kind](file)
     _refuse_doubled(reference, columns)
     return Table(reference, kind, columns, decimal, pieces)
@@ -276,7 +278,7 @@ def _find(reference: str) -> _File:
     if path and not path.is_file():
         raise BadInput(f"{reference}: no such file", "give the path of a table")
     data = b"" if path else read_bytes(reference)
-    with _naming(reference):
+    with _reading(reference):
         head = _first(path.open("rb")) if path else data[:_HEAD]
         if not head.startswith(b"PK\x03\x04") and not reference.lower().endswith(".zip"):
             unpack = next((by for mark, by in _PACKED.items() if head.startswith(mark)), None)
@@ -346,18 +348,9 @@ def _refuse_doubled(reference: str, columns: Sequence[str]) -> None:
             )
 
 
-@contextmanager
-def _naming(reference: str) -> Iterator[None]:
-    """Turn whatever a reading library raises into a BadInput that names the file."""
-    try:
-        yield
-    except BadInput:
-        raise
-    except Exception as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise BadInput(
-            f"{reference}: not a readable table ({one_line(lines[0][:200])})", "mend the file"
-        ) from None
+def _reading(reference: str) -> AbstractContextManager[None]:
+    """Raise BadInput that names the file for what is wrong with it."""
+    return reading(reference, "mend the file", "not a readable table")
 
 
 _Opened = tuple[list[str], str, Callable[[list[int]], Iterator[Piece]]]
@@ -376,14 +369,17 @@ def _open_text(file: _File) -> _Opened:
 
 
 def _open_parquet(file: _File) -> _Opened:
+    import pyarrow as pa
     from pyarrow import parquet
 
-    with file.seekable() as source:
+    with file.seekable() as source, library_errors(ValueError, pa.ArrowException):
         columns = parquet.read_schema(source).names
 
     def pieces(positions: list[int]) -> Iterator[Piece]:
         wanted = [columns[at] for at in positions]
-        with file.seekable() as source, parquet.ParquetFile(source) as table:
+        with file.seekable() as source:
+            with library_errors(ValueError, pa.ArrowException):
+                table = parquet.ParquetFile(source)
             _refuse_pictures(table.schema_arrow, wanted)
             yield from _from_arrow(table.iter_batches(PIECE, columns=wanted), wanted)
 
@@ -395,7 +391,7 @@ def _open_arrow(file: _File) -> _Opened:
 
     def batches() -> Iterator[pa.RecordBatch]:
         # pyarrow closes no file that it is given, least of all one that is damaged.
-        with file.seekable() as source:
+        with file.seekable() as source, library_errors(ValueError, pa.ArrowException):
             if not file.head.startswith(b"ARROW1"):
                 with pa.ipc.open_stream(source) as stream:
                     yield from stream
@@ -405,7 +401,7 @@ def _open_arrow(file: _File) -> _Opened:
 
     first = next(batches(), None)
     if first is None:
-        raise ValueError("the table has no rows")
+        raise Damaged("the table has no rows")
 
     def pieces(positions: list[int]) -> Iterator[Piece]:
         wanted = [first.schema.names[at] for at in positions]
@@ -422,17 +418,24 @@ def _refuse_pictures(schema, columns: Sequence[str]) -> None:
         kind = schema.field(name).type
         pictures = pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
         if pictures:
-            raise ValueError(
+            raise Damaged(
                 f"the column {name!r} holds pictures, not paths: write each to a file, and its "
                 "path into a column"
             )
         if pa.types.is_nested(kind):
-            raise ValueError(f"the column {name!r} holds {kind}, no text and no number")
+            raise Damaged(f"the column {name!r} holds {kind}, no text and no number")
 
 
 def _from_arrow(batches, columns: Sequence[str]) -> Iterator[Piece]:
+    import pyarrow as pa
+
     number = 2
-    for batch in batches:
+    batches = iter(batches)
+    while True:
+        with library_errors(ValueError, pa.ArrowException):
+            batch = next(batches, None)
+        if batch is None:
+            return
         rows = range(number, number + batch.num_rows)
         number += batch.num_rows
         cells = {name: _arrow_cells(batch.column(name), name) for name in columns}
@@ -451,7 +454,7 @@ def _arrow_cells(array, name: str) -> np.ndarray:
     # With a gap NumPy would make floats of whole numbers.
     cells = np.array([None, *array.to_pylist()], object)[1:]
     if any(isinstance(cell, bytes) and sniff(cell[:64]) for cell in cells[:1]):
-        raise ValueError(f"the column {name!r} holds pictures, not paths")
+        raise Damaged(f"the column {name!r} holds pictures, not paths")
     return _decoded(cells)
 
 
@@ -468,10 +471,14 @@ def _open_fits(file: _File) -> _Opened:
 
     def pieces(positions: list[int]) -> Iterator[Piece]:
         with _fits_units(file) as units:
-            unit = units[position]
-            for start in range(0, len(unit.data), PIECE):
-                part = unit.data[start : start + PIECE]
-                cells = {at: _fits_cells(part.field(at), unit.columns[at]) for at in positions}
+            with library_errors():
+                unit = units[position]
+                data = unit.data
+            for start in range(0, len(data), PIECE):
+                part = data[start : start + PIECE]
+                with library_errors():
+                    fields = {at: part.field(at) for at in positions}
+                cells = {at: _fits_cells(fields[at], unit.columns[at]) for at in positions}
                 rows = range(start + 2, start + 2 + len(part))
                 yield Piece(pd.DataFrame(cells, index=rows)[positions], {}, [])
 
@@ -481,36 +488,39 @@ def _open_fits(file: _File) -> _Opened:
 def _fits_units(file: _File):
     try:
         from astropy.io import fits
-    except ImportError:
+    except ImportError as error:
         raise BadInput(
             f"{file.reference}: reading FITS takes astropy", "pip install 'galaxymorph[fits]'"
-        ) from None
+        ) from error
     plain = file.path and not file.unpack
-    return fits.open(file.path if plain else file.seekable(), memmap=bool(plain))
+    stream = file.path if plain else file.seekable()
+    with library_errors():
+        return fits.open(stream, memmap=bool(plain))
 
 
 def _fits_table(file: _File) -> tuple[int, list[str]]:
     """Return the position of a file's first table, and its columns."""
-    with _fits_units(file) as units:
+    with _fits_units(file) as units, library_errors():
         from astropy.io import fits
 
         for position, unit in enumerate(units):
             is_table = isinstance(unit, fits.BinTableHDU | fits.TableHDU)
             if is_table and not isinstance(unit, fits.CompImageHDU):
                 return position, list(unit.columns.names)
-    raise ValueError("no table in this FITS file, only images")
+    raise Damaged("no table in this FITS file, only images")
 
 
 def _fits_has_table(file: _File) -> bool:
     try:
-        return bool(_fits_table(file))
-    except (BadInput, OSError, ValueError, TypeError, KeyError, IndexError):
+        with _reading(file.reference):
+            return bool(_fits_table(file))
+    except BadInput:
         return False
 
 
 def _fits_cells(cells: np.ndarray, column) -> np.ndarray:
     if cells.ndim > 1 or cells.dtype == object:
-        raise ValueError(f"the column {column.name!r} holds arrays, not one value a row")
+        raise Damaged(f"the column {column.name!r} holds arrays, not one value a row")
     if cells.dtype.kind in "SU":
         return _decoded(np.array(cells, object))
     # pandas takes no array of FITS's byte order.
@@ -524,18 +534,18 @@ def _open_astropy(name: str) -> Callable[[_File], _Opened]:
     def opened(file: _File) -> _Opened:
         try:
             from astropy.table import Table as AstropyTable
-        except ImportError:
+        except ImportError as error:
             raise BadInput(
                 f"{file.reference}: reading {name} takes astropy", "pip install 'galaxymorph[fits]'"
-            ) from None
+            ) from error
+        content = file.read()
         # Real files break the standards in small ways, of which astropy warns.
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), library_errors():
             warnings.simplefilter("ignore")
             if name == "VOTable":
-                table = AstropyTable.read(io.BytesIO(file.read()), format="votable", table_id=0)
+                table = AstropyTable.read(io.BytesIO(content), format="votable", table_id=0)
             else:
-                words = file.read().decode("utf-8")
-                table = AstropyTable.read(words, format="ascii.ecsv")
+                table = AstropyTable.read(content.decode("utf-8"), format="ascii.ecsv")
 
         def pieces(positions: list[int]) -> Iterator[Piece]:
             cells = {at: _masked_cells(table.columns[at]) for at in positions}
@@ -551,7 +561,7 @@ def _masked_cells(column) -> np.ndarray:
     """Return an astropy column's values, None where they are masked."""
     cells = np.asarray(column)
     if cells.ndim > 1:
-        raise ValueError(f"the column {column.name!r} holds arrays, not one value a row")
+        raise Damaged(f"the column {column.name!r} holds arrays, not one value a row")
     masked = np.asarray(getattr(column, "mask", np.zeros(len(cells), bool)))
     if cells.dtype.kind == "f" and not cells.dtype.hasobject:
         return np.where(masked, np.nan, cells)

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from galaxymorph.base import Damaged, require, require_key, require_numbers
+
 # Keeps logarithms finite, as scikit-learn does.
 LEAST = float(np.finfo(float).eps)
 # A softmax in float32 ends at exactly 0 and 1.
@@ -101,21 +103,41 @@ def read_calibrators(record: Mapping[str, list], outputs: int) -> list[Calibrato
         outputs: how many outputs they are to mend.
 
     Raises:
-        KeyError, TypeError, ValueError: they aren't what `write_calibrators` gives, of so many.
+        Damaged: they aren't what `write_calibrators` gives, of so many.
     """
+    return [_read_calibrator(each, outputs) for each in require_key(record, "calibrators", list)]
+
+
+def _read_calibrator(record: object, outputs: int) -> Calibrator:
+    values = require(record, dict, "calibrator")
+    method = require_key(values, "method", str)
+    if method not in APPLY:
+        raise Damaged(f"method {method!r} is unknown")
+    parameters = require_key(values, "parameters", dict)
+    for name in PARAMETERS[method]:
+        _require_parameter(require_key(parameters, name, list), name, method, outputs)
+    if method == "isotonic" and any(
+        len(start) != len(end)
+        for start, end in zip(parameters["from"], parameters["to"], strict=True)
+    ):
+        raise Damaged("curves of isotonic have ends of different numbers")
     # Files of before there was a floor don't say how many galaxies.
-    found = [
-        Calibrator(each["method"], each["parameters"], int(each.get("galaxies", 0)))
-        for each in record["calibrators"]
-    ]
-    for each in found:
-        if each.method not in APPLY:
-            raise ValueError(f"method {each.method!r} is unknown")
-        even = np.full((1, outputs * (2 if each.method == "variance" else 1)), 1 / outputs)
-        mended = each(even)
-        if mended.shape != even.shape or not np.isfinite(mended).all():
-            raise ValueError(f"the parameters of {each.method} aren't of {outputs} outputs")
-    return found
+    galaxies = require(values.get("galaxies", 0), int, "galaxies")
+    return Calibrator(method, parameters, galaxies)
+
+
+def _require_parameter(values: list, name: str, method: str, outputs: int) -> None:
+    """Raise Damaged unless a parameter has a value, or a curve's values, for each output."""
+    count = 1 if method == "temperature" else outputs
+    rows = [require(row, list, name) for row in values] if method == "isotonic" else [values]
+    numbers = [require_numbers(row, name) for row in rows]
+    if (
+        len(values) != count
+        or not all(numbers)
+        or not all(np.isfinite(row).all() for row in numbers)
+        or (method == "temperature" and values[0] <= 0)
+    ):
+        raise Damaged(f"the parameters of {method} aren't of {outputs} outputs")
 
 
 def fit_calibrator(method: str, probabilities: np.ndarray, truth: np.ndarray) -> Calibrator:
@@ -335,5 +357,13 @@ CALIBRATORS: dict[str, Method] = {
     "temperature": Method("one temperature for all", _fit_temperature, _apply_temperature, 20),
     "vector": Method("a scale and a shift a class", _fit_vector, _apply_vector, 0, 20),
     "isotonic": Method("a rising curve a class", _fit_isotonic, _apply_isotonic, 1000, 100),
+}
+# What each method's parameters are called.
+PARAMETERS: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "temperature": ("temperature",),
+    "vector": ("scale", "shift"),
+    "isotonic": ("from", "to"),
+    "variance": ("factor",),
 }
 APPLY = {name: method.apply for name, method in CALIBRATORS.items()} | {"variance": _apply_variance}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput, read_json, reading, write_json
+from galaxymorph.base import BadInput, Damaged, read_json, reading, require, require_key, write_json
 from galaxymorph.judge.calibration.calibrators import (
     CALIBRATORS,
     FEW,
@@ -281,19 +281,32 @@ def sets_record(run: Run) -> dict:
         return {}
     record = read_json(path)
     with reading(path):
-        found = record.get("sets", {})
+        found = require(record.get("sets", {}), dict, "sets")
         if not found:
             return {}
-        if found["method"] not in SCORES:
-            raise ValueError(f"no method of sets is called {found['method']!r}")
+        if require_key(found, "method", str) not in SCORES:
+            raise Damaged(f"no method of sets is called {found['method']!r}")
         if found["method"] in NEVER_EMPTY and found.get("score") != SCORE:
             raise BadInput(
                 f"{path}: its sets are of an earlier version", f"calibrate {run.path} again"
             )
         # Files of before each fold had its own have one row.
-        limits = np.atleast_2d(np.array(found["thresholds"], float))
-        if limits.shape not in {(1, len(run.classes)), (len(run.splits), len(run.classes))}:
-            raise ValueError(f"thresholds of shape {limits.shape}")
+        rows = require_key(found, "thresholds", list)
+        rows = rows if rows and isinstance(rows[0], list) else [rows]
+        if len(rows) not in (1, len(run.splits)) or any(
+            len(require(row, list, "thresholds")) != len(run.classes) for row in rows
+        ):
+            raise Damaged("thresholds aren't one a class")
+        limits = np.array(
+            [
+                [
+                    np.nan if each is None else require(each, (int, float), "threshold")
+                    for each in row
+                ]
+                for row in rows
+            ],
+            float,
+        )
         return found | {"thresholds": np.where(np.isnan(limits), np.inf, limits)}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from galaxymorph.base import reading, replacing
+from galaxymorph.base import Damaged, read_arrays, read_parquet, reading, replacing
 from galaxymorph.judge.explain.neighbours import ALIKE, nearest, typical_distance
 
 # Cells on a side: at least those of any trunk's last feature maps at 448 pixels.
@@ -54,11 +54,15 @@ def read_grids(folder: Path) -> dict[str, dict[str, np.ndarray]]:
     path, found = folder / MAPS, {}
     if not path.exists():
         return {}
-    with reading(path, "explain again"), np.load(path) as stored:
-        for name in (each for each in stored.files if each.startswith("galaxy ")):
-            method = name.removeprefix("galaxy ")
-            for galaxy, grid in zip(stored[name].tolist(), stored[f"maps {method}"], strict=True):
-                found.setdefault(galaxy, {})[method] = grid
+    stored = read_arrays(path, remedy="explain again")
+    for name in (each for each in stored if each.startswith("galaxy ")):
+        method = name.removeprefix("galaxy ")
+        galaxies, maps = stored[name].tolist(), stored.get(f"maps {method}", ())
+        with reading(path, "explain again"):
+            if len(galaxies) != len(maps):
+                raise Damaged(f"{len(maps)} maps of {method} for {len(galaxies)} galaxies")
+        for galaxy, grid in zip(galaxies, maps, strict=True):
+            found.setdefault(galaxy, {})[method] = grid
     return found
 
 
@@ -93,14 +97,12 @@ def read_neighbours(folder: Path) -> dict[str, list[list]]:
     path = folder / NEIGHBOURS
     if not path.exists():
         return {}
-    with reading(path, "explain again"):
-        table = pd.read_parquet(path)
-        if "alike" not in table:
-            # Of an earlier version, which didn't tell: as then, none is called unlike.
-            table["alike"] = True
-        found = {}
-        for galaxy, *row in table[["galaxy", "neighbour", "distance", "alike"]].itertuples(
-            index=False, name=None
-        ):
-            found.setdefault(galaxy, []).append(row)
-        return found
+    columns = ["galaxy", "neighbour", "distance", "alike"]
+    table = read_parquet(path, columns[:-1], "explain again")
+    if "alike" not in table:
+        # Of an earlier version, which didn't tell: as then, none is called unlike.
+        table["alike"] = True
+    found = {}
+    for galaxy, *row in table[columns].itertuples(index=False, name=None):
+        found.setdefault(galaxy, []).append(row)
+    return found

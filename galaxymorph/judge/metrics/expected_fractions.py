@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import reading
+from galaxymorph.base import read_parquet
 from galaxymorph.learn import Run, target_of
 from galaxymorph.zoo import (
     GALAXY_ZOO_CHALLENGE,
@@ -32,9 +32,8 @@ def read_truth(folder: Path) -> pd.DataFrame | None:
     path = folder / TRUTH
     if not path.is_file():
         return None
-    with reading(path, "simulate the catalogue again"):
-        truth = pd.read_parquet(path)
-        return truth.set_index(truth["GalaxyID"].astype(str))
+    truth = read_parquet(path, ["GalaxyID"], "simulate the catalogue again")
+    return truth.set_index(truth["GalaxyID"].astype(str))
 
 
 def expected_fractions(folder: Path, galaxies: Sequence[str], tree: Tree) -> np.ndarray | None:

@@ -12,7 +12,16 @@ import pandas as pd
 import torch
 from torch import nn
 
-from galaxymorph.base import BadInput, Progress, Steps, read_json, reading, write_json
+from galaxymorph.base import (
+    BadInput,
+    Damaged,
+    Progress,
+    Steps,
+    read_json,
+    read_parquet,
+    reading,
+    write_json,
+)
 from galaxymorph.images import (
     CORRUPTIONS,
     PUBLISHED,
@@ -316,13 +325,19 @@ def galaxy_errors(run: Run) -> np.ndarray:
     path, again = run.path / "robustness.parquet", f"run `python cli.py robustness {run.path}`"
     if not path.exists():
         raise BadInput(f"{path} isn't there", f"{again} again")
+    columns = ["corruption", "severity", "label", "predicted"]
+    if not target_of(run.recipe).chooses:
+        columns[2:] = predicted_columns(run.recipe, run.classes)
+    table = read_parquet(path, columns, f"{again} again")
+    conditions = len(table.groupby(["corruption", "severity"]))
     with reading(path, f"{again} again"):
-        table = pd.read_parquet(path)
-        if target_of(run.recipe).chooses:
-            each = (table["label"] != table["predicted"]).to_numpy(float)
-        else:
-            each = _tree_squares(run, table)
-        return each.reshape(len(table.groupby(["corruption", "severity"])), -1).T
+        if not conditions or len(table) % conditions:
+            raise Damaged("its conditions aren't of the same galaxies")
+    if target_of(run.recipe).chooses:
+        each = (table["label"] != table["predicted"]).to_numpy(float)
+    else:
+        each = _tree_squares(run, table)
+    return each.reshape(conditions, -1).T
 
 
 def _drawn_ratios(

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from galaxymorph.base import BadInput, read_json, reading, replacing
+from galaxymorph.base import BadInput, parse_json, read_json, reading, replacing
 from galaxymorph.judge import describe_calibrators, described_calibrators
 from galaxymorph.learn import (
     Recipe,
@@ -84,10 +84,10 @@ def _read(path: Path) -> tuple[dict, dict[str, torch.Tensor]]:
     except FileNotFoundError:
         raise BadInput(f"{path}: no such file", "check the path") from None
     except (SafetensorError, OSError) as error:
-        raise BadInput(f"{path}: not readable as safetensors ({error})", "copy it again") from None
+        raise BadInput(f"{path}: not readable as safetensors ({error})", "copy it again") from error
     if own is not None:
         with reading(path, "copy it again"):
-            return json.loads(own), state
+            return parse_json(own), state
     beside = path.with_name(WORDS)
     if not beside.exists():
         raise BadInput(f"{path}: no {WORDS} beside it", f"copy the run's {WORDS} too")

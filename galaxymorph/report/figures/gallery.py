@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput, read_json, reading
+from galaxymorph.base import BadInput, Damaged, read_json, read_parquet, reading
 from galaxymorph.judge import (
     METHODS,
     entropies_of,
@@ -153,8 +153,11 @@ def _galaxies(run: Run, table: pd.DataFrame) -> pd.DataFrame:
     )
     if (run.path / UNCERTAINTY).exists():
         path = run.path / UNCERTAINTY
+        known = read_parquet(path, ["galaxy"], "run uncertainty again").set_index("galaxy")
         with reading(path, "run uncertainty again"):
-            known = pd.read_parquet(path).set_index("galaxy").loc[found["galaxy"]]
+            if not set(found["galaxy"]) <= set(known.index):
+                raise Damaged("it lacks galaxies of the test part")
+        known = known.loc[found["galaxy"]]
         source = preferred([name.removesuffix("_total") for name in known])
         found["uncertainty"] = _rounded_all(known[f"{source}_total"])
         found["epistemic"] = _rounded_all(known[f"{source}_epistemic"])

@@ -20,7 +20,7 @@ import numpy as np
 from galaxymorph.base import write_json
 from galaxymorph.judge import bootstrap, true_and_predicted
 from galaxymorph.learn import Run, environment, predicted_columns, with_images
-from galaxymorph.predict import averaged, load_predictor
+from galaxymorph.predict import average_predictors, load_predictor
 from galaxymorph.report import print_rows
 
 WIDER, NARROWER = 1.2, 1 / 1.2
@@ -89,7 +89,7 @@ def predictions(members: Sequence[Run], views: int, crops: list[float]) -> np.nd
     """Return the mean of some members' predictions of the test part, shape (n, outputs)."""
     table = with_images(members[0].predictions("test"))
     predictors = [load_predictor(member.path) for member in members]
-    chosen = averaged(predictors, [member.path for member in members], views, crops)
+    chosen = average_predictors(predictors, [member.path for member in members], views, crops)
     recipe, classes = members[0].recipe, members[0].classes
     return chosen.predict(list(table["image"]))[predicted_columns(recipe, classes)].to_numpy(float)
 

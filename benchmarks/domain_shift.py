@@ -42,7 +42,7 @@ from galaxymorph.learn import (
     start_run,
     train_run,
 )
-from galaxymorph.predict import expand_images, load_predictor, outlier_columns
+from galaxymorph.predict import expand_images, load_predictor, outlier_scores
 from galaxymorph.zoo import label_catalogue, read_catalogue
 
 # What Galaxy Zoo 1 calls layer1's classes; its face-on spirals have none there.
@@ -232,7 +232,7 @@ def strange(arguments: argparse.Namespace) -> dict:
 
 def strangeness(run: Run, images: Sequence[str]) -> pd.DataFrame:
     """Return the outlier columns and, to compare with, 1 minus the largest probability."""
-    table = outlier_columns(run, images)
+    table = outlier_scores(run, images)
     _, logits = embedded(run, list(images))
     confidence = torch.from_numpy(logits).softmax(dim=1).max(dim=1).values
     return table.assign(uncertainty=1 - confidence.numpy())

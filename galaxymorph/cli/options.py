@@ -144,11 +144,11 @@ def say_uncalibrated(run, what: str) -> None:
 
 def say_skipped(faults: Sequence[str]) -> None:
     """Name the first images that can't be used, a line each, and count the others by kind."""
-    from galaxymorph.predict import kind_of
+    from galaxymorph.predict import error_kind
 
     for fault in faults[:SKIPPED_SHOWN]:
         say(f"skipped: {fault}")
-    if rest := Counter(map(kind_of, faults[SKIPPED_SHOWN:])):
+    if rest := Counter(map(error_kind, faults[SKIPPED_SHOWN:])):
         kinds = ", ".join(f"{number:,} {kind}" for kind, number in rest.most_common())
         say(f"skipped: {rest.total():,} more ({kinds})")
 

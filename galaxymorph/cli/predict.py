@@ -160,18 +160,18 @@ def predict(
     from galaxymorph.images import require_fits
     from galaxymorph.learn import Run, write_table
     from galaxymorph.predict import (
-        averaged,
+        add_intervals,
+        add_split_parts,
+        average_predictors,
+        drop_empty_frames,
         expand_images,
         has_intervals,
         is_run,
         load_predictor,
         require_submittable,
-        say_empty,
+        say_empty_frames,
         submission_images,
         usable_images,
-        with_galaxies,
-        with_intervals,
-        with_parts,
         write_submission,
     )
     from galaxymorph.report import print_predictions
@@ -213,7 +213,7 @@ def predict(
         references, faults = usable_images(references, found)
         say_skipped(faults)
         if layout:
-            references = with_galaxies(references, runs[0].recipe)
+            references = drop_empty_frames(references, runs[0].recipe)
         if not references:
             raise BadInput("none of the images can be used", "see the lines above")
     predictors = [
@@ -221,7 +221,7 @@ def predict(
                        stretch=stretch, bands=bands)
         for path in models
     ]  # fmt: skip
-    predictor = averaged(predictors, models, int(views) if views else None, crops)
+    predictor = average_predictors(predictors, models, int(views) if views else None, crops)
     drifting = runs if drift and precision != "int8" else []
     if layout:
         _warn_of_drift(drifting, references)
@@ -229,20 +229,20 @@ def predict(
         click.echo(output)
         return
     table = predictor.predict(references, sets) if sets else predictor.predict(references)
-    table = with_parts(table, models)
+    table = add_split_parts(table, models)
     shown = table["status"].eq("ok") if "status" in table else pd.Series(True, table.index)
     if not shown.all():
-        say_empty(list(table["error"].dropna()), references)
+        say_empty_frames(list(table["error"].dropna()), references)
     references = [image for image, is_shown in zip(references, shown, strict=True) if is_shown]
     _warn_of_drift(drifting, references)
     if coverage and not sets:
         for run in runs:
             say_uncalibrated(run, "intervals")
-        table = with_intervals(table, predictor.recipe, coverage)
+        table = add_intervals(table, predictor.recipe, coverage)
     if outliers and references:
-        from galaxymorph.predict import outlier_columns
+        from galaxymorph.predict import outlier_scores
 
-        table = table.join(outlier_columns(runs[0], references).set_axis(table.index[shown]))
+        table = table.join(outlier_scores(runs[0], references).set_axis(table.index[shown]))
     if output:
         write_table(output, table)
         click.echo(output)
@@ -289,10 +289,10 @@ def _warn_of_drift(runs, references: list[str]) -> None:
     if not runs:
         # Exported files predict without PyTorch, which comparing embeddings takes.
         return
-    from galaxymorph.predict import drift_of
+    from galaxymorph.predict import measure_drift
 
     for run in runs:
-        found = drift_of(run, references)
+        found = measure_drift(run, references)
         if found and found.warns:
             say(
                 f"warning: these images aren't like those that {run.path} learnt from: a linear "

@@ -95,6 +95,9 @@ from .galaxies import (
     with_images as with_images,
 )
 from .inference import (
+    images_of_batch as images_of_batch,
+)
+from .inference import (
     infer as infer,
 )
 from .inference import (

@@ -14,6 +14,7 @@ from torch import nn
 from galaxymorph.base import BadInput, Progress, read_arrays, replacing
 from galaxymorph.images import Frames
 from galaxymorph.learn.data import predicting_loader
+from galaxymorph.learn.inference import images_of_batch
 from galaxymorph.learn.runs import Run
 from galaxymorph.learn.splitting import in_halves
 
@@ -64,8 +65,8 @@ def embed(
     try:
         with torch.inference_mode():
             for batch in batches:
-                images = batch[0] if isinstance(batch, tuple | list) else batch
-                rows.append(in_halves(both, images.as_subclass(torch.Tensor)).cpu())
+                images = images_of_batch(batch)
+                rows.append(in_halves(both, images).cpu())
                 if seen:
                     seen(len(images))
     finally:

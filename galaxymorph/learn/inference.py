@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -115,7 +116,7 @@ def infer_each(
     parts = []
     with torch.inference_mode():
         for batch in batches:
-            batch = batch[0] if isinstance(batch, tuple | list) else batch
+            batch = images_of_batch(batch)
             each = [
                 in_halves(partial(mean_prediction, network, views=views, activate=activate), batch)
                 for network in networks
@@ -124,3 +125,9 @@ def infer_each(
             if seen:
                 seen(len(batch))
     return torch.cat(parts, dim=1).numpy()
+
+
+def images_of_batch(batch: Any) -> torch.Tensor:
+    """Return the images of a batch, given alone or as the first of a tuple, as a plain tensor."""
+    images = batch[0] if isinstance(batch, tuple | list) else batch
+    return images.as_subclass(torch.Tensor)

@@ -2,16 +2,16 @@ from .catalogue import (
     predict_catalogue as predict_catalogue,
 )
 from .explanations import (
-    Like as Like,
+    Explainer as Explainer,
 )
 from .explanations import (
-    Look as Look,
+    Explanation as Explanation,
 )
 from .explanations import (
-    Looker as Looker,
+    Neighbour as Neighbour,
 )
 from .explanations import (
-    load_looker as load_looker,
+    load_explainer as load_explainer,
 )
 from .export import (
     Export as Export,
@@ -20,7 +20,10 @@ from .export import (
     export_run as export_run,
 )
 from .failures import (
-    kind_of as kind_of,
+    error_kind as error_kind,
+)
+from .images import (
+    drop_empty_frames as drop_empty_frames,
 )
 from .images import (
     expand_catalogues as expand_catalogues,
@@ -29,7 +32,7 @@ from .images import (
     expand_images as expand_images,
 )
 from .images import (
-    say_empty as say_empty,
+    say_empty_frames as say_empty_frames,
 )
 from .images import (
     submission_images as submission_images,
@@ -37,20 +40,17 @@ from .images import (
 from .images import (
     usable_images as usable_images,
 )
-from .images import (
-    with_galaxies as with_galaxies,
+from .outliers import (
+    measure_drift as measure_drift,
 )
 from .outliers import (
-    drift_of as drift_of,
-)
-from .outliers import (
-    outlier_columns as outlier_columns,
+    outlier_scores as outlier_scores,
 )
 from .overlap import (
-    with_parts as with_parts,
+    add_split_parts as add_split_parts,
 )
 from .predictors.averaging import (
-    averaged as averaged,
+    average_predictors as average_predictors,
 )
 from .predictors.loading import (
     is_run as is_run,
@@ -74,10 +74,10 @@ from .submission import (
     write_submission as write_submission,
 )
 from .tables import (
-    has_intervals as has_intervals,
+    add_intervals as add_intervals,
 )
 from .tables import (
-    with_intervals as with_intervals,
+    has_intervals as has_intervals,
 )
 from .triage import (
     choose_galaxies as choose_galaxies,
@@ -86,7 +86,7 @@ from .uncertainty_sources import (
     SOURCES as SOURCES,
 )
 from .uncertainty_sources import (
-    open_source as open_source,
+    open_uncertainty_source as open_uncertainty_source,
 )
 from .uncertainty_study import (
     UncertaintyStudy as UncertaintyStudy,

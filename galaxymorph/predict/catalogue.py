@@ -58,15 +58,15 @@ from galaxymorph.learn import (
 )
 from galaxymorph.predict.cluster import map_on_cluster
 from galaxymorph.predict.failures import Failures, count_failed, errors_in, failures_in
-from galaxymorph.predict.listing import columns_to_keep, image_folder, list_images
-from galaxymorph.predict.overlap import COLUMN, in_words, own_galaxies, without_split
+from galaxymorph.predict.listing import image_folder, kept_columns, list_images
+from galaxymorph.predict.overlap import COLUMN, describe_parts, load_split_parts, missing_split
 from galaxymorph.predict.predictors.loading import is_run, load_predictor, model_id
-from galaxymorph.predict.tables import has_intervals, with_intervals, without_failed
+from galaxymorph.predict.tables import add_intervals, has_intervals, mask_failed
 from galaxymorph.zoo import to_conditional
 
 if TYPE_CHECKING:
     from galaxymorph.predict.predictors.onnx_predictor import OnnxPredictor
-    from galaxymorph.predict.predictors.torch_predictor import Predictor
+    from galaxymorph.predict.predictors.torch_predictor import TorchPredictor
 
 # 2: with prediction sets and out-of-distribution scores. 3: with a status. 4: `galaxy` for `id`,
 # and `part`.
@@ -175,7 +175,7 @@ def predict_catalogue(
         raw: leave the models' probabilities as they are.
         stretch: of FITS images, in place of the one that the model is trained on.
         bands: of FITS images, likewise.
-        keep: columns of the catalogue's table that are kept, see `columns_to_keep`.
+        keep: columns of the catalogue's table that are kept, see `kept_columns`.
 
     Raises:
         BadInput: the folder holds something else, or the model or the catalogue can't be used.
@@ -187,10 +187,10 @@ def predict_catalogue(
     )  # fmt: skip
     if views == 8:
         load_predictor_once(chosen)
-    own = own_galaxies(chosen.path)
+    own = load_split_parts(chosen.path)
     if own is None:
-        say(without_split(model))
-    columns = columns_to_keep(catalogue, keep)
+        say(missing_split(model))
+    columns = kept_columns(catalogue, keep)
     number, digest, kinds = _digest(catalogue, columns)
     chosen = replace(chosen, kept=tuple(zip(columns, kinds, strict=True)))
     about = {
@@ -233,7 +233,7 @@ def predict_catalogue(
                         temporary.write_bytes(part.content)
         files = sorted(out.glob("part-*.parquet"))
         failures = failures_in(files, number)
-        if own and not failures.total and (line := in_words(_parts_in(files))):
+        if own and not failures.total and (line := describe_parts(_parts_in(files))):
             say(line)
         return failures
 
@@ -294,13 +294,15 @@ def predict_partition(part: Partition, model: Model, seen=lambda n: None) -> Pre
             return Predicted(part.name, None, len(part.failed))
         faults: dict[int, Fault] = {}
         with _watching(predictor, model) as kept:
-            each = predictor.each_output(part.places, seen, faults)
+            each = predictor.outputs_of_each(part.places, seen, faults)
     faults = {at: _with_hint(part.images[at], fault) for at, fault in faults.items()} | part.unread
     strange = None
     if kept:
-        from galaxymorph.predict.outliers import strangeness
+        from galaxymorph.predict.outliers import scores_of_embeddings
 
-        strange = strangeness(Run(Path(model.path)), *map(np.concatenate, zip(*kept, strict=True)))
+        strange = scores_of_embeddings(
+            Run(Path(model.path)), *map(np.concatenate, zip(*kept, strict=True))
+        )
     table = columns_of(part, each, faults, predictor, model, strange)
     return Predicted(part.name, _as_parquet(table), len(faults))
 
@@ -313,7 +315,7 @@ def _with_hint(image: str, fault: Fault) -> Fault:
     return Fault(MissingFile(fault, hint))
 
 
-def _any_usable(places: Sequence[str], predictor: Predictor | OnnxPredictor) -> bool:
+def _any_usable(places: Sequence[str], predictor: TorchPredictor | OnnxPredictor) -> bool:
     recipe = predictor.recipe
     inspect = partial(inspect_image, crop=recipe.crop, rendering=recipe.rendering)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -321,31 +323,31 @@ def _any_usable(places: Sequence[str], predictor: Predictor | OnnxPredictor) -> 
         return any(not inspection.fault for inspection in inspections)
 
 
-def _watching(predictor: Predictor | OnnxPredictor, model: Model):
+def _watching(predictor: TorchPredictor | OnnxPredictor, model: Model):
     """Watch the embeddings where a run's network makes them, and it kept its own to compare."""
     if not (hasattr(predictor, "models") and is_run(model.path)):
         return nullcontext([])
     if not (Run(Path(model.path)).members[0].path / "embeddings.npz").exists():
         return nullcontext([])
     # Here, since predicting from an ONNX file does without PyTorch.
-    from galaxymorph.predict.outliers import watching
+    from galaxymorph.predict.outliers import record_embeddings
 
-    return watching(predictor)
+    return record_embeddings(predictor)
 
 
 def columns_of(
     part: Partition,
     each: np.ndarray,
     faults: dict[int, Fault],
-    predictor: Predictor | OnnxPredictor,
+    predictor: TorchPredictor | OnnxPredictor,
     model: Model,
     strange: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Return a partition's table, the one place where its columns are chosen.
 
-    They are `galaxy`, `image`, `part` (see `OwnGalaxies`, if the split is known), those of
-    `prediction_table`, of a coverage `set`, or the ends of `with_intervals`, `entropy` (see
-    `entropies`), those of `outlier_columns`, `model_id`, `status` (see `Fault`) and `error`; what a
+    They are `galaxy`, `image`, `part` (see `SplitParts`, if the split is known), those of
+    `prediction_table`, of a coverage `set`, or the ends of `add_intervals`, `entropy` (see
+    `entropies`), those of `outlier_scores`, `model_id`, `status` (see `Fault`) and `error`; what a
     network predicts is missing where there is an error.
 
     Args:
@@ -354,12 +356,12 @@ def columns_of(
         faults: by the place in the partition, why an image can't be used.
         predictor: that made the predictions.
         model: of the predictor.
-        strange: `outlier_columns`, if they are known.
+        strange: `outlier_scores`, if they are known.
     """
     found = calibrated_mean(each, predictor.calibrators)
     table = prediction_table(found, predictor.recipe, predictor.classes)
     if model.coverage and has_intervals(predictor.recipe):
-        table = with_intervals(table, predictor.recipe, model.coverage)
+        table = add_intervals(table, predictor.recipe, model.coverage)
     elif model.coverage:
         table["set"] = sets_of(Run(Path(model.path)), each, model.coverage)
     means = found[:, : len(predicted_columns(predictor.recipe, predictor.classes))]
@@ -368,11 +370,11 @@ def columns_of(
         table = table.join(strange)
     numbers = table.select_dtypes("number").columns
     table = table.astype(dict.fromkeys(numbers, "float32"))
-    table = without_failed(table, faults)
+    table = mask_failed(table, faults)
     status, error = table.pop("status"), table.pop("error")
     table.insert(0, "galaxy", list(map(as_utf8, part.ids)))
     table.insert(1, "image", list(map(as_utf8, part.images)))
-    if own := own_galaxies(model.path):
+    if own := load_split_parts(model.path):
         table.insert(2, COLUMN, own.parts_of(table["galaxy"], part.places))
     for at, (name, kind) in enumerate(model.kept):
         if name in table or name in ("model_id", "status", "error"):
@@ -399,7 +401,7 @@ def entropies(found: np.ndarray, recipe: Recipe) -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def load_predictor_once(model: Model) -> Predictor | OnnxPredictor:
+def load_predictor_once(model: Model) -> TorchPredictor | OnnxPredictor:
     """Load a model's predictor, once a process, and make sure that it is that model.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a run's model makes of one image: the evidence for its answer, and galaxies like it."""
+"""A run's prediction of one image explained: an attribution map, and the most similar galaxies."""
 
 from __future__ import annotations
 
@@ -18,20 +18,24 @@ from galaxymorph.learn import (
     Run,
     embed,
     image_loader,
+    images_of_batch,
     load_network,
     make_link,
     read_embeddings,
     target_of,
 )
 
-SHOWN = 6
-# Nearer than this an image is compared pixel by pixel with the one asked about.
-SAME = 0.1
+NEIGHBOURS = 6
+# Within this distance of each other two images are compared pixel by pixel.
+DUPLICATE = 0.1
 
 
 @dataclass(frozen=True)
-class Like:
-    """A galaxy that the run learnt from or was selected on, and how unlike it is: 0 to 2."""
+class Neighbour:
+    """A galaxy of the run's training or validation part, and its distance in the embedding.
+
+    The distance is between embeddings of length 1, and so from 0 to 2.
+    """
 
     galaxy: str
     label: str
@@ -40,100 +44,109 @@ class Like:
 
 
 @dataclass(frozen=True)
-class Look:
-    """Evidence for an answer, uint8 of shape (GRID, GRID) or None, and the likes, nearest first.
+class Explanation:
+    """The likeliest answer for an image, with its attribution map and its nearest neighbours.
 
-    `typical` is the median distance of two galaxies that the run kept, None where it kept none.
+    `attribution` is uint8 of shape (GRID, GRID), None where it can't be computed. `neighbours`
+    come nearest first. `typical_distance` is the median distance between two of the galaxies whose
+    embeddings the run has, None where it has none.
     """
 
     answer: str
-    evidence: np.ndarray | None
-    likes: list[Like]
-    typical: float | None
+    attribution: np.ndarray | None
+    neighbours: list[Neighbour]
+    typical_distance: float | None
 
     @property
     def alike(self) -> bool:
-        """Whether the nearest is nearer than any two galaxies are."""
-        return bool(self.likes) and self.likes[0].distance < ALIKE * self.typical
+        """Whether the nearest neighbour is much nearer than two galaxies typically are."""
+        if not self.neighbours or self.typical_distance is None:
+            return False
+        return self.neighbours[0].distance < ALIKE * self.typical_distance
 
 
 @dataclass(frozen=True)
-class Looker:
-    """A run's first model, one view of an image at a time, with what its fit kept to compare."""
+class Explainer:
+    """A run's first model, without averaging over views, and the embeddings of its galaxies."""
 
     run: Run
     network: nn.Module
-    known: Embeddings | None
+    embeddings: Embeddings | None
     has_maps: bool
 
     @cached_property
-    def typical(self) -> float | None:
-        """The median distance of two of the galaxies that the run kept."""
-        return None if self.known is None else typical_distance(_scaled(self.known.vectors))
+    def typical_distance(self) -> float | None:
+        """The median distance between two of the galaxies whose embeddings the run has."""
+        if self.embeddings is None:
+            return None
+        return typical_distance(_normalised(self.embeddings.vectors))
 
-    def look(self, pixels: np.ndarray) -> Look:
-        """Return what the model makes of an image.
+    def explain(self, pixels: np.ndarray) -> Explanation:
+        """Return the explanation of an image's prediction.
 
         Args:
             pixels: uint8, shape (height, width, 3).
         """
         recipe = self.run.recipe
-        (loaded,) = image_loader([pixels], recipe)
-        batch = (loaded[0] if isinstance(loaded, tuple) else loaded).as_subclass(torch.Tensor)
+        (batch,) = map(images_of_batch, image_loader([pixels], recipe))
         vectors, logits = embed(self.network, [batch])
         answers = _answers(self.run)
         shares = make_link(recipe).activate(torch.from_numpy(logits))[:, : len(answers)]
         answer = int(shares.argmax())
-        evidence = self._evidence(batch, answer) if self.has_maps else None
-        return Look(answers[answer], evidence, self._likes(vectors[0], pixels), self.typical)
+        return Explanation(
+            answers[answer],
+            self._attribution(batch, answer) if self.has_maps else None,
+            self._neighbours(vectors[0], pixels),
+            self.typical_distance,
+        )
 
-    def _evidence(self, batch: torch.Tensor, answer: int) -> np.ndarray:
+    def _attribution(self, batch: torch.Tensor, answer: int) -> np.ndarray:
         target = torch.tensor([answer], device=batch.device)
-        found = METHODS["gradcam"].apply(self.network, batch, target, None)
-        return as_grids(found.detach().float().relu().cpu().numpy())[0]
+        maps = METHODS["gradcam"].apply(self.network, batch, target, None)
+        return as_grids(maps.detach().float().relu().cpu().numpy())[0]
 
-    def _likes(self, vector: np.ndarray, pixels: np.ndarray) -> list[Like]:
-        if self.known is None:
+    def _neighbours(self, vector: np.ndarray, pixels: np.ndarray) -> list[Neighbour]:
+        if self.embeddings is None:
             return []
-        away = _scaled(self.known.vectors) - _scaled(vector[None])
-        distance = np.linalg.norm(away, axis=1)
-        table, found = self.run.split.set_index("galaxy"), []
+        difference = _normalised(self.embeddings.vectors) - _normalised(vector[None])
+        distance = np.linalg.norm(difference, axis=1)
+        table, neighbours = self.run.split.set_index("galaxy"), []
         for at in np.argsort(distance, kind="stable"):
-            galaxy = self.known.galaxy[at]
+            galaxy = self.embeddings.galaxy[at]
             label, image = table.loc[galaxy, ["label", "image"]]
-            # The image itself, under whatever name, is not like itself but the same.
-            if distance[at] < SAME and self._is(str(image), pixels):
+            # The image itself, whatever its name, is no neighbour.
+            if distance[at] < DUPLICATE and self._has_pixels(str(image), pixels):
                 continue
-            found.append(Like(str(galaxy), str(label), str(image), float(distance[at])))
-            if len(found) == SHOWN:
+            neighbours.append(Neighbour(str(galaxy), str(label), str(image), float(distance[at])))
+            if len(neighbours) == NEIGHBOURS:
                 break
-        return found
+        return neighbours
 
-    def _is(self, image: str, pixels: np.ndarray) -> bool:
+    def _has_pixels(self, image: str, pixels: np.ndarray) -> bool:
         try:
             return np.array_equal(np.asarray(decode(image, self.run.recipe.rendering)), pixels)
         except BadInput:
             return False
 
 
-def load_looker(run: Run) -> Looker:
-    """Load a run's first model and what its fit kept.
+def load_explainer(run: Run) -> Explainer:
+    """Load a run's first model and the embeddings that its fit wrote.
 
-    Without captum, or feature maps at the trunk's end, there is no evidence; without embeddings
-    there are no likes.
+    Without captum, or without feature maps at the trunk's end, there is no attribution map; without
+    embeddings there are no neighbours.
     """
     member = run.members[0]
     network = load_network(member)
-    known = read_embeddings(member) if (member.path / "embeddings.npz").exists() else None
-    return Looker(member, network, known, _can_attribute(network, member.recipe.size))
+    embeddings = read_embeddings(member) if (member.path / "embeddings.npz").exists() else None
+    return Explainer(member, network, embeddings, _has_maps(network, member.recipe.size))
 
 
-def _can_attribute(network: nn.Module, size: int) -> bool:
+def _has_maps(network: nn.Module, size: int) -> bool:
     if importlib.util.find_spec("captum") is None:
         return False
-    device = next(network.parameters()).device
+    trunk, device = next(network.children()), next(network.parameters()).device
     with torch.inference_mode():
-        return network[0](torch.zeros(1, 3, size, size, device=device)).ndim == 4
+        return trunk(torch.zeros(1, 3, size, size, device=device)).ndim == 4
 
 
 def _answers(run: Run) -> list[str]:
@@ -141,6 +154,6 @@ def _answers(run: Run) -> list[str]:
     return [answer.says for answer in tree.questions[0].answers] if tree else list(run.classes)
 
 
-def _scaled(vectors: np.ndarray) -> np.ndarray:
-    """Return vectors of length 1, as the outlier scores compare them."""
+def _normalised(vectors: np.ndarray) -> np.ndarray:
+    """Return vectors scaled to length 1, as the out-of-distribution scores compare them."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

@@ -27,7 +27,7 @@ class Failures:
     def add(self, errors: Iterable[str]) -> None:
         """Count errors, each the line of a `BadInput`."""
         for error in errors:
-            kind = kind_of(error)
+            kind = error_kind(error)
             number, first = self.kinds.get(kind, (0, error))
             self.kinds[kind] = number + 1, first
 
@@ -62,7 +62,7 @@ class Failures:
         return [head, *lines] + ([f"  and {more:,} more kinds"] if more > 0 else [])
 
 
-def kind_of(error: str) -> str:
+def error_kind(error: str) -> str:
     """Return an error without what it says of one file: its name, numbers and the remedy."""
     # The name comes first, and may hold a colon without a space behind it.
     _, _, fault = error.partition(": ")

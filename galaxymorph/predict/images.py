@@ -181,7 +181,7 @@ def usable_images(
     return good, faults
 
 
-def with_galaxies(references: Sequence[str], recipe: Recipe) -> list[str]:
+def drop_empty_frames(references: Sequence[str], recipe: Recipe) -> list[str]:
     """Return the references whose frames can hold a galaxy, and say how many can't.
 
     Those that can't be used for another reason stay, and raise BadInput where they are used.
@@ -191,12 +191,14 @@ def with_galaxies(references: Sequence[str], recipe: Recipe) -> list[str]:
         recipe: of the model that sees their frames.
     """
     found = inspect_images(references, crop=recipe.crop, rendering=recipe.rendering)
-    say_empty([inspection.fault for inspection in found if inspection.status in NO_CONTENT], found)
+    say_empty_frames(
+        [inspection.fault for inspection in found if inspection.status in NO_CONTENT], found
+    )
     pairs = zip(references, found, strict=True)
     return [reference for reference, inspection in pairs if inspection.status not in NO_CONTENT]
 
 
-def say_empty(faults: Sequence[str], images: Sized) -> None:
+def say_empty_frames(faults: Sequence[str], images: Sized) -> None:
     """Say how many of some images show no galaxy, and why the first of them doesn't."""
     if faults:
         say(f"{len(faults):,} of {len(images):,} images show no galaxy, as {faults[0]}")

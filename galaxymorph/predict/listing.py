@@ -54,7 +54,7 @@ def list_images(
             is the image's name without its ending. An empty path is yielded as it is.
         tell: called with a line on what a folder or a zip holds besides images, or a table besides
             the columns that are yielded.
-        keep: other columns of the table that are to be yielded too, see `columns_to_keep`.
+        keep: other columns of the table that are to be yielded too, see `kept_columns`.
 
     Raises:
         BadInput: the catalogue isn't there or isn't readable, or has no image or no such column;
@@ -71,7 +71,7 @@ def list_images(
     return _files(path, found, tell)
 
 
-def columns_to_keep(catalogue: str | Path, names: Sequence[str]) -> list[str]:
+def kept_columns(catalogue: str | Path, names: Sequence[str]) -> list[str]:
     """Return the columns of a catalogue's table that predictions keep; of `all` every other one.
 
     Raises:

@@ -31,10 +31,10 @@ from galaxymorph.learn import (
 )
 
 if TYPE_CHECKING:
-    from galaxymorph.predict.predictors.torch_predictor import Predictor
+    from galaxymorph.predict.predictors.torch_predictor import TorchPredictor
 
 
-def drift_of(run: Run, images: Sequence[str]) -> Drift | None:
+def measure_drift(run: Run, images: Sequence[str]) -> Drift | None:
     """Return how far images differ from a run's validation galaxies; a fold stands for all.
 
     None for fewer than `LEAST` images; and, with a line that says so, where the run has fewer
@@ -62,7 +62,7 @@ def drift_of(run: Run, images: Sequence[str]) -> Drift | None:
     return drift_between(known, vectors, run.recipe.seed)
 
 
-def outlier_columns(run: Run, images: Sequence[str]) -> pd.DataFrame:
+def outlier_scores(run: Run, images: Sequence[str]) -> pd.DataFrame:
     """Return how strange each image is to a run, a row an image; a fold stands for all.
 
     `distance` is that to the tenth-nearest training embedding, `distance_rank` the share of
@@ -74,11 +74,11 @@ def outlier_columns(run: Run, images: Sequence[str]) -> pd.DataFrame:
     """
     member = run.members[0]
     vectors, logits = _embedded(member, images)
-    return strangeness(run, vectors, logits)
+    return scores_of_embeddings(run, vectors, logits)
 
 
-def strangeness(run: Run, vectors: np.ndarray, logits: np.ndarray) -> pd.DataFrame:
-    """Return `outlier_columns` of images whose embeddings and logits are known.
+def scores_of_embeddings(run: Run, vectors: np.ndarray, logits: np.ndarray) -> pd.DataFrame:
+    """Return `outlier_scores` of images whose embeddings and logits are known.
 
     Args:
         run: that made them, by its first model.
@@ -100,10 +100,10 @@ def strangeness(run: Run, vectors: np.ndarray, logits: np.ndarray) -> pd.DataFra
 
 
 @contextmanager
-def watching(predictor: Predictor) -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
+def record_embeddings(predictor: TorchPredictor) -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
     """Yield a list that fills with embeddings and logits of each batch that a predictor sees.
 
-    They are of the first model's plain view: what `outlier_columns` would take a pass more for.
+    They are of the first model's plain view: what `outlier_scores` would take a pass more for.
     """
     kept: list[tuple[np.ndarray, np.ndarray]] = []
     calls = count()

@@ -25,7 +25,7 @@ AHEAD = 256
 
 
 @dataclass(frozen=True)
-class OwnGalaxies:
+class SplitParts:
     """The parts of a run's galaxies, by the digest of the image and by the galaxy's id."""
 
     by_digest: Mapping[str, str]
@@ -57,7 +57,7 @@ class OwnGalaxies:
 
 
 @lru_cache(maxsize=8)
-def own_galaxies(model: str) -> OwnGalaxies | None:
+def load_split_parts(model: str) -> SplitParts | None:
     """Return the galaxies of a run, or those of `split.csv` beside an exported file.
 
     A galaxy that several models have in different parts counts as trained on if one trained on it.
@@ -73,7 +73,7 @@ def own_galaxies(model: str) -> OwnGalaxies | None:
         return None
     split = pd.concat(splits)
     split = split.sort_values("split", key=lambda names: names.map(PARTS.index), kind="stable")
-    return OwnGalaxies(_first_parts(split, "digest"), _first_parts(split, "galaxy"))
+    return SplitParts(_first_parts(split, "digest"), _first_parts(split, "galaxy"))
 
 
 def _first_parts(split: pd.DataFrame, name: str) -> dict[str, str]:
@@ -96,7 +96,7 @@ def _read(path: Path) -> pd.DataFrame:
     return table
 
 
-def with_parts(
+def add_split_parts(
     table: pd.DataFrame, models: Sequence[str | Path], tell: Callable[[str], object] = say
 ) -> pd.DataFrame:
     """Return a table of predictions with the column `part` behind `image`, and say how many.
@@ -106,23 +106,23 @@ def with_parts(
         models: that predicted it; of several an image has the first part in the order of `PARTS`.
         tell: called with the line.
     """
-    known = [own_galaxies(str(model)) for model in models]
+    known = [load_split_parts(str(model)) for model in models]
     if missing := [model for model, own in zip(models, known, strict=True) if own is None]:
-        tell(without_split(missing[0]))
+        tell(missing_split(missing[0]))
         return table
     galaxies, references = list(table["galaxy"]), list(table["image"])
     digests = _digests(references)
     each = zip(*(own.parts(galaxies, digests) for own in known), strict=True)
     parts = [next((name for name in PARTS if name in found), None) for found in each]
     # Of one image the column itself tells.
-    if len(parts) > 1 and (line := in_words(Counter(parts))):
+    if len(parts) > 1 and (line := describe_parts(Counter(parts))):
         tell(line)
     table = table.copy()
     table.insert(2, COLUMN, pd.Series(parts, dtype=object, index=table.index))
     return table
 
 
-def without_split(model: str | Path) -> str:
+def missing_split(model: str | Path) -> str:
     """Return the line that says why there is no column `part`."""
     return (
         f"{model}: no {SPLIT} beside it, so that there is no column `{COLUMN}` of which images it "
@@ -130,7 +130,7 @@ def without_split(model: str | Path) -> str:
     )
 
 
-def in_words(counts: Mapping[str | None, int]) -> str:
+def describe_parts(counts: Mapping[str | None, int]) -> str:
     """Return how many images are the run's own, by part; empty if none is."""
     known = [f"{counts[name]:,} {name}" for name in PARTS if counts.get(name)]
     if not known:

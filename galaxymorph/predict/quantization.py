@@ -23,6 +23,7 @@ from galaxymorph.learn import (
     Run,
     fold_batchnorm,
     image_loader,
+    images_of_batch,
     load_network,
     predicted_columns,
     target_of,
@@ -167,8 +168,7 @@ class _Reader:
         batch = next(self.batches, None)
         if batch is None:
             return None
-        images = batch[0] if isinstance(batch, tuple | list) else batch
-        return {"images": images.as_subclass(torch.Tensor).cpu().float().numpy()}
+        return {"images": images_of_batch(batch).cpu().float().numpy()}
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from galaxymorph.zoo.image_files import galaxy_name
 if TYPE_CHECKING:
     from galaxymorph.predict.predictors.averaging import MeanPredictor
     from galaxymorph.predict.predictors.onnx_predictor import OnnxPredictor
-    from galaxymorph.predict.predictors.torch_predictor import Predictor
+    from galaxymorph.predict.predictors.torch_predictor import TorchPredictor
 
 # Images in a part: half a minute's work that a kill can cost.
 PART = 4096
@@ -47,7 +47,7 @@ def require_submittable(run: Run) -> None:
 def write_submission(
     path: Path,
     runs: Sequence[Run],
-    predictor: Predictor | OnnxPredictor | MeanPredictor,
+    predictor: TorchPredictor | OnnxPredictor | MeanPredictor,
     images: Sequence[str],
 ) -> None:
     """Write `GalaxyID` and the 37 answers of every image as CSV, whole or not at all.
@@ -58,7 +58,7 @@ def write_submission(
     Args:
         path: of the table.
         runs: that the predictor is of.
-        predictor: see `load_predictor` and `averaged`.
+        predictor: see `load_predictor` and `average_predictors`.
         images: references; a galaxy is called as its image is.
 
     Raises:
@@ -106,7 +106,7 @@ def _require_single(galaxies: Sequence[str]) -> None:
 def _parts_folder(
     path: Path,
     runs: Sequence[Run],
-    predictor: Predictor | OnnxPredictor | MeanPredictor,
+    predictor: TorchPredictor | OnnxPredictor | MeanPredictor,
     images: Sequence[str],
 ) -> Path:
     """Return the folder of the parts, those of another model or of other images removed."""

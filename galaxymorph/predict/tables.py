@@ -40,7 +40,7 @@ class AskedEach(Asked, Protocol):
 
     calibrators: Sequence[Calibrator]
 
-    def each_output(
+    def outputs_of_each(
         self,
         sources: Sequence[Source],
         seen: Callable[[int], object] | None,
@@ -54,7 +54,7 @@ def has_intervals(recipe: Recipe) -> bool:
     return bool(deviation_columns(recipe, ()))
 
 
-def with_intervals(table: pd.DataFrame, recipe: Recipe, level: float) -> pd.DataFrame:
+def add_intervals(table: pd.DataFrame, recipe: Recipe, level: float) -> pd.DataFrame:
     """Return a table of predictions with `low_<answer>` and `high_<answer>` added.
 
     Args:
@@ -77,7 +77,7 @@ def predicted_table(
     """Return `galaxy`, `image` and the columns of `prediction_table`, a row an image.
 
     Pixels have no name: their galaxy is their place, from 0. Where an image has no galaxy in its
-    frame there are `status` and `error` too, see `without_failed`.
+    frame there are `status` and `error` too, see `mask_failed`.
 
     Args:
         predictor: asked.
@@ -93,13 +93,13 @@ def predicted_table(
         if sets is None:
             found = predictor.outputs(sources, progress.advance, faults)
         else:
-            each = predictor.each_output(sources, progress.advance, faults)
+            each = predictor.outputs_of_each(sources, progress.advance, faults)
             found = calibrated_mean(each, predictor.calibrators)
     table = prediction_table(found, predictor.recipe, predictor.classes)
     if sets is not None:
         table["set"] = sets(each)
     if faults:
-        table = without_failed(table, faults)
+        table = mask_failed(table, faults)
     named = [as_utf8(image) if isinstance(image, str) else "" for image in sources]
     table.insert(0, "galaxy", [galaxy_name(name) or str(at) for at, name in enumerate(named)])
     table.insert(1, "image", named)
@@ -115,7 +115,7 @@ class Empty(dict[int, Fault]):
         super().__setitem__(at, fault)
 
 
-def without_failed(table: pd.DataFrame, faults: Mapping[int, Fault]) -> pd.DataFrame:
+def mask_failed(table: pd.DataFrame, faults: Mapping[int, Fault]) -> pd.DataFrame:
     """Return a table of predictions with `status` and `error`, and without what failed.
 
     Args:

@@ -31,10 +31,10 @@ from galaxymorph.images import (
 from galaxymorph.images.likeness import SIDE
 from galaxymorph.judge import decompose_uncertainty, entropies_of, worth_asking
 from galaxymorph.learn import Run, target_of
-from galaxymorph.predict.images import with_galaxies
+from galaxymorph.predict.images import drop_empty_frames
 from galaxymorph.predict.listing import ListedImage
-from galaxymorph.predict.overlap import COLUMN, in_words, own_galaxies
-from galaxymorph.predict.uncertainty_sources import open_source
+from galaxymorph.predict.overlap import COLUMN, describe_parts, load_split_parts
+from galaxymorph.predict.uncertainty_sources import open_uncertainty_source
 from galaxymorph.zoo.image_files import galaxy_name
 
 MANIFEST = "manifest.csv"
@@ -74,10 +74,10 @@ def choose_galaxies(
     run.require_trained()
     if folder.exists():
         raise BadInput(f"{folder} exists already", "choose another -o")
-    shown = set(with_galaxies([row.image for row in listed], run.recipe))
+    shown = set(drop_empty_frames([row.image for row in listed], run.recipe))
     listed = [row for row in listed if row.image in shown]
     images = [row.image for row in listed]
-    sample = open_source(run, source)
+    sample = open_uncertainty_source(run, source)
     with Progress("predicting", len(images), "images") as progress:
         samples, embeddings = sample(images, progress.advance)
     uncertainty = decompose_uncertainty(samples, entropies_of(run))
@@ -86,9 +86,9 @@ def choose_galaxies(
     rows = _without_copies(found, value)
     chosen = rows[worth_asking(value[rows], embeddings[rows], number, run.recipe.seed)]
     references = [images[at] for at in chosen]
-    own = own_galaxies(str(run.path))
+    own = load_split_parts(str(run.path))
     parts = own.parts([row.id for row in listed], [each.digest for each in found])
-    if line := in_words(Counter(parts[at] for at in chosen)):
+    if line := describe_parts(Counter(parts[at] for at in chosen)):
         say(line)
     table = pd.DataFrame(
         {

@@ -16,6 +16,7 @@ from galaxymorph.learn import (
     ServingNetwork,
     dihedral,
     image_loader,
+    images_of_batch,
     last_layer,
     load_network,
     make_link,
@@ -26,13 +27,13 @@ VIEWS = 8
 PASSES = 20
 
 
-class NoSource(BadInput):
+class SourceUnavailable(BadInput):
     """A run hasn't the source of uncertainty that is asked for."""
 
 
 # From a batch to logits, one tensor of shape (n, outputs) a prediction.
 Sampler = Callable[[torch.Tensor], list[torch.Tensor]]
-# From images to predictions and embeddings: see `open_source`.
+# From images to predictions and embeddings: see `open_uncertainty_source`.
 Samples = Callable[..., tuple[np.ndarray, np.ndarray]]
 
 
@@ -49,7 +50,7 @@ def _views(run: Run, models: list[nn.Module]) -> Sampler:
 def _dropout(run: Run, models: list[nn.Module]) -> Sampler:
     for model in models:
         if not _drops(model):
-            raise NoSource(
+            raise SourceUnavailable(
                 f"{run.path}: its network drops nothing", "fit with --dropout, or ask for views"
             )
         # What it does to a learner's model while that validates (Gal & Ghahramani 2016).
@@ -73,7 +74,7 @@ def _drops(module: nn.Module) -> bool:
 
 def _ensemble(run: Run, models: list[nn.Module]) -> Sampler:
     if len(models) < 2:
-        raise NoSource(
+        raise SourceUnavailable(
             f"{run.path}: one model is no ensemble", "fit with --members 5, or ask for views"
         )
     return lambda batch: [model(batch) for model in models]
@@ -88,7 +89,7 @@ SOURCES: dict[str, Callable[[Run, list[nn.Module]], Sampler]] = {
 }
 
 
-def open_source(run: Run, source: str) -> Samples:
+def open_uncertainty_source(run: Run, source: str) -> Samples:
     """Load a run's networks; return what predicts images with them.
 
     That takes references, and perhaps a function that is called with the number of images after
@@ -101,7 +102,7 @@ def open_source(run: Run, source: str) -> Samples:
         source: of `SOURCES`.
 
     Raises:
-        NoSource: the run hasn't that source.
+        SourceUnavailable: the run hasn't that source.
     """
     models = [serving_network(load_network(member), run.recipe) for member in run.members]
     sampler = SOURCES[source](run, models)
@@ -119,13 +120,13 @@ def open_source(run: Run, source: str) -> Samples:
         try:
             with torch.inference_mode():
                 for batch in image_loader(images, run.recipe):
-                    images_of = batch[0] if isinstance(batch, tuple | list) else batch
-                    logits = sampler(images_of.as_subclass(torch.Tensor))
+                    tensor = images_of_batch(batch)
+                    logits = sampler(tensor)
                     samples.append(torch.stack([activate(each).cpu() for each in logits]))
                     embeddings.append(kept[0])
                     kept.clear()
                     if seen:
-                        seen(len(images_of))
+                        seen(len(tensor))
         finally:
             hook.remove()
         return torch.cat(samples, dim=1).numpy(), torch.cat(embeddings).numpy()

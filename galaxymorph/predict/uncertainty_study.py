@@ -27,7 +27,7 @@ from galaxymorph.judge import (
     volunteers_said,
 )
 from galaxymorph.learn import Run, target_of, true_columns, with_images, write_table
-from galaxymorph.predict.uncertainty_sources import NoSource, open_source
+from galaxymorph.predict.uncertainty_sources import SourceUnavailable, open_uncertainty_source
 
 FORMAT = 1
 FILE, TABLE = "uncertainty.json", "uncertainty_test.parquet"
@@ -114,8 +114,8 @@ def _sampled(
             images = list(with_images(mine[["galaxy", "image"]], data)["image"])
             asked = each if source == "ensemble" else each.members[0]
             try:
-                sample = open_source(asked, source)
-            except NoSource as error:
+                sample = open_uncertainty_source(asked, source)
+            except SourceUnavailable as error:
                 say(f"no {source} among the sources: {error}")
                 return None
             start = time.perf_counter()

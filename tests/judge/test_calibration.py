@@ -381,7 +381,7 @@ def test_folds_are_calibrated_each_by_its_own_galaxies(simple, tmp_path):
     table = tmp_path / "new.csv"
     command = ["predict", run, *images, "--coverage", "0.6", "--no-drift", "-o", table]
     assert galaxymorph(*command) == 0
-    each = load_predictor(run).each_output(images, lambda number: None)
+    each = load_predictor(run).outputs_of_each(images, lambda number: None)
     known = []
     for fold in "12":
         calibrating = pd.read_parquet(run / "folds" / fold / "predictions_calibration.parquet")

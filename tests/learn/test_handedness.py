@@ -10,7 +10,7 @@ import torch
 from galaxymorph.base import BadInput
 from galaxymorph.learn import Run, make_recipe
 from galaxymorph.learn.views import random_affines
-from galaxymorph.predict import open_source
+from galaxymorph.predict import open_uncertainty_source
 from tests.conftest import galaxymorph
 
 
@@ -64,6 +64,8 @@ def test_eight_views_of_such_a_run_are_refused(unmirrored, simple, tmp_path, cap
 
 def test_the_views_that_uncertainty_is_read_from_are_rotations(run, unmirrored, simple):
     images = sorted(map(str, (simple / "images_training_rev1").iterdir()))[:4]
-    every, own = (open_source(Run(path), "views")(images)[0] for path in (run, unmirrored))
+    every, own = (
+        open_uncertainty_source(Run(path), "views")(images)[0] for path in (run, unmirrored)
+    )
     assert (len(every), len(own)) == (8, 4)
     assert np.allclose(every[:4], own, atol=1e-5)

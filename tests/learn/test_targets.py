@@ -179,7 +179,7 @@ def test_a_submission_has_a_row_a_galaxy_and_goes_on_after_a_kill(
     simple, soft_runs, tmp_path, monkeypatch, capsys
 ):
     import galaxymorph.predict.submission as kaggle
-    from galaxymorph.predict.predictors.torch_predictor import Predictor
+    from galaxymorph.predict.predictors.torch_predictor import TorchPredictor
 
     monkeypatch.setattr(kaggle, "PART", 16)
     images = simple / "images_training_rev1"
@@ -191,7 +191,7 @@ def test_a_submission_has_a_row_a_galaxy_and_goes_on_after_a_kill(
         for image in sorted(images.iterdir()):
             archive.write(image, f"images_test_rev1/{image.name}")
     output, calls = tmp_path / "submission.csv", []
-    outputs = Predictor.outputs
+    outputs = TorchPredictor.outputs
 
     def stop_at_the_third(self, references, seen, faults=None):
         calls.append(len(references))
@@ -199,7 +199,7 @@ def test_a_submission_has_a_row_a_galaxy_and_goes_on_after_a_kill(
             raise KeyboardInterrupt
         return outputs(self, references, seen, faults)
 
-    monkeypatch.setattr(Predictor, "outputs", stop_at_the_third)
+    monkeypatch.setattr(TorchPredictor, "outputs", stop_at_the_third)
     arguments = ["predict", soft_runs / "tree", data]
     arguments += ["--format", "kaggle", "-o", output]
     assert galaxymorph(*arguments) == 130

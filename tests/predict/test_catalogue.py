@@ -20,7 +20,7 @@ from galaxymorph.base import BadInput
 from galaxymorph.learn import Run
 from galaxymorph.predict import load_predictor
 from galaxymorph.predict.listing import list_images
-from galaxymorph.predict.outliers import outlier_columns
+from galaxymorph.predict.outliers import outlier_scores
 from tests.conftest import galaxymorph
 
 ROOT = Path(__file__).parents[2]
@@ -69,7 +69,7 @@ def test_a_table_becomes_partitions_that_say_what_predict_says(run, images, tmp_
     about = json.loads((out / "_catalogue.json").read_text())
     assert (about["images"], about["partitions"], about["partition"]) == (25, 3, 10)
     assert table["model_id"].unique().tolist() == [about["model_id"]]
-    strange = outlier_columns(Run(run), [str(image) for image in images[:25]])
+    strange = outlier_scores(Run(run), [str(image) for image in images[:25]])
     # Those are in the recipe's own precision; a rank goes by the nine validation galaxies.
     for name, far in (("distance", 1e-2), ("energy", 2e-2), ("distance_rank", 1 / 9 + 1e-6)):
         assert np.allclose(table[name], strange[name], atol=far)

@@ -10,7 +10,7 @@ import pytest
 
 from galaxymorph.base import BadInput
 from galaxymorph.predict import expand_images, submission_images
-from galaxymorph.predict.failures import Failures, kind_of
+from galaxymorph.predict.failures import Failures, error_kind
 from tests.conftest import galaxymorph
 from tests.makers import (
     IMAGES,
@@ -153,7 +153,7 @@ def test_many_skipped_images_are_summed_up(run, tmp_path, capsys):
     ],
 )
 def test_an_errors_kind_names_no_file(error, kind):
-    assert kind_of(error) == kind
+    assert error_kind(error) == kind
 
 
 def test_failures_are_told_by_their_number():

@@ -10,7 +10,7 @@ from PIL import Image
 
 from galaxymorph.learn import Run
 from galaxymorph.predict.catalogue import KINDS, _kind
-from galaxymorph.predict.overlap import own_galaxies
+from galaxymorph.predict.overlap import load_split_parts
 from tests.conftest import galaxymorph
 from tests.makers import zip_bytes
 
@@ -106,7 +106,7 @@ def test_an_exported_file_does_with_the_split_beside_it(run, mixed, tmp_path, ca
     assert "part" not in read(out)
     assert f"{file}: no split.csv beside it" in capsys.readouterr().err
     shutil.copy(run / "split.csv", tmp_path)
-    own_galaxies.cache_clear()
+    load_split_parts.cache_clear()
     # Of a folder that is filled already the columns would differ.
     again = f"{tmp_path}/with-{to}"
     assert galaxymorph("predict", file, folder, "-o", again) == 0
@@ -118,7 +118,7 @@ def test_an_exported_file_does_with_the_split_beside_it(run, mixed, tmp_path, ca
 
 def test_a_runs_own_files_know_its_split(run):
     for name in ("model.pkl", "model.safetensors", "model.json"):
-        assert own_galaxies(str(run / name)) == own_galaxies(str(run))
+        assert load_split_parts(str(run / name)) == load_split_parts(str(run))
 
 
 def test_what_one_of_several_models_trained_on_is_no_new_galaxy(run, tmp_path):
@@ -131,7 +131,7 @@ def test_what_one_of_several_models_trained_on_is_no_new_galaxy(run, tmp_path):
     record = json.loads((run / "recipe.json").read_text())
     record["recipe"]["folds"] = 2
     (tmp_path / "run" / "recipe.json").write_text(json.dumps(record))
-    own = own_galaxies(str(tmp_path / "run"))
+    own = load_split_parts(str(tmp_path / "run"))
     tested = split.query("split == 'test'")
     assert set(own.parts(tested["galaxy"], [""] * len(tested))) == {"train"}
 

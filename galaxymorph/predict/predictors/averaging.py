@@ -20,7 +20,7 @@ from galaxymorph.predict.tables import predicted_table
 
 if TYPE_CHECKING:
     from galaxymorph.predict.predictors.onnx_predictor import OnnxPredictor
-    from galaxymorph.predict.predictors.torch_predictor import Predictor
+    from galaxymorph.predict.predictors.torch_predictor import TorchPredictor
 
 # Images that are decoded for every predictor before the next ones: half a megabyte each.
 CHUNK = 256
@@ -30,7 +30,7 @@ CHUNK = 256
 class MeanPredictor:
     """The mean of several predictors' outputs; recipe and classes are the first one's."""
 
-    predictors: Sequence[Predictor | OnnxPredictor]
+    predictors: Sequence[TorchPredictor | OnnxPredictor]
 
     @property
     def recipe(self) -> Recipe:
@@ -43,7 +43,7 @@ class MeanPredictor:
         return self.predictors[0].classes
 
     def predict(self, images: Images) -> pd.DataFrame:
-        """Return what `Predictor.predict` does.
+        """Return what `TorchPredictor.predict` does.
 
         Raises:
             BadInput: an image can't be used.
@@ -56,7 +56,7 @@ class MeanPredictor:
         seen: Callable[[int], object],
         faults: dict[int, Fault] | None = None,
     ) -> np.ndarray:
-        """Return what `Predictor.outputs` does, shape (n, outputs).
+        """Return what `TorchPredictor.outputs` does, shape (n, outputs).
 
         Raises:
             BadInput: an image can't be used.
@@ -85,12 +85,12 @@ class MeanPredictor:
             return list(pool.map(lambda image: np.array(as_image(image, rendering)), images))
 
 
-def averaged(
-    predictors: Sequence[Predictor | OnnxPredictor],
+def average_predictors(
+    predictors: Sequence[TorchPredictor | OnnxPredictor],
     names: Sequence[str | Path],
     views: int | None = None,
     crops: Sequence[float] = (),
-) -> Predictor | OnnxPredictor | MeanPredictor:
+) -> TorchPredictor | OnnxPredictor | MeanPredictor:
     """Return one predictor that gives the mean of several.
 
     Args:
@@ -116,7 +116,7 @@ def averaged(
 
 
 def _require_alike(
-    predictors: Sequence[Predictor | OnnxPredictor], names: Sequence[str | Path]
+    predictors: Sequence[TorchPredictor | OnnxPredictor], names: Sequence[str | Path]
 ) -> None:
     first = predictors[0]
     for predictor, name in zip(predictors[1:], names[1:], strict=True):
@@ -134,5 +134,7 @@ def _require_alike(
             )
 
 
-def _changed(predictor: Predictor | OnnxPredictor, **settings) -> Predictor | OnnxPredictor:
+def _changed(
+    predictor: TorchPredictor | OnnxPredictor, **settings
+) -> TorchPredictor | OnnxPredictor:
     return replace(predictor, recipe=replace(predictor.recipe, **settings))

@@ -28,7 +28,7 @@ class LearnerPredictor:
     classes: list[str]
 
     def predict(self, images: Images) -> pd.DataFrame:
-        """Return what `Predictor.predict` does, by fastai's own means.
+        """Return what `TorchPredictor.predict` does, by fastai's own means.
 
         Raises:
             BadInput: an image can't be used.
@@ -41,7 +41,7 @@ class LearnerPredictor:
         seen: Callable[[int], object],
         faults: dict[int, Fault] | None = None,
     ) -> np.ndarray:
-        """Return what `Predictor.outputs` does, by fastai's own means.
+        """Return what `TorchPredictor.outputs` does, by fastai's own means.
 
         Raises:
             BadInput: an image can't be used.

@@ -15,7 +15,7 @@ from galaxymorph.learn import Run, say_fit_warnings
 if TYPE_CHECKING:
     from galaxymorph.predict.predictors.learner_predictor import LearnerPredictor
     from galaxymorph.predict.predictors.onnx_predictor import OnnxPredictor
-    from galaxymorph.predict.predictors.torch_predictor import Predictor
+    from galaxymorph.predict.predictors.torch_predictor import TorchPredictor
 
 SAFE = "model.safetensors"
 
@@ -28,7 +28,7 @@ def load_predictor(
     raw: bool = False,
     stretch: str | None = None,
     bands: str | None = None,
-) -> Predictor | OnnxPredictor | LearnerPredictor:
+) -> TorchPredictor | OnnxPredictor | LearnerPredictor:
     """Load a model's predictor, from files that, unlike a pickle, can't run code.
 
     Once the run is calibrated, its probabilities are.
@@ -68,7 +68,7 @@ def load_predictor(
 
 def _load_file(
     path: Path, precision: str | None, trust_pickle: bool
-) -> Predictor | OnnxPredictor | LearnerPredictor:
+) -> TorchPredictor | OnnxPredictor | LearnerPredictor:
     if path.suffix == ".pkl":
         return _pickled(path, precision, trust_pickle)
     if path.suffix == ".onnx":
@@ -88,7 +88,7 @@ def _load_file(
 
 def _load(
     run: Run, precision: str | None, adapt_to: Sequence[str] | None
-) -> Predictor | OnnxPredictor:
+) -> TorchPredictor | OnnxPredictor:
     if precision == "int8":
         if adapt_to is not None:
             raise BadInput("--adapt: int8 has its statistics built in", "leave out one of the two")
@@ -132,8 +132,8 @@ def model_id(path: str | Path) -> str:
 
 
 def _bare(
-    predictor: Predictor | OnnxPredictor | LearnerPredictor, raw: bool
-) -> Predictor | OnnxPredictor | LearnerPredictor:
+    predictor: TorchPredictor | OnnxPredictor | LearnerPredictor, raw: bool
+) -> TorchPredictor | OnnxPredictor | LearnerPredictor:
     has_any = getattr(predictor, "calibrators", None) is not None
     return replace(predictor, calibrators=None) if raw and has_any else predictor
 

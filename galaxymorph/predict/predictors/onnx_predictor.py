@@ -51,7 +51,7 @@ class OnnxPredictor:
     calibrators: list[Calibrator] | None = None
 
     def predict(self, images: Images, sets: Sets | None = None) -> pd.DataFrame:
-        """Return what `Predictor.predict` does, but for rounding.
+        """Return what `TorchPredictor.predict` does, but for rounding.
 
         Raises:
             BadInput: an image can't be used.
@@ -64,14 +64,14 @@ class OnnxPredictor:
         seen: Callable[[int], object],
         faults: dict[int, Fault] | None = None,
     ) -> np.ndarray:
-        """Return what `Predictor.outputs` does, but for rounding.
+        """Return what `TorchPredictor.outputs` does, but for rounding.
 
         Raises:
             BadInput: an image can't be used.
         """
-        return calibrated_mean(self.each_output(images, seen, faults), self.calibrators)
+        return calibrated_mean(self.outputs_of_each(images, seen, faults), self.calibrators)
 
-    def each_output(
+    def outputs_of_each(
         self,
         images: Sequence[Source],
         seen: Callable[[int], object],

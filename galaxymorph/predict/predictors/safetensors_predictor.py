@@ -26,7 +26,7 @@ from galaxymorph.learn import (
     serving_network,
 )
 from galaxymorph.predict.predictors.onnx_predictor import METADATA
-from galaxymorph.predict.predictors.torch_predictor import Predictor
+from galaxymorph.predict.predictors.torch_predictor import TorchPredictor
 
 WEIGHTS, WORDS = "model.safetensors", "model.json"
 # In a file of several networks, each one's tensors are called by its number and this.
@@ -47,7 +47,7 @@ def write_portable(run: Run, path: Path) -> None:
         save_file(state, temporary, {METADATA: json.dumps(about)})
 
 
-def load_portable(path: Path, precision: str | None = None) -> Predictor:
+def load_portable(path: Path, precision: str | None = None) -> TorchPredictor:
     """Load an exported `.safetensors` file, or a run's own with the `model.json` beside it.
 
     Raises:
@@ -73,7 +73,9 @@ def load_portable(path: Path, precision: str | None = None) -> Predictor:
         serving_network(_network(recipe, about, group, path), recipe, precision) for group in groups
     ]
     mending = described_calibrators(about, str(path))
-    return Predictor(models, recipe, list(about["classes"]), make_link(recipe).moments, mending)
+    return TorchPredictor(
+        models, recipe, list(about["classes"]), make_link(recipe).moments, mending
+    )
 
 
 def _read(path: Path) -> tuple[dict, dict[str, torch.Tensor]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,17 +19,18 @@ from galaxymorph.learn import (
     Run,
     adapt_batchnorm,
     image_loader,
+    images_of_batch,
     infer_each,
     load_network,
     make_link,
     serving_network,
 )
-from galaxymorph.predict.images import Images, with_galaxies
+from galaxymorph.predict.images import Images, drop_empty_frames
 from galaxymorph.predict.tables import Sets, predicted_table
 
 
 @dataclass(frozen=True)
-class Predictor:
+class TorchPredictor:
     """The networks of a run, one or a fold each, with what their inputs and outputs mean."""
 
     models: list[nn.Module]
@@ -74,9 +75,9 @@ class Predictor:
         Raises:
             BadInput: an image can't be used.
         """
-        return calibrated_mean(self.each_output(images, seen, faults), self.calibrators)
+        return calibrated_mean(self.outputs_of_each(images, seen, faults), self.calibrators)
 
-    def each_output(
+    def outputs_of_each(
         self,
         images: Sequence[Source],
         seen: Callable[[int], object],
@@ -89,7 +90,7 @@ class Predictor:
 
 def load_torch_predictor(
     run: Run, precision: str | None = None, adapt_to: Sequence[str] | None = None
-) -> Predictor:
+) -> TorchPredictor:
     """Load a trained run's networks from its safetensors.
 
     Args:
@@ -104,20 +105,16 @@ def load_torch_predictor(
     if adapt_to is not None:
         networks = _adapted(networks, run.recipe, adapt_to)
     models = [serving_network(network, run.recipe, precision) for network in networks]
-    return Predictor(models, run.recipe, run.classes, make_link(run.recipe).moments)
+    return TorchPredictor(models, run.recipe, run.classes, make_link(run.recipe).moments)
 
 
 def _adapted(networks: list[nn.Module], recipe: Recipe, images: Sequence[str]) -> list[nn.Module]:
     # Evenly from all of them, since catalogues are ordered by something.
-    images = with_galaxies(list(images)[:: -(-len(images) // ADAPTING_IMAGES)], recipe)
+    images = drop_empty_frames(list(images)[:: -(-len(images) // ADAPTING_IMAGES)], recipe)
     with Progress("adapting", len(images) * len(networks), "images") as progress:
         return [
-            adapt_batchnorm(network, _tensors(image_loader(images, recipe)), progress.advance)
+            adapt_batchnorm(
+                network, map(images_of_batch, image_loader(images, recipe)), progress.advance
+            )
             for network in networks
         ]
-
-
-def _tensors(batches: Iterable) -> Iterator[torch.Tensor]:
-    for batch in batches:
-        images = batch[0] if isinstance(batch, tuple | list) else batch
-        yield images.as_subclass(torch.Tensor)

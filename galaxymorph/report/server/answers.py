@@ -21,7 +21,7 @@ from galaxymorph.zoo import deviations, likeliest_walk, to_conditional
 from galaxymorph.zoo.image_files import galaxy_name
 
 if TYPE_CHECKING:
-    from galaxymorph.predict import Looker
+    from galaxymorph.predict import Explainer
 
 # Of what the model sees, and of the galaxies alike, in pixels.
 SEEN_SIDE, LIKE_SIDE = 320, 96
@@ -44,10 +44,10 @@ class ServedModel:
     name: str
     recipe: Recipe
     classes: list[str]
-    each_output: Callable[[list[np.ndarray], Callable], np.ndarray]
+    outputs_of_each: Callable[[list[np.ndarray], Callable], np.ndarray]
     calibrators: list[Calibrator] | None = None
     sets: Callable[[np.ndarray], list[str]] | None = None
-    looker: Looker | None = None
+    explainer: Explainer | None = None
     # That of the galaxies of its fit, which are shown beside an image.
     known: Rendering = Rendering()
     predicting: threading.Lock = field(default_factory=threading.Lock)
@@ -62,7 +62,7 @@ class ServedModel:
         with self.decoding:
             pixels = self._pixels(upload)
             with self.predicting:
-                each = self.each_output([pixels], lambda number: None)
+                each = self.outputs_of_each([pixels], lambda number: None)
         mean = calibrated_mean(each, self.calibrators)[0]
         answer = as_dictionary(mean, self.recipe, self.classes)
         if self.sets is None:
@@ -79,22 +79,27 @@ class ServedModel:
         with self.decoding:
             pixels = self._pixels(upload)
             with self.predicting:
-                look = self.looker.look(pixels)
-            likes = [
+                found = self.explainer.explain(pixels)
+            neighbours = [
                 {
-                    "galaxy": like.galaxy,
-                    "label": like.label,
-                    "distance": round(like.distance, 4),
-                    "image": thumbnail(like.image, self.recipe.crop, LIKE_SIDE, self.known),
+                    "galaxy": each.galaxy,
+                    "label": each.label,
+                    "distance": round(each.distance, 4),
+                    "image": thumbnail(each.image, self.recipe.crop, LIKE_SIDE, self.known),
                 }
-                for like in look.likes
+                for each in found.neighbours
             ]
         seen = frame_uri(Image.fromarray(pixels), self.recipe.crop, SEEN_SIDE)
-        explanation = {"answer": look.answer, "image": seen, "similar": likes, "alike": look.alike}
-        if look.typical is not None:
-            explanation["typical_distance"] = round(look.typical, 4)
-        if look.evidence is not None:
-            explanation["evidence"] = (look.evidence / 255).round(3).tolist()
+        explanation = {
+            "answer": found.answer,
+            "image": seen,
+            "similar": neighbours,
+            "alike": found.alike,
+        }
+        if found.typical_distance is not None:
+            explanation["typical_distance"] = round(found.typical_distance, 4)
+        if found.attribution is not None:
+            explanation["evidence"] = (found.attribution / 255).round(3).tolist()
         return explanation
 
     def _pixels(self, upload: Upload) -> np.ndarray:
@@ -173,7 +178,7 @@ def load_model(run: Path, stretch: str | None = None, bands: str | None = None) 
     Raises:
         BadInput: not a finished run, or an unknown stretch.
     """
-    from galaxymorph.predict import load_looker, load_predictor
+    from galaxymorph.predict import load_explainer, load_predictor
 
     found = load_predictor(run, stretch=stretch, bands=bands)
     whole = Run(run)
@@ -182,9 +187,9 @@ def load_model(run: Path, stretch: str | None = None, bands: str | None = None) 
         run.resolve().name,
         found.recipe,
         list(found.classes),
-        found.each_output,
+        found.outputs_of_each,
         found.calibrators,
         partial(sets_of, whole, coverage=coverage) if coverage else None,
-        load_looker(whole),
+        load_explainer(whole),
         whole.recipe.rendering,
     )

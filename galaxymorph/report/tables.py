@@ -14,7 +14,7 @@ from rich.table import Table
 
 from galaxymorph.base import read_json
 from galaxymorph.learn import Recipe, Run, target_of
-from galaxymorph.zoo import Catalogue, Tree, likeliest_walk, to_conditional
+from galaxymorph.zoo import PROBABILITY, Catalogue, Tree, likeliest_walk, to_conditional
 
 # Columns of a pipe: wide enough for the path of an image, which would be broken in two.
 PIPE = 400
@@ -147,7 +147,9 @@ def print_predictions(table: pd.DataFrame, recipe: Recipe) -> None:
         # New images, as nearly always.
         table = table.drop(columns="part")
     for name in table.columns.drop("galaxy"):
-        shown.add_column(name.removeprefix("p_"), justify="left" if name == "image" else "right")
+        shown.add_column(
+            name.removeprefix(PROBABILITY), justify="left" if name == "image" else "right"
+        )
     for row in table.drop(columns="galaxy").itertuples(index=False):
         shown.add_row(*map(_predicted_cell, row))
     print_table(shown)

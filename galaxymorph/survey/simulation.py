@@ -39,7 +39,7 @@ from galaxymorph.base import (
     write_json,
 )
 from galaxymorph.survey.surveys import get_survey
-from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE
+from galaxymorph.zoo import EXPECTED, GALAXY_ZOO_CHALLENGE
 
 FIRST = 100001
 BLOCK = 16
@@ -138,7 +138,7 @@ def simulate_galaxy(simulation: Simulation, galaxy_id: int):
         **{f"visible_{name}": value for name, value in ballot.visibility.items()},
         "shown": ballot.shown,
         **{
-            f"expected_{column}": value
+            EXPECTED + column: value
             for column, value in zip(GALAXY_ZOO_CHALLENGE.columns, ballot.expected, strict=True)
         },
     }

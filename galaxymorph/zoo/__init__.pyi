@@ -1,7 +1,4 @@
 from .catalogue import (
-    COUNT as COUNT,
-)
-from .catalogue import (
     ID_COLUMNS as ID_COLUMNS,
 )
 from .catalogue import (
@@ -12,6 +9,45 @@ from .catalogue import (
 )
 from .catalogue import (
     read_catalogue as read_catalogue,
+)
+from .columns import (
+    CALIBRATED as CALIBRATED,
+)
+from .columns import (
+    CALIBRATION as CALIBRATION,
+)
+from .columns import (
+    COUNT as COUNT,
+)
+from .columns import (
+    DEVIATION as DEVIATION,
+)
+from .columns import (
+    EXPECTED as EXPECTED,
+)
+from .columns import (
+    PARTS as PARTS,
+)
+from .columns import (
+    PROBABILITY as PROBABILITY,
+)
+from .columns import (
+    TARGET as TARGET,
+)
+from .columns import (
+    TEST as TEST,
+)
+from .columns import (
+    TRAIN as TRAIN,
+)
+from .columns import (
+    VALID as VALID,
+)
+from .columns import (
+    prefixed as prefixed,
+)
+from .columns import (
+    without_prefix as without_prefix,
 )
 from .dirichlet import (
     cumulative_moments as cumulative_moments,
@@ -54,9 +90,6 @@ from .image_files import (
 )
 from .labels import (
     PLAIN as PLAIN,
-)
-from .labels import (
-    TARGET as TARGET,
 )
 from .labels import (
     answer_catalogue as answer_catalogue,
@@ -123,9 +156,6 @@ from .schemes import (
 )
 from .schemes import (
     soft_targets as soft_targets,
-)
-from .splits import (
-    PARTS as PARTS,
 )
 from .splits import (
     fold_splits as fold_splits,

@@ -13,6 +13,7 @@ import pandas as pd
 
 from galaxymorph.base import BadInput, did_you_mean, near_names, one_line
 from galaxymorph.zoo.checks import CheckedRows, read_checked
+from galaxymorph.zoo.columns import COUNT, prefixed
 from galaxymorph.zoo.image_files import same_content
 from galaxymorph.zoo.layout import Layout, find_layout
 from galaxymorph.zoo.schemas import SCHEMAS, get_schema
@@ -25,8 +26,6 @@ ID_COLUMN = "GalaxyID"
 ID_COLUMNS = (
     "id", "galaxy", "galaxyid", "id_str", "objid", "object_id", "source_id", "iauname", "asset_id",
 )  # fmt: skip
-# What the columns of a vote count begin with; the answer follows.
-COUNT = "count_"
 NO_VOTES = "nobody voted on the first question"
 # What a user should know of the fractions that a table is trained on (Hart et al. 2016).
 KIND_NOTES = {
@@ -222,7 +221,7 @@ def _votes(
     rows.insert(0, "galaxy", read.ids.to_numpy(object))
     if votes.counts is not None:
         counts = pd.DataFrame(votes.counts, index=rows.index)
-        rows = rows.join(counts.set_axis([COUNT + answer for answer in answers], axis=1))
+        rows = rows.join(counts.set_axis(prefixed(COUNT, answers), axis=1))
     unvoted = [
         Problem(f"{table.reference} row {row}", NO_VOTES, galaxy)
         for row, galaxy in rows.loc[votes.unvoted, "galaxy"].items()

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.base import BadInput, read_parquet
-from galaxymorph.zoo.catalogue import COUNT, Catalogue
+from galaxymorph.zoo.catalogue import Catalogue
+from galaxymorph.zoo.columns import COUNT, TARGET, prefixed
 from galaxymorph.zoo.schemas import get_schema
 from galaxymorph.zoo.schemes import SCHEMES, assign_labels, get_scheme, soft_targets
 from galaxymorph.zoo.tree import GALAXY_ZOO_CHALLENGE
@@ -31,8 +32,6 @@ HANDED_PAIRS = (
     ("left", "right"), ("s", "z"), ("links", "rechts"), ("gauche", "droite"),
     ("izquierda", "derecha"), ("sinistra", "destra"), ("esquerda", "direita"),
 )  # fmt: skip
-# What the columns of a target begin with; the name of the class, or of the answer, follows.
-TARGET = "target_"
 # What plain labels are called beside the schemes.
 PLAIN = "plain labels"
 # Counts beside a table of fractions.
@@ -178,7 +177,7 @@ def vote_counts(catalogue: Catalogue) -> pd.DataFrame:
         BadInput: neither is there, or a galaxy has no whole number of votes.
     """
     _require_votes(catalogue)
-    names = [COUNT + answer for answer in catalogue.tree.columns]
+    names = prefixed(COUNT, catalogue.tree.columns)
     if names[0] in catalogue.table:
         return catalogue.table[names]
     if catalogue.tree is not GALAXY_ZOO_CHALLENGE:

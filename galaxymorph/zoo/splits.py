@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.base import BadInput
+from galaxymorph.zoo.columns import PARTS
 
-PARTS = ("train", "valid", "calibration", "test")
 # Of the published split: 70/15/15 of train, valid and test.
 HELD_OUT = 0.30
 # Of the galaxies that a fold doesn't test: few, since each is one less to learn from.

@@ -31,7 +31,7 @@ from galaxymorph.learn import (
     predicted_columns,
     target_of,
 )
-from galaxymorph.zoo import Tree, deviations, known_fractions
+from galaxymorph.zoo import CALIBRATED, Tree, deviations, known_fractions, prefixed
 
 METHOD = "variance"
 # Natural logarithms of the factors that are tried.
@@ -153,4 +153,4 @@ def _arrays(run: Run, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.n
 
 
 def _calibrated_columns(run: Run) -> list[str]:
-    return [f"calibrated_{name}" for name in deviation_columns(run.recipe, run.classes)]
+    return prefixed(CALIBRATED, deviation_columns(run.recipe, run.classes))

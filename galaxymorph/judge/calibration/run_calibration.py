@@ -43,6 +43,7 @@ from galaxymorph.judge.calibration.selective import aurc, kept_at
 from galaxymorph.judge.metrics.bootstrap import LEVEL, RESAMPLES, bootstrap
 from galaxymorph.judge.metrics.expected_fractions import class_chances
 from galaxymorph.learn import Run, predicted_columns, target_of, write_table
+from galaxymorph.zoo import CALIBRATED, PROBABILITY, prefixed, without_prefix
 
 FORMAT = 1
 FILE = "calibration.json"
@@ -332,8 +333,8 @@ def is_calibrated(table: pd.DataFrame) -> bool:
 
     Calibrated deviations of vote fractions, `calibrated_sd_<answer>`, are none.
     """
-    names = (name.removeprefix("p_") for name in table if name.startswith("p_"))
-    return any(f"calibrated_{name}" in table for name in names)
+    names = without_prefix(PROBABILITY, table)
+    return any(name in table for name in prefixed(CALIBRATED, names))
 
 
 def served(run: Run, table: pd.DataFrame) -> pd.DataFrame:
@@ -361,7 +362,7 @@ def served_kind(run: Run) -> str:
 
 
 def _calibrated_columns(run: Run) -> list[str]:
-    return [f"calibrated_{name}" for name in run.classes]
+    return prefixed(CALIBRATED, run.classes)
 
 
 def _write_predictions(

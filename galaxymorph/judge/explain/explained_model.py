@@ -34,7 +34,7 @@ from galaxymorph.learn import (
     target_of,
     with_images,
 )
-from galaxymorph.zoo import TARGET
+from galaxymorph.zoo import TARGET, prefixed
 
 BATCH = 32
 # Pixels of the segmentation by which a source is widened, so that its faint wings go with it.
@@ -190,7 +190,7 @@ def _with_answers(subject: Subject, found: np.ndarray) -> pd.DataFrame:
     """Add the network's answer; `label` becomes volunteers' first answer, of a tree."""
     table, tree = subject.table, target_of(subject.run.recipe).tree
     if tree:
-        votes = table[[TARGET + name for name in subject.answers]].to_numpy(float)
+        votes = table[prefixed(TARGET, subject.answers)].to_numpy(float)
         table = table.assign(label=np.array(subject.answers)[votes.argmax(axis=1)])
     best = found.argmax(axis=1)
     answer = np.array(subject.answers, dtype=object)[best]

@@ -11,16 +11,16 @@ import pandas as pd
 from galaxymorph.base import read_parquet
 from galaxymorph.learn import Run, target_of
 from galaxymorph.zoo import (
+    EXPECTED,
     GALAXY_ZOO_CHALLENGE,
     SCHEMES,
     Tree,
     assign_labels,
     draw_votes,
+    prefixed,
 )
 
 TRUTH = "truth.parquet"
-# Before an answer's column: the fraction that its votes are drawn from.
-EXPECTED = "expected_"
 # How many volunteers each galaxy had.
 VOLUNTEERS = "shown"
 # Ballots a galaxy: a chance of a half is known to 0.025 (1 sigma).
@@ -42,7 +42,7 @@ def expected_fractions(folder: Path, galaxies: Sequence[str], tree: Tree) -> np.
     None where the catalogue isn't simulated, or lacks a galaxy or an answer.
     """
     truth = read_truth(folder)
-    columns = [EXPECTED + name for name in tree.columns]
+    columns = prefixed(EXPECTED, tree.columns)
     if truth is None or not set(columns) <= set(truth) or not set(galaxies) <= set(truth.index):
         return None
     return truth.loc[list(galaxies), columns].to_numpy(float)

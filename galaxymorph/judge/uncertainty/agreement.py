@@ -11,7 +11,7 @@ import pandas as pd
 from galaxymorph.base import BadInput
 from galaxymorph.judge.metrics.vote_metrics import entropy, question_entropy
 from galaxymorph.learn import Run, predicted_columns, target_of, true_columns
-from galaxymorph.zoo import TARGET, read_catalogue, soft_label_catalogue
+from galaxymorph.zoo import TARGET, prefixed, read_catalogue, soft_label_catalogue
 
 # Which of model and volunteers are uncertain: a gallery's title, by its file's name.
 CORNERS = {
@@ -54,7 +54,7 @@ def volunteers_said(run: Run, table: pd.DataFrame, data: Path | None = None) -> 
     except BadInput:
         # Plain labels, or a catalogue that isn't there any more: nobody's votes are known.
         return None
-    shares = found.set_index("galaxy")[[TARGET + name for name in classes]]
+    shares = found.set_index("galaxy")[prefixed(TARGET, classes)]
     if classes != run.classes or not table["galaxy"].isin(shares.index).all():
         return None
     return shares.loc[table["galaxy"]].to_numpy(float)

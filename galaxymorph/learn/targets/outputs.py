@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from galaxymorph.learn.recipe import Recipe
 from galaxymorph.learn.targets.loss_registry import LOSSES, Loss
 from galaxymorph.learn.targets.targets import TARGETS, Target
+from galaxymorph.zoo.columns import COUNT, DEVIATION, TARGET, prefixed
 from galaxymorph.zoo.schemas import get_schema
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 
 # Before the name of an output, of its standard deviation.
-DEVIATION = "sd_"
 
 
 def target_of(recipe: Recipe) -> Target:
@@ -77,24 +77,20 @@ def label_galaxies(catalogue: Catalogue, recipe: Recipe) -> Labels:
 
 def loss_columns(recipe: Recipe, classes: Sequence[str]) -> list[str]:
     """Return the columns that the loss is computed from, one an output."""
-    from galaxymorph.zoo import COUNT, TARGET
-
     prefix = COUNT if loss_entry(recipe).target == "counts" else TARGET
     return [prefix + name for name in output_names(recipe, classes)]
 
 
 def true_columns(recipe: Recipe, classes: Sequence[str]) -> list[str]:
     """Return the columns of what volunteers said, one an output; none for `classes`."""
-    from galaxymorph.zoo import TARGET
-
     names = output_names(recipe, classes) if target_of(recipe).soft else []
-    return [TARGET + name for name in names]
+    return prefixed(TARGET, names)
 
 
 def deviation_columns(recipe: Recipe, classes: Sequence[str]) -> list[str]:
     """Return the columns of predictions' standard deviations; none where there are only means."""
     names = output_names(recipe, classes) if loss_entry(recipe).link == "dirichlet" else []
-    return [DEVIATION + name for name in names]
+    return prefixed(DEVIATION, names)
 
 
 def predicted_columns(recipe: Recipe, classes: Sequence[str]) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from galaxymorph.zoo.columns import PROBABILITY
 from galaxymorph.zoo.tree import GALAXY_ZOO_CHALLENGE, Tree
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Target:
     monitor: str
     scores: Mapping[str, str]
     rises: bool = True
-    prefix: str = "p_"
+    prefix: str = PROBABILITY
     chooses: bool = True
     soft: bool = True
     tree: Tree | None = None

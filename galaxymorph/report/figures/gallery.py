@@ -23,7 +23,7 @@ from galaxymorph.judge import (
 from galaxymorph.learn import Run, target_of, with_images
 from galaxymorph.report.figures.pictures import thumbnails
 from galaxymorph.report.figures.uncertainty_figures import preferred
-from galaxymorph.zoo import likeliest_walk, to_conditional
+from galaxymorph.zoo import CALIBRATED, PROBABILITY, likeliest_walk, prefixed, to_conditional
 
 # What `uncertainty` says of each test galaxy.
 UNCERTAINTY = "uncertainty_test.parquet"
@@ -177,8 +177,8 @@ def _galaxies(run: Run, table: pd.DataFrame) -> pd.DataFrame:
 
 def _probabilities(run: Run, table: pd.DataFrame, raw: bool) -> tuple[np.ndarray, list]:
     """Return probabilities of classes as served or raw, and as a row of the gallery has them."""
-    kind = "calibrated_" if is_calibrated(table) and not raw else "p_"
-    given = table[[f"{kind}{name}" for name in run.classes]].to_numpy(float)
+    kind = CALIBRATED if is_calibrated(table) and not raw else PROBABILITY
+    given = table[prefixed(kind, run.classes)].to_numpy(float)
     return given, [[[_rounded(each), None] for each in row] for row in given]
 
 

@@ -17,7 +17,7 @@ from galaxymorph.images import Rendering, decode_bytes, require_content
 from galaxymorph.judge import EMPTY, Calibrator, calibrated_coverage, calibrated_mean, sets_of
 from galaxymorph.learn import Recipe, Run, predicted_columns, target_of
 from galaxymorph.report.figures.pictures import frame_uri, thumbnail
-from galaxymorph.zoo import deviations, likeliest_walk, to_conditional
+from galaxymorph.zoo import DEVIATION, PROBABILITY, deviations, likeliest_walk, to_conditional
 from galaxymorph.zoo.image_files import galaxy_name
 
 if TYPE_CHECKING:
@@ -119,9 +119,9 @@ def as_table(answers: Sequence[tuple[str, dict]]) -> str:
         row = {"galaxy": galaxy_name(name), "image": name}
         if "predicted" in answer:
             row |= {"predicted": answer["predicted"], "confidence": max(answer["classes"].values())}
-        row |= {f"p_{key}": share for key, share in answer.get("classes", {}).items()}
+        row |= {PROBABILITY + key: share for key, share in answer.get("classes", {}).items()}
         row |= answer.get("answers", {})
-        row |= {f"sd_{key}": sd for key, sd in answer.get("standard_deviations", {}).items()}
+        row |= {DEVIATION + key: sd for key, sd in answer.get("standard_deviations", {}).items()}
         if "set" in answer:
             row["set"] = "|".join(answer["set"]) or EMPTY
         status = answer.get("status", "unreadable") if "error" in answer else "ok"
@@ -143,7 +143,7 @@ def as_dictionary(found: np.ndarray, recipe: Recipe, classes: list[str]) -> dict
     means, squares = found[: len(columns)], found[len(columns) :]
     answers = _by_name(columns, means)
     if tree is None:
-        shares = {name: answers[f"p_{name}"] for name in classes}
+        shares = {name: answers[PROBABILITY + name] for name in classes}
         return {"predicted": max(shares, key=shares.get), "classes": shares}
     pairs = [(question, answer) for question in tree.questions for answer in question.answers]
     fractions = means[None].astype(float)

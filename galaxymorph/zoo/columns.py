@@ -1,0 +1,26 @@
+"""Names that tables have in common: the prefixes of columns, and the parts of a split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+# Before the name of a class or an answer, in tables of galaxies and of predictions.
+PROBABILITY = "p_"  # of the class, by the model
+TARGET = "target_"  # the share that volunteers gave
+COUNT = "count_"  # the number of volunteers
+DEVIATION = "sd_"  # the predicted fraction's standard deviation
+EXPECTED = "expected_"  # the fraction that simulated votes are drawn from
+CALIBRATED = "calibrated_"  # before `CALIBRATED + name` of a class, or a deviation's whole name
+
+# A split's parts, in the order of `split.csv`.
+TRAIN, VALID, CALIBRATION, TEST = PARTS = ("train", "valid", "calibration", "test")
+
+
+def prefixed(prefix: str, names: Iterable[str]) -> list[str]:
+    """Return the columns of some classes or answers."""
+    return [prefix + name for name in names]
+
+
+def without_prefix(prefix: str, columns: Iterable[str]) -> list[str]:
+    """Return the classes or answers of the columns that begin with a prefix."""
+    return [name.removeprefix(prefix) for name in columns if name.startswith(prefix)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import shutil
@@ -147,20 +146,26 @@ def remove_leftovers(folder: str | Path, name: str = "*") -> None:
 
 
 @contextmanager
-def exclusive(lock: str | Path, wait: bool = True) -> Iterator[bool]:
-    """Hold a lock file for this process; yield whether it is held.
+def exclusive(path: str | Path, wait: bool = True) -> Iterator[bool]:
+    """Lock a file for this process; yield whether the lock is acquired.
 
     Args:
-        lock: its path; it stays behind, empty.
-        wait: for another process to let go of it, rather than yield False at once.
+        path: of the lock file, which is empty.
+        wait: until another process releases it, rather than yield False at once.
     """
-    with Path(lock).open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-            return
+    # Imported here: it brings asyncio, which no other part of a command's start needs.
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=-1 if wait else 0)
+    except Timeout:
+        yield False
+        return
+    try:
         yield True
+    finally:
+        lock.release()
 
 
 def cache_folder() -> Path:

@@ -25,7 +25,7 @@ from PIL import Image
 from scipy import ndimage, stats
 
 from galaxymorph.base import Progress, write_json
-from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, assign_labels, get_scheme, read_catalogue
+from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, SCHEMES, assign_labels, read_catalogue
 
 RESULTS = Path(__file__).parent / "results"
 LAYER1 = {"elliptical": "elliptical", "spiral": "edge-on", "irregular": "irregular"}
@@ -98,7 +98,7 @@ def choose(real: Path, simulated: Path, each: int, seed: int) -> pd.DataFrame:
 
 def kept(table: pd.DataFrame, scheme: str) -> pd.DataFrame:
     """Return the galaxies that a scheme keeps, with their label."""
-    labels = assign_labels(get_scheme(scheme), table)
+    labels = assign_labels(SCHEMES.find(scheme), table)
     return table.assign(label=labels["label"])[labels["kept"]]
 
 
@@ -219,11 +219,11 @@ def votes(real: Path, simulated: Path) -> dict[str, object]:
     """Compare p_max and each question's vote entropy (nats) where p_max is at least 0.7."""
     theirs = pd.read_csv(real / "galaxy-zoo-challenge" / "solutions_high_confidence.csv.gz")
     ours = read_catalogue(simulated).table
-    labels = assign_labels(get_scheme("layer1"), ours)
+    labels = assign_labels(SCHEMES.find("layer1"), ours)
     share = labels["label"].value_counts(normalize=True)
     kept_ours, kept_theirs = kept(ours, "layer1"), kept(theirs, "layer1")
     value = {
-        origin: assign_labels(get_scheme("layer1"), table)["value"]
+        origin: assign_labels(SCHEMES.find("layer1"), table)["value"]
         for origin, table in (("real", kept_theirs), ("simulated", kept_ours))
     }
     entropy = {

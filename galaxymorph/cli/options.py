@@ -114,7 +114,7 @@ def rendering_options(command: Callable) -> Callable:
         ),
         click.option(
             "--stretch",
-            type=Choice(STRETCHES),
+            type=Choice(list(STRETCHES)),
             help="How FITS images are brightened. Default: as the model is trained on, or lupton.",
         ),
     ):

@@ -26,7 +26,13 @@ from .corruptions import (
     SEVERITIES as SEVERITIES,
 )
 from .corruptions import (
+    Corruption as Corruption,
+)
+from .corruptions import (
     corrupt as corrupt,
+)
+from .corruptions import (
+    corruption as corruption,
 )
 from .corruptions import (
     frame_scale as frame_scale,
@@ -87,6 +93,9 @@ from .rendering import (
 )
 from .rendering import (
     Rendering as Rendering,
+)
+from .rendering import (
+    stretch as stretch,
 )
 from .workers import (
     decoded as decoded,

@@ -1,8 +1,8 @@
 """What can be wrong with an image: corruptions in five severities, as in ImageNet-C.
 
 Hendrycks & Dietterich (2019, ICLR) fixed the frame, corruptions by severities 1 to 5; the
-corruptions here are a telescope's. To add one, add an entry to `CORRUPTIONS`: the battery of tests
-takes it from there.
+corruptions here are a telescope's. To add one, here or in a plugin, decorate its function with
+`corruption`: suites, tables and the battery of tests take it from the registry `CORRUPTIONS`.
 
 Lengths are given for a galaxy's whole frame at 224 pixels, so that a severity is the same on the
 sky whatever a model's input; noise and other values are shares of white, of a pixel of the input.
@@ -22,6 +22,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from PIL import Image
 from scipy.integrate import quad
+
+from galaxymorph.base import Registry
 
 SEVERITIES = (1, 2, 3, 4, 5)
 # The frame that lengths are given for: the whole image at the published size.
@@ -61,17 +63,32 @@ class Corruption:
     """An entry of the registry.
 
     Args:
-        words: its name for people.
+        label: its name in words.
         strength: what the strengths measure, with their unit.
         strengths: of severities 1 to 5.
         apply: from images of shape (n, 3, height, width), values 0 to 1, a strength and a scene to
             corrupted images, which may leave the range; the argument isn't changed.
     """
 
-    words: str
+    label: str
     strength: str
     strengths: tuple[float, float, float, float, float]
     apply: Apply
+
+
+CORRUPTIONS: Registry[Corruption] = Registry("corruption")
+
+
+def corruption(
+    label: str, strength: str, strengths: tuple[float, float, float, float, float]
+) -> Callable[[Apply], Apply]:
+    """Return a decorator that registers a function as the corruption of its name."""
+
+    def register(apply: Apply) -> Apply:
+        CORRUPTIONS.register(apply.__name__, Corruption(label, strength, strengths, apply))
+        return apply
+
+    return register
 
 
 def corrupt(
@@ -97,9 +114,9 @@ def corrupt(
     """
     if severity == 0:
         return batch
-    corruption = CORRUPTIONS[name]
+    entry = CORRUPTIONS[name]
     scene = Scene([_generator(seed, name, galaxy) for galaxy in galaxies], scale)
-    return corruption.apply(batch, corruption.strengths[severity - 1], scene).clamp(0, 1)
+    return entry.apply(batch, entry.strengths[severity - 1], scene).clamp(0, 1)
 
 
 def frame_scale(size: int, crop: float) -> float:
@@ -112,6 +129,7 @@ def _generator(seed: int, name: str, galaxy: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))
 
 
+@corruption("Gaussian noise", "sigma, share of white", (0.02, 0.05, 0.08, 0.12, 0.18))
 def gaussian_noise(batch: torch.Tensor, sigma: float, scene: Scene) -> torch.Tensor:
     """Detector noise: independent in each pixel and colour, whatever the light.
 
@@ -124,6 +142,7 @@ def gaussian_noise(batch: torch.Tensor, sigma: float, scene: Scene) -> torch.Ten
 SKY = 0.1
 
 
+@corruption("Poisson sky noise", "electrons at white", (1000, 300, 100, 40, 15))
 def sky_noise(batch: torch.Tensor, electrons: float, scene: Scene) -> torch.Tensor:
     """Photon noise of a short exposure: Poisson counts of galaxy and sky, the sky subtracted.
 
@@ -134,6 +153,7 @@ def sky_noise(batch: torch.Tensor, electrons: float, scene: Scene) -> torch.Tens
     return torch.from_numpy(drawn.astype(np.float32)).to(batch) / electrons - SKY
 
 
+@corruption("PSF blur, Gaussian", "sigma, pixels at 224", (0.5, 1.0, 1.5, 2.5, 4.0))
 def psf_blur(batch: torch.Tensor, sigma: float, scene: Scene) -> torch.Tensor:
     """Worse seeing or focus: a Gaussian point spread function.
 
@@ -143,6 +163,7 @@ def psf_blur(batch: torch.Tensor, sigma: float, scene: Scene) -> torch.Tensor:
     return convolved(batch, gaussian(sigma * scene.scale))
 
 
+@corruption("PSF blur, Moffat", "FWHM, pixels at 224", (1.2, 2.4, 3.5, 5.9, 9.4))
 def moffat_blur(batch: torch.Tensor, fwhm: float, scene: Scene) -> torch.Tensor:
     """Worse seeing with the wings that turbulence gives it: a Moffat profile, beta 2.5.
 
@@ -151,17 +172,20 @@ def moffat_blur(batch: torch.Tensor, fwhm: float, scene: Scene) -> torch.Tensor:
     return convolved(batch, moffat(fwhm * scene.scale))
 
 
+@corruption("brightness", "factor", (0.9, 0.8, 0.7, 0.5, 0.3))
 def brightness(batch: torch.Tensor, factor: float, scene: Scene) -> torch.Tensor:
     """Thin cloud or another stretch: every value times a factor; severity 3, 0.7, is published."""
     return batch * factor
 
 
+@corruption("contrast", "factor", (0.85, 0.7, 0.55, 0.4, 0.25))
 def contrast(batch: torch.Tensor, factor: float, scene: Scene) -> torch.Tensor:
     """Stray light or a flat stretch: values drawn together about the image's mean."""
     mean = batch.mean(dim=(1, 2, 3), keepdim=True)
     return mean + (batch - mean) * factor
 
 
+@corruption("colour shift", "share, red against blue", (0.1, 0.2, 0.3, 0.45, 0.6))
 def colour_shift(batch: torch.Tensor, share: float, scene: Scene) -> torch.Tensor:
     """Another camera's filters: red up and blue down by a share, or, for half of them, reversed."""
     sign = scene.draw(lambda rng: rng.choice([-1.0, 1.0]), batch)
@@ -169,11 +193,13 @@ def colour_shift(batch: torch.Tensor, share: float, scene: Scene) -> torch.Tenso
     return batch * (1 + share * torch.stack([sign, none, -sign], dim=1))[:, :, None, None]
 
 
+@corruption("single band", "share of the way to one band", (0.2, 0.4, 0.6, 0.8, 1.0))
 def single_band(batch: torch.Tensor, share: float, scene: Scene) -> torch.Tensor:
     """Fewer filters: all colours drawn towards the middle band, which severity 5 is alone."""
     return batch + share * (batch[:, 1:2] - batch)
 
 
+@corruption("JPEG compression", "quality", (70, 45, 25, 12, 5))
 def jpeg(batch: torch.Tensor, quality: float, scene: Scene) -> torch.Tensor:
     """Images handed on over the web: JPEG compression at a quality of Pillow's."""
     pixels = (batch.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
@@ -187,6 +213,7 @@ def _through_jpeg(pixels: np.ndarray, quality: int) -> np.ndarray:
     return np.array(Image.open(stream))
 
 
+@corruption("pixelation", "pixel's side, pixels at 224", (1.5, 2.5, 3.5, 5.0, 8.0))
 def pixelation(batch: torch.Tensor, side: float, scene: Scene) -> torch.Tensor:
     """Larger pixels: light averaged over squares of a side in pixels of the frame at 224."""
     height, width = batch.shape[-2:]
@@ -199,6 +226,7 @@ def pixelation(batch: torch.Tensor, side: float, scene: Scene) -> torch.Tensor:
     )
 
 
+@corruption("dead columns", "share of columns", (0.01, 0.02, 0.04, 0.06, 0.10))
 def dead_columns(batch: torch.Tensor, share: float, scene: Scene) -> torch.Tensor:
     """Defects of the detector: a share of columns, at least one, without signal or saturated."""
     found, width = batch.clone(), batch.shape[-1]
@@ -209,6 +237,7 @@ def dead_columns(batch: torch.Tensor, share: float, scene: Scene) -> torch.Tenso
     return found
 
 
+@corruption("cosmic rays", "tracks in a whole frame", (4, 10, 25, 60, 120))
 def cosmic_rays(batch: torch.Tensor, hits: float, scene: Scene) -> torch.Tensor:
     """Particles through the detector: so many sharp white tracks in a frame, 1 to 12 pixels long.
 
@@ -227,6 +256,7 @@ def cosmic_rays(batch: torch.Tensor, hits: float, scene: Scene) -> torch.Tensor:
     return found
 
 
+@corruption("satellite trail", "peak, share of white", (0.1, 0.2, 0.4, 0.7, 1.0))
 def satellite_trail(batch: torch.Tensor, peak: float, scene: Scene) -> torch.Tensor:
     """A satellite in low orbit: a straight trail through the inner half, 3 pixels wide at 224."""
     down, across = _coordinates(batch)
@@ -238,6 +268,7 @@ def satellite_trail(batch: torch.Tensor, peak: float, scene: Scene) -> torch.Ten
     return batch + peak * profile[:, None]
 
 
+@corruption("bright star", "peak, in units of white", (0.5, 1.0, 4.0, 15.0, 50.0))
 def bright_star(batch: torch.Tensor, peak: float, scene: Scene) -> torch.Tensor:
     """A star of our galaxy beside it: Moffat profile, FWHM 4 pixels at 224, saturated where over 1.
 
@@ -255,6 +286,7 @@ def bright_star(batch: torch.Tensor, peak: float, scene: Scene) -> torch.Tensor:
     return batch + peak * star[:, None]
 
 
+@corruption("off centre", "share of the frame", (0.02, 0.04, 0.07, 0.11, 0.16))
 def off_centre(batch: torch.Tensor, share: float, scene: Scene) -> torch.Tensor:
     """Poor astrometry: the cutout's centre off by a share of the whole frame, in any direction."""
     angle = 2 * math.pi * scene.draw(lambda rng: rng.random(), batch)
@@ -264,12 +296,14 @@ def off_centre(batch: torch.Tensor, share: float, scene: Scene) -> torch.Tensor:
     return _warped(batch, maps, scene)
 
 
+@corruption("scale", "factor", (1.1, 1.2, 1.35, 1.55, 1.8))
 def scale(batch: torch.Tensor, factor: float, scene: Scene) -> torch.Tensor:
     """A radius measured wrong: the galaxy larger, or for half of them smaller, by a factor."""
     power = scene.draw(lambda rng: rng.choice([-1.0, 1.0]), batch)
     return _warped(batch, _identities(batch) * (factor**power).view(-1, 1, 1), scene)
 
 
+@corruption("rotation", "degrees", (9, 18, 27, 36, 45))
 def rotation(batch: torch.Tensor, degrees: float, scene: Scene) -> torch.Tensor:
     """The sky has no up: turned one way or the other. 45 degrees is farthest from quarter turns."""
     angle = scene.draw(lambda rng: rng.choice([-1.0, 1.0]), batch) * math.radians(degrees)
@@ -284,6 +318,7 @@ def rotation(batch: torch.Tensor, degrees: float, scene: Scene) -> torch.Tensor:
 OWN_PSF = 1.4
 
 
+@corruption("redshift", "z, from 0.05", (0.06, 0.075, 0.1, 0.14, 0.2))
 def redshift(batch: torch.Tensor, z: float, scene: Scene) -> torch.Tensor:
     """The same galaxy farther away, from redshift 0.05 to `z`: smaller, smoother, dimmer, noisier.
 
@@ -392,39 +427,6 @@ def _sky(batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     deviation = (edge - level).abs().median(dim=2, keepdim=True).values
     return level[..., None], 1.4826 * deviation[..., None]
 
-
-CORRUPTIONS: dict[str, Corruption] = {
-    "gaussian_noise": Corruption("Gaussian noise", "sigma, share of white",
-                                 (0.02, 0.05, 0.08, 0.12, 0.18), gaussian_noise),
-    "sky_noise": Corruption("Poisson sky noise", "electrons at white",
-                            (1000, 300, 100, 40, 15), sky_noise),
-    "psf_blur": Corruption("PSF blur, Gaussian", "sigma, pixels at 224",
-                           (0.5, 1.0, 1.5, 2.5, 4.0), psf_blur),
-    "moffat_blur": Corruption("PSF blur, Moffat", "FWHM, pixels at 224",
-                              (1.2, 2.4, 3.5, 5.9, 9.4), moffat_blur),
-    "brightness": Corruption("brightness", "factor", (0.9, 0.8, 0.7, 0.5, 0.3), brightness),
-    "contrast": Corruption("contrast", "factor", (0.85, 0.7, 0.55, 0.4, 0.25), contrast),
-    "colour_shift": Corruption("colour shift", "share, red against blue",
-                               (0.1, 0.2, 0.3, 0.45, 0.6), colour_shift),
-    "single_band": Corruption("single band", "share of the way to one band",
-                              (0.2, 0.4, 0.6, 0.8, 1.0), single_band),
-    "jpeg": Corruption("JPEG compression", "quality", (70, 45, 25, 12, 5), jpeg),
-    "pixelation": Corruption("pixelation", "pixel's side, pixels at 224",
-                             (1.5, 2.5, 3.5, 5.0, 8.0), pixelation),
-    "dead_columns": Corruption("dead columns", "share of columns",
-                               (0.01, 0.02, 0.04, 0.06, 0.10), dead_columns),
-    "cosmic_rays": Corruption("cosmic rays", "tracks in a whole frame",
-                              (4, 10, 25, 60, 120), cosmic_rays),
-    "satellite_trail": Corruption("satellite trail", "peak, share of white",
-                                  (0.1, 0.2, 0.4, 0.7, 1.0), satellite_trail),
-    "bright_star": Corruption("bright star", "peak, in units of white",
-                              (0.5, 1.0, 4.0, 15.0, 50.0), bright_star),
-    "off_centre": Corruption("off centre", "share of the frame",
-                             (0.02, 0.04, 0.07, 0.11, 0.16), off_centre),
-    "scale": Corruption("scale", "factor", (1.1, 1.2, 1.35, 1.55, 1.8), scale),
-    "rotation": Corruption("rotation", "degrees", (9, 18, 27, 36, 45), rotation),
-    "redshift": Corruption("redshift", "z, from 0.05", (0.06, 0.075, 0.1, 0.14, 0.2), redshift),
-}  # fmt: skip
 
 # The published table: severity 3 of each, beside the clean images (design of the reference work:
 # noise sigma 0.08, blur radius 1.5 pixels at 224, brightness times 0.7).

@@ -11,19 +11,12 @@ from PIL import Image
 from galaxymorph.base import FITS_ENDINGS, BadInput, library_errors, reading
 from galaxymorph.images.content import require_bands
 from galaxymorph.images.planes import Plane, Unit, choose_planes
-from galaxymorph.images.rendering import DEFAULT, Rendering
+from galaxymorph.images.rendering import DEFAULT, Rendering, stretched
 
 # How a FITS file begins.
 MAGIC = b"SIMPLE  ="
 # The standard deviation in pixels of the Gaussian that fills gaps; it reaches four of them.
 GAP = 1.0
-# The share of pixels that may be white.
-WHITE = 99.8
-# Where the asinh of `lupton` turns from linear: so many sigma, or this share of white, whichever is
-# more.
-LINEAR, RANGE = 3.0, 100.0
-# A median absolute deviation in standard deviations of a Gaussian.
-SIGMA = 1.4826
 
 
 def is_fits(name: str) -> bool:
@@ -56,7 +49,7 @@ def decode_fits(data: bytes, reference: str, rendering: Rendering = DEFAULT) -> 
         filled = [_filled(plane) for plane in values]
         if len(filled) == 2:
             filled.insert(1, (filled[0] + filled[1]) / 2)
-        shares = _stretched(np.stack(filled), rendering.stretch)
+        shares = stretched(np.stack(filled), rendering.stretch)
     if len(shares) == 1:
         shares = shares.repeat(3, axis=0)
     # FITS counts its rows from the bottom, unless it says otherwise.
@@ -109,42 +102,3 @@ def _filled(plane: np.ndarray) -> np.ndarray:
         warnings.simplefilter("ignore")
         near = interpolate_replace_nans(plane, Gaussian2DKernel(GAP))
     return np.where(np.isfinite(near), near, np.median(plane[finite]))
-
-
-def _stretched(planes: np.ndarray, stretch: str) -> np.ndarray:
-    """Return bands of shape (n, height, width) between 0 and 1, one scale for all."""
-    planes = planes - np.median(planes, axis=(1, 2), keepdims=True)
-    light = planes.mean(axis=0)
-    noise = SIGMA * float(np.median(np.abs(light - np.median(light))))
-    white = float(np.percentile(light, WHITE))
-    if white <= 0:
-        white = max(float(light.max()), np.finfo(float).tiny)
-    if stretch == "lupton":
-        return _lupton(planes, noise, white)
-    if stretch == "zscale":
-        from astropy.visualization import ZScaleInterval
-
-        low, high = ZScaleInterval().get_limits(light)
-    else:
-        low, high = -noise, white
-    share = ((planes - low) / max(high - low, np.finfo(float).tiny)).clip(0, 1)
-    if stretch == "asinh":
-        from astropy.visualization import AsinhStretch
-
-        return AsinhStretch(0.1)(share)
-    return share
-
-
-def _lupton(planes: np.ndarray, noise: float, white: float) -> np.ndarray:
-    """Return bands whose colours a bright core keeps, shape (n, height, width), 0 to 1.
-
-    Lupton et al. 2004, PASP 116, 133, equations 1 and 2: R = r f(I) / I, with I the mean of the
-    bands and f an asinh that is linear below the noise; where a colour would be over 1, all three
-    are divided by it.
-    """
-    above = (planes + noise).clip(0)
-    intensity = above.mean(axis=0)
-    linear = max(LINEAR * noise, white / RANGE, np.finfo(float).tiny)
-    bright = np.arcsinh(intensity / linear) / np.arcsinh(max(white + noise, linear) / linear)
-    rgb = above * np.divide(bright, intensity, out=np.zeros_like(bright), where=intensity > 0)
-    return rgb / rgb.max(axis=0).clip(1)

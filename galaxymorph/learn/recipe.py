@@ -67,7 +67,7 @@ class Recipe:
     crop: float = _setting(1.0, "Share of the image's side that the model sees, about the centre",
                            "model", least=0.05, most=1.0)  # fmt: skip
     stretch: str = _setting("lupton", "How FITS images are brightened; scale and white come from "
-                            "each image", "data", choices=STRETCHES)  # fmt: skip
+                            "each image", "data", choices=tuple(STRETCHES))  # fmt: skip
     bands: str | None = _setting(None, "Bands of FITS images by name or number, the red first, as "
                                  "i,r,g. Default: the file's own, the longest wavelength as red, "
                                  "the last where none is known", "data",

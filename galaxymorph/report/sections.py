@@ -420,7 +420,7 @@ def _robustness(page: Page) -> dict:
         cells = [
             {"score": each[headline], "drop": each["drop"]} for each in found["severities"].values()
         ]
-        rows.append((CORRUPTIONS[name].words if name in CORRUPTIONS else name, cells))
+        rows.append((CORRUPTIONS[name].label if name in CORRUPTIONS else name, cells))
     lost = [abs(cell["drop"]["value"]) for _, cells in rows for cell in cells]
     rows.sort(key=lambda row: -float(np.mean([cell["drop"]["value"] for cell in row[1]])))
     return {

@@ -310,7 +310,7 @@ def print_robustness(scores: dict) -> None:
         table.add_section()
         for severity, each in found["severities"].items():
             table.add_row(
-                f"{CORRUPTIONS[name].words}, severity {severity}",
+                f"{CORRUPTIONS[name].label}, severity {severity}",
                 f"{each['strength']:g} ({found['unit']})",
                 interval_words(each[headline]),
                 interval_words(each["drop"]),

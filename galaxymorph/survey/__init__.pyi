@@ -55,9 +55,6 @@ from .surveys import (
 from .surveys import (
     Survey as Survey,
 )
-from .surveys import (
-    get_survey as get_survey,
-)
 from .volunteers import (
     Ballot as Ballot,
 )

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from galaxymorph.base import BadInput, Progress, replacing
 from galaxymorph.images.decoding import decode
 from galaxymorph.images.rendering import DEFAULT, Rendering
-from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, Catalogue, Tree, assign_labels, get_scheme
+from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, SCHEMES, Catalogue, Tree, assign_labels
 
 THUMBNAIL, LINE, MARGIN = 212, 13, 4
 LINES = 4
@@ -42,7 +42,7 @@ def contact_sheet(
     """
     table = catalogue.table
     if scheme:
-        labels = assign_labels(get_scheme(scheme), table)
+        labels = assign_labels(SCHEMES.find(scheme), table)
         table = table.assign(label=labels["label"], value=labels["value"])[labels["kept"]]
         table = table.sort_values(["label", "galaxy"], kind="stable")
     if table.empty:

@@ -38,7 +38,7 @@ from galaxymorph.base import (
     say,
     write_json,
 )
-from galaxymorph.survey.surveys import get_survey
+from galaxymorph.survey.surveys import SURVEYS
 from galaxymorph.zoo import EXPECTED, GALAXY_ZOO_CHALLENGE
 
 FIRST = 100001
@@ -69,7 +69,7 @@ class Simulation:
         if self.seed < 0:
             raise BadInput(f"seed {self.seed} is negative", "use 0 or more")
         for name in self.surveys:
-            get_survey(name)
+            SURVEYS.find(name)
         low, high = self.redshift or (0.01, 0.01)
         if not 0 < low <= high <= 8:
             raise BadInput(
@@ -124,7 +124,7 @@ def simulate_galaxy(simulation: Simulation, galaxy_id: int):
     if simulation.redshift:
         # Nearer than it stands a galaxy would show detail that its model doesn't have.
         redshift = max(galaxy.redshift, rngs["conditions"].uniform(*simulation.redshift))
-    observation = observe(galaxy, get_survey(name), rngs["field"], rngs["exposure"], redshift)
+    observation = observe(galaxy, SURVEYS.find(name), rngs["field"], rngs["exposure"], redshift)
     ballot = vote(observation, rngs["votes"])
     truth = {
         "GalaxyID": galaxy_id,
@@ -167,7 +167,7 @@ def _description(simulation: Simulation) -> dict[str, object]:
 
     return {
         "simulation": _as_json(simulation),
-        "surveys": {name: asdict(get_survey(name)) for name in simulation.surveys},
+        "surveys": {name: asdict(SURVEYS.find(name)) for name in simulation.surveys},
         "mask_bits": MASK_BITS if simulation.masks else None,
         "versions": {name: _version(name) for name in VERSIONED},
     }
@@ -288,7 +288,7 @@ def _simulate_block(folder: Path, simulation: Simulation, block: int) -> int:
     for galaxy_id in _ids(simulation, block):
         observation, ballot, truth = simulate_galaxy(simulation, galaxy_id)
         stream = io.BytesIO()
-        quality = get_survey(truth["survey"]).quality
+        quality = SURVEYS.find(truth["survey"]).quality
         Image.fromarray(observation.image).save(stream, "JPEG", quality=quality)
         _write(folder / IMAGES / f"{galaxy_id}.jpg", stream.getvalue())
         if simulation.masks:

@@ -1,6 +1,6 @@
-"""Sets of observing conditions, each an entry of one registry.
+"""Sets of observing conditions.
 
-To add one, add an entry to `SURVEYS`: every number with its source.
+To add one, here or in a plugin, call `SURVEYS.register`: every number with its source.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from galaxymorph.base import BadInput, use_one_of
+from galaxymorph.base import Registry
 
 
 @dataclass(frozen=True)
@@ -62,64 +62,123 @@ class Survey:
         return math.sqrt(self.sky_flux(band) * gain + self.read_noise**2) / gain
 
 
-SURVEYS: dict[str, Survey] = {
-    # Pixel, drift scan: Gunn et al. 1998, AJ 116, 3040. Seeing 1.32 arcsec in r: Abazajian et
-    # al. 2009, ApJS 182, 543. Depths and sky: sdss.org, "Imaging scope". Scales: as the
-    # survey's own images weigh i, r, g (Lupton et al. 2004, PASP 116, 133); stretch: such that
-    # the background of the Galaxy Zoo 2 cutouts has its level and noise.
-    "sdss": Survey(
+SURVEYS: Registry[Survey] = Registry("survey")
+
+# Pixel, drift scan: Gunn et al. 1998, AJ 116, 3040. Seeing 1.32 arcsec in r: Abazajian et
+# al. 2009, ApJS 182, 543. Depths and sky: sdss.org, "Imaging scope". Scales: as the
+# survey's own images weigh i, r, g (Lupton et al. 2004, PASP 116, 133); stretch: such that
+# the background of the Galaxy Zoo 2 cutouts has its level and noise.
+SURVEYS.register(
+    "sdss",
+    Survey(
         "Sloan Digital Sky Survey, as Galaxy Zoo 2 saw it",
-        pixel=0.396, seeing=(1.44, 1.32, 1.26), seeing_scatter=0.10, moffat=3.2,
-        sky=(21.84, 20.86, 20.2), depth=(23.13, 22.55, 22.20), read_noise=5.0,
-        sky_error=0.12, shift=0.03, scales=(1.46, 1.0, 0.84), stretch=0.86, softening=6.0,
-        stored_quality=82, trails=0.005,
+        pixel=0.396,
+        seeing=(1.44, 1.32, 1.26),
+        seeing_scatter=0.10,
+        moffat=3.2,
+        sky=(21.84, 20.86, 20.2),
+        depth=(23.13, 22.55, 22.20),
+        read_noise=5.0,
+        sky_error=0.12,
+        shift=0.03,
+        scales=(1.46, 1.0, 0.84),
+        stretch=0.86,
+        softening=6.0,
+        stored_quality=82,
+        trails=0.005,
     ),
-    # Pixel, seeing and depths (at least two visits): Dey et al. 2019, AJ 157, 168, sections 4
-    # and 7; z stands in i's place. Stretch: pale and on a grey sky, as Galaxy Zoo DECaLS's
-    # images are (Walmsley et al. 2022, MNRAS 509, 3966, section 2), by eye.
-    "decals": Survey(
+)
+
+# Pixel, seeing and depths (at least two visits): Dey et al. 2019, AJ 157, 168, sections 4
+# and 7; z stands in i's place. Stretch: pale and on a grey sky, as Galaxy Zoo DECaLS's
+# images are (Walmsley et al. 2022, MNRAS 509, 3966, section 2), by eye.
+SURVEYS.register(
+    "decals",
+    Survey(
         "DECam Legacy Survey, as Galaxy Zoo DECaLS saw it",
-        pixel=0.262, seeing=(1.29, 1.18, 1.11), seeing_scatter=0.08, moffat=3.0,
-        sky=(22.0, 21.0, 18.9), depth=(24.7, 23.9, 23.0), read_noise=10.0,
-        sky_error=0.1, shift=0.02, scales=(1.75, 1.0, 0.78), stretch=0.3, softening=5.0,
-        minimum=-0.018, quality=90,
+        pixel=0.262,
+        seeing=(1.29, 1.18, 1.11),
+        seeing_scatter=0.08,
+        moffat=3.0,
+        sky=(22.0, 21.0, 18.9),
+        depth=(24.7, 23.9, 23.0),
+        read_noise=10.0,
+        sky_error=0.1,
+        shift=0.02,
+        scales=(1.75, 1.0, 0.78),
+        stretch=0.3,
+        softening=5.0,
+        minimum=-0.018,
+        quality=90,
     ),
-    # Seeing and depths of the Wide layer: Aihara et al. 2018, PASJ 70, S8, table 2.
-    "hsc": Survey(
+)
+
+# Seeing and depths of the Wide layer: Aihara et al. 2018, PASJ 70, S8, table 2.
+SURVEYS.register(
+    "hsc",
+    Survey(
         "Hyper Suprime-Cam, Wide layer",
-        pixel=0.168, seeing=(0.72, 0.67, 0.56), seeing_scatter=0.08, moffat=3.0,
-        sky=(22.0, 21.2, 20.3), depth=(26.5, 26.1, 25.9), read_noise=9.0,
-        sky_error=0.1, shift=0.01, scales=(1.6, 1.0, 0.75), stretch=0.05, softening=10.0,
-        minimum=-0.004, quality=90,
+        pixel=0.168,
+        seeing=(0.72, 0.67, 0.56),
+        seeing_scatter=0.08,
+        moffat=3.0,
+        sky=(22.0, 21.2, 20.3),
+        depth=(26.5, 26.1, 25.9),
+        read_noise=9.0,
+        sky_error=0.1,
+        shift=0.01,
+        scales=(1.6, 1.0, 0.75),
+        stretch=0.05,
+        softening=10.0,
+        minimum=-0.004,
+        quality=90,
     ),
-    # VIS: 0.1 arcsec pixels, FWHM 0.16 arcsec, 26.2 mag for points: Euclid Collaboration:
-    # Scaramella et al. 2022, A&A 662, A112; Cropper et al. 2016, SPIE 9904. One wide band (r,
-    # i and z together); r stands for it.
-    "euclid": Survey(
+)
+
+# VIS: 0.1 arcsec pixels, FWHM 0.16 arcsec, 26.2 mag for points: Euclid Collaboration:
+# Scaramella et al. 2022, A&A 662, A112; Cropper et al. 2016, SPIE 9904. One wide band (r,
+# i and z together); r stands for it.
+SURVEYS.register(
+    "euclid",
+    Survey(
         "Euclid VIS, one band",
-        pixel=0.1, seeing=(0.16, 0.16, 0.16), seeing_scatter=0.02, moffat=2.6,
-        sky=(22.35, 22.35, 22.35), depth=(26.2, 26.2, 26.2), read_noise=9.0,
-        sky_error=0.05, shift=0.0, scales=(1.0, 1.0, 1.0), stretch=0.04, softening=10.0,
-        minimum=-0.003, band=1, quality=90,
+        pixel=0.1,
+        seeing=(0.16, 0.16, 0.16),
+        seeing_scatter=0.02,
+        moffat=2.6,
+        sky=(22.35, 22.35, 22.35),
+        depth=(26.2, 26.2, 26.2),
+        read_noise=9.0,
+        sky_error=0.05,
+        shift=0.0,
+        scales=(1.0, 1.0, 1.0),
+        stretch=0.04,
+        softening=10.0,
+        minimum=-0.003,
+        band=1,
+        quality=90,
     ),
-    # ACS in F475W, F606W, F775W: pixel and PSF from the ACS handbook; depths of GOODS:
-    # Giavalisco et al. 2004, ApJ 600, L93, table 1, taken to 5 sigma.
-    "hst": Survey(
+)
+
+# ACS in F475W, F606W, F775W: pixel and PSF from the ACS handbook; depths of GOODS:
+# Giavalisco et al. 2004, ApJ 600, L93, table 1, taken to 5 sigma.
+SURVEYS.register(
+    "hst",
+    Survey(
         "Hubble Space Telescope, ACS, as deep as GOODS",
-        pixel=0.05, seeing=(0.10, 0.10, 0.10), seeing_scatter=0.02, moffat=2.5,
-        sky=(22.6, 22.3, 22.2), depth=(28.5, 28.5, 27.8), read_noise=10.0,
-        sky_error=0.05, shift=0.005, scales=(1.6, 1.0, 0.8), stretch=0.008, softening=10.0,
-        minimum=-0.0008, quality=90,
+        pixel=0.05,
+        seeing=(0.10, 0.10, 0.10),
+        seeing_scatter=0.02,
+        moffat=2.5,
+        sky=(22.6, 22.3, 22.2),
+        depth=(28.5, 28.5, 27.8),
+        read_noise=10.0,
+        sky_error=0.05,
+        shift=0.005,
+        scales=(1.6, 1.0, 0.8),
+        stretch=0.008,
+        softening=10.0,
+        minimum=-0.0008,
+        quality=90,
     ),
-}  # fmt: skip
-
-
-def get_survey(name: str) -> Survey:
-    """Return the registered survey.
-
-    Raises:
-        BadInput: there is none of that name.
-    """
-    if name not in SURVEYS:
-        raise BadInput(f"survey {name!r} is unknown", use_one_of(name, list(SURVEYS)))
-    return SURVEYS[name]
+)

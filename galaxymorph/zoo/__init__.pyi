@@ -136,9 +136,6 @@ from .schemas import (
 from .schemas import (
     Schema as Schema,
 )
-from .schemas import (
-    get_schema as get_schema,
-)
 from .schemes import (
     SCHEMES as SCHEMES,
 )
@@ -150,9 +147,6 @@ from .schemes import (
 )
 from .schemes import (
     class_values as class_values,
-)
-from .schemes import (
-    get_scheme as get_scheme,
 )
 from .schemes import (
     soft_targets as soft_targets,

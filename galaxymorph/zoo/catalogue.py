@@ -16,7 +16,7 @@ from galaxymorph.zoo.checks import CheckedRows, read_checked
 from galaxymorph.zoo.columns import COUNT, prefixed
 from galaxymorph.zoo.image_files import same_content
 from galaxymorph.zoo.layout import Layout, find_layout
-from galaxymorph.zoo.schemas import SCHEMAS, get_schema
+from galaxymorph.zoo.schemas import SCHEMAS
 from galaxymorph.zoo.tables import Table, as_ids, open_table
 from galaxymorph.zoo.tree import GALAXY_ZOO_CHALLENGE, Tree
 from galaxymorph.zoo.votes import gather_votes, near_schema
@@ -140,7 +140,7 @@ def read_catalogue(
         rows, tree, unvoted, kind_note = _labels(read, labels_column), None, [], ""
     else:
         rows, read, unvoted, kind = _votes(table, schema, id_column, layout)
-        tree = get_schema(schema).tree
+        tree = SCHEMAS.find(schema).tree
         kind_note = KIND_NOTES.get(kind, "")
     catalogue = _with_images(Path(path), layout, tree, rows, read, unvoted)
     return replace(catalogue, kind_note=kind_note)
@@ -207,7 +207,7 @@ def _votes(
     table: Table, schema: str, id_column: str | None, layout: Layout
 ) -> tuple[pd.DataFrame, CheckedRows, list[Problem], str]:
     """Return the sound rows with votes, all rows, those without votes, and the kind of votes."""
-    rule = get_schema(schema)
+    rule = SCHEMAS.find(schema)
     challenge = rule.tree is GALAXY_ZOO_CHALLENGE
     if challenge:
         _require_challenge(table, id_column or ID_COLUMN)
@@ -231,7 +231,7 @@ def _votes(
 
 def _best_ids(table: Table, schema: str, layout: Layout) -> str | None:
     """Return the column of the schema's ids by which most images are called, None for its first."""
-    rule = get_schema(schema)
+    rule = SCHEMAS.find(schema)
     candidates = [name for name in rule.ids if name in table]
     if len(candidates) < 2:
         return None

@@ -11,8 +11,8 @@ import pandas as pd
 from galaxymorph.base import BadInput, read_parquet
 from galaxymorph.zoo.catalogue import Catalogue
 from galaxymorph.zoo.columns import COUNT, TARGET, prefixed
-from galaxymorph.zoo.schemas import get_schema
-from galaxymorph.zoo.schemes import SCHEMES, assign_labels, get_scheme, soft_targets
+from galaxymorph.zoo.schemas import SCHEMAS
+from galaxymorph.zoo.schemes import SCHEMES, assign_labels, soft_targets
 from galaxymorph.zoo.tree import GALAXY_ZOO_CHALLENGE
 
 # Names of classes that a mirror turns into one another, in English, German, French, Spanish,
@@ -57,7 +57,7 @@ def label_catalogue(catalogue: Catalogue, scheme: str) -> tuple[pd.DataFrame, li
         classes = sorted(table["label"].unique())
         _refuse_alike(classes, catalogue.source)
         return table[["galaxy", "image", "row", "label"]], classes
-    rule = get_scheme(scheme)
+    rule = SCHEMES.find(scheme)
     labels = assign_labels(rule, table)
     labelled = table[["galaxy", "image", "row"]].assign(label=labels["label"])
     return labelled[labels["kept"]].reset_index(drop=True), list(rule.classes)
@@ -137,7 +137,7 @@ def soft_label_catalogue(catalogue: Catalogue, scheme: str) -> tuple[pd.DataFram
         BadInput: the scheme is unknown, or the catalogue has plain labels.
     """
     _require_votes(catalogue)
-    targets = soft_targets(get_scheme(scheme), catalogue.table)
+    targets = soft_targets(SCHEMES.find(scheme), catalogue.table)
     table = catalogue.table[["galaxy", "image", "row"]].assign(label=targets.idxmax(axis=1))
     return table.join(targets.add_prefix(TARGET)), list(targets.columns)
 
@@ -182,7 +182,7 @@ def vote_counts(catalogue: Catalogue) -> pd.DataFrame:
         return catalogue.table[names]
     if catalogue.tree is not GALAXY_ZOO_CHALLENGE:
         raise BadInput(f"{catalogue.source}: without vote counts", "use another --loss")
-    columns = get_schema(catalogue.tree.name).answer_columns("counts")
+    columns = SCHEMAS.find(catalogue.tree.name).answer_columns("counts")
     counts = _counted(catalogue, columns).apply(pd.to_numeric, errors="coerce").to_numpy(float)
     wrong = ~((counts >= 0) & (counts == np.round(counts)) & np.isfinite(counts))
     if wrong.any():

@@ -1,7 +1,7 @@
 """Vote catalogues as schemas: a decision tree, and how the catalogue's columns are called.
 
-To add one, add an entry to `SCHEMAS`. The order of the questions is the order of the columns; what
-leads where is said by the answers, and a question may be reached from several.
+To add one, here or in a plugin, call `SCHEMAS.register`. The order of the questions is the order of
+the columns; what leads where is said by the answers, and a question may be reached from several.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from galaxymorph.base import BadInput, use_one_of
+from galaxymorph.base import Registry
 from galaxymorph.zoo.tree import GALAXY_ZOO_CHALLENGE, Answer, Question, Tree
 
 # What a catalogue's columns can hold, in the order in which a reader prefers them. All but the
@@ -44,15 +44,17 @@ class Schema:
         }
 
 
-def get_schema(name: str) -> Schema:
-    """Return the registered schema.
+SCHEMAS: Registry[Schema] = Registry("vote schema")
 
-    Raises:
-        BadInput: there is none of that name.
-    """
-    if name not in SCHEMAS:
-        raise BadInput(f"schema {name!r} is unknown", use_one_of(name, list(SCHEMAS)))
-    return SCHEMAS[name]
+SCHEMAS.register(
+    GALAXY_ZOO_CHALLENGE.name,
+    Schema(
+        "The Kaggle challenge of 2014: cumulative fractions; counts in tables made in its format",
+        GALAXY_ZOO_CHALLENGE,
+        ids=("GalaxyID",),
+        columns={"counts": "{answer}_count", "cumulative": "{answer}"},
+    ),
+)
 
 
 def _question(
@@ -157,6 +159,24 @@ GALAXY_ZOO_2 = Tree(
     ),
 )
 
+SCHEMAS.register(
+    GALAXY_ZOO_2.name,
+    Schema(
+        "Galaxy Zoo 2, as released by Hart et al. 2016",
+        GALAXY_ZOO_2,
+        # The main table's, and that of the images' release.
+        ids=("dr7objid", "dr8objid", "GalaxyID", "objid", "asset_id"),
+        columns={
+            "counts": "{answer}_count",
+            "fraction": "{answer}_fraction",
+            "weighted": "{answer}_weighted_fraction",
+            "debiased": "{answer}_debiased",
+        },
+        # The second is in the release for MaNGA's galaxies.
+        totals=("{question}_total_count", "{question}_count"),
+    ),
+)
+
 # Questions, paths and columns of the last campaign, GZD-5: Walmsley et al. 2022, MNRAS 509, 3966.
 # Bar, arms and bulge are asked of disks that aren't edge-on: of a galaxy with 18 votes for "not
 # edge-on" the published counts have 18 each on bar, arms and bulge. The last question is asked of
@@ -242,29 +262,9 @@ GALAXY_ZOO_DECALS = Tree(
     ),
 )
 
-
-SCHEMAS: dict[str, Schema] = {
-    GALAXY_ZOO_CHALLENGE.name: Schema(
-        "The Kaggle challenge of 2014: cumulative fractions; counts in tables made in its format",
-        GALAXY_ZOO_CHALLENGE,
-        ids=("GalaxyID",),
-        columns={"counts": "{answer}_count", "cumulative": "{answer}"},
-    ),
-    GALAXY_ZOO_2.name: Schema(
-        "Galaxy Zoo 2, as released by Hart et al. 2016",
-        GALAXY_ZOO_2,
-        # The main table's, and that of the images' release.
-        ids=("dr7objid", "dr8objid", "GalaxyID", "objid", "asset_id"),
-        columns={
-            "counts": "{answer}_count",
-            "fraction": "{answer}_fraction",
-            "weighted": "{answer}_weighted_fraction",
-            "debiased": "{answer}_debiased",
-        },
-        # The second is in the release for MaNGA's galaxies.
-        totals=("{question}_total_count", "{question}_count"),
-    ),
-    GALAXY_ZOO_DECALS.name: Schema(
+SCHEMAS.register(
+    GALAXY_ZOO_DECALS.name,
+    Schema(
         "Galaxy Zoo DECaLS, campaign GZD-5, as released by Walmsley et al. 2022",
         GALAXY_ZOO_DECALS,
         ids=("iauname", "GalaxyID", "id_str"),
@@ -276,4 +276,4 @@ SCHEMAS: dict[str, Schema] = {
         # The release's own description drops the second half of the name.
         totals=("{question}_total-votes", "{question}_total"),
     ),
-}
+)

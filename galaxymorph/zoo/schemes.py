@@ -1,7 +1,7 @@
-"""Label schemes: rules from vote fractions to classes, each an entry of one registry.
+"""Label schemes: rules from vote fractions to classes.
 
-To add one, add an entry to `SCHEMES`: a value per class, computed from the columns, and the
-value from which a galaxy is kept.
+To add one, here or in a plugin, call `SCHEMES.register`: a value per class, computed from the
+columns, and the value from which a galaxy is kept.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from galaxymorph.base import BadInput, use_one_of
+from galaxymorph.base import Registry
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,8 +47,11 @@ def _cuts(**least: float) -> Rule:
     return rule
 
 
-SCHEMES: dict[str, Scheme] = {
-    "layer1": Scheme(
+SCHEMES: Registry[Scheme] = Registry("label scheme")
+
+SCHEMES.register(
+    "layer1",
+    Scheme(
         "GalaxyMorph's own: p_elliptical = 1.1, p_spiral = 1.2 x 2.1, p_irregular = 1.2 x 6.1. "
         "Its spirals are edge-on disks, see docs/labels.md",
         {
@@ -58,7 +61,11 @@ SCHEMES: dict[str, Scheme] = {
         },
         keep=0.7,
     ),
-    "hubble": Scheme(
+)
+
+SCHEMES.register(
+    "hubble",
+    Scheme(
         "The astronomer's three classes: elliptical = 1.1, spiral = 4.1 + 2.1 (arms, or seen "
         "edge-on), irregular = 8.4 + 8.3 + 8.6 (irregular, disturbed, merger). Questions 6 and "
         "8 are asked of every galaxy, so the three overlap: irregular from 0.5 up takes "
@@ -71,7 +78,11 @@ SCHEMES: dict[str, Scheme] = {
         keep=0.7,
         precedence={"irregular": 0.5},
     ),
-    "gz2-five": Scheme(
+)
+
+SCHEMES.register(
+    "gz2-five",
+    Scheme(
         "The five clean classes of Zhu et al. 2019 (Ap&SS 364, 55), cuts on the columns as they "
         "stand in the file",
         {
@@ -83,18 +94,7 @@ SCHEMES: dict[str, Scheme] = {
         },
         keep=1.0,
     ),
-}
-
-
-def get_scheme(name: str) -> Scheme:
-    """Return the registered scheme.
-
-    Raises:
-        BadInput: there is none of that name.
-    """
-    if name not in SCHEMES:
-        raise BadInput(f"scheme {name!r} is unknown", use_one_of(name, list(SCHEMES)))
-    return SCHEMES[name]
+)
 
 
 def class_values(scheme: Scheme, votes: pd.DataFrame) -> pd.DataFrame:

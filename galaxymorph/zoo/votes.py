@@ -14,7 +14,7 @@ import numpy as np
 
 from galaxymorph.base import BadInput, likeness, near_names, use_one_of
 from galaxymorph.zoo.checks import CheckedRows, read_checked
-from galaxymorph.zoo.schemas import KINDS, SCHEMAS, Schema, get_schema
+from galaxymorph.zoo.schemas import KINDS, SCHEMAS, Schema
 from galaxymorph.zoo.tables import Table, open_table
 from galaxymorph.zoo.tree import Tree, broken_sums, to_conditional, to_cumulative
 
@@ -166,7 +166,7 @@ def _find_schema(table: Table, name: str | None, kind: str | None) -> tuple[Sche
     """Return the schema that has all columns of one kind in the table, and the kind."""
     if kind is not None and kind not in KINDS:
         raise BadInput(f"kind {kind!r} is unknown", use_one_of(kind, KINDS))
-    schemas = [get_schema(name)] if name else list(SCHEMAS.values())
+    schemas = [SCHEMAS.find(name)] if name else list(SCHEMAS.values())
     best: tuple[int, list[str], Schema, str] | None = None
     for schema in schemas:
         for candidate in [kind] if kind else KINDS:

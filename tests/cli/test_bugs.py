@@ -86,7 +86,7 @@ def test_a_bug_in_a_reader_of_runs_is_named_as_one(
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: type(bug).__name__)
-@pytest.mark.parametrize("name", ["planes._kind_and_rank", "planes._distinct", "fits._stretched"])
+@pytest.mark.parametrize("name", ["planes._kind_and_rank", "planes._distinct", "fits.stretched"])
 def test_a_bug_in_the_reader_of_fits_is_named_as_one(name, bug, tmp_path, monkeypatch):
     from galaxymorph.images import decode
 

@@ -8,12 +8,11 @@ import pytest
 pytest.importorskip("galsim")
 
 from galaxymorph.base import BadInput  # noqa: E402
-from galaxymorph.survey import (  # noqa: E402
+from galaxymorph.survey import (
     KINDS,
     SURVEYS,
     at_redshift,
     draw_galaxy,
-    get_survey,
     observe,
     render,
     vote,
@@ -46,7 +45,7 @@ def a_spiral(**changes):
 
 @pytest.mark.parametrize("name", SURVEYS)
 def test_every_survey_observes_every_kind_of_galaxy(name):
-    survey = get_survey(name)
+    survey = SURVEYS.find(name)
     for kind in KINDS:
         galaxy = draw_galaxy(np.random.default_rng(11), kind)
         observation = watch(galaxy, survey)
@@ -62,7 +61,7 @@ def test_every_survey_observes_every_kind_of_galaxy(name):
 
 @pytest.mark.parametrize("name", SURVEYS)
 def test_a_survey_reaches_the_depth_that_it_states(name):
-    survey = get_survey(name)
+    survey = SURVEYS.find(name)
     for band in range(3):
         flux = 10 ** (0.4 * (22.5 - survey.depth[band]))
         area = 4 * np.pi * (survey.seeing[band] / 2.355 / survey.pixel) ** 2
@@ -71,7 +70,7 @@ def test_a_survey_reaches_the_depth_that_it_states(name):
 
 def test_an_unknown_survey_is_refused():
     with pytest.raises(BadInput, match=r"survey 'lsst' is unknown; use one of sdss"):
-        get_survey("lsst")
+        SURVEYS.find("lsst")
 
 
 def test_a_galaxys_light_is_its_magnitude():
@@ -160,7 +159,7 @@ def smooth_fraction(galaxy, survey) -> float:
 
 
 def test_blur_turns_a_spiral_smooth():
-    sharp = get_survey("sdss")
+    sharp = SURVEYS["sdss"]
     smooth = [
         smooth_fraction(
             a_spiral(), dataclasses.replace(sharp, seeing=(fwhm,) * 3, seeing_scatter=0.0)
@@ -173,7 +172,7 @@ def test_blur_turns_a_spiral_smooth():
 
 def test_faintness_turns_a_spiral_smooth():
     smooth = [
-        smooth_fraction(a_spiral(mag_r=mag), get_survey("sdss")) for mag in (15.0, 18.0, 20.0, 22.0)
+        smooth_fraction(a_spiral(mag_r=mag), SURVEYS["sdss"]) for mag in (15.0, 18.0, 20.0, 22.0)
     ]
     assert smooth == sorted(smooth)
     assert smooth[0] < 0.3 < 0.5 < smooth[-1]
@@ -181,4 +180,4 @@ def test_faintness_turns_a_spiral_smooth():
 
 def test_a_deeper_sharper_survey_shows_more_of_the_same_galaxy():
     galaxy = a_spiral(mag_r=17.5, disk_scale=1.4, petro_r90=3.6, bulge_radius=0.4)
-    assert smooth_fraction(galaxy, get_survey("hsc")) < smooth_fraction(galaxy, get_survey("sdss"))
+    assert smooth_fraction(galaxy, SURVEYS["hsc"]) < smooth_fraction(galaxy, SURVEYS["sdss"])

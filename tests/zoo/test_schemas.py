@@ -14,7 +14,6 @@ from galaxymorph.zoo import (
     KINDS,
     SCHEMAS,
     broken_sums,
-    get_schema,
     reached,
     to_conditional,
     to_cumulative,
@@ -124,13 +123,13 @@ def test_galaxy_zoo_2_asks_what_the_challenge_asks_but_question_6_of_artifacts()
 
 
 def test_galaxy_zoo_2_has_the_published_columns():
-    counts = get_schema("galaxy-zoo-2").answer_columns("counts")
+    counts = SCHEMAS.find("galaxy-zoo-2").answer_columns("counts")
     numbers = [int(re.search(r"_a(\d\d)_", column)[1]) for column in counts]
     # The release has no answer 35, and 38 is question 8's.
     assert sorted(numbers) == [*range(1, 35), 36, 37, 38]
     assert "t01_smooth_or_features_a01_smooth_count" in counts
     assert "t08_odd_feature_a38_dust_lane_count" in counts
-    weighted = get_schema("galaxy-zoo-2").answer_columns("weighted")
+    weighted = SCHEMAS.find("galaxy-zoo-2").answer_columns("weighted")
     assert weighted[-2] == "t11_arms_number_a36_more_than_4_weighted_fraction"
 
 
@@ -169,4 +168,4 @@ def by_name(tree, values: np.ndarray, questions: bool = False) -> dict[str, np.n
 
 def test_an_unknown_schema_is_named_with_the_known_ones():
     with pytest.raises(BadInput, match="'gz2' is unknown; use one of galaxy-zoo-challenge, gal"):
-        get_schema("gz2")
+        SCHEMAS.find("gz2")

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from galaxymorph.base import BadInput
-from galaxymorph.zoo import SCHEMAS, broken_sums, get_schema, read_votes, to_cumulative
+from galaxymorph.zoo import SCHEMAS, broken_sums, read_votes, to_cumulative
 from tests.makers import votes_table
 
 ASKED = 40
@@ -17,7 +17,7 @@ ASKED = 40
 
 def made_votes(name: str, n: int = 6, seed: int = 0) -> pd.DataFrame:
     """A catalogue as released: volunteers walk the tree; counts, totals, fractions, an id."""
-    schema, rng = get_schema(name), np.random.default_rng(seed)
+    schema, rng = SCHEMAS.find(name), np.random.default_rng(seed)
     tree = schema.tree
     counts = np.zeros((n, len(tree.columns)), int)
     for at in tree.walk:
@@ -67,7 +67,7 @@ every_format = pytest.mark.parametrize("ending", ["csv", "csv.gz", "parquet", "f
 def test_every_schema_is_told_and_read_from_every_kind_of_file(name, ending, tmp_path):
     table = made_votes(name)
     votes = read_votes(write(table, tmp_path / f"votes.{ending}"))
-    schema = get_schema(name)
+    schema = SCHEMAS.find(name)
     assert votes.schema is schema
     assert votes.kind == "counts"
     assert votes.galaxy.tolist() == table[schema.ids[0]].tolist()
@@ -103,7 +103,7 @@ def test_the_fractions_can_come_from_other_columns_than_the_counts(kind, tmp_pat
 
 def test_fractions_alone_are_enough(tmp_path):
     table = made_votes("galaxy-zoo-decals")
-    wanted = ["iauname", *get_schema("galaxy-zoo-decals").answer_columns("fraction")]
+    wanted = ["iauname", *SCHEMAS.find("galaxy-zoo-decals").answer_columns("fraction")]
     votes = read_votes(write(table[wanted].round(3), tmp_path / "votes.csv"))
     assert votes.kind == "fraction"
     assert votes.counts is None
@@ -264,7 +264,7 @@ def test_the_same_fault_in_several_rows_is_told_once_with_their_number(tmp_path)
 
 def test_missing_columns_are_named_with_the_nearest_schema(tmp_path):
     table = made_votes("galaxy-zoo-2")
-    gone = get_schema("galaxy-zoo-2").answer_columns("counts")[3:5]
+    gone = SCHEMAS.find("galaxy-zoo-2").answer_columns("counts")[3:5]
     table = table[
         [c for c in table if c in {"dr7objid", *SCHEMAS["galaxy-zoo-2"].answer_columns("counts")}]
     ]
@@ -356,7 +356,7 @@ def test_only_the_columns_in_use_are_read(tmp_path):
 )
 @given(st.integers(0, 5), st.integers(0, 34), st.one_of(st.floats(), st.text(max_size=4)))
 def test_any_value_in_any_cell_is_read_or_refused(tmp_path, row, column, value):
-    schema = get_schema("galaxy-zoo-decals")
+    schema = SCHEMAS.find("galaxy-zoo-decals")
     table = made_votes("galaxy-zoo-decals")[["iauname", *schema.answer_columns("counts")]]
     table = table.astype(object)
     table.iloc[row, column] = value

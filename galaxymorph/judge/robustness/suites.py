@@ -86,8 +86,8 @@ from galaxymorph.learn import (
 
 CLEAN = "clean"
 # Names of corruptions and severities of each suite; None: every severity, or those asked for.
-SUITES: dict[str, tuple[Sequence[str], tuple[int, ...] | None]] = {
-    "full": (tuple(CORRUPTIONS), None),
+SUITES: dict[str, tuple[Iterable[str], tuple[int, ...] | None]] = {
+    "full": (CORRUPTIONS, None),
     "published": (PUBLISHED, (3,)),
 }
 # Ratios of errors to a reference's; an error below the least is rounding.
@@ -165,7 +165,7 @@ def robustness_of(
     Raises:
         BadInput: the run isn't finished, images are missing, or the network has no BatchNorm.
     """
-    names, _ = SUITES[suite]
+    names = tuple(SUITES[suite][0])
     settings = robustness_settings(run, suite, severities, views)
     severities, views = settings["severities"], settings["views"]
     with Steps(SHARES) as steps:

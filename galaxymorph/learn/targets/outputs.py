@@ -13,7 +13,7 @@ from galaxymorph.learn.recipe import Recipe
 from galaxymorph.learn.targets.loss_registry import LOSSES, Loss
 from galaxymorph.learn.targets.targets import TARGETS, Target
 from galaxymorph.zoo.columns import COUNT, DEVIATION, TARGET, prefixed
-from galaxymorph.zoo.schemas import get_schema
+from galaxymorph.zoo.schemas import SCHEMAS
 
 if TYPE_CHECKING:
     from galaxymorph.learn.targets.targets import Labels
@@ -28,7 +28,7 @@ def target_of(recipe: Recipe) -> Target:
     target = TARGETS[recipe.target]
     if target.tree is None:
         return target
-    return replace(target, tree=get_schema(recipe.schema).tree)
+    return replace(target, tree=SCHEMAS.find(recipe.schema).tree)
 
 
 def loss_name(recipe: Recipe) -> str:

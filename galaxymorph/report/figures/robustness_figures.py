@@ -82,7 +82,7 @@ def heat_figure(scores: dict) -> tuple[Figure, str]:
             color="white" if abs(values[row, column]) > 0.6 * most else "black",
         )  # fmt: skip
     axes.set_xticks(range(len(severities)), severities)
-    axes.set_yticks(range(len(names)), [CORRUPTIONS[name].words for name in names])
+    axes.set_yticks(range(len(names)), [CORRUPTIONS[name].label for name in names])
     axes.spines[:].set_visible(False)
     headline = scores["headline"]
     words, clean = HEADLINE_WORDS[headline], scores["clean"][headline]["value"]
@@ -115,7 +115,7 @@ def curves_figure(scores: dict) -> tuple[Figure, str]:
         if "ece" in found[0]:
             error = [each["ece"]["value"] for each in found]
             axes.plot(at, error, color=ORANGE, marker="s", lw=1)
-        axes.set_title(CORRUPTIONS[name].words, fontweight="normal")
+        axes.set_title(CORRUPTIONS[name].label, fontweight="normal")
         axes.set_xticks(at, ["0", *scores["severities"]])
         axes.grid(axis="y")
     classes = headline == "macro_f1"
@@ -135,7 +135,7 @@ def points_figure(scores: dict) -> tuple[Figure, str]:
     """Return the score of the clean images and of each corruption at one severity."""
     headline, (severity,) = scores["headline"], scores["severities"]
     found = {"clean": scores["clean"]} | {
-        CORRUPTIONS[name].words: each["severities"][str(severity)]
+        CORRUPTIONS[name].label: each["severities"][str(severity)]
         for name, each in scores["corruptions"].items()
     }
     figure, axes = plt.subplots(figsize=(COLUMN, 0.9 + 0.24 * len(found)))
@@ -173,7 +173,7 @@ def flips_figure(run: Run, table: pd.DataFrame, data: Path | None) -> tuple[Figu
     for at, row in enumerate(shown.itertuples(index=False)):
         image = decode(images[row.galaxy], run.recipe.rendering)
         frame = centre_frame(image, *item_frame(run.recipe))[None]
-        before, words = clean.loc[row.galaxy], CORRUPTIONS[row.corruption].words
+        before, words = clean.loc[row.galaxy], CORRUPTIONS[row.corruption].label
         for axes, condition, title, says, colour in (
             (places[2 * at], Condition(), row.galaxy, before,
              RIGHT if before["label"] == before["predicted"] else WRONG),

@@ -44,18 +44,17 @@ COMMANDS = {
     "quantize": ("galaxymorph.cli.quantize:quantize", "Write a run's model in int8, for speed."),
     "export": ("galaxymorph.cli.export:export", "Write a run as one file that travels."),
     "compare": ("galaxymorph.cli.compare:compare",
-                "Set runs side by side on every metric that they have."),
+                "Set runs side by side on every metric, in the terminal or on a page."),
     "robustness": ("galaxymorph.cli.robustness:robustness",
                    "Measure what a run loses on corrupted test images."),
     "report": ("galaxymorph.cli.report:report",
-               "Write a run's page, or a page of several side by side."),
+               "Write a run's page and model card."),
     "serve": ("galaxymorph.cli.serve:serve",
               "Serve a run's model as a web page on this machine."),
     "survey": ("galaxymorph.cli.survey:survey",
                "Simulate galaxies with votes, and draw contact sheets."),
     "data": ("galaxymorph.cli.data:data", "Check a catalogue of galaxies."),
     "reproduce": ("galaxymorph.cli.reproduce:reproduce", "Train a run again and compare."),
-    "completion": ("galaxymorph.cli.completion:completion", "Print the shell's completion script."),
 }  # fmt: skip
 
 

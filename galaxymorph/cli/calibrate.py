@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from galaxymorph.base import BadInput, say
 from galaxymorph.cli.commands import Choice, Command
 from galaxymorph.cli.options import FIGURES, RUN
 
@@ -25,10 +26,12 @@ from galaxymorph.cli.options import FIGURES, RUN
 @click.option(
     "--sets",
     type=Choice(["lac", "aps", "raps"]),
-    help="How prediction sets are built.  [default: lac]",
+    help="How prediction sets are built: lac by the class's probability alone (least ambiguous "
+    "sets), aps and raps by the sum of those above it (adaptive sets, regularised).  "
+    "[default: lac]",
 )
 @FIGURES
-def calibrate(run, method, coverage, sets) -> None:
+def calibrate(run: Path, method: str | None, coverage: float | None, sets: str | None) -> None:
     """Calibrate RUN on galaxies that neither trained nor selected its model.
 
     Of classes, that is their probabilities, and prediction sets; of a tree with --loss
@@ -39,46 +42,10 @@ def calibrate(run, method, coverage, sets) -> None:
     Example:
       python cli.py calibrate exports/RUN --coverage 0.95
     """
-    from galaxymorph.judge import calibrate_fractions, calibrate_run
-    from galaxymorph.learn import deviation_columns, held
-    from galaxymorph.report import refresh_report
+    from galaxymorph.report import calibrate as calibrate_run
+    from galaxymorph.report import print_calibration
 
-    with held(run) as run:
-        of_fractions = bool(deviation_columns(run.recipe, run.classes))
-        if of_fractions:
-            _refuse(run, method=method, coverage=coverage, sets=sets)
-            calibration = calibrate_fractions(run)
-        else:
-            calibration = calibrate_run(run, coverage or 0.9, method, sets or "lac")
-        for path in _shown(run, calibration, of_fractions):
-            click.echo(path)
-        refresh_report(run)
-
-
-def _shown(run, calibration, of_fractions: bool) -> list:
-    """Print what was learnt and how it did; return the figures of it."""
-    from galaxymorph.report import (
-        draw_calibration,
-        draw_fraction_calibration,
-        print_calibration,
-        print_fraction_calibration,
-    )
-
-    if calibration.record["part"] == "valid":
-        say("the split has no calibration part: calibrated on validation, which chose the epoch")
-    for note in calibration.record.get("notes", ()):
-        say(note)
-    if of_fractions:
-        print_fraction_calibration(calibration.record)
-        return draw_fraction_calibration(run, calibration)
-    print_calibration(calibration.record)
-    return draw_calibration(run, calibration)
-
-
-def _refuse(run, **options) -> None:
-    given = [name for name, value in options.items() if value is not None]
-    if given:
-        raise BadInput(
-            f"--{given[0]}: {run.path} learnt vote fractions, and the option is of classes",
-            "leave it out; `predict --coverage` chooses the intervals",
-        )
+    result = calibrate_run(run, method, coverage, sets)
+    print_calibration(result.record)
+    for path in result.figures:
+        click.echo(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from galaxymorph.base import near_names
@@ -10,7 +12,7 @@ from galaxymorph.base import near_names
 class Choice(click.Choice):
     """One of a few words; for another, the one that it is like."""
 
-    def convert(self, value, param, ctx):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the choice.
 
         Raises:
@@ -19,14 +21,16 @@ class Choice(click.Choice):
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter as error:
-            error.message += _suggestion(near_names(str(value), list(self.choices), most=1))
-            raise
+            near = near_names(str(value), list(self.choices), most=1)
+            raise click.BadParameter(
+                error.message + _suggestion(near), error.ctx, error.param
+            ) from None
 
 
 class Option(click.Option):
     """An option that stands in a group of its command's help, if the command has groups."""
 
-    def __init__(self, *names, group: str = "", **settings):
+    def __init__(self, *names: Any, group: str = "", **settings: Any):
         super().__init__(*names, **settings)
         self.group = group
 
@@ -54,7 +58,9 @@ class Group(click.Group):
 
     command_class = Command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]):
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return a command's name, the command and its arguments.
 
         Raises:

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from galaxymorph.base import BadInput
 from galaxymorph.cli.commands import Command
+from galaxymorph.cli.options import PATH, require_output
+
+ENDINGS = (".html", ".csv", ".parquet")
 
 
 @click.command(cls=Command)
-@click.argument(
-    "runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN RUN..."
-)
+@click.argument("runs", nargs=-1, required=True, type=PATH, metavar="RUN RUN...")
 @click.option(
     "--all",
     "everything",
@@ -24,34 +24,34 @@ from galaxymorph.cli.commands import Command
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
-    help="Write every score as a .csv or .parquet table, a row a run and score.",
+    type=PATH,
+    help="Write a page (.html), or every score as a table, a row a run and score (.csv, .parquet).",
 )
-def compare(runs, everything, output) -> None:
+def compare(runs: tuple[Path, ...], everything: bool, output: Path | None) -> None:
     """Set RUNs side by side on every metric that they have.
 
     \b
-    Example:
-      python cli.py compare exports/first exports/second -o scores.csv
+    Examples:
+      python cli.py compare exports/first exports/second
+      python cli.py compare exports/first exports/second -o side-by-side.html
 
     First the differences of macro-F1 from the first run, over the galaxies that both tested, with
     an interval of the difference itself; then the scores that runs share, the best of a row marked
     with *, and confusion matrices.
     """
-    from galaxymorph.judge import compare_runs, require_distinct
     from galaxymorph.learn import Run, say_fit_warnings, write_table
-    from galaxymorph.report import print_comparison
+    from galaxymorph.report import compare as compare_runs
+    from galaxymorph.report import print_comparison, write_comparison
 
-    if output and output.suffix not in (".csv", ".parquet"):
-        raise BadInput(f"-o {output}: not the name of a table", "end it in .csv or .parquet")
-    if output and not output.absolute().parent.is_dir():
-        raise BadInput(f"-o {output}: there is no folder {output.parent}", "make it first")
-    runs = [Run(path) for path in runs]
-    require_distinct(runs)
-    table = compare_runs(runs)
-    for run in runs:
+    require_output(output, ENDINGS, f"end it in {', '.join(ENDINGS)}")
+    comparison = compare_runs([Run(path) for path in runs])
+    for run in comparison.runs:
         say_fit_warnings(run)
-    print_comparison(runs, table, everything)
-    if output:
-        write_table(output, table)
-        click.echo(output)
+    print_comparison(comparison, everything)
+    if output is None:
+        return
+    if output.suffix == ".html":
+        write_comparison(comparison, output)
+    else:
+        write_table(output, comparison.scores)
+    click.echo(output)

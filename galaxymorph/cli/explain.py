@@ -1,9 +1,12 @@
-"""`explain`: what a run's model looks at, and whether the maps deserve belief."""
+"""`explain`: which parts of an image a run's predictions depend on, and tests of those maps."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
+from galaxymorph.base import BadInput
 from galaxymorph.cli.commands import Choice, Command
 from galaxymorph.cli.options import DATA, DEVICE, FIGURES, RUN
 
@@ -28,7 +31,9 @@ from galaxymorph.cli.options import DATA, DEVICE, FIGURES, RUN
 @FIGURES
 @DATA
 @DEVICE
-def explain(run, methods, limit, similar, data) -> None:
+def explain(
+    run: Path, methods: tuple[str, ...], limit: int | None, similar: str | None, data: Path | None
+) -> None:
     """Draw which parts of an image RUN's predictions depend on, and test those maps.
 
     It looks inside images; `interpret` draws which galaxies are predicted well or badly. Tables
@@ -39,17 +44,13 @@ def explain(run, methods, limit, similar, data) -> None:
       python cli.py explain exports/RUN --limit 100
       python cli.py explain exports/RUN --similar 100008
     """
-    from galaxymorph.base import BadInput
-    from galaxymorph.learn import held
-    from galaxymorph.report import draw_similar, explain_run, refresh_report
+    from galaxymorph.report import explain as explain_run
+    from galaxymorph.report import explain_galaxy
 
     if similar is not None:
         if methods or limit:
             raise BadInput("--similar draws one figure", "leave out --method and --limit")
-        with held(run) as run:
-            click.echo(draw_similar(run, similar, data))
+        click.echo(explain_galaxy(run, similar, data))
         return
-    with held(run) as run:
-        for path in explain_run(run, methods, limit, data):
-            click.echo(path)
-        refresh_report(run, data)
+    for path in explain_run(run, methods, limit, data):
+        click.echo(path)

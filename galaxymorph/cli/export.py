@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from galaxymorph.cli.commands import Choice, Command
-from galaxymorph.cli.options import DATA, RUN
+from galaxymorph.cli.options import DATA, PATH, RUN
 
 
 @click.command(cls=Command)
@@ -21,11 +21,13 @@ from galaxymorph.cli.options import DATA, RUN
 )
 @click.option("--int8", is_flag=True, help="Of onnx: a quarter of the size, and faster.")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path),
+    "-o",
+    "--output",
+    type=PATH,
     help="The file. Default: model.onnx, model.int8.onnx or model.safetensors, in this folder.",
-)  # fmt: skip
+)
 @DATA
-def export(run, layout, int8, output, data) -> None:
+def export(run: Path, layout: str, int8: bool, output: Path | None, data: Path | None) -> None:
     """Write RUN as one file that travels.
 
     It says all that predicting takes: preprocessing, classes, target, views.

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from galaxymorph.cli.commands import Choice, Command
-from galaxymorph.cli.options import DATA, DEVICE, FIGURES, RUN
+from galaxymorph.cli.options import DATA, DEVICE, FIGURES, MOST, RUN
 
 
 @click.command(cls=Command)
 @RUN
-@click.option("--part", type=Choice(["test", "valid"]), default="test", show_default=True,
-              help="Part of the split whose galaxies are drawn.")  # fmt: skip
 @click.option(
-    "--most",
-    type=click.IntRange(1, 200),
-    default=20,
+    "--part",
+    type=Choice(["test", "valid"]),
+    default="test",
     show_default=True,
-    help="Galaxies in a gallery.",
+    help="Part of the split whose galaxies are drawn.",
 )
+@MOST
 @click.option(
     "--galaxy",
     metavar="ID",
@@ -28,7 +29,7 @@ from galaxymorph.cli.options import DATA, DEVICE, FIGURES, RUN
 @FIGURES
 @DATA
 @DEVICE
-def interpret(run, part, most, galaxy, data) -> None:
+def interpret(run: Path, part: str, most: int, galaxy: str | None, data: Path | None) -> None:
     """Draw which galaxies RUN predicts well or badly, as galleries in its figures/.
 
     It shows whole galaxies beside their labels; `explain` shows which parts of an image a
@@ -43,28 +44,11 @@ def interpret(run, part, most, galaxy, data) -> None:
       python cli.py interpret exports/RUN
       python cli.py interpret exports/RUN --galaxy 100008
     """
-    from galaxymorph.learn import held
-    from galaxymorph.report import draw_walk, refresh_report
+    from galaxymorph.report import interpret as draw_galleries
+    from galaxymorph.report import interpret_galaxy
 
-    with held(run) as run:
-        if galaxy:
-            click.echo(draw_walk(run, galaxy, data))
-            return
-        _draw_part(run, part, most, data)
-        refresh_report(run, data)
-
-
-def _draw_part(run, part, most, data) -> None:
-    from galaxymorph.base import Progress
-    from galaxymorph.judge import galleries_of
-    from galaxymorph.report import draw_gallery, draw_votes
-
-    found = galleries_of(run, part, data)
-    filled = {name: gallery for name, gallery in found.items() if len(gallery[1])}
-    with Progress("drawing", len(filled), "galleries") as progress:
-        for name, (title, galaxies) in filled.items():
-            path = run.figures / f"{name}.png"
-            click.echo(draw_gallery(run, path, galaxies, title, most))
-            progress.advance()
-    for path in draw_votes(run, part):
+    if galaxy:
+        click.echo(interpret_galaxy(run, galaxy, data))
+        return
+    for path in draw_galleries(run, part, most, data):
         click.echo(path)

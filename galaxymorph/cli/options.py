@@ -1,12 +1,12 @@
-"""Options that commands share: a recipe's settings as options, and a run's path."""
+"""Options that commands share: a run's path, a recipe's settings, and how images are rendered."""
 
 from __future__ import annotations
 
-import shlex
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import fields
+import functools
+from collections.abc import Callable
+from dataclasses import Field, fields
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,6 +16,44 @@ from galaxymorph.images.rendering import STRETCHES
 from galaxymorph.learn.recipe import Recipe, make_recipe
 from galaxymorph.report.figures.style import use_formats
 from galaxymorph.zoo.schemas import SCHEMAS
+
+# What click decorates, and makes of it: its own types say no more.
+Function = Callable[..., Any]
+PATH = click.Path(path_type=Path)
+DEVICES = ("auto", "cpu", "cuda", "mps")
+# Of a fit's options, in the order of its help.
+GROUPS = ("run", "data", "model", "training", "augmentation", "evaluation", "hardware")
+
+
+def collected(kind: type, name: str) -> Callable[[Function], Function]:
+    """Hand a command its options that are fields of a dataclass as one argument, an instance.
+
+    Args:
+        kind: the dataclass; fields without an option keep their defaults.
+        name: of the argument.
+    """
+    names = {each.name for each in fields(kind)}
+
+    def decorate(command: Function) -> Function:
+        @functools.wraps(command)
+        def call(*arguments: object, **values: object) -> object:
+            options = kind(**{key: values.pop(key) for key in names & values.keys()})
+            return command(*arguments, **values, **{name: options})
+
+        return call
+
+    return decorate
+
+
+def several(*options: Callable[[Function], Function]) -> Callable[[Function], Function]:
+    """Return the decorator that gives a command several options, in this order."""
+
+    def decorate(command: Function) -> Function:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
 
 
 def _require_run(context: click.Context, argument: click.Parameter, path: Path) -> Path:
@@ -28,10 +66,8 @@ def _require_run(context: click.Context, argument: click.Parameter, path: Path) 
     return path
 
 
-RUN = click.argument("run", type=click.Path(path_type=Path), callback=_require_run)
-DATA = click.option(
-    "--data", type=click.Path(path_type=Path), help="Where the catalogue is now, if it has moved."
-)
+RUN = click.argument("run", type=PATH, callback=_require_run)
+DATA = click.option("--data", type=PATH, help="Where the catalogue is now, if it has moved.")
 LABELS_COLUMN = click.option(
     "--labels-column",
     metavar="COLUMN",
@@ -59,10 +95,63 @@ SKIP_BAD = click.option(
 SKIP_BAD_IMAGES = click.option(
     "--skip-bad", is_flag=True, help="Name images that can't be used and go on."
 )
-SKIPPED_SHOWN = 10
-DEVICES = ("auto", "cpu", "cuda", "mps")
-# Of a fit's options, in the order of its help.
-GROUPS = ("run", "data", "model", "training", "augmentation", "evaluation", "hardware")
+MOST = click.option(
+    "--most",
+    type=click.IntRange(1, 200),
+    default=20,
+    show_default=True,
+    help="Galaxies in a gallery.",
+)
+# How the columns of a catalogue's table are read.
+TABLE = several(LABELS_COLUMN, SCHEMA, ID_COLUMN)
+# How FITS images are rendered, None for the default.
+RENDERING = several(
+    click.option(
+        "--stretch",
+        type=Choice(list(STRETCHES)),
+        help="How FITS images are brightened. Default: as the model is trained on, or lupton.",
+    ),
+    click.option(
+        "--bands",
+        metavar="BAND[,BAND,BAND]",
+        help="Bands of FITS images by name or number, the red first, as z,r,g. Default: those "
+        "that the model is trained on, or the file's own.",
+    ),
+)
+
+
+def views_option(default: str) -> Callable[[Function], Function]:
+    """Return the option of the views that are averaged, a number or None.
+
+    Args:
+        default: in words.
+    """
+    return click.option(
+        "--views",
+        type=Choice(["1", "4", "8"]),
+        callback=lambda context, option, value: value and int(value),
+        help=f"Flips and 90° rotations averaged. Default: {default}.",
+    )
+
+
+def device_option(callback: Function | None, expose: bool) -> Callable[[Function], Function]:
+    """Return the option of the device on which networks run.
+
+    Args:
+        callback: uses the device.
+        expose: whether the command gets its name.
+    """
+    return click.option(
+        "--device",
+        cls=Option,
+        group="hardware",
+        type=Choice(DEVICES),
+        default="auto",
+        show_default=True,
+        expose_value=expose,
+        callback=callback,
+        help="Where networks run; auto: a GPU if there is one.",
+    )
 
 
 def _use_device(context: click.Context, option: click.Parameter, name: str) -> None:
@@ -72,17 +161,7 @@ def _use_device(context: click.Context, option: click.Parameter, name: str) -> N
         use_device(name)
 
 
-DEVICE = click.option(
-    "--device",
-    cls=Option,
-    group="hardware",
-    type=Choice(DEVICES),
-    default="auto",
-    show_default=True,
-    expose_value=False,
-    callback=_use_device,
-    help="Where networks run; auto: a GPU if there is one.",
-)
+DEVICE = device_option(_use_device, expose=False)
 
 
 def _use_formats(context: click.Context, option: click.Parameter, value: str) -> None:
@@ -103,61 +182,33 @@ FIGURES = click.option(
 )
 
 
-def rendering_options(command: Callable) -> Callable:
-    """Give a command --stretch and --bands: how FITS images are rendered, None for the default."""
-    for option in (
-        click.option(
-            "--bands",
-            metavar="BAND[,BAND,BAND]",
-            help="Bands of FITS images by name or number, the red first, as z,r,g. Default: those "
-            "that the model is trained on, or the file's own.",
-        ),
-        click.option(
-            "--stretch",
-            type=Choice(list(STRETCHES)),
-            help="How FITS images are brightened. Default: as the model is trained on, or lupton.",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
 def say_rendering(stretch: str | None, bands: str | None) -> None:
-    """Say in one line that FITS is rendered otherwise than a model was told, if it is."""
+    """Say in one line that FITS is rendered otherwise than the model is trained on, if it is."""
     options = {"--stretch": stretch, "--bands": bands}
     given = [f"{name} {value}" for name, value in options.items() if value is not None]
     if given:
         say(f"FITS images: {' and '.join(given)}, in place of what the model is trained on")
 
 
-def say_uncalibrated(run, what: str) -> None:
-    """Say that a run's prediction sets or intervals are those of a model nobody calibrated."""
-    from galaxymorph.judge import load_calibrators
+def require_output(output: Path | None, endings: tuple[str, ...], remedy: str) -> None:
+    """Raise BadInput for an output that doesn't end so, or whose folder isn't there.
 
-    if load_calibrators(run) is None:
-        beside = "; sets hold as promised, probabilities may not" if what == "sets" else ""
-        say(
-            f"{run.path} isn't calibrated: {what} are of its bare model{beside}; calibrate it "
-            f"with: python cli.py calibrate {shlex.quote(str(run.path))}"
-        )
-
-
-def say_skipped(faults: Sequence[str]) -> None:
-    """Name the first images that can't be used, a line each, and count the others by kind."""
-    from galaxymorph.predict import error_kind
-
-    for fault in faults[:SKIPPED_SHOWN]:
-        say(f"skipped: {fault}")
-    if rest := Counter(map(error_kind, faults[SKIPPED_SHOWN:])):
-        kinds = ", ".join(f"{number:,} {kind}" for kind, number in rest.most_common())
-        say(f"skipped: {rest.total():,} more ({kinds})")
+    Args:
+        output: the option's value.
+        endings: of which it has one, with the dot.
+        remedy: for another ending.
+    """
+    if output is None:
+        return
+    if output.suffix not in endings:
+        raise BadInput(f"-o {output}: ending {output.suffix!r}", remedy)
+    if output.is_dir() or not output.absolute().parent.is_dir():
+        raise BadInput(f"-o {output}: not a file in a folder that exists", "make the folder first")
 
 
-def recipe_options(command: Callable) -> Callable:
+def recipe_options(command: Function) -> Function:
     """Give a command an option for every setting of a recipe; those not given arrive as None."""
-    for setting in reversed(fields(Recipe)):
-        command = _option(setting)(command)
-    return command
+    return several(*map(_option, fields(Recipe)))(command)
 
 
 def given(settings: dict[str, object]) -> dict[str, object]:
@@ -171,12 +222,12 @@ class RecipeCommand(Command):
     Defaults in it are those of the recipe: `preset`, or what the command line gives with --recipe.
     """
 
-    def __init__(self, *names, preset: str = "baseline", **settings):
+    def __init__(self, *names: Any, preset: str = "baseline", **settings: Any):
         super().__init__(*names, **settings)
         self.preset = preset
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Keep which recipe is asked for, since --help is answered before it is read."""
+        """Keep the name of the recipe, since --help is answered before it is read."""
         ctx.obj = self.preset
         for word, following in zip(args, [*args, ""][1:], strict=True):
             if word == "--recipe" or word.startswith("--recipe="):
@@ -200,27 +251,34 @@ class RecipeCommand(Command):
 class Setting(Option):
     """The option of a recipe's setting."""
 
-    def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """Return the option and its help, with the value in the recipe at hand."""
-        names, words = super().get_help_record(ctx)
+        record = super().get_help_record(ctx)
+        if record is None or self.name is None:
+            return record
         try:
             value = getattr(make_recipe(ctx.obj, {}), self.name)
         except BadInput:
             value = getattr(Recipe, self.name)
         if isinstance(value, bool):
             value = self.name if value else f"no-{self.name}"
+        names, words = record
         return names, words if value is None else f"{words}  [default: {value}]"
 
 
-def _option(setting) -> Callable:
+def _option(setting: Field[Any]) -> Callable[[Function], Function]:
     dashed = setting.name.replace("_", "-")
-    kind, about = setting.type.split(" ")[0], setting.metadata
+    kind, about = str(setting.type).split(" ")[0], setting.metadata
     choices = about.get("choices")
-    settings = {"cls": Setting, "default": None, "help": f"{about['about']}.",
-                "group": about["group"]}  # fmt: skip
+    settings: dict[str, Any] = {
+        "cls": Setting,
+        "default": None,
+        "help": f"{about['about']}.",
+        "group": about["group"],
+    }
     if kind == "bool":
         return click.option(f"--{dashed}/--no-{dashed}", setting.name, **settings)
-    name = {"int": int, "float": float, "str": str}[kind]
+    number = {"int": int, "float": float, "str": str}[kind]
     words = {"int": "INTEGER", "float": "NUMBER", "str": "TEXT"}
     metavar = "|".join(map(str, choices)) if choices else about.get("metavar", words[kind])
-    return click.option(f"--{dashed}", setting.name, type=name, metavar=metavar, **settings)
+    return click.option(f"--{dashed}", setting.name, type=number, metavar=metavar, **settings)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from galaxymorph.cli.commands import Command
@@ -11,7 +13,7 @@ from galaxymorph.cli.options import DATA, RUN
 @click.command(cls=Command)
 @RUN
 @DATA
-def quantize(run, data) -> None:
+def quantize(run: Path, data: Path | None) -> None:
     """Write RUN's model in int8 for ONNX Runtime, and measure what that costs.
 
     `predict --precision int8` uses it. Ranges are measured on training galaxies, the cost in
@@ -25,8 +27,8 @@ def quantize(run, data) -> None:
     from galaxymorph.learn import held
     from galaxymorph.predict import quantize_run
 
-    with held(run) as run:
-        result = quantize_run(run, data)
+    with held(run) as locked:
+        result = quantize_run(locked, data)
     for path in result.paths:
         click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
     click.echo(

@@ -1,6 +1,8 @@
-"""`reproduce`: is a run what its files say?"""
+"""`reproduce`: does a run's recipe give its weights again?"""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import click
 
@@ -13,7 +15,7 @@ from galaxymorph.cli.options import DATA, DEVICE, RUN
 @DATA
 @DEVICE
 @click.pass_context
-def reproduce(context, run, data) -> None:
+def reproduce(context: click.Context, run: Path, data: Path | None) -> None:
     """Train RUN again from its own files and compare weights and metrics.
 
     Exit status 1 if they differ.

@@ -8,10 +8,17 @@ import click
 
 from galaxymorph.base import BadInput, say
 from galaxymorph.cli.commands import Choice, Command
-from galaxymorph.cli.options import DATA, DEVICE, FIGURES, RUN
+from galaxymorph.cli.options import DATA, DEVICE, FIGURES, PATH, RUN, collected, views_option
+from galaxymorph.report.analysis_options import RobustnessOptions
 
 
-def _severities(context, option, value: str) -> tuple[int, ...]:
+def _severities(
+    context: click.Context, option: click.Parameter, value: str | None
+) -> tuple[int, ...]:
+    if value is None:
+        return RobustnessOptions.severities
+    if context.params.get("suite") == "published":
+        raise BadInput("--severities: the published suite has severity 3 alone", "leave it out")
     parts = value.split(",")
     if not all(part.strip() in {"1", "2", "3", "4", "5"} for part in parts):
         raise BadInput(f"--severities {value}", "give numbers from 1 to 5, such as 1,3,5")
@@ -25,25 +32,21 @@ def _severities(context, option, value: str) -> tuple[int, ...]:
     type=Choice(["full", "published"]),
     default="full",
     show_default=True,
+    # Before --severities, which depends on it.
+    is_eager=True,
     help="Every corruption, or the published table: noise, blur and brightness at severity 3.",
 )
 @click.option(
     "--severities",
-    default="1,2,3,4,5",
-    show_default=True,
+    metavar="N[,N...]",
     callback=_severities,
-    help="Severities of the full suite.",
+    help="Severities of the full suite.  [default: 1,2,3,4,5]",
 )
 @click.option("--limit", type=click.IntRange(16), help="Test this many galaxies, drawn by seed.")
-@click.option(
-    "--views",
-    type=Choice(["1", "4", "8"]),
-    help="Flips and 90° rotations averaged. Default: 1 in the full suite, the run's own in the "
-    "published.",
-)
+@views_option("1 in the full suite, the run's own in the published")
 @click.option(
     "--reference",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="RUN",
     help="Give corruption errors against this run's, measured before with the same options.",
 )
@@ -55,8 +58,8 @@ def _severities(context, option, value: str) -> tuple[int, ...]:
 @FIGURES
 @DATA
 @DEVICE
-@click.pass_context
-def robustness(context, run, suite, severities, limit, views, reference, adapt, data) -> None:
+@collected(RobustnessOptions, "options")
+def robustness(run: Path, options: RobustnessOptions) -> None:
     """Measure what RUN loses on corrupted test images.
 
     Writes robustness.json and robustness.parquet into the run, and a heat map, curves and the
@@ -66,38 +69,13 @@ def robustness(context, run, suite, severities, limit, views, reference, adapt, 
     Example:
       python cli.py robustness exports/RUN --suite published
     """
-    from galaxymorph.judge import (
-        corruption_error,
-        galaxy_errors,
-        read_robustness,
-        require_alike,
-        robustness_of,
-        robustness_settings,
-        write_robustness,
-    )
-    from galaxymorph.learn import Run, held, keep_freed_memory
-    from galaxymorph.report import draw_robustness, print_robustness, refresh_report
+    from galaxymorph.learn import keep_freed_memory
+    from galaxymorph.report import print_robustness
+    from galaxymorph.report import robustness as measure
 
-    given = context.get_parameter_source("severities").name != "DEFAULT"
-    if suite == "published" and given:
-        raise BadInput("--severities: the published suite has severity 3 alone", "leave it out")
-    views = int(views) if views else None
-    known = read_robustness(Run(reference)) if reference else None
-    theirs = galaxy_errors(Run(reference)) if reference else None
     keep_freed_memory()
-    with held(run) as run:
-        if known:
-            require_alike(robustness_settings(run, suite, severities, views), known, str(reference))
-        scores, table = robustness_of(run, suite, severities, limit, views, adapt, data)
-        if known:
-            write_robustness(run, scores, table)
-            errors = galaxy_errors(run), theirs
-            scores["reference"] = corruption_error(
-                scores, known, str(reference), *errors, run.recipe.seed
-            )
-        write_robustness(run, scores, table)
-        print_robustness(scores)
-        for path in draw_robustness(run, scores, table, data):
-            say(f"drawn: {path}")
-        refresh_report(run, data)
-        click.echo(run.path / "robustness.json")
+    result = measure(run, options)
+    print_robustness(result.record)
+    for path in result.figures:
+        say(f"drawn: {path}")
+    click.echo(result.path)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from galaxymorph.base import say
-from galaxymorph.cli.commands import Choice, Command
-from galaxymorph.cli.options import DEVICES, RUN, rendering_options, say_rendering
+from galaxymorph.cli.commands import Command
+from galaxymorph.cli.options import RENDERING, RUN, device_option, say_rendering
 
 
 @click.command(cls=Command)
@@ -24,15 +26,11 @@ from galaxymorph.cli.options import DEVICES, RUN, rendering_options, say_renderi
     show_default=True,
     help="0 for any that is free.",
 )
-@rendering_options
-@click.option(
-    "--device",
-    type=Choice(DEVICES),
-    default="auto",
-    show_default=True,
-    help="Where networks run; auto: a GPU if there is one.",
-)
-def serve(run, host, port, stretch, bands, device) -> None:
+@RENDERING
+@device_option(None, expose=True)
+def serve(
+    run: Path, host: str, port: int, stretch: str | None, bands: str | None, device: str
+) -> None:
     """Serve RUN's model as a web page: drop images, see their classes or walks.
 
     POST /predict takes images and answers in JSON or CSV; /openapi.json describes it. Nothing that
@@ -42,18 +40,10 @@ def serve(run, host, port, stretch, bands, device) -> None:
     Example:
       python cli.py serve exports/RUN --port 8080
     """
-    from galaxymorph.learn import Run, fit_warnings
-    from galaxymorph.report import ModelServer
-
-    def load():
-        from galaxymorph.learn import use_device
-        from galaxymorph.report import load_model
-
-        use_device(device)
-        return load_model(run, stretch, bands)
+    from galaxymorph.report import open_server
 
     say_rendering(stretch, bands)
-    server = ModelServer(run.resolve().name, load, host, port, fit_warnings(Run(run)))
+    server = open_server(run, host, port, stretch, bands, device)
     click.echo(server.address)
     say("stop it with Ctrl-C")
     try:

@@ -8,8 +8,21 @@ import click
 
 from galaxymorph.base import BadInput
 from galaxymorph.cli.commands import Group
-from galaxymorph.cli.options import ID_COLUMN, LABELS_COLUMN, SCHEMA, rendering_options
+from galaxymorph.cli.options import PATH, RENDERING, TABLE, collected, require_output
 from galaxymorph.learn.recipe import Recipe
+from galaxymorph.report.analysis_options import CheckOptions
+
+
+def _redshifts(
+    context: click.Context, option: click.Parameter, text: str | None
+) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    low, _, high = text.partition("-")
+    try:
+        return float(low), float(high or low)
+    except ValueError:
+        raise BadInput(f"--redshift {text!r} is no number", "write 0.3 or 0.1-0.5") from None
 
 
 @click.group(cls=Group)
@@ -18,9 +31,10 @@ def survey() -> None:
 
 
 @survey.command()
-@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
-@click.option("--n", "number", type=int, default=3000, show_default=True,
-              help="Galaxies to simulate.")  # fmt: skip
+@click.argument("folder", type=PATH, metavar="DIR")
+@click.option(
+    "--n", "number", type=int, default=3000, show_default=True, help="Galaxies to simulate."
+)
 @click.option(
     "--survey",
     "surveys",
@@ -32,10 +46,21 @@ def survey() -> None:
 @click.option("--seed", type=int, default=7, show_default=True, help="Seed of every random choice.")
 @click.option("--masks", is_flag=True, help="Write masks of arms, bar, bulge, ring, companion.")
 @click.option(
-    "--redshift", metavar="Z|LOW-HIGH", help="Move the galaxies out to it, or into a range."
+    "--redshift",
+    metavar="Z|LOW-HIGH",
+    callback=_redshifts,
+    help="Move the galaxies out to it, or into a range.",
 )
 @click.option("--workers", type=click.IntRange(min=1), help="Processes. Default: all cores.")
-def simulate(folder, number, surveys, seed, masks, redshift, workers) -> None:
+def simulate(
+    folder: Path,
+    number: int,
+    surveys: tuple[str, ...],
+    seed: int,
+    masks: bool,
+    redshift: tuple[float, float] | None,
+    workers: int | None,
+) -> None:
     """Simulate galaxies and volunteers' votes into DIR, in Galaxy Zoo's own format.
 
     A galaxy depends on the seed and its id alone. A run that was killed goes on when the same
@@ -49,16 +74,15 @@ def simulate(folder, number, surveys, seed, masks, redshift, workers) -> None:
     from galaxymorph.survey.simulation import simulate as run
 
     names = tuple(name.strip() for names in surveys for name in names.split(","))
-    wanted = Simulation(number, names, seed, _range(redshift), masks)
-    click.echo(run(folder, wanted, workers))
+    click.echo(run(folder, Simulation(number, names, seed, redshift, masks), workers))
 
 
 @survey.command()
-@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.argument("folder", type=PATH, metavar="DIR")
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default=Path("sheet.png"),
     show_default=True,
     help="The PNG to write.",
@@ -77,12 +101,16 @@ def simulate(folder, number, surveys, seed, masks, redshift, workers) -> None:
 @click.option(
     "--scheme", metavar="NAME", help="Show a label scheme's classes instead of the top answers."
 )
-@LABELS_COLUMN
-@SCHEMA
-@ID_COLUMN
-@rendering_options
+@TABLE
+@RENDERING
+@collected(CheckOptions, "reading")
 def show(
-    folder, output, number, columns, scheme, labels_column, schema, id_column, stretch, bands
+    folder: Path,
+    output: Path,
+    number: int,
+    columns: int,
+    scheme: str | None,
+    reading: CheckOptions,
 ) -> None:
     """Draw a contact sheet of the catalogue in DIR: thumbnail, id, label or top answers.
 
@@ -94,23 +122,12 @@ def show(
     from galaxymorph.survey import contact_sheet
     from galaxymorph.zoo import read_catalogue
 
-    if output.suffix.lower() != ".png" or not output.absolute().parent.is_dir():
-        raise BadInput(f"-o {output}: not a .png in a folder that exists", "name such a file")
-    if scheme and (labels_column or schema != Recipe.schema):
+    require_output(output, (".png", ".PNG"), "name a .png file")
+    if scheme and (reading.labels_column or reading.schema != Recipe.schema):
         raise BadInput(
             f"--scheme {scheme}: schemes are rules on the challenge's columns",
             "leave out --scheme, or --labels-column and --schema",
         )
-    catalogue = read_catalogue(folder, labels_column, schema, id_column)
-    rendering = Rendering().changed(stretch, bands)
+    catalogue = read_catalogue(folder, reading.labels_column, reading.schema, reading.id_column)
+    rendering = Rendering().changed(reading.stretch, reading.bands)
     click.echo(contact_sheet(catalogue, output, number, columns, scheme, rendering))
-
-
-def _range(text: str | None) -> tuple[float, float] | None:
-    if text is None:
-        return None
-    low, _, high = text.partition("-")
-    try:
-        return float(low), float(high or low)
-    except ValueError:
-        raise BadInput(f"--redshift {text!r} is no number", "write 0.3 or 0.1-0.5") from None

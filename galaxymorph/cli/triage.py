@@ -1,4 +1,4 @@
-"""`triage`: the galaxies that people should look at."""
+"""`triage`: the galaxies that volunteers should look at."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from pathlib import Path
 
 import click
 
-from galaxymorph.base import BadInput, say
 from galaxymorph.cli.commands import Choice, Command
 from galaxymorph.cli.options import (
     DEVICE,
+    PATH,
+    RENDERING,
     RUN,
     SKIP_BAD_IMAGES,
-    rendering_options,
     say_rendering,
-    say_skipped,
 )
 
 
@@ -24,12 +23,17 @@ from galaxymorph.cli.options import (
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=PATH,
     required=True,
     help="Folder to make, of the images and their manifest.csv.",
 )
-@click.option("--number", type=click.IntRange(1), default=100, show_default=True,
-              help="Galaxies to choose.")  # fmt: skip
+@click.option(
+    "--number",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    help="Galaxies to choose.",
+)
 @click.option(
     "--source",
     type=Choice(["views", "dropout", "ensemble", "single"]),
@@ -39,9 +43,18 @@ from galaxymorph.cli.options import (
     "a run with --members or --folds, or one model's entropy.",
 )
 @SKIP_BAD_IMAGES
-@rendering_options
+@RENDERING
 @DEVICE
-def triage(run, catalogue, output, number, source, skip_bad, stretch, bands) -> None:
+def triage(
+    run: Path,
+    catalogue: tuple[str, ...],
+    output: Path,
+    number: int,
+    source: str,
+    skip_bad: bool,
+    stretch: str | None,
+    bands: str | None,
+) -> None:
     """Choose, of the images in CATALOGUE, those most worth a volunteer's time for RUN.
 
     CATALOGUE is images, folders, zips, or tables with a column `image` of paths, whose ids the
@@ -53,30 +66,9 @@ def triage(run, catalogue, output, number, source, skip_bad, stretch, bands) -> 
     Example:
       python cli.py triage exports/RUN images/ -o to-label --number 50
     """
-    from galaxymorph.images import require_fits
     from galaxymorph.learn import Run
-    from galaxymorph.predict import expand_catalogues
+    from galaxymorph.predict import triage_files
 
-    model = Run(run).rendered(stretch, bands)
-    model.require_trained()
-    listed = expand_catalogues(catalogue)
-    faults = [row.fault for row in listed if row.fault]
-    if faults and not skip_bad:
-        raise BadInput(faults[0], "mend the table, or give --skip-bad")
-    references = [row.image for row in listed if not row.fault]
-    require_fits(references, {"stretch": stretch, "bands": bands})
     say_rendering(stretch, bands)
-    # They import PyTorch, for which a fault of the catalogue doesn't wait.
-    from galaxymorph.predict import choose_galaxies, usable_images
-
-    if skip_bad:
-        references, unusable = usable_images(references, [model.recipe.rendering])
-        say_skipped(faults + unusable)
-        if not references:
-            raise BadInput("none of the images can be used", "see the lines above")
-        if left_out := len(listed) - len(references):
-            say(f"{left_out:,} of {len(listed):,} images can't be used, and are left out")
-        usable = set(references)
-        listed = [row for row in listed if row.image in usable]
-    choose_galaxies(model, listed, output, number, source)
+    triage_files(Run(run), catalogue, output, number, source, skip_bad, stretch, bands)
     click.echo(output / "manifest.csv")

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from galaxymorph.base import say
 from galaxymorph.cli.commands import Command
-from galaxymorph.cli.options import DATA, DEVICE, FIGURES, RUN
+from galaxymorph.cli.options import DATA, DEVICE, FIGURES, MOST, RUN
 
 
 @click.command(cls=Command)
 @RUN
-@click.option(
-    "--most", type=click.IntRange(1, 200), default=20, show_default=True,
-    help="Galaxies in a gallery.",
-)  # fmt: skip
+@MOST
 @FIGURES
 @DATA
 @DEVICE
-def uncertainty(run, most, data) -> None:
+def uncertainty(run: Path, most: int, data: Path | None) -> None:
     """Compare RUN's sources of uncertainty on its test galaxies, with volunteers' disagreement.
 
     Sources are a single prediction, eight views, 20 passes with dropout, and the models of a run
@@ -31,15 +30,13 @@ def uncertainty(run, most, data) -> None:
     Example:
       python cli.py uncertainty exports/RUN
     """
-    from galaxymorph.learn import held, keep_freed_memory
-    from galaxymorph.predict import study_uncertainty
-    from galaxymorph.report import draw_uncertainty, print_uncertainty, refresh_report
+    from galaxymorph.learn import keep_freed_memory
+    from galaxymorph.report import print_uncertainty
+    from galaxymorph.report import uncertainty as compare
 
     keep_freed_memory()
-    with held(run) as run:
-        study = study_uncertainty(run, data)
-        print_uncertainty(study.record)
-        for path in draw_uncertainty(run, study, most, data):
-            say(f"drawn: {path}")
-        refresh_report(run, data)
-        click.echo(run.path / "uncertainty.json")
+    result = compare(run, most, data)
+    print_uncertainty(result.record)
+    for path in result.figures:
+        say(f"drawn: {path}")
+    click.echo(result.path)

@@ -40,6 +40,9 @@ from .images import (
 from .images import (
     usable_images as usable_images,
 )
+from .options import (
+    PredictionOptions as PredictionOptions,
+)
 from .outliers import (
     measure_drift as measure_drift,
 )
@@ -49,8 +52,23 @@ from .outliers import (
 from .overlap import (
     add_split_parts as add_split_parts,
 )
+from .prediction import (
+    Predictions as Predictions,
+)
+from .prediction import (
+    predict_files as predict_files,
+)
+from .prediction import (
+    say_uncalibrated as say_uncalibrated,
+)
+from .prediction import (
+    submit_files as submit_files,
+)
 from .predictors.averaging import (
     average_predictors as average_predictors,
+)
+from .predictors.averaging import (
+    averaged as averaged,
 )
 from .predictors.loading import (
     is_run as is_run,
@@ -81,6 +99,9 @@ from .tables import (
 )
 from .triage import (
     choose_galaxies as choose_galaxies,
+)
+from .triage import (
+    triage_files as triage_files,
 )
 from .uncertainty_sources import (
     SOURCES as SOURCES,

@@ -26,14 +26,16 @@ from galaxymorph.images import (
     Rendering,
     decode_bytes,
     inspect_images,
+    require_fits,
     same_images,
 )
 from galaxymorph.images.likeness import SIDE
 from galaxymorph.judge import decompose_uncertainty, entropies_of, worth_asking
 from galaxymorph.learn import Run, target_of
-from galaxymorph.predict.images import drop_empty_frames
+from galaxymorph.predict.images import drop_empty_frames, expand_catalogues, usable_images
 from galaxymorph.predict.listing import ListedImage
 from galaxymorph.predict.overlap import COLUMN, describe_parts, load_split_parts
+from galaxymorph.predict.prediction import say_skipped
 from galaxymorph.predict.uncertainty_sources import open_uncertainty_source
 from galaxymorph.zoo.image_files import galaxy_name
 
@@ -109,6 +111,51 @@ def choose_galaxies(
         table.insert(0, "image", names)
         table.to_csv(temporary / MANIFEST, index=False)
     return table
+
+
+def triage_files(
+    run: Run,
+    paths: Sequence[str],
+    folder: Path,
+    number: int = 100,
+    source: str = "views",
+    skip_bad: bool = False,
+    stretch: str | None = None,
+    bands: str | None = None,
+) -> pd.DataFrame:
+    """Choose galaxies of files, folders, zips and tables, see `choose_galaxies`.
+
+    Args:
+        run: trained.
+        paths: see `expand_catalogues`.
+        folder: doesn't exist.
+        number: how many are chosen.
+        source: of `SOURCES`.
+        skip_bad: leave out rows and images that can't be used, in place of raising BadInput.
+        stretch: of FITS images, in place of the one that the run is trained on.
+        bands: of FITS images, likewise.
+
+    Raises:
+        BadInput: as `choose_galaxies`, or no image can be used.
+    """
+    run = run.rendered(stretch, bands)
+    run.require_trained()
+    listed = expand_catalogues(paths)
+    faults = [row.fault for row in listed if row.fault]
+    if faults and not skip_bad:
+        raise BadInput(faults[0], "correct the table, or give --skip-bad")
+    references = [row.image for row in listed if not row.fault]
+    require_fits(references, {"stretch": stretch, "bands": bands})
+    if skip_bad:
+        usable, unusable = usable_images(references, [run.recipe.rendering])
+        say_skipped(faults + unusable)
+        if not usable:
+            raise BadInput("none of the images can be used", "see the lines above")
+        if left_out := len(listed) - len(usable):
+            say(f"{left_out:,} of {len(listed):,} images can't be used, and are left out")
+        kept = set(usable)
+        listed = [row for row in listed if row.image in kept]
+    return choose_galaxies(run, listed, folder, number, source)
 
 
 def _without_copies(found: Sequence[Inspection], value: np.ndarray) -> np.ndarray:

@@ -1,23 +1,44 @@
-from .figures.calibration_figures import (
-    draw_calibration as draw_calibration,
+from .analyses import (
+    Analysis as Analysis,
+)
+from .analyses import (
+    calibrate as calibrate,
+)
+from .analyses import (
+    explain as explain,
+)
+from .analyses import (
+    explain_galaxy as explain_galaxy,
+)
+from .analyses import (
+    interpret as interpret,
+)
+from .analyses import (
+    interpret_galaxy as interpret_galaxy,
+)
+from .analyses import (
+    robustness as robustness,
+)
+from .analyses import (
+    uncertainty as uncertainty,
+)
+from .analysis_options import (
+    CheckOptions as CheckOptions,
+)
+from .analysis_options import (
+    RobustnessOptions as RobustnessOptions,
+)
+from .catalogue_check import (
+    CatalogueCheck as CatalogueCheck,
+)
+from .catalogue_check import (
+    check_catalogue as check_catalogue,
+)
+from .catalogue_check import (
+    print_check as print_check,
 )
 from .figures.calibration_figures import (
     print_calibration as print_calibration,
-)
-from .figures.explanation_figures import (
-    draw_similar as draw_similar,
-)
-from .figures.explanation_figures import (
-    explain_run as explain_run,
-)
-from .figures.fraction_figures import (
-    draw_fraction_calibration as draw_fraction_calibration,
-)
-from .figures.fraction_figures import (
-    print_fraction_calibration as print_fraction_calibration,
-)
-from .figures.robustness_figures import (
-    draw_robustness as draw_robustness,
 )
 from .figures.run_figures import (
     draw_gallery as draw_gallery,
@@ -25,23 +46,11 @@ from .figures.run_figures import (
 from .figures.run_figures import (
     draw_run as draw_run,
 )
-from .figures.run_figures import (
-    redraw as redraw,
-)
-from .figures.uncertainty_figures import (
-    draw_uncertainty as draw_uncertainty,
-)
 from .figures.uncertainty_figures import (
     print_uncertainty as print_uncertainty,
 )
-from .figures.vote_figures import (
-    draw_votes as draw_votes,
-)
-from .figures.vote_figures import (
-    draw_walk as draw_walk,
-)
 from .page import (
-    refresh_report as refresh_report,
+    renew_report as renew_report,
 )
 from .page import (
     write_comparison as write_comparison,
@@ -55,8 +64,14 @@ from .server.answers import (
 from .server.server import (
     ModelServer as ModelServer,
 )
-from .tables import (
-    print_check as print_check,
+from .server.server import (
+    open_server as open_server,
+)
+from .side_by_side import (
+    Comparison as Comparison,
+)
+from .side_by_side import (
+    compare as compare,
 )
 from .tables import (
     print_comparison as print_comparison,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,12 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from galaxymorph.base import read_json
-from galaxymorph.learn import Recipe, Run, target_of
-from galaxymorph.zoo import PROBABILITY, Catalogue, Tree, likeliest_walk, to_conditional
+from galaxymorph.learn import Recipe, target_of
+from galaxymorph.zoo import PROBABILITY, Tree, likeliest_walk, to_conditional
+
+if TYPE_CHECKING:
+    # They stand on PyTorch, and predicting from an ONNX file prints tables without it.
+    from galaxymorph.report.side_by_side import Cell, Comparison, Difference
 
 # Columns of a pipe: wide enough for the path of an image, which would be broken in two.
 PIPE = 400
@@ -155,7 +160,7 @@ def print_predictions(table: pd.DataFrame, recipe: Recipe) -> None:
     print_table(shown)
 
 
-def _predicted_cell(value: object) -> str:
+def _predicted_cell(value: str | float | None) -> str:
     if pd.isna(value):
         return "–"
     return f"{value:.3f}" if isinstance(value, float) else str(value)
@@ -186,35 +191,18 @@ def _print_walks(table: pd.DataFrame, tree: Tree) -> None:
     print_table(shown)
 
 
-def print_check(catalogue: Catalogue, counts: dict[str, dict[str, int]], decoded: bool) -> None:
-    """Print a catalogue's state, then how many galaxies every scheme keeps, by class."""
-    sums = "obey the tree" if catalogue.tree else "none: plain labels"
-    if catalogue.unvoted:
-        sums += f"; {len(catalogue.unvoted):,} galaxies without votes are left out"
-    if any("the answers of question" in problem.what for problem in catalogue.problems):
-        sums = "break the tree in some rows"
-    rejected = {problem.galaxy for problem in catalogue.problems if problem.galaxy}
-    absent = sum(problem.what.startswith("no image") for problem in catalogue.problems)
-    state = Table(box=None, show_header=False)
-    for name, value in (
-        ("table", catalogue.source),
-        ("rows", f"{catalogue.rows:,}"),
-        ("galaxies", f"{len(catalogue.table):,} sound, {len(rejected):,} with a problem"),
-        ("images", f"{absent:,} missing, {catalogue.unused_images:,} without a row"
-                   + ("" if decoded else "; not decoded")),
-        *([("left out", catalogue.note)] if catalogue.note else []),
-        *([("kind", catalogue.kind_note)] if catalogue.kind_note else []),
-        ("votes", sums),
-    ):  # fmt: skip
-        state.add_row(name, value)
-    print_table(state)
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in ("scheme", "kept", "classes"):
-        table.add_column(name, justify="right" if name == "kept" else "left")
-    for scheme, classes in counts.items():
-        listed = ", ".join(f"{name} {count:,}" for name, count in classes.items())
-        table.add_row(scheme, f"{sum(classes.values()):,}", listed)
-    print_table(table)
+def make_table(title: str, columns: Sequence[str], left: Collection[str] = ()) -> Table:
+    """Return an empty table; columns but the first are of numbers, and on the right.
+
+    Args:
+        title: above it, empty for none.
+        columns: their headings.
+        left: further columns of words.
+    """
+    table = Table(box=box.SIMPLE_HEAD, title=title or None)
+    for at, name in enumerate(columns):
+        table.add_column(name, justify="left" if not at or name in left else "right")
+    return table
 
 
 # Columns of `print_rows` that tell whether a test is passed.
@@ -275,9 +263,10 @@ def console() -> Console:
     """Return the terminal, or one wide enough for a pipe."""
     # A pipe has no width of its own, and a table that wraps can't be read or searched.
     # What users named is text, not markup.
-    plain = {"highlight": False, "markup": False, "emoji": False}
-    console = Console(**plain)
-    return console if console.is_terminal else Console(**plain, width=PIPE)
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = PIPE
+    return console
 
 
 # A score that a run is judged by first, in words.
@@ -377,108 +366,73 @@ def score_name(score: str, tree: Tree | None = None) -> str:
     return f"{metric or parts[-1]} ({', '.join(rest)})" if rest else metric or parts[-1]
 
 
-# Scores that a comparison leaves out unless asked for all: parts of others, or not of tested
-# galaxies.
-DETAILS = (
-    "valid.", "before.", ".severities.", "per_answer.", "per_question.", "per_corruption.",
-    ".study.",
-    ".band.", ".coverage_", "held_out_",
-)  # fmt: skip
-
-
-def print_comparison(runs: Sequence[Run], table: pd.DataFrame, everything: bool = False) -> None:
+def print_comparison(comparison: Comparison, everything: bool = False) -> None:
     """Print how runs differ, the paired difference first, then the scores that they share.
 
     Args:
-        runs: trained.
-        table: see `judge.compare_runs`.
+        comparison: of trained runs.
         everything: details and scores that one run alone has, too.
     """
-    # Predicting from an ONNX file prints tables without PyTorch, on which judging stands.
-    from galaxymorph.judge import best_rows, paired_differences, unranked_runs
-
-    first, unranked = str(runs[0].path), unranked_runs(runs)
-    for run in unranked:
-        console().print(f"{run}: no galaxies and classes in common with {first}, so no best")
-    _print_differences(paired_differences(runs), first)
-    shown = Table(box=box.SIMPLE_HEAD)
-    shown.add_column("score")
-    names = [str(run.path) for run in runs]
-    for name in names:
-        shown.add_column(name.rstrip("/").split("/")[-1], justify="right", overflow="fold")
-    known, left_out, tree = set(), 0, target_of(runs[0].recipe).tree
-    for (file, score), group in table.groupby(["file", "score"], sort=False):
-        if not everything and (is_detail(score) or len(group) < 2):
-            left_out += 1
-            continue
-        if file not in known:
-            shown.add_section()
-            known.add(file)
-        values = group.assign(best=best_rows(group, unranked)).set_index("run")
-        words = score_name(score, tree)
-        words = words if file == "metrics" else f"{file}: {words}"
-        shown.add_row(words, *(_compared(values, name) for name in names))
-    print_table(shown)
-    known = [run for run in runs if (run.path / "metrics.json").exists()]
-    confusions = [(run, read_json(run.path / "metrics.json")) for run in known]
-    if all("confusion" in metrics["test"] for _, metrics in confusions):
-        for run, metrics in confusions:
-            name = str(run.path).rstrip("/").split("/")[-1]
+    runs, names = comparison.runs, comparison.names
+    for name in comparison.unranked:
+        console().print(f"{name}: no galaxies and classes in common with {names[0]}, so no best")
+    _print_differences(comparison.differences, names[0])
+    table = make_table("", ["score", *names])
+    tree = target_of(runs[0].recipe).tree
+    rows = [row for row in comparison.rows if everything or not row.is_detail]
+    for before, row in zip([None, *rows], rows, strict=False):
+        if before is None or row.file != before.file:
+            table.add_section()
+        words = score_name(row.score, tree)
+        words = words if row.file == "metrics" else f"{row.file}: {words}"
+        table.add_row(words, *map(_compared, row.cells))
+    print_table(table)
+    for name, run in zip(names, runs, strict=True):
+        path = run.path / "metrics.json"
+        metrics = read_json(path) if path.exists() else {"test": {}}
+        if "confusion" in metrics["test"]:
             _print_confusion(metrics["classes"], metrics["test"]["confusion"], run.recipe, name)
-    if left_out:
+    if left_out := len(comparison.rows) - len(rows):
         console().print(f"{left_out:,} more scores, details and of one run alone: --all")
 
 
-def is_detail(score: str) -> bool:
-    """Tell whether a score, see `judge.compare_runs`, is part of another."""
-    return any(part in score for part in DETAILS)
+def _compared(cell: Cell | None) -> str:
+    if cell is None:
+        return "–"
+    words = f"{cell.value:.3f}"
+    if cell.low is not None:
+        words += f" ({cell.low:.3f}–{cell.high:.3f})"
+    return f"{words} {'*' if cell.best else ' '}"
 
 
 # Letters of an interval drawn in the terminal.
 DRAWN = 41
 
 
-def _print_differences(differences: dict[str, dict], first: str) -> None:
+def _print_differences(differences: Sequence[Difference], first: str) -> None:
     """Print each paired difference as a line with its interval, on one scale about 0."""
     if not differences:
         return
-    most = max(abs(each[end]) for each in differences.values() for end in ("low", "high")) or 1.0
-    table = Table(box=box.SIMPLE_HEAD, title=f"Test macro-F1 minus that of {first}, 95 % interval")
-    table.add_column("run")
-    table.add_column("difference", justify="right")
-    table.add_column(f"{-most:+.3f}{'0'.center(DRAWN - 12)}{most:+.3f}")
-    table.add_column("verdict")
-    table.add_column("galaxies in common", justify="right")
-    for run, each in differences.items():
+    most = max(abs(end) for each in differences for end in (each.low, each.high)) or 1.0
+    scale = f"{-most:+.3f}{'0'.center(DRAWN - 12)}{most:+.3f}"
+    table = make_table(
+        f"Test macro-F1 minus that of {first}, 95 % interval",
+        ["run", "difference", scale, "verdict", "galaxies in common"],
+        left={scale, "verdict"},
+    )
+    for each in differences:
         low, at, high = (
-            round((each[end] / most + 1) / 2 * (DRAWN - 1)) for end in ("low", "value", "high")
+            round((end / most + 1) / 2 * (DRAWN - 1)) for end in (each.low, each.value, each.high)
         )
         line = [" "] * DRAWN
         line[low : high + 1] = "─" * (high + 1 - low)
         line[DRAWN // 2] = "│"
         line[at] = "●"
         table.add_row(
-            run.rstrip("/").split("/")[-1],
-            f"{each['value']:+.3f} ({each['low']:+.3f} to {each['high']:+.3f})",
-            "".join(line), difference_verdict(each), f"{each['galaxies']:,}",
-        )  # fmt: skip
+            each.run,
+            f"{each.value:+.3f} ({each.low:+.3f} to {each.high:+.3f})",
+            "".join(line),
+            each.verdict,
+            f"{each.galaxies:,}",
+        )
     print_table(table)
-
-
-def difference_verdict(difference: dict) -> str:
-    """Return what the interval of a paired difference tells."""
-    if difference["same"]:
-        return "the same predictions"
-    if difference["low"] > 0:
-        return "better"
-    return "worse" if difference["high"] < 0 else "no difference shown"
-
-
-def _compared(values: pd.DataFrame, run: str) -> str:
-    if run not in values.index:
-        return "–"
-    row = values.loc[run]
-    words = f"{row['value']:.3f}"
-    if not np.isnan(row["low"]):
-        words += f" ({row['low']:.3f}–{row['high']:.3f})"
-    return f"{words} {'*' if row['best'] else ' '}"

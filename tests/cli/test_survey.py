@@ -190,7 +190,7 @@ def test_show_draws_a_sheet(sky, tmp_path, options, capsys):
 
 def test_show_refuses_another_ending(sky, tmp_path, capsys):
     assert galaxymorph("survey", "show", sky, "-o", tmp_path / "sheet.gif") == 2
-    assert "not a .png" in capsys.readouterr().err
+    assert "name a .png file" in capsys.readouterr().err
 
 
 def test_votes_beside_the_fractions_are_the_counts_that_a_loss_takes(sky):

@@ -68,7 +68,7 @@ def test_runs_without_anything_in_common_are_not_ranked(run, worse, foreign, tmp
     assert "*" not in printed
     assert printed.index(words) < printed.index("macro-F1")
     page = tmp_path / "page.html"
-    assert galaxymorph("report", run, foreign, "-o", page) == 0
+    assert galaxymorph("compare", run, foreign, "-o", page) == 0
     text = page.read_text()
     assert 'class="n best"' not in text and "is bold" not in text
     assert text.index(words) < text.index("Test scores")
@@ -78,7 +78,7 @@ def test_runs_without_anything_in_common_are_not_ranked(run, worse, foreign, tmp
     line = next(line for line in printed.splitlines() if line.startswith("  macro-F1 "))
     assert line.count("*") == 1 and line.index("*") < line.index("-1.000")
     assert printed.count(words) == 1
-    assert galaxymorph("report", run, worse, foreign, "-o", page) == 0
+    assert galaxymorph("compare", run, worse, foreign, "-o", page) == 0
     assert 'class="n best"' in page.read_text() and words in page.read_text()
 
 

@@ -585,7 +585,7 @@ def test_triage_leaves_out_bad_images_if_told_so(run, images, tmp_path, capsys):
     out = tmp_path / "out"
     command = ["triage", run, tmp_path / "t.csv", "-o", out, "--source", "single"]
     assert galaxymorph(*command) == 2
-    assert "c has no image; mend the table, or give --skip-bad" in capsys.readouterr().err
+    assert "c has no image; correct the table, or give --skip-bad" in capsys.readouterr().err
     assert galaxymorph("triage", run, bad, images[0], "-o", out, "--source", "single") == 2
     assert "bad.jpg" in capsys.readouterr().err
     assert not out.exists()

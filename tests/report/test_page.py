@@ -16,8 +16,8 @@ from PIL import Image
 from galaxymorph.base import BadInput
 from galaxymorph.images import Rendering
 from galaxymorph.learn import Run
+from galaxymorph.report import Comparison
 from galaxymorph.report.figures.charts import line_chart
-from galaxymorph.report.page import _differing_settings
 from tests.conftest import galaxymorph
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -144,12 +144,11 @@ def test_a_gallery_keeps_to_its_budget_and_reads_past_a_missing_image(simple):
 
 def test_several_runs_stand_side_by_side(run, copied, tmp_path, capsys):
     page = tmp_path / "page.html"
-    assert galaxymorph("report", run, copied, "-o", page) == 0
+    assert galaxymorph("compare", run, copied, "-o", page) == 0
     text = page.read_text()
     assert "2 runs side by side" in text and "macro-F1" in text
-    assert galaxymorph("report", run, copied) == 2
-    assert galaxymorph("report", run, run, "-o", page) == 2
-    assert galaxymorph("report", run, copied, "-o", tmp_path / "none" / "page.html") == 2
+    assert galaxymorph("compare", run, run, "-o", page) == 2
+    assert galaxymorph("compare", run, copied, "-o", tmp_path / "none" / "page.html") == 2
 
 
 def test_signs_of_a_failed_fit_stand_wherever_runs_are_compared(run, copied, tmp_path, capsys):
@@ -157,7 +156,7 @@ def test_signs_of_a_failed_fit_stand_wherever_runs_are_compared(run, copied, tmp
     metrics["warnings"] = [{"what": "it <learnt> nothing", "remedy": "more epochs"}]
     (copied / "metrics.json").write_text(json.dumps(metrics))
     page = tmp_path / "page.html"
-    for command in (["compare", run, copied], ["report", run, copied, "-o", page]):
+    for command in (["compare", run, copied], ["compare", run, copied, "-o", page]):
         assert galaxymorph(*command) == 0
         told = capsys.readouterr().err
         assert f"warning: {copied}: it <learnt> nothing. Try: more epochs" in told
@@ -174,7 +173,9 @@ def test_settings_without_effect_do_not_differ(copied, tmp_path):
         runs.append(tmp_path / scheme)
         shutil.copytree(copied, runs[-1])
         (runs[-1] / "recipe.json").write_text(json.dumps(record))
-    differing = dict(_differing_settings([Run(path) for path in runs]))
+    differing = dict(
+        Comparison([Run(path) for path in runs], pd.DataFrame()).settings_that_differ()
+    )
     assert differing == {"seed": ["0", "1"]}
 
 

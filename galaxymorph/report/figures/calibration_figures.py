@@ -11,8 +11,10 @@ from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
 
+from galaxymorph.base import say
 from galaxymorph.judge import Calibration, risk_coverage, served, served_kind
 from galaxymorph.learn import Run
+from galaxymorph.report.figures.fraction_figures import print_fraction_calibration
 from galaxymorph.report.figures.style import (
     BLACK,
     BLUE,
@@ -42,7 +44,18 @@ SCORES = {
 
 
 def print_calibration(record: dict) -> None:
-    """Print the scores before and after, how sets cover, and what can be kept."""
+    """Print the scores before and after, and of classes how sets cover and what can be kept.
+
+    Args:
+        record: in `calibration.json`.
+    """
+    if record["part"] == "valid":
+        say("the split has no calibration part: calibrated on validation, which chose the epoch")
+    for note in record.get("notes", ()):
+        say(note)
+    if "selective" not in record:
+        print_fraction_calibration(record)
+        return
     counts = ", ".join(f"{n:,}" for n in record["galaxies"])
     table = Table(
         box=box.SIMPLE_HEAD,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import urllib.request
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -18,7 +19,7 @@ PATIENCE = 20
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """A server of this machine must not lead to one elsewhere."""
 
-    def redirect_request(self, *_):
+    def redirect_request(self, *_: object) -> None:
         """Follow none."""
 
 
@@ -66,7 +67,7 @@ def _of_server(address: str, most: int) -> bytes:
         raise BadInput(f"that server: {why}", "mend the address") from None
 
 
-def _limited(stream, most: int) -> bytes:
+def _limited(stream: BinaryIO | HTTPResponse, most: int) -> bytes:
     data = stream.read(most + 1)
     if len(data) > most:
         raise BadInput(f"over {most:,} bytes", "make a cutout")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from typing import TYPE_CHECKING
 
 import jinja2
 from markupsafe import Markup
 
 from galaxymorph import __version__
 from galaxymorph.report.figures import style
+
+if TYPE_CHECKING:
+    from galaxymorph.report.side_by_side import Cell
 
 
 def render(template: str, **told: object) -> str:
@@ -37,8 +41,10 @@ def _templates() -> jinja2.Environment:
     return environment
 
 
-def _score(score: dict, digits: int = 3) -> str:
+def _score(score: dict | Cell, digits: int = 3) -> str:
     """Return a score with its interval, as in tables of the terminal."""
+    if not isinstance(score, dict):
+        score = vars(score)
     if score["value"] is None:
         return "–"
     ends = [score["value"], score.get("low"), score.get("high")]

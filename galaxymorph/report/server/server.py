@@ -7,6 +7,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future
+from pathlib import Path
 from threading import Thread
 from urllib.parse import urlsplit
 
@@ -25,8 +26,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from galaxymorph import __version__
 from galaxymorph.base import BadInput, one_line
 from galaxymorph.images import NoContent
+from galaxymorph.learn import Run, fit_warnings
 from galaxymorph.report.server.addresses import image_at
-from galaxymorph.report.server.answers import ServedModel, Upload, as_table
+from galaxymorph.report.server.answers import ServedModel, Upload, as_table, load_model
 from galaxymorph.report.server.markup import render
 from galaxymorph.report.server.openapi import described
 from galaxymorph.zoo.image_files import galaxy_name
@@ -117,6 +119,32 @@ class ModelServer:
             # Raised again where the server runs.
             self._loading.set_exception(error)
             self.stop()
+
+
+def open_server(
+    run: Path, host: str, port: int, stretch: str | None, bands: str | None, device: str
+) -> ModelServer:
+    """Return the server of a run's model, whose address is bound; `run` loads and serves it.
+
+    Args:
+        run: trained.
+        host: to listen at.
+        port: 0 for any that is free.
+        stretch: of FITS images, in place of the one that the model is trained on.
+        bands: of FITS images, likewise.
+        device: on which the network runs.
+
+    Raises:
+        BadInput: the address can't be bound.
+    """
+
+    def load() -> ServedModel:
+        from galaxymorph.learn import use_device
+
+        use_device(device)
+        return load_model(run, stretch, bands)
+
+    return ModelServer(run.resolve().name, load, host, port, fit_warnings(Run(run)))
 
 
 class _Protocol(H11Protocol):

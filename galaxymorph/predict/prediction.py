@@ -1,0 +1,277 @@
+"""Predictions of image files by one model or the mean of several: what `predict` hands over to."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from galaxymorph.base import BadInput, say
+from galaxymorph.images import Rendering, require_fits
+from galaxymorph.judge import (
+    calibration_part,
+    few_for_sets,
+    load_calibrators,
+    require_classes,
+    sets_of,
+)
+from galaxymorph.learn import Recipe, Run
+from galaxymorph.predict.failures import error_kind
+from galaxymorph.predict.images import (
+    drop_empty_frames,
+    expand_images,
+    say_empty_frames,
+    submission_images,
+    usable_images,
+)
+from galaxymorph.predict.options import DEFAULTS, PredictionOptions
+from galaxymorph.predict.overlap import add_split_parts
+from galaxymorph.predict.predictors.averaging import MeanPredictor, average_predictors
+from galaxymorph.predict.predictors.loading import is_run, load_predictor
+from galaxymorph.predict.submission import require_submittable, write_submission
+from galaxymorph.predict.tables import Sets, add_intervals, has_intervals, predicted_table
+
+if TYPE_CHECKING:
+    from galaxymorph.predict.predictors.onnx_predictor import OnnxPredictor
+    from galaxymorph.predict.predictors.torch_predictor import TorchPredictor
+
+# Of the images that can't be used, how many are named.
+NAMED = 10
+
+
+def _nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The table of predictions, a row an image, and the recipe of the first model.
+
+    The columns are `galaxy`, `image`, `part` (of the run's split, if the run has one), those of
+    `prediction_table`, and `status` and `error` where an image shows no galaxy.
+    """
+
+    table: pd.DataFrame
+    recipe: Recipe
+
+    @property
+    def any_ok(self) -> bool:
+        """Tell whether at least one image has a prediction."""
+        return bool(len(self.table)) and bool(_is_ok(self.table).any())
+
+
+def predict_files(
+    models: Sequence[Path],
+    paths: Sequence[str],
+    options: PredictionOptions = DEFAULTS,
+    on_checked: Callable[[], object] = _nothing,
+) -> Predictions:
+    """Predict image files by a model, or the mean of several models.
+
+    Args:
+        models: runs or exported files with the same outputs.
+        paths: of images, folders and zips.
+        options: how.
+        on_checked: called once the arguments are valid, before the models are loaded.
+
+    Raises:
+        BadInput: a model or an image can't be used, or options exclude each other.
+    """
+    runs = _runs(models, options)
+    _require_possible(models, runs, options)
+    sets = _prediction_sets(models, runs, options)
+    references = expand_images(paths)
+    require_fits(references, {"stretch": options.stretch, "bands": options.bands})
+    on_checked()
+    references = _usable(references, models, options)
+    predictor = _load(models, references, options)
+    table = predicted_table(predictor, references, sets)
+    table = add_split_parts(table, models)
+    shown = _is_ok(table)
+    if not shown.all():
+        say_empty_frames(list(table["error"].dropna()), references)
+    usable = [image for image, is_shown in zip(references, shown, strict=True) if is_shown]
+    _warn_of_drift(runs, usable, options)
+    if options.coverage and not sets:
+        for run in runs:
+            say_uncalibrated(run, "intervals")
+        table = add_intervals(table, predictor.recipe, options.coverage)
+    if options.outliers and usable:
+        from galaxymorph.predict.outliers import outlier_scores
+
+        table = table.join(outlier_scores(runs[0], usable).set_axis(table.index[shown]))
+    return Predictions(table, predictor.recipe)
+
+
+def submit_files(
+    output: Path,
+    models: Sequence[Path],
+    paths: Sequence[str],
+    options: PredictionOptions = DEFAULTS,
+    on_checked: Callable[[], object] = _nothing,
+) -> None:
+    """Write a submission to Kaggle's Galaxy Zoo challenge, see `write_submission`.
+
+    Args:
+        output: the CSV file.
+        models: runs of the challenge's tree, whose mean is submitted.
+        paths: of the test images: files, folders and zips.
+        options: how; a submission has neither out-of-distribution scores nor intervals.
+        on_checked: called once the arguments are valid, before the models are loaded.
+
+    Raises:
+        BadInput: as `predict_files`, or a run predicts something else than the challenge's answers.
+    """
+    runs = _runs(models, options)
+    _require_possible(models, runs, options)
+    if len(runs) < len(models):
+        raise BadInput(f"{models[0]}: an exported file has no part in --format", "give the run")
+    if options.outliers:
+        raise BadInput("--outliers: not with --format", "leave out one of the two")
+    for run in runs:
+        require_submittable(run)
+    references = submission_images(paths)
+    require_fits(references, {"stretch": options.stretch, "bands": options.bands})
+    on_checked()
+    references = _usable(references, models, options)
+    if options.skip_bad:
+        references = drop_empty_frames(references, runs[0].recipe)
+    predictor = _load(models, references, options)
+    _warn_of_drift(runs, references, options)
+    write_submission(output, runs, predictor, references)
+
+
+def _runs(models: Sequence[Path], options: PredictionOptions) -> list[Run]:
+    """Return those of the models that are runs, with the rendering of FITS that is wanted."""
+    runs = [Run(path).rendered(options.stretch, options.bands) for path in models if is_run(path)]
+    for run in runs:
+        run.require_trained()
+    return runs
+
+
+def _require_possible(
+    models: Sequence[Path], runs: Sequence[Run], options: PredictionOptions
+) -> None:
+    """Raise BadInput for options that these models don't have together."""
+    if not options.outliers:
+        return
+    if len(models) > 1:
+        raise BadInput("--outliers: it takes one run", f"leave out {models[1]}")
+    if not runs:
+        raise BadInput(f"{models[0]}: an exported file has no part in --outliers", "give the run")
+    if options.precision == "int8":
+        raise BadInput("--outliers: not with int8", "leave out one of the two")
+
+
+def _prediction_sets(
+    models: Sequence[Path], runs: Sequence[Run], options: PredictionOptions
+) -> Sets | None:
+    """Return the function from bare models' probabilities to prediction sets; None without them.
+
+    The predictions of distributions of vote fractions have intervals in their place.
+    """
+    coverage = options.coverage
+    if not coverage or (runs and all(has_intervals(run.recipe) for run in runs)):
+        return None
+    if len(models) > 1 or not runs or len(options.crops) > 1:
+        raise BadInput(f"--coverage {coverage}: it takes one run as it is", "name one run")
+    run = runs[0]
+    require_classes(run)
+    part = calibration_part(run)
+    calibrating = sum(len(member.predictions(part)) for member in run.splits)
+    for note in few_for_sets(calibrating, coverage):
+        say(note)
+    if part == "valid":
+        say("the split has no calibration part: sets are from the validation part")
+    say_uncalibrated(run, "sets")
+    return partial(sets_of, run, coverage=coverage)
+
+
+def _usable(references: list[str], models: Sequence[Path], options: PredictionOptions) -> list[str]:
+    """Return the references that can be used; all of them unless bad images are skipped."""
+    if not options.skip_bad:
+        return references
+    usable, faults = usable_images(references, {_rendering(path, options) for path in models})
+    say_skipped(faults)
+    if not usable:
+        raise BadInput("none of the images can be used", "see the lines above")
+    return usable
+
+
+def _rendering(model: Path, options: PredictionOptions) -> Rendering:
+    """Return how FITS is rendered for a model."""
+    if is_run(model):
+        return Run(model).recipe.rendering.changed(options.stretch, options.bands)
+    return load_predictor(model, stretch=options.stretch, bands=options.bands).recipe.rendering
+
+
+def say_uncalibrated(run: Run, what: str) -> None:
+    """Say that prediction sets or intervals are those of a model that isn't calibrated, if so.
+
+    Args:
+        run: whose they are.
+        what: sets or intervals.
+    """
+    if load_calibrators(run) is None:
+        beside = "; sets hold as promised, probabilities may not" if what == "sets" else ""
+        say(
+            f"{run.path} isn't calibrated: {what} are of its bare model{beside}; calibrate it "
+            f"with: python cli.py calibrate {shlex.quote(str(run.path))}"
+        )
+
+
+def say_skipped(faults: Sequence[str]) -> None:
+    """Name the first images that can't be used, a line each, and count the others by kind."""
+    for fault in faults[:NAMED]:
+        say(f"skipped: {fault}")
+    if rest := Counter(map(error_kind, faults[NAMED:])):
+        kinds = ", ".join(f"{number:,} {kind}" for kind, number in rest.most_common())
+        say(f"skipped: {rest.total():,} more ({kinds})")
+
+
+def _load(
+    models: Sequence[Path], references: list[str], options: PredictionOptions
+) -> TorchPredictor | OnnxPredictor | MeanPredictor:
+    predictors = [
+        load_predictor(
+            path,
+            options.precision,
+            adapt_to=references if options.adapt else None,
+            raw=options.raw,
+            stretch=options.stretch,
+            bands=options.bands,
+        )
+        for path in models
+    ]
+    return average_predictors(predictors, models, options.views, options.crops)
+
+
+def _warn_of_drift(runs: Sequence[Run], references: list[str], options: PredictionOptions) -> None:
+    """Warn of images that a classifier tells from the validation galaxies.
+
+    Exported files and int8 predict without PyTorch, which comparing embeddings takes.
+    """
+    if not options.drift or options.precision == "int8":
+        return
+    for run in runs:
+        from galaxymorph.predict.outliers import measure_drift
+
+        drift = measure_drift(run, references)
+        if drift and drift.warns:
+            say(
+                f"warning: these images aren't like those that {run.path} is trained on: a linear "
+                f"classifier tells them apart with AUROC {drift.auroc:.2f} (two-sample test, "
+                f"p {drift.p:.3f}); don't trust the predictions before you looked at some, or try "
+                "--adapt"
+            )
+
+
+def _is_ok(table: pd.DataFrame) -> pd.Series:
+    """Tell which rows have a prediction."""
+    return table["status"].eq("ok") if "status" in table else pd.Series(True, table.index)

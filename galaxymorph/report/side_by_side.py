@@ -1,0 +1,187 @@
+"""Runs side by side: their shared scores, differences and settings, for the terminal and a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from galaxymorph.judge import (
+    best_rows,
+    compare_runs,
+    paired_differences,
+    require_distinct,
+    unranked_runs,
+)
+from galaxymorph.learn import Run, without_effect
+
+# Scores that a comparison leaves out unless all are wanted: parts of others, or not of tested
+# galaxies.
+DETAILS = (
+    "valid.",
+    "before.",
+    ".severities.",
+    "per_answer.",
+    "per_question.",
+    "per_corruption.",
+    ".study.",
+    ".band.",
+    ".coverage_",
+    "held_out_",
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A run's score in a comparison: its value, its interval if it has one, whether it is best."""
+
+    value: float
+    low: float | None
+    high: float | None
+    best: bool
+
+
+@dataclass(frozen=True)
+class Row:
+    """A score of several runs.
+
+    Args:
+        file: of the runs that holds it, without its ending.
+        score: its dotted path in that file.
+        better: greater, less or nominal; empty where neither is better.
+        nominal: the value that it is to have, None without one.
+        cells: a run each, None for one that lacks it.
+    """
+
+    file: str
+    score: str
+    better: str
+    nominal: float | None
+    cells: list[Cell | None]
+
+    @property
+    def is_detail(self) -> bool:
+        """Tell whether it is a part of another score, or of one run alone."""
+        alone = self.cells.count(None) > len(self.cells) - 2
+        return alone or any(part in self.score for part in DETAILS)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A later run's test macro-F1 minus the first's, on the galaxies that both tested."""
+
+    run: str
+    value: float
+    low: float
+    high: float
+    galaxies: int
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Trained runs, each once, and a row a score and run, see `judge.compare_runs`."""
+
+    runs: list[Run]
+    scores: pd.DataFrame
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The runs' folders' names, or their paths where names are the same."""
+        names = [run.path.resolve().name for run in self.runs]
+        return names if len(set(names)) == len(names) else [str(run.path) for run in self.runs]
+
+    @cached_property
+    def _name_of(self) -> dict[str, str]:
+        return dict(zip([str(run.path) for run in self.runs], self.names, strict=True))
+
+    @cached_property
+    def unranked(self) -> list[str]:
+        """The names of runs that have no galaxies and classes in common with the first."""
+        return [self._name_of[path] for path in self._unranked]
+
+    @cached_property
+    def _unranked(self) -> list[str]:
+        return unranked_runs(self.runs)
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """The scores, file by file."""
+        tree = self.scores.groupby(["file", "score"], sort=False)
+        return [self._row(str(file), str(score), rows) for (file, score), rows in tree]
+
+    def _row(self, file: str, score: str, rows: pd.DataFrame) -> Row:
+        best = best_rows(rows, self._unranked)
+        ends = rows[["value", "low", "high"]].to_numpy(float)
+        cells = {
+            str(run): Cell(
+                value,
+                None if np.isnan(low) else low,
+                None if np.isnan(high) else high,
+                bool(is_best),
+            )
+            for run, (value, low, high), is_best in zip(
+                rows["run"], ends.tolist(), best, strict=True
+            )
+        }
+        nominal = rows["nominal"].dropna().unique()
+        return Row(
+            file,
+            score,
+            str(rows["better"].iloc[0]),
+            float(nominal[0]) if len(nominal) == 1 else None,
+            [cells.get(str(run.path)) for run in self.runs],
+        )
+
+    @cached_property
+    def differences(self) -> list[Difference]:
+        """The paired differences from the first run, of runs that predict classes."""
+        return [
+            Difference(
+                self._name_of[path],
+                each["value"],
+                each["low"],
+                each["high"],
+                each["galaxies"],
+                _verdict(each),
+            )
+            for path, each in paired_differences(self.runs).items()
+        ]
+
+    def settings_that_differ(self) -> Iterator[tuple[str, list[str]]]:
+        """Yield the settings that differ between the runs, and their values."""
+        for each in fields(self.runs[0].recipe):
+            values = [
+                "–"
+                if each.name in without_effect(run.recipe)
+                else str(getattr(run.recipe, each.name))
+                for run in self.runs
+            ]
+            if len(set(values)) > 1:
+                yield each.name, values
+        for name, key in (("data", "path"), ("catalogue's fingerprint", "fingerprint")):
+            values = [run.data[key] for run in self.runs]
+            if len(set(values)) > 1:
+                yield name, values
+
+
+def compare(runs: Sequence[Run]) -> Comparison:
+    """Return runs side by side on every score that they have.
+
+    Raises:
+        BadInput: fewer than two runs, one given twice, or one whose fit isn't finished.
+    """
+    require_distinct(runs)
+    return Comparison(list(runs), compare_runs(runs))
+
+
+def _verdict(difference: dict) -> str:
+    """Return what the interval of a paired difference tells."""
+    if difference["same"]:
+        return "the same predictions"
+    if difference["low"] > 0:
+        return "better"
+    return "worse" if difference["high"] < 0 else "no difference shown"

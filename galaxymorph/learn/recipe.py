@@ -487,17 +487,10 @@ def _checked(recipe: Recipe, prefix: str) -> Recipe:
         raise BadInput(
             f"{prefix}adapt: needs the fast pipeline and an epoch of fine-tuning", "leave it out"
         )
-    plain = recipe.schema == Recipe.schema
-    if not plain and recipe.target != "tree":
+    if recipe.schema != Recipe.schema and recipe.target != "tree":
         raise BadInput(
             f"{prefix}schema {recipe.schema}: label schemes are rules on the challenge's columns",
             "use --target tree",
-        )
-    if plain and recipe.id_column is not None and recipe.labels_column is None:
-        raise BadInput(
-            f"{prefix}{'id-column' if prefix == '--' else 'id_column'}: the challenge's tables "
-            "have GalaxyID",
-            "leave it out, or say which --schema, or --labels-column",
         )
     if recipe.frozen_epochs + recipe.epochs == 0:
         raise BadInput(f"{prefix}epochs: no epoch at all", "ask for one or more")

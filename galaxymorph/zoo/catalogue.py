@@ -16,10 +16,10 @@ from galaxymorph.zoo.checks import CheckedRows, read_checked
 from galaxymorph.zoo.columns import COUNT, prefixed
 from galaxymorph.zoo.image_files import same_content
 from galaxymorph.zoo.layout import Layout, find_layout
-from galaxymorph.zoo.schemas import SCHEMAS
+from galaxymorph.zoo.schemas import SCHEMAS, Schema
 from galaxymorph.zoo.tables import Table, as_ids, open_table
 from galaxymorph.zoo.tree import GALAXY_ZOO_CHALLENGE, Tree
-from galaxymorph.zoo.votes import gather_votes, near_schema
+from galaxymorph.zoo.votes import Votes, gather_votes
 
 ID_COLUMN = "GalaxyID"
 # What galaxies are named by in common catalogues, in the order of preference, in small letters.
@@ -137,13 +137,11 @@ def read_catalogue(
     if labels_column is not None:
         _require_label(table, labels_column, id_column or ID_COLUMN)
         read = read_checked(table, id_column or ID_COLUMN, texts=[labels_column])
-        rows, tree, unvoted, kind_note = _labels(read, labels_column), None, [], ""
-    else:
-        rows, read, unvoted, kind = _votes(table, schema, id_column, layout)
-        tree = SCHEMAS.find(schema).tree
-        kind_note = KIND_NOTES.get(kind, "")
-    catalogue = _with_images(Path(path), layout, tree, rows, read, unvoted)
-    return replace(catalogue, kind_note=kind_note)
+        return _with_images(Path(path), layout, None, _labels(read, labels_column), read, [])
+    rule = SCHEMAS.find(schema, "--schema")
+    rows, votes, unvoted = _votes(table, rule, id_column, layout)
+    catalogue = _with_images(Path(path), layout, rule.tree, rows, votes.rows, unvoted)
+    return replace(catalogue, kind_note=KIND_NOTES.get(votes.kind, ""))
 
 
 def _with_images(
@@ -204,75 +202,34 @@ def _labels(read: CheckedRows, column: str) -> pd.DataFrame:
 
 
 def _votes(
-    table: Table, schema: str, id_column: str | None, layout: Layout
-) -> tuple[pd.DataFrame, CheckedRows, list[Problem], str]:
-    """Return the sound rows with votes, all rows, those without votes, and the kind of votes."""
-    rule = SCHEMAS.find(schema)
-    challenge = rule.tree is GALAXY_ZOO_CHALLENGE
-    if challenge:
-        _require_challenge(table, id_column or ID_COLUMN)
-    kind = "cumulative" if challenge else None
-    votes = gather_votes(table, schema, kind, id_column or _best_ids(table, schema, layout))
-    read, answers = votes.rows, rule.tree.columns
+    table: Table, schema: Schema, id_column: str | None, layout: Layout
+) -> tuple[pd.DataFrame, Votes, list[Problem]]:
+    """Return the sound rows with votes, the votes of all rows, and the galaxies without votes."""
+    ids = id_column or _best_ids(table, schema, layout)
+    votes = gather_votes(table, schema.tree.name, id_column=ids)
+    read, answers = votes.rows, schema.tree.columns
     rows = pd.DataFrame(votes.cumulative, columns=answers, index=read.rows)
-    # The table's own, where it is them that the fractions are: not through conditional ones.
-    if challenge:
-        rows[answers] = read.values(answers)
-    rows.insert(0, "galaxy", read.ids.to_numpy(object))
+    rows.insert(0, "galaxy", votes.galaxy)
     if votes.counts is not None:
-        counts = pd.DataFrame(votes.counts, index=rows.index)
-        rows = rows.join(counts.set_axis(prefixed(COUNT, answers), axis=1))
+        counts = pd.DataFrame(votes.counts, index=rows.index, columns=prefixed(COUNT, answers))
+        rows = rows.join(counts)
     unvoted = [
         Problem(f"{table.reference} row {row}", NO_VOTES, galaxy)
         for row, galaxy in rows.loc[votes.unvoted, "galaxy"].items()
     ]
-    return rows[read.sound & ~votes.unvoted], read, unvoted, votes.kind
+    return rows[read.sound & ~votes.unvoted], votes, unvoted
 
 
-def _best_ids(table: Table, schema: str, layout: Layout) -> str | None:
+def _best_ids(table: Table, schema: Schema, layout: Layout) -> str | None:
     """Return the column of the schema's ids by which most images are called, None for its first."""
-    rule = SCHEMAS.find(schema)
-    candidates = [name for name in rule.ids if name in table]
+    candidates = [name for name in schema.ids if name in table]
     if len(candidates) < 2:
         return None
-    found = dict.fromkeys(candidates, 0)
+    matches = dict.fromkeys(candidates, 0)
     for piece in table.pieces(candidates):
         for name in candidates:
-            found[name] += int(as_ids(piece.frame[name])[0].isin(layout.images.keys()).sum())
-    return max(candidates, key=found.get) if any(found.values()) else None
-
-
-def _require_challenge(table: Table, ids: str) -> None:
-    votes = GALAXY_ZOO_CHALLENGE.columns
-    missing = [column for column in (ids, *votes) if column not in table]
-    if not missing:
-        return
-    for schema in SCHEMAS.values():
-        name = schema.tree.name
-        if schema.tree is not GALAXY_ZOO_CHALLENGE and any(
-            all(column in table for column in schema.answer_columns(kind))
-            for kind in schema.columns
-        ):
-            raise BadInput(
-                f"{table.reference}: its votes are {name}'s",
-                f"did you mean --schema {name}? fit with --target tree --schema {name}",
-            )
-    others = [name for name in table.columns if name not in (ID_COLUMN, *votes)]
-    if set(votes) <= set(missing):
-        fault = f"{table.reference}: no vote fractions (column {votes[0]} and the others)"
-        if near := near_schema(table, GALAXY_ZOO_CHALLENGE.name):
-            raise BadInput(fault, near)
-        remedy = "name the column of class names with --labels-column"
-        if ids in missing:
-            remedy += ", and that of ids with --id-column"
-        raise BadInput(fault, f"{remedy}: it has {', '.join(filter(None, others[:6]))}")
-    raise BadInput(
-        f"{table.reference}: column {missing[0]!r} is missing"
-        + (f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""),
-        did_you_mean(missing[0], others)
-        if near_names(missing[0], others)
-        else f"it has {', '.join(table.columns[:6])}…",
-    )
+            matches[name] += int(as_ids(piece.frame[name])[0].isin(layout.images.keys()).sum())
+    return max(candidates, key=matches.__getitem__) if any(matches.values()) else None
 
 
 def _join_images(table: pd.DataFrame, layout: Layout) -> tuple[pd.DataFrame, list[Problem]]:

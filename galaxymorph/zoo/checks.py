@@ -63,7 +63,6 @@ def read_checked(
     ids: str,
     texts: Sequence[str] = (),
     numbers: Sequence[str] = (),
-    blank_rows: bool = True,
 ) -> CheckedRows:
     """Read some columns of a table; ids must be there, whole, and each of them once.
 
@@ -72,7 +71,6 @@ def read_checked(
         ids: the column that names the galaxies.
         texts: columns of text.
         numbers: columns of numbers; a cell that is none is a fault of its row.
-        blank_rows: whether an empty line among the rows is a row without an id.
 
     Raises:
         BadInput: the table can't be read, or has no rows.
@@ -80,9 +78,8 @@ def read_checked(
     parts, lossy, faults, lost = [], {}, {}, []
     wanted = list(dict.fromkeys([ids, *texts, *numbers]))
     for piece in table.pieces(wanted):
-        faults |= piece.faults
-        if blank_rows:
-            faults |= dict.fromkeys(piece.blank, f"{ids} is empty")
+        # An empty line among the rows is a row without an id.
+        faults |= piece.faults | dict.fromkeys(piece.blank, f"{ids} is empty")
         frame = piece.frame
         names, without_digits = as_ids(frame[ids])
         lossy |= without_digits

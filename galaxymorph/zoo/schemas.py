@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from galaxymorph.base import Registry
 from galaxymorph.zoo.tree import GALAXY_ZOO_CHALLENGE, Answer, Question, Tree
 
-# What a catalogue's columns can hold, in the order in which a reader prefers them. All but the
-# last are of a question's own volunteers; `cumulative` is of all volunteers, see `zoo.tree`.
+# What a catalogue's columns can hold. All but the last are of a question's own volunteers;
+# `cumulative` is of all volunteers, see `zoo.tree`.
 KINDS = ("counts", "fraction", "weighted", "debiased", "cumulative")
 
 
@@ -21,9 +21,10 @@ KINDS = ("counts", "fraction", "weighted", "debiased", "cumulative")
 class Schema:
     """A catalogue's tree and its columns.
 
-    `columns` gives, for each of the `KINDS` that the catalogue may have, the pattern of an
-    answer's column, with `{answer}` for the answer's name in the tree. `totals` are the patterns
-    of a question's number of votes, with `{question}`; `ids` the columns that can name a galaxy.
+    `columns` gives, for each of the `KINDS` that the catalogue may have, the preferred one first,
+    the pattern of an answer's column, with `{answer}` for the answer's name in the tree. `totals`
+    are the patterns of a question's number of votes, with `{question}`; `ids` the columns that can
+    name a galaxy.
     """
 
     about: str
@@ -52,7 +53,7 @@ SCHEMAS.register(
         "The Kaggle challenge of 2014: cumulative fractions; counts in tables made in its format",
         GALAXY_ZOO_CHALLENGE,
         ids=("GalaxyID",),
-        columns={"counts": "{answer}_count", "cumulative": "{answer}"},
+        columns={"cumulative": "{answer}", "counts": "{answer}_count"},
     ),
 )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from galaxymorph.base import BadInput, likeness, near_names, use_one_of
+from galaxymorph.base import BadInput, likeness, listed, near_names, use_one_of
 from galaxymorph.zoo.checks import CheckedRows, read_checked
 from galaxymorph.zoo.schemas import KINDS, SCHEMAS, Schema
 from galaxymorph.zoo.tables import Table, open_table
@@ -27,30 +27,14 @@ class Votes:
     """The votes of a catalogue, a row a galaxy in the table's order, a column an answer.
 
     Args:
-        path: of the table.
-        schema: that it follows.
+        rows: the rows' numbers and ids, and what is wrong with which.
+        schema: that the table follows.
         kind: of the columns that the fractions come from, one of `KINDS`.
-        galaxy: the ids, text, shape (n,).
+        unvoted: of which galaxies the first question has no vote, boolean, shape (n,).
         counts: numbers of votes, shape (n, answers); None if the table has none.
         conditional: fractions of those asked, shape (n, answers), NaN where nobody was.
-        cumulative: fractions of all volunteers, shape (n, answers).
-    """
-
-    path: Path
-    schema: Schema
-    kind: str
-    galaxy: np.ndarray
-    counts: np.ndarray | None
-    conditional: np.ndarray
-    cumulative: np.ndarray
-
-
-@dataclass(frozen=True)
-class VoteRows:
-    """The rows of a vote catalogue, sound or not: what is wrong with which is in `rows`.
-
-    `unvoted` tells of which galaxies the first question has no vote, boolean of shape (n,); the
-    other arrays are those of `Votes`.
+        cumulative: fractions of all volunteers, shape (n, answers); the table's own, if it has
+            such.
     """
 
     rows: CheckedRows
@@ -60,6 +44,11 @@ class VoteRows:
     counts: np.ndarray | None
     conditional: np.ndarray
     cumulative: np.ndarray
+
+    @property
+    def galaxy(self) -> np.ndarray:
+        """The ids, text, shape (n,)."""
+        return self.rows.ids.to_numpy(object)
 
 
 def read_votes(
@@ -72,11 +61,11 @@ def read_votes(
 
     Args:
         path: of the table, see `open_table`.
-        schema: one of `SCHEMAS`; by itself, the one whose columns the table has.
-        kind: of the columns to take the fractions from, one of `KINDS`; by itself, the first that
-            the table has. Debiased fractions of a question don't sum to 1 in the releases, so they
-            are scaled to.
-        id_column: that names the galaxies; by itself, one of the schema's.
+        schema: one of `SCHEMAS`; by default, the one whose columns the table has.
+        kind: of the columns to take the fractions from, one of `KINDS`; by default, the schema's
+            first that the table has. Debiased fractions of a question don't sum to 1 in the
+            releases, so they are scaled to.
+        id_column: that names the galaxies; by default, one of the schema's.
 
     Raises:
         BadInput: the table can't be read, follows no schema or lacks a column; an id is empty or
@@ -92,15 +81,7 @@ def read_votes(
         others = len(read.words) - 1
         more = f" (and {others:,} more row{'s' if others > 1 else ''})" if others else ""
         raise BadInput(f"{path} row {row}: {words}{more}", "mend the table")
-    return Votes(
-        Path(path),
-        votes.schema,
-        votes.kind,
-        read.ids.to_numpy(object),
-        votes.counts,
-        votes.conditional,
-        votes.cumulative,
-    )
+    return votes
 
 
 def gather_votes(
@@ -108,7 +89,7 @@ def gather_votes(
     schema: str | None = None,
     kind: str | None = None,
     id_column: str | None = None,
-) -> VoteRows:
+) -> Votes:
     """Read the rows of a vote catalogue, and note what is wrong with which.
 
     Args:
@@ -124,19 +105,15 @@ def gather_votes(
     ids = id_columns(table, rule, id_column)[0]
     has_counts = "counts" in rule.columns and not _absent(table, rule.answer_columns("counts"))
     totals = _totals(rule, table) if has_counts else {}
-    wanted = [*rule.answer_columns(kind), *totals.values()]
-    wanted += rule.answer_columns("counts") if has_counts else []
-    read = read_checked(
-        table, ids, numbers=list(dict.fromkeys(wanted)), blank_rows=kind == "cumulative"
-    )
+    numbers = [*rule.answer_columns(kind), *totals.values()]
+    numbers += rule.answer_columns("counts") if has_counts else []
+    read = read_checked(table, ids, numbers=list(dict.fromkeys(numbers)))
     unvoted = _unvoted(read, rule, "counts" if has_counts else kind, kind)
     counts = _counts(read, rule, totals, unvoted) if has_counts else None
-    if kind == "counts":
-        conditional = to_conditional(rule.tree, counts)
-    else:
-        conditional = _conditional(read, rule, kind, unvoted)
-    cumulative = to_cumulative(rule.tree, conditional)
-    return VoteRows(read, rule, kind, unvoted & read.sound, counts, conditional, cumulative)
+    fractions = counts if kind == "counts" else _fractions(read, rule, kind, unvoted)
+    conditional = to_conditional(rule.tree, fractions)
+    cumulative = fractions if kind == "cumulative" else to_cumulative(rule.tree, conditional)
+    return Votes(read, rule, kind, unvoted & read.sound, counts, conditional, cumulative)
 
 
 def id_columns(table: Table, schema: Schema, given: str | None = None) -> list[str]:
@@ -152,8 +129,8 @@ def id_columns(table: Table, schema: Schema, given: str | None = None) -> list[s
         near = near_names(candidates[0], table.columns)
         raise BadInput(
             f"{table.reference}: column {shown} is missing",
-            "say with --id-column which column names the galaxies"
-            + (f": did you mean {near[0]!r}?" if near else ""),
+            "say with --id-column which column names the galaxies: "
+            + (f"did you mean {near[0]!r}?" if near else _what_there_is(table)),
         )
     return there
 
@@ -166,39 +143,51 @@ def _find_schema(table: Table, name: str | None, kind: str | None) -> tuple[Sche
     """Return the schema that has all columns of one kind in the table, and the kind."""
     if kind is not None and kind not in KINDS:
         raise BadInput(f"kind {kind!r} is unknown", use_one_of(kind, KINDS))
-    schemas = [SCHEMAS.find(name)] if name else list(SCHEMAS.values())
-    best: tuple[int, list[str], Schema, str] | None = None
-    for schema in schemas:
-        for candidate in [kind] if kind else KINDS:
-            if candidate not in schema.columns:
-                continue
-            needed = schema.answer_columns(candidate)
-            missing = _absent(table, needed)
-            if not missing:
-                return schema, candidate
-            there = len(needed) - len(missing)
-            if best is None or there > best[0]:
-                best = (there, missing, schema, candidate)
-    if best is None:
+    schemas = [SCHEMAS.find(name, "--schema")] if name else list(SCHEMAS.values())
+    candidates = [
+        (schema, each)
+        for schema in schemas
+        for each in schema.columns
+        if kind is None or each == kind
+    ]
+    if not candidates:
         raise BadInput(
             f"{table.reference}: schema {name} has no {kind} columns", "leave out one of the two"
         )
+    present: list[int] = []
+    for schema, each in candidates:
+        columns = schema.answer_columns(each)
+        missing = _absent(table, columns)
+        if not missing:
+            return schema, each
+        present.append(len(columns) - len(missing))
     _refuse_other_schema(table, name)
-    there, missing, schema, candidate = best
-    if not there:
-        wanted = f"the {kind or 'vote'} columns of {name or 'a known schema'}"
-        named = ", ".join([column for column in table.columns if column][:6])
+    schema, each = candidates[int(np.argmax(present))]
+    missing = _absent(table, schema.answer_columns(each))
+    if not max(present):
         raise BadInput(
-            f"{table.reference}: without {wanted}",
-            near_schema(table, name)
-            or f"the schemas are {', '.join(SCHEMAS)}; it has {named}; for plain classes name "
-            "their column with --labels-column",
+            f"{table.reference}: without the {kind or 'vote'} columns of "
+            f"{name or 'a known schema'} ({missing[0]} and the others)",
+            near_schema(table, name) or _name_the_labels(table, schema),
         )
     more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
     raise BadInput(
         f"{table.reference}: column {missing[0]!r} is missing{more}",
-        f"schema {schema.tree.name} needs it for {candidate}{_what_else(table, schema, candidate)}",
+        f"schema {schema.tree.name} needs it for {each}{_what_else(table, schema, each)}",
     )
+
+
+def _name_the_labels(table: Table, schema: Schema) -> str:
+    """Return what to do about a table without votes."""
+    ids = "" if any(name in table for name in schema.ids) else ", and that of ids with --id-column"
+    return (
+        f"name the column of class names with --labels-column{ids}, or another --schema "
+        f"({', '.join(SCHEMAS)}): {_what_there_is(table)}"
+    )
+
+
+def _what_there_is(table: Table) -> str:
+    return f"it has {listed(filter(None, table.columns), 6)}"
 
 
 def _refuse_other_schema(table: Table, name: str | None) -> None:
@@ -244,7 +233,7 @@ def _what_else(table: Table, schema: Schema, kind: str) -> str:
         if not _absent(table, [named[answer.column] for answer in question.answers])
     ]
     if len(whole) > 2 or not whole:
-        return ""
+        return f"; {_what_there_is(table)}"
     return (
         f"; it has the votes of {' and '.join(whole)} alone: add the other questions', or fit "
         "plain classes with --labels-column and --id-column"
@@ -294,7 +283,8 @@ def _counts(
     return counts
 
 
-def _conditional(read: CheckedRows, schema: Schema, kind: str, unvoted: np.ndarray) -> np.ndarray:
+def _fractions(read: CheckedRows, schema: Schema, kind: str, unvoted: np.ndarray) -> np.ndarray:
+    """Return the fractions as the table has them, 0 where there is none or a fault."""
     tree, columns = schema.tree, schema.answer_columns(kind)
     if kind == "cumulative":
         # Zero is a value there, and an empty cell isn't zero.
@@ -315,7 +305,7 @@ def _conditional(read: CheckedRows, schema: Schema, kind: str, unvoted: np.ndarr
     elif kind != "debiased":
         sums = fractions @ tree.membership.T
         _fault_question(read, tree, (sums > 0) & (np.abs(sums - 1) > ROUNDING), "don't sum to 1")
-    return to_conditional(tree, fractions)
+    return fractions
 
 
 def _fill_unasked(

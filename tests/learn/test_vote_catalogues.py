@@ -95,7 +95,7 @@ def test_what_does_not_go_together_is_said_in_one_line(tmp_path, simple, capsys)
     assert galaxymorph("fit", "--data", table, *tree, "--scheme", "hubble", *QUICK, *out) == 2
     assert "leave out --scheme or --schema" in capsys.readouterr().err
     assert galaxymorph("fit", "--data", simple, "--target", "tree", "--id-column", "x", *out) == 2
-    assert "the challenge's tables have GalaxyID" in capsys.readouterr().err
+    assert "column 'x' is missing" in capsys.readouterr().err
     assert galaxymorph("fit", "--data", simple, *tree, *QUICK, *out) == 2
     assert "training_solutions_rev1.csv" in capsys.readouterr().err
 

@@ -269,12 +269,18 @@ ZIPPED = zip_bytes({TABLE: table_bytes(5)})
 ZIPPED_IMAGES = zip_bytes(galaxy_images(5))
 
 BAD_FILES = {
-    "missing column": (drop_column("Class4.2"), f"{TABLE}: column 'Class4.2' is missing; it has"),
-    "missing id": (drop_column("GalaxyID"), f"{TABLE}: column 'GalaxyID' is missing; it has"),
+    "missing column": (
+        drop_column("Class4.2"),
+        f"{TABLE}: column 'Class4.2' is missing; schema galaxy-zoo-challenge needs",
+    ),
+    "missing id": (
+        drop_column("GalaxyID"),
+        f"{TABLE}: column 'GalaxyID' is missing; say with --id-column which",
+    ),
     "no votes": (
         table_of(labels_bytes(5)),
-        f"{TABLE}: no vote fractions (column Class1.1 and the others); name the column of class "
-        "names with --labels-column",
+        f"{TABLE}: without the vote columns of galaxy-zoo-challenge (Class1.1 and the others); "
+        "name the column of class names with --labels-column",
     ),
     "empty file": (table_of(b""), f"{TABLE}: not a readable table (No columns to parse"),
     "header only": (table_of(table_bytes(0)), f"{TABLE}: the table has no rows; add"),

@@ -46,7 +46,7 @@ from galaxymorph.base.reading import (
 )
 from galaxymorph.base.registry import Registry
 from galaxymorph.base.rows import Rows
-from galaxymorph.base.suggestions import did_you_mean, likeness, near_names, use_one_of
+from galaxymorph.base.suggestions import did_you_mean, near_names, similarity, use_one_of
 
 __all__ = [
     "FITS_ENDINGS",
@@ -71,7 +71,7 @@ __all__ = [
     "make_folder",
     "list_members",
     "library_errors",
-    "likeness",
+    "similarity",
     "listed",
     "load_installed_plugins",
     "load_named_plugins",

@@ -39,7 +39,7 @@ def near_names(wanted: str, names: Sequence[str], most: int = 3) -> list[str]:
     return [plain[other] for other in sorted(near, key=distances.__getitem__)[:most]]
 
 
-def likeness(one: str, other: str) -> float:
+def similarity(one: str, other: str) -> float:
     """Return how alike two names are, 0 to 1."""
     return SequenceMatcher(None, _plain(one), _plain(other)).ratio()
 

@@ -55,6 +55,12 @@ from .decoding import (
 from .decoding import (
     holds_fits as holds_fits,
 )
+from .duplicates import (
+    near_duplicates as near_duplicates,
+)
+from .duplicates import (
+    perceptual_hash as perceptual_hash,
+)
 from .fits import (
     is_fits as is_fits,
 )
@@ -81,12 +87,6 @@ from .inspection import (
 )
 from .inspection import (
     require_fits as require_fits,
-)
-from .likeness import (
-    likeness as likeness,
-)
-from .likeness import (
-    same_images as same_images,
 )
 from .rendering import (
     STRETCHES as STRETCHES,

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import re
+from typing import Any, Protocol
+
+
+class Header(Protocol):
+    """A FITS header's values by keyword."""
+
+    def get(self, key: str, default: Any = "") -> Any:
+        """Return the value of a keyword."""
+
 
 # Where a header names its band. Wheels of several filters have a number each.
 BAND_KEYS = (
-    "FILTER", "BAND", "FILTER1", "FILTER2", "FILTER3", "FILTNAM1", "FILTNAM2", "FILTNAM",
-    "FILTNAME", "FILTERID", "FILTER_ID", "FILT", "FILTERS", "BANDNAME", "BANDPASS", "PHOTBAND",
-    "WAVEBAND", "INSFILTE", "FPA.FILTERID", "FPA.FILTER", "ESO INS FILT1 NAME", "ESO INS FILT NAME",
-)  # fmt: skip
-# What a wheel says where it holds no filter.
+    *("FILTER", "BAND", "FILTER1", "FILTER2", "FILTER3", "FILTNAM1", "FILTNAM2", "FILTNAM"),
+    *("FILTNAME", "FILTERID", "FILTER_ID", "FILT", "FILTERS", "BANDNAME", "BANDPASS", "PHOTBAND"),
+    *("WAVEBAND", "INSFILTE", "FPA.FILTERID", "FPA.FILTER", "ESO INS FILT1 NAME"),
+    "ESO INS FILT NAME",
+)
+# Values of a filter wheel's empty position.
 NO_FILTER = re.compile(
     r"(clear[a-z0-9]*|none|open|empty|n/?a|unknown|undefined|null|air|hole|blank|0*)", re.I
 )
@@ -19,11 +29,12 @@ NO_FILTER = re.compile(
 # WISE, IRAC and Euclid's VIS. A letter's two cases differ by less than the distance to its
 # neighbours.
 WAVELENGTHS = {
-    "fuv": 153, "nuv": 231, "u": 355, "b": 445, "g": 475, "v": 551, "r": 622, "vis": 715, "i": 763,
-    "z": 905, "y": 1000, "j": 1235, "h": 1662, "k": 2159, "ks": 2159, "w1": 3353, "w2": 4603,
-    "w3": 11561, "w4": 22088, "ch1": 3550, "ch2": 4493, "ch3": 5731, "ch4": 7872,
-    "blue": 450, "green": 550, "red": 650,
-}  # fmt: skip
+    **{"u": 355, "b": 445, "g": 475, "v": 551, "r": 622, "i": 763, "z": 905, "y": 1000},
+    **{"j": 1235, "h": 1662, "k": 2159, "ks": 2159, "fuv": 153, "nuv": 231, "vis": 715},
+    **{"w1": 3353, "w2": 4603, "w3": 11561, "w4": 22088},
+    **{"ch1": 3550, "ch2": 4493, "ch3": 5731, "ch4": 7872},
+    **{"blue": 450, "green": 550, "red": 650},
+}
 # Filters named by wavelength: F606W in nm, and F160W of HST's infrared camera, as all of JWST's and
 # Roman's, in tens of nm. No filter of HST that is named in nm has a smaller number.
 BY_NUMBER = re.compile(r"f(\d{3,4})(?:w2?|lp|x|m|n)?", re.I)
@@ -65,7 +76,7 @@ def wavelength(name: str, telescope: str = "") -> float | None:
     return 10.0 * number if in_tens or telescope.casefold() in ("jwst", "roman") else float(number)
 
 
-def named_band(header) -> str:
+def named_band(header: Header) -> str:
     """Return the band that a header names, by its `short_name`, or nothing."""
     for key in BAND_KEYS:
         name = str(header.get(key, "")).strip()
@@ -74,7 +85,7 @@ def named_band(header) -> str:
     return ""
 
 
-def cube_bands(header, number: int) -> list[str] | None:
+def cube_bands(header: Header, number: int) -> list[str] | None:
     """Return the names of a cube's bands, as BANDS or a key each has them; None without names."""
     text = str(header.get("BANDS", "")).strip()
     words = re.findall(r"[\w.'+-]+", text)

@@ -1,4 +1,4 @@
-"""What can be wrong with an image: corruptions in five severities, as in ImageNet-C.
+"""Corruptions of images in five severities, as in ImageNet-C.
 
 Hendrycks & Dietterich (2019, ICLR) fixed the frame, corruptions by severities 1 to 5; the
 corruptions here are a telescope's. To add one, here or in a plugin, decorate its function with
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
+from numpy.typing import ArrayLike
 from PIL import Image
 from scipy.integrate import quad
 
@@ -37,7 +38,7 @@ MATTER, NEAR = 0.3, 0.05
 
 @dataclass(frozen=True)
 class Scene:
-    """What a corruption knows beside the images: a random generator each, and the scale.
+    """A random generator for each image of a batch, and the scale.
 
     `scale` is how many of the images' pixels one pixel of the whole frame at 224 is.
     """
@@ -45,9 +46,11 @@ class Scene:
     rngs: list[np.random.Generator]
     scale: float
 
-    def draw(self, draw: Callable[[np.random.Generator], object], like: torch.Tensor):
-        """Return what `draw` makes of each generator, stacked, on the images' device."""
-        return torch.from_numpy(np.stack([draw(rng) for rng in self.rngs])).to(like)
+    def draw(
+        self, draw: Callable[[np.random.Generator], ArrayLike], like: torch.Tensor
+    ) -> torch.Tensor:
+        """Return a draw from each generator, stacked, on the images' device."""
+        return torch.from_numpy(np.stack([np.asarray(draw(rng)) for rng in self.rngs])).to(like)
 
     def noise(self, batch: torch.Tensor) -> torch.Tensor:
         """Return standard normal noise of the images' shape."""
@@ -203,8 +206,8 @@ def single_band(batch: torch.Tensor, share: float, scene: Scene) -> torch.Tensor
 def jpeg(batch: torch.Tensor, quality: float, scene: Scene) -> torch.Tensor:
     """Images handed on over the web: JPEG compression at a quality of Pillow's."""
     pixels = (batch.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-    found = np.stack([_through_jpeg(each, int(quality)) for each in pixels])
-    return torch.from_numpy(found).permute(0, 3, 1, 2).to(batch) / 255
+    corrupted = np.stack([_through_jpeg(each, int(quality)) for each in pixels])
+    return torch.from_numpy(corrupted).permute(0, 3, 1, 2).to(batch) / 255
 
 
 def _through_jpeg(pixels: np.ndarray, quality: int) -> np.ndarray:
@@ -229,12 +232,12 @@ def pixelation(batch: torch.Tensor, side: float, scene: Scene) -> torch.Tensor:
 @corruption("dead columns", "share of columns", (0.01, 0.02, 0.04, 0.06, 0.10))
 def dead_columns(batch: torch.Tensor, share: float, scene: Scene) -> torch.Tensor:
     """Defects of the detector: a share of columns, at least one, without signal or saturated."""
-    found, width = batch.clone(), batch.shape[-1]
-    for image, rng in zip(found, scene.rngs, strict=True):
+    corrupted, width = batch.clone(), batch.shape[-1]
+    for image, rng in zip(corrupted, scene.rngs, strict=True):
         order, hot = rng.permutation(width), rng.random(width) < 0.5
         for column in order[: max(1, round(share * width))]:
             image[..., column] = float(hot[column])
-    return found
+    return corrupted
 
 
 @corruption("cosmic rays", "tracks in a whole frame", (4, 10, 25, 60, 120))
@@ -245,15 +248,15 @@ def cosmic_rays(batch: torch.Tensor, hits: float, scene: Scene) -> torch.Tensor:
     """
     height, width = batch.shape[-2:]
     expected = hits * height * width / (FRAME * scene.scale) ** 2
-    found = batch.clone()
-    for image, rng in zip(found, scene.rngs, strict=True):
+    corrupted = batch.clone()
+    for image, rng in zip(corrupted, scene.rngs, strict=True):
         for row, column, angle, length in rng.random((max(1, round(expected)), 4)):
             at = np.arange(0, (1 + 11 * length) * scene.scale, 0.5)
             rows = np.floor(row * height + at * math.sin(math.pi * angle)).astype(int)
             columns = np.floor(column * width + at * math.cos(math.pi * angle)).astype(int)
             inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
             image[:, torch.from_numpy(rows[inside]), torch.from_numpy(columns[inside])] = 1.0
-    return found
+    return corrupted
 
 
 @corruption("satellite trail", "peak, share of white", (0.1, 0.2, 0.4, 0.7, 1.0))
@@ -305,7 +308,7 @@ def scale(batch: torch.Tensor, factor: float, scene: Scene) -> torch.Tensor:
 
 @corruption("rotation", "degrees", (9, 18, 27, 36, 45))
 def rotation(batch: torch.Tensor, degrees: float, scene: Scene) -> torch.Tensor:
-    """The sky has no up: turned one way or the other. 45 degrees is farthest from quarter turns."""
+    """The sky has no up: rotated either way; 45 degrees is farthest from 90° rotations."""
     angle = scene.draw(lambda rng: rng.choice([-1.0, 1.0]), batch) * math.radians(degrees)
     maps = _identities(batch)
     maps[:, 0, 0], maps[:, 0, 1] = angle.cos(), -angle.sin()
@@ -371,8 +374,10 @@ def convolved(batch: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     padded = F.pad(batch, (reach, reach, reach, reach), "reflect")
     sides = padded.shape[-2:]
     # In Fourier space: a wide kernel costs no more than a narrow one.
-    found = torch.fft.irfft2(torch.fft.rfft2(padded) * torch.fft.rfft2(kernel, s=sides), s=sides)
-    return found[..., 2 * reach : 2 * reach + height, 2 * reach : 2 * reach + width]
+    corrupted = torch.fft.irfft2(
+        torch.fft.rfft2(padded) * torch.fft.rfft2(kernel, s=sides), s=sides
+    )
+    return corrupted[..., 2 * reach : 2 * reach + height, 2 * reach : 2 * reach + width]
 
 
 def _moffat_profile(squared_radius: torch.Tensor, fwhm: float) -> torch.Tensor:
@@ -409,8 +414,8 @@ def _warped(batch: torch.Tensor, maps: torch.Tensor, scene: Scene) -> torch.Tens
     sky, grain = _sky(batch)
     grid = F.affine_grid(maps.to(batch), list(batch.shape), align_corners=False)
     inside = F.grid_sample(torch.ones_like(batch[:, :1]), grid, align_corners=False)
-    found = F.grid_sample(batch - sky, grid, align_corners=False)
-    return sky + found + (1 - inside) * grain * scene.noise(batch)
+    corrupted = F.grid_sample(batch - sky, grid, align_corners=False)
+    return sky + corrupted + (1 - inside) * grain * scene.noise(batch)
 
 
 def _sky(batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -420,9 +425,14 @@ def _sky(batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     Gaussian noise is sigma.
     """
     edge = torch.cat(
-        [batch[..., :2, :].flatten(2), batch[..., -2:, :].flatten(2),
-         batch[..., :2].flatten(2), batch[..., -2:].flatten(2)], dim=2,
-    )  # fmt: skip
+        [
+            batch[..., :2, :].flatten(2),
+            batch[..., -2:, :].flatten(2),
+            batch[..., :2].flatten(2),
+            batch[..., -2:].flatten(2),
+        ],
+        dim=2,
+    )
     level = edge.median(dim=2, keepdim=True).values
     deviation = (edge - level).abs().median(dim=2, keepdim=True).values
     return level[..., None], 1.4826 * deviation[..., None]

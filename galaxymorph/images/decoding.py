@@ -9,7 +9,7 @@ import bz2
 import gzip
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -34,7 +34,10 @@ MAX_BYTES = 400_000_000
 LEAST_SIDE = 8
 # Pillow's readers of pictures. Others call programs, or read what no camera or survey writes.
 FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "WEBP", "BMP", "GIF", "JPEG2000", "PPM", "AVIF")
-PACKED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open}
+PACKED: dict[bytes, Callable[[io.BytesIO], io.BufferedIOBase]] = {
+    b"\x1f\x8b": lambda stream: gzip.GzipFile(fileobj=stream),
+    b"BZh": bz2.BZ2File,
+}
 # What an image can be given by. A tensor has shape (3, height, width), an array (height, width, 3).
 Source = Union["str | Path | bytes | np.ndarray | Image.Image", "torch.Tensor"]
 
@@ -203,7 +206,7 @@ def _require_picture(image: Image.Image, frames: int, reference: str) -> None:
     if frames > 1 and image.format != "MPO":
         raise BadInput(f"{reference}: {frames} frames", "save the one to be used")
     # Pillow calls 16-bit RGB "RGB" and drops the lower bits without a word.
-    if any(";16" in str(tile[3]) or "65535" in str(tile[3]) for tile in image.tile):
+    if any(";16" in str(tile[3]) or "65535" in str(tile[3]) for tile in getattr(image, "tile", ())):
         _refuse_deep(reference, "16-bit")
 
 
@@ -230,7 +233,7 @@ def _as_rgb(image: Image.Image, reference: str) -> Image.Image:
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
     if image.mode in ("RGBA", "LA", "PA"):
-        if image.getchannel("A").getextrema()[0] < 255:
+        if np.asarray(image.getchannel("A")).min() < 255:
             raise BadInput(f"{reference}: partly transparent", "flatten it onto black")
         image = image.convert("RGBA").convert("RGB")
     if image.mode not in ("RGB", "L", "P", "YCbCr"):

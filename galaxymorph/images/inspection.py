@@ -1,4 +1,4 @@
-"""Decode every image of a catalogue once: what is broken, and a digest of what was read."""
+"""Every image of a catalogue read once: whether it can be used, and a digest of its bytes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from galaxymorph.base import BadInput, Progress, read_bytes
 from galaxymorph.images.content import NO_CONTENT, Fault, require_content
 from galaxymorph.images.decoding import decode_bytes, holds_fits
-from galaxymorph.images.likeness import likeness, same_images
+from galaxymorph.images.duplicates import near_duplicates, perceptual_hash
 from galaxymorph.images.rendering import DEFAULT, Rendering
 from galaxymorph.images.workers import decoded
 from galaxymorph.zoo import Catalogue, Problem
@@ -25,13 +25,13 @@ AHEAD = 256
 
 @dataclass(frozen=True)
 class Inspection:
-    """What is known of one image.
+    """The result of reading one image.
 
     Args:
         digest: of its bytes, empty if there are none.
         fault: if any.
         status: of its content.
-        hash: see `likeness`, None of an image that wasn't decoded.
+        hash: see `perceptual_hash`, None of an image that wasn't decoded.
     """
 
     digest: str
@@ -61,11 +61,11 @@ def inspect_images(
         quiet_decoding(),
         Progress(f"{label} images", len(references), "images") as progress,
     ):
-        found = []
+        inspections = []
         for inspection in decoded(inspect, references, AHEAD):
-            found.append(inspection)
+            inspections.append(inspection)
             progress.advance()
-        return found
+        return inspections
 
 
 def require_fits(references: Sequence[str], given: Mapping[str, str | None]) -> None:
@@ -80,7 +80,7 @@ def require_fits(references: Sequence[str], given: Mapping[str, str | None]) -> 
         raise BadInput(f"{options[0]}: no image is FITS", "leave it out")
 
 
-def image_problems(catalogue: Catalogue, found: Sequence[Inspection]) -> list[Problem]:
+def image_problems(catalogue: Catalogue, inspections: Sequence[Inspection]) -> list[Problem]:
     """Return a problem for every image of the catalogue that can't be used."""
     return [
         Problem(
@@ -90,7 +90,7 @@ def image_problems(catalogue: Catalogue, found: Sequence[Inspection]) -> list[Pr
             inspection.status not in NO_CONTENT,
         )
         for row, galaxy, inspection in zip(
-            catalogue.table["row"], catalogue.table["galaxy"], found, strict=True
+            catalogue.table["row"], catalogue.table["galaxy"], inspections, strict=True
         )
         if inspection.fault
     ]
@@ -110,26 +110,26 @@ def inspect_image(reference: str, crop: float = 1.0, rendering: Rendering = DEFA
     except BadInput as error:
         fault = Fault(error)
         return Inspection("", fault, fault.status)
-    return Inspection(digest_bytes(data), "", hash=likeness(image))
+    return Inspection(digest_bytes(data), "", hash=perceptual_hash(image))
 
 
-def copies_in_words(found: Sequence[Inspection]) -> list[str]:
+def copies_in_words(inspections: Sequence[Inspection]) -> list[str]:
     """Return how many images are copies of others, a line each of identical and of alike ones."""
-    sound = [each for each in found if each.digest]
+    sound = [each for each in inspections if each.digest]
     identical = len(sound) - len({each.digest for each in sound})
     lines = []
     if identical:
         lines.append(
             f"{identical:,} images have the content of another: a split keeps them together"
         )
-    hashes = [each.hash for each in {each.digest: each for each in sound}.values()]
-    if not any(each is None for each in hashes):
-        alike = int((same_images(hashes) != np.arange(len(hashes))).sum()) if hashes else 0
-        if alike:
-            lines.append(
-                f"{alike:,} more look like another (perceptual hash), such as one saved anew: a "
-                "split doesn't know of them"
-            )
+    distinct = {each.digest: each.hash for each in sound}
+    hashes = [each for each in distinct.values() if each is not None]
+    alike = int((near_duplicates(hashes) != np.arange(len(hashes))).sum())
+    if alike and len(hashes) == len(distinct):
+        lines.append(
+            f"{alike:,} more look like another (perceptual hash), such as one saved anew: a "
+            "split doesn't know of them"
+        )
     return lines
 
 

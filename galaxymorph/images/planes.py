@@ -47,20 +47,20 @@ SCIENCE = "SCI SCIENCE IMAGE IMG DATA FLUX SIGNAL COADD STACK STK BGSUB INTENSIT
 # The keywords that say what a plane is; HDUCLAS2 is ESO's and OGIP's, IMTYPE Legacy Surveys',
 # PRODTYPE NOIRLab's.
 KIND_KEYS = (
-    "EXTNAME", "HDUNAME", "EXTTYPE", "HDUCLAS2", "HDUCLAS3", "IMAGETYP", "IMTYPE", "PRODTYPE",
+    *("EXTNAME", "HDUNAME", "EXTTYPE", "HDUCLAS2", "HDUCLAS3", "IMAGETYP", "IMTYPE", "PRODTYPE"),
     "DATATYPE",
-)  # fmt: skip
+)
 # GALFIT calls its planes so in OBJECT, where others have the galaxy's name.
 OBJECTS = {"model": "a model", "residual map": "a residual", "residual": "a residual"}
 # In a file's own name, as Pan-STARRS, HST and unWISE write masks and weights apart.
 IN_FILE_NAMES = (
-    "MASK", "MSK", "DQ", "WT", "WHT", "WGT", "WEIGHT", "WEIGHTS", "INVVAR", "IVAR", "IVM",
-    "VARIANCE", "ERR", "RMS", "UNC", "SEG", "SEGM", "SEGMAP", "RRHR",
-)  # fmt: skip
+    *("MASK", "MSK", "DQ", "WT", "WHT", "WGT", "WEIGHT", "WEIGHTS", "INVVAR", "IVAR", "IVM"),
+    *("VARIANCE", "ERR", "RMS", "UNC", "SEG", "SEGM", "SEGMAP", "RRHR"),
+)
 CUBE = "a data cube"
 # Units of counts of exposures, and squares: variances, and what is inverse to them.
-UNITS = {"s": "a map of exposures", "sec": "a map of exposures", "seconds": "a map of exposures",
-         "second": "a map of exposures", "bitmask": "a mask", "flag": "a mask"}  # fmt: skip
+UNITS = dict.fromkeys(("s", "sec", "second", "seconds"), "a map of exposures")
+UNITS |= {"bitmask": "a mask", "flag": "a mask"}
 SQUARED = re.compile(
     r"(1\s*/\s*[a-z_() ]+|\([^()]*(\([^()]*\)[^()]*)*\)|[a-z_ ]+)\s*(\*\*|\^)?\s*\(?-?2\)?", re.I
 )
@@ -122,9 +122,9 @@ class Plane:
     """
 
     hdu: Unit
-    index: tuple
-    shape: tuple[int, int]
     name: str
+    index: tuple[int | slice, ...] = ()  # empty for the whole array
+    shape: tuple[int, ...] = ()
     band: str = ""
     own: bool = False
     kind: str = ""
@@ -206,64 +206,77 @@ def _planes_of(hdu: Unit, primary: Unit, at: int, of_file: str) -> Iterator[Plan
     kind, rank = _kind_and_rank(hdu)
     rank = rank or int(at == 0 and name.upper() in ("", "PRIMARY"))
     kind = kind or (of_file if rank < 2 else "")
-    is_integer = hdu.get("BITPIX", 0) > 0 and hdu.get("BSCALE", 1) == 1
+    template = Plane(
+        hdu,
+        name,
+        kind=kind,
+        rank=rank,
+        is_integer=hdu.get("BITPIX", 0) > 0 and hdu.get("BSCALE", 1) == 1,
+        top_down=(_text(hdu, "ROWORDER") or _text(primary, "ROWORDER")) == "TOP-DOWN",
+    )
     telescope = _text(hdu, "TELESCOP") or _text(primary, "TELESCOP")
-    shared = {
-        "hdu": hdu, "kind": kind, "rank": rank, "is_integer": is_integer,
-        "top_down": (_text(hdu, "ROWORDER") or _text(primary, "ROWORDER")) == "TOP-DOWN",
-    }  # fmt: skip
     # Axes of length 1 stand for a frequency or a polarisation.
     axes = [n for n, side in enumerate(hdu.shape) if side != 1 or len(hdu.shape) == 2]
     axes = axes if len(axes) > 1 else [*range(len(hdu.shape))][-2:]
     if len(axes) == 2:
         own = named_band(hdu) or _band_in(name) or _single(hdu)
         band = own or named_band(primary)
-        yield Plane(
-            index=..., shape=tuple(hdu.shape[n] for n in axes),
-            name=(name if kind or not own else own) or "", band=band, own=bool(own),
-            length=wavelength(band, telescope), picture=_is_picture(hdu) and not own,
-            aliases=(name, _versioned(name, hdu), own), **shared,
-        )  # fmt: skip
+        yield replace(
+            template,
+            name=(name if kind or not own else own) or "",
+            shape=tuple(hdu.shape[n] for n in axes),
+            band=band,
+            own=bool(own),
+            length=wavelength(band, telescope),
+            picture=_is_picture(hdu) and not own,
+            aliases=(name, _versioned(name, hdu), own),
+        )
         return
-    yield from _cube(hdu, name, axes, telescope, shared)
+    yield from _cube(template, axes, telescope)
 
 
-def _cube(hdu: Unit, name: str, axes: list[int], telescope: str, shared: dict) -> Iterator[Plane]:
+def _cube(template: Plane, axes: list[int], telescope: str) -> Iterator[Plane]:
     """Yield the planes along the axis of bands, or one that says why there is none."""
+    hdu = template.hdu
     sides = [hdu.shape[n] for n in axes]
     across = _axis_of_bands(sides)
-    refused = {"shape": tuple(sides[-2:]), "name": name, "index": ...}
     if len(sides) > 3 or across is None:
-        what = f"{CUBE} of {'x'.join(map(str, sides))} values"
-        yield Plane(**refused, **shared | {"kind": shared["kind"] or what})
+        yield _refused(template, f"{CUBE} of {'x'.join(map(str, sides))} values", sides)
         return
     number, axis = sides[across], len(hdu.shape) - axes[across]
     names = cube_bands(hdu, number)
-    if not names and _is_spectral(hdu, axis) or number > MOST_BANDS:
-        what = f"{CUBE} of {number:,} planes, as of a spectrograph"
-        yield Plane(**refused, **shared | {"kind": shared["kind"] or what})
+    if (not names and _is_spectral(hdu, axis)) or number > MOST_BANDS:
+        yield _refused(template, f"{CUBE} of {number:,} planes, as of a spectrograph", sides)
         return
     is_last, picture = across == 2, _is_picture(hdu) and not names
     if not names and number in (3, 4) and (picture or (is_last and number == 3)):
         names = ["red", "green", "blue", "alpha"][:number]
     stokes = _text(hdu, f"CTYPE{axis}").startswith("STOKES")
-    flat = tuple(side for n, side in enumerate(sides) if n != across)
     for n in range(number):
-        index = [slice(None) if at in axes else 0 for at in range(len(hdu.shape))]
+        index: list[int | slice] = [
+            slice(None) if at in axes else 0 for at in range(len(hdu.shape))
+        ]
         index[axes[across]] = n
         band = names[n] if names else ""
         kind = _kind_of(band) or ("a polarisation" if stokes and n else "")
         kind = "transparency" if band == "alpha" else kind
-        known = {
-            "kind": shared["kind"] or kind,
-            "top_down": shared["top_down"] or (picture and is_last),
-        }
-        yield Plane(
-            **shared | known,
-            index=tuple(index), shape=flat, name=band, band=band, own=bool(names),
-            length=wavelength(short_name(band), telescope), picture=picture,
+        yield replace(
+            template,
+            name=band,
+            kind=template.kind or kind,
+            index=tuple(index),
+            shape=tuple(side for at, side in enumerate(sides) if at != across),
+            band=band,
+            own=bool(names),
+            length=wavelength(short_name(band), telescope),
+            picture=picture,
+            top_down=template.top_down or (picture and is_last),
             aliases=(band, short_name(band)),
-        )  # fmt: skip
+        )
+
+
+def _refused(template: Plane, what: str, sides: list[int]) -> Plane:
+    return replace(template, kind=template.kind or what, shape=tuple(sides[-2:]))
 
 
 def _axis_of_bands(sides: list[int]) -> int | None:
@@ -275,30 +288,30 @@ def _axis_of_bands(sides: list[int]) -> int | None:
 
 def _distinct(planes: list[Plane]) -> list[Plane]:
     """Return the planes with names that differ: number those without, and repeated ones."""
-    found: list[Plane] = []
+    distinct: list[Plane] = []
     names = [plane.name.casefold() for plane in planes]
     for at, plane in enumerate(planes):
         name, number = plane.name, str(at + 1)
         if not name:
             name = number
         elif names.count(name.casefold()) > 1:
-            known = {each.name for each in found}
+            known = {each.name for each in distinct}
             options = [*(alias for alias in plane.aliases if alias), f"{name}#{number}"]
             name = next((each for each in options if each not in known), number)
-        found.append(replace(plane, name=name[:40], aliases=(*plane.aliases, number)))
-    return found
+        distinct.append(replace(plane, name=name[:40], aliases=(*plane.aliases, number)))
+    return distinct
 
 
 def _named(planes: list[Plane], bands: str, reference: str) -> list[Plane]:
     """Return the planes of --bands."""
     names = [name.strip() for name in bands.split(",")]
-    found = [_known_as(name, planes) for name in names]
-    if None in found or len(names) not in (1, 3):
+    chosen = [plane for name in names if (plane := _known_as(name, planes)) is not None]
+    if len(chosen) < len(names) or len(names) not in (1, 3):
         raise BadInput(
             f"{reference}: --bands {bands}, and the file has {listed(planes)}",
             "name one band, or three with the red first",
         )
-    return found
+    return chosen
 
 
 def _known_as(name: str, planes: list[Plane]) -> Plane | None:
@@ -311,8 +324,8 @@ def _known_as(name: str, planes: list[Plane]) -> Plane | None:
     )
     for fits in ways:
         for some in ([plane for plane in planes if not plane.kind], planes):
-            if found := [plane for plane in some if name and fits(plane)]:
-                return found[0]
+            if matches := [plane for plane in some if name and fits(plane)]:
+                return matches[0]
     return None
 
 
@@ -333,10 +346,10 @@ def _science(planes: list[Plane], reference: str) -> list[Plane]:
             f"{reference}: {len(chosen)} bands, {listed(chosen)}",
             "choose three with --bands, the red first",
         )
-    lengths = [plane.length for plane in chosen]
-    if None in lengths or len(set(lengths)) < len(lengths):
+    lengths = [plane.length for plane in chosen if plane.length is not None]
+    if len(set(lengths)) < len(chosen):
         return chosen[::-1]
-    return sorted(chosen, key=lambda plane: -plane.length)
+    return [chosen[at] for at in np.argsort(lengths)[::-1]]
 
 
 def _of_one_image(usable: list[Plane], planes: list[Plane], reference: str) -> list[Plane]:
@@ -347,21 +360,21 @@ def _of_one_image(usable: list[Plane], planes: list[Plane], reference: str) -> l
     pool = named or pool
     for plane in pool:
         # A plane of a cube comes with the others of its cube.
-        if plane.index is not ...:
+        if plane.index:
             return [each for each in pool if each.hdu is plane.hdu]
     by_band: dict[str, list[Plane]] = {}
     for plane in pool:
         by_band.setdefault(plane.band.casefold(), []).append(plane)
     if len(by_band) > 1 and "" in by_band:
         _refuse_choice(pool, planes, reference)
-    found = []
+    chosen = []
     for band, several in by_band.items():
         same = _without_previews(several)
         best = [plane for plane in same if plane.rank == max(each.rank for each in same)]
         if len(best) > 1 and (best[0].rank == 2 or not band):
             _refuse_choice(best, planes, reference)
-        found.append(best[0])
-    return found
+        chosen.append(best[0])
+    return chosen
 
 
 def _likely(usable: list[Plane]) -> list[Plane]:
@@ -406,9 +419,9 @@ def _kind_of(name: str) -> str:
     words = re.findall(r"[A-Z]+\d*", name.upper())
     subtracted = any(word.startswith("SUB") for word in words)
     for word in words:
-        found = _KIND.fullmatch(word)
-        if found and not (subtracted and _KINDS[found[1]] == "a sky"):
-            return _KINDS[found[1]]
+        match = _KIND.fullmatch(word)
+        if match and not (subtracted and _KINDS[match[1]] == "a sky"):
+            return _KINDS[match[1]]
     return ""
 
 
@@ -456,6 +469,6 @@ def _text(header: Unit, *keys: str) -> str:
     return next((text for key in keys if (text := str(header.get(key, "")).strip())), "")
 
 
-def _size(shape: tuple[int, int]) -> str:
+def _size(shape: tuple[int, ...]) -> str:
     """Return a shape as width x height."""
     return f"{shape[1]}x{shape[0]}"

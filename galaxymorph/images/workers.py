@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from galaxymorph.base import map_ahead
 
@@ -81,14 +81,18 @@ def _by_processes(
     work: Callable[[Job], Result], jobs: Sequence[Job], processes: int
 ) -> Iterator[Result]:
     import torch
-    from torch.utils.data import DataLoader
+    from torch.utils.data import DataLoader, Dataset
 
-    loader = DataLoader(
-        _Jobs(work, jobs), BATCH, num_workers=processes, prefetch_factor=WAITING,
+    loader: DataLoader[Result] = DataLoader(
+        cast("Dataset[Result]", _Jobs(work, jobs)),
+        BATCH,
+        num_workers=processes,
+        prefetch_factor=WAITING,
         # Arrays stay arrays, and no seed is drawn from the generator of everything else.
-        collate_fn=list, generator=torch.Generator(),
+        collate_fn=list,
+        generator=torch.Generator(),
         # Started otherwise, processes would run a user's script again from its first line.
         multiprocessing_context="fork",
-    )  # fmt: skip
+    )
     for batch in loader:
         yield from batch

@@ -26,10 +26,10 @@ from galaxymorph.images import (
     Rendering,
     decode_bytes,
     inspect_images,
+    near_duplicates,
     require_fits,
-    same_images,
 )
-from galaxymorph.images.likeness import SIDE
+from galaxymorph.images.duplicates import SIDE
 from galaxymorph.judge import decompose_uncertainty, entropies_of, worth_asking
 from galaxymorph.learn import Run, target_of
 from galaxymorph.predict.images import drop_empty_frames, expand_catalogues, usable_images
@@ -164,7 +164,7 @@ def _without_copies(found: Sequence[Inspection], value: np.ndarray) -> np.ndarra
     # A hash may be of even brightness, which says nothing: then the bytes tell.
     _, same = np.unique([found[at].digest or f"{at}" for at in order], return_inverse=True)
     unknown = np.zeros(SIDE**2, bool)
-    alike = same_images([unknown if found[at].hash is None else found[at].hash for at in order])
+    alike = near_duplicates([unknown if found[at].hash is None else found[at].hash for at in order])
     keep = np.zeros(len(order), bool)
     known: set[int] = set()
     for at, (content, first) in enumerate(zip(same, alike, strict=True)):

@@ -1,4 +1,4 @@
-"""What else is in a cutout: field stars, other galaxies, and a satellite's trail now and then.
+"""What else is in a cutout: field stars, other galaxies, and a satellite's trail.
 
 Positions are arcsec from the centre, x to the right and y upward; magnitudes and colours AB.
 """
@@ -58,22 +58,28 @@ def draw_field(
     trail = None
     if rng.uniform() < trails:
         # SDSS looks through its filters minutes apart: a trail has one colour.
-        trail = (int(rng.integers(3)), rng.uniform(-0.45, 0.45) * side, rng.uniform(0, math.pi),
-                 rng.lognormal(-1.2, 0.6))  # fmt: skip
+        trail = (
+            int(rng.integers(3)),
+            rng.uniform(-0.45, 0.45) * side,
+            rng.uniform(0, math.pi),
+            rng.lognormal(-1.2, 0.6),
+        )
     return Field(np.concatenate(sources), trail)
 
 
-def _magnitudes(rng, at_20: float, slope: float, area: float, limit: float) -> np.ndarray:
+def _magnitudes(
+    rng: np.random.Generator, at_20: float, slope: float, area: float, limit: float
+) -> np.ndarray:
     number = rng.poisson(at_20 * 10 ** (slope * (limit - 20)) * area)
     low, high = 10 ** (slope * BRIGHTEST), 10 ** (slope * limit)
     return np.log10(rng.uniform(low, high, number)) / slope
 
 
-def _positions(rng, number: int, side: float) -> np.ndarray:
+def _positions(rng: np.random.Generator, number: int, side: float) -> np.ndarray:
     return rng.uniform(-0.52, 0.52, (number, 2)) * side
 
 
-def _stars(rng, area: float, side: float, limit: float) -> np.ndarray:
+def _stars(rng: np.random.Generator, area: float, side: float, limit: float) -> np.ndarray:
     mags = _magnitudes(rng, STARS_AT_20, STAR_SLOPE, area, limit)
     n = len(mags)
     # The stellar locus: turn-off stars and M dwarfs, which take over where it is faint (Ivezic
@@ -85,24 +91,32 @@ def _stars(rng, area: float, side: float, limit: float) -> np.ndarray:
     return np.column_stack([_positions(rng, n, side), mags, gr, ri, zero, zero + 1, zero])
 
 
-def _galaxies(rng, area: float, side: float, limit: float) -> np.ndarray:
+def _galaxies(rng: np.random.Generator, area: float, side: float, limit: float) -> np.ndarray:
     mags = _magnitudes(rng, GALAXIES_AT_20, GALAXY_SLOPE, area, limit)
     n = len(mags)
     gr = np.where(rng.uniform(size=n) < 0.45, rng.normal(1.15, 0.25, n), rng.normal(0.6, 0.2, n))
     size = 10 ** (0.2 * (rng.normal(21.6, 0.7, n) - mags)) / math.sqrt(2 * math.pi)
     # The central galaxy is the brightest of its patch of sky as a rule.
-    return np.column_stack([
-        _positions(rng, n, side), mags, gr, 0.42 * gr + rng.normal(0, 0.06, n),
-        np.maximum(size, 0.15), rng.uniform(0.25, 1.0, n), rng.uniform(0, 180, n),
-    ])  # fmt: skip
+    return np.column_stack(
+        [
+            _positions(rng, n, side),
+            mags,
+            gr,
+            0.42 * gr + rng.normal(0, 0.06, n),
+            np.maximum(size, 0.15),
+            rng.uniform(0.25, 1.0, n),
+            rng.uniform(0, 180, n),
+        ]
+    )
 
 
-def _star_on(rng, galaxy: Galaxy) -> np.ndarray:
+def _star_on(rng: np.random.Generator, galaxy: Galaxy) -> np.ndarray:
     distance, angle = rng.uniform(0.2, 0.8) * galaxy.petro_r90, rng.uniform(0, 2 * math.pi)
     gr = rng.uniform(0.2, 1.4)
     mag = galaxy.mag_r + rng.uniform(-0.3, 2.0)
-    return np.array([[distance * math.cos(angle), distance * math.sin(angle), mag, gr, 0.45 * gr,
-                      0, 1, 0]])  # fmt: skip
+    return np.array(
+        [[distance * math.cos(angle), distance * math.sin(angle), mag, gr, 0.45 * gr, 0, 1, 0]]
+    )
 
 
 def paint(field: Field, light: Light) -> np.ndarray:
@@ -131,7 +145,15 @@ def _point(bands: np.ndarray, row: float, column: float, flux: np.ndarray) -> No
             bands[:, top + y, left + x] += share * flux
 
 
-def _smooth(bands, row, column, flux, size: float, ratio: float, angle: float) -> None:
+def _smooth(
+    bands: np.ndarray,
+    row: float,
+    column: float,
+    flux: np.ndarray,
+    size: float,
+    ratio: float,
+    angle: float,
+) -> None:
     """Add an exponential disk on its own patch."""
     side, scale = bands.shape[-1], size / 1.68 / math.sqrt(ratio)
     reach = math.ceil(7 * scale) + 2

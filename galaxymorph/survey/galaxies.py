@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ KINDS = {
     "merger": 0.04,
     "artifact": 0.01,
 }
-# A second roll makes some of a kind odd: the shares of question 8's answers.
+# Some of a kind are odd: the shares of question 8's answers.
 ODD = {
     "elliptical": {"lens": 0.015, "disturbed": 0.02, "other": 0.03, "dust_lane": 0.02},
     "lenticular": {"ring": 0.035, "disturbed": 0.02, "other": 0.03},
@@ -45,6 +46,8 @@ BRIGHTNESS = {
     "merger": (20.8, 0.6),
     "artifact": (20.0, 0.5),
 }
+# New values of some of a galaxy's parameters.
+Changes = dict[str, Any]
 HUBBLE_DISTANCE = 4283.0  # Mpc, c/H0 for H0 = 70 km/s/Mpc
 
 
@@ -59,50 +62,50 @@ class Galaxy:
     mu50: float  # mag/arcsec^2 within the half-light radius
     petro_r90: float  # arcsec; the cutout's scale
     position_angle: float
-    bulge_fraction: float
-    bulge_radius: float  # half-light, arcsec
-    bulge_index: float  # Sersic
-    bulge_axis_ratio: float
-    bulge_boxiness: float  # 0 is an ellipse, above 0 boxy
-    disk_scale: float  # exponential scale length, arcsec; 0 without a disk
-    disk_thickness: float  # scale height over scale length
-    inclination: float  # 0 is face-on
-    arm_number: int
-    arm_pitch: float
-    arm_fraction: float
-    arm_width: float  # of an arm over the distance between arms
-    arm_phase: float
-    arm_lopsidedness: float
-    flocculence: float
-    handedness: int  # 1 winds out counter-clockwise, -1 clockwise
-    knot_fraction: float
-    bar_fraction: float
-    bar_length: float  # half-length, arcsec
-    bar_axis_ratio: float
-    bar_angle: float  # from the line of nodes, in the disk's plane
-    ring_fraction: float
-    ring_radius: float
-    ring_width: float
-    lens_fraction: float
-    lens_radius: float
-    lens_span: float
-    clump_number: int
-    clump_fraction: float
-    disturbance: float  # displacement of its outskirts over petro_r90
-    dust_depth: float  # optical depth in r
-    dust_offset: float  # arcsec across the lane
-    tail_fraction: float
-    tail_length: float  # arcsec
-    tail_angle: float
-    bulge_gr: float  # colours: g - r and r - i, mag
-    bulge_ri: float
-    disk_gr: float
-    disk_ri: float
-    arm_gr: float
-    arm_ri: float
-    companion_distance: float  # arcsec
-    companion_angle: float
-    texture: int  # seed of its random fields
+    bulge_fraction: float = 1.0
+    bulge_radius: float = 0.0  # half-light, arcsec
+    bulge_index: float = 4.0  # Sersic
+    bulge_axis_ratio: float = 0.8
+    bulge_boxiness: float = 0.0  # 0 is an ellipse, above 0 boxy
+    disk_scale: float = 0.0  # exponential scale length, arcsec; 0 without a disk
+    disk_thickness: float = 0.2  # scale height over scale length
+    inclination: float = 0.0  # 0 is face-on
+    arm_number: int = 0
+    arm_pitch: float = 0.0
+    arm_fraction: float = 0.0
+    arm_width: float = 0.0  # of an arm over the distance between arms
+    arm_phase: float = 0.0
+    arm_lopsidedness: float = 0.0
+    flocculence: float = 0.0
+    handedness: int = 1  # 1 winds out counter-clockwise, -1 clockwise
+    knot_fraction: float = 0.0
+    bar_fraction: float = 0.0
+    bar_length: float = 0.0  # half-length, arcsec
+    bar_axis_ratio: float = 0.3
+    bar_angle: float = 0.0  # from the line of nodes, in the disk's plane
+    ring_fraction: float = 0.0
+    ring_radius: float = 0.0
+    ring_width: float = 0.0
+    lens_fraction: float = 0.0
+    lens_radius: float = 0.0
+    lens_span: float = 0.0
+    clump_number: int = 0
+    clump_fraction: float = 0.0
+    disturbance: float = 0.0  # displacement of its outskirts over petro_r90
+    dust_depth: float = 0.0  # optical depth in r
+    dust_offset: float = 0.0  # arcsec across the lane
+    tail_fraction: float = 0.0
+    tail_length: float = 0.0  # arcsec
+    tail_angle: float = 0.0
+    bulge_gr: float = 0.0  # colours: g - r and r - i, mag
+    bulge_ri: float = 0.0
+    disk_gr: float = 0.0
+    disk_ri: float = 0.0
+    arm_gr: float = 0.0
+    arm_ri: float = 0.0
+    companion_distance: float = 0.0  # arcsec
+    companion_angle: float = 0.0
+    texture: int = 0  # seed of its random fields
     companion: Galaxy | None = None
 
     def row(self) -> dict[str, object]:
@@ -156,7 +159,7 @@ _SIZES = (
 def _scaled(galaxy: Galaxy, factor: float) -> Galaxy:
     """Return the galaxy enlarged on the sky at the same surface brightness."""
     companion = galaxy.companion and _scaled(galaxy.companion, factor)
-    sizes = {name: getattr(galaxy, name) * factor for name in _SIZES}
+    sizes: Changes = {name: getattr(galaxy, name) * factor for name in _SIZES}
     return replace(
         galaxy, mag_r=galaxy.mag_r - 5 * math.log10(factor), companion=companion, **sizes
     )
@@ -194,7 +197,9 @@ def _redshift(mag: float, absolute: float) -> float:
     return float(np.clip(z, 0.005, 0.25))
 
 
-def _plain(rng, kind, odd, mag, mu50, redshift) -> Galaxy:
+def _plain(
+    rng: np.random.Generator, kind: str, odd: str, mag: float, mu50: float, redshift: float
+) -> Galaxy:
     """Return a galaxy without any feature: what the shapes below start from."""
     half_light = math.sqrt(10 ** (0.4 * (mu50 - mag)) / (2 * math.pi))
     # Observed colours of the red sequence redden by about 1.6 z in g - r (Blanton et al. 2003,
@@ -202,30 +207,32 @@ def _plain(rng, kind, odd, mag, mu50, redshift) -> Galaxy:
     red = rng.normal(0.72, 0.07) + 1.6 * redshift
     blue = rng.normal(0.40, 0.14) + 0.5 * redshift
     return Galaxy(
-        kind=kind, odd=odd, redshift=redshift, mag_r=mag, mu50=mu50, petro_r90=2.5 * half_light,
+        kind=kind,
+        odd=odd,
+        redshift=redshift,
+        mag_r=mag,
+        mu50=mu50,
+        petro_r90=2.5 * half_light,
         position_angle=rng.uniform(0, 180),
-        bulge_fraction=1.0, bulge_radius=half_light, bulge_index=4.0, bulge_axis_ratio=0.8,
-        bulge_boxiness=0.0, disk_scale=0.0, disk_thickness=0.2, inclination=0.0,
-        arm_number=0, arm_pitch=0.0, arm_fraction=0.0, arm_width=0.0, arm_phase=0.0,
-        arm_lopsidedness=0.0, flocculence=0.0, handedness=int(rng.choice([-1, 1])),
-        knot_fraction=0.0, bar_fraction=0.0, bar_length=0.0, bar_axis_ratio=0.3, bar_angle=0.0,
-        ring_fraction=0.0, ring_radius=0.0, ring_width=0.0,
-        lens_fraction=0.0, lens_radius=0.0, lens_span=0.0,
-        clump_number=0, clump_fraction=0.0, disturbance=abs(rng.normal(0, 0.015)),
-        dust_depth=0.0, dust_offset=0.0, tail_fraction=0.0, tail_length=0.0, tail_angle=0.0,
-        bulge_gr=red, bulge_ri=0.38 + 0.3 * (red - 0.75) + rng.normal(0, 0.02),
-        disk_gr=blue, disk_ri=0.45 * blue + rng.normal(0.02, 0.03),
-        arm_gr=blue - rng.uniform(0.05, 0.2), arm_ri=0.45 * blue - rng.uniform(0.02, 0.1),
-        companion_distance=0.0, companion_angle=0.0, texture=int(rng.integers(2**31)),
-    )  # fmt: skip
+        bulge_radius=half_light,
+        handedness=int(rng.choice([-1, 1])),
+        disturbance=abs(rng.normal(0, 0.015)),
+        bulge_gr=red,
+        bulge_ri=0.38 + 0.3 * (red - 0.75) + rng.normal(0, 0.02),
+        disk_gr=blue,
+        disk_ri=0.45 * blue + rng.normal(0.02, 0.03),
+        arm_gr=blue - rng.uniform(0.05, 0.2),
+        arm_ri=0.45 * blue - rng.uniform(0.02, 0.1),
+        texture=int(rng.integers(2**31)),
+    )
 
 
-def _elliptical(rng: np.random.Generator, galaxy: Galaxy) -> dict[str, object]:
+def _elliptical(rng: np.random.Generator, galaxy: Galaxy) -> Changes:
     # Axis ratios of SDSS early types: broad, mostly rounder than 0.5, few cigars (Padilla &
     # Strauss 2008, MNRAS 388, 1321).
     ratio = float(np.clip(1 - abs(rng.normal(0.0, 0.3)), 0.22, 0.99))
     index = float(np.clip(rng.normal(3.9 if ratio > 0.45 else 2.2, 1.1), 0.9, 6.5))
-    changes: dict[str, object] = {
+    changes: Changes = {
         "bulge_axis_ratio": ratio,
         "bulge_index": index,
         "bulge_boxiness": rng.normal(0, 0.08),
@@ -242,7 +249,7 @@ def _elliptical(rng: np.random.Generator, galaxy: Galaxy) -> dict[str, object]:
     return changes
 
 
-def _disk(rng: np.random.Generator, galaxy: Galaxy, bulge: float) -> dict[str, object]:
+def _disk(rng: np.random.Generator, galaxy: Galaxy, bulge: float) -> Changes:
     """Return a disk of the galaxy's half-light radius, with a bulge of that share of the light."""
     half_light = galaxy.bulge_radius
     # An exponential disk's half-light radius is 1.68 scale lengths; a bulge pulls it in.
@@ -258,7 +265,7 @@ def _disk(rng: np.random.Generator, galaxy: Galaxy, bulge: float) -> dict[str, o
     }
 
 
-def _lenticular(rng: np.random.Generator, galaxy: Galaxy) -> dict[str, object]:
+def _lenticular(rng: np.random.Generator, galaxy: Galaxy) -> Changes:
     changes = _disk(rng, galaxy, rng.uniform(0.15, 0.7))
     inclination = math.degrees(math.acos(rng.uniform(0.08, 1.0)))
     changes |= {"inclination": inclination, "disk_thickness": 0.25}
@@ -271,7 +278,7 @@ def _lenticular(rng: np.random.Generator, galaxy: Galaxy) -> dict[str, object]:
     return changes
 
 
-def _spiral(rng: np.random.Generator, galaxy: Galaxy) -> dict[str, object]:
+def _spiral(rng: np.random.Generator, galaxy: Galaxy) -> Changes:
     bulge = float(np.clip(rng.beta(1.3, 4.5), 0.0, 0.7))
     changes = _disk(rng, galaxy, bulge)
     inclination = math.degrees(math.acos(rng.uniform(0.22, 1.0)))
@@ -306,7 +313,7 @@ def _spiral(rng: np.random.Generator, galaxy: Galaxy) -> dict[str, object]:
     return changes
 
 
-def _edge_on(rng: np.random.Generator, galaxy: Galaxy) -> dict[str, object]:
+def _edge_on(rng: np.random.Generator, galaxy: Galaxy) -> Changes:
     shape = rng.uniform()
     bulge = 0.0 if shape < 0.32 else rng.uniform(0.06, 0.4)
     changes = _disk(rng, galaxy, bulge)
@@ -335,7 +342,7 @@ def _edge_on(rng: np.random.Generator, galaxy: Galaxy) -> dict[str, object]:
     return changes
 
 
-def _irregular(rng: np.random.Generator, galaxy: Galaxy) -> dict[str, object]:
+def _irregular(rng: np.random.Generator, galaxy: Galaxy) -> Changes:
     changes = _disk(rng, galaxy, rng.uniform(0.0, 0.08))
     blue = rng.normal(0.35, 0.1)
     return changes | {
@@ -345,21 +352,29 @@ def _irregular(rng: np.random.Generator, galaxy: Galaxy) -> dict[str, object]:
         "clump_number": int(rng.integers(4, 16)),
         "clump_fraction": rng.uniform(0.2, 0.55),
         "knot_fraction": rng.uniform(0.03, 0.15),
-        "bulge_gr": blue + 0.15, "bulge_ri": 0.5 * blue,
-        "disk_gr": blue, "disk_ri": 0.4 * blue, "arm_gr": blue - 0.15, "arm_ri": 0.4 * blue - 0.08,
-    }  # fmt: skip
+        "bulge_gr": blue + 0.15,
+        "bulge_ri": 0.5 * blue,
+        "disk_gr": blue,
+        "disk_ri": 0.4 * blue,
+        "arm_gr": blue - 0.15,
+        "arm_ri": 0.4 * blue - 0.08,
+    }
 
 
-def _merger(rng: np.random.Generator, galaxy: Galaxy) -> dict[str, object]:
+def _merger(rng: np.random.Generator, galaxy: Galaxy) -> Changes:
     """Return one of two galaxies that touch; the other is a galaxy of its own."""
     shape = str(rng.choice(["spiral", "lenticular", "elliptical"], p=[0.6, 0.2, 0.2]))
     changes = _SHAPES[shape](rng, galaxy)
     other_kind = str(rng.choice(["spiral", "lenticular", "elliptical"], p=[0.5, 0.25, 0.25]))
     ratio = rng.uniform(0.15, 1.0)
     other = _plain(
-        rng, other_kind, "none", galaxy.mag_r - 2.5 * math.log10(ratio),
-        galaxy.mu50 + rng.normal(-0.2, 0.4), galaxy.redshift,
-    )  # fmt: skip
+        rng,
+        other_kind,
+        "none",
+        galaxy.mag_r - 2.5 * math.log10(ratio),
+        galaxy.mu50 + rng.normal(-0.2, 0.4),
+        galaxy.redshift,
+    )
     other = replace(other, **_SHAPES[other_kind](rng, other), disturbance=rng.uniform(0.02, 0.12))
     close = rng.uniform(0.35, 1.5) * changes["petro_r90"]
     return changes | {
@@ -376,7 +391,7 @@ def _merger(rng: np.random.Generator, galaxy: Galaxy) -> dict[str, object]:
     }
 
 
-def _artifact(rng: np.random.Generator, galaxy: Galaxy) -> dict[str, object]:
+def _artifact(rng: np.random.Generator, galaxy: Galaxy) -> Changes:
     """Return a star that SDSS took for a galaxy: all its light in a point."""
     return {
         "bulge_radius": 0.05,
@@ -390,7 +405,7 @@ def _artifact(rng: np.random.Generator, galaxy: Galaxy) -> dict[str, object]:
     }
 
 
-def _bar(rng: np.random.Generator, changes: dict[str, object]) -> dict[str, object]:
+def _bar(rng: np.random.Generator, changes: Changes) -> Changes:
     bar = rng.uniform(0.06, 0.28)
     return {
         "bar_fraction": bar,
@@ -401,7 +416,7 @@ def _bar(rng: np.random.Generator, changes: dict[str, object]) -> dict[str, obje
     }
 
 
-def _ring(rng: np.random.Generator, changes: dict[str, object], strength: float) -> dict:
+def _ring(rng: np.random.Generator, changes: Changes, strength: float) -> Changes:
     return {
         "ring_fraction": strength * rng.uniform(0.7, 1.5),
         "ring_radius": changes["disk_scale"] * rng.uniform(1.2, 2.6),
@@ -409,7 +424,7 @@ def _ring(rng: np.random.Generator, changes: dict[str, object], strength: float)
     }
 
 
-def _odd_ring(rng: np.random.Generator, galaxy: Galaxy) -> dict[str, object]:
+def _odd_ring(rng: np.random.Generator, galaxy: Galaxy) -> Changes:
     ring = _ring(rng, {"disk_scale": galaxy.disk_scale}, strength=0.35)
     return ring | {
         "inclination": min(galaxy.inclination, rng.uniform(10, 60)),
@@ -418,7 +433,7 @@ def _odd_ring(rng: np.random.Generator, galaxy: Galaxy) -> dict[str, object]:
     }
 
 
-def _lens(rng: np.random.Generator, galaxy: Galaxy) -> dict[str, object]:
+def _lens(rng: np.random.Generator, galaxy: Galaxy) -> Changes:
     return {
         "lens_fraction": rng.uniform(0.03, 0.1),
         "lens_radius": galaxy.petro_r90 * rng.uniform(0.6, 1.2),
@@ -426,7 +441,7 @@ def _lens(rng: np.random.Generator, galaxy: Galaxy) -> dict[str, object]:
     }
 
 
-def _disturbed(rng: np.random.Generator, galaxy: Galaxy) -> dict[str, object]:
+def _disturbed(rng: np.random.Generator, galaxy: Galaxy) -> Changes:
     return {
         "disturbance": rng.uniform(0.06, 0.2),
         "arm_lopsidedness": rng.uniform(0.4, 1.0),
@@ -436,7 +451,7 @@ def _disturbed(rng: np.random.Generator, galaxy: Galaxy) -> dict[str, object]:
     }
 
 
-def _dust_lane(rng: np.random.Generator, galaxy: Galaxy) -> dict[str, object]:
+def _dust_lane(rng: np.random.Generator, galaxy: Galaxy) -> Changes:
     return {
         "dust_depth": rng.uniform(1.2, 2.8),
         "dust_offset": rng.normal(0, 0.05) * galaxy.petro_r90,

@@ -62,20 +62,24 @@ def render(galaxy: Galaxy, side: int, pixel: float) -> Light:
     light = Light(pixel, np.zeros((len(BANDS), side, side), np.float32))
     _draw(light, galaxy, 0.0, 0.0)
     if galaxy.companion is not None:
-        _draw_companion(light, galaxy)
+        _draw_companion(light, galaxy, galaxy.companion)
     if galaxy.tail_fraction > 0:
         for ridge, share in _tails(galaxy):
-            light.add("tail", share * _flux(galaxy) * _along(ridge, galaxy, light),
-                      galaxy.disk_gr, galaxy.disk_ri)  # fmt: skip
+            light.add(
+                "tail",
+                share * _flux(galaxy) * _along(ridge, galaxy, light),
+                galaxy.disk_gr,
+                galaxy.disk_ri,
+            )
     return light
 
 
-def _draw_companion(light: Light, galaxy: Galaxy) -> None:
+def _draw_companion(light: Light, galaxy: Galaxy, companion: Galaxy) -> None:
     angle = math.radians(galaxy.companion_angle)
     alone = Light(light.pixel, np.zeros_like(light.bands))
     _draw(
         alone,
-        galaxy.companion,
+        companion,
         galaxy.companion_distance * math.cos(angle),
         galaxy.companion_distance * math.sin(angle),
     )
@@ -99,8 +103,12 @@ def _draw(light: Light, galaxy: Galaxy, x: float, y: float) -> None:
     else:
         _draw_disk_galaxy(light, galaxy, plane, total * (1 - extras), rng)
     if galaxy.clump_number:
-        light.add("clumps", total * galaxy.clump_fraction * _clumps(galaxy, plane, rng),
-                  galaxy.arm_gr, galaxy.arm_ri)  # fmt: skip
+        light.add(
+            "clumps",
+            total * galaxy.clump_fraction * _clumps(galaxy, plane, rng),
+            galaxy.arm_gr,
+            galaxy.arm_ri,
+        )
     if galaxy.lens_fraction:
         # Lensed galaxies are blue star formers well behind a red lens (SLACS: Bolton et al.
         # 2006, ApJ 638, 703).
@@ -112,7 +120,9 @@ def _draw(light: Light, galaxy: Galaxy, x: float, y: float) -> None:
         light.features["dust"] = before - light.bands[1]
 
 
-def _draw_disk_galaxy(light, galaxy: Galaxy, plane: _Plane, total: float, rng) -> None:
+def _draw_disk_galaxy(
+    light: Light, galaxy: Galaxy, plane: _Plane, total: float, rng: np.random.Generator
+) -> None:
     texture = _texture(rng)
     disk = (1 - galaxy.bulge_fraction - galaxy.bar_fraction - galaxy.ring_fraction) * total
     edge_on = galaxy.kind == "edge_on"
@@ -122,8 +132,9 @@ def _draw_disk_galaxy(light, galaxy: Galaxy, plane: _Plane, total: float, rng) -
     mottled = smooth * (
         1 + (0.22 if edge_on else 0.12) * _wrapped(texture, plane, galaxy.disk_scale)
     ).clip(0.1)
-    light.add("disk", (disk - arms - knots) * light.pixel**2 * mottled,
-              galaxy.disk_gr, galaxy.disk_ri)  # fmt: skip
+    light.add(
+        "disk", (disk - arms - knots) * light.pixel**2 * mottled, galaxy.disk_gr, galaxy.disk_ri
+    )
     seeds = smooth
     if arms > 0:
         pattern = _arms(galaxy, plane, texture)
@@ -131,21 +142,36 @@ def _draw_disk_galaxy(light, galaxy: Galaxy, plane: _Plane, total: float, rng) -
         seeds = pattern
     if knots > 0:
         # HII regions: blue, with H alpha in r or i (Kennicutt 1988, ApJ 334, 144).
-        light.add("arms" if arms > 0 else "", knots * _knots(galaxy, seeds, light.pixel, rng),
-                  galaxy.arm_gr - 0.3, galaxy.arm_ri - 0.15)  # fmt: skip
+        light.add(
+            "arms" if arms > 0 else "",
+            knots * _knots(galaxy, seeds, light.pixel, rng),
+            galaxy.arm_gr - 0.3,
+            galaxy.arm_ri - 0.15,
+        )
     if galaxy.bar_fraction:
-        light.add("bar", total * galaxy.bar_fraction * _bar(galaxy, plane),
-                  0.7 * galaxy.bulge_gr + 0.3 * galaxy.disk_gr,
-                  0.7 * galaxy.bulge_ri + 0.3 * galaxy.disk_ri)  # fmt: skip
+        light.add(
+            "bar",
+            total * galaxy.bar_fraction * _bar(galaxy, plane),
+            0.7 * galaxy.bulge_gr + 0.3 * galaxy.disk_gr,
+            0.7 * galaxy.bulge_ri + 0.3 * galaxy.disk_ri,
+        )
     if galaxy.ring_fraction:
-        light.add("ring", total * galaxy.ring_fraction * _ring(galaxy, plane, texture),
-                  0.5 * (galaxy.arm_gr + galaxy.disk_gr), galaxy.arm_ri)  # fmt: skip
+        light.add(
+            "ring",
+            total * galaxy.ring_fraction * _ring(galaxy, plane, texture),
+            0.5 * (galaxy.arm_gr + galaxy.disk_gr),
+            galaxy.arm_ri,
+        )
     if galaxy.bulge_fraction:
-        light.add("bulge", total * galaxy.bulge_fraction * _spheroid(galaxy, plane, light.pixel),
-                  galaxy.bulge_gr, galaxy.bulge_ri)  # fmt: skip
+        light.add(
+            "bulge",
+            total * galaxy.bulge_fraction * _spheroid(galaxy, plane, light.pixel),
+            galaxy.bulge_gr,
+            galaxy.bulge_ri,
+        )
 
 
-def _plane(galaxy: Galaxy, light: Light, x: float, y: float, rng) -> _Plane:
+def _plane(galaxy: Galaxy, light: Light, x: float, y: float, rng: np.random.Generator) -> _Plane:
     """Return coordinates along and across the galaxy, bent where it is disturbed."""
     side = light.bands.shape[-1]
     line = ((np.arange(side) - (side - 1) / 2) * light.pixel).astype(np.float32)
@@ -163,7 +189,9 @@ def _plane(galaxy: Galaxy, light: Light, x: float, y: float, rng) -> _Plane:
     return _Plane(along, across, np.hypot(along, tilted), np.arctan2(tilted, along))
 
 
-def _bent(galaxy: Galaxy, dx, dy, rng) -> tuple[np.ndarray, np.ndarray]:
+def _bent(
+    galaxy: Galaxy, dx: np.ndarray, dy: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Move every point smoothly, the outskirts by `disturbance` Petrosian radii, the core not."""
     scale = galaxy.petro_r90
     square = (dx**2 + dy**2) / np.float32(scale**2)
@@ -242,7 +270,9 @@ def _texture(rng: np.random.Generator) -> np.ndarray:
     return smooth / smooth.std()
 
 
-def _wrapped(texture: np.ndarray, plane: _Plane, scale: float, twist=0.0) -> np.ndarray:
+def _wrapped(
+    texture: np.ndarray, plane: _Plane, scale: float, twist: float | np.ndarray = 0.0
+) -> np.ndarray:
     """Return the texture at every point, wound by `twist` (radians, a number or a map)."""
     turns = (plane.angle + twist) * np.float32(texture.shape[0] / (2 * math.pi))
     rings = np.log(plane.radius / np.float32(scale) + 0.15) * np.float32(texture.shape[1] / 4)
@@ -281,7 +311,7 @@ def _arms(galaxy: Galaxy, plane: _Plane, texture: np.ndarray) -> np.ndarray:
     return pattern / pattern.sum()
 
 
-def _knots(galaxy: Galaxy, seeds: np.ndarray, pixel: float, rng) -> np.ndarray:
+def _knots(galaxy: Galaxy, seeds: np.ndarray, pixel: float, rng: np.random.Generator) -> np.ndarray:
     """Return star-forming knots scattered over a map, total 1, with a luminosity function."""
     chance = np.cumsum(np.maximum(seeds, 0).ravel(), dtype=np.float64)
     number = int(rng.integers(15, 60))
@@ -322,7 +352,7 @@ def _arc(galaxy: Galaxy, plane: _Plane) -> np.ndarray:
     return arc / arc.sum()
 
 
-def _clumps(galaxy: Galaxy, plane: _Plane, rng) -> np.ndarray:
+def _clumps(galaxy: Galaxy, plane: _Plane, rng: np.random.Generator) -> np.ndarray:
     clumps = np.zeros_like(plane.x)
     for _ in range(galaxy.clump_number):
         cx, cy = rng.normal(0, 0.42, 2) * galaxy.petro_r90

@@ -1,4 +1,4 @@
-"""What a survey makes of a galaxy: PSF, pixels, noise, colours, and the cutout of Galaxy Zoo."""
+"""Observing a galaxy with a survey: PSF, pixels, noise, colours, and Galaxy Zoo's cutout."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from galaxymorph.survey.light import BANDS, Light, render
 from galaxymorph.survey.surveys import Survey
 
 SIDE = 424
-# Finer than this nobody sees, and finer grids cost time.
+# Pixels a side of the rendered scene at least; finer ones can't be seen in a cutout.
 FINEST = 240
 # Effective wavelengths of g, r, i in nm: Fukugita et al. 1996, AJ 111, 1748.
 WAVELENGTHS = np.array([477.0, 623.1, 762.5])
@@ -24,7 +24,7 @@ WAVELENGTHS = np.array([477.0, 623.1, 762.5])
 
 @dataclass(frozen=True)
 class Observation:
-    """An image and what it was made from; `pixel` (arcsec) and `noise` are the native image's.
+    """An image with its galaxy and conditions; `pixel` (arcsec) and `noise` are the native image's.
 
     `noise` is the background's standard deviation in nanomaggies a pixel, `seeing` the PSF's
     FWHM in arcsec, both in r (or in the survey's one band).
@@ -51,8 +51,8 @@ def observe(
     """Observe a galaxy.
 
     Args:
-        galaxy: what to look at.
-        survey: with what.
+        galaxy: observed.
+        survey: its conditions.
         field_rng: for what else is in the frame.
         rng: for seeing, noise and sky.
         redshift: where to move the galaxy first; None leaves it.
@@ -81,9 +81,16 @@ def observe(
     band = 1 if survey.band is None else survey.band
     noise = survey.noise(band) * pixel / survey.pixel
     return Observation(
-        _picture(bands, survey, side, turn), galaxy, light, field, pixel, noise,
-        float(seeing[band]), frame, turn,
-    )  # fmt: skip
+        _picture(bands, survey, side, turn),
+        galaxy,
+        light,
+        field,
+        pixel,
+        noise,
+        float(seeing[band]),
+        frame,
+        turn,
+    )
 
 
 def at_redshift(galaxy: Galaxy, redshift: float) -> tuple[Galaxy, np.ndarray]:
@@ -101,7 +108,7 @@ def at_redshift(galaxy: Galaxy, redshift: float) -> tuple[Galaxy, np.ndarray]:
     angular = Planck18.angular_diameter_distance([here, there]).value
     luminous = Planck18.luminosity_distance([here, there]).value
     dimming = 5 * math.log10(luminous[1] / luminous[0])
-    seen = moved(galaxy, angular[0] / angular[1], dimming)
+    moved_galaxy = moved(galaxy, angular[0] / angular[1], dimming)
     share = galaxy.bulge_fraction
     gr = share * galaxy.bulge_gr + (1 - share) * galaxy.disk_gr
     ri = share * galaxy.bulge_ri + (1 - share) * galaxy.disk_ri
@@ -119,7 +126,7 @@ def at_redshift(galaxy: Galaxy, redshift: float) -> tuple[Galaxy, np.ndarray]:
         ]
     )
     drift = np.interp(rest, waves, known) - mags
-    return replace(seen, redshift=redshift), drift
+    return replace(moved_galaxy, redshift=redshift), drift
 
 
 def _margin(side: int, turn: float) -> int:
@@ -128,7 +135,15 @@ def _margin(side: int, turn: float) -> int:
     return math.ceil(side * (math.cos(angle) + math.sin(angle) - 1) / 2) + 2 if turn else 0
 
 
-def _expose(sky, survey: Survey, seeing, pixel: float, fine: float, margin: int, rng) -> np.ndarray:
+def _expose(
+    sky: np.ndarray,
+    survey: Survey,
+    seeing: np.ndarray,
+    pixel: float,
+    fine: float,
+    margin: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
     """Return the noisy native image: nanomaggies a native pixel of the survey, (3, n, n).
 
     The scene is mirrored into the margin, which only the corners of a turned cutout show.
@@ -189,7 +204,9 @@ def _blur(sky: np.ndarray, psfs: list, fine: float, times: int) -> np.ndarray:
     return blurred.reshape(len(sky), small, times, small, times).sum(axis=(2, 4))
 
 
-def _spikes(bands: np.ndarray, field: Field, survey: Survey, pixel: float, rng) -> None:
+def _spikes(
+    bands: np.ndarray, field: Field, survey: Survey, pixel: float, rng: np.random.Generator
+) -> None:
     """Add the diffraction spikes of bright stars, four at right angles."""
     angle = rng.uniform(0, math.pi / 2)
     bright = field.stars[field.stars[:, 2] < 14.0]

@@ -1,8 +1,8 @@
-"""Simulating a whole catalogue: many galaxies, several processes, and a kill in between.
+"""Simulating a catalogue in several processes, resumable after a kill.
 
 A galaxy depends on the seed and its id alone. Work goes in blocks: a block's images are written,
-then its record; a run that was killed does again what has no record. The tables are made from
-the records at the end, so that they don't depend on who did what when.
+then its record; a resumed simulation repeats the blocks without a record. The tables are made from
+the records at the end, so that they don't depend on the order of the work.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import wait
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -41,19 +42,24 @@ from galaxymorph.base import (
 from galaxymorph.survey.surveys import SURVEYS
 from galaxymorph.zoo import EXPECTED, GALAXY_ZOO_CHALLENGE
 
+if TYPE_CHECKING:
+    from galaxymorph.survey.galaxies import Galaxy
+    from galaxymorph.survey.observing import Observation
+    from galaxymorph.survey.volunteers import Ballot
+
 FIRST = 100001
 BLOCK = 16
 IMAGES, MASKS, BLOCKS = "images_training_rev1", "masks", ".blocks"
 SETTINGS, TABLE = "survey.json", "training_solutions_rev1.csv"
 NEEDED = ("galsim", "astropy")
 VERSIONED = ("galaxymorph", *NEEDED, "numpy", "scipy", "pillow", "pandas")
-# Whose draws are independent of whose: to add one, put it last.
+# Independent streams of random numbers; a new one goes last, so that the others stay.
 STREAMS = ("structure", "conditions", "field", "exposure", "votes")
 
 
 @dataclass(frozen=True)
 class Simulation:
-    """What is to be simulated; `redshift` is a range to draw from, None leaves galaxies be."""
+    """Settings of a simulation; `redshift` is a range to draw from, None moves none."""
 
     number: int
     surveys: tuple[str, ...]
@@ -99,8 +105,8 @@ def simulate(folder: str | Path, simulation: Simulation, workers: int | None = N
         return folder
     for name in (IMAGES, BLOCKS, *([MASKS] if simulation.masks else [])):
         make_folder(folder / name)
-    with exclusive(folder / BLOCKS / "lock", wait=False) as held:
-        if not held:
+    with exclusive(folder / BLOCKS / "lock", wait=False) as locked:
+        if not locked:
             raise BadInput(f"{folder}: another process is simulating there", "wait for it")
         remove_leftovers(folder)
         write_json(folder / SETTINGS, _description(simulation))
@@ -110,7 +116,9 @@ def simulate(folder: str | Path, simulation: Simulation, workers: int | None = N
     return folder
 
 
-def simulate_galaxy(simulation: Simulation, galaxy_id: int):
+def simulate_galaxy(
+    simulation: Simulation, galaxy_id: int
+) -> tuple[Observation, Ballot, dict[str, Any]]:
     """Return a galaxy of a simulation: its observation, its ballot and its row of truth."""
     from galaxymorph.survey.galaxies import draw_galaxy
     from galaxymorph.survey.observing import observe
@@ -145,7 +153,7 @@ def simulate_galaxy(simulation: Simulation, galaxy_id: int):
     return observation, ballot, truth
 
 
-def _as_turned(galaxy, turn: float):
+def _as_turned(galaxy: Galaxy, turn: float) -> Galaxy:
     """Return the galaxy with its angles on the sky as its image has them."""
     return replace(
         galaxy,
@@ -262,9 +270,12 @@ def _start_worker() -> None:
     # As many processes as cores leave no core for the threads of linear algebra.
     threadpool_limits(1)
     parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    sentinel = parent.sentinel
 
     def watch() -> None:
-        wait([parent.sentinel])
+        wait([sentinel])
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -1,4 +1,4 @@
-"""What volunteers say of an image: how visible each feature is, and the votes that follow.
+"""Volunteers' votes on an image: how visible each feature is, and the votes that follow.
 
 A volunteer walks the decision tree. The chance of an answer is a softmax over scores, which add
 up what the galaxy is and how much of that the image shows; skill multiplies the scores, so that
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from galaxymorph.survey.galaxies import Galaxy
 from galaxymorph.survey.observing import Observation
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, to_cumulative
 
@@ -24,14 +25,21 @@ SHOWN = 45
 # Levels of skill and the share of volunteers at each.
 SKILLS = np.array([0.45, 0.8, 1.0, 1.2, 1.5])
 SKILL_SHARES = np.array([0.1, 0.2, 0.35, 0.25, 0.1])
-# An image has its own way with people that no parameter tells: the scatter of its scores, and
-# of "features or disk" above all.
-WHIM, WHIM_OF_FEATURES = 0.65, 0.85
+# Scatter of an image's scores that no parameter explains; the second is of "features or disk".
+SCATTER, SCATTER_OF_FEATURES = 0.65, 0.85
 COARSE = 112
-# A feature is half seen at this ratio of its structure to the noise, and at this contrast.
+# A feature is half visible at this ratio of its structure to the noise, and at this contrast.
 HALF_SIGNAL = 12.0
-HALF_CONTRAST = {"arms": 0.105, "bar": 0.075, "ring": 0.10, "clumps": 0.16, "companion": 0.30,
-                 "tail": 0.25, "lens": 0.25, "dust": 0.16}  # fmt: skip
+HALF_CONTRAST = {
+    "arms": 0.105,
+    "bar": 0.075,
+    "ring": 0.10,
+    "clumps": 0.16,
+    "companion": 0.30,
+    "tail": 0.25,
+    "lens": 0.25,
+    "dust": 0.16,
+}
 
 
 @dataclass(frozen=True)
@@ -48,17 +56,19 @@ class Ballot:
 
 
 def vote(observation: Observation, rng: np.random.Generator) -> Ballot:
-    """Show an image to volunteers and count what they say."""
-    seen = visibility(observation)
-    whims = rng.normal(0, WHIM, len(TREE.columns))
-    whims[TREE.columns.index("Class1.2")] *= WHIM_OF_FEATURES / WHIM
-    scores = answer_scores(observation, seen) + whims
+    """Return the votes of simulated volunteers on an image."""
+    visible = visibility(observation)
+    scatter = rng.normal(0, SCATTER, len(TREE.columns))
+    scatter[TREE.columns.index("Class1.2")] *= SCATTER_OF_FEATURES / SCATTER
+    scores = answer_scores(observation, visible) + scatter
     chances = _chances(scores)
     shown = max(20, int(rng.poisson(SHOWN)))
     crowd = rng.multinomial(shown, SKILL_SHARES)
-    counts = sum(_walk(rng, many, chance) for many, chance in zip(crowd, chances, strict=True))
+    counts = np.sum(
+        [_walk(rng, many, chance) for many, chance in zip(crowd, chances, strict=True)], axis=0
+    )
     expected = SKILL_SHARES @ to_cumulative(TREE, chances)
-    return Ballot(shown, counts, expected, seen)
+    return Ballot(shown, counts, expected, visible)
 
 
 def visibility(observation: Observation) -> dict[str, float]:
@@ -75,10 +85,10 @@ def visibility(observation: Observation) -> dict[str, float]:
     wide = 0.3 * galaxy.petro_r90 / pixel
     noise = observation.noise * pixel / observation.pixel
     total = ndimage.gaussian_filter(_binned(light.bands[1], times), psf, truncate=3)
-    seen = {}
+    visible = {}
     for name, half in HALF_CONTRAST.items():
         feature = light.features.get(name)
-        seen[name] = 0.0
+        visible[name] = 0.0
         if feature is None:
             continue
         sharp = ndimage.gaussian_filter(_binned(feature, times), psf, truncate=3)
@@ -86,13 +96,13 @@ def visibility(observation: Observation) -> dict[str, float]:
         signal = float(np.sqrt((structure**2).sum())) / noise
         weight = sharp + 1e-12
         contrast = float((np.abs(structure) * weight).sum() / (total * weight).sum())
-        seen[name] = _half(signal, HALF_SIGNAL, 1.5) * _half(contrast, half, 2.5)
-    seen["disturbed"] = _half(galaxy.disturbance, 0.10, 3) * _half(
+        visible[name] = _half(signal, HALF_SIGNAL, 1.5) * _half(contrast, half, 2.5)
+    visible["disturbed"] = _half(galaxy.disturbance, 0.10, 3) * _half(
         galaxy.petro_r90 / pixel / psf, 4, 2
     )
-    seen["star"] = 0.7 if galaxy.odd == "other" else 0.0
-    seen["axis_ratio"] = apparent_axis_ratio(observation)
-    return seen
+    visible["star"] = 0.7 if galaxy.odd == "other" else 0.0
+    visible["axis_ratio"] = apparent_axis_ratio(observation)
+    return visible
 
 
 def apparent_axis_ratio(observation: Observation) -> float:
@@ -111,25 +121,29 @@ def apparent_axis_ratio(observation: Observation) -> float:
     return math.sqrt((size**2 * ratio**2 + blur) / (size**2 + blur))
 
 
-def answer_scores(observation: Observation, seen: dict[str, float]) -> np.ndarray:
+def answer_scores(observation: Observation, visible: dict[str, float]) -> np.ndarray:
     """Return the score of every answer, shape (37,), from the galaxy and what shows of it."""
     galaxy = observation.galaxy
     scores = {}
-    ratio = seen["axis_ratio"]
-    arms, bar, ring = seen["arms"], seen["bar"], seen["ring"]
+    ratio = visible["axis_ratio"]
+    arms, bar, ring = visible["arms"], visible["bar"], visible["ring"]
     thin = float(_sigmoid((0.37 - ratio) / 0.045))
     disk = galaxy.disk_scale > 0
-    oddities = _oddities(galaxy, seen)
+    oddities = _oddities(galaxy, visible)
     odd = max(oddities.values())
     features = (
-        _LOOKS[galaxy.kind] + 3.9 * arms + 1.4 * bar + 1.8 * ring
-        + thin * _THIN[galaxy.kind] + (2.6 if disk else 1.2) * odd
-    )  # fmt: skip
+        _LOOKS[galaxy.kind]
+        + 3.9 * arms
+        + 1.4 * bar
+        + 1.8 * ring
+        + thin * _THIN[galaxy.kind]
+        + (2.6 if disk else 1.2) * odd
+    )
     scores["1"] = [0.0, features, 6.5 if galaxy.kind == "artifact" else -3.0]
     edge = np.clip((0.42 - ratio) / 0.035, -4.2, 4.2) + (0.6 if galaxy.kind == "edge_on" else -2.0)
     scores["2"] = [edge, 0.0]
     scores["3"] = [-2.9 + 6.0 * bar, 0.0]
-    scores["4"] = [-2.3 + 6.3 * arms + 0.8 * seen["tail"] - 1.0 * ring, 0.0]
+    scores["4"] = [-2.3 + 6.3 * arms + 0.8 * visible["tail"] - 1.0 * ring, 0.0]
     scores["5"] = _bulge_scores(galaxy)
     scores["6"] = [-2.05 + 4.0 * odd, 0.0]
     scores["7"] = _between(ratio, (0.80, 0.44), 0.055)
@@ -145,45 +159,59 @@ def answer_scores(observation: Observation, seen: dict[str, float]) -> np.ndarra
 
 
 # How much a kind looks like features or a disk when nothing stands out, and when it is thin.
-_LOOKS = {"elliptical": -1.45, "lenticular": -0.7, "spiral": -0.85, "edge_on": -0.4,
-          "irregular": -0.6, "merger": -0.6, "artifact": -1.5}  # fmt: skip
-_THIN = {"elliptical": 0.9, "lenticular": 1.7, "spiral": 2.2, "edge_on": 2.9,
-         "irregular": 1.0, "merger": 1.0, "artifact": 0.0}  # fmt: skip
+_LOOKS = {
+    "elliptical": -1.45,
+    "lenticular": -0.7,
+    "spiral": -0.85,
+    "edge_on": -0.4,
+    "irregular": -0.6,
+    "merger": -0.6,
+    "artifact": -1.5,
+}
+_THIN = {
+    "elliptical": 0.9,
+    "lenticular": 1.7,
+    "spiral": 2.2,
+    "edge_on": 2.9,
+    "irregular": 1.0,
+    "merger": 1.0,
+    "artifact": 0.0,
+}
 _ODD_ORDER = ("ring", "lens", "disturbed", "irregular", "other", "merger", "dust")
 # Mean fractions of question 8 among the Kaggle file's smooth galaxies.
 _ODD_BASE = (0.065, 0.10, 0.158, 0.116, 0.381, 0.138, 0.012)
 
 
-def _oddities(galaxy, seen: dict[str, float]) -> dict[str, float]:
+def _oddities(galaxy: Galaxy, visible: dict[str, float]) -> dict[str, float]:
     """Return how visible each of question 8's oddities is."""
     irregular = galaxy.kind == "irregular"
-    disturbed = max(seen["disturbed"], seen["tail"])
+    disturbed = max(visible["disturbed"], visible["tail"])
     return {
-        "ring": seen["ring"] * (1.0 if galaxy.odd == "ring" else 0.45),
-        "lens": seen["lens"],
+        "ring": visible["ring"] * (1.0 if galaxy.odd == "ring" else 0.45),
+        "lens": visible["lens"],
         # Of a merger or an irregular galaxy volunteers name that first.
         "disturbed": (0.4 if irregular or galaxy.companion else 0.75) * disturbed,
-        "irregular": max(0.55, seen["clumps"]) if irregular else 0.0,
-        "other": seen["star"],
-        "merger": seen["companion"],
-        "dust": seen["dust"] * (1.0 if galaxy.odd == "dust_lane" else 0.08),
-    }  # fmt: skip
+        "irregular": max(0.55, visible["clumps"]) if irregular else 0.0,
+        "other": visible["star"],
+        "merger": visible["companion"],
+        "dust": visible["dust"] * (1.0 if galaxy.odd == "dust_lane" else 0.08),
+    }
 
 
-def _bulge_scores(galaxy) -> list[float]:
+def _bulge_scores(galaxy: Galaxy) -> list[float]:
     """Score no, a just noticeable, an obvious and a dominant bulge by its share of the light."""
     share = galaxy.bulge_fraction + 0.3 * galaxy.bar_fraction if galaxy.disk_scale else 0.3
     return [-((math.sqrt(share) - at) ** 2) / (2 * 0.17**2) for at in (0.02, 0.28, 0.55, 0.88)]
 
 
-def _edge_bulge_scores(galaxy, observation: Observation) -> list[float]:
+def _edge_bulge_scores(galaxy: Galaxy, observation: Observation) -> list[float]:
     resolved = _half(galaxy.bulge_radius / observation.seeing, 0.35, 1.5)
     bulge = min(1.0, galaxy.bulge_fraction / 0.12) * (0.4 + 0.6 * resolved)
     boxy = min(1.0, galaxy.bulge_boxiness / 0.8) * resolved if galaxy.bulge_boxiness > 0 else 0.0
     return [2.2 * bulge, -1.2 + 3.2 * boxy, 1.3 - 2.4 * bulge]
 
 
-def _arm_scores(galaxy, arms: float) -> list[float]:
+def _arm_scores(galaxy: Galaxy, arms: float) -> list[float]:
     """Score one to four arms, more, and "can't tell"."""
     number = galaxy.arm_number if galaxy.arm_number else 2
     clear = arms * (1 - 0.6 * galaxy.flocculence)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from galaxymorph.base import BadInput, likeness, listed, near_names, use_one_of
+from galaxymorph.base import BadInput, listed, near_names, similarity, use_one_of
 from galaxymorph.zoo.checks import CheckedRows, read_checked
 from galaxymorph.zoo.schemas import KINDS, SCHEMAS, Schema
 from galaxymorph.zoo.tables import Table, open_table
@@ -212,7 +212,7 @@ def near_schema(table: Table, name: str | None) -> str:
             first = [answer.column for answer in schema.tree.questions[0].answers]
             wanted = [schema.columns[kind].format(answer=answer) for answer in first]
             near = [(near_names(column, table.columns) or [""])[0] for column in wanted]
-            alike = sum(map(likeness, wanted, near)) / len(wanted)
+            alike = sum(map(similarity, wanted, near)) / len(wanted)
             if all(near) and alike > best[0]:
                 other = f"--schema {known}? Its columns are" if known != name else "its columns:"
                 best = alike, f"did you mean {other} {wanted[0]}, here {near[0]}: rename them"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from galaxymorph.images import inspect_images, likeness, same_images
+from galaxymorph.images import inspect_images, near_duplicates, perceptual_hash
 from galaxymorph.images.inspection import copies_in_words
 
 
@@ -38,14 +38,14 @@ COPIES = {
 @pytest.mark.parametrize("name", COPIES)
 def test_a_copy_is_told_from_galaxies_of_the_same_shape(name):
     images = [galaxy(seed) for seed in range(40)]
-    hashes = [likeness(image) for image in [*images, COPIES[name](images[7])]]
-    assert same_images(hashes).tolist() == [*range(40), 7]
+    hashes = [perceptual_hash(image) for image in [*images, COPIES[name](images[7])]]
+    assert near_duplicates(hashes).tolist() == [*range(40), 7]
 
 
 def test_even_images_are_copies_of_none_by_their_looks():
-    black = likeness(Image.new("RGB", (50, 50)))
-    assert same_images([black, black]).tolist() == [0, 1]
-    assert same_images([]).tolist() == []
+    black = perceptual_hash(Image.new("RGB", (50, 50)))
+    assert near_duplicates([black, black]).tolist() == [0, 1]
+    assert near_duplicates([]).tolist() == []
 
 
 def test_copies_are_counted_in_words(tmp_path):
@@ -63,7 +63,7 @@ def test_copies_are_counted_in_words(tmp_path):
 def test_no_two_of_a_thousand_real_galaxies_are_copies(real):
     folder = real / "galaxy-zoo-challenge" / "images_training_rev1"
     images = sorted(folder.glob("*.jpg"))[:300]
-    hashes = [likeness(Image.open(path)) for path in images]
-    assert (same_images(hashes) == np.arange(len(hashes))).all()
-    again = likeness(saved(Image.open(images[5]), "JPEG", quality=80))
-    assert same_images([*hashes, again])[-1] == 5
+    hashes = [perceptual_hash(Image.open(path)) for path in images]
+    assert (near_duplicates(hashes) == np.arange(len(hashes))).all()
+    again = perceptual_hash(saved(Image.open(images[5]), "JPEG", quality=80))
+    assert near_duplicates([*hashes, again])[-1] == 5

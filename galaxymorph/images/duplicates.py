@@ -1,4 +1,4 @@
-"""Images that show the same: of one content, or by a perceptual hash that survives saving anew."""
+"""Near-duplicate images, by a perceptual hash that compression and scaling hardly change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LEAST_BITS = 256
 BLOCK = 2048
 
 
-def likeness(image: Image.Image) -> np.ndarray:
+def perceptual_hash(image: Image.Image) -> np.ndarray:
     """Return the perceptual hash of an image, boolean, shape (SIDE ** 2,)."""
     from scipy.ndimage import uniform_filter
 
@@ -30,11 +30,11 @@ def likeness(image: Image.Image) -> np.ndarray:
     return (cells > uniform_filter(cells, NEIGHBOURS, mode="nearest")).ravel()
 
 
-def same_images(hashes: Sequence[np.ndarray]) -> np.ndarray:
+def near_duplicates(hashes: Sequence[np.ndarray]) -> np.ndarray:
     """Return the position of the first image that each is a copy of, itself if of none, shape (n,).
 
     Args:
-        hashes: see `likeness`; an image of even brightness is a copy of none.
+        hashes: see `perceptual_hash`; an image of even brightness is a copy of none.
     """
     bits = np.asarray(hashes, np.float32).reshape(len(hashes), SIDE**2)
     ones, first = bits.sum(axis=1), np.arange(len(bits))

@@ -160,50 +160,59 @@ from .runs import (
 from .runs import (
     write_table as write_table,
 )
-from .targets.loss_registry import (
-    CONCENTRATIONS as CONCENTRATIONS,
-)
-from .targets.loss_registry import (
-    LOSSES as LOSSES,
-)
-from .targets.losses import (
-    make_loss as make_loss,
-)
-from .targets.objectives import (
-    make_link as make_link,
-)
-from .targets.outputs import (
+from .targets.columns import (
     deviation_columns as deviation_columns,
 )
-from .targets.outputs import (
+from .targets.columns import (
     label_words as label_words,
 )
-from .targets.outputs import (
+from .targets.columns import (
     loss_columns as loss_columns,
 )
-from .targets.outputs import (
+from .targets.columns import (
     loss_entry as loss_entry,
 )
-from .targets.outputs import (
+from .targets.columns import (
     loss_name as loss_name,
 )
-from .targets.outputs import (
+from .targets.columns import (
     loss_words as loss_words,
 )
-from .targets.outputs import (
+from .targets.columns import (
     output_names as output_names,
 )
-from .targets.outputs import (
+from .targets.columns import (
     predicted_columns as predicted_columns,
 )
-from .targets.outputs import (
+from .targets.columns import (
     target_of as target_of,
 )
-from .targets.outputs import (
+from .targets.columns import (
     true_columns as true_columns,
 )
-from .targets.targets import (
+from .targets.loss import (
+    make_link as make_link,
+)
+from .targets.loss import (
+    make_loss as make_loss,
+)
+from .targets.registry import (
     TARGETS as TARGETS,
+)
+from .targets.registry import (
+    Loss as Loss,
+)
+from .targets.registry import (
+    Target as Target,
+)
+from .targets.registry import (
+    losses_by_target as losses_by_target,
+)
+from .targets.registry import (
+    register_loss as register_loss,
+)
+from .targets.tree import (
+    CONCENTRATIONS as CONCENTRATIONS,
 )
 from .targets.tree_head import (
     TreeHead as TreeHead,

@@ -20,7 +20,7 @@ from fastai.torch_core import set_seed
 
 from galaxymorph.base import Damaged, Progress, reading, replacing, write_text
 from galaxymorph.learn.distributed import bare, own_loader, processes, rank
-from galaxymorph.learn.targets.targets import Target
+from galaxymorph.learn.targets.registry import Target
 
 
 @dataclass

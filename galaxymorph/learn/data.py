@@ -21,7 +21,7 @@ from galaxymorph.learn.backbones.architectures import pixel_stats
 from galaxymorph.learn.card import fits_on_card, frames_on_card
 from galaxymorph.learn.distributed import processes
 from galaxymorph.learn.recipe import Recipe, item_frame
-from galaxymorph.learn.targets.outputs import loss_columns, target_of
+from galaxymorph.learn.targets.columns import loss_columns, target_of
 from galaxymorph.learn.views import (
     CentralView,
     Frame,

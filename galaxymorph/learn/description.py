@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from galaxymorph import __version__
 from galaxymorph.base import BadInput, Damaged, reading, require_numbers, require_words
 from galaxymorph.learn.recipe import Recipe, recipe_from_dict
-from galaxymorph.learn.targets.outputs import loss_name, output_names
+from galaxymorph.learn.targets.columns import loss_name, output_names
 from galaxymorph.zoo.schemas import SCHEMAS
 
 # 2: dropout, pipeline, precision, batch, labels_column and the package's version are told.

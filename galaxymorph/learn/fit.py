@@ -45,7 +45,6 @@ from galaxymorph.learn.callbacks import (
     restore_checkpoint,
 )
 from galaxymorph.learn.card import LossOnCard
-from galaxymorph.learn.consistency import consistency_callbacks
 from galaxymorph.learn.data import galaxy_loaders, predicting_loader
 from galaxymorph.learn.distributed import (
     announced,
@@ -69,13 +68,13 @@ from galaxymorph.learn.runs import (
     write_table,
 )
 from galaxymorph.learn.splitting import split_callbacks, train_in_parts
-from galaxymorph.learn.targets.objectives import make_link, make_objective
-from galaxymorph.learn.targets.outputs import (
+from galaxymorph.learn.targets.columns import (
     deviation_columns,
     loss_columns,
     target_of,
     true_columns,
 )
+from galaxymorph.learn.targets.loss import make_link, make_loss_and_metrics
 from galaxymorph.zoo import PARTS, fold_splits, split_galaxies
 
 
@@ -230,16 +229,16 @@ def make_learner(
     loaders = galaxy_loaders(split, recipe, classes, frames)
     # Again, so that the head's first weights depend on nothing that was done on the way here.
     set_seed(recipe.seed, reproducible=True)
-    objective = make_objective(recipe, split, classes)
+    loss, metrics = make_loss_and_metrics(recipe, split, classes)
     learn = galaxy_learner(
         loaders,
         replace(recipe, weights="none") if load else recipe,
-        loss_func=objective.loss,
+        loss_func=loss,
         # The published settings are for PyTorch's; fused, it goes through the weights only once.
         opt_func=partial(OptimWrapper, opt=torch.optim.AdamW, fused=True),
         wd=recipe.weight_decay,
         cbs=[AverageViews(recipe.views, make_link(recipe))],
-        metrics=objective.metrics,
+        metrics=metrics,
     )
     learn.remove_cb(ProgressCallback)
     if load:
@@ -269,8 +268,7 @@ def _train_member(run: Run, label: str, galaxies: Galaxies, others: TargetImages
     left = sum(stage.epochs for stage in plan) - done
     if left:
         features = first_does(lambda: stored_features(learn, recipe, run.checkpoints / "features"))
-        views = 2 if recipe.consistency else 1
-        with Progress(label, views * galaxies_to_train(left, learn), "images") as progress:
+        with Progress(label, galaxies_to_train(left, learn), "images") as progress:
             for number in range(state.stage, len(plan)):
                 with features.feeding(learn, plan[number].name):
                     _train_stage(learn, run, state, plan, number, label, progress, others)
@@ -306,9 +304,10 @@ def _train_stage(
             FrozenInEval(),
             SeedEpochs(recipe.seed, before),
             Journal(run.checkpoints, state, stage.name, recipe.keep == "best", target),
-            SayEpochs(progress, label, state, sum(stage.epochs for stage in plan), target.scores),
+            SayEpochs(
+                progress, label, state, sum(stage.epochs for stage in plan), target.epoch_metrics
+            ),
             ShowProgress(progress),
-            *consistency_callbacks(recipe),
             *split_callbacks(parts, recipe),
         ]
         if recipe.pipeline == "fast" and default_device().type != "cpu":
@@ -354,7 +353,7 @@ def _write_results(run: Run, learn: Learner, split: pd.DataFrame, frames: Frames
     recipe, classes = run.recipe, run.classes
     export_learner(learn, run.path / "model.pkl")
     write_weights(learn.model, run)
-    network, moments = serving_network(learn.model, recipe), make_link(recipe).moments
+    network, moments = serving_network(learn.model, recipe), make_link(recipe).mean_and_square
     write_embeddings(run, network, learn.dls, split, frames)
     true = true_columns(recipe, classes)
     if deviation_columns(recipe, classes):

@@ -21,7 +21,7 @@ from galaxymorph.images import (
 )
 from galaxymorph.learn.recipe import Recipe, item_frame
 from galaxymorph.learn.runs import Run, fingerprint, target_columns
-from galaxymorph.learn.targets.outputs import label_galaxies
+from galaxymorph.learn.targets.columns import label_galaxies
 from galaxymorph.zoo import (
     GALAXY_ZOO_CHALLENGE,
     PLAIN,

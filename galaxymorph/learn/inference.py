@@ -1,4 +1,4 @@
-"""Predictions from a network, averaged over flips and quarter turns."""
+"""Predictions of networks, averaged over flips and 90° rotations."""
 
 from __future__ import annotations
 
@@ -18,16 +18,28 @@ from galaxymorph.learn.views import dihedral
 
 @dataclass(frozen=True)
 class Link:
-    """From a network's logits to the prediction that they stand for, and back.
+    """How a network's logits and its predictions are turned into each other.
 
-    `invert` takes a prediction and the logits of one of those that it is the mean of. `moments` is
-    what is averaged over views and networks: the prediction and, where logits stand for a
-    distribution of each output, its mean square beside that, shape (n, 2 outputs).
+    Args:
+        inverse_link: from logits to predictions, both of shape (n, outputs).
+        link_function: from a prediction, and the logits of one similar to it, to logits.
+        mean_and_square: from logits to what is averaged over views and networks: the prediction
+            and, where logits stand for a distribution of each output, its mean square beside that,
+            shape (n, 2 outputs).
     """
 
-    activate: Callable[[torch.Tensor], torch.Tensor]
-    invert: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-    moments: Callable[[torch.Tensor], torch.Tensor]
+    inverse_link: Callable[[torch.Tensor], torch.Tensor]
+    link_function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    mean_and_square: Callable[[torch.Tensor], torch.Tensor]
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        # Learners that were exported before the fields had these names.
+        former = {
+            "activate": "inverse_link",
+            "invert": "link_function",
+            "moments": "mean_and_square",
+        }
+        self.__dict__.update({former.get(name, name): value for name, value in state.items()})
 
 
 def _softmax(logits: torch.Tensor) -> torch.Tensor:
@@ -58,16 +70,16 @@ class AverageViews(Callback):
         if not self.training and self.views > 1:
             with torch.no_grad():
                 first = self.pred.as_subclass(torch.Tensor)
-                model, activate = self.learn.model, self.link.activate
-                mean = mean_prediction(model, self.xb[0], self.views, activate, first)
-                self.learn.pred = self.link.invert(mean, first)
+                model, inverse_link = self.learn.model, self.link.inverse_link
+                mean = mean_prediction(model, self.xb[0], self.views, inverse_link, first)
+                self.learn.pred = self.link.link_function(mean, first)
 
 
 def mean_prediction(
     model: nn.Module,
     batch: torch.Tensor,
     views: int,
-    activate: Callable[[torch.Tensor], torch.Tensor],
+    inverse_link: Callable[[torch.Tensor], torch.Tensor],
     first: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Return predictions, shape (n, outputs), averaged over the first `views` dihedral views.
@@ -75,34 +87,34 @@ def mean_prediction(
     Args:
         model: gives logits, in evaluation mode.
         batch: the model's input, shape (n, 3, side, side).
-        views: 1, 4 (quarter turns) or 8 (mirrored too).
-        activate: makes predictions of logits.
+        views: 1, 4 (90° rotations) or 8 (mirrored too).
+        inverse_link: from logits to predictions.
         first: the logits of the first view, if they are known.
     """
     plain = batch.as_subclass(torch.Tensor)
     logits = [
         model(dihedral(plain, view)) if view or first is None else first for view in range(views)
     ]
-    return torch.stack([activate(part) for part in logits]).mean(dim=0)
+    return torch.stack([inverse_link(part) for part in logits]).mean(dim=0)
 
 
 def infer(
     networks: Sequence[Callable[[torch.Tensor], torch.Tensor]],
     batches: Iterable[torch.Tensor],
     views: int,
-    activate: Callable[[torch.Tensor], torch.Tensor],
-    seen: Callable[[int], object] | None = None,
+    inverse_link: Callable[[torch.Tensor], torch.Tensor],
+    on_progress: Callable[[int], object] | None = None,
 ) -> np.ndarray:
     """Return the predictions for every galaxy, shape (n, outputs): the mean of `infer_each`."""
-    return infer_each(networks, batches, views, activate, seen).mean(axis=0)
+    return infer_each(networks, batches, views, inverse_link, on_progress).mean(axis=0)
 
 
 def infer_each(
     networks: Sequence[Callable[[torch.Tensor], torch.Tensor]],
     batches: Iterable[torch.Tensor],
     views: int,
-    activate: Callable[[torch.Tensor], torch.Tensor],
-    seen: Callable[[int], object] | None = None,
+    inverse_link: Callable[[torch.Tensor], torch.Tensor],
+    on_progress: Callable[[int], object] | None = None,
 ) -> np.ndarray:
     """Return each network's predictions for every galaxy, shape (networks, n, outputs).
 
@@ -110,20 +122,22 @@ def infer_each(
         networks: give logits, in evaluation mode.
         batches: the model's inputs, alone or as the first of a tuple.
         views: as in `mean_prediction`.
-        activate: makes predictions of logits.
-        seen: called with the number of galaxies after each batch.
+        inverse_link: from logits to predictions.
+        on_progress: called with the number of galaxies after each batch.
     """
     parts = []
     with torch.inference_mode():
         for batch in batches:
             batch = images_of_batch(batch)
             each = [
-                in_halves(partial(mean_prediction, network, views=views, activate=activate), batch)
+                in_halves(
+                    partial(mean_prediction, network, views=views, inverse_link=inverse_link), batch
+                )
                 for network in networks
             ]
             parts.append(torch.stack(each).cpu())
-            if seen:
-                seen(len(batch))
+            if on_progress:
+                on_progress(len(batch))
     return torch.cat(parts, dim=1).numpy()
 
 

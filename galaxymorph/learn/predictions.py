@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.learn.recipe import Recipe
-from galaxymorph.learn.targets.outputs import deviation_columns, predicted_columns, target_of
+from galaxymorph.learn.targets.columns import deviation_columns, predicted_columns, target_of
 from galaxymorph.zoo import deviations
 
 

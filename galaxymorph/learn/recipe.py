@@ -9,7 +9,7 @@ from pathlib import Path
 
 from galaxymorph.base import BadInput, did_you_mean, use_one_of
 from galaxymorph.images.rendering import STRETCHES, Rendering
-from galaxymorph.learn.targets.targets import TARGETS
+from galaxymorph.learn.targets.registry import TARGETS
 from galaxymorph.zoo.schemas import SCHEMAS
 from galaxymorph.zoo.schemes import SCHEMES
 
@@ -23,6 +23,8 @@ def _setting(default, about: str, group: str, **limits):
 # turned by 45 degrees reaches sqrt(2) as far; beyond a quarter more, what comes into its corners
 # is mirrored sky, as cheap as it is harmless.
 MARGIN = 1.25
+# Settings of runs of before under today's names, and those that there are no more.
+RENAMED, REMOVED = {"body_lr": "trunk_lr"}, {"consistency"}
 # What `weights` takes besides a path.
 WEIGHTS = ("imagenet", "galaxymorph", "none")
 
@@ -42,7 +44,7 @@ class Recipe:
         choices=tuple(SCHEMES),
     )
     target: str = _setting("classes", "What is predicted: " + "; ".join(
-        f"{name}, {target.about}" for name, target in TARGETS.items()
+        f"{name}, {target.words}" for name, target in TARGETS.items()
     ), "data", choices=tuple(TARGETS))  # fmt: skip
     schema: str = _setting("galaxy-zoo-challenge", "Vote catalogue whose columns the table has",
                            "data", choices=tuple(SCHEMAS))  # fmt: skip
@@ -116,9 +118,6 @@ class Recipe:
     trunk_views: int = _setting(3, "Random views of each galaxy that go through the frozen stages, "
                                 "once for the whole fit; 0: new ones every epoch", "augmentation",
                                 least=0, most=1000)  # fmt: skip
-    consistency: float = _setting(0.0, "Weight, beside the loss, of the squared difference between "
-                                  "the predictions for two random views of each galaxy; twice the "
-                                  "work", "training", least=0.0, most=1000.0)  # fmt: skip
     target_data: str | None = _setting(None, "Folder or zip of another survey's images, without "
                                        "labels, for --adapt", "training",
                                        metavar="PATH")  # fmt: skip
@@ -317,7 +316,7 @@ def _changed(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
     if changes.get("trunk_views") and resolve(recipe).trunk_views == 0:
         raise BadInput(
             f"--trunk-views {recipe.trunk_views}: no stage stays frozen, the pipeline is plain, or "
-            "the fit adapts to other images or compares two views",
+            "the fit adapts to other images",
             "leave it out",
         )
     if "scheme" in changes and recipe.schema != Recipe.schema:
@@ -391,6 +390,8 @@ def recipe_from_dict(values: object, name: str) -> Recipe:
         values = values["recipe"]
     if not isinstance(values, dict):
         raise BadInput(f"{name}: not a recipe", "it must hold a JSON object of settings")
+    values = {RENAMED.get(str(name), name): value for name, value in values.items()}
+    values = {name: value for name, value in values.items() if name not in REMOVED}
     known = [setting.name for setting in fields(Recipe)]
     for unknown in [name for name in values if name not in known]:
         raise BadInput(
@@ -405,7 +406,7 @@ def resolve(recipe: Recipe) -> Recipe:
     recipe = _checked(recipe, "--")
     if recipe.dropout is None:
         recipe = replace(recipe, dropout=0.5 if recipe.head == "fastai" else 0.0)
-    recipe = replace(recipe, loss=recipe.loss or TARGETS[recipe.target].losses[0])
+    recipe = replace(recipe, loss=recipe.loss or next(iter(TARGETS[recipe.target].losses)))
     if TARGETS[recipe.target].soft:
         recipe = replace(recipe, class_weights=0.0, label_smoothing=0.0)
     if Path(recipe.weights).is_file():
@@ -422,8 +423,7 @@ def resolve(recipe: Recipe) -> Recipe:
     if not recipe.flips and recipe.views == 8:
         # Rotations alone: a mirrored galaxy may be of another class.
         recipe = replace(recipe, views=4)
-    fresh = recipe.adapt != "none" or recipe.consistency
-    if recipe.unfreeze == 0 or recipe.pipeline == "plain" or fresh:
+    if recipe.unfreeze == 0 or recipe.pipeline == "plain" or recipe.adapt != "none":
         recipe = replace(recipe, trunk_views=0)
     return recipe
 
@@ -462,15 +462,11 @@ def _checked(recipe: Recipe, prefix: str) -> Recipe:
             f"{prefix}pipeline: plain changes no colour and adds no blur or noise",
             "leave out colour, blur and noise",
         )
-    if recipe.pipeline == "plain" and recipe.consistency:
-        raise BadInput(
-            f"{prefix}pipeline: plain sees one view of a galaxy at a time", "leave out consistency"
-        )
     target = TARGETS[recipe.target]
     if recipe.loss is not None and recipe.loss not in target.losses:
         raise BadInput(
             f"{prefix}loss is {recipe.loss!r}, and the target is {recipe.target}",
-            use_one_of(recipe.loss, target.losses, f"use {' or '.join(target.losses)}"),
+            use_one_of(recipe.loss, list(target.losses), f"use {' or '.join(target.losses)}"),
         )
     if target.soft and recipe.labels_column is not None:
         raise BadInput(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from galaxymorph.learn.backbones.architectures import has_pretrained
 from galaxymorph.learn.recipe import Recipe, make_recipe
-from galaxymorph.learn.targets.targets import TARGETS
+from galaxymorph.learn.targets.registry import TARGETS
 
 # Galaxies from which on `baseline` is taken, where ImageNet's weights can be had. Below, its few
 # steps at a small learning rate leave it untrained: macro-F1 0.24 of five classes on 300 galaxies.

@@ -35,7 +35,7 @@ from galaxymorph.base import (
 )
 from galaxymorph.images import Rendering
 from galaxymorph.learn.recipe import Recipe, recipe_from_dict, recipe_to_dict
-from galaxymorph.learn.targets.outputs import output_names, predicted_columns
+from galaxymorph.learn.targets.columns import output_names, predicted_columns
 from galaxymorph.zoo import COUNT, TARGET
 
 # 2: the setting body_lr became trunk_lr, dropout and weights are written as they ran.

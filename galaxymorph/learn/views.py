@@ -119,8 +119,7 @@ class CentralView(DisplayedTransform):
 class RandomView(DisplayedTransform):
     """Turn, mirror, zoom, shift and re-expose each galaxy of a batch at random, in one resampling.
 
-    Only while training. Every random number is torch's, so a seed repeats the views. For a
-    consistency term each galaxy is seen twice: the whole batch once, then the whole batch again.
+    Only while training. Every random number is torch's, so a seed repeats the views.
     """
 
     order, split_idx = 20, 0
@@ -130,8 +129,6 @@ class RandomView(DisplayedTransform):
 
     def encodes(self, batch: TensorImage) -> TensorImage:
         recipe = self.recipe
-        if recipe.consistency:
-            batch = torch.cat([batch, batch])
         grid = F.affine_grid(
             random_affines(len(batch), recipe, batch.shape[-1]).to(batch.device),
             [len(batch), batch.shape[1], recipe.size, recipe.size],

@@ -91,7 +91,7 @@ class Explainer:
         (batch,) = map(images_of_batch, image_loader([pixels], recipe))
         vectors, logits = embed(self.network, [batch])
         answers = _answers(self.run)
-        shares = make_link(recipe).activate(torch.from_numpy(logits))[:, : len(answers)]
+        shares = make_link(recipe).inverse_link(torch.from_numpy(logits))[:, : len(answers)]
         answer = int(shares.argmax())
         return Explanation(
             answers[answer],

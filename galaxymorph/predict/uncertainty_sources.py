@@ -106,7 +106,7 @@ def open_uncertainty_source(run: Run, source: str) -> Samples:
     """
     models = [serving_network(load_network(member), run.recipe) for member in run.members]
     sampler = SOURCES[source](run, models)
-    activate = make_link(run.recipe).activate
+    activate = make_link(run.recipe).inverse_link
 
     def sample(
         images: Sequence[str], seen: Callable[[int], object] | None = None

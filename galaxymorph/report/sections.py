@@ -181,7 +181,7 @@ def _trained(page: Page) -> dict:
     else:
         labels = f"labels from the scheme {recipe.scheme}"
     return {
-        "target": "classes" if recipe.labels_column else f"{recipe.target}: {target.about}",
+        "target": "classes" if recipe.labels_column else f"{recipe.target}: {target.words}",
         "labels": labels,
         "truth": recipe.truth,
         "source": str(source),
@@ -246,7 +246,7 @@ def _curves(page: Page) -> dict | None:
     kept = kept_epoch(page.run) if len(page.run.members) == 1 else None
     for title, columns, label in (
         ("Loss", losses, loss_axis(page.run)),
-        ("Validation score", dict(target.scores), score_axis(page.run)),
+        ("Validation score", dict(target.epoch_metrics), score_axis(page.run)),
     ):
         series = {
             words + fold: (history["epoch"], history[column])

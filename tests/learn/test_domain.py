@@ -87,7 +87,7 @@ def test_an_adversary_goes_on_where_it_was_stopped(simple, tmp_path):
         (["--target-data", "."], "give both"),
         (["--adapt-weight", "2"], "nothing is adapted to"),
         (["--adapt", "coral", "--target-data", "missing"], "no such file"),
-        (["--adapt", "coral", "--target-data", "tests"], "0 images"),
+        (["--adapt", "coral", "--target-data", "tests/learn"], "0 images"),
         (["--adapt", "dann", "--target-data", ".", "--pipeline", "plain"], "fast pipeline"),
     ],
 )

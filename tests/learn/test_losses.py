@@ -12,8 +12,8 @@ from hypothesis.extra import numpy as st_np
 from torch.distributions import Dirichlet, Multinomial
 
 from galaxymorph.base import BadInput
-from galaxymorph.learn import LOSSES, TreeHead, concentrations, make_loss
-from galaxymorph.learn.targets.losses import dirichlet_multinomial_log_prob
+from galaxymorph.learn import TARGETS, TreeHead, concentrations, losses_by_target, make_loss
+from galaxymorph.learn.targets.tree import dirichlet_multinomial_log_prob
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, SCHEMAS, to_conditional, to_cumulative
 
 TREES = {name: schema.tree for name, schema in SCHEMAS.items()}
@@ -22,9 +22,9 @@ ANSWERS = len(TREE.columns)
 ASKED = 40
 
 every_tree = pytest.mark.parametrize("tree", TREES.values(), ids=TREES.keys())
-tree_losses = pytest.mark.parametrize(
-    "name", [name for name, loss in LOSSES.items() if loss.target != "shares"]
-)
+LOSSES = TARGETS["tree"].losses
+tree_losses = pytest.mark.parametrize("name", LOSSES)
+every_loss = pytest.mark.parametrize(("target", "name"), losses_by_target())
 
 
 def made_counts(tree, n: int, seed: int) -> np.ndarray:
@@ -41,7 +41,7 @@ def made_counts(tree, n: int, seed: int) -> np.ndarray:
 
 def targets_of(name: str, tree, n: int = 5, seed: int = 0) -> torch.Tensor:
     counts = made_counts(tree, n, seed)
-    if LOSSES[name].target == "counts":
+    if LOSSES[name].takes == "counts":
         return torch.from_numpy(counts)
     return torch.from_numpy(to_cumulative(tree, to_conditional(tree, counts)))
 
@@ -99,7 +99,7 @@ def test_dirichlet_multinomial_is_scipys_and_its_probabilities_sum_to_1():
 
 def test_dirichlet_multinomial_in_single_precision_agrees_with_double():
     logits, counts = logits_of(TREE, 50), targets_of("dirichlet-multinomial", TREE, 50)
-    loss = make_loss("dirichlet-multinomial", TREE)
+    loss = make_loss("tree", "dirichlet-multinomial", TREE)
     loss.reduction = "none"
     single, double = loss(logits.float(), counts.float()), loss(logits, counts)
     assert single.dtype == torch.float32
@@ -128,7 +128,9 @@ def test_dirichlet_multinomial_of_many_votes_is_scipys_in_single_precision(votes
 def test_the_gradient_is_right(name, tree):
     target = targets_of(name, tree, 2)
     logits = logits_of(tree, 2).requires_grad_()
-    assert torch.autograd.gradcheck(lambda given: make_loss(name, tree)(given, target), logits)
+    assert torch.autograd.gradcheck(
+        lambda given: make_loss("tree", name, tree)(given, target), logits
+    )
 
 
 @pytest.mark.parametrize("name", ["cross-entropy", "dirichlet-multinomial"])
@@ -143,7 +145,7 @@ def test_a_question_that_nobody_reached_adds_nothing(name, data):
     other = data.draw(st_np.arrays(np.float32, (3, ANSWERS), elements=wide))
     plain = logits_of(TREE, 3).float()
     changed = torch.where(unreached, torch.from_numpy(other), plain).requires_grad_()
-    loss = make_loss(name, TREE)
+    loss = make_loss("tree", name, TREE)
     value = loss(changed, target)
     assert torch.equal(value, loss(plain, target))
     value.backward()
@@ -158,7 +160,7 @@ def test_loss_and_gradient_are_finite_for_any_logits(name, data):
     wide = st.one_of(st.floats(-1e4, 1e4, width=32), st.sampled_from([-1e4, 0.0, 1e4]))
     logits = data.draw(st_np.arrays(np.float32, (3, ANSWERS), elements=wide))
     logits = torch.from_numpy(logits).requires_grad_()
-    value = make_loss(name, TREE)(logits, targets_of(name, TREE, 3).float())
+    value = make_loss("tree", name, TREE)(logits, targets_of(name, TREE, 3).float())
     assert value.item() >= 0
     value.backward()
     assert torch.isfinite(logits.grad).all()
@@ -168,7 +170,7 @@ def test_mean_squared_error_is_the_square_of_the_kaggle_score():
     tree = GALAXY_ZOO_CHALLENGE
     logits, target = logits_of(tree), targets_of("mse", tree)
     score = np.sqrt(np.mean((TreeHead(tree)(logits).numpy() - target.numpy()) ** 2))
-    assert abs(make_loss("mse", tree)(logits, target).item() - score**2) < 1e-12
+    assert abs(make_loss("tree", "mse", tree)(logits, target).item() - score**2) < 1e-12
 
 
 def test_cross_entropy_is_weighted_by_the_probability_of_reaching_a_question():
@@ -181,7 +183,7 @@ def test_cross_entropy_is_weighted_by_the_probability_of_reaching_a_question():
         share = torch.from_numpy(conditional[:, own])
         each = torch.nn.functional.cross_entropy(logits[:, own], share, reduction="none")
         expected += (weight * each).mean()
-    assert torch.allclose(make_loss("cross-entropy", TREE)(logits, target), expected)
+    assert torch.allclose(make_loss("tree", "cross-entropy", TREE)(logits, target), expected)
 
 
 @tree_losses
@@ -190,10 +192,10 @@ def test_the_volunteers_own_fractions_are_the_best_prediction(name):
     tree = TREES["galaxy-zoo-decals"]
     even = to_conditional(tree, np.ones((1, len(tree.columns))) + np.arange(len(tree.columns)) % 2)
     target = torch.from_numpy(to_cumulative(tree, even))
-    if LOSSES[name].target == "counts":
+    if LOSSES[name].takes == "counts":
         target = torch.round(target * 1e6)
     logits = logits_of(tree, 1).requires_grad_()
-    loss = make_loss(name, tree)
+    loss = make_loss("tree", name, tree)
     optimiser = torch.optim.LBFGS([logits], max_iter=500, line_search_fn="strong_wolfe")
 
     def closure():
@@ -203,7 +205,7 @@ def test_the_volunteers_own_fractions_are_the_best_prediction(name):
         return value
 
     optimiser.step(closure)
-    assert np.allclose(loss.activation(logits.detach()), to_cumulative(tree, even), atol=0.02)
+    assert np.allclose(loss.inverse_link(logits.detach()), to_cumulative(tree, even), atol=0.02)
 
 
 @settings(max_examples=25, deadline=None)
@@ -214,7 +216,7 @@ def test_the_volunteers_own_fractions_are_the_best_prediction(name):
 def test_kl_divergence_is_scipys_and_pytorchs_batch_mean(values, logits):
     target = (values + 1e-8) / (values + 1e-8).sum(axis=1, keepdims=True)
     logits = torch.from_numpy(logits).double().requires_grad_()
-    loss = make_loss("kl")(logits, torch.from_numpy(target))
+    loss = make_loss("soft3", "kl")(logits, torch.from_numpy(target))
     log_shares = logits.log_softmax(dim=1)
     batch_mean = torch.nn.functional.kl_div(
         log_shares, torch.from_numpy(target), reduction="batchmean"
@@ -228,29 +230,46 @@ def test_kl_divergence_is_scipys_and_pytorchs_batch_mean(values, logits):
 
 def test_kl_divergence_takes_a_target_with_zeros():
     logits = torch.zeros(1, 3, requires_grad=True)
-    loss = make_loss("kl")(logits, torch.tensor([[1.0, 0.0, 0.0]]))
+    loss = make_loss("soft3", "kl")(logits, torch.tensor([[1.0, 0.0, 0.0]]))
     loss.backward()
     assert abs(loss.item() - np.log(3)) < 1e-6
     assert torch.isfinite(logits.grad).all()
 
 
-@pytest.mark.parametrize("name", LOSSES)
-def test_every_loss_keeps_one_number_a_galaxy_when_asked_and_takes_bfloat16(name):
-    loss = make_loss(name, TREE)
-    logits = logits_of(TREE)
-    shares = LOSSES[name].target == "shares"
-    target = logits.softmax(dim=1) if shares else targets_of(name, TREE)
-    mean = loss(logits, target)
-    half = loss(logits.bfloat16(), target)
+def targets_of_any(target: str, name: str, logits: torch.Tensor) -> torch.Tensor:
+    if target == "classes":
+        return logits.argmax(dim=1)
+    return targets_of(name, TREE) if TARGETS[target].tree else logits.softmax(dim=1)
+
+
+def loss_of(target: str, name: str):
+    return make_loss(target, name, TREE if TARGETS[target].tree else None)
+
+
+@every_loss
+def test_every_loss_keeps_one_number_a_galaxy_when_asked_and_takes_bfloat16(target, name):
+    loss, logits = loss_of(target, name), logits_of(TREE)
+    true = targets_of_any(target, name, logits)
+    mean = loss(logits, true)
+    half = loss(logits.bfloat16(), true)
     assert half.dtype == torch.float32
     assert torch.allclose(half.double(), mean, rtol=0.05, atol=0.01)
     loss.reduction = "none"
-    assert loss(logits, target).shape == (5,)
-    assert torch.allclose(loss(logits, target).mean(), mean)
-    predicted = loss.activation(logits.bfloat16())
+    assert loss(logits, true).shape == (5,)
+    assert torch.allclose(loss(logits, true).mean(), mean)
+    predicted = loss.inverse_link(logits.bfloat16())
     assert predicted.shape == logits.shape
     assert predicted.dtype == torch.float32
     assert ((predicted >= 0) & (predicted <= 1)).all()
+
+
+@every_loss
+def test_every_loss_has_words_and_is_a_choice_of_the_command_line(target, name):
+    from galaxymorph.learn import loss_words, make_recipe
+
+    recipe = make_recipe("baseline", {"target": target, "loss": name})
+    assert recipe.loss == name
+    assert loss_words(recipe).startswith(TARGETS[target].losses[name].words)
 
 
 def test_a_fastai_learner_trains_with_the_losses():
@@ -264,7 +283,9 @@ def test_a_fastai_learner_trains_with_the_losses():
         inputs, target = torch.randn(32, 4), targets_of(name, TREE, 32).float()
         rows = [(inputs[i], TensorBase(target[i])) for i in range(32)]
         loaders = DataLoaders.from_dsets(rows, rows, bs=8, device="cpu")
-        learn = Learner(loaders, torch.nn.Linear(4, ANSWERS), loss_func=make_loss(name, TREE))
+        learn = Learner(
+            loaders, torch.nn.Linear(4, ANSWERS), loss_func=make_loss("tree", name, TREE)
+        )
         with learn.no_bar(), learn.no_logging():
             before = learn.validate()[0]
             learn.fit(3, lr=0.05)
@@ -274,25 +295,23 @@ def test_a_fastai_learner_trains_with_the_losses():
         assert torch.allclose(predicted[:, :3].sum(dim=1), torch.ones(32), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", LOSSES)
-def test_a_loss_survives_a_pickle_as_a_learners_export_makes_one(name):
-    loss = make_loss(name, TREE)
+@every_loss
+def test_a_loss_survives_a_pickle_as_a_learners_export_makes_one(target, name):
+    loss, logits = loss_of(target, name), logits_of(TREE)
     again = pickle.loads(pickle.dumps(loss))
-    logits = logits_of(TREE)
-    shares = LOSSES[name].target == "shares"
-    target = logits.softmax(dim=1) if shares else targets_of(name, TREE)
-    assert torch.equal(again(logits + 1, target), loss(logits + 1, target))
+    true = targets_of_any(target, name, logits)
+    assert torch.equal(again(logits + 1, true), loss(logits + 1, true))
 
 
 def test_an_unknown_loss_is_named_and_a_tree_is_asked_for():
-    with pytest.raises(BadInput, match="loss 'rmse' is unknown; use one of mse, cross-entropy, di"):
-        make_loss("rmse", TREE)
+    with pytest.raises(BadInput, match="loss 'rmse' is unknown; use one of cross-entropy, mse, di"):
+        make_loss("tree", "rmse", TREE)
     with pytest.raises(BadInput, match="loss 'mse' is for the answers of a decision tree"):
-        make_loss("mse")
+        make_loss("tree", "mse")
 
 
 def test_the_names_of_the_losses_come_without_pytorch():
-    code = "import sys; from galaxymorph.learn import LOSSES; sys.exit('torch' in sys.modules)"
+    code = "import sys; from galaxymorph.learn import TARGETS; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -300,19 +319,19 @@ def test_the_names_of_the_losses_come_without_pytorch():
 def test_the_mean_of_predictions_is_one_that_logits_stand_for(name):
     generator = torch.Generator().manual_seed(0)
     tree = GALAXY_ZOO_CHALLENGE
-    loss = make_loss(name, tree)
+    loss = make_loss("soft3", name) if name == "kl" else make_loss("tree", name, tree)
     width = 3 if name == "kl" else len(tree.columns)
     logits = 6 * torch.randn(8, 50, width, generator=generator)
-    mean = torch.stack([loss.activation(view) for view in logits]).mean(dim=0)
-    again = loss.activation(loss.invert(mean, logits[0]))
+    mean = torch.stack([loss.inverse_link(view) for view in logits]).mean(dim=0)
+    again = loss.inverse_link(loss.link_function(mean, logits[0]))
     assert torch.allclose(again, mean, atol=2e-5)
 
 
 def test_a_dirichlet_distribution_keeps_its_spread_where_nothing_was_averaged():
     tree = GALAXY_ZOO_CHALLENGE
-    loss = make_loss("dirichlet-multinomial", tree)
+    loss = make_loss("tree", "dirichlet-multinomial", tree)
     logits = torch.randn(50, len(tree.columns), generator=torch.Generator().manual_seed(0))
-    again = loss.invert(loss.activation(logits), logits)
+    again = loss.link_function(loss.inverse_link(logits), logits)
     assert torch.allclose(again, logits, atol=1e-2)
 
 
@@ -323,7 +342,7 @@ def test_numpy_and_pytorch_agree_on_what_logits_stand_for(name):
 
     recipe = make_recipe("baseline", {"target": "tree", "loss": name})
     logits = 5 * torch.randn(40, 37, generator=torch.Generator().manual_seed(0))
-    expected = make_link(recipe).moments(logits).numpy()
+    expected = make_link(recipe).mean_and_square(logits).numpy()
     assert np.allclose(activated(logits.numpy(), recipe), expected, atol=1e-6)
 
 
@@ -331,7 +350,7 @@ def test_numpy_and_pytorch_agree_on_what_logits_stand_for(name):
 @tree_losses
 def test_a_question_that_nobody_was_asked_has_no_gradient(tree, name):
     """But where a zero is a value, as in the challenge, squared errors count it."""
-    loss = make_loss(name, tree)
+    loss = make_loss("tree", name, tree)
     target = torch.zeros(3, len(tree.columns))
     first = torch.from_numpy(tree.membership[0] > 0)
     target[:, first] = torch.tensor([20.0, 15.0, 5.0]) / (1 if "dirichlet" in name else 40)
@@ -348,13 +367,13 @@ def test_a_question_that_nobody_was_asked_has_no_gradient(tree, name):
 @pytest.mark.parametrize("name", ["galaxy-zoo-2", "galaxy-zoo-decals"])
 def test_squared_error_is_the_mean_over_the_answers_that_were_asked(name):
     tree = TREES[name]
-    loss = make_loss("mse", tree)
+    loss = make_loss("tree", "mse", tree)
     counts = made_counts(tree, 8, seed=5)
     target = to_cumulative(tree, to_conditional(tree, counts))
     logits = torch.randn(8, len(tree.columns))
     known = (counts @ tree.membership.T @ tree.membership) > 0
     assert not known.all()
-    squares = np.square(loss.activation(logits).numpy() - target)
+    squares = np.square(loss.inverse_link(logits).numpy() - target)
     expected = [row[asked].mean() for row, asked in zip(squares, known, strict=True)]
     loss.reduction = "none"
     assert np.allclose(loss(logits, torch.from_numpy(target)), expected, atol=1e-6)

@@ -24,7 +24,7 @@ from galaxymorph.judge import (
 from galaxymorph.judge.calibration.reliability import A_BIN, reliability_table
 from galaxymorph.judge.metrics.run_metrics import INTERVALS
 from galaxymorph.learn import Run
-from galaxymorph.learn.targets.targets import TARGETS
+from galaxymorph.learn.targets.registry import TARGETS
 from galaxymorph.report import draw_gallery
 from galaxymorph.report.figures.overlays import draw_maps
 from galaxymorph.report.figures.pictures import Picture, encode_pictures, read_picture

@@ -110,7 +110,7 @@ def probabilities(subject: Subject, pixels: torch.Tensor) -> np.ndarray:
         subject: whose network is asked.
         pixels: values 0 to 1, shape (n, 3, size, size).
     """
-    activate = make_link(subject.run.recipe).activate
+    activate = make_link(subject.run.recipe).inverse_link
     found = []
     with torch.inference_mode():
         for part in pixels.split(BATCH):

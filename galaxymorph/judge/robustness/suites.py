@@ -447,7 +447,7 @@ def _predicted(
     adapt: bool,
     seen: Callable[[int], object],
 ) -> pd.DataFrame:
-    activate, found = make_link(run.recipe).activate, []
+    activate, found = make_link(run.recipe).inverse_link, []
     for subject in subjects:
         networks = subject.networks
         if adapt:
@@ -467,7 +467,7 @@ def _turned(
     run: Run, subjects: list[Subject], view: int, seen: Callable[[int], object]
 ) -> np.ndarray:
     """Return predictions of the clean images in one dihedral view, shape (n, outputs)."""
-    activate = make_link(run.recipe).activate
+    activate = make_link(run.recipe).inverse_link
     parts = [
         infer(subject.networks, subject.batches(Condition(), view), 1, activate, seen)
         for subject in subjects

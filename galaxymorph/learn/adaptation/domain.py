@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -42,8 +42,7 @@ class TargetImages:
         frames = self.frames.pixels
         rows = torch.randint(len(self.frames.rows), (n,)).numpy()
         images = as_images(frames.read(rows)).float() / 255
-        once = replace(self.recipe, consistency=0.0)
-        views = RandomView(once).encodes(TensorImage(images)).as_subclass(torch.Tensor)
+        views = RandomView(self.recipe).encodes(TensorImage(images)).as_subclass(torch.Tensor)
         mean, std = (torch.tensor(s).view(1, -1, 1, 1) for s in pixel_stats(self.recipe.arch))
         return ((views - mean) / std).to(default_device())
 

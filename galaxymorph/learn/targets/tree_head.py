@@ -1,15 +1,16 @@
-"""From a network's logits to vote fractions that obey a decision tree, whatever the logits are."""
+"""Heads and links: from a network's logits to vote fractions that obey a decision tree."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
 
-from galaxymorph.base import BadInput, use_one_of
-from galaxymorph.learn.targets.loss_registry import CONCENTRATIONS
+from galaxymorph.base import Registry
+from galaxymorph.learn.targets.tree import CONCENTRATIONS
 from galaxymorph.zoo.tree import Tree
 
 
@@ -34,18 +35,26 @@ class TreeHead(nn.Module):
 
     Args:
         tree: the decision tree.
-        link: what makes fractions of a question's logits, one of `LINKS`: `softmax`, or
-            `dirichlet`, the mean of a Dirichlet distribution with `concentrations`.
+        link: one of `LINKS`: `softmax`, or `dirichlet`, the mean of a Dirichlet distribution with
+            `concentrations`.
 
     Raises:
         BadInput: the link is unknown.
     """
 
+    own_places: torch.Tensor
+    own_used: torch.Tensor
+    above_places: torch.Tensor
+    above_used: torch.Tensor
+    home: torch.Tensor
+    question: torch.Tensor
+    root: torch.Tensor
+
     def __init__(self, tree: Tree, link: str = "softmax"):
         super().__init__()
-        if link not in LINKS:
-            raise BadInput(f"link {link!r} is unknown", use_one_of(link, list(LINKS)))
+        LINKS.find(link)
         self.link = link
+        self.zeros_are_known = tree.zeros_are_known
         self.steps = _steps(tree)
         leads = np.where(tree.asked_of_all[:, None], 0.0, tree.leads)
         # Gathers and sums rather than products of matrices: autocast leaves them alone.
@@ -65,8 +74,8 @@ class TreeHead(nn.Module):
         return self.cumulative(self.conditional(logits))
 
     def conditional(self, logits: torch.Tensor) -> torch.Tensor:
-        """Return the fractions of those asked, shape (n, answers)."""
-        return LINKS[self.link](self, full_precision(logits))
+        """Return the conditional fractions of each question, shape (n, answers)."""
+        return LINKS[self.link].inverse(self, full_precision(logits))
 
     def log_softmax(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the logarithm of the softmax within each question, shape (n, answers)."""
@@ -81,16 +90,30 @@ class TreeHead(nn.Module):
             reach = self.root + self.sum_above(conditional * reach[:, self.question])
         return conditional * reach[:, self.question]
 
-    def invert(self, cumulative: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-        """Return logits that stand for some cumulative fractions, shape (n, answers).
+    def link_function(self, cumulative: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+        """Return logits whose prediction is the given cumulative fractions, shape (n, answers).
 
         Args:
-            cumulative: fractions that obey the tree and that logits can stand for, such as a mean
-                over several logits'.
-            like: logits whose other meaning is kept as far as it goes: a Dirichlet distribution's
-                spread.
+            cumulative: fractions that obey the tree and that logits can express, such as a mean
+                over several logits' predictions.
+            like: logits whose spread, of a Dirichlet distribution, is kept as far as possible.
         """
-        return INVERSES[self.link](self, cumulative, like)
+        return LINKS[self.link].function(self, cumulative, like)
+
+    def known(self, cumulative: torch.Tensor) -> torch.Tensor:
+        """Return 1 for the answers whose fraction is known and 0 for others, shape (n, answers).
+
+        As `zoo.known_fractions`, on the device.
+        """
+        if self.zeros_are_known:
+            return torch.ones_like(cumulative)
+        return (self.sum_own(cumulative) > 0).to(cumulative.dtype)[:, self.question]
+
+    def fractions_of_counts(self, counts: torch.Tensor) -> torch.Tensor:
+        """Return the cumulative fractions of vote counts, both of shape (n, answers)."""
+        # A question without votes has fractions of 0, whatever their sum is taken to be.
+        votes = self.sum_own(counts).clamp_min(1)
+        return self.cumulative(counts / votes[:, self.question])
 
     def sum_own(self, values: torch.Tensor) -> torch.Tensor:
         """Return the sum over each question's answers, shape (n, questions)."""
@@ -115,20 +138,30 @@ class TreeHead(nn.Module):
         return values.flatten(1).index_select(1, self.home)
 
 
-LINKS: dict[str, Callable[[TreeHead, torch.Tensor], torch.Tensor]] = {
-    "softmax": lambda head, logits: head.softmax(logits),
-    "dirichlet": lambda head, logits: head.share(concentrations(logits)),
-}
+@dataclass(frozen=True)
+class TreeLink:
+    """A link of a tree's fractions and logits.
+
+    Args:
+        inverse: the inverse link, from the head and logits to conditional fractions.
+        function: the link function, from the head, cumulative fractions and logits similar to
+            theirs to logits.
+    """
+
+    inverse: Callable[[TreeHead, torch.Tensor], torch.Tensor]
+    function: Callable[[TreeHead, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
-def _inverse_softmax(head: TreeHead, cumulative: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+def _log(head: TreeHead, cumulative: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     # The share that reached a question falls out within it, as any factor does.
     return cumulative.clamp_min(torch.finfo(cumulative.dtype).tiny).log()
 
 
-def _inverse_dirichlet(
-    head: TreeHead, cumulative: torch.Tensor, like: torch.Tensor
-) -> torch.Tensor:
+def _dirichlet_mean(head: TreeHead, logits: torch.Tensor) -> torch.Tensor:
+    return head.share(concentrations(logits))
+
+
+def _dirichlet_logits(head: TreeHead, cumulative: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     least, most = CONCENTRATIONS
     fractions = head.share(cumulative.clamp_min(torch.finfo(cumulative.dtype).tiny))
     # Concentrations are fractions times their sum, and none may leave the range: a mean's don't,
@@ -140,10 +173,9 @@ def _inverse_dirichlet(
     return torch.logit((alpha - least) / (most - least))
 
 
-INVERSES: dict[str, Callable[[TreeHead, torch.Tensor, torch.Tensor], torch.Tensor]] = {
-    "softmax": _inverse_softmax,
-    "dirichlet": _inverse_dirichlet,
-}
+LINKS: Registry[TreeLink] = Registry("link")
+LINKS.register("softmax", TreeLink(TreeHead.softmax, _log))
+LINKS.register("dirichlet", TreeLink(_dirichlet_mean, _dirichlet_logits))
 
 
 def _gather(

@@ -240,7 +240,7 @@ def _dihedral(batch: np.ndarray, view: int) -> np.ndarray:
 def activated(logits: np.ndarray, recipe: Recipe) -> np.ndarray:
     """Return the moments that logits, of shape (n, outputs), stand for.
 
-    As the `moments` of `learn.make_link` are, without PyTorch.
+    As the `mean_and_square` of `learn.make_link` is, without PyTorch.
     """
     tree = target_of(recipe).tree
     if tree is None:

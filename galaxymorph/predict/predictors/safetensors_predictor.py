@@ -74,7 +74,7 @@ def load_portable(path: Path, precision: str | None = None) -> TorchPredictor:
     ]
     mending = described_calibrators(about, str(path))
     return TorchPredictor(
-        models, recipe, list(about["classes"]), make_link(recipe).moments, mending
+        models, recipe, list(about["classes"]), make_link(recipe).mean_and_square, mending
     )
 
 

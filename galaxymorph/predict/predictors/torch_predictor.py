@@ -105,7 +105,7 @@ def load_torch_predictor(
     if adapt_to is not None:
         networks = _adapted(networks, run.recipe, adapt_to)
     models = [serving_network(network, run.recipe, precision) for network in networks]
-    return TorchPredictor(models, run.recipe, run.classes, make_link(run.recipe).moments)
+    return TorchPredictor(models, run.recipe, run.classes, make_link(run.recipe).mean_and_square)
 
 
 def _adapted(networks: list[nn.Module], recipe: Recipe, images: Sequence[str]) -> list[nn.Module]:

@@ -106,7 +106,7 @@ def learning_curves(run: Run) -> Captioned:
     """Return losses and validation scores by epoch; of several models a line each."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.6))
     members, target = run.members, target_of(run.recipe)
-    scores = zip(target.scores.items(), ((GREEN, "^"), (PURPLE, "D")), strict=False)
+    scores = zip(target.epoch_metrics.items(), ((GREEN, "^"), (PURPLE, "D")), strict=False)
     lines = [
         (left, "train_loss", BLUE, "o", "training loss"),
         (left, "valid_loss", ORANGE, "s", "validation loss"),
@@ -153,7 +153,7 @@ def loss_axis(run: Run) -> str:
 
 def score_axis(run: Run) -> str:
     """Return the label of an axis of a run's validation scores."""
-    return ", ".join(target_of(run.recipe).scores.values())
+    return ", ".join(target_of(run.recipe).epoch_metrics.values())
 
 
 def confusion_figure(metrics: dict, part: str, words: str, truth: str) -> Captioned:

@@ -1,4 +1,4 @@
-"""What a recipe's target makes of a catalogue and of tables: labels, outputs, columns.
+"""Names of outputs and of columns, and labels of a catalogue, by a recipe's target and loss.
 
 Nothing here imports PyTorch or pandas.
 """
@@ -10,21 +10,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from galaxymorph.learn.recipe import Recipe
-from galaxymorph.learn.targets.loss_registry import LOSSES, Loss
-from galaxymorph.learn.targets.targets import TARGETS, Target
+from galaxymorph.learn.targets.registry import TARGETS, Loss, Target
 from galaxymorph.zoo.columns import COUNT, DEVIATION, TARGET, prefixed
 from galaxymorph.zoo.schemas import SCHEMAS
 
 if TYPE_CHECKING:
-    from galaxymorph.learn.targets.targets import Labels
+    from galaxymorph.learn.targets.registry import Labels
     from galaxymorph.zoo import Catalogue
 
 
-# Before the name of an output, of its standard deviation.
-
-
 def target_of(recipe: Recipe) -> Target:
-    """Return what a recipe's model learns; a tree is that of the recipe's schema."""
+    """Return the target of a recipe, with the tree of the recipe's schema."""
     target = TARGETS[recipe.target]
     if target.tree is None:
         return target
@@ -32,27 +28,28 @@ def target_of(recipe: Recipe) -> Target:
 
 
 def loss_name(recipe: Recipe) -> str:
-    """Return the loss that a recipe asks for, or its target's own."""
-    return recipe.loss or target_of(recipe).losses[0]
+    """Return the name of a recipe's loss, by default its target's first."""
+    return recipe.loss or next(iter(TARGETS[recipe.target].losses))
 
 
 def loss_entry(recipe: Recipe) -> Loss:
-    """Return that loss's entry in `LOSSES`."""
-    return LOSSES[loss_name(recipe)]
+    """Return the entry of a recipe's loss."""
+    return TARGETS[recipe.target].losses.find(loss_name(recipe), "--loss")
 
 
 def output_names(recipe: Recipe, classes: Sequence[str]) -> list[str]:
-    """Return what the model's outputs stand for: answers of a tree, or classes."""
+    """Return the names of the model's outputs: answers of a tree, or classes."""
     tree = target_of(recipe).tree
     return list(tree.columns if tree else classes)
 
 
 def loss_words(recipe: Recipe) -> str:
     """Return the loss of a fit in words, with the class weights and label smoothing in it."""
-    if target_of(recipe).soft:
-        return loss_entry(recipe).about
+    entry = loss_entry(recipe)
+    if target_of(recipe).soft or loss_name(recipe) != "cross-entropy":
+        return entry.words
     smoothing = f", label smoothing {recipe.label_smoothing:g}" if recipe.label_smoothing else ""
-    return "cross-entropy" + ", class-weighted" * (recipe.class_weights > 0) + smoothing
+    return entry.words + ", class-weighted" * (recipe.class_weights > 0) + smoothing
 
 
 def label_words(recipe: Recipe) -> dict[str, str]:
@@ -70,19 +67,19 @@ def label_galaxies(catalogue: Catalogue, recipe: Recipe) -> Labels:
     from galaxymorph.zoo import vote_counts
 
     table, classes = target_of(recipe).label(catalogue, recipe.scheme)
-    if loss_entry(recipe).target == "counts":
+    if loss_entry(recipe).takes == "counts":
         table = table.join(vote_counts(catalogue))
     return table, classes
 
 
 def loss_columns(recipe: Recipe, classes: Sequence[str]) -> list[str]:
     """Return the columns that the loss is computed from, one an output."""
-    prefix = COUNT if loss_entry(recipe).target == "counts" else TARGET
+    prefix = COUNT if loss_entry(recipe).takes == "counts" else TARGET
     return [prefix + name for name in output_names(recipe, classes)]
 
 
 def true_columns(recipe: Recipe, classes: Sequence[str]) -> list[str]:
-    """Return the columns of what volunteers said, one an output; none for `classes`."""
+    """Return the columns of the true fractions, one an output; none for `classes`."""
     names = output_names(recipe, classes) if target_of(recipe).soft else []
     return prefixed(TARGET, names)
 

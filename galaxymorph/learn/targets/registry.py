@@ -1,0 +1,103 @@
+"""The targets that a model can be trained on, and the losses of each, by name.
+
+An entry stands beside its code: `classes`, `vote_shares` and `tree` hold the package's, a plugin
+its own. Nothing here imports PyTorch or pandas, so that a command line lists them at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from galaxymorph.base import Registry
+from galaxymorph.zoo.columns import PROBABILITY
+from galaxymorph.zoo.tree import Tree
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+    from galaxymorph.learn.targets.loss import GalaxyLoss
+    from galaxymorph.learn.targets.tree_head import TreeHead
+    from galaxymorph.zoo import Catalogue
+
+    Labels = tuple[pd.DataFrame, list[str]]
+    # From the head, None where outputs are classes, logits, shape (n, outputs), and targets to
+    # the loss of each galaxy, shape (n,).
+    LossFunction = Callable[[TreeHead | None, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss that a target can be trained on.
+
+    Args:
+        words: that describe it, for help and pages.
+        targets: names of the targets that it is for.
+        function: from the tree's head (None for classes), logits, shape (n, outputs), and targets
+            to the loss of each galaxy, shape (n,). Targets are fractions or counts, shape
+            (n, outputs); for `classes` they are codes, shape (n,).
+        link: what turns logits into predictions: `softmax`, or `dirichlet` for a distribution of
+            each fraction. See `tree_head.LINKS`.
+        takes: the target's columns that it is computed from: `fractions`, or `counts` of votes.
+    """
+
+    words: str
+    targets: tuple[str, ...]
+    function: LossFunction
+    link: str = "softmax"
+    takes: str = "fractions"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a model predicts.
+
+    Args:
+        words: that describe it.
+        label: from a catalogue and a scheme's name to the galaxies, each with a `label`, by which
+            the split is stratified, and to the classes; see `zoo.labels`.
+        metrics: the families of metrics that judge it, the first of them before the others.
+        monitor: the column of `history.csv` by which epochs are compared.
+        epoch_metrics: the other metrics in that file and their names in words.
+        make_metrics: from the loss and the number of classes to fastai's metrics of an epoch.
+        rises: whether more of `monitor` is better.
+        prefix: of the columns of predictions; the output's name follows.
+        chooses: whether the largest output is the predicted class.
+        soft: whether each galaxy's target is a vector rather than its `label`.
+        tree: the decision tree whose answers are the outputs; None where the classes are.
+        losses: that it can be trained on, the default first; see `register_loss`.
+    """
+
+    words: str
+    label: Callable[[Catalogue, str], Labels]
+    metrics: tuple[str, ...]
+    monitor: str
+    epoch_metrics: Mapping[str, str]
+    make_metrics: Callable[[GalaxyLoss, int], list[Any]]
+    rises: bool = True
+    prefix: str = PROBABILITY
+    chooses: bool = True
+    soft: bool = True
+    tree: Tree | None = None
+    losses: Registry[Loss] = field(default_factory=lambda: Registry("loss"))
+
+
+TARGETS: Registry[Target] = Registry("target")
+
+
+def register_loss(name: str, loss: Loss) -> Loss:
+    """Add a loss to the targets that it is for, and return it.
+
+    Raises:
+        BadInput: a target is unknown, or has a loss of that name.
+    """
+    for target in loss.targets:
+        TARGETS.find(target).losses.register(name, loss)
+    return loss
+
+
+def losses_by_target() -> Sequence[tuple[str, str]]:
+    """Return every pair of a target's and a loss's name."""
+    return [(target, name) for target, entry in TARGETS.items() for name in entry.losses]

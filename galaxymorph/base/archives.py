@@ -1,9 +1,8 @@
 """Bytes by reference: a file, a member of a zip, or a member of a zip inside a zip.
 
-A reference is a string, ``folder/100008.jpg`` or ``outer.zip::inner.zip::100008.jpg``, so that it
-fits into a table's column, a fastai item and a run's ``split.csv`` alike. Nothing is ever
-unpacked under a name that an archive chose. A name that another system spells otherwise is the
-same name: see `plain_name`.
+A reference is a string, ``folder/100008.jpg`` or ``outer.zip::inner.zip::100008.jpg``: it fits into
+a table's column, a fastai item and a run's ``split.csv``. Nothing is unpacked under a name that an
+archive chose. Spellings of other systems are the same name: see `plain_name`.
 """
 
 from __future__ import annotations
@@ -20,12 +19,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from galaxymorph.base.errors import BadInput, MissingFile
 from galaxymorph.base.files import cache_folder, replacing
 from galaxymorph.base.progress import say
 from galaxymorph.base.reading import FORMAT_ERRORS
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer as Buffer
 
 REFERENCE_SEPARATOR = "::"
 # How paths of Windows begin; a colon further on may be a right ascension's.
@@ -62,14 +64,14 @@ def _read(reference: str | Path, size: int) -> bytes:
     *archive, last = str(reference).split(REFERENCE_SEPARATOR)
     if not last:
         raise BadInput("no file is named", "give its path")
-    with _naming(reference, "can't be read"):
+    with _missing_or_broken(reference, "can't be read"):
         try:
             with _open(REFERENCE_SEPARATOR.join(archive), last) as stream:
                 return stream.read(size)
         except (FileNotFoundError, BadInput):
-            # Only now, since every look costs a round trip to a disk.
+            # Only now, since every stat costs a round trip to a disk.
             other = _otherwise_spelled(str(reference))
-            if other in (None, str(reference)):
+            if other is None or other == str(reference):
                 raise
     return _read(other, size)
 
@@ -102,15 +104,15 @@ def plain_name(name: str) -> str:
 
 
 def _otherwise_spelled(reference: str) -> str | None:
-    """Return the reference of what is there under another spelling of the name, if anything is."""
+    """Return the reference of an existing file under another spelling of the name, if any."""
     path, *members = reference.split(REFERENCE_SEPARATOR)
-    found = next((each for each in _spellings(path) if Path(each).exists()), None)
+    other = next((spelling for spelling in _spellings(path) if Path(spelling).exists()), None)
     for member in members:
-        if found is None:
+        if other is None:
             return None
-        name = _by_key(found, _stamp_of(found)).get(_key(member))
-        found = f"{found}{REFERENCE_SEPARATOR}{name}" if name is not None else None
-    return found
+        name = _by_key(other, _stamp_of(other)).get(_key(member))
+        other = f"{other}{REFERENCE_SEPARATOR}{name}" if name is not None else None
+    return other
 
 
 def _spellings(path: str) -> list[str]:
@@ -154,37 +156,38 @@ def is_unsafe(member: str) -> bool:
 def _archive(reference: str) -> zipfile.ZipFile:
     # A handle must not be shared with a forked worker: both would move one file position.
     key = (os.getpid(), reference)
-    with _naming(reference, "can't be read"):
+    with _missing_or_broken(reference, "can't be read"):
         stamp = _stamp_of(reference)
     with _opening:
-        known, archive = _open_archives.get(key, (None, None))
-        if known != stamp:
-            # The former one isn't closed: another thread may be reading from it.
-            archive = _open_archive(reference)
-            _open_archives[key] = (stamp, archive)
+        known = _open_archives.get(key)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        # The former one isn't closed: another thread may be reading from it.
+        archive = _open_archive(reference)
+        _open_archives[key] = (stamp, archive)
         return archive
 
 
 def _stamp_of(reference: str) -> tuple[int, ...]:
-    """Return what tells that another file has come under a name."""
-    about = Path(reference.split(REFERENCE_SEPARATOR)[0]).stat()
-    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
+    """Return what differs once a file is replaced."""
+    stat = Path(reference.split(REFERENCE_SEPARATOR)[0]).stat()
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def _open_archive(reference: str) -> zipfile.ZipFile:
     *outer, last = reference.split(REFERENCE_SEPARATOR)
-    with _naming(reference, "not a readable zip"):
+    with _missing_or_broken(reference, "not a readable zip"):
         if not outer:
             return zipfile.ZipFile(last)
         return _open_inner(_archive(REFERENCE_SEPARATOR.join(outer)), last, reference)
 
 
 @contextmanager
-def _naming(reference: str | Path, fault: str) -> Iterator[None]:
+def _missing_or_broken(reference: str | Path, fault: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise MissingFile(f"{reference}: no such file", _what_is_there(str(reference))) from error
+        raise MissingFile(f"{reference}: no such file", _missing_hint(str(reference))) from error
     except IsADirectoryError as error:
         raise BadInput(f"{reference}: {fault} (a folder)", "name the files in it") from error
     except ZIP_ERRORS as error:
@@ -193,11 +196,11 @@ def _naming(reference: str | Path, fault: str) -> Iterator[None]:
         raise BadInput(f"{reference}: {fault} ({error})", "download it again") from error
 
 
-def _what_is_there(reference: str) -> str:
-    """Return a hint why a file isn't where its reference says."""
+def _missing_hint(reference: str) -> str:
+    """Return a remedy for a reference without a file."""
     path, *members = reference.split(REFERENCE_SEPARATOR)
     if members and Path(path).exists():
-        return _what_is_inside(REFERENCE_SEPARATOR.join([path, *members[:-1]]), members[-1])
+        return _member_hint(REFERENCE_SEPARATOR.join([path, *members[:-1]]), members[-1])
     if ADDRESS.search(path):
         return "check the path: it is an address, and files are read from disk, so download it"
     if WINDOWS.search(path):
@@ -210,7 +213,7 @@ def _what_is_there(reference: str) -> str:
     return f"check the path, or that its disk is mounted: there is no folder {missing}"
 
 
-def _what_is_inside(archive: str, member: str) -> str:
+def _member_hint(archive: str, member: str) -> str:
     try:
         names = [name for name in list_members(archive) if not is_unsafe(name)]
     except BadInput:
@@ -234,7 +237,7 @@ def _open_inner(outer: zipfile.ZipFile, member: str, reference: str) -> zipfile.
 def _data_offset(outer: zipfile.ZipFile, info: zipfile.ZipInfo) -> int:
     # The local header repeats name and extra field with lengths of its own (APPNOTE 4.3.7), so
     # the directory's entry alone doesn't tell where the bytes begin.
-    with Path(outer.filename).open("rb") as stream:
+    with Path(str(outer.filename)).open("rb") as stream:
         stream.seek(info.header_offset)
         header = stream.read(30)
     name, extra = (int.from_bytes(header[at : at + 2], "little") for at in (26, 28))
@@ -264,10 +267,11 @@ class _Window(io.RawIOBase):
         self._at = base + offset
         return self._at
 
-    def readinto(self, buffer) -> int:
+    def readinto(self, buffer: Buffer) -> int:
         self._stream.seek(self._start + self._at)
-        data = self._stream.read(max(0, min(len(buffer), self._size - self._at)))
-        buffer[: len(data)] = data
+        view = memoryview(buffer).cast("B")
+        data = self._stream.read(max(0, min(len(view), self._size - self._at)))
+        view[: len(data)] = data
         self._at += len(data)
         return len(data)
 

@@ -1,4 +1,4 @@
-"""Files that are either as they were or complete: written beside their name, then renamed."""
+"""Files written whole or not at all: beside their name, then renamed."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from urllib.parse import quote
 
 from galaxymorph.base.errors import BadInput
 
-# What a disk, a quota or a limit of the process answers to one byte too many.
+# Errors of a disk, a quota or a limit of the process that is reached.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 # Bytes of a file's name, of every common file system.
 LONGEST_NAME = 255
-# Bytes that a disk is asked to take to find out whether it is full.
+# Bytes written to find out whether a disk is full.
 PROBE = 1 << 20
 
 
@@ -46,11 +46,10 @@ class Unwritable(OSError):
 
 
 @contextmanager
-def _naming(path: Path, temporary: Path) -> Iterator[None]:
-    """Let an error of writing name the file that was to be, and say why it can't.
+def _unwritable(path: Path, temporary: Path) -> Iterator[None]:
+    """Raise Unwritable, with the file's name and the reason, for an error of writing.
 
-    Some writers hide the reason: PyTorch's tells of unexpected positions. So after any fault the
-    disk is tried.
+    Some writers hide the reason, such as PyTorch's; after any error the disk itself is tested.
     """
     try:
         yield
@@ -70,8 +69,8 @@ def _why_not(error: Exception, temporary: Path) -> int | None:
     probe = temporary.with_name(f"{temporary.name}.probe")
     try:
         probe.write_bytes(bytes(PROBE))
-    except OSError as found:
-        return found.errno
+    except OSError as refused:
+        return refused.errno
     finally:
         probe.unlink(missing_ok=True)
     return None
@@ -91,7 +90,7 @@ def replacing(path: str | Path, sync: bool = True) -> Iterator[Path]:
     path = Path(path)
     temporary = _temporary(path)
     try:
-        with _naming(path, temporary):
+        with _unwritable(path, temporary):
             mode = _new_file_mode(temporary)
             yield temporary
             # safetensors, for one, makes files that nobody else may read.
@@ -123,7 +122,7 @@ def replace_folder(path: str | Path) -> Iterator[Path]:
     temporary = _temporary(path)
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        with _naming(path, temporary):
+        with _unwritable(path, temporary):
             temporary.mkdir(parents=True)
             yield temporary
             temporary.rename(path)
@@ -169,15 +168,12 @@ def exclusive(path: str | Path, wait: bool = True) -> Iterator[bool]:
 
 
 def cache_folder() -> Path:
-    """Return the folder of what can be made again: ~/.cache/galaxymorph or GALAXYMORPH_CACHE."""
+    """Return the cache's folder: ~/.cache/galaxymorph, or GALAXYMORPH_CACHE."""
     return Path(os.environ.get("GALAXYMORPH_CACHE", Path.home() / ".cache" / "galaxymorph"))
 
 
 def in_file_names(name: str) -> str:
-    """Return the name of a class or a galaxy without what has a meaning in paths.
-
-    E/S0 is E%2FS0.
-    """
+    """Return the name of a class or a galaxy, percent-encoded for paths: E/S0 is E%2FS0."""
     return quote(name, safe=" ,+()&=")[:100]
 
 

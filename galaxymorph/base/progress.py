@@ -11,6 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import Task
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -129,16 +134,15 @@ class Progress:
         self.label, self.total, self.unit = label, total, unit
         self.done = 0
         self.note = ""
-        self._bar = None
+        self._bar: RichProgress | None = None
         self._advancing = Lock()
 
     def __enter__(self) -> Progress:
         self.started = self._last_line = time.monotonic()
         if sys.stderr and sys.stderr.isatty() and not _muted:
-            self._bar = _rich_bar(self.unit)
-            label = Steps.name() + self.label
-            self._task = self._bar.add_task(label, total=self.total, note="")
-            self._bar.start()
+            self._bar = bar = _rich_bar(self.unit)
+            self._task = bar.add_task(Steps.name() + self.label, total=self.total, note="")
+            bar.start()
         return self
 
     def advance(self, units: int = 1, note: str = "") -> None:
@@ -186,7 +190,7 @@ class Progress:
         say(", ".join(filter(None, parts)))
 
 
-def _rich_bar(unit: str):
+def _rich_bar(unit: str) -> RichProgress:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -201,7 +205,7 @@ def _rich_bar(unit: str):
     class Rate(ProgressColumn):
         """Units a second."""
 
-        def render(self, task) -> Text:
+        def render(self, task: Task) -> Text:
             return Text(f"{task.speed or 0:.3g} {unit}/s")
 
     return RichProgress(

@@ -151,7 +151,7 @@ def _has_maps(network: nn.Module, size: int) -> bool:
 
 def _answers(run: Run) -> list[str]:
     tree = target_of(run.recipe).tree
-    return [answer.says for answer in tree.questions[0].answers] if tree else list(run.classes)
+    return [answer.text for answer in tree.questions[0].answers] if tree else list(run.classes)
 
 
 def _normalised(vectors: np.ndarray) -> np.ndarray:

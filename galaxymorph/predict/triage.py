@@ -178,7 +178,7 @@ def _without_copies(found: Sequence[Inspection], value: np.ndarray) -> np.ndarra
 def _in_words(run: Run, found: np.ndarray) -> list[str]:
     """Return each prediction's class, or the likeliest answer to a tree's first question."""
     tree = target_of(run.recipe).tree
-    names = [answer.says for answer in tree.questions[0].answers] if tree else run.classes
+    names = [answer.text for answer in tree.questions[0].answers] if tree else run.classes
     return [names[at] for at in found[:, : len(names)].argmax(axis=1)]
 
 

@@ -347,9 +347,9 @@ def _votes(page: Page) -> dict | None:
         for question in target.tree.questions:
             questions.append(
                 {
-                    "asks": question.asks,
+                    "asks": question.text,
                     "scores": page.metrics["test"]["per_question"][question.name],
-                    "answers": [(each.says, rows[each.column]) for each in question.answers],
+                    "answers": [(each.text, rows[each.column]) for each in question.answers],
                 }
             )
     else:

@@ -68,7 +68,7 @@ def _print_tree(title: str, scores: dict, recipe: Recipe) -> None:
         of_question = scores["per_question"][question.name]
         errors = [scores["per_answer"][answer.column]["rmse"] for answer in question.answers]
         table.add_row(
-            question.asks,
+            question.text,
             interval_words(of_question["accuracy"]),
             f"{of_question['agreed']:,}",
             interval_words(of_question["kl"]),
@@ -184,7 +184,7 @@ def _print_walks(table: pd.DataFrame, tree: Tree) -> None:
         for at in likeliest_walk(tree, of_all):
             question, answer = pairs[at]
             shown.add_row(
-                image, question.asks, answer.says, f"{of_asked[at]:.3f}", f"{of_all[at]:.3f}"
+                image, question.text, answer.text, f"{of_asked[at]:.3f}", f"{of_all[at]:.3f}"
             )
             image = ""
         shown.add_section()
@@ -354,8 +354,8 @@ def score_name(score: str, tree: Tree | None = None) -> str:
     """
     said = {}
     for question in tree.questions if tree else ():
-        said[question.name] = question.asks
-        said |= {answer.column: f"{question.asks} {answer.says}" for answer in question.answers}
+        said[question.name] = question.text
+        said |= {answer.column: f"{question.text} {answer.text}" for answer in question.answers}
     # A point between digits is a decimal one (kept_at_accuracy.0.99), one in Class1.2 the column's.
     parts = re.split(r"(?<!\d)\.|\.(?!\d)", score)
     words = []

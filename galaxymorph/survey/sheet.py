@@ -90,8 +90,8 @@ def top_answers(votes: pd.Series, tree: Tree = GALAXY_ZOO_CHALLENGE) -> list[str
         top = max(question.answers, key=lambda answer: votes[answer.column])
         if top.leads_to:
             asked.add(top.leads_to)
-        if votes[top.column] > 0 and not (question.name == "6" and top.says == "no"):
-            said.append(f"{short.get(question.name, '')}{top.says} {votes[top.column]:.2f}")
+        if votes[top.column] > 0 and not (question.name == "6" and top.text == "no"):
+            said.append(f"{short.get(question.name, '')}{top.text} {votes[top.column]:.2f}")
     return said
 
 

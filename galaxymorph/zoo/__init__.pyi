@@ -125,6 +125,9 @@ from .schemas import (
     GALAXY_ZOO_2 as GALAXY_ZOO_2,
 )
 from .schemas import (
+    GALAXY_ZOO_CHALLENGE as GALAXY_ZOO_CHALLENGE,
+)
+from .schemas import (
     GALAXY_ZOO_DECALS as GALAXY_ZOO_DECALS,
 )
 from .schemas import (
@@ -135,6 +138,9 @@ from .schemas import (
 )
 from .schemas import (
     Schema as Schema,
+)
+from .schemas import (
+    load_schema as load_schema,
 )
 from .schemes import (
     SCHEMES as SCHEMES,
@@ -174,9 +180,6 @@ from .tables import (
 )
 from .tables import (
     what_is as what_is,
-)
-from .tree import (
-    GALAXY_ZOO_CHALLENGE as GALAXY_ZOO_CHALLENGE,
 )
 from .tree import (
     Answer as Answer,

@@ -16,16 +16,17 @@ from galaxymorph.zoo.checks import CheckedRows, read_checked
 from galaxymorph.zoo.columns import COUNT, prefixed
 from galaxymorph.zoo.image_files import same_content
 from galaxymorph.zoo.layout import Layout, find_layout
-from galaxymorph.zoo.schemas import SCHEMAS, Schema
+from galaxymorph.zoo.schemas import GALAXY_ZOO_CHALLENGE, SCHEMAS, Schema
 from galaxymorph.zoo.tables import Table, as_ids, open_table
-from galaxymorph.zoo.tree import GALAXY_ZOO_CHALLENGE, Tree
+from galaxymorph.zoo.tree import Tree
 from galaxymorph.zoo.votes import Votes, gather_votes
 
 ID_COLUMN = "GalaxyID"
 # What galaxies are named by in common catalogues, in the order of preference, in small letters.
 ID_COLUMNS = (
-    "id", "galaxy", "galaxyid", "id_str", "objid", "object_id", "source_id", "iauname", "asset_id",
-)  # fmt: skip
+    *("id", "galaxy", "galaxyid", "id_str", "objid", "object_id", "source_id", "iauname"),
+    "asset_id",
+)
 NO_VOTES = "nobody voted on the first question"
 # What a user should know of the fractions that a table is trained on (Hart et al. 2016).
 KIND_NOTES = {

@@ -75,7 +75,10 @@ def read_checked(
     Raises:
         BadInput: the table can't be read, or has no rows.
     """
-    parts, lossy, faults, lost = [], {}, {}, []
+    parts: list[tuple[np.ndarray, pd.Series, pd.DataFrame, np.ndarray]] = []
+    lossy: dict[int, str] = {}
+    faults: dict[int, str] = {}
+    lost: list[tuple[int, str, object]] = []
     wanted = list(dict.fromkeys([ids, *texts, *numbers]))
     for piece in table.pieces(wanted):
         # An empty line among the rows is a row without an id.
@@ -115,8 +118,8 @@ def _without_decimals(ids: pd.Series) -> pd.Series:
 
 
 def _check_ids(read: CheckedRows, name: str, lossy: dict[int, str]) -> None:
-    for row, words in lossy.items():
-        read.words.setdefault(row, f"{name} {words}")
+    for row, fault in lossy.items():
+        read.words.setdefault(row, f"{name} {fault}")
     ids = read.ids
     read.fault(ids.isna().to_numpy(bool), f"{name} is empty")
     doubled = ids.duplicated(keep=False).to_numpy(bool) & ids.notna().to_numpy(bool)

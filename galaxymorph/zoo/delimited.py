@@ -46,7 +46,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Delimited:
-    """A text whose header is known: its encoding, its separator, and the columns as they stand."""
+    """A text with a header: its encoding, its separator and its columns."""
 
     open: Callable[[], BinaryIO]
     encoding: str
@@ -114,9 +114,12 @@ def _without(piece: Rows, trailing: dict[int, str]) -> Rows:
     """
     if not trailing or len(trailing) == len(piece.numbers):
         return piece
-    kept = [(n, cells) for n, cells in zip(piece.numbers, piece.cells, strict=True)
-            if n not in trailing]  # fmt: skip
-    numbers, cells = ([row[at] for row in kept] for at in (0, 1))
+    numbers = [number for number in piece.numbers if number not in trailing]
+    cells = [
+        row
+        for number, row in zip(piece.numbers, piece.cells, strict=True)
+        if number not in trailing
+    ]
     return Rows(numbers, cells, piece.faults | trailing, piece.blank)
 
 

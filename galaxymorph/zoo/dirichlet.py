@@ -1,4 +1,4 @@
-"""What a Dirichlet distribution a question says of the fractions of all volunteers.
+"""Moments and intervals of vote fractions where each question has a Dirichlet distribution.
 
 Each question's conditional fractions follow a Dirichlet distribution, independent of the other
 questions' (Walmsley et al. 2022, MNRAS 509, 3966, section 3). A cumulative fraction is then a sum
@@ -13,6 +13,8 @@ Moments of a mixture are means of moments, so views, folds and runs combine by a
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +56,7 @@ def deviations(mean: np.ndarray, square: np.ndarray) -> np.ndarray:
     return np.sqrt(np.clip(square - np.square(mean), 0, None))
 
 
-def fraction_beta(mean: np.ndarray, deviation: np.ndarray):
+def fraction_beta(mean: np.ndarray, deviation: np.ndarray) -> Any:
     """Return the Beta distributions of some moments, as `scipy.stats` freezes them.
 
     With mean m and variance v, a + b = m (1 - m) / v - 1, and a is m of it.
@@ -82,8 +84,8 @@ def fraction_intervals(
         deviation: standard deviations, of the same shape.
         level: the probability inside, half of the rest on either side.
     """
-    found = fraction_beta(mean, deviation)
-    return found.ppf((1 - level) / 2), found.ppf((1 + level) / 2)
+    beta = fraction_beta(mean, deviation)
+    return beta.ppf((1 - level) / 2), beta.ppf((1 + level) / 2)
 
 
 def _dirichlet_moments(alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

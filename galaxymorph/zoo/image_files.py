@@ -31,19 +31,19 @@ from galaxymorph.base import (
 
 # Files that needn't be opened to be told as images, and as other things beside images.
 IMAGE_ENDINGS = (
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".jp2",
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".jp2"),
     *FITS_ENDINGS,
-)  # fmt: skip
+)
 OTHER_ENDINGS = (
-    ".csv", ".csv.gz", ".tsv", ".txt", ".md", ".rst", ".json", ".yaml", ".yml", ".toml", ".parquet",
-    ".feather", ".ecsv", ".vot", ".votable", ".xml", ".html", ".htm", ".log", ".py", ".ipynb",
-    ".pdf", ".sh",
-)  # fmt: skip
+    *(".csv", ".csv.gz", ".tsv", ".txt", ".md", ".rst", ".json", ".yaml", ".yml", ".toml"),
+    *(".parquet", ".feather", ".ecsv", ".vot", ".votable", ".xml", ".html", ".htm", ".log"),
+    *(".py", ".ipynb", ".pdf", ".sh"),
+)
 # What file managers, cameras' discs and notebooks leave, in small letters; hidden files too.
 JUNK = {
-    "__macosx", "__pycache__", "@eadir", "$recycle.bin", "system volume information", "thumbs.db",
-    "desktop.ini", "lost+found", "icon\r",
-}  # fmt: skip
+    *("__macosx", "__pycache__", "@eadir", "$recycle.bin", "system volume information"),
+    *("thumbs.db", "desktop.ini", "lost+found", "icon\r"),
+}
 THUMBNAILS = {"thumbnails", "thumbnail", "thumbs"}
 # The parts of the challenge by the names of their folders and zips.
 TRAINING_PART, TEST_PART = (

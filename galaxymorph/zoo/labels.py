@@ -11,9 +11,9 @@ import pandas as pd
 from galaxymorph.base import BadInput, read_parquet
 from galaxymorph.zoo.catalogue import Catalogue
 from galaxymorph.zoo.columns import COUNT, TARGET, prefixed
-from galaxymorph.zoo.schemas import SCHEMAS
+from galaxymorph.zoo.schemas import GALAXY_ZOO_CHALLENGE, SCHEMAS
 from galaxymorph.zoo.schemes import SCHEMES, assign_labels, soft_targets
-from galaxymorph.zoo.tree import GALAXY_ZOO_CHALLENGE
+from galaxymorph.zoo.tree import Tree
 
 # Names of classes that a mirror turns into one another, in English, German, French, Spanish,
 # Italian and Portuguese: by a part of the name, a word, or a pair of names that differ in one word.
@@ -23,15 +23,20 @@ HANDED = re.compile(
     re.IGNORECASE,
 )
 # What tables have in a cell without a label.
-NO_LABEL = frozenset(
-    ["nan", "na", "n/a", "#n/a", "<na>", "null", "none", "nil", "-", "--", "?", "-1", "-99", "-999",
-     "-9999", "masked", "missing", "unlabelled", "unlabeled", "undefined", "."]
-)  # fmt: skip
+NO_LABEL = {
+    *("nan", "na", "n/a", "#n/a", "<na>", "null", "none", "nil", "-", "--", "?", ".", "-1", "-99"),
+    *("-999", "-9999", "masked", "missing", "unlabelled", "unlabeled", "undefined"),
+}
 HANDED_WORDS = {"cw", "ccw", "acw"}
 HANDED_PAIRS = (
-    ("left", "right"), ("s", "z"), ("links", "rechts"), ("gauche", "droite"),
-    ("izquierda", "derecha"), ("sinistra", "destra"), ("esquerda", "direita"),
-)  # fmt: skip
+    ("left", "right"),
+    ("s", "z"),
+    ("links", "rechts"),
+    ("gauche", "droite"),
+    ("izquierda", "derecha"),
+    ("sinistra", "destra"),
+    ("esquerda", "direita"),
+)
 # What plain labels are called beside the schemes.
 PLAIN = "plain labels"
 # Counts beside a table of fractions.
@@ -136,7 +141,7 @@ def soft_label_catalogue(catalogue: Catalogue, scheme: str) -> tuple[pd.DataFram
     Raises:
         BadInput: the scheme is unknown, or the catalogue has plain labels.
     """
-    _require_votes(catalogue)
+    _require_tree(catalogue)
     targets = soft_targets(SCHEMES.find(scheme), catalogue.table)
     table = catalogue.table[["galaxy", "image", "row"]].assign(label=targets.idxmax(axis=1))
     return table.join(targets.add_prefix(TARGET)), list(targets.columns)
@@ -156,12 +161,12 @@ def answer_catalogue(catalogue: Catalogue, scheme: str) -> tuple[pd.DataFrame, l
     Raises:
         BadInput: the scheme is unknown, or the catalogue has plain labels.
     """
-    _require_votes(catalogue)
-    answers = catalogue.table[catalogue.tree.columns].add_prefix(TARGET)
+    tree = _require_tree(catalogue)
+    answers = catalogue.table[tree.columns].add_prefix(TARGET)
     if catalogue.tree is GALAXY_ZOO_CHALLENGE:
         table, classes = soft_label_catalogue(catalogue, scheme)
         return table[["galaxy", "image", "row", "label"]].join(answers), classes
-    columns = [answer.column for answer in catalogue.tree.questions[0].answers]
+    columns = [answer.column for answer in tree.questions[0].answers]
     label = catalogue.table[columns].idxmax(axis=1)
     classes = [column for column in columns if (label == column).any()]
     return catalogue.table[["galaxy", "image", "row"]].assign(label=label).join(answers), classes
@@ -176,14 +181,18 @@ def vote_counts(catalogue: Catalogue) -> pd.DataFrame:
     Raises:
         BadInput: neither is there, or a galaxy has no whole number of votes.
     """
-    _require_votes(catalogue)
-    names = prefixed(COUNT, catalogue.tree.columns)
+    tree = _require_tree(catalogue)
+    names = prefixed(COUNT, tree.columns)
     if names[0] in catalogue.table:
         return catalogue.table[names]
-    if catalogue.tree is not GALAXY_ZOO_CHALLENGE:
+    if tree is not GALAXY_ZOO_CHALLENGE:
         raise BadInput(f"{catalogue.source}: without vote counts", "use another --loss")
-    columns = SCHEMAS.find(catalogue.tree.name).answer_columns("counts")
-    counts = _counted(catalogue, columns).apply(pd.to_numeric, errors="coerce").to_numpy(float)
+    columns = SCHEMAS[tree.name].answer_columns("counts")
+    counts = (
+        _counts_beside(catalogue, tree, columns)
+        .apply(pd.to_numeric, errors="coerce")
+        .to_numpy(float)
+    )
     wrong = ~((counts >= 0) & (counts == np.round(counts)) & np.isfinite(counts))
     if wrong.any():
         row, at = (int(places[0]) for places in np.nonzero(wrong))
@@ -195,7 +204,7 @@ def vote_counts(catalogue: Catalogue) -> pd.DataFrame:
     return pd.DataFrame(counts, columns=names, index=catalogue.table.index)
 
 
-def _counted(catalogue: Catalogue, columns: list[str]) -> pd.DataFrame:
+def _counts_beside(catalogue: Catalogue, tree: Tree, columns: list[str]) -> pd.DataFrame:
     """Return the columns of counts from `votes.parquet`, a row a galaxy of the catalogue."""
     path = (catalogue.path if catalogue.path.is_dir() else catalogue.path.parent) / VOTES
     if not path.is_file():
@@ -204,18 +213,20 @@ def _counted(catalogue: Catalogue, columns: list[str]) -> pd.DataFrame:
             f"{VOTES} beside it)",
             "use another --loss",
         )
-    answers = dict(zip(catalogue.tree.columns, columns, strict=True))
+    answers = dict(zip(tree.columns, columns, strict=True))
     counts = read_parquet(path, ["GalaxyID", *answers], "make it again").rename(columns=answers)
     counts["galaxy"] = counts.pop("GalaxyID").astype(str)
     return catalogue.table[["galaxy"]].merge(counts, on="galaxy", how="left")[columns]
 
 
-def _require_votes(catalogue: Catalogue) -> None:
+def _require_tree(catalogue: Catalogue) -> Tree:
+    """Return a catalogue's tree; raise BadInput if it has plain labels."""
     if catalogue.tree is None:
         raise BadInput(
             f"{catalogue.source}: soft targets take vote fractions, and it has plain labels",
             "leave out --labels-column",
         )
+    return catalogue.tree
 
 
 def count_classes(catalogue: Catalogue) -> dict[str, dict[str, int]]:
@@ -225,13 +236,13 @@ def count_classes(catalogue: Catalogue) -> dict[str, dict[str, int]]:
     challenge's.
     """
     if catalogue.tree is GALAXY_ZOO_CHALLENGE:
-        found = {scheme: label_catalogue(catalogue, scheme) for scheme in SCHEMES}
+        labels = {scheme: label_catalogue(catalogue, scheme) for scheme in SCHEMES}
     elif catalogue.tree:
-        found = {catalogue.tree.questions[0].name: answer_catalogue(catalogue, "")}
+        labels = {catalogue.tree.questions[0].name: answer_catalogue(catalogue, "")}
     else:
-        found = {PLAIN: label_catalogue(catalogue, "")}
+        labels = {PLAIN: label_catalogue(catalogue, "")}
     counts = {}
-    for name, (labelled, classes) in found.items():
+    for name, (labelled, classes) in labels.items():
         number = labelled["label"].value_counts()
         counts[name] = {label: int(number.get(label, 0)) for label in classes}
     return counts

@@ -1,16 +1,21 @@
-"""Vote catalogues as schemas: a decision tree, and how the catalogue's columns are called.
+"""Vote schemas: a decision tree, and the names of a vote catalogue's columns, from JSON files.
 
-To add one, here or in a plugin, call `SCHEMAS.register`. The order of the questions is the order of
-the columns; what leads where is said by the answers, and a question may be reached from several.
+To add one, from a plugin or a script: `SCHEMAS.register(name, load_schema("my-tree.json"))`. The
+order of the questions is the order of the columns; answers say which question follows, and a
+question may be reached from several.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from graphlib import CycleError
+from pathlib import Path
+from typing import Any
 
-from galaxymorph.base import Registry
-from galaxymorph.zoo.tree import GALAXY_ZOO_CHALLENGE, Answer, Question, Tree
+from galaxymorph.base import Damaged, Registry, read_json, reading, require, require_key
+from galaxymorph.base import require_words as words
+from galaxymorph.zoo.tree import Answer, Question, Tree
 
 # What a catalogue's columns can hold. All but the last are of a question's own volunteers;
 # `cumulative` is of all volunteers, see `zoo.tree`.
@@ -29,9 +34,9 @@ class Schema:
 
     about: str
     tree: Tree
-    ids: tuple[str, ...]
+    ids: Sequence[str]
     columns: Mapping[str, str]
-    totals: tuple[str, ...] = ()
+    totals: Sequence[str] = ()
 
     def answer_columns(self, kind: str) -> list[str]:
         """Return the columns of one of the `KINDS`, in the order of the tree's answers."""
@@ -47,234 +52,73 @@ class Schema:
 
 SCHEMAS: Registry[Schema] = Registry("vote schema")
 
-SCHEMAS.register(
-    GALAXY_ZOO_CHALLENGE.name,
-    Schema(
-        "The Kaggle challenge of 2014: cumulative fractions; counts in tables made in its format",
-        GALAXY_ZOO_CHALLENGE,
-        ids=("GalaxyID",),
-        columns={"cumulative": "{answer}", "counts": "{answer}_count"},
-    ),
-)
+
+def load_schema(path: str | Path) -> Schema:
+    """Return the vote schema in a JSON file, such as those in `zoo/vote_schemas`.
+
+    Raises:
+        BadInput: the file isn't there, is damaged, or its answers lead nowhere or in a circle.
+    """
+    remedy = "correct the file"
+    record = read_json(path, remedy)
+    with reading(path, remedy):
+        columns = require_key(record, "columns", dict)
+        for kind, pattern in columns.items():
+            if kind not in KINDS:
+                raise Damaged(f"columns of kind {kind!r}, which is none of {', '.join(KINDS)}")
+            require(pattern, str, f"the pattern of {kind}")
+        return Schema(
+            require_key(record, "about", str),
+            _read_tree(record),
+            words(record.get("ids"), "ids"),
+            columns,
+            words(record.get("totals", []), "totals"),
+        )
 
 
-def _question(
-    name: str, asks: str, *answers: tuple[str, str, str | None], of_all: bool = False
-) -> Question:
-    """Return a question whose answers are (the end of the column's name, words, leads to)."""
+def _read_tree(record: Mapping[str, Any]) -> Tree:
+    questions = [
+        _read_question(require(each, dict, "question"))
+        for each in require_key(record, "questions", list)
+    ]
+    zeros_are_known = require(record.get("zeros_are_known", False), bool, "zeros_are_known")
+    tree = Tree(require_key(record, "name", str), tuple(questions), zeros_are_known)
+    names = words([question.name for question in questions], "names of questions")
+    words(tree.columns, "columns of answers")
+    following = {answer.leads_to for question in questions for answer in question.answers}
+    if unknown := sorted(name for name in following if name is not None and name not in names):
+        raise Damaged(f"an answer leads to {unknown[0]!r}, and no question is called that")
+    try:
+        tree.walk  # noqa: B018, which orders the questions
+    except CycleError as error:
+        raise Damaged("answers lead in a circle") from error
+    return tree
+
+
+def _read_question(record: Mapping[str, Any]) -> Question:
+    answers = []
+    for each in require_key(record, "answers", list):
+        answer = require(each, dict, "answer")
+        leads_to = answer.get("leads_to")
+        if leads_to is not None:
+            require(leads_to, str, "leads_to")
+        answers.append(
+            Answer(require_key(answer, "column", str), require_key(answer, "text", str), leads_to)
+        )
+    asked_of_all = require(record.get("asked_of_all", False), bool, "asked_of_all")
     return Question(
-        name, asks, tuple(Answer(f"{name}_{end}", says, to) for end, says, to in answers), of_all
+        require_key(record, "name", str),
+        require_key(record, "text", str),
+        tuple(answers),
+        asked_of_all,
     )
 
 
-# Questions and paths: Willett et al. 2013, MNRAS 435, 2835, table 2 and figure 1; columns: Hart et
-# al. 2016, MNRAS 461, 3663. Bar, arms and bulge are asked of disks that aren't edge-on, in that
-# order, and question 6 of everybody but those who said "star or artifact": of the galaxy with 44
-# "smooth", 2 "features" and 1 "artifact" (SDSS J153010.73+484124.8), 2 votes for "not edge-on"
-# are followed by 2 each on bar, arms and bulge, and 46 on question 6.
-GALAXY_ZOO_2 = Tree(
-    "galaxy-zoo-2",
-    (
-        _question(
-            "t01_smooth_or_features",
-            "Smooth, or with features or a disk?",
-            ("a01_smooth", "smooth", "t07_rounded"),
-            ("a02_features_or_disk", "features or disk", "t02_edgeon"),
-            ("a03_star_or_artifact", "star or artifact", None),
-            of_all=True,
-        ),
-        _question(
-            "t02_edgeon",
-            "A disk viewed edge-on?",
-            ("a04_yes", "yes", "t09_bulge_shape"),
-            ("a05_no", "no", "t03_bar"),
-        ),
-        _question(
-            "t03_bar",
-            "A bar through the centre?",
-            ("a06_bar", "yes", "t04_spiral"),
-            ("a07_no_bar", "no", "t04_spiral"),
-        ),
-        _question(
-            "t04_spiral",
-            "Spiral arms?",
-            ("a08_spiral", "yes", "t10_arms_winding"),
-            ("a09_no_spiral", "no", "t05_bulge_prominence"),
-        ),
-        _question(
-            "t05_bulge_prominence",
-            "How prominent is the bulge?",
-            ("a10_no_bulge", "none", "t06_odd"),
-            ("a11_just_noticeable", "just noticeable", "t06_odd"),
-            ("a12_obvious", "obvious", "t06_odd"),
-            ("a13_dominant", "dominant", "t06_odd"),
-        ),
-        _question(
-            "t06_odd",
-            "Anything odd?",
-            ("a14_yes", "yes", "t08_odd_feature"),
-            ("a15_no", "no", None),
-        ),
-        _question(
-            "t07_rounded",
-            "How rounded?",
-            ("a16_completely_round", "completely round", "t06_odd"),
-            ("a17_in_between", "in between", "t06_odd"),
-            ("a18_cigar_shaped", "cigar-shaped", "t06_odd"),
-        ),
-        _question(
-            "t08_odd_feature",
-            "What is odd?",
-            ("a19_ring", "ring", None),
-            ("a20_lens_or_arc", "lens or arc", None),
-            ("a21_disturbed", "disturbed", None),
-            ("a22_irregular", "irregular", None),
-            ("a23_other", "other", None),
-            ("a24_merger", "merger", None),
-            ("a38_dust_lane", "dust lane", None),
-        ),
-        _question(
-            "t09_bulge_shape",
-            "What is the bulge's shape, edge-on?",
-            ("a25_rounded", "rounded", "t06_odd"),
-            ("a26_boxy", "boxy", "t06_odd"),
-            ("a27_no_bulge", "none", "t06_odd"),
-        ),
-        _question(
-            "t10_arms_winding",
-            "How tightly wound are the arms?",
-            ("a28_tight", "tight", "t11_arms_number"),
-            ("a29_medium", "medium", "t11_arms_number"),
-            ("a30_loose", "loose", "t11_arms_number"),
-        ),
-        _question(
-            "t11_arms_number",
-            "How many arms?",
-            ("a31_1", "one", "t05_bulge_prominence"),
-            ("a32_2", "two", "t05_bulge_prominence"),
-            ("a33_3", "three", "t05_bulge_prominence"),
-            ("a34_4", "four", "t05_bulge_prominence"),
-            ("a36_more_than_4", "more than four", "t05_bulge_prominence"),
-            ("a37_cant_tell", "can't tell", "t05_bulge_prominence"),
-        ),
-    ),
-)
+def _register(name: str) -> Tree:
+    path = Path(__file__).parent / "vote_schemas" / f"{name}.json"
+    return SCHEMAS.register(name, load_schema(path)).tree
 
-SCHEMAS.register(
-    GALAXY_ZOO_2.name,
-    Schema(
-        "Galaxy Zoo 2, as released by Hart et al. 2016",
-        GALAXY_ZOO_2,
-        # The main table's, and that of the images' release.
-        ids=("dr7objid", "dr8objid", "GalaxyID", "objid", "asset_id"),
-        columns={
-            "counts": "{answer}_count",
-            "fraction": "{answer}_fraction",
-            "weighted": "{answer}_weighted_fraction",
-            "debiased": "{answer}_debiased",
-        },
-        # The second is in the release for MaNGA's galaxies.
-        totals=("{question}_total_count", "{question}_count"),
-    ),
-)
 
-# Questions, paths and columns of the last campaign, GZD-5: Walmsley et al. 2022, MNRAS 509, 3966.
-# Bar, arms and bulge are asked of disks that aren't edge-on: of a galaxy with 18 votes for "not
-# edge-on" the published counts have 18 each on bar, arms and bulge. The last question is asked of
-# everybody but those who said "artifact".
-GALAXY_ZOO_DECALS = Tree(
-    "galaxy-zoo-decals",
-    (
-        _question(
-            "smooth-or-featured",
-            "Smooth, or with features or a disk?",
-            ("smooth", "smooth", "how-rounded"),
-            ("featured-or-disk", "features or disk", "disk-edge-on"),
-            ("artifact", "star or artifact", None),
-            of_all=True,
-        ),
-        _question(
-            "disk-edge-on",
-            "A disk viewed edge-on?",
-            ("yes", "yes", "edge-on-bulge"),
-            ("no", "no", "bar"),
-        ),
-        _question(
-            "has-spiral-arms",
-            "Spiral arms?",
-            ("yes", "yes", "spiral-winding"),
-            ("no", "no", "bulge-size"),
-        ),
-        _question(
-            "bar",
-            "A bar through the centre?",
-            ("strong", "strong", "has-spiral-arms"),
-            ("weak", "weak", "has-spiral-arms"),
-            ("no", "none", "has-spiral-arms"),
-        ),
-        _question(
-            "bulge-size",
-            "How large is the bulge?",
-            ("dominant", "dominant", "merging"),
-            ("large", "large", "merging"),
-            ("moderate", "moderate", "merging"),
-            ("small", "small", "merging"),
-            ("none", "none", "merging"),
-        ),
-        _question(
-            "how-rounded",
-            "How rounded?",
-            ("round", "completely round", "merging"),
-            ("in-between", "in between", "merging"),
-            ("cigar-shaped", "cigar-shaped", "merging"),
-        ),
-        _question(
-            "edge-on-bulge",
-            "What is the bulge's shape, edge-on?",
-            ("boxy", "boxy", "merging"),
-            ("none", "none", "merging"),
-            ("rounded", "rounded", "merging"),
-        ),
-        _question(
-            "spiral-winding",
-            "How tightly wound are the arms?",
-            ("tight", "tight", "spiral-arm-count"),
-            ("medium", "medium", "spiral-arm-count"),
-            ("loose", "loose", "spiral-arm-count"),
-        ),
-        _question(
-            "spiral-arm-count",
-            "How many arms?",
-            ("1", "one", "bulge-size"),
-            ("2", "two", "bulge-size"),
-            ("3", "three", "bulge-size"),
-            ("4", "four", "bulge-size"),
-            ("more-than-4", "more than four", "bulge-size"),
-            ("cant-tell", "can't tell", "bulge-size"),
-        ),
-        _question(
-            "merging",
-            "Merging, or disturbed?",
-            ("none", "neither", None),
-            ("minor-disturbance", "minor disturbance", None),
-            ("major-disturbance", "major disturbance", None),
-            ("merger", "merger", None),
-        ),
-    ),
-)
-
-SCHEMAS.register(
-    GALAXY_ZOO_DECALS.name,
-    Schema(
-        "Galaxy Zoo DECaLS, campaign GZD-5, as released by Walmsley et al. 2022",
-        GALAXY_ZOO_DECALS,
-        ids=("iauname", "GalaxyID", "id_str"),
-        columns={
-            "counts": "{answer}",
-            "fraction": "{answer}_fraction",
-            "debiased": "{answer}_debiased",
-        },
-        # The release's own description drops the second half of the name.
-        totals=("{question}_total-votes", "{question}_total"),
-    ),
-)
+GALAXY_ZOO_CHALLENGE = _register("galaxy-zoo-challenge")
+GALAXY_ZOO_2 = _register("galaxy-zoo-2")
+GALAXY_ZOO_DECALS = _register("galaxy-zoo-decals")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -32,16 +32,25 @@ from galaxymorph.base import (
 )
 from galaxymorph.zoo.delimited import PIECE, open_delimited
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 # What tables are called; the content decides how one is read.
 TABLE_ENDINGS = (
-    ".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.bz2", ".csv.xz", ".csv.zip", ".parquet",
-    ".feather", ".arrow", ".ecsv", ".vot", ".votable", ".fits", ".fit", ".fits.gz",
-)  # fmt: skip
+    *(".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.bz2", ".csv.xz", ".csv.zip", ".parquet"),
+    *(".feather", ".arrow", ".ecsv", ".vot", ".votable", ".fits", ".fit", ".fits.gz"),
+)
 # Such names promise no text, so a text there is a damaged download and not a table.
 _BINARY_ENDINGS = {
-    ".parquet": "Parquet", ".feather": "Feather", ".arrow": "Arrow", ".fits": "FITS",
-    ".fit": "FITS", ".gz": "Not a gzipped file", ".bz2": "bzip2", ".xz": "xz",
-}  # fmt: skip
+    ".parquet": "Parquet",
+    ".feather": "Feather",
+    ".arrow": "Arrow",
+    ".fits": "FITS",
+    ".fit": "FITS",
+    ".gz": "Not a gzipped file",
+    ".bz2": "bzip2",
+    ".xz": "xz",
+}
 _SIGNATURES = (
     (b"PAR1", "Parquet"),
     (b"ARROW1", "Arrow"),
@@ -49,12 +58,13 @@ _SIGNATURES = (
     (b"SIMPLE  =", "FITS"),
     (b"# %ECSV", "ECSV"),
 )
-_PACKED: dict[bytes, Callable[..., BinaryIO]] = {
+# Each opens a path or a stream; their modules' types know no binary mode alone.
+_PACKED: dict[bytes, Callable[..., Any]] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
     b"\xfd7zXZ\x00": lzma.open,
 }
-# Files that people have in place of a table, and what they are.
+# Files that are no tables, and what they are.
 _FOREIGN = (
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook"),
@@ -120,13 +130,19 @@ class Table:
         same = [at for at, other in enumerate(self.columns) if other.lower() == name.lower()]
         return same[0] if same and self.kind in ("FITS", "VOTable") else None
 
+    def _required_position(self, name: str) -> int:
+        position = self._position(name)
+        if position is None:
+            raise KeyError(name)
+        return position
+
     def pieces(self, columns: Sequence[str]) -> Iterator[Piece]:
         """Yield some columns in pieces: text, or numbers where the format has such.
 
         Raises:
             BadInput: the table can't be read, or a column holds pictures.
         """
-        positions = [self._position(name) for name in columns]
+        positions = [self._required_position(name) for name in columns]
         with _reading(self.reference):
             for piece in self._pieces(positions):
                 piece.frame.columns = list(columns)
@@ -192,10 +208,10 @@ def as_ids(column: pd.Series) -> tuple[pd.Series, dict[int, str]]:
     """Return a column of ids as text, and what is wrong by row where digits are lost."""
     text = as_text(column)
     if pd.api.types.is_float_dtype(column.dtype):
-        dtype = column.dtype if isinstance(column.dtype, np.dtype) else np.dtype(float)
+        dtype = np.dtype(column.dtype if isinstance(column.dtype, np.dtype) else float)
         numbers = column.to_numpy(float, na_value=np.nan)
         # From here on not every whole number has a floating-point one of its own.
-        exact = 2.0 ** (np.finfo(dtype).nmant + 1)
+        exact = 2.0 ** (np.finfo(dtype.char).nmant + 1)
         lossy = (np.abs(numbers) >= exact) | (np.mod(numbers, 1) != 0)
         lossy &= ~np.isnan(numbers)
         words = "is {}, no exact number: the column is of floating-point numbers, its digits lost"
@@ -204,8 +220,7 @@ def as_ids(column: pd.Series) -> tuple[pd.Series, dict[int, str]]:
         lossy = text.str.fullmatch(_SPREADSHEET).fillna(False).to_numpy(bool)
         words = "is {}, no exact number: a spreadsheet rounded it, its digits are lost"
         values = text
-    rows = np.flatnonzero(lossy)
-    return text, {int(column.index[at]): words.format(values.iloc[at]) for at in rows}
+    return text, {int(row): words.format(value) for row, value in values[lossy].items()}
 
 
 def as_numbers(column: pd.Series, decimal: str = ".") -> tuple[np.ndarray, np.ndarray]:
@@ -241,7 +256,7 @@ def _cell_text(value: object) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, float | np.floating) and value == value:
-        return _number_text(value)
+        return _number_text(float(value))
     return "" if value is None or value is pd.NA or value != value else str(value)
 
 
@@ -252,15 +267,14 @@ class _File:
     reference: str
     path: Path | None
     data: bytes
-    unpack: Callable[..., BinaryIO] | None
+    unpack: Callable[..., Any] | None
     head: bytes
 
     def open(self) -> BinaryIO:
         """Return a stream of the bytes, uncompressed."""
-        if self.path and not self.unpack:
-            return self.path.open("rb")
-        stream = self.path or io.BytesIO(self.data)
-        return self.unpack(stream) if self.unpack else stream
+        if self.unpack:
+            return self.unpack(self.path or io.BytesIO(self.data))
+        return self.path.open("rb") if self.path else io.BytesIO(self.data)
 
     def seekable(self) -> BinaryIO:
         """Return a stream of the bytes, uncompressed, that a library can seek in."""
@@ -411,7 +425,7 @@ def _open_arrow(file: _File) -> _Opened:
     return first.schema.names, ".", pieces
 
 
-def _refuse_pictures(schema, columns: Sequence[str]) -> None:
+def _refuse_pictures(schema: pa.Schema, columns: Sequence[str]) -> None:
     import pyarrow as pa
 
     for name in columns:
@@ -426,11 +440,10 @@ def _refuse_pictures(schema, columns: Sequence[str]) -> None:
             raise Damaged(f"the column {name!r} holds {kind}, no text and no number")
 
 
-def _from_arrow(batches, columns: Sequence[str]) -> Iterator[Piece]:
+def _from_arrow(batches: Iterator[pa.RecordBatch], columns: Sequence[str]) -> Iterator[Piece]:
     import pyarrow as pa
 
     number = 2
-    batches = iter(batches)
     while True:
         with library_errors(ValueError, pa.ArrowException):
             batch = next(batches, None)
@@ -442,7 +455,7 @@ def _from_arrow(batches, columns: Sequence[str]) -> Iterator[Piece]:
         yield Piece(pd.DataFrame(cells, index=rows), {}, [])
 
 
-def _arrow_cells(array, name: str) -> np.ndarray:
+def _arrow_cells(array: pa.Array, name: str) -> np.ndarray:
     import pyarrow as pa
 
     if pa.types.is_dictionary(array.type):
@@ -485,7 +498,7 @@ def _open_fits(file: _File) -> _Opened:
     return columns, ".", pieces
 
 
-def _fits_units(file: _File):
+def _fits_units(file: _File) -> Any:
     try:
         from astropy.io import fits
     except ImportError as error:
@@ -518,7 +531,7 @@ def _fits_has_table(file: _File) -> bool:
         return False
 
 
-def _fits_cells(cells: np.ndarray, column) -> np.ndarray:
+def _fits_cells(cells: np.ndarray, column: Any) -> np.ndarray:
     if cells.ndim > 1 or cells.dtype == object:
         raise Damaged(f"the column {column.name!r} holds arrays, not one value a row")
     if cells.dtype.kind in "SU":
@@ -526,7 +539,9 @@ def _fits_cells(cells: np.ndarray, column) -> np.ndarray:
     # pandas takes no array of FITS's byte order.
     native = np.asarray(cells).astype(cells.dtype.newbyteorder("="))
     if column.null is not None and native.dtype.kind in "iu":
-        return np.where(native == column.null, None, native.astype(object))
+        values = native.astype(object)
+        values[native == column.null] = None
+        return values
     return native
 
 
@@ -557,7 +572,7 @@ def _open_astropy(name: str) -> Callable[[_File], _Opened]:
     return opened
 
 
-def _masked_cells(column) -> np.ndarray:
+def _masked_cells(column: Any) -> np.ndarray:
     """Return an astropy column's values, None where they are masked."""
     cells = np.asarray(column)
     if cells.ndim > 1:
@@ -566,7 +581,9 @@ def _masked_cells(column) -> np.ndarray:
     if cells.dtype.kind == "f" and not cells.dtype.hasobject:
         return np.where(masked, np.nan, cells)
     if masked.any() or cells.dtype.kind in "SUO":
-        return _decoded(np.where(masked, None, cells.astype(object)))
+        values = cells.astype(object)
+        values[masked] = None
+        return _decoded(values)
     return cells.astype(cells.dtype.newbyteorder("="))
 
 

@@ -20,19 +20,19 @@ SUM_TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer: the table's column for it, its words, and the question that it leads to."""
+    """One answer: the table's column for it, its text, and the question that it leads to."""
 
     column: str
-    says: str
+    text: str
     leads_to: str | None = None
 
 
 @dataclass(frozen=True)
 class Question:
-    """One question; `asked_of_all` overrides what the answers that lead to it would say."""
+    """One question; `asked_of_all` overrides the answers that lead to it."""
 
     name: str
-    asks: str
+    text: str
     answers: tuple[Answer, ...]
     asked_of_all: bool = False
 
@@ -190,7 +190,7 @@ def likeliest_walk(tree: Tree, cumulative: np.ndarray) -> list[int]:
     members = tree.membership.astype(bool)
     walked: dict[int, int] = {}
     for start in np.flatnonzero(tree.asked_of_all):
-        at = int(start)
+        at: int | None = int(start)
         while at is not None and at not in walked:
             own = np.flatnonzero(members[at])
             walked[at] = int(own[np.asarray(cumulative)[own].argmax()])
@@ -211,84 +211,3 @@ def broken_sums(tree: Tree, cumulative: np.ndarray) -> np.ndarray:
     """
     sums = np.asarray(cumulative, float) @ tree.membership.T
     return ~(np.abs(sums - reached(tree, cumulative)) <= SUM_TOLERANCE)
-
-
-def _question(name: str, asks: str, *answers: tuple[str, str | None], of_all: bool = False):
-    return Question(
-        name,
-        asks,
-        tuple(Answer(f"Class{name}.{n}", says, to) for n, (says, to) in enumerate(answers, 1)),
-        of_all,
-    )
-
-
-# Every volunteer is counted under question 6, those who said "star or artifact" included: its
-# answers sum to 1 on all 16,853 rows with p_max >= 0.7 of training_solutions_rev1.csv.
-GALAXY_ZOO_CHALLENGE = Tree(
-    "galaxy-zoo-challenge",
-    (
-        _question(
-            "1",
-            "Smooth, or with features or a disk?",
-            ("smooth", "7"),
-            ("features or disk", "2"),
-            ("star or artifact", None),
-            of_all=True,
-        ),
-        _question("2", "A disk viewed edge-on?", ("yes", "9"), ("no", "3")),
-        _question("3", "A bar through the centre?", ("yes", "4"), ("no", "4")),
-        _question("4", "Spiral arms?", ("yes", "10"), ("no", "5")),
-        _question(
-            "5",
-            "How prominent is the bulge?",
-            ("none", "6"),
-            ("just noticeable", "6"),
-            ("obvious", "6"),
-            ("dominant", "6"),
-        ),
-        _question("6", "Anything odd?", ("yes", "8"), ("no", None), of_all=True),
-        _question(
-            "7",
-            "How rounded?",
-            ("completely round", "6"),
-            ("in between", "6"),
-            ("cigar-shaped", "6"),
-        ),
-        _question(
-            "8",
-            "What is odd?",
-            ("ring", None),
-            ("lens or arc", None),
-            ("disturbed", None),
-            ("irregular", None),
-            ("other", None),
-            ("merger", None),
-            ("dust lane", None),
-        ),
-        _question(
-            "9",
-            "What is the bulge's shape, edge-on?",
-            ("rounded", "6"),
-            ("boxy", "6"),
-            ("none", "6"),
-        ),
-        _question(
-            "10",
-            "How tightly wound are the arms?",
-            ("tight", "11"),
-            ("medium", "11"),
-            ("loose", "11"),
-        ),
-        _question(
-            "11",
-            "How many arms?",
-            ("one", "5"),
-            ("two", "5"),
-            ("three", "5"),
-            ("four", "5"),
-            ("more than four", "5"),
-            ("can't tell", "5"),
-        ),
-    ),
-    zeros_are_known=True,
-)

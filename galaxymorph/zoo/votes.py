@@ -110,9 +110,11 @@ def gather_votes(
     read = read_checked(table, ids, numbers=list(dict.fromkeys(numbers)))
     unvoted = _unvoted(read, rule, "counts" if has_counts else kind, kind)
     counts = _counts(read, rule, totals, unvoted) if has_counts else None
-    fractions = counts if kind == "counts" else _fractions(read, rule, kind, unvoted)
-    conditional = to_conditional(rule.tree, fractions)
-    cumulative = fractions if kind == "cumulative" else to_cumulative(rule.tree, conditional)
+    votes = counts
+    if votes is None or kind != "counts":
+        votes = _fractions(read, rule, kind, unvoted)
+    conditional = to_conditional(rule.tree, votes)
+    cumulative = votes if kind == "cumulative" else to_cumulative(rule.tree, conditional)
     return Votes(read, rule, kind, unvoted & read.sound, counts, conditional, cumulative)
 
 
@@ -274,13 +276,15 @@ def _counts(
         at = [each.name for each in schema.tree.questions].index(question)
         total = np.nan_to_num(read.values([column])[:, 0])
         given = counts @ schema.tree.membership[at]
-        read.fault(
-            total != given,
-            lambda row, c=column, t=total, g=given: (
-                f"{c} is {t[row]:g}, but its answers have {g[row]:g} votes"
-            ),
-        )
+        _fault_total(read, column, total, given)
     return counts
+
+
+def _fault_total(read: CheckedRows, column: str, total: np.ndarray, given: np.ndarray) -> None:
+    def describe(row: int) -> str:
+        return f"{column} is {total[row]:g}, but its answers have {given[row]:g} votes"
+
+    read.fault(total != given, describe)
 
 
 def _fractions(read: CheckedRows, schema: Schema, kind: str, unvoted: np.ndarray) -> np.ndarray:
@@ -327,11 +331,11 @@ def _fault_cell(
         at = int(wrong[row].argmax())
         return f"{columns[at]} is {values[row, at]:g}, {words}"
 
-    read.fault(wrong.any(axis=1), describe)
+    read.fault(np.asarray(wrong.any(axis=1)), describe)
 
 
 def _fault_question(read: CheckedRows, tree: Tree, wrong: np.ndarray, words: str) -> None:
     def describe(row: int) -> str:
         return f"the answers of question {tree.questions[int(wrong[row].argmax())].name} {words}"
 
-    read.fault(wrong.any(axis=1), describe)
+    read.fault(np.asarray(wrong.any(axis=1)), describe)

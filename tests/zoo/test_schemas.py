@@ -117,7 +117,7 @@ def test_galaxy_zoo_2_asks_what_the_challenge_asks_but_question_6_of_artifacts()
             number = other.leads_to and f"t{int(other.leads_to):02d}_"
             assert (mine.leads_to or "").startswith(number or "")
             assert bool(mine.leads_to) == bool(other.leads_to)
-            assert mine.says == other.says
+            assert mine.text == other.text
     assert not GALAXY_ZOO_2.asked_of_all[5]
     assert GALAXY_ZOO_2.leads[5].sum() == 10
 

@@ -83,7 +83,7 @@ class Subject:
     def words(self) -> dict[str, str]:
         """The answers as people say them."""
         tree = target_of(self.run.recipe).tree
-        said = [answer.says for answer in tree.questions[0].answers] if tree else self.answers
+        said = [answer.text for answer in tree.questions[0].answers] if tree else self.answers
         return {name: word.replace("_", " ") for name, word in zip(self.answers, said, strict=True)}
 
     def pixels(self, rows: Sequence[int] | np.ndarray) -> torch.Tensor:

@@ -39,8 +39,8 @@ class Questions:
     def says(self, answer: int) -> str:
         """Return a question and one of its answers in words."""
         question = self.question(answer)
-        words = next(a.says for a in question.answers if a.column == self.tree.columns[answer])
-        return f"{question.asks} {words}".strip()
+        words = next(a.text for a in question.answers if a.column == self.tree.columns[answer])
+        return f"{question.text} {words}".strip()
 
 
 def questions_of(run: Run, table: pd.DataFrame) -> Questions:

@@ -55,7 +55,7 @@ def loss_words(recipe: Recipe) -> str:
 def label_words(recipe: Recipe) -> dict[str, str]:
     """Return the labels of a tree's galaxies, its first answers, in words; of classes, nothing."""
     tree = target_of(recipe).tree
-    return {each.column: each.says for each in tree.questions[0].answers} if tree else {}
+    return {each.column: each.text for each in tree.questions[0].answers} if tree else {}
 
 
 def label_galaxies(catalogue: Catalogue, recipe: Recipe) -> Labels:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from galaxymorph.learn.targets.registry import TARGETS, Loss, Target, register_loss
 from galaxymorph.learn.targets.vote_shares import make_metrics
-from galaxymorph.zoo.tree import GALAXY_ZOO_CHALLENGE
+from galaxymorph.zoo.schemas import GALAXY_ZOO_CHALLENGE
 
 if TYPE_CHECKING:
     import torch

@@ -77,7 +77,7 @@ def coverage_figure(tree: Tree, record: dict) -> tuple[Figure, str]:
         panel.grid(axis="x")
         for edge in np.cumsum([len(question.answers) for question in tree.questions])[:-1]:
             panel.axhline(edge - 0.5, color=GREY, lw=0.5, alpha=0.5)
-    says = [broken(answer.says, 30) for q in tree.questions for answer in q.answers]
+    says = [broken(answer.text, 30) for q in tree.questions for answer in q.answers]
     axes[0, 0].set_yticks(range(len(says)), says, fontsize=SMALL)
     axes[0, 0].set_ylim(len(says) - 0.3, -0.7)
     legend_below(figure, 2)
@@ -106,7 +106,7 @@ def ranks_figure(tree: Tree, calibration: FractionCalibration) -> tuple[Figure, 
         for when, colour in COLOURS.items():
             density, edges = np.histogram(ranks[when][:, own], BINS, (0, 1), density=True)
             axes.stairs(density, edges, color=colour, label=when)
-        axes.set_title(broken(question.asks, 28), fontsize=SMALL, fontweight="normal")
+        axes.set_title(broken(question.text, 28), fontsize=SMALL, fontweight="normal")
         axes.set_ylim(0, None)
     figure.supxlabel("probability integral transform of the votes", fontsize=8)
     figure.supylabel("density", fontsize=8)

@@ -106,7 +106,7 @@ def _names(run: Run) -> list[tuple[str, str]]:
     """Return what the gallery is filtered by, and its words: classes, or first answers."""
     tree = target_of(run.recipe).tree
     if tree:
-        return [(answer.column, answer.says) for answer in tree.questions[0].answers]
+        return [(answer.column, answer.text) for answer in tree.questions[0].answers]
     return [(name, words_of(name)) for name in run.classes]
 
 
@@ -184,7 +184,7 @@ def _probabilities(run: Run, table: pd.DataFrame, raw: bool) -> tuple[np.ndarray
 
 def _walks(tree, true: np.ndarray, given: np.ndarray) -> list[list]:
     """Return each galaxy's likeliest walk: question, answer, and the shares of those asked."""
-    pairs = [(question.asks, answer.says) for question in tree.questions
+    pairs = [(question.text, answer.text) for question in tree.questions
              for answer in question.answers]  # fmt: skip
     model, votes = (to_conditional(tree, each) for each in (given, true))
     return [

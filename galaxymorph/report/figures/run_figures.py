@@ -222,7 +222,7 @@ def answers_figure(tree: Tree, scores: dict) -> Captioned:
     )
     intervals(left, [scores["per_answer"][answer.column]["rmse"] for _, answer in answers], BLUE)
     left.set_yticks(
-        range(len(answers)), [broken(answer.says, 30) for _, answer in answers], fontsize=SMALL
+        range(len(answers)), [broken(answer.text, 30) for _, answer in answers], fontsize=SMALL
     )
     starts = np.cumsum([len(question.answers) for question in tree.questions])[:-1]
     for start in starts:
@@ -233,7 +233,7 @@ def answers_figure(tree: Tree, scores: dict) -> Captioned:
     questions = [scores["per_question"][question.name] for question in tree.questions]
     intervals(right, [question["accuracy"] for question in questions], GREEN)
     names = [
-        f"{broken(question.asks, 30)}\n({found['agreed']:,})"
+        f"{broken(question.text, 30)}\n({found['agreed']:,})"
         for question, found in zip(tree.questions, questions, strict=True)
     ]
     right.set_yticks(range(len(names)), names, fontsize=SMALL)

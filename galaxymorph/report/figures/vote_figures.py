@@ -179,7 +179,7 @@ def _draw_question(axes, asked: Questions, at: int, number: int, on_way: set[int
         alpha = FAINT + (1 - FAINT) * min(reach, 1.0)
         axes.barh(places + shift, lengths, height=0.38, color=colour, alpha=alpha)
     axes.set_yticks(
-        places, [broken(answer.says, 12) for answer in question.answers], fontsize=SMALL
+        places, [broken(answer.text, 12) for answer in question.answers], fontsize=SMALL
     )
     for label, answer in zip(axes.get_yticklabels(), answers, strict=True):
         label.set_fontweight("bold" if answer in on_way else "normal")
@@ -187,7 +187,7 @@ def _draw_question(axes, asked: Questions, at: int, number: int, on_way: set[int
     axes.set_xlim(0, 1.05)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.tick_params(axis="x", labelsize=SMALL)
-    axes.set_title(broken(f"{number}. {question.asks or 'Which class?'}", 18), fontsize=SMALL + 0.5)
+    axes.set_title(broken(f"{number}. {question.text or 'Which class?'}", 18), fontsize=SMALL + 0.5)
     below = f"asked: {humans:.0%}\nmodel: {model:.0%}"
     axes.set_xlabel(below, fontsize=SMALL, color=GREY)
 

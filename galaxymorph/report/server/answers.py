@@ -150,8 +150,8 @@ def as_dictionary(found: np.ndarray, recipe: Recipe, classes: list[str]) -> dict
     of_asked = to_conditional(tree, fractions)[0]
     walk = [
         {
-            "question": pairs[at][0].asks,
-            "answer": pairs[at][1].says,
+            "question": pairs[at][0].text,
+            "answer": pairs[at][1].text,
             "of_those_asked": round(float(of_asked[at]), 6),
             "of_all": round(float(means[at]), 6),
         }

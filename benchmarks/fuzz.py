@@ -42,7 +42,7 @@ from galaxymorph.learn import Run, environment, make_recipe
 from galaxymorph.learn.recipe import recipe_to_dict
 from galaxymorph.predict import load_predictor
 from galaxymorph.predict.listing import list_images
-from galaxymorph.predict.predictors.safetensors_predictor import WEIGHTS, WORDS
+from galaxymorph.predict.run_files import DESCRIPTION, WEIGHTS
 from galaxymorph.zoo import read_catalogue, read_votes
 from tests.makers import IMAGES, TABLE, galaxy_images, image_bytes, table_bytes, zip_bytes
 from tests.simple import simple_galaxies
@@ -252,7 +252,7 @@ def sound_files() -> dict[str, Reader]:
         "split": _in_run("split.csv", lambda run: run.split),
         "predictions": _in_run("predictions_test.parquet", lambda run: run.predictions("test")),
         "calibration": _in_run("calibration.json", _mended),
-        "model words": _model(WORDS, 4),
+        "model words": _model(DESCRIPTION, 4),
         "model weights": _model(WEIGHTS, 2),
     }
 
@@ -364,7 +364,7 @@ def _mended(run: Run) -> object:
 
 def _model(name: str, weight: int) -> Reader:
     """Return the reader of one of the two files that hold a model."""
-    sound = {each: (_sound_run().path / each).read_bytes() for each in (WORDS, WEIGHTS)}
+    sound = {each: (_sound_run().path / each).read_bytes() for each in (DESCRIPTION, WEIGHTS)}
     image = image_bytes(Image.new("RGB", (24, 24)))
 
     def read(folder: Path, data: bytes) -> object:

@@ -8,16 +8,17 @@ import click
 
 from galaxymorph.cli.commands import Choice, Command
 from galaxymorph.cli.options import DATA, PATH, RUN
+from galaxymorph.predict.exporters import EXPORTERS
 
 
 @click.command(cls=Command)
 @RUN
 @click.option(
     "--format",
-    "layout",
-    type=Choice(["onnx", "safetensors"]),
+    "format",
+    type=Choice(list(EXPORTERS)),
     required=True,
-    help="onnx predicts without PyTorch; safetensors with it. Neither can run code.",
+    help=" ".join(exporter.words for exporter in EXPORTERS.values()),
 )
 @click.option("--int8", is_flag=True, help="Of onnx: a quarter of the size, and faster.")
 @click.option(
@@ -27,7 +28,7 @@ from galaxymorph.cli.options import DATA, PATH, RUN
     help="The file. Default: model.onnx, model.int8.onnx or model.safetensors, in this folder.",
 )
 @DATA
-def export(run: Path, layout: str, int8: bool, output: Path | None, data: Path | None) -> None:
+def export(run: Path, format: str, int8: bool, output: Path | None, data: Path | None) -> None:
     """Write RUN as one file that travels.
 
     It says all that predicting takes: preprocessing, classes, target, views.
@@ -42,8 +43,8 @@ def export(run: Path, layout: str, int8: bool, output: Path | None, data: Path |
     from galaxymorph.learn import Run
     from galaxymorph.predict import export_run
 
-    output = output or Path("model.int8.onnx" if int8 else f"model.{layout}")
-    done = export_run(Run(run), layout, output, int8, data)
+    output = output or Path("model.int8.onnx" if int8 else f"model{EXPORTERS[format].ending}")
+    done = export_run(Run(run), format, output, int8, data)
     click.echo(f"{done.path}: {done.path.stat().st_size / 1e6:.1f} MB")
     if done.loss:
         click.echo(

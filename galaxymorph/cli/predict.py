@@ -194,11 +194,11 @@ def _predict_files(
 ) -> bool:
     """Write or print predictions; tell whether any image has one."""
     from galaxymorph.learn import write_table
-    from galaxymorph.predict import predict_files, submit_files
+    from galaxymorph.predict import needs_pytorch, predict_files, submit_files
     from galaxymorph.report import print_predictions
 
     def on_checked() -> None:
-        if options.precision != "int8" and any(path.suffix != ".onnx" for path in models):
+        if any(needs_pytorch(path, options.precision) for path in models):
             _prepare_memory()
 
     if output.format and output.path:
@@ -229,28 +229,29 @@ def _prepare_memory() -> None:
 
 def _fill_folder(output: Output, model: Path, catalogue: str, options: PredictionOptions) -> bool:
     """Fill the folder with a catalogue's predictions; tell whether any image could be used."""
-    if options.precision != "int8" and model.suffix != ".onnx" and output.scheduler is None:
-        _prepare_memory()
     from galaxymorph.learn import Run
-    from galaxymorph.predict import has_intervals, is_run, predict_catalogue, say_uncalibrated
+    from galaxymorph.predict import (
+        PARTITION,
+        has_intervals,
+        is_run,
+        needs_pytorch,
+        predict_catalogue,
+        say_uncalibrated,
+    )
 
+    if output.scheduler is None and needs_pytorch(model, options.precision):
+        _prepare_memory()
     if options.coverage and is_run(model):
         run = Run(model)
         say_uncalibrated(run, "intervals" if has_intervals(run.recipe) else "sets")
-    settings = {} if output.partition is None else {"size": output.partition}
     failures = predict_catalogue(
         str(output.output),
         model,
         catalogue,
-        options.precision,
+        options,
         scheduler=output.scheduler,
-        views=options.views,
-        coverage=options.coverage,
-        raw=options.raw,
-        stretch=options.stretch,
-        bands=options.bands,
         keep=[name.strip() for name in (output.keep or "").split(",") if name.strip()],
-        **settings,
+        size=output.partition or PARTITION,
     )
     for line in failures.lines():
         say(line)

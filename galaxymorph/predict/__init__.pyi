@@ -1,4 +1,7 @@
 from .catalogue import (
+    PARTITION as PARTITION,
+)
+from .catalogue import (
     predict_catalogue as predict_catalogue,
 )
 from .explanations import (
@@ -13,10 +16,16 @@ from .explanations import (
 from .explanations import (
     load_explainer as load_explainer,
 )
-from .export import (
+from .exporters import (
+    EXPORTERS as EXPORTERS,
+)
+from .exporters import (
     Export as Export,
 )
-from .export import (
+from .exporters import (
+    Exporter as Exporter,
+)
+from .exporters import (
     export_run as export_run,
 )
 from .failures import (
@@ -39,6 +48,12 @@ from .images import (
 )
 from .images import (
     usable_images as usable_images,
+)
+from .onnx_files import (
+    Quantization as Quantization,
+)
+from .onnx_files import (
+    quantize_run as quantize_run,
 )
 from .options import (
     PredictionOptions as PredictionOptions,
@@ -67,8 +82,8 @@ from .prediction import (
 from .predictors.averaging import (
     average_predictors as average_predictors,
 )
-from .predictors.averaging import (
-    averaged as averaged,
+from .predictors.base import (
+    BasePredictor as BasePredictor,
 )
 from .predictors.loading import (
     is_run as is_run,
@@ -79,11 +94,11 @@ from .predictors.loading import (
 from .predictors.loading import (
     model_id as model_id,
 )
-from .quantization import (
-    Quantization as Quantization,
+from .predictors.loading import (
+    needs_pytorch as needs_pytorch,
 )
-from .quantization import (
-    quantize_run as quantize_run,
+from .predictors.protocol import (
+    Predictor as Predictor,
 )
 from .submission import (
     require_submittable as require_submittable,
@@ -96,6 +111,9 @@ from .tables import (
 )
 from .tables import (
     has_intervals as has_intervals,
+)
+from .tables import (
+    predicted_table as predicted_table,
 )
 from .triage import (
     choose_galaxies as choose_galaxies,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from galaxymorph.base import BadInput, say
 
@@ -21,19 +21,19 @@ SECONDS_TO_CONNECT = 30
 def map_on_cluster(
     scheduler: str,
     work: Callable[[Part, Setup], Result],
-    missing: Iterator[Part],
-    model: Setup,
+    parts: Iterator[Part],
+    setup: Setup,
 ) -> Iterator[tuple[Part, Result]]:
-    """Yield each partition with what a worker made of it, as they come.
+    """Yield each partition with its result from a worker, as they come.
 
-    Only this process writes, so that a worker that dies, or one whose work was given to another,
-    leaves nothing behind. At most `AHEAD` partitions a worker are under way.
+    Only this process writes, so that a worker that dies leaves nothing behind. At most `AHEAD`
+    partitions a worker are under way.
 
     Args:
         scheduler: its address.
         work: called on a worker.
-        missing: the partitions.
-        model: the second argument of `work`.
+        parts: the partitions.
+        setup: the second argument of `work`.
 
     Raises:
         BadInput: the extra isn't installed, or no scheduler answers.
@@ -42,50 +42,50 @@ def map_on_cluster(
         from distributed import as_completed
 
         under_way = as_completed(loop=client.loop)
-        parts = {}
+        sent: dict[str, Part] = {}
 
         def send(number: int) -> None:
-            for part in islice(missing, number):
-                future = client.submit(work, part, model, pure=False)
-                parts[future.key] = part
+            for part in islice(parts, number):
+                future = client.submit(work, part, setup, pure=False)
+                sent[future.key] = part
                 under_way.add(future)
 
         _wait_for_workers(client)
         send(AHEAD * _workers(client))
         for future in under_way:
-            found = future.result()
+            result = future.result()
             future.release()
-            yield parts.pop(future.key), found
+            yield sent.pop(future.key), result
             # Workers may have come since.
-            send(max(1, AHEAD * _workers(client) - len(parts)))
+            send(max(1, AHEAD * _workers(client) - len(sent)))
 
 
 @contextmanager
-def _client(scheduler: str):
+def _client(scheduler: str) -> Iterator[Any]:
     try:
         from distributed import Client
-    except ImportError:
+    except ImportError as error:
         raise BadInput(
             "--scheduler needs dask.distributed, which isn't installed",
             "pip install 'galaxymorph[scale]'",
-        ) from None
+        ) from error
     try:
         client = Client(scheduler, timeout=SECONDS_TO_CONNECT, set_as_default=False)
     except (OSError, ValueError) as error:
         raise BadInput(
             f"--scheduler {scheduler}: no answer ({error})", "start one with: dask scheduler"
-        ) from None
+        ) from error
     try:
         yield client
     finally:
         client.close()
 
 
-def _wait_for_workers(client) -> None:
+def _wait_for_workers(client: Any) -> None:
     if _workers(client) == 0:
         say("waiting for workers: start some with: dask worker ADDRESS --nthreads 1")
         client.wait_for_workers(1)
 
 
-def _workers(client) -> int:
+def _workers(client: Any) -> int:
     return len(client.scheduler_info(n_workers=-1)["workers"])

@@ -24,6 +24,7 @@ from galaxymorph.learn import (
     read_embeddings,
     target_of,
 )
+from galaxymorph.predict.run_files import has_embeddings
 
 NEIGHBOURS = 6
 # Within this distance of each other two images are compared pixel by pixel.
@@ -137,7 +138,7 @@ def load_explainer(run: Run) -> Explainer:
     """
     member = run.members[0]
     network = load_network(member)
-    embeddings = read_embeddings(member) if (member.path / "embeddings.npz").exists() else None
+    embeddings = read_embeddings(member) if has_embeddings(run) else None
     return Explainer(member, network, embeddings, _has_maps(network, member.recipe.size))
 
 

@@ -109,7 +109,7 @@ def _naming(path: Path) -> Iterator[None]:
         why = str(error).splitlines()[0]
         raise BadInput(
             f"{path}: damaged ({why})", "delete it, and the same command makes it anew"
-        ) from None
+        ) from error
 
 
 def failures_in(paths: Iterable[Path], rows: int) -> Failures:

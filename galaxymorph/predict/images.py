@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence, Sized
 from pathlib import Path
+from typing import cast
 
 from PIL import Image
 
@@ -154,10 +155,10 @@ def as_sources(images: Images) -> list[Source]:
             Pillow's, or its pixels (an array of shape (height, width, 3), or a tensor); or a
             sequence of them, or an array or tensor of a batch's pixels, with one axis more.
     """
-    is_pixels = hasattr(images, "ndim") and hasattr(images, "shape")
-    if isinstance(images, str | Path | bytes | Image.Image) or (is_pixels and images.ndim < 4):
-        images = [images]
-    return [str(image) if isinstance(image, Path) else image for image in images]
+    if isinstance(images, str | Path | bytes | Image.Image) or getattr(images, "ndim", 4) < 4:
+        images = [cast(Source, images)]
+    each = cast("Iterable[Source]", images)
+    return [str(image) if isinstance(image, Path) else image for image in each]
 
 
 def usable_images(

@@ -24,7 +24,7 @@ from galaxymorph.zoo import (
 )
 from galaxymorph.zoo.image_files import galaxy_name
 
-# What columns are called in common catalogues, in the order of preference, in small letters.
+# Names of columns in common catalogues, in the order of preference, in lower case.
 IMAGE_COLUMNS = ("image", "image_path", "path", "file_loc", "filename", "file")
 
 
@@ -42,7 +42,7 @@ class ListedImage(NamedTuple):
 
 def list_images(
     catalogue: str | Path,
-    tell: Callable[[str], object] | None = None,
+    on_note: Callable[[str], object] | None = None,
     keep: Sequence[str] = (),
 ) -> Iterator[ListedImage]:
     """Yield the id and the image of every row, in order.
@@ -50,10 +50,10 @@ def list_images(
     Args:
         catalogue: a folder or a zip of images; or a table, see `open_table`, with a column of
             image paths, see `IMAGE_COLUMNS`, relative to the table or absolute, or members of
-            zips (`images.zip::1.jpg`), and perhaps one of ids, see `ID_COLUMNS`; by itself an id
+            zips (`images.zip::1.jpg`), and perhaps one of ids, see `ID_COLUMNS`; the default id
             is the image's name without its ending. An empty path is yielded as it is.
-        tell: called with a line on what a folder or a zip holds besides images, or a table besides
-            the columns that are yielded.
+        on_note: called with a line on what a folder or a zip holds besides images, or a table
+            besides the columns that are yielded.
         keep: other columns of the table that are to be yielded too, see `kept_columns`.
 
     Raises:
@@ -64,11 +64,11 @@ def list_images(
     if not path.exists():
         raise BadInput(f"{path}: no such file or folder", "check the path")
     if not path.is_dir() and not is_zip(path.name):
-        return _rows(open_table(path), keep, tell)
+        return _rows(open_table(path), keep, on_note)
     found = list_image_files(path)
     if is_zip(path.name) and not found.images and (table := _zipped_table(path)):
-        return _rows(table, keep, tell)
-    return _files(path, found, tell)
+        return _rows(table, keep, on_note)
+    return _files(path, found, on_note)
 
 
 def kept_columns(catalogue: str | Path, names: Sequence[str]) -> list[str]:
@@ -108,27 +108,27 @@ def image_folder(catalogue: str | Path) -> str:
 
 
 def _files(
-    path: Path, found: ImageFiles, tell: Callable[[str], object] | None
+    path: Path, found: ImageFiles, on_note: Callable[[str], object] | None
 ) -> Iterator[ListedImage]:
     require_images(path, found)
-    if tell:
+    if on_note:
         for note in found.notes():
-            tell(f"{path}: {note}")
+            on_note(f"{path}: {note}")
     return (ListedImage(image_name(file.name), file.reference) for file in found.images)
 
 
 def _rows(
-    table: Table, keep: Sequence[str], tell: Callable[[str], object] | None
+    table: Table, keep: Sequence[str], on_note: Callable[[str], object] | None
 ) -> Iterator[ListedImage]:
     """Yield the rows of a table; one that can't be read is named by its number."""
     identity, image = _chosen(table)
     others = [name for name in table.columns if name and name not in (identity, image)]
-    if tell and others and not keep:
-        tell(
+    if on_note and others and not keep:
+        on_note(
             f"{table.reference}: {listed(others, 3)} aren't copied to the predictions; --keep "
             f"{others[0]} keeps a column, --keep all every one"
         )
-    some = False
+    is_empty = True
     for piece in table.pieces(list(dict.fromkeys(filter(None, (image, identity, *keep))))):
         images = as_text(piece.frame[image]).fillna("")
         ids = images.where(images == "", "") if identity is None else _ids(table, piece, identity)
@@ -144,9 +144,9 @@ def _rows(
                 fault = f"row {row}: {words}"
                 numbered[row] = ListedImage(f"row {row}", "", fault, ("",) * len(keep))
             rows = [numbered[row] for row in sorted(numbered)]
-        some = some or bool(rows)
+        is_empty = is_empty and not rows
         yield from rows
-    if not some:
+    if is_empty:
         raise BadInput(f"{table.reference}: no row", "give a table of images")
 
 

@@ -1,24 +1,26 @@
-"""Whether images are of the kind that a run learnt from, and which of them are the strangest."""
+"""How far images are from those that a run is trained on: drift, and out-of-distribution scores."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
+from torch import nn
 
 from galaxymorph.base import Progress, say
 from galaxymorph.judge.robustness.drift import (
     LEAST,
+    MOST,
     Drift,
     drift_between,
     energy,
     neighbour_distance,
 )
-from galaxymorph.judge.robustness.drift import MOST as MOST_COMPARED
 from galaxymorph.learn import (
     Run,
     embed,
@@ -29,9 +31,9 @@ from galaxymorph.learn import (
     serving_network,
     target_of,
 )
-
-if TYPE_CHECKING:
-    from galaxymorph.predict.predictors.torch_predictor import TorchPredictor
+from galaxymorph.predict.predictors.protocol import Predictor
+from galaxymorph.predict.predictors.torch_predictor import TorchPredictor
+from galaxymorph.predict.run_files import has_embeddings
 
 
 def measure_drift(run: Run, images: Sequence[str]) -> Drift | None:
@@ -46,7 +48,7 @@ def measure_drift(run: Run, images: Sequence[str]) -> Drift | None:
     member = run.members[0]
     if len(images) < LEAST:
         return None
-    if not (member.path / "embeddings.npz").exists():
+    if not has_embeddings(run):
         say(f"drift not checked: {run.path} kept no embeddings")
         return None
     known = read_embeddings(member).of("valid")
@@ -57,17 +59,17 @@ def measure_drift(run: Run, images: Sequence[str]) -> Drift | None:
         )
         return None
     rng = np.random.default_rng(run.recipe.seed)
-    chosen = rng.choice(len(images), min(len(images), MOST_COMPARED), replace=False)
+    chosen = rng.choice(len(images), min(len(images), MOST), replace=False)
     vectors, _ = _embedded(member, [images[at] for at in sorted(chosen)])
     return drift_between(known, vectors, run.recipe.seed)
 
 
 def outlier_scores(run: Run, images: Sequence[str]) -> pd.DataFrame:
-    """Return how strange each image is to a run, a row an image; a fold stands for all.
+    """Return how far each image is from a run's galaxies, a row an image; a fold stands for all.
 
     `distance` is that to the tenth-nearest training embedding, `distance_rank` the share of
     validation galaxies that are nearer to theirs, `energy`, for classes, what Liu et al. (2020)
-    call so: all rise with strangeness.
+    call so: all are greater for images unlike those of the training part.
 
     Raises:
         BadInput: an image can't be used, or the run kept no embeddings.
@@ -100,21 +102,25 @@ def scores_of_embeddings(run: Run, vectors: np.ndarray, logits: np.ndarray) -> p
 
 
 @contextmanager
-def record_embeddings(predictor: TorchPredictor) -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
-    """Yield a list that fills with embeddings and logits of each batch that a predictor sees.
+def record_embeddings(predictor: Predictor) -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
+    """Yield a list that fills with embeddings and logits of each batch that is predicted.
 
-    They are of the first model's plain view: what `outlier_scores` would take a pass more for.
+    They are of the first model's plain view, so that `outlier_scores` needs no further pass. Of
+    predictors not in PyTorch the list stays empty.
     """
-    kept: list[tuple[np.ndarray, np.ndarray]] = []
-    calls = count()
+    embedded: list[tuple[np.ndarray, np.ndarray]] = []
+    if not isinstance(predictor, TorchPredictor):
+        yield embedded
+        return
+    calls, views = count(), predictor.recipe.views
 
-    def keep(layer, inputs, logits) -> None:
-        if next(calls) % predictor.recipe.views == 0:
-            kept.append((inputs[0].float().cpu().numpy(), logits.float().cpu().numpy()))
+    def record(layer: nn.Module, inputs: tuple[Any, ...], logits: torch.Tensor) -> None:
+        if next(calls) % views == 0:
+            embedded.append((inputs[0].float().cpu().numpy(), logits.float().cpu().numpy()))
 
-    hook = last_layer(predictor.models[0]).register_forward_hook(keep)
+    hook = last_layer(predictor.models[0]).register_forward_hook(record)
     try:
-        yield kept
+        yield embedded
     finally:
         hook.remove()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,9 +16,10 @@ import pandas as pd
 from galaxymorph.base import BadInput, Damaged, map_ahead, read_bytes, read_csv, reading, say
 from galaxymorph.images import digest_bytes
 from galaxymorph.learn import Run
+from galaxymorph.predict.run_files import SPLIT
 from galaxymorph.zoo import PARTS
 
-SPLIT, COLUMNS = "split.csv", ["galaxy", "digest", "split"]
+COLUMNS = ["galaxy", "digest", "split"]
 COLUMN = "part"
 # Images whose digests wait to be taken.
 AHEAD = 256
@@ -50,10 +51,10 @@ class SplitParts:
     @property
     def digest(self) -> str:
         """What tells this split from others, 16 hexadecimal digits."""
-        found = hashlib.sha256()
+        digest = hashlib.sha256()
         for known in (self.by_digest, self.by_galaxy):
-            found.update(repr(sorted(known.items())).encode())
-        return found.hexdigest()[:16]
+            digest.update(repr(sorted(known.items())).encode())
+        return digest.hexdigest()[:16]
 
 
 @lru_cache(maxsize=8)
@@ -96,29 +97,29 @@ def _read(path: Path) -> pd.DataFrame:
     return table
 
 
-def add_split_parts(
-    table: pd.DataFrame, models: Sequence[str | Path], tell: Callable[[str], object] = say
-) -> pd.DataFrame:
+def add_split_parts(table: pd.DataFrame, models: Sequence[str | Path]) -> pd.DataFrame:
     """Return a table of predictions with the column `part` behind `image`, and say how many.
 
     Args:
         table: `galaxy` and `image`, a reference.
         models: that predicted it; of several an image has the first part in the order of `PARTS`.
-        tell: called with the line.
     """
-    known = [load_split_parts(str(model)) for model in models]
-    if missing := [model for model, own in zip(models, known, strict=True) if own is None]:
-        tell(missing_split(missing[0]))
-        return table
+    known = []
+    for model in models:
+        parts = load_split_parts(str(model))
+        if parts is None:
+            say(missing_split(model))
+            return table
+        known.append(parts)
     galaxies, references = list(table["galaxy"]), list(table["image"])
     digests = _digests(references)
-    each = zip(*(own.parts(galaxies, digests) for own in known), strict=True)
-    parts = [next((name for name in PARTS if name in found), None) for found in each]
+    by_model = zip(*(each.parts(galaxies, digests) for each in known), strict=True)
+    first = [next((name for name in PARTS if name in parts), None) for parts in by_model]
     # Of one image the column itself tells.
-    if len(parts) > 1 and (line := describe_parts(Counter(parts))):
-        tell(line)
+    if len(first) > 1 and (line := describe_parts(Counter(first))):
+        say(line)
     table = table.copy()
-    table.insert(2, COLUMN, pd.Series(parts, dtype=object, index=table.index))
+    table.insert(2, COLUMN, pd.Series(first, dtype=object, index=table.index))
     return table
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -32,14 +31,11 @@ from galaxymorph.predict.images import (
 )
 from galaxymorph.predict.options import DEFAULTS, PredictionOptions
 from galaxymorph.predict.overlap import add_split_parts
-from galaxymorph.predict.predictors.averaging import MeanPredictor, average_predictors
+from galaxymorph.predict.predictors.averaging import average_predictors
 from galaxymorph.predict.predictors.loading import is_run, load_predictor
+from galaxymorph.predict.predictors.protocol import PredictionSets, Predictor
 from galaxymorph.predict.submission import require_submittable, write_submission
-from galaxymorph.predict.tables import Sets, add_intervals, has_intervals, predicted_table
-
-if TYPE_CHECKING:
-    from galaxymorph.predict.predictors.onnx_predictor import OnnxPredictor
-    from galaxymorph.predict.predictors.torch_predictor import TorchPredictor
+from galaxymorph.predict.tables import add_intervals, has_intervals, predicted_table
 
 # Of the images that can't be used, how many are named.
 NAMED = 10
@@ -171,7 +167,7 @@ def _require_possible(
 
 def _prediction_sets(
     models: Sequence[Path], runs: Sequence[Run], options: PredictionOptions
-) -> Sets | None:
+) -> PredictionSets | None:
     """Return the function from bare models' probabilities to prediction sets; None without them.
 
     The predictions of distributions of vote fractions have intervals in their place.
@@ -235,9 +231,7 @@ def say_skipped(faults: Sequence[str]) -> None:
         say(f"skipped: {rest.total():,} more ({kinds})")
 
 
-def _load(
-    models: Sequence[Path], references: list[str], options: PredictionOptions
-) -> TorchPredictor | OnnxPredictor | MeanPredictor:
+def _load(models: Sequence[Path], references: list[str], options: PredictionOptions) -> Predictor:
     predictors = [
         load_predictor(
             path,

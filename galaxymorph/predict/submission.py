@@ -9,19 +9,16 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from galaxymorph.base import BadInput, Progress, as_utf8, make_folder, replacing, say, write_text
 from galaxymorph.learn import Run, target_of
+from galaxymorph.predict.predictors.averaging import MeanPredictor
+from galaxymorph.predict.predictors.protocol import Predictor
+from galaxymorph.predict.run_files import WEIGHTS
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE
 from galaxymorph.zoo.image_files import galaxy_name
-
-if TYPE_CHECKING:
-    from galaxymorph.predict.predictors.averaging import MeanPredictor
-    from galaxymorph.predict.predictors.onnx_predictor import OnnxPredictor
-    from galaxymorph.predict.predictors.torch_predictor import TorchPredictor
 
 # Images in a part: half a minute's work that a kill can cost.
 PART = 4096
@@ -32,7 +29,7 @@ def require_submittable(run: Run) -> None:
     tree = target_of(run.recipe).tree
     if tree is None:
         raise BadInput(
-            f"--format kaggle takes the answers of the tree, and {run.path} learnt "
+            f"--format kaggle takes the answers of the tree, and {run.path} is trained on "
             f"{run.recipe.target}",
             "fit with --target tree",
         )
@@ -47,7 +44,7 @@ def require_submittable(run: Run) -> None:
 def write_submission(
     path: Path,
     runs: Sequence[Run],
-    predictor: TorchPredictor | OnnxPredictor | MeanPredictor,
+    predictor: Predictor,
     images: Sequence[str],
 ) -> None:
     """Write `GalaxyID` and the 37 answers of every image as CSV, whole or not at all.
@@ -106,16 +103,16 @@ def _require_single(galaxies: Sequence[str]) -> None:
 def _parts_folder(
     path: Path,
     runs: Sequence[Run],
-    predictor: TorchPredictor | OnnxPredictor | MeanPredictor,
+    predictor: Predictor,
     images: Sequence[str],
 ) -> Path:
     """Return the folder of the parts, those of another model or of other images removed."""
     weights = [
-        hashlib.sha256((member.path / "model.safetensors").read_bytes()).hexdigest()
+        hashlib.sha256((member.path / WEIGHTS).read_bytes()).hexdigest()
         for run in runs
         for member in run.members
     ]
-    single = getattr(predictor, "predictors", [predictor])
+    single = predictor.predictors if isinstance(predictor, MeanPredictor) else [predictor]
     recipes = [each.recipe for each in single]
     settings = [(each.views, each.crop, asdict(each.rendering)) for each in recipes]
     kinds = [(type(each).__name__, *how) for each, how in zip(single, settings, strict=True)]

@@ -1,52 +1,27 @@
-"""The table of a prediction: whatever predictor was asked, the same columns."""
+"""The table of a prediction: the same columns from every predictor."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from galaxymorph.base import Progress, as_utf8
-from galaxymorph.images import NO_CONTENT, Fault, Source
-from galaxymorph.judge import Calibrator, calibrated_mean
+from galaxymorph.images import NO_CONTENT, Fault
+from galaxymorph.judge import calibrated_mean
 from galaxymorph.learn import Recipe, deviation_columns, predicted_columns, prediction_table
 from galaxymorph.predict.images import Images, as_sources
 from galaxymorph.zoo import fraction_intervals
+from galaxymorph.zoo.columns import prefixed
 from galaxymorph.zoo.image_files import galaxy_name
 
-# From each bare model's probabilities, shape (models, n, classes), to prediction sets in words.
-Sets = Callable[[np.ndarray], Sequence[str]]
+if TYPE_CHECKING:
+    from galaxymorph.predict.predictors.protocol import PredictionSets, Predictor
 
-
-class Asked(Protocol):
-    """What every predictor has: `outputs` of images, shape (n, outputs), and what they are of."""
-
-    recipe: Recipe
-    classes: Sequence[str]
-
-    def outputs(
-        self,
-        sources: Sequence[Source],
-        seen: Callable[[int], object] | None,
-        faults: dict[int, Fault] | None = None,
-    ) -> np.ndarray:
-        """Return the predictions of images by path or pixels, calling `seen` with their number."""
-
-
-class AskedEach(Asked, Protocol):
-    """A predictor that also gives each of its models' outputs, shape (models, n, outputs)."""
-
-    calibrators: Sequence[Calibrator]
-
-    def outputs_of_each(
-        self,
-        sources: Sequence[Source],
-        seen: Callable[[int], object] | None,
-        faults: dict[int, Fault] | None = None,
-    ) -> np.ndarray:
-        """Return each model's bare predictions."""
+# Before the name of an answer, the ends of its vote fraction's interval.
+LOW, HIGH = "low_", "high_"
 
 
 def has_intervals(recipe: Recipe) -> bool:
@@ -62,17 +37,17 @@ def add_intervals(table: pd.DataFrame, recipe: Recipe, level: float) -> pd.DataF
         recipe: whose predictions are distributions.
         level: the probability that a fraction is inside, see `zoo.fraction_intervals`.
     """
-    means, spreads = predicted_columns(recipe, ()), deviation_columns(recipe, ())
-    ends = fraction_intervals(table[means].to_numpy(), table[spreads].to_numpy(), level)
+    means, deviations = predicted_columns(recipe, ()), deviation_columns(recipe, ())
+    ends = fraction_intervals(table[means].to_numpy(), table[deviations].to_numpy(), level)
     added = [
-        pd.DataFrame(values, columns=[end + name for name in means], index=table.index)
-        for end, values in zip(("low_", "high_"), ends, strict=True)
+        pd.DataFrame(values, columns=prefixed(prefix, means), index=table.index)
+        for prefix, values in zip((LOW, HIGH), ends, strict=True)
     ]
     return pd.concat([table, *added], axis=1)
 
 
 def predicted_table(
-    predictor: Asked | AskedEach, images: Images, sets: Sets | None = None
+    predictor: Predictor, images: Images, sets: PredictionSets | None = None
 ) -> pd.DataFrame:
     """Return `galaxy`, `image` and the columns of `prediction_table`, a row an image.
 
@@ -80,34 +55,30 @@ def predicted_table(
     frame there are `status` and `error` too, see `mask_failed`.
 
     Args:
-        predictor: asked.
+        predictor: of the package, or an object with the same members.
         images: see `as_sources`.
-        sets: from each bare model's probabilities to the column `set`; for a predictor that gives
-            them.
+        sets: from each model's uncalibrated probabilities to the column `set`.
 
     Raises:
         BadInput: an image can't be used.
     """
-    sources, faults = as_sources(images), Empty()
+    sources, faults = as_sources(images), EmptyFrames()
     with Progress("predicting", len(sources), "images") as progress:
-        if sets is None:
-            found = predictor.outputs(sources, progress.advance, faults)
-        else:
-            each = predictor.outputs_of_each(sources, progress.advance, faults)
-            found = calibrated_mean(each, predictor.calibrators)
-    table = prediction_table(found, predictor.recipe, predictor.classes)
+        each = predictor.outputs_of_each(sources, progress.advance, faults)
+    outputs = calibrated_mean(each, predictor.calibrators)
+    table = prediction_table(outputs, predictor.recipe, predictor.classes)
     if sets is not None:
         table["set"] = sets(each)
     if faults:
         table = mask_failed(table, faults)
-    named = [as_utf8(image) if isinstance(image, str) else "" for image in sources]
-    table.insert(0, "galaxy", [galaxy_name(name) or str(at) for at, name in enumerate(named)])
-    table.insert(1, "image", named)
+    names = [as_utf8(image) if isinstance(image, str) else "" for image in sources]
+    table.insert(0, "galaxy", [galaxy_name(name) or str(at) for at, name in enumerate(names)])
+    table.insert(1, "image", names)
     return table
 
 
-class Empty(dict[int, Fault]):
-    """The images without a galaxy by their places, with why; any other fault is raised."""
+class EmptyFrames(dict[int, Fault]):
+    """The faults of images without a galaxy, by their places; any other fault is raised."""
 
     def __setitem__(self, at: int, fault: Fault) -> None:
         if fault.status not in NO_CONTENT:
@@ -116,16 +87,16 @@ class Empty(dict[int, Fault]):
 
 
 def mask_failed(table: pd.DataFrame, faults: Mapping[int, Fault]) -> pd.DataFrame:
-    """Return a table of predictions with `status` and `error`, and without what failed.
+    """Return a table of predictions with `status` and `error`, and missing values where faults are.
 
     Args:
         table: a row an image.
-        faults: by the place in the table, why an image can't be used: nothing is predicted there.
+        faults: why an image can't be used, by its row.
     """
-    failed = np.isin(np.arange(len(table)), list(faults))
-    predicted = {name: column.mask(failed) for name, column in table.items()}
-    return table.assign(
-        **predicted,
-        status=[faults[at].status if at in faults else "ok" for at in range(len(table))],
-        error=[str(faults[at]) if at in faults else None for at in range(len(table))],
+    failed, rows = np.isin(np.arange(len(table)), list(faults)), range(len(table))
+    table = pd.DataFrame({name: column.mask(failed) for name, column in table.items()})
+    table["status"] = [faults[at].status if at in faults else "ok" for at in rows]
+    table["error"] = pd.Series(
+        [str(faults[at]) if at in faults else None for at in rows], table.index, dtype=object
     )
+    return table

@@ -17,7 +17,7 @@ import galaxymorph as package
 from galaxymorph.base import BadInput
 from galaxymorph.images import Rendering, as_image, decode
 from galaxymorph.learn import Run
-from galaxymorph.predict import predict_catalogue
+from galaxymorph.predict import PredictionOptions, predict_catalogue
 from galaxymorph.report import ModelServer, load_model
 from galaxymorph.report.server.answers import Upload
 from tests.conftest import QUICK, RECIPE, galaxymorph
@@ -185,7 +185,7 @@ def by_command(model, images, folder):
 def by_catalogue(model, images, folder):
     table = folder / "catalogue.csv"
     pd.DataFrame({"id": range(len(images)), "image": images}).to_csv(table, index=False)
-    predict_catalogue(folder / "out", model, table, precision="fp32", size=5)
+    predict_catalogue(folder / "out", model, table, PredictionOptions(precision="fp32"), size=5)
     found = pd.read_parquet(folder / "out")
     assert found["error"].isna().all()
     return found.set_index("galaxy").loc[[str(n) for n in range(len(images))], columns(model)]
@@ -360,7 +360,7 @@ def test_the_options_of_fits_are_refused_where_no_image_is_fits(run, simple, cap
     for command in (["predict", run, simple / IMAGES], ["data", "check", simple]):
         assert galaxymorph(*command, "--bands", "z,r,g") == 2
         assert "--bands z,r,g: no image is FITS; leave it out" in capsys.readouterr().err
-    with pytest.raises(BadInput, match="--stretch sqrt: unknown; use lupton, asinh"):
+    with pytest.raises(BadInput, match="stretch 'sqrt' is unknown; use one of lupton, asinh"):
         package.load_predictor(run, stretch="sqrt")
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from galaxymorph.learn import Run
-from galaxymorph.predict.catalogue import KINDS, _kind
+from galaxymorph.predict.column_kinds import KINDS, column_kind
 from galaxymorph.predict.overlap import load_split_parts
 from tests.conftest import galaxymorph
 from tests.makers import zip_bytes
@@ -209,7 +209,7 @@ def test_columns_of_the_table_are_kept_as_they_are(run, mixed, tmp_path, capsys,
 def test_what_a_kept_column_holds_is_told_from_all_of_it(cells, kind):
     known = "integer"
     for cell in cells:
-        known = _kind(cell, known)
+        known = column_kind(cell, known)
     assert known == kind
     column = KINDS[known](cells)
     assert [None if pd.isna(cell) else str(cell) for cell in column][0] is not None

@@ -198,7 +198,10 @@ def test_predict_takes_an_export_in_place_of_a_run(exports, images, expected, tm
     ("options", "words"),
     [
         (["--format", "onnx", "-o", "x.safetensors"], "not a .onnx file"),
-        (["--format", "safetensors", "--int8", "-o", "x.safetensors"], "--int8: only ONNX has it"),
+        (
+            ["--format", "safetensors", "--int8", "-o", "x.safetensors"],
+            "safetensors has no int8; use",
+        ),
     ],
 )
 def test_an_export_that_cannot_be_is_refused(run, capsys, options, words):

@@ -3,49 +3,34 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from fastai.learner import Learner, load_learner
 from fastai.vision.core import PILImage
 
 from galaxymorph.base import BadInput
 from galaxymorph.images import Fault, Source, galaxy_image
-from galaxymorph.learn import Recipe, Run
-from galaxymorph.predict.images import Images
-from galaxymorph.predict.tables import predicted_table
+from galaxymorph.learn import Run, make_link
+from galaxymorph.predict.predictors.base import BasePredictor
+from galaxymorph.predict.predictors.protocol import Faults, OnProgress
 
 
-@dataclass(frozen=True)
-class LearnerPredictor:
-    """A run's exported learner, with what its outputs mean."""
+@dataclass(frozen=True, kw_only=True)
+class LearnerPredictor(BasePredictor):
+    """A run's exported learner, whose `get_preds` averages over the recipe's views."""
 
     learn: Learner
-    recipe: Recipe
-    classes: list[str]
 
-    def predict(self, images: Images) -> pd.DataFrame:
-        """Return what `TorchPredictor.predict` does, by fastai's own means.
-
-        Raises:
-            BadInput: an image can't be used.
-        """
-        return predicted_table(self, images)
-
-    def outputs(
+    def outputs_of_each(
         self,
         images: Sequence[Source],
-        seen: Callable[[int], object],
-        faults: dict[int, Fault] | None = None,
+        on_progress: OnProgress | None = None,
+        faults: Faults | None = None,
     ) -> np.ndarray:
-        """Return what `TorchPredictor.outputs` does, by fastai's own means.
-
-        Raises:
-            BadInput: an image can't be used.
-        """
+        """Return the learner's outputs, shape (1, n, outputs); see `Predictor.outputs_of_each`."""
         opened = []
         for at, source in enumerate(images):
             try:
@@ -59,10 +44,12 @@ class LearnerPredictor:
         # The images are opened, so the steps that find and open them are left out.
         steps = len(self.learn.dls.tfms[0].fs)
         loader = self.learn.dls.test_dl(opened, rm_type_tfms=steps, num_workers=0)
+        mean_and_square = make_link(self.recipe).mean_and_square
         with self.learn.no_bar(), self.learn.no_logging():
-            found, _ = self.learn.get_preds(dl=loader)
-        seen(len(opened))
-        return found.numpy()
+            outputs, _ = self.learn.get_preds(dl=loader, act=mean_and_square)
+        if on_progress:
+            on_progress(len(opened))
+        return outputs.numpy()[None]
 
 
 def load_pickled(path: Path) -> LearnerPredictor:
@@ -77,12 +64,12 @@ def load_pickled(path: Path) -> LearnerPredictor:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             learn = load_learner(path)
-    except FileNotFoundError:
-        raise BadInput(f"{path}: no such file", "check the path") from None
+    except FileNotFoundError as error:
+        raise BadInput(f"{path}: no such file", "check the path") from error
     except Exception as error:
         # A pickle of other versions fails with errors of any type.
         raise BadInput(
             f"{path}: doesn't load here ({type(error).__name__}: {error})",
             "load the run, or its model.safetensors",
-        ) from None
-    return LearnerPredictor(learn, recipe, classes)
+        ) from error
+    return LearnerPredictor(learn=learn, recipe=recipe, classes=classes)

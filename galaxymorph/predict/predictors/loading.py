@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from galaxymorph.base import BadInput
 from galaxymorph.judge import load_calibrators
 from galaxymorph.learn import Run, say_fit_warnings
+from galaxymorph.predict.exporters import exporter_of
+from galaxymorph.predict.predictors.base import changeable
+from galaxymorph.predict.run_files import DESCRIPTION, PICKLE, WEIGHTS
 
 if TYPE_CHECKING:
-    from galaxymorph.predict.predictors.learner_predictor import LearnerPredictor
-    from galaxymorph.predict.predictors.onnx_predictor import OnnxPredictor
-    from galaxymorph.predict.predictors.torch_predictor import TorchPredictor
-
-SAFE = "model.safetensors"
+    from galaxymorph.judge import Calibrator
+    from galaxymorph.predict.predictors.protocol import Predictor
 
 
 def load_predictor(
@@ -28,20 +28,19 @@ def load_predictor(
     raw: bool = False,
     stretch: str | None = None,
     bands: str | None = None,
-) -> TorchPredictor | OnnxPredictor | LearnerPredictor:
+) -> Predictor:
     """Load a model's predictor, from files that, unlike a pickle, can't run code.
 
     Once the run is calibrated, its probabilities are.
 
     Args:
         path: a run's folder; its `model.safetensors` or `model.json`, or a folder that holds
-            both; a `.safetensors` or `.onnx` file that `export` made; or, with `trust_pickle`,
-            a run's `model.pkl`.
-        precision: auto, fp32, bf16, fp16 or, of a run, int8; by itself the recipe's own. In int8,
-            as with an `.onnx` file, neither PyTorch nor fastai is imported.
+            both; a file that `export` made; or, with `trust_pickle`, a run's `model.pkl`.
+        precision: auto, fp32, bf16, fp16 or, of a run, int8; the default is the recipe's own. In
+            int8, as with an `.onnx` file, neither PyTorch nor fastai is imported.
         adapt_to: of a run: images of which BatchNorm takes the statistics.
         trust_pickle: unpickle a `.pkl`, which runs whatever code is in it.
-        raw: leave the models' probabilities as they are.
+        raw: leave the models' probabilities uncalibrated.
         stretch: of FITS images, in place of the one that the model is trained on.
         bands: of FITS images, the red first, likewise.
 
@@ -51,59 +50,33 @@ def load_predictor(
             adapted to, or a pickle that isn't trusted.
     """
     path = Path(path)
-    if not is_run(path):
-        if adapt_to is not None:
-            raise BadInput(f"--adapt: {path} is an exported file", "give the run")
-        predictor = _load_file(path, precision, trust_pickle)
+    file = _exported_file(path)
+    if file is None:
+        run = Run(path).rendered(stretch, bands)
+        run.require_trained()
+        say_fit_warnings(run)
+        return _load_run(run, precision, adapt_to, None if raw else load_calibrators(run))
+    if adapt_to is not None:
+        raise BadInput(f"--adapt: {path} is an exported file", "give the run")
+    predictor = _load_file(file, precision, trust_pickle)
+    if stretch or bands:
+        predictor = changeable(predictor, f"{path}: its predictor")
         rendering = predictor.recipe.rendering.changed(stretch, bands)
-        recipe = replace(predictor.recipe, stretch=rendering.stretch, bands=rendering.bands)
-        predictor = replace(predictor, recipe=recipe)
-        return _bare(predictor, raw)
-    run = Run(path).rendered(stretch, bands)
-    run.require_trained()
-    say_fit_warnings(run)
-    predictor = _load(run, precision, adapt_to)
-    return predictor if raw else replace(predictor, calibrators=load_calibrators(run))
-
-
-def _load_file(
-    path: Path, precision: str | None, trust_pickle: bool
-) -> TorchPredictor | OnnxPredictor | LearnerPredictor:
-    if path.suffix == ".pkl":
-        return _pickled(path, precision, trust_pickle)
-    if path.suffix == ".onnx":
-        from galaxymorph.predict.predictors.onnx_predictor import load_onnx_file
-
-        _require_file(path)
-        _refuse_precision(path, precision)
-        return load_onnx_file(path)
-    weights = _portable(path)
-    if precision == "int8":
-        raise BadInput(f"--precision int8: {path} holds float32", "export RUN --format onnx --int8")
-    _require_file(weights)
-    from galaxymorph.predict.predictors.safetensors_predictor import load_portable
-
-    return load_portable(weights, precision)
-
-
-def _load(
-    run: Run, precision: str | None, adapt_to: Sequence[str] | None
-) -> TorchPredictor | OnnxPredictor:
-    if precision == "int8":
-        if adapt_to is not None:
-            raise BadInput("--adapt: int8 has its statistics built in", "leave out one of the two")
-        from galaxymorph.predict.predictors.onnx_predictor import load_onnx_predictor
-
-        return load_onnx_predictor(run)
-    from galaxymorph.predict.predictors.torch_predictor import load_torch_predictor
-
-    return load_torch_predictor(run, precision, adapt_to)
+        predictor = predictor.changed(stretch=rendering.stretch, bands=rendering.bands)
+    if raw and predictor.calibrators is not None:
+        predictor = replace(changeable(predictor, f"{path}: its predictor"), calibrators=None)
+    return predictor
 
 
 def is_run(path: str | Path) -> bool:
     """Tell whether a path is meant as a run rather than as a file of its own."""
-    path = Path(path)
-    return path.suffix not in (".onnx", ".pkl") and _portable(path) is None
+    return _exported_file(Path(path)) is None
+
+
+def needs_pytorch(path: str | Path, precision: str | None = None) -> bool:
+    """Tell whether predicting with a model imports PyTorch."""
+    exporter = exporter_of(Path(path))
+    return precision != "int8" if exporter is None else exporter.needs_pytorch
 
 
 def model_id(path: str | Path) -> str:
@@ -115,57 +88,65 @@ def model_id(path: str | Path) -> str:
     Raises:
         BadInput: not a finished run, nor a file.
     """
-    path = Path(path)
-    if path.suffix in (".onnx", ".pkl"):
-        files = [path]
-    elif (weights := _portable(path)) is not None:
-        files = [weights]
+    file = _exported_file(Path(path))
+    if file is not None:
+        files = [file]
     else:
-        run = Run(path)
+        run = Run(Path(path))
         run.require_trained()
-        files = [member.path / SAFE for member in run.members]
-    found = hashlib.sha256()
+        files = [member.path / WEIGHTS for member in run.members]
+    digest = hashlib.sha256()
     for file in files:
         _require_file(file)
-        found.update(file.read_bytes())
-    return found.hexdigest()[:16]
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
-def _bare(
-    predictor: TorchPredictor | OnnxPredictor | LearnerPredictor, raw: bool
-) -> TorchPredictor | OnnxPredictor | LearnerPredictor:
-    has_any = getattr(predictor, "calibrators", None) is not None
-    return replace(predictor, calibrators=None) if raw and has_any else predictor
+def _exported_file(path: Path) -> Path | None:
+    """Return the file that a path means on its own, None if it means a run."""
+    if path.suffix == PICKLE or exporter_of(path):
+        return path
+    if path.name == DESCRIPTION:
+        return path.with_name(WEIGHTS)
+    if (path / WEIGHTS).exists() and not (path / "recipe.json").exists():
+        return path / WEIGHTS
+    return None
 
 
-def _pickled(path: Path, precision: str | None, trust: bool) -> LearnerPredictor:
-    if not trust:
+def _load_run(
+    run: Run,
+    precision: str | None,
+    adapt_to: Sequence[str] | None,
+    calibrators: Sequence[Calibrator] | None,
+) -> Predictor:
+    if precision != "int8":
+        from galaxymorph.predict.predictors.torch_predictor import load_run
+
+        return replace(load_run(run, precision, adapt_to), calibrators=calibrators)
+    if adapt_to is not None:
+        raise BadInput("--adapt: int8 has its statistics built in", "leave out one of the two")
+    from galaxymorph.predict.predictors.onnx_predictor import load_quantized
+
+    return replace(load_quantized(run), calibrators=calibrators)
+
+
+def _load_file(path: Path, precision: str | None, trust_pickle: bool) -> Predictor:
+    exporter = exporter_of(path)
+    if exporter is None and not trust_pickle:
         raise BadInput(
             f"{path}: a pickle runs whatever code is in it when it is loaded",
-            f"load the run's {SAFE} instead, or say trust_pickle=True if you made the file",
+            f"load the run's {WEIGHTS} instead, or say trust_pickle=True if you made the file",
         )
-    _refuse_precision(path, precision)
+    _require_file(path)
+    if precision not in (None, "auto", *(exporter.precisions if exporter else ())):
+        raise BadInput(f"--precision {precision}: {path} has its own number format", "leave it out")
+    if exporter is not None:
+        return exporter.load(path, precision)
     from galaxymorph.predict.predictors.learner_predictor import load_pickled
 
     return load_pickled(path)
 
 
-def _portable(path: Path) -> Path | None:
-    """Return the weights that a path means on their own, or None if it is a run's."""
-    if path.suffix == ".safetensors":
-        return path
-    if path.name == "model.json":
-        return path.with_name(SAFE)
-    if (path / SAFE).exists() and not (path / "recipe.json").exists():
-        return path / SAFE
-    return None
-
-
 def _require_file(path: Path) -> None:
     if not path.is_file():
         raise BadInput(f"{path}: no such file", "check the path")
-
-
-def _refuse_precision(path: Path, precision: str | None) -> None:
-    if precision not in (None, "auto"):
-        raise BadInput(f"--precision {precision}: {path} has its own number format", "leave it out")

@@ -1,0 +1,50 @@
+"""What the cells of a catalogue's columns hold, for columns that predictions keep."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+# A name with zeros before it is no number.
+_INTEGER = re.compile(r"-?(0|[1-9]\d*)")
+_NUMBER = re.compile(
+    r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)(e[+-]?\d+)?|nan|[+-]?inf(inity)?", re.IGNORECASE
+)
+
+
+def column_kind(cell: str, known: str = "integer") -> str:
+    """Return what a column holds after one more of its cells: a kind of `KINDS` or a later one.
+
+    Args:
+        cell: the text of a cell, empty where there is none.
+        known: the kind of the cells before it.
+    """
+    if not cell or known == "text":
+        return known
+    if _INTEGER.fullmatch(cell):
+        exact = 2**63 if known == "integer" else 2**53
+        return known if abs(int(cell)) < exact else "text"
+    return "number" if _NUMBER.fullmatch(cell) else "text"
+
+
+def _integers(cells: Sequence[str]) -> pd.Series:
+    return pd.Series([int(cell) if cell else None for cell in cells], dtype="Int64")
+
+
+def _numbers(cells: Sequence[str]) -> pd.Series:
+    return pd.Series([float(cell) if cell else np.nan for cell in cells])
+
+
+def _texts(cells: Sequence[str]) -> pd.Series:
+    return pd.Series([cell or None for cell in cells], dtype="string")
+
+
+# From a column's cells to the column that is written, by kind.
+KINDS: dict[str, Callable[[Sequence[str]], pd.Series]] = {
+    "integer": _integers,
+    "number": _numbers,
+    "text": _texts,
+}

@@ -1,0 +1,304 @@
+"""Partitions of a catalogue: some of its rows, predicted and written as one Parquet file."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from itertools import islice
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+import pandas as pd
+
+from galaxymorph.base import BadInput, MissingFile, as_utf8, map_ahead
+from galaxymorph.images import Fault, inspect_image
+from galaxymorph.judge import calibrated_mean, sets_of
+from galaxymorph.learn import (
+    Recipe,
+    Run,
+    predicted_columns,
+    prediction_table,
+    require_views,
+    target_of,
+)
+from galaxymorph.predict.column_kinds import KINDS
+from galaxymorph.predict.failures import ERROR
+from galaxymorph.predict.listing import image_folder, list_images
+from galaxymorph.predict.options import PredictionOptions
+from galaxymorph.predict.overlap import COLUMN, SplitParts, load_split_parts
+from galaxymorph.predict.predictors.base import changeable
+from galaxymorph.predict.predictors.loading import is_run, load_predictor, model_id
+from galaxymorph.predict.predictors.protocol import Predictor
+from galaxymorph.predict.run_files import has_embeddings
+from galaxymorph.predict.tables import add_intervals, has_intervals, mask_failed
+from galaxymorph.zoo import to_conditional
+
+MODEL_ID, STATUS = "model_id", "status"
+# Columns of text.
+TEXTS = ("galaxy", "image", COLUMN, "predicted", "set", MODEL_ID, STATUS, ERROR)
+
+# Embeddings and logits of each batch.
+Embedded = list[tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class CatalogueModel:
+    """The model that predicts a catalogue, as every process knows it.
+
+    Args:
+        path: of a run or a file; of a predictor its name.
+        id: see `model_id`; of a predictor its name.
+        options: how it predicts.
+        coverage: of the sets or intervals that are added, None without.
+        kept: names and kinds, see `column_kind`, of the catalogue's columns that are kept.
+        predictor: that is loaded already; by default it is loaded from the path.
+    """
+
+    path: str
+    id: str
+    options: PredictionOptions
+    coverage: float | None = None
+    kept: tuple[tuple[str, str], ...] = ()
+    predictor: Predictor | None = None
+
+    @property
+    def run(self) -> Run | None:
+        """The run, None of an exported file or a predictor."""
+        return Run(Path(self.path)) if self.predictor is None and is_run(self.path) else None
+
+    @property
+    def parts(self) -> SplitParts | None:
+        """The parts of the galaxies of the model's split, None where that isn't known."""
+        return load_split_parts(self.path) if self.predictor is None else None
+
+    def load(self) -> Predictor:
+        """Return the predictor, loaded once a process.
+
+        Raises:
+            BadInput: as `load_predictor`; or the file is another model's here.
+        """
+        if self.predictor is not None:
+            return self.predictor
+        return _load(self.path, self.id, self.options)
+
+
+@lru_cache(maxsize=1)
+def _load(path: str, id: str, options: PredictionOptions) -> Predictor:
+    if (other := model_id(path)) != id:
+        raise BadInput(
+            f"{path}: model {other} here, and {id} was asked for",
+            "give every machine the same file",
+        )
+    predictor = load_predictor(
+        path, options.precision, raw=options.raw, stretch=options.stretch, bands=options.bands
+    )
+    if options.views is None:
+        return predictor
+    require_views(predictor.recipe, options.views)
+    return changeable(predictor, f"--views {options.views}: {path}").changed(views=options.views)
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Some rows of a catalogue.
+
+    Args:
+        number: its place among the partitions, from 0.
+        ids: of the rows.
+        images: as the catalogue has them.
+        references: of the images, absolute.
+        failed: rows whose images couldn't be used when its file was written, if it was.
+        unread: why rows of the table itself can't be read.
+        kept: cells of other columns, as text.
+    """
+
+    number: int
+    ids: list[str]
+    images: list[str]
+    references: list[str]
+    failed: tuple[int, ...] = ()
+    unread: dict[int, Fault] = field(default_factory=dict)
+    kept: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The name of its file."""
+        return f"part-{self.number:06d}.parquet"
+
+
+@dataclass(frozen=True)
+class PredictedPartition:
+    """The content of a partition's file, None to leave the file as it is, and its failed rows."""
+
+    name: str
+    content: bytes | None
+    failed: int
+
+
+def partitions(catalogue: Path, size: int, keep: Sequence[str] = ()) -> Iterator[Partition]:
+    """Yield a catalogue's rows, `size` at a time, with some of its columns."""
+    rows, folder = list_images(catalogue, keep=keep), image_folder(catalogue)
+    number = 0
+    while chunk := list(islice(rows, size)):
+        yield Partition(
+            number,
+            ids=[row.id for row in chunk],
+            images=[row.image for row in chunk],
+            # An absolute image stays what it is. Paths as objects would take ten times as long.
+            references=[
+                os.path.join(folder, row.image) if row.image else ""  # noqa: PTH118
+                for row in chunk
+            ],
+            unread={at: Fault(BadInput(row.fault)) for at, row in enumerate(chunk) if row.fault},
+            kept={name: [row.kept[at] for row in chunk] for at, name in enumerate(keep)},
+        )
+        number += 1
+
+
+def predict_partition(
+    part: Partition, model: CatalogueModel, on_progress: Callable[[int], object] | None = None
+) -> PredictedPartition:
+    """Return the content of a partition's file.
+
+    It is None where the file exists and none of its failed rows can be used by now. Otherwise the
+    file is made anew as a whole, so that its bytes don't tell in how many attempts. A process loads
+    the model once, and predicts one partition at a time, because a network takes all cores.
+    """
+    with _one_at_a_time:
+        predictor = model.load()
+        if part.failed and not _any_usable([part.references[at] for at in part.failed], predictor):
+            if on_progress:
+                on_progress(len(part.ids))
+            return PredictedPartition(part.name, None, len(part.failed))
+        faults: dict[int, Fault] = {}
+        with _recording(predictor, model) as embedded:
+            each = predictor.outputs_of_each(part.references, on_progress, faults)
+    faults = {at: _with_hint(part.images[at], fault) for at, fault in faults.items()} | part.unread
+    table = _predicted(each, faults, predictor, model, embedded)
+    return PredictedPartition(part.name, _as_parquet(_joined(part, table, model)), len(faults))
+
+
+_one_at_a_time = Lock()
+
+
+def _with_hint(image: str, fault: Fault) -> Fault:
+    """Return why an image can't be used, and where it is if its path is relative to elsewhere."""
+    if fault.status != MissingFile.status or Path(image).is_absolute() or not Path(image).is_file():
+        return fault
+    hint = f"{image} is in the current folder, and paths are relative to the table's"
+    return Fault(MissingFile(fault, hint))
+
+
+def _any_usable(references: Sequence[str], predictor: Predictor) -> bool:
+    recipe, cores = predictor.recipe, os.cpu_count() or 1
+    inspect = partial(inspect_image, crop=recipe.crop, rendering=recipe.rendering)
+    with ThreadPoolExecutor(cores) as pool:
+        return any(not found.fault for found in map_ahead(pool, inspect, references, 4 * cores))
+
+
+def _recording(predictor: Predictor, model: CatalogueModel) -> AbstractContextManager[Embedded]:
+    """Record embeddings where PyTorch predicts and the run has some to compare them with."""
+    run = model.run
+    if run is None or not has_embeddings(run) or model.options.precision == "int8":
+        return nullcontext([])
+    # Here, since predicting from an ONNX file does without PyTorch.
+    from galaxymorph.predict.outliers import record_embeddings
+
+    return record_embeddings(predictor)
+
+
+def _predicted(
+    each: np.ndarray,
+    faults: dict[int, Fault],
+    predictor: Predictor,
+    model: CatalogueModel,
+    embedded: Embedded,
+) -> pd.DataFrame:
+    """Return the columns that the model gives, in float32, and `status` and `error`.
+
+    They are those of `prediction_table`; with a coverage `set`, or the ends of `add_intervals`;
+    `entropy`; and those of `outlier_scores` where embeddings are recorded.
+
+    Args:
+        each: the models' uncalibrated outputs, shape (models, n, outputs).
+        faults: by the row, why an image can't be used: its values are missing.
+        predictor: that gave the outputs.
+        model: of the predictor.
+        embedded: embeddings and logits of the batches.
+    """
+    outputs = calibrated_mean(each, predictor.calibrators)
+    table = prediction_table(outputs, predictor.recipe, predictor.classes)
+    if model.coverage and has_intervals(predictor.recipe):
+        table = add_intervals(table, predictor.recipe, model.coverage)
+    elif model.coverage and model.run:
+        table["set"] = sets_of(model.run, each, model.coverage)
+    means = outputs[:, : len(predicted_columns(predictor.recipe, predictor.classes))]
+    table["entropy"] = prediction_entropy(means, predictor.recipe)
+    if embedded and model.run:
+        from galaxymorph.predict.outliers import scores_of_embeddings
+
+        vectors, logits = map(np.concatenate, zip(*embedded, strict=True))
+        table = table.join(scores_of_embeddings(model.run, vectors, logits))
+    table = table.astype(dict.fromkeys(table.select_dtypes("number").columns, "float32"))
+    return mask_failed(table, faults)
+
+
+def prediction_entropy(shares: np.ndarray, recipe: Recipe) -> np.ndarray:
+    """Return the entropy of each prediction in nats, shape (n,).
+
+    Of classes that is minus the sum of p log p. Of a decision tree it is the sum over questions of
+    the share of volunteers who reach it times the entropy of its answers, which is the entropy of
+    a volunteer's whole walk down the tree (chain rule: Cover & Thomas 2006, Elements of
+    Information Theory, theorem 2.2.1). `judge` has it for whole runs, through scipy, without which
+    ONNX files predict.
+    """
+    shares = np.asarray(shares, float)
+    tree = target_of(recipe).tree
+    conditional = shares if tree is None else to_conditional(tree, shares)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where(conditional > 0, shares * np.log(conditional), 0.0)
+    return -terms.sum(axis=1)
+
+
+def _joined(part: Partition, table: pd.DataFrame, model: CatalogueModel) -> pd.DataFrame:
+    """Return a partition's columns in order.
+
+    They are `galaxy`, `image`, the catalogue's columns that are kept, `part` (see `SplitParts`, if
+    the split is known), the predictions, `model_id`, `status` (see `Fault`) and `error`.
+    """
+    galaxies = [as_utf8(name) for name in part.ids]
+    status, error = table.pop(STATUS), table.pop(ERROR)
+    table.insert(0, "galaxy", galaxies)
+    table.insert(1, "image", [as_utf8(image) for image in part.images])
+    if model.parts:
+        table.insert(2, COLUMN, model.parts.parts_of(galaxies, part.references))
+    for at, (name, kind) in enumerate(model.kept):
+        if name in table or name in (MODEL_ID, STATUS, ERROR):
+            raise BadInput(f"--keep {name}: predictions have a column of that name", "leave it out")
+        table.insert(2 + at, name, KINDS[kind](part.kept[name]))
+    table[MODEL_ID], table[STATUS], table[ERROR] = model.id, status, error
+    return table
+
+
+def _as_parquet(table: pd.DataFrame) -> bytes:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    # By name, so that a partition without a fault, or of nothing but faults, has the same types.
+    types = {"Int64": pa.int64(), "float64": pa.float64(), "string": pa.string()}
+    schema = pa.schema(
+        [
+            (name, pa.string() if name in TEXTS else types.get(str(kind), pa.float32()))
+            for name, kind in table.dtypes.items()
+        ]
+    )
+    content = io.BytesIO()
+    whole = pa.Table.from_pandas(table, schema, preserve_index=False).replace_schema_metadata(None)
+    parquet.write_table(whole, content, compression="zstd")
+    return content.getvalue()

@@ -1,0 +1,78 @@
+"""The protocol of predictors: what every stored model offers, and a user's own may."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from galaxymorph.images import Fault, Source
+from galaxymorph.judge import Calibrator
+from galaxymorph.learn import Recipe
+from galaxymorph.predict.images import Images
+
+# Called with the number of images after each batch.
+OnProgress: TypeAlias = Callable[[int], object]
+# Why an image can't be used, by its place.
+Faults: TypeAlias = dict[int, Fault]
+# From each model's uncalibrated probabilities, shape (models, n, classes), to prediction sets.
+PredictionSets: TypeAlias = Callable[[np.ndarray], Sequence[str]]
+
+
+class Predictor(Protocol):
+    """A model, or several, that predicts images.
+
+    An object with these members works wherever a loaded model does: in `predicted_table`,
+    `average_predictors` and `predict_catalogue`. `BasePredictor` has all of them but
+    `outputs_of_each`.
+    """
+
+    @property
+    def recipe(self) -> Recipe:
+        """Return the settings that the outputs' meaning follows from: target, schema, frame."""
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Return the classes in order."""
+
+    @property
+    def calibrators(self) -> Sequence[Calibrator] | None:
+        """Return one calibrator a model, a single one of their mean, or None without."""
+
+    def predict(self, images: Images, sets: PredictionSets | None = None) -> pd.DataFrame:
+        """Return a row an image, see `predicted_table`.
+
+        Raises:
+            BadInput: an image can't be used.
+        """
+
+    def outputs(
+        self,
+        images: Sequence[Source],
+        on_progress: OnProgress | None = None,
+        faults: Faults | None = None,
+    ) -> np.ndarray:
+        """Return the calibrated mean of `outputs_of_each`, shape (n, outputs)."""
+
+    def outputs_of_each(
+        self,
+        images: Sequence[Source],
+        on_progress: OnProgress | None = None,
+        faults: Faults | None = None,
+    ) -> np.ndarray:
+        """Return each model's uncalibrated outputs, shape (models, n, outputs).
+
+        Outputs are class probabilities or vote fractions, the mean over the recipe's views. Of
+        distributions the mean squares come after the means, see `learn.Link`.
+
+        Args:
+            images: as `galaxymorph.images.as_image` takes them.
+            on_progress: called with the number of images after each batch.
+            faults: filled, in place of an error, with why an image can't be used; its outputs have
+                no meaning.
+
+        Raises:
+            BadInput: an image can't be used, and `faults` is None.
+        """

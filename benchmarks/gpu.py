@@ -556,7 +556,7 @@ def time_predict(setup: dict, run: str) -> dict:
     import torch
     import torchvision
 
-    from galaxymorph.images import centre_frame, decode, decoded
+    from galaxymorph.images import centre_frame, decode, map_images
     from galaxymorph.learn import use_device
     from galaxymorph.predict import load_predictor
 
@@ -570,7 +570,7 @@ def time_predict(setup: dict, run: str) -> dict:
 
     result: dict[str, object] = {"cores": cores}
     before = time.perf_counter()
-    frames = list(decoded(frame, files, 256))
+    frames = list(map_images(frame, files, 256))
     result["decoding alone"] = len(files) / (time.perf_counter() - before)
     predictor = load_predictor(run)
     for name, images in (("from files", files), ("from decoded frames", frames)):

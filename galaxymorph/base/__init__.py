@@ -12,12 +12,12 @@ from galaxymorph.base.archives import (
 from galaxymorph.base.errors import BadInput, MissingFile, as_utf8, listed, one_line
 from galaxymorph.base.files import (
     cache_folder,
-    exclusive,
-    in_file_names,
+    file_lock,
     make_folder,
     remove_leftovers,
     replace_folder,
     replacing,
+    safe_file_name,
     write_json,
     write_text,
 )
@@ -64,8 +64,8 @@ __all__ = [
     "as_utf8",
     "cache_folder",
     "did_you_mean",
-    "exclusive",
-    "in_file_names",
+    "file_lock",
+    "safe_file_name",
     "is_fits_table",
     "is_unsafe",
     "make_folder",

@@ -145,7 +145,7 @@ def remove_leftovers(folder: str | Path, name: str = "*") -> None:
 
 
 @contextmanager
-def exclusive(path: str | Path, wait: bool = True) -> Iterator[bool]:
+def file_lock(path: str | Path, wait: bool = True) -> Iterator[bool]:
     """Lock a file for this process; yield whether the lock is acquired.
 
     Args:
@@ -172,7 +172,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("GALAXYMORPH_CACHE", Path.home() / ".cache" / "galaxymorph"))
 
 
-def in_file_names(name: str) -> str:
+def safe_file_name(name: str) -> str:
     """Return the name of a class or a galaxy, percent-encoded for paths: E/S0 is E%2FS0."""
     return quote(name, safe=" ,+()&=")[:100]
 

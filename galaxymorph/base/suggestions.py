@@ -27,7 +27,9 @@ def near_names(wanted: str, names: Sequence[str], most: int = 3) -> list[str]:
         names: to choose from, in the order of preference.
         most: how many are returned.
     """
-    plain = {_plain(name): name for name in reversed(names) if name}
+    plain: dict[str, str] = {}
+    for name in filter(None, names):
+        plain.setdefault(_plain(name), name)
     typed = _plain(wanted)
     longer = max(1, round(LENGTH_SHARE * len(typed)))
     starts = [other for other in plain if len(typed) >= LEAST_START and other.startswith(typed)]
@@ -37,9 +39,9 @@ def near_names(wanted: str, names: Sequence[str], most: int = 3) -> list[str]:
         if abs(len(other) - len(typed)) <= longer
     }
     least = max([LEAST_RATIO, *(ratio - AS_NEAR for ratio in ratios.values())])
-    close = sorted(reversed(ratios), key=ratios.__getitem__, reverse=True)
-    close = [other for other in close if ratios[other] >= least]
-    near = dict.fromkeys([*sorted(reversed(starts), key=len), *close])
+    close = [other for other, ratio in ratios.items() if ratio >= least]
+    close.sort(key=lambda other: -ratios[other])
+    near = dict.fromkeys([*sorted(starts, key=len), *close])
     return [plain[other] for other in near][:most]
 
 

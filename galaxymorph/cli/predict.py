@@ -273,7 +273,7 @@ def _require_folder_options(
     output: Output, models: list[Path], catalogues: list[str], options: PredictionOptions
 ) -> None:
     """Raise BadInput for what a folder of predictions has no use for."""
-    from galaxymorph.zoo import is_zip, what_is
+    from galaxymorph.zoo import file_kind, is_zip
 
     where = f"-o {output.output}"
     if len(catalogues) > 1:
@@ -297,7 +297,7 @@ def _require_folder_options(
     if options.outliers and (options.precision == "int8" or is_file):
         raise BadInput("--outliers: it takes a run in PyTorch", "leave it out")
     catalogue = catalogues[0]
-    if Path(catalogue).is_file() and not is_zip(catalogue) and what_is(catalogue) is None:
+    if Path(catalogue).is_file() and not is_zip(catalogue) and file_kind(catalogue) is None:
         raise BadInput(
             f"{where}: a folder takes a catalogue, and {catalogue} is none",
             "give a folder, a zip or a table of images; or write to a .csv or .parquet file",

@@ -98,8 +98,8 @@ from .rendering import (
     stretch as stretch,
 )
 from .workers import (
-    decoded as decoded,
+    decoding_threads as decoding_threads,
 )
 from .workers import (
-    decoding_threads as decoding_threads,
+    map_images as map_images,
 )

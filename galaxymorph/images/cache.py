@@ -20,7 +20,7 @@ from galaxymorph.base import (
     Progress,
     Rows,
     cache_folder,
-    exclusive,
+    file_lock,
     make_folder,
     read_bytes,
     read_json,
@@ -38,7 +38,7 @@ from galaxymorph.images.inspection import (
     quiet_decoding,
 )
 from galaxymorph.images.rendering import DEFAULT, Rendering
-from galaxymorph.images.workers import decoded
+from galaxymorph.images.workers import map_images
 
 # Frames that wait to be written.
 AHEAD = 256
@@ -80,7 +80,7 @@ def cached_frames(
     key = hashlib.sha256(json.dumps(told).encode()).hexdigest()
     folder = cache_folder() / "frames" / key[:24]
     make_folder(folder.parent)
-    with exclusive(folder.with_suffix(".lock")):
+    with file_lock(folder.with_suffix(".lock")):
         if not folder.exists():
             remove_leftovers(folder.parent, folder.name)
             _build(folder, by_digest, (crop, side, rendering))
@@ -113,7 +113,7 @@ def _build(folder: Path, by_digest: dict[str, str], how: tuple[float, int, Rende
         (temporary / "pixels.bin").open("wb") as pixels,
     ):
         jobs = [(by_digest[digest], digest, *how) for digest in digests]
-        for digest, frame in zip(digests, decoded(_frame, jobs, AHEAD), strict=True):
+        for digest, frame in zip(digests, map_images(_frame, jobs, AHEAD), strict=True):
             if frame is not None:
                 rows[digest] = len(rows)
                 pixels.write(frame.data)

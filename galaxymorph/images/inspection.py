@@ -16,7 +16,7 @@ from galaxymorph.images.content import NO_CONTENT, Fault, require_content
 from galaxymorph.images.decoding import decode_bytes, holds_fits
 from galaxymorph.images.duplicates import near_duplicates, perceptual_hash
 from galaxymorph.images.rendering import DEFAULT, Rendering
-from galaxymorph.images.workers import decoded
+from galaxymorph.images.workers import map_images
 from galaxymorph.zoo import Catalogue, Problem
 
 # Inspections that wait to be taken.
@@ -62,7 +62,7 @@ def inspect_images(
         Progress(f"{label} images", len(references), "images") as progress,
     ):
         inspections = []
-        for inspection in decoded(inspect, references, AHEAD):
+        for inspection in map_images(inspect, references, AHEAD):
             inspections.append(inspection)
             progress.advance()
         return inspections

@@ -23,7 +23,7 @@ LEAST_CORES, LEAST_JOBS = 4, 2000
 BATCH, WAITING = 16, 4
 
 
-def decoded(work: Callable[[Job], Result], jobs: Sequence[Job], ahead: int) -> Iterator[Result]:
+def map_images(work: Callable[[Job], Result], jobs: Sequence[Job], ahead: int) -> Iterator[Result]:
     """Yield `work` of each job in order, done ahead of time.
 
     Args:

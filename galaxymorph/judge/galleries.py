@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from fastai.interpret import Interpretation
 
-from galaxymorph.base import Progress, in_file_names
+from galaxymorph.base import Progress, safe_file_name
 from galaxymorph.judge.calibration.run_calibration import served
 from galaxymorph.judge.metrics.questions import questions_of
 from galaxymorph.judge.metrics.vote_metrics import question_divergence, question_entropy
@@ -41,7 +41,7 @@ def _class_galleries(run: Run, predictions: pd.DataFrame, part: str) -> Gallerie
     found = {f"confident_mistakes_{part}": ("Wrong, most confident first", mistakes)}
     for (true, predicted), galaxies in confusion_cells(predictions, run.classes).items():
         words = f"{run.recipe.truth.capitalize()}: {true}, model: {predicted}".replace("_", " ")
-        name = f"{in_file_names(true)}_as_{in_file_names(predicted)}"
+        name = f"{safe_file_name(true)}_as_{safe_file_name(predicted)}"
         found[f"confusion_{part}/{name}"] = (words, galaxies)
     return found
 

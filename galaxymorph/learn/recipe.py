@@ -519,4 +519,4 @@ def _read_json(path: Path) -> object:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BadInput(f"{path}: not readable as JSON ({error})", "mend the file") from None
+        raise BadInput(f"{path}: not readable as JSON ({error})", "correct the file") from None

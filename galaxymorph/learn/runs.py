@@ -20,7 +20,7 @@ from galaxymorph import __version__
 from galaxymorph.base import (
     BadInput,
     Damaged,
-    exclusive,
+    file_lock,
     near_names,
     read_csv,
     read_json,
@@ -270,7 +270,7 @@ def locked(run: Run) -> Iterator[None]:
     Raises:
         BadInput: another process holds it.
     """
-    with exclusive(run.path / ".lock", wait=False) as held:
+    with file_lock(run.path / ".lock", wait=False) as held:
         if not held:
             raise BadInput(
                 f"{run.path}: another process is working on it", "wait for it or stop it"

@@ -18,7 +18,7 @@ from galaxymorph import __version__
 from galaxymorph.base import (
     BadInput,
     Progress,
-    exclusive,
+    file_lock,
     read_json,
     remove_leftovers,
     replacing,
@@ -118,7 +118,7 @@ def predict_catalogue(
         "partitions": -(-number // size),
     }
     _claim(out, record)
-    with exclusive(out / ".lock", wait=False) as is_locked:
+    with file_lock(out / ".lock", wait=False) as is_locked:
         if not is_locked:
             raise BadInput(f"{out}: another process is filling it", "wait for it or stop it")
         remove_leftovers(out)

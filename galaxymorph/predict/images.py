@@ -14,12 +14,12 @@ from galaxymorph.learn.recipe import Recipe
 from galaxymorph.predict.listing import ListedImage, image_folder, list_images
 from galaxymorph.zoo import (
     File,
+    file_kind,
     in_test_part,
     in_training_part,
     is_zip,
     list_image_files,
     require_images,
-    what_is,
 )
 from galaxymorph.zoo.image_files import galaxy_name
 
@@ -121,12 +121,12 @@ def _of_table(path: str) -> list[ListedImage]:
 
 
 def _is_table(path: str) -> bool:
-    return REFERENCE_SEPARATOR not in path and what_is(path) == "a table"
+    return REFERENCE_SEPARATOR not in path and file_kind(path) == "a table"
 
 
 def _refuse_other_kinds(path: str) -> None:
     """Raise BadInput if a path is that of a table, or of another file that is no image."""
-    kind = what_is(path) if REFERENCE_SEPARATOR not in path else None
+    kind = file_kind(path) if REFERENCE_SEPARATOR not in path else None
     if kind == "a table":
         raise BadInput(
             f"{path}: a table, and no image", "a catalogue takes -o FOLDER/, a folder to be filled"

@@ -29,7 +29,7 @@ import pandas as pd
 from galaxymorph.base import (
     BadInput,
     Progress,
-    exclusive,
+    file_lock,
     make_folder,
     read_json,
     reading,
@@ -105,7 +105,7 @@ def simulate(folder: str | Path, simulation: Simulation, workers: int | None = N
         return folder
     for name in (IMAGES, BLOCKS, *([MASKS] if simulation.masks else [])):
         make_folder(folder / name)
-    with exclusive(folder / BLOCKS / "lock", wait=False) as locked:
+    with file_lock(folder / BLOCKS / "lock", wait=False) as locked:
         if not locked:
             raise BadInput(f"{folder}: another process is simulating there", "wait for it")
         remove_leftovers(folder)

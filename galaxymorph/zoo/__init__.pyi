@@ -176,10 +176,10 @@ from .tables import (
     as_text as as_text,
 )
 from .tables import (
-    open_table as open_table,
+    file_kind as file_kind,
 )
 from .tables import (
-    what_is as what_is,
+    open_table as open_table,
 )
 from .tree import (
     Answer as Answer,

@@ -105,7 +105,7 @@ class Catalogue:
         more = f" (and {len(problems) - 1:,} more)" if len(problems) > 1 else ""
         raise BadInput(
             f"{problems[0]}{more}",
-            "mend it, or use --skip-bad to go on without; `data check` lists them all",
+            "correct it, or use --skip-bad to go on without; `data check` lists them all",
         )
 
 

@@ -74,13 +74,13 @@ class ImageFiles:
     """
 
     images: list[File]
-    passed_over: Counter[str]
+    skipped: Counter[str]
     namesakes: list[tuple[File, File]]
     copies: int
 
     def notes(self) -> list[str]:
         """Return a line for each thing that a user should know of the listing."""
-        lines = [note] if (note := passed_over_note(self.passed_over)) else []
+        lines = [note] if (note := skipped_note(self.skipped)) else []
         if self.copies:
             lines.append(f"{_many(self.copies, 'copy', 'copies')} of images left out")
         if self.namesakes:
@@ -98,36 +98,36 @@ def list_image_files(place: str | Path) -> ImageFiles:
     Raises:
         BadInput: the place isn't there, or a zip or a folder in it can't be read.
     """
-    passed_over: Counter[str] = Counter()
-    files = [file for file in walk(place, passed_over=passed_over) if is_image(file, passed_over)]
+    skipped: Counter[str] = Counter()
+    files = [file for file in walk(place, skipped=skipped) if is_image(file, skipped)]
     images, namesakes = _once(files)
-    return ImageFiles(images, passed_over, namesakes, len(files) - len(images))
+    return ImageFiles(images, skipped, namesakes, len(files) - len(images))
 
 
 def require_images(place: str | Path, found: ImageFiles) -> None:
     """Raise BadInput, saying what is there instead, if a listing has no image."""
     if found.images:
         return
-    there = _counted(found.passed_over)
+    there = _counted(found.skipped)
     raise BadInput(
         f"{place}: no images there, in it or further in" + (f", but {there}" if there else ""),
         "give JPEG, PNG, TIFF or FITS files, or zips of them",
     )
 
 
-def passed_over_note(passed_over: Counter[str]) -> str:
+def skipped_note(skipped: Counter[str]) -> str:
     """Return the line that says what was left out, empty if it was tables and texts at most."""
-    if set(passed_over) <= set(OTHER_ENDINGS):
+    if set(skipped) <= set(OTHER_ENDINGS):
         return ""
-    return f"{_many(passed_over.total(), 'file', 'files')} passed over: {_counted(passed_over)}"
+    return f"{_many(skipped.total(), 'file', 'files')} skipped: {_counted(skipped)}"
 
 
 def _many(number: int, one: str, more: str) -> str:
     return f"{number:,} {one if number == 1 else more}"
 
 
-def _counted(passed_over: Counter[str]) -> str:
-    kinds = passed_over.most_common()
+def _counted(skipped: Counter[str]) -> str:
+    kinds = skipped.most_common()
     words = [f"{number:,} {kind}" for kind, number in kinds[:KINDS_NAMED]]
     more = sum(number for _, number in kinds[KINDS_NAMED:])
     return ", ".join(words + ([f"{more:,} more"] if more else []))
@@ -167,13 +167,13 @@ def is_zip(name: str) -> bool:
     return name.lower().endswith(".zip")
 
 
-def is_image(file: File, passed_over: Counter[str]) -> bool:
+def is_image(file: File, skipped: Counter[str]) -> bool:
     """Tell whether a file is an image by its ending or its first bytes; count it if it is none."""
     if is_zip(file.name):
         return False
     why = _why_not(file)
     if why:
-        passed_over[why] += 1
+        skipped[why] += 1
     return not why
 
 
@@ -240,7 +240,7 @@ def same_content(one: str, other: str) -> bool:
 def walk(
     place: str | Path,
     enter: Callable[[str], bool] = lambda name: True,
-    passed_over: Counter[str] | None = None,
+    skipped: Counter[str] | None = None,
     strict: bool = True,
 ) -> Iterator[File]:
     """Yield every file of a folder or a zip in the order of names, zips and what is in them.
@@ -252,24 +252,22 @@ def walk(
     Args:
         place: a folder, a zip, or a zip inside a zip.
         enter: whether to go into a folder or a zip, by its name below the place.
-        passed_over: counts what can't be yielded.
+        skipped: counts what can't be yielded.
         strict: refuse a damaged zip, rather than count it unless it is called images….
 
     Raises:
         BadInput: the place isn't there, or a zip or a folder in it can't be read.
     """
-    passed_over = Counter() if passed_over is None else passed_over
+    skipped = Counter() if skipped is None else skipped
     if Path(place).is_dir():
-        yield from _in_folder(Path(place), enter, passed_over, strict)
+        yield from _in_folder(Path(place), enter, skipped, strict)
         return
     if REFERENCE_SEPARATOR not in str(place) and not Path(place).exists():
         raise BadInput(f"{place}: no such file or folder", "check the path")
-    yield from _in_zip(str(place), "", enter, passed_over)
+    yield from _in_zip(str(place), "", enter, skipped)
 
 
-def _in_folder(
-    place: Path, enter: Callable, passed_over: Counter[str], strict: bool
-) -> Iterator[File]:
+def _in_folder(place: Path, enter: Callable, skipped: Counter[str], strict: bool) -> Iterator[File]:
     known: set[tuple[int, int]] = set()
     waiting = [(str(place), "")]
     while waiting:
@@ -288,13 +286,13 @@ def _in_folder(
                 else:
                     stack.append(_children(entry.path, f"{name}/", known))
             elif why := _no_file(entry):
-                passed_over[why] += 1
+                skipped[why] += 1
             else:
                 # As one would write it: of the folder "." too.
                 path = entry.path.removeprefix("./")
                 yield File(name, path)
-                if is_zip(name) and enter(name) and (strict or _opens(path, passed_over)):
-                    yield from _in_zip(path, f"{_stem(name)}/", enter, passed_over)
+                if is_zip(name) and enter(name) and (strict or _opens(path, skipped)):
+                    yield from _in_zip(path, f"{_stem(name)}/", enter, skipped)
 
 
 def _children(path: str, prefix: str, known: set) -> Iterator[tuple[os.DirEntry, str]]:
@@ -307,13 +305,15 @@ def _children(path: str, prefix: str, known: set) -> Iterator[tuple[os.DirEntry,
         with os.scandir(path) as entries:
             inside = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        raise BadInput(f"{path}: can't be listed ({error.strerror})", "mend its rights") from None
+        raise BadInput(
+            f"{path}: can't be listed ({error.strerror})", "correct its permissions"
+        ) from error
     for entry in inside:
         if not _is_junk(entry.name):
             yield entry, prefix + plain_name(entry.name)
 
 
-def _opens(path: str, passed_over: Counter[str]) -> bool:
+def _opens(path: str, skipped: Counter[str]) -> bool:
     """Tell whether a zip can be read; count one that can't.
 
     Raises:
@@ -324,7 +324,7 @@ def _opens(path: str, passed_over: Counter[str]) -> bool:
     except BadInput:
         if Path(path).name.lower().startswith("image"):
             raise
-        passed_over["unreadable zip"] += 1
+        skipped["unreadable zip"] += 1
         return False
     return True
 
@@ -350,9 +350,7 @@ def _no_file(entry: os.DirEntry) -> str:
     return ""
 
 
-def _in_zip(
-    reference: str, prefix: str, enter: Callable, passed_over: Counter[str]
-) -> Iterator[File]:
+def _in_zip(reference: str, prefix: str, enter: Callable, skipped: Counter[str]) -> Iterator[File]:
     deeper = reference.lower().count(f".zip{REFERENCE_SEPARATOR}") + 1 < ZIPS_DEEP
     for member in list_members(reference):
         plain = plain_name(member)
@@ -367,9 +365,9 @@ def _in_zip(
         if not is_zip(plain) or not enter(file.name):
             continue
         if deeper:
-            yield from _in_zip(file.reference, f"{_stem(file.name)}/", enter, passed_over)
+            yield from _in_zip(file.reference, f"{_stem(file.name)}/", enter, skipped)
         else:
-            passed_over["zip, too deep in others"] += 1
+            skipped["zip, too deep in others"] += 1
 
 
 def _stem(name: str) -> str:

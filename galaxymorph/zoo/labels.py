@@ -199,7 +199,7 @@ def vote_counts(catalogue: Catalogue) -> pd.DataFrame:
         raise BadInput(
             f"{catalogue.source} row {catalogue.table['row'].iloc[row]}: {columns[at]} is "
             f"{counts[row, at]:g}, not a number of votes",
-            "mend the table",
+            "correct the table",
         )
     return pd.DataFrame(counts, columns=names, index=catalogue.table.index)
 

@@ -17,7 +17,7 @@ from galaxymorph.zoo.image_files import (
     is_image,
     is_usable,
     is_zip,
-    passed_over_note,
+    skipped_note,
     walk,
 )
 from galaxymorph.zoo.tables import TABLE_ENDINGS
@@ -39,7 +39,7 @@ REJECTED = "rejected.csv"
 class Layout:
     """A catalogue's parts as references: its table, and each image by its name without ending.
 
-    `doubled` holds what else has an image's name, such as a PNG beside the JPEG, and `passed_over`
+    `doubled` holds what else has an image's name, such as a PNG beside the JPEG, and `skipped`
     counts the files among the images that are none.
     """
 
@@ -47,7 +47,7 @@ class Layout:
     images: dict[str, str]
     doubled: dict[str, list[str]]
     unsafe: list[str]
-    passed_over: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
 
     def name_of(self, galaxy: str) -> str:
         """Return the name in `images` that a galaxy's has; an id may be a file's name itself."""
@@ -56,7 +56,7 @@ class Layout:
     @property
     def note(self) -> str:
         """The line that says what was left out, empty if nothing was."""
-        return passed_over_note(self.passed_over)
+        return skipped_note(self.skipped)
 
 
 def find_layout(path: str | Path) -> Layout:
@@ -83,7 +83,7 @@ def find_layout(path: str | Path) -> Layout:
         files = list(walk(place, enter, unread, strict=False))
         table = table or _find_table(files)
         if table is None and enter is _but_test:
-            unreadable = f" ({passed_over_note(unread)})" if unread else ""
+            unreadable = f" ({skipped_note(unread)})" if unread else ""
             raise BadInput(
                 f"{path}: {_what_tables(files)}{unreadable}",
                 _what_to_do(files),
@@ -127,10 +127,10 @@ def _training_alone(place: Path) -> Callable[[str], bool] | None:
 def _layout(table: str, files: Sequence[File], unread: Counter[str]) -> Layout:
     files = _of_one_catalogue(table, files)
     for chosen in (_training_images(files), files):
-        passed_over = Counter(unread)
+        skipped = Counter(unread)
         groups: dict[str, list[str]] = {}
         for file in chosen:
-            if not _is_table(file, table) and is_image(file, passed_over):
+            if not _is_table(file, table) and is_image(file, skipped):
                 groups.setdefault(image_name(file.name), []).append(file.reference)
         if groups:
             break
@@ -139,7 +139,7 @@ def _layout(table: str, files: Sequence[File], unread: Counter[str]) -> Layout:
         {name: references[0] for name, references in groups.items()},
         {name: references[1:] for name, references in groups.items() if len(references) > 1},
         [file.reference for file in files if is_unsafe(file.name)],
-        passed_over,
+        skipped,
     )
 
 

@@ -198,18 +198,18 @@ def _cut(
         codes = _with_rare_joined(_codes(table, classes), 2, min(drawn, len(table) - drawn))
         strata = codes if codes.nunique() > 1 else None
         return train_test_split(table, test_size=share, random_state=seed, stratify=strata)
-    # `need_of_each_class` has spoken before, but a share of a small class can still round to none.
+    # `need_of_each_class` has passed, but a share of a small class can still round to none.
     try:
         return train_test_split(
             table, test_size=share, random_state=seed, stratify=_codes(table, classes)
         )
-    except ValueError:
+    except ValueError as error:
         counts = table["label"].value_counts()
         raise BadInput(
             f"the catalogue can't be split: {counts.iloc[-1]} of {counts.index[-1]!r} among "
             f"{len(table)} galaxies are too few to be in both of two parts",
             "add galaxies of that class",
-        ) from None
+        ) from error
 
 
 def _codes(table: pd.DataFrame, classes: Sequence[str]) -> pd.Series:

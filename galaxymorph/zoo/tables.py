@@ -176,7 +176,7 @@ def open_table(reference: str | Path) -> Table:
     return Table(reference, kind, columns, decimal, pieces)
 
 
-def what_is(path: str | Path) -> str | None:
+def file_kind(path: str | Path) -> str | None:
     """Return what a file is, if it isn't an image: "a table", or another kind, in words."""
     try:
         file = _find(str(path))
@@ -364,7 +364,7 @@ def _refuse_doubled(reference: str, columns: Sequence[str]) -> None:
 
 def _reading(reference: str) -> AbstractContextManager[None]:
     """Raise BadInput that names the file for what is wrong with it."""
-    return reading(reference, "mend the file", "not a readable table")
+    return reading(reference, "correct the file", "not a readable table")
 
 
 _Opened = tuple[list[str], str, Callable[[list[int]], Iterator[Piece]]]

@@ -77,10 +77,10 @@ def read_votes(
     if read.words:
         row, words = next(iter(read.words.items()))
         if row in read.unread:
-            raise BadInput(f"{path}: not a readable table (row {row}: {words})", "mend the table")
+            raise BadInput(f"{path}: not a readable table (row {row}: {words})", "correct it")
         others = len(read.words) - 1
         more = f" (and {others:,} more row{'s' if others > 1 else ''})" if others else ""
-        raise BadInput(f"{path} row {row}: {words}{more}", "mend the table")
+        raise BadInput(f"{path} row {row}: {words}{more}", "correct the table")
     return votes
 
 

@@ -24,7 +24,7 @@ def test_results_come_in_order(monkeypatch, processes):
     torch.manual_seed(0)
     expected = torch.initial_seed(), torch.rand(1)
     torch.manual_seed(0)
-    results = list(workers.decoded(twice, range(100), 5))
+    results = list(workers.map_images(twice, range(100), 5))
     assert [array.tolist() for _, array in results] == [[2 * n] * 3 for n in range(100)]
     assert ({pid for pid, _ in results} == {os.getpid()}) != processes
     # No random number was drawn.
@@ -34,16 +34,16 @@ def test_results_come_in_order(monkeypatch, processes):
 def test_few_images_or_few_cores_take_threads(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: workers.LEAST_CORES - 1)
     monkeypatch.setattr(workers, "_by_processes", None)
-    assert len(list(workers.decoded(twice, range(workers.LEAST_JOBS), 5))) == workers.LEAST_JOBS
+    assert len(list(workers.map_images(twice, range(workers.LEAST_JOBS), 5))) == workers.LEAST_JOBS
     monkeypatch.setattr(os, "cpu_count", lambda: workers.LEAST_CORES)
-    assert len(list(workers.decoded(twice, range(workers.LEAST_JOBS - 1), 5))) == (
+    assert len(list(workers.map_images(twice, range(workers.LEAST_JOBS - 1), 5))) == (
         workers.LEAST_JOBS - 1
     )
 
 
 def in_a_daemon(results) -> None:
     """Send what a daemonic process gets."""
-    results.put([array.tolist() for _, array in workers.decoded(twice, range(4), 2)])
+    results.put([array.tolist() for _, array in workers.map_images(twice, range(4), 2)])
 
 
 def test_a_daemonic_process_takes_threads(monkeypatch):

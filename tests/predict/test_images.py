@@ -61,10 +61,10 @@ def test_a_directory_of_ten_images_has_ten_predictions_by_folder_zip_and_name(
         said = capsys.readouterr()
         table = pd.DataFrame(json.loads(said.out)).set_index("galaxy").sort_index()
         tables[how] = table.drop(columns="image")
-        assert ("1 file passed over: 1 .npy" in said.err) == (how != "names")
+        assert ("1 file skipped: 1 .npy" in said.err) == (how != "names")
     out = tmp_path / "out"
     assert galaxymorph("predict", run, folder, "-o", f"{out}/", "--precision", "fp32") == 0
-    assert capsys.readouterr().err.count("1 file passed over: 1 .npy") == 1
+    assert capsys.readouterr().err.count("1 file skipped: 1 .npy") == 1
     assert tables["folder"].index.tolist() == list("0123456789")
     numbers = [name for name in tables["folder"] if name.startswith("p_")]
     for other in (

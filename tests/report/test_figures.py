@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from galaxymorph.base import in_file_names
+from galaxymorph.base import safe_file_name
 from galaxymorph.judge import (
     digests,
     nearest,
@@ -276,6 +276,6 @@ def test_maps_of_a_class_lie_in_their_folder_whatever_its_name(tmp_path, label):
     )
     folder = tmp_path / "explain" / "occlusion"
     (path,) = draw_maps(folder, subject, "occlusion", np.array([0]), np.ones((1, 8, 8)))
-    assert path == folder / f"{in_file_names(label)}_right.png"
+    assert path == folder / f"{safe_file_name(label)}_right.png"
     assert list(tmp_path.rglob("*.png")) == [path] and path.parent == folder
     assert "of one view, uncalibrated" in read_picture(path).caption

@@ -72,7 +72,7 @@ def test_images_are_listed_at_any_depth_and_in_zips_of_any_name(tmp_path):
     whole.write_bytes(zip_bytes({"2.jpg": pictures[2], "3.zip": nested}))
     zipped = list_image_files(whole)
     assert [image_name(file.name) for file in zipped.images] == ["2"]
-    assert zipped.notes() == ["1 file passed over: 1 zip, too deep in others"]
+    assert zipped.notes() == ["1 file skipped: 1 zip, too deep in others"]
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_an_image_is_told_by_what_it_is(tmp_path, name, data, packed):
     place = write_files(tmp_path, {"place.zip": zip_bytes(files)} if packed else files)
     found = list_image_files(place / ("place.zip" if packed else "place"))
     assert [image_name(file.name) for file in found.images] == ["1"]
-    assert not found.passed_over
+    assert not found.skipped
 
 
 def test_what_is_left_out_is_counted_and_named_in_one_line(tmp_path):
@@ -109,16 +109,16 @@ def test_what_is_left_out_is_counted_and_named_in_one_line(tmp_path):
     os.mkfifo(place / "pipe.jpg")
     found = list_image_files(place)
     assert names(place) == ["1.jpg"]
-    assert found.passed_over == Counter(
+    assert found.skipped == Counter(
         {
             ".npy": 2, "in folders of thumbnails": 2, ".txt": 1, "without an ending": 1,
             ".tar.gz": 1, "broken link": 1, "no plain file": 1,
         }
     )  # fmt: skip
     (note,) = found.notes()
-    assert note.startswith("9 files passed over: 2 ")
+    assert note.startswith("9 files skipped: 2 ")
     assert note.endswith("1 more")
-    shown = [kind for kind, number in found.passed_over.items() if f"{number} {kind}" in note]
+    shown = [kind for kind, number in found.skipped.items() if f"{number} {kind}" in note]
     assert len(shown) == 6
 
 
@@ -284,7 +284,7 @@ def test_a_table_of_fits_among_cutouts_is_no_cutout(tmp_path, name):
     table.writeto(tmp_path / name)
     (tmp_path / "4.fits").write_bytes(b"damaged, which its decoding tells")
     assert names(tmp_path) == ["1.fits", "2.fits.gz", "3.fits.fz", "4.fits"]
-    assert list_image_files(tmp_path).notes() == ["1 file passed over: 1 FITS table"]
+    assert list_image_files(tmp_path).notes() == ["1 file skipped: 1 FITS table"]
 
 
 @pytest.mark.parametrize(
@@ -372,12 +372,12 @@ def test_data_check_and_fit_say_what_they_leave_out(tmp_path, capsys):
     place = write_files(tmp_path / "data", files)
     assert galaxymorph("data", "check", place, "--labels-column", "kind") == 0
     printed = " ".join(capsys.readouterr().out.split())
-    assert "left out 1 file passed over: 1 .npy" in printed
+    assert "left out 1 file skipped: 1 .npy" in printed
     assert "0 missing, 1 without a row" in printed
     recipe = replace(make_recipe("baseline", {"labels_column": "kind"}), size=32)
     assert len(gather_galaxies(place, recipe).table) == 3
     error = capsys.readouterr().err
-    assert "1 file passed over: 1 .npy" in error
+    assert "1 file skipped: 1 .npy" in error
     assert f"images without a row in {place / 'labels.csv'}: 1" in error
 
 
@@ -387,7 +387,7 @@ def test_target_data_is_listed_as_all_images_are(tmp_path, capsys):
     place = write_files(tmp_path / "survey", other | more | {"0.npy": b"\x93NUMPY"})
     recipe = make_recipe("baseline", {"adapt": "coral", "target_data": str(place)})
     assert len(target_images(replace(recipe, size=32)).frames.rows) == 60
-    assert f"--target-data {place}: 1 file passed over: 1 .npy" in capsys.readouterr().err
+    assert f"--target-data {place}: 1 file skipped: 1 .npy" in capsys.readouterr().err
 
 
 def test_the_same_galaxy_in_two_zips_is_a_problem_unless_it_is_the_same_image(tmp_path):

@@ -258,7 +258,7 @@ def test_cumulative_fractions_that_break_the_tree_are_refused(tmp_path):
 def test_the_same_fault_in_several_rows_is_told_once_with_their_number(tmp_path):
     table = made_votes("galaxy-zoo-2")
     table.loc[1:4, f"{ARMS}_count"] = -1
-    with pytest.raises(BadInput, match=r"row 3: .* \(and 3 more rows\); mend the table"):
+    with pytest.raises(BadInput, match=r"row 3: .* \(and 3 more rows\); correct the table"):
         read_votes(write(table, tmp_path / "votes.csv"))
 
 

@@ -18,9 +18,9 @@ from galaxymorph.images import (
     Rendering,
     Source,
     centre_frame,
-    decoded,
     decoding_threads,
     galaxy_image,
+    map_images,
 )
 from galaxymorph.learn.acceleration.hardware import KEPT
 from galaxymorph.learn.card import FramesOnCard
@@ -126,7 +126,7 @@ class ThreadedDL(TfmdDL):
                 yield from map_ahead(pool, source.batch, self.chunkify(samps), BATCHES_AHEAD)
             return
         if isinstance(source, FileItems):
-            frames = decoded(source.frame, list(samps), BATCHES_AHEAD * self.bs)
+            frames = map_images(source.frame, list(samps), BATCHES_AHEAD * self.bs)
             yield from map(source.batch, self.chunkify(frames))
             return
         with decoding_threads() as pool:

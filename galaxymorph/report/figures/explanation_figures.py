@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from galaxymorph.base import Steps, in_file_names, make_folder, say, write_json
+from galaxymorph.base import Steps, make_folder, safe_file_name, say, write_json
 from galaxymorph.judge import (
     ALIKE,
     MEASURES,
@@ -310,7 +310,7 @@ def draw_similar(run: Run, galaxy: str, data: Path | None = None) -> Path:
     if not len(away) or away[0] >= ALIKE * typical:
         title = f"No galaxy is like {galaxy}: these are as far away as any two are ({typical:.1f})"
         say(title)
-    path = folder / f"similar_{in_file_names(galaxy)}.png"
+    path = folder / f"similar_{safe_file_name(galaxy)}.png"
     return draw_row(path, subject, np.concatenate([[row], near]), notes, title)
 
 

@@ -11,7 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from scipy.ndimage import gaussian_filter
 
-from galaxymorph.base import in_file_names
+from galaxymorph.base import safe_file_name
 from galaxymorph.judge import METHODS, Subject
 from galaxymorph.report.figures.run_figures import contact_sheet, label_image, title_sheet
 from galaxymorph.report.figures.style import HEAT, RIGHT, STYLE, WRONG, write_figure
@@ -48,7 +48,7 @@ def draw_maps(
                 f"{METHODS[method].title}: {subject.words[label]}, {words} predictions "
                 f"({len(at)} of {len(chosen):,})"
             )
-            path = folder / f"{in_file_names(label)}_{words}.png"
+            path = folder / f"{safe_file_name(label)}_{words}.png"
             yield draw_overlays(path, subject, rows[at], maps[at], title)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from galaxymorph.base import BadInput, in_file_names
+from galaxymorph.base import BadInput, safe_file_name
 from galaxymorph.images import decode
 from galaxymorph.judge import Questions, question_entropy, questions_of
 from galaxymorph.learn import Run, target_of, with_images
@@ -127,7 +127,7 @@ def draw_walk(run: Run, galaxy: str, data: Path | None = None) -> Path:
                     "question; the fainter a bar, the fewer volunteers the question was put to."
                 )
                 figure = walk_figure(asked, galaxy, image)
-                return save_figure(run, f"walks/{in_file_names(galaxy)}", figure, caption)
+                return save_figure(run, f"walks/{safe_file_name(galaxy)}", figure, caption)
     questions_of(run, table)
     raise BadInput(
         f"--galaxy {galaxy}: not in the validation or test part of {run.path}",

@@ -49,11 +49,11 @@ def _of_file(path: Path, most: int) -> bytes:
     try:
         # A pipe or a device would never end.
         if not path.is_file():
-            raise BadInput("no such file", "mend the address")
+            raise BadInput("no such file", "correct the address")
         with path.open("rb") as stream:
             return _limited(stream, most)
     except (OSError, ValueError):
-        raise BadInput("the file can't be read", "mend the address or its permissions") from None
+        raise BadInput("the file can't be read", "correct the address or its permissions") from None
 
 
 def _of_server(address: str, most: int) -> bytes:
@@ -64,7 +64,7 @@ def _of_server(address: str, most: int) -> bytes:
             return _limited(answer, most)
     except (OSError, ValueError, HTTPException) as error:
         why = getattr(error, "reason", None) or "no answer"
-        raise BadInput(f"that server: {why}", "mend the address") from None
+        raise BadInput(f"that server: {why}", "correct the address") from None
 
 
 def _limited(stream: BinaryIO | HTTPResponse, most: int) -> bytes:

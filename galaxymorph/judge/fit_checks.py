@@ -116,8 +116,7 @@ def _loss_warnings(run: Run) -> Warnings:
 def _fraction_warnings(run: Run, test: pd.DataFrame) -> Warnings:
     """Return a warning if the squared error isn't below that of the training galaxies' mean."""
     columns = true_columns(run.recipe, run.classes)
-    split = run.splits[0].split
-    mean = np.nanmean(split.loc[split["split"] == "train", columns].to_numpy(float), axis=0)
+    mean = run.splits[0].train_means(columns)
     true = test[columns].to_numpy(float)
     predicted = test[predicted_columns(run.recipe, run.classes)].to_numpy(float)
     gain = np.nanmean(np.square(true - mean) - np.square(true - predicted), axis=1)

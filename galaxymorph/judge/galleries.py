@@ -13,7 +13,15 @@ from galaxymorph.base import Progress, safe_file_name
 from galaxymorph.judge.calibration.run_calibration import served
 from galaxymorph.judge.metrics.questions import questions_of
 from galaxymorph.judge.metrics.vote_metrics import question_divergence, question_entropy
-from galaxymorph.learn import Run, ShowProgress, make_learner, target_of, with_images
+from galaxymorph.learn import (
+    Run,
+    ShowProgress,
+    join_targets,
+    make_learner,
+    target_of,
+    with_images,
+    with_targets,
+)
 
 Galleries = dict[str, tuple[str, pd.DataFrame]]
 
@@ -135,8 +143,10 @@ def top_losses(run: Run, part: str = "test", data: Path | None = None) -> pd.Dat
 def _losses(run: Run, part: str, data: Path | None, progress: Progress) -> np.ndarray:
     """Return the loss of each galaxy of a part, in the split's order."""
     split = with_images(run.split, data)
-    learn = make_learner(run, split, load=True)
-    loader = learn.dls.test_dl(split[split["split"] == part], with_labels=True)
+    rows = with_targets(run, split[split["split"] == part], data)
+    # The targets of galaxies that train are not needed, and unknown here.
+    learn = make_learner(run, join_targets(split, rows), load=True)
+    loader = learn.dls.test_dl(rows, with_labels=True)
     with learn.no_logging(), learn.added_cbs(ShowProgress(progress, trained=False)):
         losses, positions = Interpretation.from_learner(learn, dl=loader).top_losses()
     found = np.empty(len(losses))

@@ -83,6 +83,9 @@ from .galaxies import (
     gather_galaxies as gather_galaxies,
 )
 from .galaxies import (
+    join_targets as join_targets,
+)
+from .galaxies import (
     read_labels as read_labels,
 )
 from .galaxies import (
@@ -93,6 +96,9 @@ from .galaxies import (
 )
 from .galaxies import (
     with_images as with_images,
+)
+from .galaxies import (
+    with_targets as with_targets,
 )
 from .inference import (
     images_of_batch as images_of_batch,

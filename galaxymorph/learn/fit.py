@@ -54,17 +54,19 @@ from galaxymorph.learn.distributed import (
     training_together,
 )
 from galaxymorph.learn.embeddings import write_embeddings
-from galaxymorph.learn.galaxies import Galaxies, gather_galaxies
+from galaxymorph.learn.galaxies import Galaxies, gather_galaxies, join_targets
 from galaxymorph.learn.inference import AverageViews, infer
 from galaxymorph.learn.models import export_learner, write_weights
 from galaxymorph.learn.predictions import mean_table, prediction_table
 from galaxymorph.learn.recipe import Recipe
+from galaxymorph.learn.run_files import EXPORT, REJECTED, SPLIT, TRAIN_MEANS, predictions_file
 from galaxymorph.learn.runs import (
     Run,
     create_run,
     fingerprint,
     locked,
     new_run_folder,
+    write_split,
     write_table,
 )
 from galaxymorph.learn.splitting import split_callbacks, train_in_parts
@@ -106,6 +108,8 @@ def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
         "source": galaxies.source,
         "fingerprint": fingerprint(table),
     }
+    if target_of(recipe).soft:
+        data["votes"] = "digests"
     with new_run_folder(path) as folder:
         run = create_run(folder, recipe, classes, data)
         # Of a soft target labels are strata alone.
@@ -116,11 +120,11 @@ def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
             )
             for fold, split in zip(run.folds, splits, strict=True):
                 create_run(fold.path, replace(recipe, folds=0), classes, data)
-                write_table(fold.path / "split.csv", split)
+                write_split(fold, split)
             tested = [
                 split[split["split"] == "test"].assign(fold=n) for n, split in enumerate(splits, 1)
             ]
-            write_table(run.path / "split.csv", pd.concat(tested, ignore_index=True))
+            write_split(run, pd.concat(tested, ignore_index=True))
         else:
             split = split_galaxies(
                 table, classes, recipe.seed, recipe.held_out, recipe.calibration, soft
@@ -128,12 +132,12 @@ def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
             for number, member in enumerate(run.ensemble):
                 seed = member_seed(recipe.seed, number)
                 create_run(member.path, replace(recipe, members=1, seed=seed), classes, data)
-                write_table(member.path / "split.csv", split)
-            write_table(run.path / "split.csv", split)
+                write_split(member, split)
+            write_split(run, split)
         # After everything that can be wrong with the galaxies.
         require_weights(recipe)
         if len(galaxies.rejected):
-            write_table(run.path / "rejected.csv", galaxies.rejected)
+            write_table(run.path / REJECTED, galaxies.rejected)
     copies = int(table["digest"].duplicated().sum()) if "digest" in table else 0
     if copies:
         say(f"{copies:,} images have the content of another: each is in the other's part")
@@ -157,7 +161,9 @@ def restart_run(path: Path, run: Run) -> Run:
         for old, new in [(run, again), *zip(*parts, strict=True)]:
             if new is not again:
                 create_run(new.path, old.recipe, old.classes, old.data)
-            write_table(new.path / "split.csv", old.split)
+            for name in (SPLIT, TRAIN_MEANS):
+                if (old.path / name).exists():
+                    shutil.copy(old.path / name, new.path / name)
     return Run(path)
 
 
@@ -189,15 +195,13 @@ def train_run(run: Run, galaxies: Galaxies) -> None:
                 tables = [
                     fold.predictions(part).assign(fold=n) for n, fold in enumerate(run.folds, 1)
                 ]
-                write_table(
-                    run.path / f"predictions_{part}.parquet", pd.concat(tables, ignore_index=True)
-                )
+                write_table(run.path / predictions_file(part), pd.concat(tables, ignore_index=True))
         # A trained one's may hold what `calibrate` added, which its models' don't.
         elif run.ensemble and not run.is_trained:
             for part in _predicted_parts(run.split):
                 tables = [member.predictions(part) for member in run.ensemble]
                 table = mean_table(tables, run.recipe, run.classes)
-                write_table(run.path / f"predictions_{part}.parquet", table)
+                write_table(run.path / predictions_file(part), table)
 
 
 def help_training(task: tuple[str, str, bool]) -> None:
@@ -260,6 +264,7 @@ def _train_member(run: Run, label: str, galaxies: Galaxies, others: TargetImages
     recipe = run.recipe
     images = galaxies.table.set_index("galaxy")["image"]
     split = run.split.assign(image=run.split["galaxy"].map(images))
+    split = join_targets(split, galaxies.table)
     learn = make_learner(run, split, galaxies.frames)
     checkpoint = run.checkpoints / "last.pt"
     state = read_state(checkpoint)
@@ -351,7 +356,7 @@ def _predicted_parts(split: pd.DataFrame) -> list[str]:
 def _write_results(run: Run, learn: Learner, split: pd.DataFrame, frames: Frames | None) -> None:
     """Write the model in both formats, then the predictions, the last of which ends the fit."""
     recipe, classes = run.recipe, run.classes
-    export_learner(learn, run.path / "model.pkl")
+    export_learner(learn, run.path / EXPORT)
     write_weights(learn.model, run)
     network, moments = serving_network(learn.model, recipe), make_link(recipe).mean_and_square
     write_embeddings(run, network, learn.dls, split, frames)
@@ -365,4 +370,4 @@ def _write_results(run: Run, learn: Learner, split: pd.DataFrame, frames: Frames
             found = infer([network], batches, recipe.views, moments, progress.advance)
             table = prediction_table(found, recipe, classes)
             known = rows[["galaxy", "image", "label", *true]].reset_index(drop=True)
-            write_table(run.path / f"predictions_{part}.parquet", pd.concat([known, table], axis=1))
+            write_table(run.path / predictions_file(part), pd.concat([known, table], axis=1))

@@ -20,10 +20,17 @@ from galaxymorph.images import (
     require_fits,
 )
 from galaxymorph.learn.recipe import Recipe, item_frame
-from galaxymorph.learn.runs import Run, fingerprint, target_columns
-from galaxymorph.learn.targets.columns import label_galaxies
+from galaxymorph.learn.run_files import predictions_file
+from galaxymorph.learn.runs import Run, fingerprint, target_columns, with_votes_digest
+from galaxymorph.learn.targets.columns import (
+    label_galaxies,
+    loss_columns,
+    target_of,
+    true_columns,
+)
 from galaxymorph.zoo import (
     GALAXY_ZOO_CHALLENGE,
+    PARTS,
     PLAIN,
     SCHEMES,
     Catalogue,
@@ -193,22 +200,51 @@ def with_images(table: pd.DataFrame, data: str | Path | None = None) -> pd.DataF
     return table.assign(image=images.map(_absolute))
 
 
+def join_targets(table: pd.DataFrame, source: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of galaxies with the soft targets that another has of them, if any."""
+    columns = [name for name in target_columns(source) if name not in table]
+    return table.join(source.set_index("galaxy")[columns], on="galaxy") if columns else table
+
+
+def with_targets(run: Run, table: pd.DataFrame, data: str | Path | None = None) -> pd.DataFrame:
+    """Return a table of a trained run's galaxies with their soft targets, if the run has such.
+
+    They stand beside the run's predictions; those of galaxies that trained are in the catalogue.
+
+    Args:
+        run: trained.
+        table: `galaxy` and what else is known.
+        data: the catalogue, if it has moved.
+
+    Raises:
+        BadInput: the catalogue is needed and isn't there.
+    """
+    columns = {*true_columns(run.recipe, run.classes), *loss_columns(run.recipe, run.classes)}
+    if not target_of(run.recipe).soft or columns <= set(table):
+        return table
+    parts = [part for part in PARTS if (run.path / predictions_file(part)).exists()]
+    known = pd.concat([run.predictions(part) for part in parts], ignore_index=True)
+    if columns <= set(known) and table["galaxy"].isin(known["galaxy"]).all():
+        return join_targets(table, known[["galaxy", *sorted(columns)]])
+    labelled = read_labels(data or run.data["path"], run.recipe, skip_bad=True)
+    return join_targets(table, labelled.catalogue.table)
+
+
 def require_same_galaxies(run: Run, galaxies: Galaxies) -> None:
     """Raise BadInput, naming a galaxy, if the catalogue isn't the one that the run was split on."""
-    if fingerprint(galaxies.table) == run.data["fingerprint"]:
+    if fingerprint(galaxies.table, run.data) == run.data["fingerprint"]:
         return
-    split = run.split.drop(columns="fold", errors="ignore")
-    both = split.merge(galaxies.table, on="galaxy", how="outer", suffixes=("", "_now"))
-    targets = target_columns(galaxies.table)
-    now = both[[f"{name}_now" for name in targets]].to_numpy()
+    split = with_votes_digest(run.split).drop(columns="fold", errors="ignore")
+    now = with_votes_digest(galaxies.table)
+    both = split.merge(now, on="galaxy", how="outer", suffixes=("", "_now"))
     for words, rows in (
         ("is gone", both["digest_now"].isna()),
         ("is new", both["digest"].isna()),
         ("has another label", both["label"] != both["label_now"]),
         ("has another image", both["digest"] != both["digest_now"]),
-        ("has other votes", pd.Series((both[targets].to_numpy() != now).any(axis=1))),
+        ("has other votes", both["votes"] != both["votes_now"] if "votes_now" in both else None),
     ):
-        if rows.any():
+        if rows is not None and rows.any():
             raise BadInput(
                 f"{galaxies.source}: changed since {run.path} was split: galaxy "
                 f"{both['galaxy'][rows].iloc[0]} {words} ({rows.sum():,} such)",

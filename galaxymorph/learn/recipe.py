@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
-from galaxymorph.base import BadInput, did_you_mean, use_one_of
+from galaxymorph.base import BadInput, did_you_mean, loaded_plugins, use_one_of
 from galaxymorph.images.rendering import STRETCHES, Rendering
 from galaxymorph.learn.targets.registry import TARGETS
 from galaxymorph.zoo.schemas import SCHEMAS
@@ -377,6 +378,25 @@ def require_weights_file(recipe: Recipe) -> None:
             f"--weights {recipe.weights}: no such file",
             f"{use_one_of(recipe.weights, WEIGHTS)}; or give the path of a state dict",
         )
+
+
+@contextmanager
+def naming_missing_plugins(plugins: Iterable[str]) -> Iterator[None]:
+    """Let a recipe that can't be used name the plugins of its run that aren't loaded.
+
+    Raises:
+        BadInput: the block raised it; its remedy is the first missing plugin, if one is.
+    """
+    try:
+        yield
+    except BadInput as error:
+        missing = [name for name in plugins if name not in loaded_plugins()]
+        if not missing:
+            raise
+        fault = str(error).partition(";")[0]
+        raise BadInput(
+            f"{fault}, and the run was made with a plugin", f"add --plugin {missing[0]}"
+        ) from error
 
 
 def recipe_from_dict(values: object, name: str) -> Recipe:

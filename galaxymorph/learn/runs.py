@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import subprocess
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from galaxymorph import __version__
@@ -21,6 +24,7 @@ from galaxymorph.base import (
     BadInput,
     Damaged,
     file_lock,
+    loaded_plugins,
     near_names,
     read_csv,
     read_json,
@@ -28,26 +32,41 @@ from galaxymorph.base import (
     reading,
     replace_folder,
     replacing,
+    require,
     require_key,
     require_words,
     say,
     write_json,
 )
 from galaxymorph.images import Rendering
-from galaxymorph.learn.recipe import Recipe, recipe_from_dict, recipe_to_dict
+from galaxymorph.learn.recipe import (
+    Recipe,
+    naming_missing_plugins,
+    recipe_from_dict,
+    recipe_to_dict,
+)
+from galaxymorph.learn.run_files import (
+    ENVIRONMENT,
+    FORMER_FILES,
+    HISTORY,
+    METRICS,
+    RECIPE,
+    SPLIT,
+    TRAIN_MEANS,
+    predictions_file,
+)
 from galaxymorph.learn.targets.columns import output_names, predicted_columns
-from galaxymorph.zoo import COUNT, TARGET
+from galaxymorph.zoo.columns import COUNT, TARGET, TEST, TRAIN
 
-# 2: the setting body_lr became trunk_lr, dropout and weights are written as they ran.
-FORMAT = 2
-# Files that earlier versions wrote under another name.
-FORMER_FILES = {
-    "doubt.json": "uncertainty.json",
-    "doubt_test.parquet": "uncertainty_test.parquet",
-}
-# What a run says of where its galaxies came from.
+# 2: the setting body_lr became trunk_lr, dropout and weights are written as they ran. 3: split.csv
+# holds a digest of each galaxy's votes rather than the votes, and plugins are recorded.
+FORMAT = 3
+READS = (1, 2, 3)
+# Where a run's galaxies came from.
 DATA = ("path", "source", "fingerprint")
 SPLIT_COLUMNS = ("galaxy", "image", "label", "split", "digest")
+# Columns that a split may have besides: of soft targets, of cross-validation.
+MORE_SPLIT_COLUMNS = ("votes", "fold")
 PACKAGES = (
     "fastai", "fastcore", "numpy", "pandas", "pillow", "scikit-learn", "timm", "torch",
     "torchvision",
@@ -88,13 +107,14 @@ class Run:
 
     @cached_property
     def _record(self) -> dict:
-        path = self.path / "recipe.json"
+        path = self.path / RECIPE
         if not path.exists():
             raise BadInput(f"{self.path}: not a run (it has no recipe.json)", _near_run(self.path))
         record = read_json(path)
-        if record.get("format") != FORMAT:
+        if record.get("format") not in READS:
             raise BadInput(
-                f"{path}: format {record.get('format')!r}, and this version reads {FORMAT}",
+                f"{path}: format {record.get('format')!r}, and this version reads "
+                f"{', '.join(map(str, READS))}",
                 "use the galaxymorph version in its environment.json",
             )
         with reading(path):
@@ -108,7 +128,8 @@ class Run:
     @property
     def recipe(self) -> Recipe:
         """The settings, with which the run can be trained again."""
-        recipe = recipe_from_dict(self._record, str(self.path / "recipe.json"))
+        with naming_missing_plugins(self._record.get("plugins", [])):
+            recipe = recipe_from_dict(self._record, str(self.path / RECIPE))
         if self.rendering is None:
             return recipe
         return replace(recipe, stretch=self.rendering.stretch, bands=self.rendering.bands)
@@ -161,9 +182,10 @@ class Run:
     def split(self) -> pd.DataFrame:
         """`split.csv`: galaxy, image, label, split and the image's digest, in the order drawn.
 
-        Soft targets follow, to the bit.
+        Of a soft target `votes` follows, a digest of each galaxy's votes. Runs before format 3
+        have the votes themselves.
         """
-        path = self.path / "split.csv"
+        path = self.path / SPLIT
         # pandas' own parser of numbers isn't exact before its version 3.
         table = read_csv(path, SPLIT_COLUMNS, dtype=str, keep_default_na=False)
         kinds = dict.fromkeys(target_columns(table), float) | {"fold": int}
@@ -172,14 +194,24 @@ class Run:
                 table = table.astype({name: kind for name, kind in kinds.items() if name in table})
             except ValueError as error:
                 raise Damaged(error) from error
-            if fingerprint(table) != self.data["fingerprint"]:
+            if fingerprint(table, self.data) != self.data["fingerprint"]:
                 raise Damaged("its galaxies aren't those that recipe.json has a fingerprint of")
         return table
+
+    def train_means(self, columns: Sequence[str]) -> np.ndarray:
+        """Return the means of soft targets over the galaxies that train, shape (columns,)."""
+        split = self.split
+        if set(columns) <= set(split):
+            return _train_means(split, columns)
+        path = self.path / TRAIN_MEANS
+        means = read_json(path)
+        with reading(path):
+            return np.array([require(means.get(name, math.nan), float, name) for name in columns])
 
     @property
     def history(self) -> pd.DataFrame | None:
         """`history.csv`: losses and validation scores, a row an epoch; None where there is none."""
-        path = self.path / "history.csv"
+        path = self.path / HISTORY
         if not path.exists():
             return None
         return read_csv(path, ("stage", "epoch", "train_loss", "valid_loss"))
@@ -187,7 +219,7 @@ class Run:
     @property
     def is_trained(self) -> bool:
         """Whether the fit reached its end: the predictions are the last thing it writes."""
-        return (self.path / "predictions_test.parquet").exists()
+        return (self.path / predictions_file(TEST)).exists()
 
     def require_trained(self) -> None:
         """Raise BadInput unless the fit reached its end."""
@@ -202,7 +234,7 @@ class Run:
         See `prediction_table`; what volunteers said is `target_<output>`, for soft targets.
         """
         self.require_trained()
-        path = self.path / f"predictions_{part}.parquet"
+        path = self.path / predictions_file(part)
         return read_parquet(
             path, ("galaxy", "label", *predicted_columns(self.recipe, self.classes))
         )
@@ -242,14 +274,15 @@ def create_run(path: Path, recipe: Recipe, classes: list[str], data: dict[str, s
     """Write `recipe.json` and `environment.json` into a new or empty folder."""
     for folder in (path, path / "checkpoints", path / "figures"):
         folder.mkdir(parents=True, exist_ok=True)
-    write_json(path / "environment.json", environment())
+    write_json(path / ENVIRONMENT, environment())
     write_json(
-        path / "recipe.json",
+        path / RECIPE,
         {
             "format": FORMAT,
             "recipe": recipe_to_dict(recipe),
             "classes": list(classes),
             "data": data,
+            "plugins": list(loaded_plugins()),
         },
     )
     return Run(path)
@@ -297,26 +330,65 @@ def held(path: str | Path) -> Iterator[Run]:
 
 def fit_warnings(run: Run) -> list[dict[str, str]]:
     """Return the signs that a run's fit failed, each its `what` and `remedy`."""
-    path = run.path / "metrics.json"
+    path = run.path / METRICS
     # Runs of before they were looked for have none.
     return read_json(path).get("warnings", []) if path.exists() else []
 
 
 def say_fit_warnings(run: Run) -> None:
     """Print in one line the signs that a run's fit failed, if `metrics.json` names any."""
-    warnings = fit_warnings(run)
-    if warnings:
-        words = "; ".join(warning["what"] for warning in warnings)
-        say(f"warning: {run.path}: {words}. Try: {warnings[0]['remedy']}")
+    signs = fit_warnings(run)
+    if signs:
+        words = "; ".join(sign["what"] for sign in signs)
+        say(f"warning: {run.path}: {words}. Try: {signs[0]['remedy']}")
 
 
-def fingerprint(table: pd.DataFrame) -> str:
-    """Return a digest of which galaxies there are, their labels, targets and images' bytes."""
-    rows = sorted(table[["galaxy", "label", "digest"]].itertuples(index=False, name=None))
-    found = hashlib.sha256(json.dumps(rows).encode())
-    targets = table.sort_values("galaxy")[target_columns(table)]
-    found.update(targets.to_numpy(float).tobytes())
-    return found.hexdigest()[:16]
+def fingerprint(table: pd.DataFrame, data: Mapping[str, str] | None = None) -> str:
+    """Return a digest of which galaxies there are, their labels, votes and images' bytes.
+
+    Args:
+        table: `galaxy`, `label`, `digest`, and for a soft target its columns or `votes`.
+        data: of the run that the digest is compared with: before format 3 votes entered otherwise.
+    """
+    columns = ["galaxy", "label", "digest"]
+    targets = target_columns(table)
+    former = bool(targets) and data is not None and "votes" not in data
+    if not former and (targets or "votes" in table):
+        table, columns = with_votes_digest(table), [*columns, "votes"]
+    rows = sorted(table[columns].itertuples(index=False, name=None))
+    digest = hashlib.sha256(json.dumps(rows).encode())
+    if former:
+        digest.update(table.sort_values("galaxy")[targets].to_numpy(float).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def with_votes_digest(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with `votes`, a digest of each galaxy's soft target, where it has one."""
+    targets = target_columns(table)
+    if not targets:
+        return table
+    votes = np.ascontiguousarray(table[targets].to_numpy(float))
+    return table.assign(votes=[hashlib.sha256(row.tobytes()).hexdigest()[:16] for row in votes])
+
+
+def write_split(run: Run, split: pd.DataFrame) -> None:
+    """Write `split.csv`: which galaxies are in which part, and digests of images and votes."""
+    table = with_votes_digest(split)
+    more = [name for name in MORE_SPLIT_COLUMNS if name in table]
+    write_table(run.path / SPLIT, table[[*SPLIT_COLUMNS, *more]])
+    targets = target_columns(split)
+    # The split of a cross-validated run has test parts alone, its folds have the others.
+    if targets and (split["split"] == TRAIN).any():
+        means = pd.Series(_train_means(split, targets), targets)
+        write_json(run.path / TRAIN_MEANS, means.dropna().to_dict())
+
+
+def _train_means(split: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
+    trained = split.loc[split["split"] == TRAIN, list(columns)].to_numpy(float)
+    # An answer of a question that nobody reached has no mean.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.nanmean(trained, axis=0)
 
 
 def target_columns(table: pd.DataFrame) -> list[str]:

@@ -31,6 +31,7 @@ from galaxymorph.learn import (
     target_of,
     true_columns,
     with_images,
+    with_targets,
 )
 from galaxymorph.predict.exporters import METADATA
 from galaxymorph.predict.predictors.loading import load_predictor, model_id
@@ -156,6 +157,7 @@ def _predicted(run: Run, data: Path | None) -> pd.DataFrame:
     """Return the test part's predictions in int8, with labels."""
     test = _images(run, TEST, data).reset_index(drop=True)
     predictions = load_quantized(run).predict(list(test["image"]))
+    test = with_targets(run, test)
     return predictions.join(test[["label", *true_columns(run.recipe, run.classes)]])
 
 

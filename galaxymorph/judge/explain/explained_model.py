@@ -33,6 +33,7 @@ from galaxymorph.learn import (
     side_by_side,
     target_of,
     with_images,
+    with_targets,
 )
 from galaxymorph.zoo import TARGET, prefixed
 
@@ -164,6 +165,7 @@ def subject_of(run: Run, data: Path | None = None, also: str | None = None) -> S
         raise BadInput(f"{run.path}: no galaxy {also}", "give one of its split.csv")
     wanted = (split["split"] == "test") | (split["galaxy"] == also)
     table = with_images(split[wanted].reset_index(drop=True), data)
+    table = with_targets(run, table, data)
     frames, sky, own, others = _read_images(list(table["image"]), run)
     # Convolutions are faster in this layout, and nothing asks for the weights' gradients.
     network = load_network(run).to(memory_format=torch.channels_last).requires_grad_(False)

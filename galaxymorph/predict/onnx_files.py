@@ -157,7 +157,7 @@ def _predicted(run: Run, data: Path | None) -> pd.DataFrame:
     """Return the test part's predictions in int8, with labels."""
     test = _images(run, TEST, data).reset_index(drop=True)
     predictions = load_quantized(run).predict(list(test["image"]))
-    test = with_targets(run, test)
+    test = with_targets(run, test, data)
     return predictions.join(test[["label", *true_columns(run.recipe, run.classes)]])
 
 

@@ -57,9 +57,6 @@ class Fault(str):
     error: BadInput
     status: str
 
-    error: BadInput
-    status: str
-
     def __new__(cls, error: BadInput) -> Fault:
         """Make the line of an error."""
         fault = super().__new__(cls, error)

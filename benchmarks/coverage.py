@@ -32,7 +32,7 @@ from galaxymorph.judge.calibration.selective import aurc, guaranteed_limit
 from galaxymorph.judge.explain.physics import verdict
 from galaxymorph.judge.metrics import bootstrap as resampling
 from galaxymorph.judge.metrics.bootstrap import bootstrap, mean_interval, proportion
-from galaxymorph.judge.metrics.run_metrics import class_f1, f1_difference, macro_f1_interval
+from galaxymorph.judge.metrics.classification import class_f1, f1_difference, macro_f1_interval
 from galaxymorph.zoo import (
     SCHEMAS,
     cumulative_moments,

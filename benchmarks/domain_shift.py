@@ -31,7 +31,7 @@ from sklearn.metrics import f1_score, roc_auc_score
 
 from galaxymorph.base import write_json
 from galaxymorph.images import corrupt, decode
-from galaxymorph.judge import class_codes, confusion_of, drift_between, overall_scores
+from galaxymorph.judge import METRICS, Predictions, drift_between
 from galaxymorph.learn import (
     Run,
     embed,
@@ -164,7 +164,8 @@ def predicted(run: Run, table: pd.DataFrame, adapt_to: list[str] | None = None) 
 
 def scored(table: pd.DataFrame, classes: Sequence[str]) -> dict:
     """Return macro-F1 over the classes that are there, and accuracy, with intervals."""
-    found = overall_scores(confusion_of(*class_codes(table, classes), len(classes)), SEED)
+    predictions = Predictions(table, classes, SEED)
+    found = {name: METRICS[name].judge(predictions) for name in ("macro_f1", "accuracy")}
     # A class that isn't there has an F1 of 0 in the mean over all.
     times = len(classes) / table["label"].nunique()
     return found | {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Generic, TypeVar
@@ -24,15 +25,23 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
     are among them.
     """
 
-    def __init__(self, kind: str, entries: Mapping[str, Entry] | None = None):
+    def __init__(
+        self,
+        kind: str,
+        entries: Mapping[str, Entry] | None = None,
+        modules: Sequence[str] = (),
+    ):
         """Make a registry.
 
         Args:
             kind: what an entry is, in words for messages: "label scheme".
             entries: the first of them.
+            modules: of the package, that register entries when they are imported: before the first
+                entry of anyone else is registered or read.
         """
         self.kind = kind
         self._entries: dict[str, Entry] = dict(entries or {})
+        self._modules = list(modules)
         self._plugins: dict[str, str] = {}
 
     def register(self, name: str, entry: Entry) -> Entry:
@@ -41,6 +50,8 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         Raises:
             BadInput: the name is taken.
         """
+        if _plugin.get():
+            self._import()
         if name in self._entries:
             raise BadInput(f"{self.kind} {name!r} is registered already", "choose another name")
         self._entries[name] = entry
@@ -58,8 +69,8 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         Raises:
             BadInput: there is no such entry.
         """
-        if name in self._entries:
-            return self._entries[name]
+        if name in self:
+            return self[name]
         where = f"{option}: " if option else ""
         raise BadInput(
             f"{where}{self.kind} {name!r} is unknown",
@@ -71,18 +82,26 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         return self._plugins.get(name)
 
     def __getitem__(self, name: str) -> Entry:
+        self._import()
         return self._entries[name]
 
     def __iter__(self) -> Iterator[str]:
+        self._import()
         return iter(self._entries)
 
     def __len__(self) -> int:
+        self._import()
         return len(self._entries)
+
+    def _import(self) -> None:
+        while self._modules:
+            with registering(None):
+                importlib.import_module(self._modules.pop(0))
 
 
 @contextmanager
-def registering(plugin: str) -> Iterator[None]:
-    """Let entries that are registered meanwhile be those of a plugin."""
+def registering(plugin: str | None) -> Iterator[None]:
+    """Let entries that are registered meanwhile be those of a plugin, or of the package."""
     token = _plugin.set(plugin)
     try:
         yield

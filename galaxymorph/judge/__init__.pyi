@@ -236,6 +236,9 @@ from .galleries import (
     top_losses as top_losses,
 )
 from .metrics.bootstrap import (
+    Interval as Interval,
+)
+from .metrics.bootstrap import (
     bootstrap as bootstrap,
 )
 from .metrics.bootstrap import (
@@ -268,6 +271,39 @@ from .metrics.comparison import (
 from .metrics.expected_fractions import (
     expected_fractions as expected_fractions,
 )
+from .metrics.metric import (
+    DIRECTIONS as DIRECTIONS,
+)
+from .metrics.metric import (
+    METRICS as METRICS,
+)
+from .metrics.metric import (
+    OVER_FOLDS as OVER_FOLDS,
+)
+from .metrics.metric import (
+    Metric as Metric,
+)
+from .metrics.metric import (
+    Predictions as Predictions,
+)
+from .metrics.metric import (
+    class_codes as class_codes,
+)
+from .metrics.metric import (
+    confusion_of as confusion_of,
+)
+from .metrics.metric import (
+    headline_of as headline_of,
+)
+from .metrics.metric import (
+    metric_of as metric_of,
+)
+from .metrics.metric import (
+    metrics_of as metrics_of,
+)
+from .metrics.metric import (
+    true_and_predicted as true_and_predicted,
+)
 from .metrics.questions import (
     Questions as Questions,
 )
@@ -275,43 +311,25 @@ from .metrics.questions import (
     questions_of as questions_of,
 )
 from .metrics.run_metrics import (
-    class_codes as class_codes,
-)
-from .metrics.run_metrics import (
-    classification_metrics as classification_metrics,
-)
-from .metrics.run_metrics import (
-    confusion_of as confusion_of,
-)
-from .metrics.run_metrics import (
     judge_run as judge_run,
 )
 from .metrics.run_metrics import (
-    overall_scores as overall_scores,
+    part_metrics as part_metrics,
 )
-from .metrics.run_metrics import (
-    true_and_predicted as true_and_predicted,
-)
-from .metrics.vote_metrics import (
-    distribution_metrics as distribution_metrics,
-)
-from .metrics.vote_metrics import (
+from .metrics.vote_fractions import (
     entropy as entropy,
 )
-from .metrics.vote_metrics import (
+from .metrics.vote_fractions import (
     kl_divergence as kl_divergence,
 )
-from .metrics.vote_metrics import (
+from .metrics.vote_fractions import (
     question_divergence as question_divergence,
 )
-from .metrics.vote_metrics import (
+from .metrics.vote_fractions import (
     question_entropy as question_entropy,
 )
-from .metrics.vote_metrics import (
+from .metrics.vote_fractions import (
     square_errors as square_errors,
-)
-from .metrics.vote_metrics import (
-    tree_metrics as tree_metrics,
 )
 from .reproduction import (
     Reproduction as Reproduction,

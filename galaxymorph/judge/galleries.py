@@ -12,7 +12,7 @@ from fastai.interpret import Interpretation
 from galaxymorph.base import Progress, safe_file_name
 from galaxymorph.judge.calibration.run_calibration import served
 from galaxymorph.judge.metrics.questions import questions_of
-from galaxymorph.judge.metrics.vote_metrics import question_divergence, question_entropy
+from galaxymorph.judge.metrics.vote_fractions import question_divergence, question_entropy
 from galaxymorph.learn import (
     Run,
     ShowProgress,

@@ -11,17 +11,17 @@ import pandas as pd
 
 from galaxymorph.base import Progress, say, write_json
 from galaxymorph.judge import (
+    METRICS,
+    Predictions,
     Uncertainty,
     agreed,
     aurc,
     bootstrap,
     calibration_intervals,
-    confusion_of,
     decompose_uncertainty,
     entropies_of,
     kept_by_halves,
     kl_divergence,
-    overall_scores,
     proportion,
     square_errors,
     volunteers_said,
@@ -166,8 +166,10 @@ def _scores(
     if soft:
         return {"scores": found}
     truth = _truth(run, table)
-    counts = confusion_of(truth, mean.argmax(axis=1), len(run.classes))
-    found |= overall_scores(counts, seed) | {"risk": proportion(int(risk.sum()), len(table))}
+    best = np.array(run.classes, dtype=object)[mean.argmax(axis=1)]
+    predictions = Predictions(table.assign(predicted=best), run.classes, seed)
+    found |= {name: METRICS[name].judge(predictions) for name in ("macro_f1", "accuracy")}
+    found["risk"] = proportion(int(risk.sum()), len(table))
     calibration = calibration_intervals(mean, truth, seed)
     names = ("nll", "ece_equal_mass", "brier")
     return {

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from galaxymorph.base import write_text
+from galaxymorph.judge import METRICS
 from galaxymorph.learn import Run, output_names, target_of
 from galaxymorph.report.sections import Page, gathered
-from galaxymorph.report.tables import HEADLINE_WORDS
 
 FILE = "model-card.md"
 # Of robustness, how many corruptions are named, the most harmful first.
@@ -53,7 +53,7 @@ def _harmful(page: Page) -> list[tuple[str, str, float, float]]:
         for name, by in scores["corruptions"].items()
         for severity, each in by["severities"].items()
     ]
-    words = HEADLINE_WORDS[headline]
+    words = METRICS[headline].heading
     worst = sorted(found, key=lambda row: -row[3])[:HARMFUL]
     return [
         (f"{name}, severity {severity}", words, score, lost)

@@ -11,11 +11,10 @@ from galaxymorph.report.card import write_card
 from galaxymorph.report.figures.charts import Chart, interval_places, line_chart
 from galaxymorph.report.figures.run_figures import redraw
 from galaxymorph.report.figures.vote_figures import draw_votes
-from galaxymorph.report.sections import HEADLINES, Page, gathered
+from galaxymorph.report.sections import Page, gathered
 from galaxymorph.report.server.markup import render
 from galaxymorph.report.side_by_side import Comparison, Row
 from galaxymorph.report.tables import score_name
-from galaxymorph.zoo import Tree
 
 FILE = "report.html"
 
@@ -62,7 +61,7 @@ def write_comparison(comparison: Comparison, output: Path) -> Path:
     tree = target_of(runs[0].recipe).tree
     groups: dict[str, tuple[list, list]] = {}
     for row in comparison.rows:
-        shown = (_score_words(row, tree), _better(row), row.cells)
+        shown = (score_name(row.score, tree), _better(row), row.cells)
         groups.setdefault(row.file, ([], []))[row.is_detail].append(shown)
     differences = comparison.differences
     most = max((abs(end) for each in differences for end in (each.low, each.high)), default=0) or 1
@@ -89,10 +88,6 @@ def write_comparison(comparison: Comparison, output: Path) -> Path:
     )
     write_text(output, page)
     return output
-
-
-def _score_words(row: Row, tree: Tree | None) -> str:
-    return HEADLINES.get(row.score.removeprefix("test."), (score_name(row.score, tree),))[0]
 
 
 def _better(row: Row) -> str:

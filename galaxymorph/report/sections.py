@@ -20,9 +20,11 @@ import pandas as pd
 from galaxymorph.base import read_json
 from galaxymorph.judge import (
     METHODS,
-    NOMINAL,
-    classification_metrics,
+    METRICS,
+    Predictions,
     is_calibrated,
+    metrics_of,
+    part_metrics,
     scores_in,
     served,
     served_kind,
@@ -43,28 +45,11 @@ from galaxymorph.report.figures.charts import interval_places, line_chart
 from galaxymorph.report.figures.gallery import gallery_of, words_of
 from galaxymorph.report.figures.pictures import LIMIT, TEXT, Picture, encode_pictures, read_picture
 from galaxymorph.report.figures.run_figures import kept_epoch, loss_axis, score_axis
-from galaxymorph.report.figures.uncertainty_figures import DIGITS, score_words
+from galaxymorph.report.figures.uncertainty_figures import score_words
 from galaxymorph.report.references import reference_of
-from galaxymorph.report.tables import HEADLINE_WORDS, INTERVALS, PARTS, score_name
+from galaxymorph.report.tables import PARTS, score_name
 from galaxymorph.zoo import known_fractions
 
-# Scores of `metrics.json` in words, those that stand at the top of the page.
-HEADLINES = {
-    "macro_f1": ("macro-F1", "more is better"),
-    "accuracy": ("accuracy", "more is better"),
-    "kl": ("Kullback-Leibler divergence", "less is better"),
-    "mse": ("mean squared error of shares", "less is better"),
-    "rmse": ("RMSE of vote fractions", "less is better"),
-}
-# Scores of `calibration.json` before and after, in words: of classes, and of vote fractions.
-CALIBRATIONS = {
-    "nll": "negative log-likelihood (less is better)",
-    "brier": "Brier score (less is better)",
-    "ece_equal_mass": "calibration error, bins of equal mass (less is better)",
-    "ece_classwise": "calibration error by class (less is better)",
-    "ece_truth": "calibration error against the simulation's true chances (less is better)",
-    **{name: f"{NOMINAL:.0%} {words}" for name, words in INTERVALS.items()},
-}
 # Pictures that the page draws itself, or that its gallery stands for.
 DRAWN = {"learning_curves", "scores_by_class", "confusion_valid", "confusion_test"}
 
@@ -89,7 +74,8 @@ class Page:
                 table = run.predictions(part).drop_duplicates("galaxy", ignore_index=True)
                 given = served(run, table)
                 if (given["predicted"] != table["predicted"]).any():
-                    metrics[part] |= classification_metrics(given, run.classes, run.recipe.seed)
+                    predictions = Predictions.of(run, given)
+                    metrics[part] |= part_metrics(predictions, ["classification"])
         return metrics
 
     @cached_property
@@ -208,23 +194,24 @@ def _in_order(classes: list[str], labels: pd.Index) -> list[str]:
 def _headline(page: Page) -> dict:
     reference, words = reference_of(page.run)
     test = page.metrics["test"]
+    metrics = metrics_of(target_of(page.run.recipe).metrics)
+    metrics = {name: metric for name, metric in metrics.items() if name in test}
     return {
         "scores": [
             {
-                "name": name,
-                "direction": direction,
-                "score": test[key],
-                "published": reference.scores.get(key) if reference else None,
+                "name": metric.label,
+                "direction": metric.direction,
+                "score": test[name],
+                "published": reference.scores.get(name) if reference else None,
             }
-            for key, (name, direction) in HEADLINES.items()
-            if key in test
+            for name, metric in metrics.items()
         ],
         "warnings": fit_warnings(page.run),
         "galaxies": test["galaxies"],
         "interval": page.metrics["interval"],
         "reference": words,
         "kind": served_kind(page.run),
-        "has_intervals": any(test[key]["low"] is not None for key in HEADLINES if key in test),
+        "has_intervals": any(test[name]["low"] is not None for name in metrics),
         "layer1": page.run.recipe.scheme == "layer1"
         and page.run.recipe.target != "tree"
         and not page.run.recipe.labels_column,
@@ -367,9 +354,10 @@ def _calibration(page: Page) -> dict:
         "truth": page.run.recipe.truth,
         "of_fractions": target_of(page.run.recipe).tree is not None,
         "pairs": [
-            (words, before[name], after[name], after.get("if_calibrated", {}).get(name))
-            for name, words in CALIBRATIONS.items()
-            if name in before and name in after
+            (f"{METRICS[name].label} ({METRICS[name].direction})", before[name], after[name],
+             after.get("if_calibrated", {}).get(name))
+            for name in before
+            if name in METRICS and name in after
         ],
         "sets": set_tables(record),
         "notes": record.get("notes", []),
@@ -392,7 +380,7 @@ def _uncertainty(page: Page) -> dict:
         "rows": [
             (
                 source,
-                [(found["scores"].get(name), DIGITS.get(name, 3)) for name in names],
+                [(found["scores"].get(name), METRICS[name].digits) for name in names],
                 [_kept(each) for each in found.get("kept_at_accuracy", {}).values()],
                 found["passes"],
                 found["seconds"],
@@ -424,7 +412,7 @@ def _robustness(page: Page) -> dict:
     lost = [abs(cell["drop"]["value"]) for _, cells in rows for cell in cells]
     rows.sort(key=lambda row: -float(np.mean([cell["drop"]["value"] for cell in row[1]])))
     return {
-        "headline": HEADLINE_WORDS[headline],
+        "headline": METRICS[headline].heading,
         "clean": scores["clean"][headline],
         "severities": [str(severity) for severity in scores["severities"]],
         "galaxies": scores["galaxies"],

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from galaxymorph.base import read_json
+from galaxymorph.judge import METRICS, OVER_FOLDS, metrics_of
 from galaxymorph.learn import Recipe, target_of
 from galaxymorph.zoo import PROBABILITY, Tree, likeliest_walk, to_conditional
 
@@ -28,104 +30,65 @@ PARTS = {"valid": "validation", "test": "test"}
 
 
 def print_metrics(metrics: dict, recipe: Recipe) -> None:
-    """Print the scores of a run's validation and test parts, as its target wants them."""
+    """Print the metrics of a run's validation and test parts, each by its entry in `METRICS`."""
     for part, words in PARTS.items():
-        title = f"{words.capitalize()} part, {metrics[part]['galaxies']:,} galaxies"
-        for family in target_of(recipe).metrics:
-            FAMILIES[family](title, metrics[part], recipe)
+        scores = metrics[part]
+        _print_part(f"{words.capitalize()} part, {scores['galaxies']:,} galaxies", scores, recipe)
+        if "confusion" in scores:
+            _print_confusion(list(scores["per_class"]), scores["confusion"], recipe)
 
 
-def _print_classification(title: str, scores: dict, recipe: Recipe) -> None:
-    _print_scores(title, scores)
-    _print_confusion(list(scores["per_class"]), scores["confusion"], recipe)
-
-
-def _print_distribution(title: str, scores: dict, recipe: Recipe) -> None:
+def _print_part(title: str, scores: dict, recipe: Recipe) -> None:
+    """Print a row a class or question, then a row a metric of the whole part."""
+    target = target_of(recipe)
+    metrics = metrics_of(target.metrics)
     table = Table(box=box.SIMPLE_HEAD, title=title)
-    table.add_column("predicted and volunteers' shares")
-    table.add_column("score", justify="right")
-    for words, name in (
-        ("Kullback-Leibler divergence", "kl"),
-        ("mean squared error", "mse"),
-        ("rank correlation of entropies", "entropy_spearman"),
-    ):
-        table.add_row(words, interval_words(scores[name], 4))
-    print_table(table)
-
-
-def _root_mean(errors: list[dict]) -> str:
-    """Return the RMSE over a question's answers, a dash if no galaxy was asked it."""
-    values = [error["value"] for error in errors]
-    return "–" if None in values else f"{np.sqrt(np.mean(np.square(values))):.3f}"
-
-
-def _print_tree(title: str, scores: dict, recipe: Recipe) -> None:
-    table = Table(box=box.SIMPLE_HEAD, title=title)
-    table.add_column("question")
-    for name in ("accuracy where agreed", "agreed", "divergence", "RMSE of its answers"):
-        table.add_column(name, justify="right")
-    for question in target_of(recipe).tree.questions:
-        of_question = scores["per_question"][question.name]
-        errors = [scores["per_answer"][answer.column]["rmse"] for answer in question.answers]
+    if target.tree:
+        group, count, item = "per_question", "agreed", "question"
+        words = {question.name: question.text for question in target.tree.questions}
+        further = {"RMSE of its answers": partial(_question_rmse, scores, target.tree)}
+    else:
+        group, count, item = "per_class", "support", "class"
+        words, further = {}, {}
+    columns = {
+        name.removeprefix(f"{group}."): metric
+        for name, metric in metrics.items()
+        if name.startswith(f"{group}.")
+    }
+    table.add_column(item)
+    for metric in columns.values():
+        table.add_column(metric.heading, justify="right")
+    for heading in (COUNTS[count], *further):
+        table.add_column(heading, justify="right")
+    for name, each in scores.get(group, {}).items():
         table.add_row(
-            question.text,
-            interval_words(of_question["accuracy"]),
-            f"{of_question['agreed']:,}",
-            interval_words(of_question["kl"]),
-            _root_mean(errors),
+            words.get(name, name),
+            *(interval_words(each[key], metric.digits) for key, metric in columns.items()),
+            f"{each[count]:,}",
+            *(value(name) for value in further.values()),
         )
     table.add_section()
-    table.add_row(
-        f"RMSE over {len(scores['per_answer'])} answers",
-        "",
-        "",
-        "",
-        interval_words(scores["rmse"], 4),
-    )
-    if "rmse_expected" in scores:
-        found = interval_words(scores["rmse_expected"], 4)
-        table.add_row("RMSE from the fractions that votes were drawn from", "", "", "", found)
-    held = scores.get("intervals", {})
-    for name in filter(held.__contains__, INTERVALS):
-        words = f"{held['nominal']:.0%} {INTERVALS[name]}"
-        table.add_row(words, "", "", "", interval_words(held[name]))
+    for name, metric in metrics.items():
+        if name in scores:
+            table.add_row(metric.label, interval_words(scores[name], metric.digits))
+    for name, value in scores.get("intervals", {}).items():
+        if name in METRICS:
+            table.add_row(METRICS[name].label, interval_words(value))
     print_table(table)
-
-
-# What the intervals of a Dirichlet-multinomial hold, see `judge.interval_metrics`, in words.
-INTERVALS = {
-    "votes": "intervals that hold volunteers' votes",
-    "truth": "intervals that hold the fractions that votes were drawn from",
-    "width": "intervals' width",
-}
-
-
-# A family of scores, see `judge.metrics`, and how it is printed.
-FAMILIES: dict[str, Callable[[str, dict, Recipe], None]] = {
-    "classification": _print_classification,
-    "distribution": _print_distribution,
-    "tree": _print_tree,
-}
-
-
-def _print_scores(title: str, scores_of: dict) -> None:
-    table = Table(box=box.SIMPLE_HEAD, title=title)
-    table.add_column("class")
-    for name in ("precision", "recall", "F1", "galaxies"):
-        table.add_column(name, justify="right")
-    for name, scores in scores_of["per_class"].items():
-        table.add_row(
-            name,
-            *(interval_words(scores[score]) for score in ("precision", "recall", "f1")),
-            f"{scores['support']:,}",
-        )
-    table.add_section()
-    for words, key in (("macro-F1", "macro_f1"), ("accuracy", "accuracy")):
-        table.add_row(words, "", "", interval_words(scores_of[key]), "")
-    print_table(table)
-    for name, scores in scores_of["per_class"].items():
-        if scores["precision"]["value"] is None:
+    for name, each in scores.get("per_class", {}).items():
+        if each["precision"]["value"] is None:
             console().print(f"nothing was predicted to be {name}, so its precision is unknown (–)")
+
+
+# Headings of counts beside the metrics of a class or question.
+COUNTS = {"support": "galaxies", "agreed": "agreed"}
+
+
+def _question_rmse(scores: dict, tree: Tree, name: str) -> str:
+    """Return the RMSE over a question's answers, a dash if no galaxy was asked it."""
+    question = next(each for each in tree.questions if each.name == name)
+    values = [scores["per_answer"][answer.column]["rmse"]["value"] for answer in question.answers]
+    return "–" if None in values else f"{np.sqrt(np.mean(np.square(values))):.3f}"
 
 
 def _print_confusion(
@@ -269,10 +232,8 @@ def console() -> Console:
     return console
 
 
-# A score that a run is judged by first, in words.
-HEADLINE_WORDS = {"macro_f1": "macro-F1", "kl": "divergence", "rmse": "RMSE"}
-# What there is beside it: of classes, and of a calibrated run.
-OPTIONAL = {"ece": "ECE", "set_coverage": "sets that hold it", "set_size": "set size"}
+# Metrics of a condition that are printed beside the headline: of classes, and of a calibrated run.
+OPTIONAL = ("ece", "set_coverage", "set_size")
 
 
 def print_robustness(scores: dict) -> None:
@@ -290,9 +251,10 @@ def print_robustness(scores: dict) -> None:
     table.add_column("corruption")
     table.add_column("strength")
     clean = scores["clean"]
-    optional = {key: words for key, words in OPTIONAL.items() if key in clean}
-    for name in (HEADLINE_WORDS[headline], "lost", *optional.values()):
-        table.add_column(name, justify="right")
+    optional = [name for name in OPTIONAL if name in clean]
+    headings = [METRICS[name].heading for name in optional]
+    for heading in (METRICS[headline].heading, "lost", *headings):
+        table.add_column(heading, justify="right")
     others = [interval_words(clean[key]) for key in optional]
     table.add_row("none", "", interval_words(clean[headline]), "", *others)
     for name, found in scores["corruptions"].items():
@@ -323,26 +285,25 @@ def print_robustness(scores: dict) -> None:
         )
 
 
-# Parts of a score's name, see `judge.scores_in`, in words; those without any say nothing.
-NAMES = {
-    "test": "", "scores": "", "sources": "", "per_class": "", "per_answer": "", "per_question": "",
-    "corruptions": "", "selective": "", "study": "", "methods": "", "severities": "severity",
-    "macro_f1": "macro-F1", "f1": "F1", "valid": "validation part", "kl": "divergence",
-    "mse": "mean squared error", "rmse": "RMSE", "r2": "R²", "nll": "negative log-likelihood",
-    "brier": "Brier score", "ece": "calibration error",
-    "ece_equal_mass": "calibration error, bins of equal mass",
-    "ece_equal_width": "calibration error, bins of equal width",
-    "ece_classwise": "calibration error by class",
-    "ece_truth": "calibration error against the true chances",
-    "aurc": "area under risk and coverage", "aurc_total": "AURC by total uncertainty",
-    "aurc_epistemic": "AURC by epistemic uncertainty", "before": "before calibration",
-    "after": "after calibration", "sets": "prediction sets", "drop": "loss of score",
-    "people": "rank correlation with volunteers' entropy", "ce": "corruption error",
-    "kept_at_accuracy": "at accuracy", "kept": "share kept", "seconds": "seconds for 1,000 images",
-    "entropy_spearman": "rank correlation of entropies", "held_out_nll":
-    "negative log-likelihood in cross-validation", "mean_ce": "mean corruption error",
-    "set_size": "size of prediction sets", "set_coverage": "coverage of prediction sets",
-}  # fmt: skip
+# Keys above a metric in a run's JSON files, in words; those without any are left out of its name.
+KEYS = {
+    "test": "",
+    "scores": "",
+    "sources": "",
+    "per_class": "",
+    "per_answer": "",
+    "per_question": "",
+    "corruptions": "",
+    "selective": "",
+    "study": "",
+    "methods": "",
+    "severities": "severity",
+    "valid": "validation part",
+    "before": "before calibration",
+    "after": "after calibration",
+    "sets": "prediction sets",
+    "kept": "share kept",
+}
 
 
 def score_name(score: str, tree: Tree | None = None) -> str:
@@ -352,18 +313,26 @@ def score_name(score: str, tree: Tree | None = None) -> str:
         score: see `judge.scores_in`.
         tree: whose questions and answers are called by their words.
     """
-    said = {}
+    answers = {}
     for question in tree.questions if tree else ():
-        said[question.name] = question.text
-        said |= {answer.column: f"{question.text} {answer.text}" for answer in question.answers}
+        answers[question.name] = question.text
+        answers |= {answer.column: f"{question.text} {answer.text}" for answer in question.answers}
     # A point between digits is a decimal one (kept_at_accuracy.0.99), one in Class1.2 the column's.
     parts = re.split(r"(?<!\d)\.|\.(?!\d)", score)
-    words = []
-    for part in parts:
-        words.append(said.get(part) or NAMES.get(part, part.replace("_", " ")))
+    words = [answers.get(part) or _key_words(parts[: at + 1]) for at, part in enumerate(parts)]
     metric, *rest = reversed(words)
     rest = [word for word in reversed(rest) if word]
     return f"{metric or parts[-1]} ({', '.join(rest)})" if rest else metric or parts[-1]
+
+
+def _key_words(parts: list[str]) -> str:
+    """Return the last key of a score's name in words."""
+    part = parts[-1].removesuffix(OVER_FOLDS)
+    group = next((each for each in reversed(parts[:-1]) if each.startswith("per_")), "")
+    metric = METRICS.get(f"{group}.{part}") or METRICS.get(part)
+    if metric is None:
+        return KEYS.get(parts[-1], parts[-1].replace("_", " "))
+    return metric.heading + " over folds" * (part != parts[-1])
 
 
 def print_comparison(comparison: Comparison, everything: bool = False) -> None:

@@ -5,10 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from galaxymorph.judge import metric_of
 from galaxymorph.judge.metrics.comparison import (
-    BETTER,
     best_rows,
-    better_is,
     compare_runs,
     paired_differences,
     scores_in,
@@ -96,19 +95,20 @@ def test_a_score_that_one_run_has_is_shown_with_a_gap(run, worse, capsys):
 @pytest.mark.parametrize(
     ("score", "better"),
     [
-        ("test.macro_f1", "more"), ("before.ece_equal_mass", "less"), ("after.nll", "less"),
+        ("test.macro_f1", "greater"), ("before.ece_equal_mass", "less"), ("after.nll", "less"),
         ("held_out_nll.temperature", "less"), ("selective.aurc", "less"), ("test.kl", "less"),
-        ("selective.kept_at_accuracy.0.99", "more"), ("after.reliability", "less"),
+        ("selective.kept_at_accuracy.0.99", "greater"), ("after.reliability", "less"),
         ("sources.single.scores.aurc_total", "less"), ("sets.test.size", "less"),
         ("sets.test.coverage_1", "nominal"), ("before.uncertainty", ""),
-        ("consistency.agree", "more"), ("after.truth", "nominal"), ("anything.else", ""),
+        ("consistency.agree", "greater"), ("after.truth", "nominal"), ("anything.else", ""),
         ("intervals.per_answer.Class1.1.votes", "nominal"), ("test.intervals.width", "less"),
         ("corruptions.jpeg.mean.drop", "less"), ("consistency.rotation.spread", "less"),
-        ("test.per_class.spiral.recall", "more"), ("clean.set_coverage", "nominal"),
+        ("test.per_class.spiral.recall", "greater"), ("clean.set_coverage", "nominal"),
     ],
 )  # fmt: skip
-def test_what_is_better_is_told_by_a_scores_name(score, better):
-    assert better_is(score) == better
+def test_what_is_better_is_told_by_the_entry_of_a_scores_metric(score, better):
+    metric = metric_of(score)
+    assert (metric.better if metric else None) == (better or None)
 
 
 @pytest.mark.parametrize(
@@ -145,17 +145,13 @@ def test_the_best_coverage_is_the_nearest_to_nominal(run, tmp_path, record, name
 
 
 def test_every_score_of_a_run_has_a_direction_or_is_known_to_have_none(run, tmp_path):
-    """A metric without an entry in `BETTER` is told here, rather than ranked at random."""
+    """A metric without an entry in `METRICS` is told here."""
     path = tmp_path / "run"
     shutil.copytree(run, path)
     for command, *more in (["calibrate"], ["uncertainty"], ["robustness", "--suite", "published"]):
         assert galaxymorph(command, path, *more) == 0
-    unknown = []
-    for score in compare_runs([Run(path)])["score"]:
-        parts = {part.rstrip("0123456789").rstrip("_") for part in score.split(".")}
-        if not (parts | set(score.split("."))) & set(BETTER):
-            unknown.append(score)
-    assert unknown == []
+    scores = compare_runs([Run(path)])["score"]
+    assert [score for score in scores if metric_of(score) is None] == []
 
 
 def test_scores_are_found_at_any_depth_and_settings_are_not():

@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from galaxymorph.judge.fit_checks import class_warnings
-from galaxymorph.judge.metrics.run_metrics import confusion_of
+from galaxymorph.judge.metrics.metric import confusion_of
 from tests.conftest import galaxymorph
 
 CLASSES = ["elliptical", "spiral", "irregular"]

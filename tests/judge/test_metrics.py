@@ -6,9 +6,20 @@ from hypothesis import strategies as st
 from scipy.stats import binom, norm, t
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 
-from galaxymorph.judge import bootstrap, classification_metrics, confident_mistakes, confusion_cells
+from galaxymorph.judge import (
+    Predictions,
+    bootstrap,
+    confident_mistakes,
+    confusion_cells,
+    part_metrics,
+)
 from galaxymorph.judge.metrics.bootstrap import _resample, over_folds
-from galaxymorph.judge.metrics.run_metrics import _f1, class_f1, f1_difference, macro_f1_interval
+from galaxymorph.judge.metrics.classification import (
+    class_f1,
+    f1_difference,
+    f1_scores,
+    macro_f1_interval,
+)
 
 CLASSES = ["a", "b", "c"]
 
@@ -16,6 +27,10 @@ CLASSES = ["a", "b", "c"]
 def predictions(true, predicted, confidence=None) -> pd.DataFrame:
     table = pd.DataFrame({"label": true, "predicted": predicted})
     return table.assign(confidence=0.5 if confidence is None else confidence)
+
+
+def classification_metrics(table, classes, seed) -> dict:
+    return part_metrics(Predictions(table, classes, seed), ["classification"])
 
 
 @settings(max_examples=5, deadline=None)
@@ -91,7 +106,7 @@ def test_intervals_of_macro_f1_hold_its_expectation_however_rare_a_class_is(coun
     """
     rng = np.random.default_rng(9)
     shares = shares_of(recalls)
-    truth = _f1(np.array(counts)[:, None] * shares).mean()
+    truth = f1_scores(np.array(counts)[:, None] * shares).mean()
     covered = 0
     for seed in range(400):
         found = macro_f1_interval(drawn(counts, shares, rng), seed)
@@ -118,7 +133,7 @@ def test_intervals_of_a_classes_f1_cover(counts):
     """The truth is F1 of expected counts; of 400 runs, 0.93 or more of each class are covered."""
     rng = np.random.default_rng(11)
     shares = shares_of((0.95, 0.9, 0.8))
-    truth = _f1(np.array(counts)[:, None] * shares)
+    truth = f1_scores(np.array(counts)[:, None] * shares)
     covered = np.zeros(3)
     for _ in range(400):
         matrix = drawn(counts, shares, rng)

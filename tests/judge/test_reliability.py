@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from galaxymorph.judge import aurc, distribution_metrics, tree_metrics
+from galaxymorph.judge import aurc
 from galaxymorph.judge.calibration.reliability import (
     ERRORS,
     bin_count,
@@ -23,6 +23,7 @@ from galaxymorph.judge.calibration.reliability import (
 )
 from galaxymorph.judge.robustness.suites import calibration_error
 from galaxymorph.zoo import SCHEMAS, to_cumulative
+from tests.judge.test_vote_fractions import distribution_metrics, tree_metrics
 
 
 def overconfident(n: int, rng: np.random.Generator, by: float):

@@ -23,7 +23,7 @@ from galaxymorph.judge import (
 )
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, SCHEMES, soft_targets
 from tests.conftest import QUICK, RECIPE, galaxymorph
-from tests.judge.test_vote_metrics import fractions
+from tests.judge.test_vote_fractions import fractions
 
 TREE = GALAXY_ZOO_CHALLENGE
 

@@ -22,7 +22,7 @@ from galaxymorph.judge import (
     whitened,
 )
 from galaxymorph.judge.calibration.reliability import A_BIN, reliability_table
-from galaxymorph.judge.metrics.run_metrics import INTERVALS
+from galaxymorph.judge.metrics.run_metrics import interval_note
 from galaxymorph.learn import Run
 from galaxymorph.learn.targets.registry import TARGETS
 from galaxymorph.report import draw_gallery
@@ -241,7 +241,7 @@ def test_a_picture_of_the_users_keeps_to_the_page(tmp_path):
     [("classes", {"F1"}), ("soft3", {"F1", "divergence"}), ("tree", {"percentile"})],
 )
 def test_intervals_are_told_of_the_scores_that_a_target_has(target, words):
-    told = " ".join(INTERVALS[name] for name in TARGETS[target].metrics)
+    told = interval_note(TARGETS[target])
     assert all(word in told for word in words)
     assert ("F1" in told) == (target != "tree")
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from galaxymorph.judge.metrics.bootstrap import mean_interval, proportion
+from galaxymorph.judge.metrics.bootstrap import Interval, mean_interval, proportion
+from galaxymorph.judge.metrics.metric import METRICS, Metric
 
 SPLITS = 200
 # Regularised sets: the penalty of every class after the first (Angelopoulos et al. 2021, eq. 4).
@@ -254,9 +255,7 @@ def set_scores(sets: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     }
 
 
-def set_intervals(
-    sets: np.ndarray, truth: np.ndarray, seed: int
-) -> dict[str, dict[str, float | None]]:
+def set_intervals(sets: np.ndarray, truth: np.ndarray, seed: int) -> dict[str, Interval]:
     """Return `set_scores` with intervals: Wilson's of shares, of the size that of a bootstrap.
 
     Args:
@@ -285,3 +284,20 @@ def _rank(count: int, coverage: float) -> int:
 def _quantile(scores: np.ndarray, coverage: float) -> float:
     rank = _rank(len(scores), coverage)
     return float(np.sort(scores)[rank - 1]) if rank <= len(scores) else math.inf
+
+
+for name, metric in {
+    "coverage": Metric(
+        "coverage", "share of prediction sets with the true class", "nominal", (0.0, 1.0)
+    ),
+    "size": Metric("size", "mean number of classes in a prediction set", "less"),
+    "empty": Metric("empty", "share of prediction sets without a class", limits=(0.0, 1.0)),
+    "full": Metric("full", "share of prediction sets with every class", limits=(0.0, 1.0)),
+    "splits_within_band": Metric(
+        "splits within band",
+        "share of random splits whose coverage is in the 95 % band",
+        "greater",
+        (0.0, 1.0),
+    ),
+}.items():
+    METRICS.register(name, metric)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from galaxymorph.judge.metrics.bootstrap import mean_interval
+from galaxymorph.judge.metrics.metric import METRICS, Metric
 from galaxymorph.zoo import Tree, fraction_beta, fraction_intervals, known_fractions
 
 # Of the intervals that are checked.
@@ -130,3 +131,17 @@ def _votes(tree: Tree, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     first = tree.membership[tree.asked_of_all.argmax()].astype(bool)
     volunteers = counts[:, first].sum(axis=1, keepdims=True).round()
     return volunteers, np.minimum(counts.round(), volunteers)
+
+
+for name, metric in {
+    "votes": Metric(
+        f"{NOMINAL:.0%} intervals that hold volunteers' votes", better="nominal", limits=(0.0, 1.0)
+    ),
+    "truth": Metric(
+        f"{NOMINAL:.0%} intervals that hold the fractions that votes were drawn from",
+        better="nominal",
+        limits=(0.0, 1.0),
+    ),
+    "width": Metric(f"{NOMINAL:.0%} intervals' width", better="less", limits=(0.0, 1.0)),
+}.items():
+    METRICS.register(name, metric)

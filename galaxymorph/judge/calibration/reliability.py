@@ -9,6 +9,7 @@ import pandas as pd
 
 from galaxymorph.judge.calibration.calibrators import nll
 from galaxymorph.judge.metrics.bootstrap import LEVEL, RESAMPLES, bootstrap, rounded
+from galaxymorph.judge.metrics.metric import METRICS, Metric
 
 # Bins at most, and galaxies in a bin, of calibration errors, parts of the Brier score and
 # reliability diagrams alike: an accuracy of 0.9 of so many has a 95 % interval of some 0.25, and a
@@ -332,3 +333,41 @@ def _brier_parts(held: Binned, debiased: bool) -> np.ndarray:
     within = held.outcomes * (1 - held.outcomes) / np.maximum(held.counts - 1, 1)
     noise, all_noise = (weights * within).sum(), parts[2] / max(held.counts.sum() - 1, 1)
     return parts + [-noise, all_noise - noise, all_noise]
+
+
+ECE = "mean absolute gap of confidence and accuracy over bins"
+for name, metric in {
+    "nll": Metric(
+        "negative log-likelihood",
+        "of the true classes, in nats; of vote fractions, of the votes",
+        "less",
+        short="NLL",
+    ),
+    "brier": Metric(
+        "Brier score", "squared error of probabilities, summed over classes", "less", (0.0, 2.0)
+    ),
+    "ece_equal_mass": Metric(
+        "calibration error, bins of equal mass", ECE, "less", (0.0, 1.0), short="ECE"
+    ),
+    "ece_equal_width": Metric("calibration error, bins of equal width", ECE, "less", (0.0, 1.0)),
+    "ece_classwise": Metric(
+        "calibration error by class", f"{ECE}, mean over classes", "less", (0.0, 1.0)
+    ),
+    "ece_truth": Metric(
+        "calibration error against the true chances",
+        "which a simulation knows, in bins of equal mass",
+        "less",
+        (0.0, 1.0),
+    ),
+    "truth_error": Metric(
+        "mean distance from the true chances", "which a simulation knows", "less", (0.0, 1.0)
+    ),
+    "reliability": Metric("reliability of the Brier score", better="less"),
+    "resolution": Metric("resolution of the Brier score", better="greater"),
+    "uncertainty": Metric("uncertainty of the Brier score", "of the galaxies alone"),
+    "within_bins": Metric("variance within bins of the Brier score"),
+    "held_out_nll": Metric(
+        "negative log-likelihood in cross-validation", "by which a calibrator is chosen", "less"
+    ),
+}.items():
+    METRICS.register(name, metric)

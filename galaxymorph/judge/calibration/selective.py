@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from galaxymorph.judge.metrics.bootstrap import proportion
+from galaxymorph.judge.metrics.metric import METRICS, Metric
 
 # Confidence that the accuracy of what is kept is at least as high as asked.
 CONFIDENCE = 0.95
@@ -148,3 +149,20 @@ def _judged(judged: list[tuple[tuple[np.ndarray, np.ndarray], float]], accuracy:
         "kept": proportion(kept, total),
         "accuracy": proportion(right, kept, "exact"),
     }
+
+
+AREA = "mean risk of the galaxies kept, the surest first, over the shares kept"
+for name, metric in {
+    "aurc": Metric("area under risk and coverage", AREA, "less", digits=4, short="AURC"),
+    "aurc_total": Metric("AURC by total uncertainty", AREA, "less", digits=4, short="AURC, total"),
+    "aurc_epistemic": Metric(
+        "AURC by epistemic uncertainty", AREA, "less", digits=4, short="AURC, epistemic"
+    ),
+    "risk": Metric(
+        "mean error", "share of wrong classes, or mean error of votes", "less", digits=4
+    ),
+    "kept_at_accuracy": Metric(
+        "at accuracy", "share of galaxies that can be kept at an accuracy", "greater", (0.0, 1.0)
+    ),
+}.items():
+    METRICS.register(name, metric)

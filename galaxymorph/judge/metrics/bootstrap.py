@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from typing import Literal, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,24 @@ from galaxymorph.base import Progress
 
 RESAMPLES = 1000
 LEVEL = 0.95
-# A score of which nothing is known.
-NOTHING = {"value": None, "low": None, "high": None}
+
+
+class Interval(TypedDict):
+    """A value and the ends of its interval, as JSON has them; None where they are unknown."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+def interval(value: float, low: float, high: float) -> Interval:
+    """Return an interval rounded to six places, None for NaN."""
+    return {"value": rounded(value), "low": rounded(low), "high": rounded(high)}
+
+
+def unknown() -> Interval:
+    """Return the interval of a quantity of which nothing is known."""
+    return {"value": None, "low": None, "high": None}
 
 
 def bootstrap(
@@ -21,7 +38,7 @@ def bootstrap(
     seed: int,
     biased: Collection[str] = (),
     strata: np.ndarray | None = None,
-) -> dict[str, dict[str, float | None]]:
+) -> dict[str, Interval]:
     """Return each score with its bootstrap interval.
 
     Args:
@@ -41,21 +58,21 @@ def bootstrap(
     """
     rng = np.random.default_rng(seed)
     value = score(np.arange(n))
-    draws = []
+    resampled = []
     with Progress("bootstrap", RESAMPLES, "resamples") as progress:
         for _ in range(RESAMPLES):
-            draws.append(score(_resample(rng, n, strata)))
+            resampled.append(score(_resample(rng, n, strata)))
             progress.advance()
-    draws = pd.DataFrame(draws)
+    draws = pd.DataFrame(resampled)
     tails = draws.quantile([(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    found = {}
+    intervals = {}
     for name in value:
         ends = tails[name].to_numpy()
         if name in biased:
             ends = np.maximum(value[name] + draws[name].mean() - ends[::-1], 0)
             value[name] = max(value[name], 0.0)
-        found[name] = dict(zip(NOTHING, map(rounded, (value[name], *ends)), strict=True))
-    return found
+        intervals[name] = interval(value[name], *ends)
+    return intervals
 
 
 def _resample(rng: np.random.Generator, n: int, strata: np.ndarray | None) -> np.ndarray:
@@ -67,7 +84,7 @@ def _resample(rng: np.random.Generator, n: int, strata: np.ndarray | None) -> np
     return order[first + (rng.random(n) * np.repeat(counts, counts)).astype(int)]
 
 
-def value_with_interval(value: float, draws: np.ndarray) -> dict[str, float | None]:
+def value_with_interval(value: float, draws: np.ndarray) -> Interval:
     """Return a value with the central `LEVEL` of draws, widened to hold it.
 
     Args:
@@ -75,8 +92,7 @@ def value_with_interval(value: float, draws: np.ndarray) -> dict[str, float | No
         draws: on resamples, shape (RESAMPLES,).
     """
     low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    ends = (value, min(low, value), max(high, value))
-    return dict(zip(NOTHING, map(rounded, ends), strict=True))
+    return interval(value, min(low, value), max(high, value))
 
 
 def rounded(score: float) -> float | None:
@@ -84,7 +100,7 @@ def rounded(score: float) -> float | None:
     return None if np.isnan(score) else round(float(score), 6)
 
 
-def mean_interval(values: np.ndarray, seed: int) -> dict[str, float | None]:
+def mean_interval(values: np.ndarray, seed: int) -> Interval:
     """Return the mean of a value a galaxy with its percentile bootstrap interval, as `bootstrap`.
 
     Args:
@@ -96,7 +112,7 @@ def mean_interval(values: np.ndarray, seed: int) -> dict[str, float | None]:
     return ratio_interval(values, np.ones(len(values)), seed)
 
 
-def ratio_interval(above: np.ndarray, below: np.ndarray, seed: int) -> dict[str, float | None]:
+def ratio_interval(above: np.ndarray, below: np.ndarray, seed: int) -> Interval:
     """Return the ratio of two means over galaxies with its interval, as `bootstrap`.
 
     Args:
@@ -106,19 +122,15 @@ def ratio_interval(above: np.ndarray, below: np.ndarray, seed: int) -> dict[str,
     """
     n = len(above)
     if not n:
-        return dict(NOTHING)
+        return unknown()
     rows = np.random.default_rng(seed).integers(0, n, (RESAMPLES, n))
     with np.errstate(invalid="ignore", divide="ignore"):
         draws = above[rows].sum(axis=1) / below[rows].sum(axis=1)
     low, high = np.nanquantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return {
-        "value": rounded(above.sum() / below.sum()),
-        "low": rounded(low),
-        "high": rounded(high),
-    }
+    return interval(above.sum() / below.sum(), low, high)
 
 
-def proportion(hits: int, of: int, method: str = "wilson") -> dict[str, float | None]:
+def proportion(hits: int, of: int, method: Literal["wilson", "exact"] = "wilson") -> Interval:
     """Return a share with its 95 % interval.
 
     Args:
@@ -130,13 +142,12 @@ def proportion(hits: int, of: int, method: str = "wilson") -> dict[str, float | 
     from scipy.stats import binomtest
 
     if not of:
-        return dict(NOTHING)
-    interval = binomtest(int(hits), int(of)).proportion_ci(LEVEL, method)
-    ends = (hits / of, interval.low, interval.high)
-    return dict(zip(NOTHING, map(rounded, ends), strict=True))
+        return unknown()
+    ends = binomtest(int(hits), int(of)).proportion_ci(LEVEL, method)
+    return interval(hits / of, ends.low, ends.high)
 
 
-def over_folds(scores: Sequence[float]) -> dict[str, float | None]:
+def over_folds(scores: Sequence[float]) -> Interval:
     """Return the mean score of a cross-validated run's folds with its interval over trainings.
 
     Each fold has other galaxies, another training set and another seed, so that the interval covers
@@ -153,6 +164,6 @@ def over_folds(scores: Sequence[float]) -> dict[str, float | None]:
     values = np.asarray(scores, float)
     k, mean = len(values), float(np.mean(values))
     if k < 2 or np.isnan(mean):
-        return {**NOTHING, "value": rounded(mean)}
+        return interval(mean, np.nan, np.nan)
     half = t.ppf((1 + LEVEL) / 2, k - 1) * np.sqrt(1 / k + 1 / (k - 1)) * values.std(ddof=1)
-    return dict(zip(NOTHING, map(rounded, (mean, mean - half, mean + half)), strict=True))
+    return interval(mean, mean - half, mean + half)

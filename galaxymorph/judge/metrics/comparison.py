@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from galaxymorph.base import BadInput, read_json
-from galaxymorph.judge.metrics.run_metrics import f1_difference
+from galaxymorph.judge.metrics.metric import METRICS, Predictions, metric_of
 from galaxymorph.learn import Run, predicted_columns, target_of
 
-# What is better of each metric: `more`, `less`, or `nominal`, the value that it is to have. Of any
-# other name nothing is said to be better.
-_MORE = """accuracy agree entropy_spearman f1 kept_at_accuracy macro_f1 macro_f1_over_folds people
-    precision r2 recall resolution splits_within_band"""
-_LESS = """aurc aurc_epistemic aurc_total brier ce drop ece ece_classwise ece_equal_mass
-    ece_equal_width ece_truth error held_out_nll kl kl_over_folds mean_ce mean_drop
-    mean_relative_ce mse nll relative_ce reliability risk rmse rmse_expected rmse_over_folds
-    seconds set_size size spread truth_error width"""
-_NOMINAL = "coverage set_coverage truth votes"
-# Shares of sets, and parts of other scores.
-_NEITHER = "empty full uncertainty within_bins"
-BETTER: dict[str, str] = {
-    name: better
-    for names, better in ((_MORE, "more"), (_LESS, "less"), (_NOMINAL, "nominal"), (_NEITHER, ""))
-    for name in names.split()
-}
 # What isn't a score: how it was measured, and counts.
 SETTINGS = {
     "adapted", "agreed", "band", "calibrating", "confusion", "counted", "format", "galaxies",
@@ -37,20 +22,6 @@ SETTINGS = {
 WHOLE = {"band", "counted", "if_calibrated"}
 
 
-def better_is(score: str) -> str:
-    """Return what is better of a score: `less`, `more`, `nominal`, or nothing where none is.
-
-    Args:
-        score: its dotted name; its metric is the last part of `BETTER`, `coverage_2` being one of
-            coverage.
-    """
-    for part in reversed(score.split(".")):
-        metric = part if part in BETTER else part.rstrip("0123456789").rstrip("_")
-        if metric in BETTER:
-            return BETTER[metric]
-    return ""
-
-
 def compare_runs(runs: Sequence[Run]) -> pd.DataFrame:
     """Return every score of every run that at least one has.
 
@@ -59,8 +30,9 @@ def compare_runs(runs: Sequence[Run]) -> pd.DataFrame:
 
     Returns:
         The columns `file`, `score`, `run`, `value`, `low`, `high` (NaN where there is no interval),
-        `better` (see `better_is`) and `nominal`, the value that the score is to have (NaN where it
-        has no such), by file and score in the order of the first run; those of the fit come first.
+        `better` (see `Metric`, empty where neither is) and `nominal`, the value that the score is
+        to have (NaN without one), by file and score in the order of the first run; those of the fit
+        come first.
 
     Raises:
         BadInput: a run isn't finished.
@@ -75,10 +47,15 @@ def compare_runs(runs: Sequence[Run]) -> pd.DataFrame:
                 rows.append((path.stem, name, str(run.path), *ends, _nominal_of(name, nominal)))
     names = ["file", "score", "run", "value", "low", "high", "nominal"]
     table = pd.DataFrame(rows, columns=names)
-    better = table["score"].map(better_is)
+    better = table["score"].map(_better)
     aimless = (better == "nominal") & table["nominal"].isna()
     table["nominal"] = table["nominal"].where(better == "nominal")
     return table.assign(better=better.mask(aimless, ""))
+
+
+def _better(score: str) -> str:
+    metric = metric_of(score)
+    return (metric.better or "") if metric else ""
 
 
 def best_rows(scores: pd.DataFrame, unranked: Collection[str] = ()) -> np.ndarray:
@@ -92,7 +69,7 @@ def best_rows(scores: pd.DataFrame, unranked: Collection[str] = ()) -> np.ndarra
     value = scores["value"].to_numpy(float)
     loss = {
         "less": value,
-        "more": -value,
+        "greater": -value,
         "nominal": np.abs(value - scores["nominal"].to_numpy(float)),
     }.get(scores["better"].iloc[0])
     if loss is None or ranked.sum() < 2:
@@ -133,7 +110,7 @@ def scores_in(values: dict, prefix: str = "") -> Iterator[tuple[str, tuple[float
             continue
         if isinstance(value, dict) and {"value", "low", "high"} <= value.keys():
             if value["value"] is not None:
-                yield name, tuple(_number(value[each]) for each in ("value", "low", "high"))
+                yield name, (_number(value["value"]), _number(value["low"]), _number(value["high"]))
         elif isinstance(value, dict):
             yield from scores_in(value, f"{name}.")
         elif isinstance(value, int | float) and not isinstance(value, bool):
@@ -144,7 +121,7 @@ def paired_differences(runs: Sequence[Run]) -> dict[str, dict]:
     """Return each later run's test macro-F1 minus the first's, on the galaxies that both tested.
 
     Intervals are of the difference, galaxies resampled with both predictions, so they are narrower
-    than those of the two scores suggest, see `f1_difference`. Runs of vote fractions alone have
+    than those of the two scores suggest. Runs of vote fractions alone have
     none.
 
     Returns:
@@ -162,17 +139,16 @@ def paired_differences(runs: Sequence[Run]) -> dict[str, dict]:
         common = mine.index.intersection(theirs.index)
         if not _is_ranked(first, other, common):
             continue
-        order = pd.Index(first.classes)
-        true, before, after = (
-            order.get_indexer(table.loc[common, column])
-            for table, column in ((mine, "label"), (mine, "predicted"), (theirs, "predicted"))
-        )
         columns = predicted_columns(first.recipe, first.classes)
-        same = mine.loc[common, columns].equals(theirs.loc[common, columns])
+        before, after = (table.loc[common] for table in (mine, theirs))
+        same = before[columns].equals(after[columns])
         difference = (
             {"value": 0.0, "low": 0.0, "high": 0.0}
             if same
-            else f1_difference(true, before, after, len(order), first.recipe.seed)
+            else METRICS["macro_f1"].gain(
+                Predictions.of(first, before),
+                Predictions.of(first, after.assign(label=before["label"])),
+            )
         )
         found[str(other.path)] = {**difference, "galaxies": len(common), "same": same}
     return found
@@ -207,7 +183,7 @@ def require_distinct(runs: Sequence[Run]) -> None:
         raise BadInput("compare: needs two runs or more, each once", "give their folders")
 
 
-def _score_files(run: Run):
+def _score_files(run: Run) -> list[Path]:
     found = (
         path
         for path in run.path.glob("*.json")

@@ -66,7 +66,7 @@ def class_chances(run: Run, galaxies: Sequence[str], seed: int) -> np.ndarray | 
     folder = Path(run.data["path"])
     expected = expected_fractions(folder, galaxies, tree)
     truth = read_truth(folder)
-    if expected is None or VOLUNTEERS not in truth:
+    if expected is None or truth is None or VOLUNTEERS not in truth:
         return None
     volunteers = truth.loc[list(galaxies), VOLUNTEERS].to_numpy(int)
     rng = np.random.default_rng(seed)

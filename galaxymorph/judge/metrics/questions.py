@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.base import BadInput
-from galaxymorph.judge.metrics.run_metrics import true_and_predicted
+from galaxymorph.judge.metrics.metric import true_and_predicted
 from galaxymorph.learn import Run, target_of
 from galaxymorph.zoo import Answer, Question, Tree, to_conditional
 

@@ -46,23 +46,22 @@ from galaxymorph.judge.calibration.run_calibration import (
     sets_record,
 )
 from galaxymorph.judge.metrics.bootstrap import (
-    NOTHING,
     RESAMPLES,
     bootstrap,
-    mean_interval,
+    interval,
     proportion,
-    rounded,
     value_with_interval,
 )
-from galaxymorph.judge.metrics.run_metrics import (
-    class_codes,
-    confusion_of,
-    f1_difference,
-    interval_note,
-    overall_scores,
+from galaxymorph.judge.metrics.metric import (
+    METRICS,
+    Metric,
+    Predictions,
+    headline_of,
+    metrics_of,
     true_and_predicted,
 )
-from galaxymorph.judge.metrics.vote_metrics import kl_divergence, square_errors
+from galaxymorph.judge.metrics.run_metrics import interval_note
+from galaxymorph.judge.metrics.vote_fractions import square_errors
 from galaxymorph.learn import (
     Recipe,
     Run,
@@ -194,7 +193,7 @@ def robustness_of(
             "galaxies": galaxies,
             "adapted": adapt,
             "probabilities": served_kind(run),
-            "interval": interval_note(run),
+            "interval": interval_note(target_of(run.recipe)),
             **({} if (nominal := calibrated_coverage(run)) is None else {"nominal": nominal}),
             **_scores(run, table, names, severities),
             "consistency": _consistency(run, seen),
@@ -294,7 +293,7 @@ def corruption_error(
         own = counts[:, at]
         value = (tops[own, at] / bottoms[own, at]).mean() if own.any() else np.nan
         if draws is None or not own.any():
-            means[f"mean_{kind}"] = {**NOTHING, "value": rounded(value)}
+            means[f"mean_{kind}"] = interval(value, np.nan, np.nan)
         else:
             means[f"mean_{kind}"] = value_with_interval(value, draws[:, own, at].mean(axis=1))
     return {
@@ -478,7 +477,8 @@ def _turned(
 def _scores(run: Run, table: pd.DataFrame, names: Sequence[str], severities: Sequence[int]) -> dict:
     """Return the scores of the clean images and of every corruption and severity."""
     parts = dict(iter(table.groupby(["corruption", "severity"])))
-    clean, first = parts[CLEAN, 0], FAMILIES[target_of(run.recipe).metrics[0]]
+    clean, headline = parts[CLEAN, 0], headline_of(target_of(run.recipe))
+    judged = Predictions.of(run, clean)
     corruptions = {}
     for name in names:
         corruption = CORRUPTIONS[name]
@@ -486,7 +486,7 @@ def _scores(run: Run, table: pd.DataFrame, names: Sequence[str], severities: Seq
             str(severity): {
                 "strength": corruption.strengths[severity - 1],
                 **_condition_scores(run, parts[name, severity]),
-                "drop": first.drop(run, clean, parts[name, severity]),
+                "drop": METRICS[headline].loss(judged, Predictions.of(run, parts[name, severity])),
             }
             for severity in severities
         }
@@ -501,7 +501,7 @@ def _scores(run: Run, table: pd.DataFrame, names: Sequence[str], severities: Seq
             "mean": means,
         }
     return {
-        "headline": first.headline,
+        "headline": headline,
         "clean": _condition_scores(run, clean),
         "corruptions": corruptions,
         "mean_drop": _mean(found["mean"]["drop"] for found in corruptions.values()),
@@ -510,28 +510,22 @@ def _scores(run: Run, table: pd.DataFrame, names: Sequence[str], severities: Seq
 
 def _condition_scores(run: Run, table: pd.DataFrame) -> dict[str, dict]:
     """Return the scores of a condition's predictions with intervals."""
-    found = {}
-    for family in target_of(run.recipe).metrics:
-        found |= FAMILIES[family].scores(run, table)
-    return found
-
-
-def _class_scores(run: Run, table: pd.DataFrame) -> dict[str, dict]:
-    seed = run.recipe.seed
-    counts = confusion_of(*class_codes(table, run.classes), len(run.classes))
+    target, predictions = target_of(run.recipe), Predictions.of(run, table)
+    found = {
+        name: metric.judge(predictions)
+        for name, metric in metrics_of(target.metrics).items()
+        if metric.headline
+    }
+    if not target.chooses:
+        return found | {"error": found[headline_of(target)]}
+    counts = predictions.confusion
     wrong = counts.sum() - counts.diagonal().sum()
-    return {
-        **overall_scores(counts, seed),
+    return found | {
+        "accuracy": METRICS["accuracy"].judge(predictions),
         "error": proportion(wrong, counts.sum()),
-        "ece": _calibration_interval(*_served_confidence(run, table), seed),
+        "ece": _calibration_interval(*_served_confidence(run, table), run.recipe.seed),
         **_set_scores(run, table),
     }
-
-
-def _class_drop(run: Run, clean: pd.DataFrame, table: pd.DataFrame) -> dict:
-    true, before = class_codes(clean, run.classes)
-    _, after = class_codes(table, run.classes)
-    return f1_difference(true, after, before, len(run.classes), run.recipe.seed)
 
 
 def _served_confidence(run: Run, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -585,55 +579,8 @@ def _fold_of(run: Run, table: pd.DataFrame, folds: int) -> np.ndarray:
     return tested.loc[table["galaxy"]].to_numpy(int) - 1
 
 
-def _divergence_scores(run: Run, table: pd.DataFrame) -> dict[str, dict]:
-    divergence = kl_divergence(*true_and_predicted(run, table))
-    return {"kl": mean_interval(divergence, run.recipe.seed)}
-
-
-def _divergence_drop(run: Run, clean: pd.DataFrame, table: pd.DataFrame) -> dict:
-    before, after = (kl_divergence(*true_and_predicted(run, each)) for each in (clean, table))
-    return mean_interval(after - before, run.recipe.seed)
-
-
-def _tree_scores(run: Run, table: pd.DataFrame) -> dict[str, dict]:
-    squares = _tree_squares(run, table)
-    found = bootstrap(
-        lambda rows: {"rmse": np.sqrt(squares[rows].mean())}, len(squares), run.recipe.seed
-    )["rmse"]
-    return {"rmse": found, "error": found}
-
-
-def _tree_drop(run: Run, clean: pd.DataFrame, table: pd.DataFrame) -> dict:
-    before, after = (_tree_squares(run, each) for each in (clean, table))
-    return bootstrap(
-        lambda rows: {"drop": np.sqrt(after[rows].mean()) - np.sqrt(before[rows].mean())},
-        len(before),
-        run.recipe.seed,
-    )["drop"]
-
-
 def _tree_squares(run: Run, table: pd.DataFrame) -> np.ndarray:
     return square_errors(target_of(run.recipe).tree, *true_and_predicted(run, table))
-
-
-@dataclass(frozen=True)
-class Family:
-    """A family of scores, see `judge.metrics`, each with its interval as it has there.
-
-    `headline` is the score that a drop is told by; `scores` are those of a condition's predictions;
-    `drop` is how much worse corrupted predictions are than clean ones, galaxies being paired.
-    """
-
-    headline: str
-    scores: Callable[[Run, pd.DataFrame], dict[str, dict]]
-    drop: Callable[[Run, pd.DataFrame, pd.DataFrame], dict]
-
-
-FAMILIES: dict[str, Family] = {
-    "classification": Family("macro_f1", _class_scores, _class_drop),
-    "distribution": Family("kl", _divergence_scores, _divergence_drop),
-    "tree": Family("rmse", _tree_scores, _tree_drop),
-}
 
 
 def _consistency(run: Run, seen: np.ndarray) -> dict:
@@ -661,3 +608,30 @@ def _consistency(run: Run, seen: np.ndarray) -> dict:
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return round(float(np.mean(known)), 4) if known else None
+
+
+for name, metric in {
+    "drop": Metric("loss of score", "clean minus corrupted, or the rise of an error", "less"),
+    "mean_drop": Metric("mean drop", "over corruptions and severities", "less"),
+    "error": Metric("error", "1 - accuracy, or RMSE", "less"),
+    "ece": Metric("calibration error", "in bins of equal width", "less", (0.0, 1.0), short="ECE"),
+    "set_coverage": Metric(
+        "coverage of prediction sets",
+        "share of prediction sets with the true class",
+        "nominal",
+        (0.0, 1.0),
+        short="sets that hold it",
+    ),
+    "set_size": Metric(
+        "size of prediction sets", "mean number of classes in one", "less", short="set size"
+    ),
+    "ce": Metric("corruption error", "error by a reference's", "less"),
+    "relative_ce": Metric(
+        "relative corruption error", "error beyond clean, by a reference's", "less"
+    ),
+    "mean_ce": Metric("mean corruption error", "over corruptions", "less"),
+    "mean_relative_ce": Metric("mean relative corruption error", "over corruptions", "less"),
+    "spread": Metric("spread", "standard deviation of predictions over views", "less", digits=4),
+    "agree": Metric("agree", "share of galaxies of one class in all views", "greater", (0.0, 1.0)),
+}.items():
+    METRICS.register(name, metric)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.base import BadInput
-from galaxymorph.judge.metrics.vote_metrics import entropy, question_entropy
+from galaxymorph.judge.metrics.vote_fractions import entropy, question_entropy
 from galaxymorph.learn import Run, predicted_columns, target_of, true_columns
 from galaxymorph.zoo import TARGET, prefixed, read_catalogue, soft_label_catalogue
 

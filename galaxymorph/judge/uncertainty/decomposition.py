@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from galaxymorph.judge.metrics.vote_metrics import entropy
+from galaxymorph.judge.metrics.metric import METRICS, Metric
+from galaxymorph.judge.metrics.vote_fractions import entropy
 
 # Candidates a chosen galaxy: the most uncertain, among which the choice is diverse.
 CANDIDATES = 10
@@ -78,3 +79,15 @@ def worth_asking(
     rest = candidates[~np.isin(candidates, chosen)][: number - len(chosen)]
     chosen = np.concatenate([chosen, rest])
     return chosen[np.argsort(-uncertainty[chosen], kind="stable")]
+
+
+for name, metric in {
+    "people": Metric(
+        "rank correlation with volunteers' entropy",
+        "Spearman's, of the uncertainty of predictions and of votes",
+        "greater",
+        (-1.0, 1.0),
+    ),
+    "seconds": Metric("seconds for 1,000 images", "decoding included", "less", digits=1),
+}.items():
+    METRICS.register(name, metric)

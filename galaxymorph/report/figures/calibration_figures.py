@@ -12,7 +12,7 @@ from rich import box
 from rich.table import Table
 
 from galaxymorph.base import say
-from galaxymorph.judge import Calibration, risk_coverage, served, served_kind
+from galaxymorph.judge import METRICS, Calibration, risk_coverage, served, served_kind
 from galaxymorph.learn import Run
 from galaxymorph.report.figures.fraction_figures import print_fraction_calibration
 from galaxymorph.report.figures.style import (
@@ -28,19 +28,6 @@ from galaxymorph.report.figures.style import (
     save_figure,
 )
 from galaxymorph.report.tables import console, interval_words, print_table
-
-SCORES = {
-    "nll": "negative log-likelihood",
-    "ece_equal_mass": "calibration error, bins of equal mass",
-    "ece_equal_width": "calibration error, bins of equal width",
-    "ece_classwise": "calibration error, mean over classes",
-    "brier": "Brier score",
-    "reliability": "  its reliability (less is better)",
-    "resolution": "  its resolution (more is better)",
-    "uncertainty": "  its uncertainty (of the galaxies)",
-    "ece_truth": "calibration error against the true chances",
-    "truth_error": "mean distance from the true chances",
-}
 
 
 def print_calibration(record: dict) -> None:
@@ -64,12 +51,12 @@ def print_calibration(record: dict) -> None:
     for name in ("score", "before", "after", "if calibrated"):
         table.add_column(name, justify="left" if name == "score" else "right")
     perfect = record["after"].get("if_calibrated", {})
-    for name, words in SCORES.items():
-        if name not in record["before"]:
+    for name in record["before"]:
+        if name not in METRICS:
             continue
         band = perfect.get(name)
         table.add_row(
-            words,
+            METRICS[name].label,
             *(interval_words(record[when][name]) for when in ("before", "after")),
             f"{band['low']:.3f}–{band['high']:.3f}" if band else "",
         )

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
 
-from galaxymorph.judge import NOMINAL, FractionCalibration
+from galaxymorph.judge import METRICS, NOMINAL, FractionCalibration
 from galaxymorph.learn import Run, target_of
 from galaxymorph.report.figures.run_figures import broken
 from galaxymorph.report.figures.style import (
@@ -25,7 +25,7 @@ from galaxymorph.report.figures.style import (
     legend_below,
     save_figure,
 )
-from galaxymorph.report.tables import INTERVALS, interval_words, print_table
+from galaxymorph.report.tables import interval_words, print_table
 from galaxymorph.zoo import Tree
 
 BINS = 10
@@ -41,11 +41,10 @@ def print_fraction_calibration(record: dict) -> None:
     )
     for name in ("score", *COLOURS):
         table.add_column(name, justify="left" if name == "score" else "right")
-    rows = {"nll": "negative log-likelihood of votes, nats a galaxy"}
-    rows |= {name: f"{NOMINAL:.0%} {words}" for name, words in INTERVALS.items()}
-    for name, words in rows.items():
-        if name in record["before"]:
-            table.add_row(words, *(interval_words(record[when][name]) for when in COLOURS))
+    for name in record["before"]:
+        if name in METRICS:
+            values = (interval_words(record[when][name]) for when in COLOURS)
+            table.add_row(METRICS[name].label, *values)
     print_table(table)
 
 

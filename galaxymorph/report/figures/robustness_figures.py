@@ -10,7 +10,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from galaxymorph.images import CORRUPTIONS, centre_frame, decode
-from galaxymorph.judge import Condition, seen_under
+from galaxymorph.judge import METRICS, Condition, seen_under
 from galaxymorph.learn import Run, item_frame, target_of, with_images
 from galaxymorph.report.figures.run_figures import (
     contact_sheet,
@@ -32,7 +32,6 @@ from galaxymorph.report.figures.style import (
     intervals,
     save_figure,
 )
-from galaxymorph.report.tables import HEADLINE_WORDS
 
 # Pairs in the gallery of flips, in columns of so many.
 FLIPS, COLUMNS = 15, 3
@@ -85,7 +84,7 @@ def heat_figure(scores: dict) -> tuple[Figure, str]:
     axes.set_yticks(range(len(names)), [CORRUPTIONS[name].label for name in names])
     axes.spines[:].set_visible(False)
     headline = scores["headline"]
-    words, clean = HEADLINE_WORDS[headline], scores["clean"][headline]["value"]
+    words, clean = METRICS[headline].heading, scores["clean"][headline]["value"]
     axes.set(xlabel="severity", title=f"{words}, {clean:.3f} clean")
     figure.colorbar(image, ax=axes, shrink=0.5, label="lost (below 0: gained)")
     return figure, (
@@ -118,9 +117,8 @@ def curves_figure(scores: dict) -> tuple[Figure, str]:
         axes.set_title(CORRUPTIONS[name].label, fontweight="normal")
         axes.set_xticks(at, ["0", *scores["severities"]])
         axes.grid(axis="y")
-    classes = headline == "macro_f1"
-    grid[0, 0].set_ylim((0, 1.02) if classes else (0, None))
-    words = HEADLINE_WORDS[headline]
+    grid[0, 0].set_ylim((0, 1.02) if METRICS[headline].limits[1] == 1 else (0, None))
+    words = METRICS[headline].heading
     of = scores["probabilities"]
     error = f" and calibration error of {of} (orange, squares)" if "ece" in scores["clean"] else ""
     figure.supylabel(words, fontsize=8)
@@ -144,7 +142,7 @@ def points_figure(scores: dict) -> tuple[Figure, str]:
     axes.set_yticks(range(len(found)), list(found))
     axes.invert_yaxis()
     axes.grid(axis="x")
-    words = HEADLINE_WORDS[headline]
+    words = METRICS[headline].heading
     axes.set(title=f"Severity {severity}", xlabel=f"{words}, 95 % intervals")
     return figure, (
         f"{words} with its 95 % interval on clean images and under each corruption at severity "

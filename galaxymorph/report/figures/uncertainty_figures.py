@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
 
-from galaxymorph.judge import CORNERS, corners, most_contested, risk_coverage, served
+from galaxymorph.judge import CORNERS, METRICS, corners, most_contested, risk_coverage, served
 from galaxymorph.learn import Run, target_of, with_images
 from galaxymorph.predict import UncertaintyStudy
 from galaxymorph.report.figures.calibration_figures import kept_words
@@ -32,16 +32,7 @@ from galaxymorph.report.figures.style import (
 from galaxymorph.report.tables import console, interval_words, print_table
 
 COLOURS = {"single": GREY, "views": BLUE, "dropout": ORANGE, "ensemble": GREEN}
-SCORES = {
-    "nll": "NLL",
-    "ece_equal_mass": "ECE",
-    "accuracy": "accuracy",
-    "macro_f1": "macro-F1",
-    "aurc_total": "AURC, total",
-    "aurc_epistemic": "AURC, epistemic",
-}
-# Of an error or its area, which are small.
-DIGITS = dict.fromkeys(("risk", "aurc_total", "aurc_epistemic"), 4)
+SCORES = ("nll", "ece_equal_mass", "accuracy", "macro_f1", "aurc_total", "aurc_epistemic")
 # Models that were trained apart tell mistakes best, then views, which all runs have.
 PREFERRED = ("ensemble", "views", "dropout", "single")
 RISKS = {"classes": "share wrong", "soft3": "mean divergence", "tree": "mean squared error"}
@@ -61,7 +52,7 @@ def print_uncertainty(record: dict) -> None:
         table.add_row(
             source,
             *(
-                interval_words(score, DIGITS.get(name, 3)) if score else "–"
+                interval_words(score, METRICS[name].digits) if score else "–"
                 for name, score in scores
             ),
             str(found["passes"]),
@@ -89,8 +80,8 @@ def preferred(sources: Collection[str]) -> str:
 def score_words(record: dict) -> dict[str, str]:
     """Return the scores that a study's sources have, in words."""
     scores = [each["scores"] for each in record["sources"].values()]
-    names = SCORES if "nll" in scores[0] else {"risk": "mean error"} | SCORES
-    return {name: words for name, words in names.items() if any(name in each for each in scores)}
+    names = SCORES if "nll" in scores[0] else ("risk", *SCORES)
+    return {name: METRICS[name].heading for name in names if any(name in each for each in scores)}
 
 
 def draw_uncertainty(

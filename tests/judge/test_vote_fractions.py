@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from sklearn.metrics import r2_score, root_mean_squared_error
 
-from galaxymorph.judge import bootstrap, distribution_metrics, tree_metrics
-from galaxymorph.judge.metrics.vote_metrics import (
+from galaxymorph.judge import Predictions, bootstrap, part_metrics
+from galaxymorph.judge.metrics.vote_fractions import (
     HALF_A_VOTE,
     entropy,
     kl_divergence,
@@ -19,6 +19,16 @@ from galaxymorph.zoo import SCHEMAS, reached, to_conditional, to_cumulative
 
 TREES = {name: schema.tree for name, schema in SCHEMAS.items()}
 TREE = TREES["galaxy-zoo-2"]
+
+
+def distribution_metrics(true, predicted, seed) -> dict:
+    table = pd.DataFrame(index=range(len(true)))
+    return part_metrics(Predictions(table, (), seed, true, predicted), ["distribution"])
+
+
+def tree_metrics(tree, true, predicted, seed) -> dict:
+    table = pd.DataFrame(index=range(len(true)))
+    return part_metrics(Predictions(table, (), seed, true, predicted, tree), ["tree"])
 
 
 def fractions(tree, n: int, rng, alpha: float = 0.5) -> np.ndarray:

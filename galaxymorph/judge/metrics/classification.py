@@ -1,0 +1,193 @@
+"""Metrics of predicted classes, from their confusion matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from galaxymorph.judge.metrics.bootstrap import (
+    RESAMPLES,
+    Interval,
+    interval,
+    proportion,
+    value_with_interval,
+)
+from galaxymorph.judge.metrics.metric import METRICS, Metric, Predictions
+
+
+def accuracy_interval(counts: np.ndarray) -> Interval:
+    """Return the accuracy of a confusion matrix with Wilson's interval."""
+    return proportion(counts.diagonal().sum(), counts.sum())
+
+
+def class_f1(counts: np.ndarray, code: int) -> Interval:
+    """Return the F1 of one class with its interval.
+
+    F1 = 2 J / (1 + J), where J is the share of right ones among the galaxies that are of the class
+    or said to be (Jaccard's index): a proportion, of which Wilson's interval is taken, the number
+    of those galaxies as it is. Of none it counts as 0, as in the macro-F1, and may be anything.
+
+    Args:
+        counts: the confusion matrix, rows the true classes.
+        code: of the class.
+    """
+    hits = counts[code, code]
+    of = counts[code].sum() + counts[:, code].sum() - hits
+    if not of:
+        return {"value": 0.0, "low": 0.0, "high": 1.0}
+    jaccard = np.array(list(proportion(hits, of).values()), float)
+    return interval(*(2 * jaccard / (1 + jaccard)))
+
+
+def macro_f1_interval(counts: np.ndarray, seed: int) -> Interval:
+    """Return the mean F1 over classes with its interval, of new galaxies of the same classes.
+
+    The galaxies of each class are drawn again on their own, from shares of predicted classes to
+    which one galaxy is added that is spread evenly over the classes (a smoothed bootstrap, Efron &
+    Tibshirani 1993, section 16.4): resamples of a class that is right every time are right every
+    time otherwise, and its interval has no width. Simulated coverage of 95 % intervals is 0.92 to
+    0.98 for classes of 1 to 600 (docs/statistics.md).
+
+    Args:
+        counts: the confusion matrix, rows the true classes.
+        seed: of the draws.
+    """
+    classes, of_class = len(counts), counts.sum(axis=1)
+    rng = np.random.default_rng(seed)
+    shares = (counts + 1 / classes) / (of_class[:, None] + 1)
+    draws = np.stack(
+        [rng.multinomial(n, p, RESAMPLES) for n, p in zip(of_class, shares, strict=True)], axis=1
+    )
+    return value_with_interval(f1_scores(counts).mean(), f1_scores(draws).mean(axis=1))
+
+
+def f1_difference(
+    true: np.ndarray, before: np.ndarray, after: np.ndarray, classes: int, seed: int
+) -> Interval:
+    """Return by how much the macro-F1 rises from some predictions to others, with its interval.
+
+    As `macro_f1_interval` has it, pairs of predictions being drawn in place of predictions.
+
+    Args:
+        true: positions of the true classes, shape (n,).
+        before: of the classes that are predicted first.
+        after: of those that are predicted then, of the same galaxies.
+        classes: how many there are.
+        seed: of the draws.
+    """
+    pairs = np.bincount((true * classes + before) * classes + after, minlength=classes**3)
+    pairs = pairs.reshape(classes, classes**2)
+    rng = np.random.default_rng(seed)
+    shares = (pairs + 1 / classes**2) / (pairs.sum(axis=1, keepdims=True) + 1)
+    draws = np.stack(
+        [rng.multinomial(own.sum(), p, RESAMPLES) for own, p in zip(pairs, shares, strict=True)],
+        axis=1,
+    )
+
+    def gain(counts: np.ndarray) -> Any:
+        cube = counts.reshape(*counts.shape[:-1], classes, classes)
+        first, second = (f1_scores(cube.sum(axis=axis)).mean(axis=-1) for axis in (-1, -2))
+        return second - first
+
+    return value_with_interval(gain(pairs), gain(draws))
+
+
+def f1_scores(counts: np.ndarray) -> np.ndarray:
+    """Return the F1 of each class from confusion matrices, shape (..., classes, classes).
+
+    scikit-learn's gives the same, but checks its arguments for a hundred times as long.
+    """
+    hits = np.diagonal(counts, axis1=-2, axis2=-1)
+    return 2 * hits / _or_one(counts.sum(axis=-2) + counts.sum(axis=-1))
+
+
+def _or_one(counts: np.ndarray) -> np.ndarray:
+    """Return counts as divisors: a score of a class that isn't there is 0, as its numerator is."""
+    return np.maximum(counts, 1)
+
+
+def _by_class(
+    estimate: Callable[[np.ndarray, int], Interval],
+) -> Callable[[Predictions], dict[str, Interval]]:
+    """Return an estimate of each class, from one of a confusion matrix and a class's position."""
+    return lambda predictions: {
+        name: estimate(predictions.confusion, code) for code, name in enumerate(predictions.classes)
+    }
+
+
+def _difference(before: Predictions, after: Predictions) -> Interval:
+    (true, first), (_, second) = before.codes, after.codes
+    return f1_difference(true, first, second, len(before.classes), before.seed)
+
+
+WILSON, SHARE = "Wilson of proportions and F1", (0.0, 1.0)
+METRICS.register(
+    "per_class.precision",
+    Metric(
+        "precision",
+        "share of the galaxies predicted to be of a class that are of it",
+        "greater",
+        SHARE,
+        family="classification",
+        estimates=_by_class(
+            lambda counts, code: proportion(counts[code, code], counts[:, code].sum())
+        ),
+        interval=WILSON,
+    ),
+)
+METRICS.register(
+    "per_class.recall",
+    Metric(
+        "recall",
+        "share of the galaxies of a class that are predicted to be of it",
+        "greater",
+        SHARE,
+        family="classification",
+        estimates=_by_class(
+            lambda counts, code: proportion(counts[code, code], counts[code].sum())
+        ),
+        interval=WILSON,
+    ),
+)
+METRICS.register(
+    "per_class.f1",
+    Metric(
+        "F1",
+        "harmonic mean of a class's precision and recall",
+        "greater",
+        SHARE,
+        family="classification",
+        estimates=_by_class(class_f1),
+        interval=WILSON,
+    ),
+)
+METRICS.register(
+    "macro_f1",
+    Metric(
+        "macro-F1",
+        "mean over classes of F1, each class counting alike",
+        "greater",
+        SHARE,
+        family="classification",
+        headline=True,
+        value=lambda predictions: f1_scores(predictions.confusion).mean(),
+        estimate=lambda predictions: macro_f1_interval(predictions.confusion, predictions.seed),
+        difference=_difference,
+        interval="smoothed bootstrap within classes of macro-F1",
+    ),
+)
+METRICS.register(
+    "accuracy",
+    Metric(
+        "accuracy",
+        "share of galaxies whose predicted class is the true one",
+        "greater",
+        SHARE,
+        family="classification",
+        value=lambda predictions: np.trace(predictions.confusion) / len(predictions),
+        estimate=lambda predictions: accuracy_interval(predictions.confusion),
+        interval=WILSON,
+    ),
+)

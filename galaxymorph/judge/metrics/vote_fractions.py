@@ -1,0 +1,406 @@
+"""Metrics of predicted against volunteers' vote fractions, with bootstrap intervals.
+
+A metric of a tree's answers or questions is a ratio of sums over galaxies, so a resample is one
+product of how often each galaxy was drawn with what it adds to the sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from galaxymorph.judge.metrics.bootstrap import Interval, bootstrap, mean_interval
+from galaxymorph.judge.metrics.expected_fractions import expected_fractions
+from galaxymorph.judge.metrics.metric import METRICS, Metric, Predictions
+from galaxymorph.zoo.tree import Tree, known_fractions, reached, to_conditional
+
+# Volunteers agree where one answer has more than this share of those asked, and a question counts
+# for a galaxy where at least half of all volunteers were asked: otherwise one volunteer who strayed
+# down a path would count as agreement (Walmsley et al. 2022, MNRAS 509, 3966, table 1).
+AGREED = 0.8
+ASKED = 0.5
+# Predicted shares are kept this far from 0, so that a divergence stays finite: of classes, as the
+# published targets are, and of answers, half a vote of the some 40 volunteers of a galaxy (Willett
+# et al. 2013, MNRAS 435, 2835, section 2: 44 in the median), since votes tell no rarer ones.
+SMALLEST, HALF_A_VOTE = 1e-8, 0.5 / 40
+# A sum of squares up to here is an answer's that never varies, and rounding.
+CONSTANT = 1e-12
+
+Estimates = dict[str, Interval]
+
+
+def question_accuracy(tree: Tree, true: np.ndarray, predicted: np.ndarray, seed: int) -> Estimates:
+    """Return the accuracy of each question's likeliest answer on the galaxies that agree on it.
+
+    See `agreed_galaxies`. By the question's name, with the interval of `bootstrap`.
+
+    Args:
+        tree: the decision tree.
+        true: volunteers' cumulative fractions, shape (n, answers).
+        predicted: the model's, of the same shape.
+        seed: of the resampling.
+    """
+    agreed = agreed_galaxies(tree, true)
+    given, foretold = (np.nan_to_num(to_conditional(tree, each)) for each in (true, predicted))
+    right = np.column_stack(
+        [
+            given[:, members].argmax(axis=1) == foretold[:, members].argmax(axis=1)
+            for members in tree.membership.astype(bool)
+        ]
+    )
+    terms = {"right": (agreed & right).astype(float), "agreed": agreed.astype(float)}
+    names = [question.name for question in tree.questions]
+    return _of_sums(terms, lambda sums: _over(sums["right"], sums["agreed"]), names, seed)
+
+
+def question_kl(tree: Tree, true: np.ndarray, predicted: np.ndarray, seed: int) -> Estimates:
+    """Return the Kullback-Leibler divergence of each question's conditional fractions.
+
+    Each galaxy is weighted by the share of volunteers who were asked, see `question_divergence`.
+    By the question's name; for the arguments see `question_accuracy`.
+    """
+    terms = {"kl": question_divergence(tree, true, predicted), "asked": _asked(tree, true)}
+    names = [question.name for question in tree.questions]
+    return _of_sums(terms, lambda sums: _over(sums["kl"], sums["asked"]), names, seed)
+
+
+def answer_rmse(tree: Tree, true: np.ndarray, predicted: np.ndarray, seed: int) -> Estimates:
+    """Return the root-mean-square error of each answer over the galaxies that were asked.
+
+    By the answer's column; for the arguments see `question_accuracy`.
+    """
+    terms = _error_terms(tree, true, predicted)
+    return _of_sums(
+        terms, lambda sums: np.sqrt(_over(sums["error"], sums["known"])), tree.columns, seed
+    )
+
+
+def answer_r2(tree: Tree, true: np.ndarray, predicted: np.ndarray, seed: int) -> Estimates:
+    """Return the share of each answer's variance that is explained, over galaxies asked.
+
+    By the answer's column; for the arguments see `question_accuracy`.
+    """
+    known = known_fractions(tree, true)
+    # About the mean, or the variance of a rare answer would be lost in the subtraction.
+    mean = np.where(known, true, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    centred = np.where(known, true - mean, 0.0)
+    terms = {
+        **_error_terms(tree, true, predicted),
+        "value": centred,
+        "square": np.square(centred),
+    }
+
+    def r2(sums: Mapping[str, np.ndarray]) -> np.ndarray:
+        variance = sums["square"] - np.square(sums["value"]) / np.maximum(sums["known"], 1)
+        return 1 - _over(sums["error"], np.where(variance > CONSTANT, variance, 0.0))
+
+    return _of_sums(terms, r2, tree.columns, seed)
+
+
+def root_mean(squares: np.ndarray, seed: int) -> Interval:
+    """Return the root of the mean over galaxies of squared errors, shape (n,), as `bootstrap`."""
+    return bootstrap(lambda rows: {"root": np.sqrt(squares[rows].mean())}, len(squares), seed)[
+        "root"
+    ]
+
+
+def agreed_galaxies(tree: Tree, true: np.ndarray) -> np.ndarray:
+    """Return whether volunteers agree on a question, boolean, shape (n, questions).
+
+    One answer has over 80 % of the votes, and half of the volunteers were asked.
+    """
+    given = np.nan_to_num(to_conditional(tree, true))
+    best = [given[:, members].max(axis=1) for members in tree.membership.astype(bool)]
+    return (np.column_stack(best) > AGREED) & (_asked(tree, true) >= ASKED)
+
+
+def entropy_correlation(true: np.ndarray, predicted: np.ndarray, seed: int) -> Interval:
+    """Return Spearman's rank correlation of volunteers' and the predicted entropy, (n, classes)."""
+    from scipy.stats import rankdata
+
+    entropies = entropy(true), entropy(predicted)
+    return bootstrap(
+        lambda rows: {"rank": _correlation(*(rankdata(each[rows]) for each in entropies))},
+        len(true),
+        seed,
+    )["rank"]
+
+
+def kl_divergence(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Return the divergence of predicted from true shares in nats, shape (n,).
+
+    A true share of 0 adds nothing; a predicted one counts as `SMALLEST` at least.
+    """
+    from scipy.special import rel_entr
+
+    return rel_entr(true, np.maximum(predicted, SMALLEST)).sum(axis=1)
+
+
+def entropy(shares: np.ndarray) -> np.ndarray:
+    """Return the entropy of shares, which are along the last axis, in nats."""
+    from scipy.special import entr
+
+    return entr(shares).sum(axis=-1)
+
+
+def question_entropy(tree: Tree, cumulative: np.ndarray) -> np.ndarray:
+    """Return the entropy of each question's answers, weighted by the share who were asked.
+
+    In nats, shape (n, questions). By the chain rule their sum over the questions of a walk is the
+    walk's own entropy, the questions' answers being independent of each other.
+    """
+    given = np.nan_to_num(to_conditional(tree, cumulative))
+    each = [entropy(given[:, members]) for members in tree.membership.astype(bool)]
+    return reached(tree, cumulative) * np.column_stack(each)
+
+
+def question_divergence(tree: Tree, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Return the divergence of predicted from true answers, weighted by the share who were asked.
+
+    In nats, shape (n, questions): of the conditional fractions, see `kl_divergence`. A predicted
+    one counts as `HALF_A_VOTE` at least, or as volunteers' own where that is less, so that the
+    truth has no divergence and a question log(1 / HALF_A_VOTE), 4.4 nats, at most. Where the
+    prediction is that nobody is asked, it says nothing of the answers, and even ones stand for
+    it.
+    """
+    given = np.nan_to_num(to_conditional(tree, true))
+    foretold = to_conditional(tree, predicted)
+    divergence = []
+    for members in tree.membership.astype(bool):
+        theirs, ours = given[:, members], foretold[:, members]
+        ours = np.where(np.isnan(ours).any(axis=1, keepdims=True), 1 / members.sum(), ours)
+        ours = np.maximum(ours, np.minimum(theirs, HALF_A_VOTE))
+        divergence.append(kl_divergence(theirs, ours))
+    return _asked(tree, true) * np.column_stack(divergence)
+
+
+def _asked(tree: Tree, true: np.ndarray) -> np.ndarray:
+    """Return the share who were asked each question, 0 where it has no vote at all."""
+    return np.where(np.asarray(true) @ tree.membership.T > 0, reached(tree, true), 0.0)
+
+
+def square_errors(tree: Tree, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Return the mean squared error of each galaxy over the fractions that are known, shape (n,).
+
+    Of a question that nobody was asked they aren't: see `known_fractions`.
+    """
+    known = known_fractions(tree, true)
+    squares = np.where(known, np.square(predicted - true), 0.0)
+    return squares.sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+
+
+def _error_terms(tree: Tree, true: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
+    known = known_fractions(tree, true)
+    return {
+        "known": known.astype(float),
+        "error": np.where(known, np.square(predicted - true), 0.0),
+    }
+
+
+def _of_sums(
+    terms: Mapping[str, np.ndarray],
+    ratio: Callable[[Mapping[str, np.ndarray]], np.ndarray],
+    names: Sequence[str],
+    seed: int,
+) -> Estimates:
+    """Return the intervals of functions of sums over galaxies, by name.
+
+    Args:
+        terms: of each galaxy, shape (n, k).
+        ratio: from their sums, shape (k,) each, to a value for each name.
+        names: of the values.
+        seed: of the resampling.
+    """
+    edges = np.cumsum([term.shape[1] for term in terms.values()])[:-1]
+    stacked = np.hstack(list(terms.values()))
+    n = len(stacked)
+
+    def values(rows: np.ndarray) -> dict[str, float]:
+        sums = np.split(np.bincount(rows, minlength=n) @ stacked, edges)
+        return dict(zip(names, ratio(dict(zip(terms, sums, strict=True))), strict=True))
+
+    return bootstrap(values, n, seed)
+
+
+def _over(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    return np.divide(above, below, out=np.full_like(above, np.nan), where=below > 0)
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    if np.ptp(one) == 0 or np.ptp(other) == 0:
+        return np.nan
+    return float(np.corrcoef(one, other)[0, 1])
+
+
+def _tree_of(predictions: Predictions) -> Tree:
+    if predictions.tree is None:
+        raise TypeError("the predictions are not of a decision tree")
+    return predictions.tree
+
+
+def _by_item(
+    estimate: Callable[[Tree, np.ndarray, np.ndarray, int], Estimates],
+) -> Callable[[Predictions], Estimates]:
+    return lambda predictions: estimate(
+        _tree_of(predictions), predictions.true, predictions.predicted, predictions.seed
+    )
+
+
+def _squares(predictions: Predictions) -> np.ndarray:
+    return square_errors(_tree_of(predictions), predictions.true, predictions.predicted)
+
+
+def _rmse_gain(before: Predictions, after: Predictions) -> Interval:
+    first, second = _squares(before), _squares(after)
+    return bootstrap(
+        lambda rows: {"gain": np.sqrt(second[rows].mean()) - np.sqrt(first[rows].mean())},
+        len(first),
+        before.seed,
+    )["gain"]
+
+
+def _divergence(predictions: Predictions) -> np.ndarray:
+    return kl_divergence(predictions.true, predictions.predicted)
+
+
+def _squared_shares(predictions: Predictions) -> np.ndarray:
+    return np.square(np.subtract(predictions.predicted, predictions.true)).mean(axis=1)
+
+
+def expected_of(predictions: Predictions) -> np.ndarray | None:
+    """Return the fractions that votes were drawn from, see `expected_fractions`."""
+    if predictions.run is None:
+        return None
+    folder = Path(predictions.run.data["path"])
+    return expected_fractions(folder, list(predictions.table["galaxy"]), _tree_of(predictions))
+
+
+def _expected_rmse(predictions: Predictions) -> Interval:
+    squares = np.square(predictions.predicted - expected_of(predictions)).mean(axis=1)
+    return root_mean(squares, predictions.seed)
+
+
+DIVERGENCE, SQUARES = "percentile bootstrap of divergence and errors", "percentile bootstrap"
+METRICS.register(
+    "kl",
+    Metric(
+        "Kullback-Leibler divergence",
+        "of the predicted from the volunteers' shares, in nats, the mean over galaxies",
+        "less",
+        digits=4,
+        short="divergence",
+        family="distribution",
+        headline=True,
+        value=lambda predictions: _divergence(predictions).mean(),
+        estimate=lambda predictions: mean_interval(_divergence(predictions), predictions.seed),
+        difference=lambda before, after: mean_interval(
+            _divergence(after) - _divergence(before), before.seed
+        ),
+        interval=DIVERGENCE,
+    ),
+)
+METRICS.register(
+    "mse",
+    Metric(
+        "mean squared error of shares",
+        "over galaxies and classes",
+        "less",
+        digits=4,
+        short="mean squared error",
+        family="distribution",
+        estimate=lambda predictions: mean_interval(_squared_shares(predictions), predictions.seed),
+        interval=DIVERGENCE,
+    ),
+)
+METRICS.register(
+    "entropy_spearman",
+    Metric(
+        "rank correlation of entropies",
+        "Spearman's, of the entropy of the predicted and of the volunteers' shares",
+        "greater",
+        (-1.0, 1.0),
+        digits=4,
+        family="distribution",
+        estimate=lambda predictions: entropy_correlation(
+            predictions.true, predictions.predicted, predictions.seed
+        ),
+        interval=DIVERGENCE,
+    ),
+)
+METRICS.register(
+    "rmse",
+    Metric(
+        "RMSE of vote fractions",
+        "root-mean-square error over all answers and galaxies, the Kaggle challenge's score",
+        "less",
+        digits=4,
+        short="RMSE",
+        family="tree",
+        headline=True,
+        value=lambda predictions: np.sqrt(_squares(predictions).mean()),
+        estimate=lambda predictions: root_mean(_squares(predictions), predictions.seed),
+        difference=_rmse_gain,
+        interval=SQUARES,
+    ),
+)
+METRICS.register(
+    "rmse_expected",
+    Metric(
+        "RMSE from the fractions that votes were drawn from",
+        "known of simulated galaxies only",
+        "less",
+        digits=4,
+        family="tree",
+        estimate=_expected_rmse,
+        applies=lambda predictions: expected_of(predictions) is not None,
+        interval=SQUARES,
+    ),
+)
+METRICS.register(
+    "per_question.accuracy",
+    Metric(
+        "accuracy where agreed",
+        "of the likeliest answer, where over 80 % of volunteers agree and half were asked",
+        "greater",
+        (0.0, 1.0),
+        family="tree",
+        estimates=_by_item(question_accuracy),
+        interval=SQUARES,
+    ),
+)
+METRICS.register(
+    "per_question.kl",
+    Metric(
+        "divergence",
+        "Kullback-Leibler, of conditional fractions, in nats, weighted by the share asked",
+        "less",
+        family="tree",
+        estimates=_by_item(question_kl),
+        interval=SQUARES,
+    ),
+)
+METRICS.register(
+    "per_answer.rmse",
+    Metric(
+        "RMSE",
+        "root-mean-square error of an answer's vote fraction over the galaxies asked",
+        "less",
+        family="tree",
+        estimates=_by_item(answer_rmse),
+        interval=SQUARES,
+    ),
+)
+METRICS.register(
+    "per_answer.r2",
+    Metric(
+        "R²",
+        "share of the variance of an answer's vote fraction that is explained",
+        "greater",
+        (-np.inf, 1.0),
+        family="tree",
+        estimates=_by_item(answer_r2),
+        interval=SQUARES,
+    ),
+)

@@ -332,7 +332,7 @@ def _key_words(parts: list[str]) -> str:
     metric = METRICS.get(f"{group}.{part}") or METRICS.get(part)
     if metric is None:
         return KEYS.get(parts[-1], parts[-1].replace("_", " "))
-    return metric.heading + " over folds" * (part != parts[-1])
+    return metric.label + " over folds" * (part != parts[-1])
 
 
 def print_comparison(comparison: Comparison, everything: bool = False) -> None:

@@ -8,18 +8,17 @@ import json
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.metrics import f1_score
 from torch import nn
 
 from galaxymorph.base import replacing, say
-from galaxymorph.judge import describe_calibrators, square_errors
+from galaxymorph.judge import METRICS, Predictions, describe_calibrators, headline_of
 from galaxymorph.learn import (
     Run,
     describe,
@@ -27,7 +26,6 @@ from galaxymorph.learn import (
     image_loader,
     images_of_batch,
     load_network,
-    predicted_columns,
     target_of,
     true_columns,
     with_images,
@@ -149,8 +147,10 @@ def quantize_run(run: Run, data: Path | None = None) -> Quantization:
         with replacing(path) as temporary:
             _write_int8(network, member, data, temporary)
     after = pd.concat([_predicted(part, data) for part in run.splits])
-    words, score = SCORES[target_of(run.recipe).chooses]
-    return Quantization(paths, len(after), words, score(before, run), score(after, run))
+    target = target_of(run.recipe)
+    metric = METRICS["macro_f1" if target.chooses else headline_of(target)]
+    scores = (metric.point(Predictions.of(run, table)) for table in (before, after))
+    return Quantization(paths, len(after), metric.heading, *scores)
 
 
 def _predicted(run: Run, data: Path | None) -> pd.DataFrame:
@@ -159,27 +159,6 @@ def _predicted(run: Run, data: Path | None) -> pd.DataFrame:
     predictions = load_quantized(run).predict(list(test["image"]))
     test = with_targets(run, test, data)
     return predictions.join(test[["label", *true_columns(run.recipe, run.classes)]])
-
-
-def _macro_f1(table: pd.DataFrame, run: Run) -> float:
-    true, predicted = table["label"], table["predicted"]
-    return float(f1_score(true, predicted, average="macro", labels=run.classes, zero_division=0))
-
-
-def _rmse(table: pd.DataFrame, run: Run) -> float:
-    true, predicted = (
-        table[columns(run.recipe, run.classes)].to_numpy(float)
-        for columns in (true_columns, predicted_columns)
-    )
-    tree = target_of(run.recipe).tree
-    return float(np.sqrt(square_errors(tree, true, predicted).mean()))
-
-
-# By whether the largest output is the predicted class.
-SCORES: dict[bool, tuple[str, Callable[[pd.DataFrame, Run], float]]] = {
-    True: ("macro-F1", _macro_f1),
-    False: ("RMSE", _rmse),
-}
 
 
 def _images(run: Run, part: str, data: Path | None) -> pd.DataFrame:

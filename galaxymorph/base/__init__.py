@@ -1,4 +1,4 @@
-"""What every room stands on: errors, files, archives, progress."""
+"""What all rooms use: errors, files, archives, progress, registries."""
 
 from galaxymorph.base.ahead import map_ahead
 from galaxymorph.base.archives import (

@@ -1,4 +1,4 @@
-"""Working ahead in threads."""
+"""A parallel map that works ahead of its reader."""
 
 from __future__ import annotations
 

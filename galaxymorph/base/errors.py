@@ -1,4 +1,4 @@
-"""The one error that users see."""
+"""Errors of the input, in one line with a remedy."""
 
 from collections.abc import Iterable
 

@@ -1,14 +1,14 @@
-"""What a file is, by its first bytes: its name may say anything or nothing."""
+"""Formats of files by their first bytes, whatever their names."""
 
 from __future__ import annotations
 
 import bz2
 import zlib
 
-# Bytes that `sniff` wants to see. Of a file that bzip2 packed it wants the first block, up to
-# 900 kB of it: give it whole.
+# Bytes that `sniff` takes; of a file compressed by bzip2 it takes the whole first block, up to
+# 900 kB.
 HEAD = 512
-# Bytes that `is_fits_table` wants to see: five blocks of a header.
+# Bytes that `is_fits_table` takes: five blocks of a header.
 CARD, FITS_HEAD = 80, 5 * 2880
 # What FITS files are called, packed or not.
 FITS_ENDINGS = tuple(
@@ -73,7 +73,7 @@ def is_fits_table(head: bytes) -> bool:
 
 
 def _unpacked(head: bytes, size: int = 16) -> bytes:
-    """Return the first bytes of what gzip or bzip2 packed, as far as `head` reaches."""
+    """Return the first bytes of a file compressed by gzip or bzip2, uncompressed."""
     try:
         if head.startswith(b"\x1f\x8b"):
             return zlib.decompressobj(wbits=31).decompress(head, size)

@@ -24,15 +24,15 @@ _muted = False
 
 
 def mute() -> None:
-    """Say nothing more in this process: another one tells of the same work."""
+    """Print nothing more in this process: another one reports the same work."""
     global _muted
     _muted = True
 
 
 def say(text: str = "") -> None:
-    """Print one line of news to standard error, which leaves standard output to results.
+    """Print a line to standard error, which leaves standard output to results.
 
-    Nothing is lost with a line that can't be printed: whoever listened may have gone.
+    A line that can't be printed, as to a closed pipe, is dropped.
     """
     if _muted:
         return
@@ -57,7 +57,7 @@ def print_anything() -> None:
 
 
 class Steps:
-    """The steps of a command: what `Progress` shows meanwhile is numbered, with a time for all.
+    """The steps of a command; `Progress` shows the step's number and the time left for all.
 
     Use as a context manager and call `begin` before each step.
     """
@@ -93,7 +93,7 @@ class Steps:
             now: seconds that this step needs at least.
         """
         done = sum(self.shares[: self.number - 1])
-        # Steps that were done before take no time, and tell nothing of the others.
+        # Steps that a former process finished take no time.
         if not done or self.began - self.started < 1:
             return None
         pace = (self.began - self.started) / done
@@ -146,7 +146,7 @@ class Progress:
         return self
 
     def advance(self, units: int = 1, note: str = "") -> None:
-        """Say, from any thread, that `units` more are done; `note` stands at the line's end."""
+        """Count `units` more as done, from any thread; `note` is shown at the line's end."""
         with self._advancing:
             self.done += units
             self.note = note or self.note
@@ -157,7 +157,7 @@ class Progress:
                 self._line()
 
     def say(self, text: str) -> None:
-        """Print a line of news above the bar."""
+        """Print a line above the bar."""
         if self._bar:
             self._bar.console.print(text, highlight=False, markup=False)
         else:

@@ -1,6 +1,6 @@
 """Files that this program wrote, and that may have been cut, changed or lost since.
 
-A file's damage is told from a fault of this program: `reading` turns what libraries raise of a
+Damage of a file and bugs of this program are kept apart: `reading` turns what libraries raise of a
 broken format, and the `Damaged` of a validation, into BadInput, and lets everything else through.
 """
 

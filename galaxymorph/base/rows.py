@@ -16,8 +16,7 @@ import numpy as np
 class Rows:
     """A file of arrays, all of one shape and type.
 
-    They are read rather than mapped into memory: pages that a process has mapped count as its
-    own, and with many images they would seem to fill it.
+    They are read rather than mapped into memory, since mapped pages count as the process's memory.
     """
 
     path: Path
@@ -37,16 +36,16 @@ class Rows:
         return self.path.stat().st_size // self.nbytes
 
     def read(self, rows: Iterable[int]) -> np.ndarray:
-        """Return some rows, shape (n, *shape), in the order asked for."""
+        """Return some rows, shape (n, *shape), in the order given."""
         rows = list(rows)
-        found = np.empty((len(rows), *self.shape), self.dtype)
-        for row, array in zip(rows, found, strict=True):
+        arrays = np.empty((len(rows), *self.shape), self.dtype)
+        for row, array in zip(rows, arrays, strict=True):
             # With an offset of its own no position is shared with other threads or processes.
             data = os.pread(self._file, self.nbytes, row * self.nbytes)
             if len(data) != self.nbytes:
                 raise OSError(f"{self.path}: row {row} is cut off; delete the file and run again")
             array[...] = np.frombuffer(data, self.dtype).reshape(self.shape)
-        return found
+        return arrays
 
     def __getstate__(self) -> dict:
         return {name: value for name, value in self.__dict__.items() if name != "_file"}

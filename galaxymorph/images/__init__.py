@@ -1,4 +1,4 @@
-"""Pixels: decoding, checking and framing."""
+"""Images: decoding, checking, framing and corrupting."""
 
 import lazy_loader
 

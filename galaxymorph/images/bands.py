@@ -46,7 +46,7 @@ LETTER = re.compile(r"([ugrizybvjhk]|ks)(?:img|band|2|')?", re.I)
 
 
 def short_name(name: str) -> str:
-    """Return the part of a header's band name that says the band.
+    """Return the band's name within a header's value.
 
     "r" of "r DECam SDSS c0002 6415.0 1480.0", "I" of "HSC-I2", "F814W" of "SCI_F814W"; the name
     itself where it isn't known.

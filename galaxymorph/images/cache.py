@@ -70,14 +70,14 @@ def cached_frames(
     Raises:
         BadInput: the disk has no room for the frames.
     """
-    found = inspect_images(references, decoding=False)
+    inspections = inspect_images(references, decoding=False)
     by_digest = {
         inspection.digest: reference
-        for inspection, reference in zip(found, references, strict=True)
+        for inspection, reference in zip(inspections, references, strict=True)
         if inspection.digest
     }
-    told = [FORMAT, crop, side, asdict(rendering), sorted(by_digest)]
-    key = hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    settings = [FORMAT, crop, side, asdict(rendering), sorted(by_digest)]
+    key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()
     folder = cache_folder() / "frames" / key[:24]
     make_folder(folder.parent)
     with file_lock(folder.with_suffix(".lock")):
@@ -85,17 +85,17 @@ def cached_frames(
             remove_leftovers(folder.parent, folder.name)
             _build(folder, by_digest, (crop, side, rendering))
     rows = read_json(folder / "rows.json", f"delete {folder}")
-    # What was read and has no row can't be used: once more, for the words that say why.
+    # Images without a row can't be used: they are read again for the reason.
     checked = [
         inspect_image(reference, crop, rendering) if inspection.digest not in rows else inspection
-        for inspection, reference in zip(found, references, strict=True)
+        for inspection, reference in zip(inspections, references, strict=True)
     ]
     pixels = Rows(folder / "pixels.bin", (side, side, 3), np.dtype("uint8"))
     return Frames(pixels, rows), checked
 
 
-def _build(folder: Path, by_digest: dict[str, str], how: tuple[float, int, Rendering]) -> None:
-    side = how[1]
+def _build(folder: Path, by_digest: dict[str, str], frame: tuple[float, int, Rendering]) -> None:
+    side = frame[1]
     need = len(by_digest) * side * side * 3
     free = shutil.disk_usage(folder.parent).free
     if need > 0.9 * free:
@@ -112,11 +112,11 @@ def _build(folder: Path, by_digest: dict[str, str], how: tuple[float, int, Rende
         Progress("decoding images", len(digests), "images") as progress,
         (temporary / "pixels.bin").open("wb") as pixels,
     ):
-        jobs = [(by_digest[digest], digest, *how) for digest in digests]
-        for digest, frame in zip(digests, map_images(_frame, jobs, AHEAD), strict=True):
-            if frame is not None:
+        jobs = [(by_digest[digest], digest, *frame) for digest in digests]
+        for digest, array in zip(digests, map_images(_frame, jobs, AHEAD), strict=True):
+            if array is not None:
                 rows[digest] = len(rows)
-                pixels.write(frame.data)
+                pixels.write(array.data)
             progress.advance()
         (temporary / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
 

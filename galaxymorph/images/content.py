@@ -1,8 +1,8 @@
 """Frames without a galaxy in them: blank, saturated, or outside of a survey's coverage.
 
-Cutout services answer off the footprint with zeros, NaN or white, and a network gives a class to
-those too. What is judged is the frame that the model sees, whatever surrounds it in the file.
-Thresholds keep well away from every real image at hand, see the comments and docs/data.md.
+Cutout services return zeros, NaN or white off the footprint, and a network classifies those too.
+The frame that the model sees is judged. Thresholds keep away from every real image at hand, see the
+comments and docs/data.md.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WHITE_LEVEL, WHITE_SHARE = 250, 0.9
 # The level to which pixels without coverage are alike, and the share of the frame and of its middle
 # half that they take at least: a little under the half, for an edge through the centre.
 ALIKE, UNCOVERED = 1, 0.43
-# Pixels a side that a frame is first looked at with, and the more careful second time.
+# Pixels a side of the first, quick check of a frame, and of the second.
 GLANCE, GRID = 64, 128
 # Of the grid's rim: how much of it a covered part takes at least, and how much of that part may
 # look uncovered, as faint sky does.
@@ -90,9 +90,9 @@ def _sampled(image: Image.Image, crop: float, number: int) -> Image.Image:
 
 
 def _is_ordinary(glance: Image.Image) -> bool:
-    """Tell, at a hundredth of a decoding's cost, that none of the checks can fail.
+    """Tell, at a hundredth of a decoding's cost, whether no check can fail.
 
-    That is so of 99 real frames in 100: each band has many levels, few pixels are white, and
+    None can of 99 real frames in 100: each band has many levels, few pixels are white, and
     neither a corner nor the centre is flat.
     """
     counts, few = glance.histogram(), glance.width * glance.height // 100

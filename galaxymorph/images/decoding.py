@@ -1,6 +1,6 @@
-"""From a file's bytes, or pixels in memory, to RGB pixels, or one line that says why not.
+"""Decoding files, or pixels in memory, into RGB images.
 
-What a file holds is told by its content: names are wrong often enough.
+Formats are recognised by content, since names are often wrong.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PACKED: dict[bytes, Callable[[io.BytesIO], io.BufferedIOBase]] = {
     b"\x1f\x8b": lambda stream: gzip.GzipFile(fileobj=stream),
     b"BZh": bz2.BZ2File,
 }
-# What an image can be given by. A tensor has shape (3, height, width), an array (height, width, 3).
+# What an image may be given as. A tensor has shape (3, height, width), an array (height, width, 3).
 Source = Union["str | Path | bytes | np.ndarray | Image.Image", "torch.Tensor"]
 
 

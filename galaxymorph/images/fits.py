@@ -52,7 +52,7 @@ def decode_fits(data: bytes, reference: str, rendering: Rendering = DEFAULT) -> 
         shares = stretched(np.stack(filled), rendering.stretch)
     if len(shares) == 1:
         shares = shares.repeat(3, axis=0)
-    # FITS counts its rows from the bottom, unless it says otherwise.
+    # FITS counts its rows from the bottom by default.
     rows = shares if planes[0].top_down else shares[:, ::-1]
     pixels = (rows.transpose(1, 2, 0) * 255).round().astype(np.uint8)
     return Image.fromarray(np.ascontiguousarray(pixels))
@@ -67,7 +67,7 @@ def _read(data: bytes, reference: str, bands: str | None) -> tuple[list[Plane], 
             f"{reference}: FITS needs astropy", "pip install 'galaxymorph[fits]'"
         ) from error
     with warnings.catch_warnings(), reading(reference, "download it again", "damaged FITS"):
-        # A cut file is only warned of, until its pixels are asked for.
+        # A cut file is only warned of, until its pixels are read.
         warnings.simplefilter("ignore")
         with library_errors():
             opened = list(fits.open(io.BytesIO(data), memmap=False))

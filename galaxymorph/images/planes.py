@@ -90,7 +90,7 @@ FILLED = 0.02
 class Unit:
     """A unit of a FITS file, header and data: what astropy raises of a broken one is Damaged.
 
-    Broken headers and data make it raise errors of many types, and not before a value is asked for.
+    Broken headers and data make it raise errors of many types, once a value is read.
     """
 
     def __init__(self, hdu: Any):
@@ -114,11 +114,11 @@ class Unit:
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """One image of a file, its pixels read when asked for.
+    """One image of a file, its pixels read on demand.
 
     `kind` says what it is where it isn't science; `rank` how surely it is: 2 by its name, 1 as the
-    file's primary image, else 0. `band` is empty where nothing names one, and `own` tells whether
-    its own header does. A `picture` is 8-bit: rendered already, to be shown as it is.
+    file's primary image, else 0. `band` is empty where nothing names one, and `own_band` tells
+    whether its own header does. A `picture` is 8-bit: rendered already, to be shown as it is.
     """
 
     hdu: Unit
@@ -126,7 +126,7 @@ class Plane:
     index: tuple[int | slice, ...] = ()  # empty for the whole array
     shape: tuple[int, ...] = ()
     band: str = ""
-    own: bool = False
+    own_band: bool = False
     kind: str = ""
     rank: int = 0
     length: float | None = None
@@ -219,17 +219,17 @@ def _planes_of(hdu: Unit, primary: Unit, at: int, of_file: str) -> Iterator[Plan
     axes = [n for n, side in enumerate(hdu.shape) if side != 1 or len(hdu.shape) == 2]
     axes = axes if len(axes) > 1 else [*range(len(hdu.shape))][-2:]
     if len(axes) == 2:
-        own = named_band(hdu) or _band_in(name) or _single(hdu)
-        band = own or named_band(primary)
+        own_band = named_band(hdu) or _band_in(name) or _single(hdu)
+        band = own_band or named_band(primary)
         yield replace(
             template,
-            name=(name if kind or not own else own) or "",
+            name=(name if kind or not own_band else own_band) or "",
             shape=tuple(hdu.shape[n] for n in axes),
             band=band,
-            own=bool(own),
+            own_band=bool(own_band),
             length=wavelength(band, telescope),
-            picture=_is_picture(hdu) and not own,
-            aliases=(name, _versioned(name, hdu), own),
+            picture=_is_picture(hdu) and not own_band,
+            aliases=(name, _versioned(name, hdu), own_band),
         )
         return
     yield from _cube(template, axes, telescope)
@@ -267,7 +267,7 @@ def _cube(template: Plane, axes: list[int], telescope: str) -> Iterator[Plane]:
             index=tuple(index),
             shape=tuple(side for at, side in enumerate(sides) if at != across),
             band=band,
-            own=bool(names),
+            own_band=bool(names),
             length=wavelength(short_name(band), telescope),
             picture=picture,
             top_down=template.top_down or (picture and is_last),
@@ -354,9 +354,9 @@ def _science(planes: list[Plane], reference: str) -> list[Plane]:
 
 def _of_one_image(usable: list[Plane], planes: list[Plane], reference: str) -> list[Plane]:
     """Return the planes that are one image in several bands, in the file's order."""
-    certain = [plane for plane in usable if plane.rank == 2 or plane.own]
+    certain = [plane for plane in usable if plane.rank == 2 or plane.own_band]
     pool = certain or _likely(usable)
-    named = [plane for plane in pool if plane.own or plane.rank == 2 or not plane.is_integer]
+    named = [plane for plane in pool if plane.own_band or plane.rank == 2 or not plane.is_integer]
     pool = named or pool
     for plane in pool:
         # A plane of a cube comes with the others of its cube.
@@ -403,7 +403,7 @@ def _refuse_choice(open_: list[Plane], planes: list[Plane], reference: str) -> N
 
 
 def _kind_and_rank(header: Unit) -> tuple[str, int]:
-    """Return what a header says that a plane is, if not science, and its rank."""
+    """Return a plane's kind by its header, empty for science, and its rank."""
     texts = [_text(header, key) for key in KIND_KEYS]
     kinds = [kind for kind in map(_kind_of, texts) if kind]
     kind = kinds[0] if kinds else OBJECTS.get(_text(header, "OBJECT").casefold(), "")
@@ -415,7 +415,7 @@ def _kind_and_rank(header: Unit) -> tuple[str, int]:
 
 
 def _kind_of(name: str) -> str:
-    """Return what a name says that a plane is, if not science."""
+    """Return a plane's kind by its name, empty for science."""
     words = re.findall(r"[A-Z]+\d*", name.upper())
     subtracted = any(word.startswith("SUB") for word in words)
     for word in words:
@@ -430,7 +430,7 @@ def _is_science(name: str) -> bool:
 
 
 def _kind_of_file(reference: str) -> str:
-    """Return what a file's name says that it holds, if not science."""
+    """Return the kind of planes by a file's name, empty for science."""
     name = PurePosixPath(reference.split(REFERENCE_SEPARATOR)[-1]).name
     words = re.findall(r"[A-Z]+", name.upper())
     # Pan-STARRS: rings.v3.skycell.1234.056.stk.r.unconv.num.fits.

@@ -1,4 +1,4 @@
-"""What else is in a cutout: field stars, other galaxies, and a satellite's trail.
+"""Other sources in a cutout: field stars, galaxies, and a satellite's trail.
 
 Positions are arcsec from the centre, x to the right and y upward; magnitudes and colours AB.
 """

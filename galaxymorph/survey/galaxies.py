@@ -1,4 +1,4 @@
-"""What galaxies there are: a prior over structural parameters, and draws from it.
+"""A prior over galaxies' structural parameters, and draws from it.
 
 Sizes are in arcseconds and magnitudes are AB, as SDSS would see the galaxy where it stands; the
 redshift move of `observing.py` works from there. Angles are in degrees, counter-clockwise from
@@ -53,7 +53,7 @@ HUBBLE_DISTANCE = 4283.0  # Mpc, c/H0 for H0 = 70 km/s/Mpc
 
 @dataclass(frozen=True)
 class Galaxy:
-    """Everything that tells one simulated galaxy from another; fractions are of its r light."""
+    """Parameters of a simulated galaxy; fractions are of its r light."""
 
     kind: str
     odd: str
@@ -110,11 +110,11 @@ class Galaxy:
 
     def row(self) -> dict[str, object]:
         """Return every parameter as a flat row; the companion's own have its name in front."""
-        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "companion"}
+        parameters = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "companion"}
         other = self.companion
         shown = ("kind", "mag_r", "petro_r90", "bulge_fraction", "inclination", "arm_number")
         absent = {"kind": "none", "arm_number": 0}
-        return own | {
+        return parameters | {
             f"companion_{name}": getattr(other, name) if other else absent.get(name, 0.0)
             for name in shown
         }

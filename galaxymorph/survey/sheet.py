@@ -1,4 +1,4 @@
-"""A contact sheet: a catalogue's galaxies as thumbnails with what volunteers said of them."""
+"""A contact sheet: a catalogue's galaxies as thumbnails with their votes or labels."""
 
 from __future__ import annotations
 

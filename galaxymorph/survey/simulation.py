@@ -84,7 +84,7 @@ class Simulation:
 
 
 def simulate(folder: str | Path, simulation: Simulation, workers: int | None = None) -> Path:
-    """Simulate galaxies into a folder in Galaxy Zoo's own format; go on where a run was killed.
+    """Simulate galaxies into a folder in Galaxy Zoo's own format; resume one that was killed.
 
     Writes images_training_rev1/<GalaxyID>.jpg, training_solutions_rev1.csv (cumulative vote
     fractions), votes.parquet (counts), truth.parquet (structure, conditions, visibility and

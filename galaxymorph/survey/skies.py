@@ -1,6 +1,6 @@
-"""Skies with a purpose: what the project's backbone learns from, and what a fit without data sees.
+"""The simulations that the project's backbone is pretrained on, and that a fit without data uses.
 
-They share neither galaxies nor conditions, so that the second says something of the first.
+They have no galaxies or conditions in common, so that the second can test the first.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 from galaxymorph.base import say
 from galaxymorph.survey.simulation import TABLE, Simulation, simulate
 
-# A survey named three times is drawn three times as often: most users' images are of SDSS.
+# Surveys are drawn as often as they are named; most users' images are of SDSS.
 PRETRAINING = Simulation(
     32_000, ("sdss", "sdss", "sdss", "decals", "hsc", "euclid", "hst"), 1001, (0.01, 0.25)
 )
@@ -18,7 +18,7 @@ EMBEDDED = Simulation(3_000, ("sdss", "sdss", "decals"), 7)
 
 
 def embedded_sky(folder: Path, number: int = EMBEDDED.number) -> Path:
-    """Return a folder of simulated galaxies for a fit without data; make them if need be; say so.
+    """Return a folder of simulated galaxies for a fit without data, simulated unless it is there.
 
     Args:
         folder: used as it is if it holds a finished simulation.

@@ -1,4 +1,4 @@
-"""What volunteers said: the decision tree, votes, label schemes, catalogues and splits."""
+"""Volunteers' votes: decision trees, label schemes, catalogues and splits."""
 
 import lazy_loader
 

@@ -1,6 +1,6 @@
-"""Reading a catalogue and checking it: which galaxies there are, and what is wrong with the rest.
+"""Catalogues of galaxies: rows and images read and checked.
 
-Nothing is repaired: a row is either as its author must have meant it, or set aside by name.
+Nothing is repaired: a row is sound, or it is set aside with its fault.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from galaxymorph.zoo.tree import Tree
 from galaxymorph.zoo.votes import Votes, gather_votes
 
 ID_COLUMN = "GalaxyID"
-# What galaxies are named by in common catalogues, in the order of preference, in small letters.
+# Columns of ids in common catalogues, in the order of preference, in lower case.
 ID_COLUMNS = (
     *("id", "galaxy", "galaxyid", "id_str", "objid", "object_id", "source_id", "iauname"),
     "asset_id",
 )
 NO_VOTES = "nobody voted on the first question"
-# What a user should know of the fractions that a table is trained on (Hart et al. 2016).
+# Notes for the user on the fractions that a table is trained on (Hart et al. 2016).
 KIND_NOTES = {
     "fraction": "votes: raw fractions",
     "weighted": "votes: weighted fractions, of volunteers by their consistency",
@@ -39,9 +39,9 @@ KIND_NOTES = {
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with one row or one image, and which galaxy it belongs to, if any.
+    """A fault of a row or an image, and the galaxy that it belongs to, if any.
 
-    A fault that nobody can repair, such as a cutout outside of a survey, stops nothing.
+    One that can't be repaired, such as a cutout outside of a survey, doesn't stop a fit.
     """
 
     where: str
@@ -66,8 +66,8 @@ class Catalogue:
     `table` has a row a galaxy in ascending order: `galaxy` (the id, text), `image` (a reference),
     `row` (its number in the file), and its `label`, or the cumulative vote fraction of every
     answer of the tree and, where the table has counts, `count_<answer>`. `unvoted` are galaxies
-    that nobody voted on: no fault of theirs, but there is nothing to learn from them. `note` says
-    which files among the images are none, `kind_note` which kind of vote fractions these are.
+    without votes. `note` names files among the images that are none, `kind_note` the kind of vote
+    fractions.
     """
 
     path: Path
@@ -90,7 +90,7 @@ class Catalogue:
         return replace(self, table=table, problems=every)
 
     def rejected(self) -> pd.DataFrame:
-        """Return what is left out as a table: `galaxy` (empty if none), `where`, `what`."""
+        """Return the galaxies left out as a table: `galaxy` (empty if none), `where`, `what`."""
         left_out = [*self.problems, *self.unvoted]
         return pd.DataFrame(
             [(problem.galaxy, problem.where, problem.what) for problem in left_out],
@@ -121,8 +121,8 @@ def read_catalogue(
         path: a folder, a zip or a table, see `find_layout` and `open_table`.
         labels_column: the column of class names, for a table without vote fractions.
         schema: of the votes.
-        id_column: that names the galaxies and their images; by itself GalaxyID, or, of the
-            schema's, the one by which most images are called.
+        id_column: that names the galaxies and their images; by default GalaxyID, or, of the
+            schema's, the one that most images are named by.
 
     Returns:
         The sound galaxies, and a problem for every other row.
@@ -131,7 +131,7 @@ def read_catalogue(
         BadInput: the table can't be read or lacks a column.
     """
     if Path(path).is_file() and not str(path).lower().endswith(".zip"):
-        # Before anybody is told that such a file lacks images.
+        # A file that is no table is refused before its images are looked for.
         open_table(path)
     layout = find_layout(path)
     table = open_table(layout.table)
@@ -222,7 +222,7 @@ def _votes(
 
 
 def _best_ids(table: Table, schema: Schema, layout: Layout) -> str | None:
-    """Return the column of the schema's ids by which most images are called, None for its first."""
+    """Return the schema's column of ids that most images are named by, None for its first."""
     candidates = [name for name in schema.ids if name in table]
     if len(candidates) < 2:
         return None

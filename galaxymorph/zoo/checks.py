@@ -1,4 +1,4 @@
-"""Rows of a table read whole, each with its first fault if it has any."""
+"""Rows of a table with the first fault of each."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class CheckedRows:
 
         Args:
             wrong: which rows, boolean of shape (n,).
-            words: what is wrong, or a function that says it of a row's position.
+            words: of the fault, or a function from a row's position to them.
         """
         for at in np.flatnonzero(wrong):
             number = int(self.rows[at])
@@ -132,5 +132,5 @@ def _check_ids(read: CheckedRows, name: str, lossy: dict[int, str]) -> None:
             return f"doubled {name} {ids.iloc[at]}, again in row {second[ids.iloc[at]]}"
         return f"doubled {name} {ids.iloc[at]}, first in row {int(first[at])}"
 
-    # Which of them is meant nobody can tell, so none is kept.
+    # Which of them is right isn't known, so none is kept.
     read.fault(doubled, words)

@@ -1,4 +1,4 @@
-"""Delimited text (CSV and its kin), record by record: no row shifts, and none is lost unseen.
+"""Delimited text (CSV, TSV and the like), record by record, with the faults of rows.
 
 Row numbers are those of a spreadsheet: every record counts, the header, comments and empty lines
 too, and a line break inside quotes starts no new one.
@@ -33,7 +33,7 @@ Records = Iterator[tuple[int, "list[str] | str"]]
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows: their numbers, the cells of each column asked for, and what is wrong with others.
+    """Some rows: their numbers, the cells of the columns read, and the faults of other rows.
 
     `faults` holds, by number, rows that can't be read; `blank` the numbers of empty lines.
     """
@@ -63,7 +63,7 @@ class Delimited:
         """Yield the cells of some columns in pieces.
 
         Raises:
-            Damaged: a quote is never closed, or a cell asked for isn't text.
+            Damaged: a quote is never closed, or a cell isn't text.
         """
         width, cut = len(self.columns), _cutter(positions)
         with _text(self.open, self.encoding) as lines:
@@ -124,7 +124,7 @@ def _without(piece: Rows, trailing: dict[int, str]) -> Rows:
 
 
 def open_delimited(source: Callable[[], BinaryIO]) -> Delimited:
-    """Return a text with its encoding, separator and header told.
+    """Return a text with its encoding, separator and header.
 
     The header is the first line that is neither empty nor a comment; the last comment itself, as
     astropy and TOPCAT write it, where numbers follow under as many names.

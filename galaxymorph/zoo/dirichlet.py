@@ -38,16 +38,16 @@ def cumulative_moments(tree: Tree, alpha: np.ndarray) -> tuple[np.ndarray, np.nd
     joint = np.zeros((len(alpha), answers + 1, answers + 1))
     joint[:, -1, -1] = 1
     for at in tree.walk:
-        own = np.flatnonzero(tree.membership[at])
+        places = np.flatnonzero(tree.membership[at])
         above = [answers] if tree.asked_of_all[at] else np.flatnonzero(tree.leads[at])
-        shares, pairs = _dirichlet_moments(alpha[:, own])
+        shares, pairs = _dirichlet_moments(alpha[:, places])
         # A question's fractions are independent of all that comes before it, its reach included.
         with_reach = joint[:, :, above].sum(axis=2)
         crossed = with_reach[:, :, None] * shares[:, None, :]
-        joint[:, :, own] = crossed
-        joint[:, own, :] = crossed.transpose(0, 2, 1)
+        joint[:, :, places] = crossed
+        joint[:, places, :] = crossed.transpose(0, 2, 1)
         reach_square = with_reach[:, above].sum(axis=1)
-        joint[:, own[:, None], own[None, :]] = reach_square[:, None, None] * pairs
+        joint[:, places[:, None], places[None, :]] = reach_square[:, None, None] * pairs
     return joint[:, :-1, -1], np.diagonal(joint, axis1=1, axis2=2)[:, :-1]
 
 

@@ -1,7 +1,7 @@
-"""Which images a folder or a zip holds: the one listing that every command uses.
+"""The images in a folder or a zip: the listing that all commands use.
 
-Images lie at any depth, in folders and in zips of any name. An unknown ending doesn't hide one,
-since its first bytes tell. What is left out is counted, so that a command can say so.
+Images lie at any depth, in folders and in zips of any name. Files with an unknown ending are
+recognised by their first bytes. Skipped files are counted by kind.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from galaxymorph.base import (
     sniff,
 )
 
-# Files that needn't be opened to be told as images, and as other things beside images.
+# Endings of images, and of other files, that needn't be opened to be recognised.
 IMAGE_ENDINGS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".jp2"),
     *FITS_ENDINGS,
@@ -104,11 +104,11 @@ def list_image_files(place: str | Path) -> ImageFiles:
     return ImageFiles(images, skipped, namesakes, len(files) - len(images))
 
 
-def require_images(place: str | Path, found: ImageFiles) -> None:
-    """Raise BadInput, saying what is there instead, if a listing has no image."""
-    if found.images:
+def require_images(place: str | Path, files: ImageFiles) -> None:
+    """Raise BadInput, with the files that are there, if a listing has no image."""
+    if files.images:
         return
-    there = _counted(found.skipped)
+    there = _counted(files.skipped)
     raise BadInput(
         f"{place}: no images there, in it or further in" + (f", but {there}" if there else ""),
         "give JPEG, PNG, TIFF or FITS files, or zips of them",
@@ -116,7 +116,7 @@ def require_images(place: str | Path, found: ImageFiles) -> None:
 
 
 def skipped_note(skipped: Counter[str]) -> str:
-    """Return the line that says what was left out, empty if it was tables and texts at most."""
+    """Return a line on the skipped files, empty if they are tables and texts alone."""
     if set(skipped) <= set(OTHER_ENDINGS):
         return ""
     return f"{_many(skipped.total(), 'file', 'files')} skipped: {_counted(skipped)}"
@@ -178,7 +178,7 @@ def is_image(file: File, skipped: Counter[str]) -> bool:
 
 
 def _why_not(file: File) -> str:
-    """Return what a file is in place of an image, empty for an image."""
+    """Return the kind of a file that is no image, empty for an image."""
     parts, lower = file.name.split("/"), file.name.lower()
     if is_unsafe(file.name):
         return "with a name that leads out of its folder"
@@ -200,7 +200,7 @@ def _why_not(file: File) -> str:
 
 
 def _what_of_fits(file: File) -> str:
-    """Return that a FITS file is a table, empty for an image, or what can't be told."""
+    """Return "FITS table" for a table; empty for an image, or an unreadable file."""
     try:
         head = read_head(file.reference, FITS_HEAD)
     except BadInput:

@@ -15,14 +15,14 @@ from galaxymorph.zoo.schemas import GALAXY_ZOO_CHALLENGE, SCHEMAS
 from galaxymorph.zoo.schemes import SCHEMES, assign_labels, soft_targets
 from galaxymorph.zoo.tree import Tree
 
-# Names of classes that a mirror turns into one another, in English, German, French, Spanish,
+# Names of classes that mirroring exchanges, in English, German, French, Spanish,
 # Italian and Portuguese: by a part of the name, a word, or a pair of names that differ in one word.
 HANDED = re.compile(
     r"clock.?wise|handed|\b[sz][-_ ]?wise|uhrzeiger|drehend|händig|horaire|orari[oa]|hor[aá]rio"
     r"|dextr|sinistr|l[eé]v[oó]g",
     re.IGNORECASE,
 )
-# What tables have in a cell without a label.
+# Cells of tables without a label.
 NO_LABEL = {
     *("nan", "na", "n/a", "#n/a", "<na>", "null", "none", "nil", "-", "--", "?", ".", "-1", "-99"),
     *("-999", "-9999", "masked", "missing", "unlabelled", "unlabeled", "undefined"),
@@ -37,7 +37,7 @@ HANDED_PAIRS = (
     ("sinistra", "destra"),
     ("esquerda", "direita"),
 )
-# What plain labels are called beside the schemes.
+# The name of plain labels in a list of schemes.
 PLAIN = "plain labels"
 # Counts beside a table of fractions.
 VOTES = "votes.parquet"
@@ -51,7 +51,7 @@ def label_catalogue(catalogue: Catalogue, scheme: str) -> tuple[pd.DataFrame, li
         scheme: a registered label scheme; not used with plain labels.
 
     Returns:
-        A row a kept galaxy in ascending order: `galaxy`, `image`, `row`, `label`; and every class
+        A row per kept galaxy in ascending order: `galaxy`, `image`, `row`, `label`; and every class
         in the scheme's order (alphabetical for plain labels).
 
     Raises:
@@ -69,7 +69,7 @@ def label_catalogue(catalogue: Catalogue, scheme: str) -> tuple[pd.DataFrame, li
 
 
 def notes_on_classes(counts: Mapping[str, int]) -> list[str]:
-    """Return a line for each class whose name reads as if its galaxies had no label.
+    """Return a line for each class whose name usually stands for a missing label.
 
     Args:
         counts: galaxies of each class.
@@ -83,9 +83,9 @@ def notes_on_classes(counts: Mapping[str, int]) -> list[str]:
 
 
 def handed_classes(classes: Sequence[str]) -> list[str]:
-    """Return the classes whose names tell of a handedness, in English and a few other languages.
+    """Return the classes of a handedness, by their names in English and a few other languages.
 
-    A mirror turns one such class into another.
+    Mirroring an image exchanges such classes.
     """
     words = {name: _words_of(name) for name in classes}
     return [name for name in classes if _is_handed(name, words)]
@@ -109,7 +109,7 @@ def _words_of(name: str) -> tuple[str, ...]:
 
 
 def _refuse_alike(classes: list[str], source: str) -> None:
-    """Raise BadInput where one class seems to be spelt in two ways: each would be half of it."""
+    """Raise BadInput where names of classes differ in capitals or spaces alone."""
     known: dict[str, str] = {}
     for name in classes:
         if "|" in name:

@@ -55,7 +55,7 @@ class Layout:
 
     @property
     def note(self) -> str:
-        """The line that says what was left out, empty if nothing was."""
+        """A line on the skipped files, empty if there are none."""
         return skipped_note(self.skipped)
 
 
@@ -85,8 +85,8 @@ def find_layout(path: str | Path) -> Layout:
         if table is None and enter is _but_test:
             unreadable = f" ({skipped_note(unread)})" if unread else ""
             raise BadInput(
-                f"{path}: {_what_tables(files)}{unreadable}",
-                _what_to_do(files),
+                f"{path}: {_no_table(files)}{unreadable}",
+                _no_table_remedy(files),
             )
         if table and (layout := _layout(table, files, unread)).images:
             return layout
@@ -101,11 +101,11 @@ def has_catalogue(folder: Path) -> bool:
 
 
 def tables_and_images(folder: Path) -> list[str]:
-    """Return what in a folder could be meant as a catalogue: files, and folders of such."""
+    """Return the tables, images and folders of such in a folder, which may be a catalogue."""
     endings = (*ENDINGS, *IMAGE_ENDINGS)
     files = walk(folder, _but_test, strict=False) if folder.is_dir() else ()
-    found = {file.name.split("/")[0] for file in files if file.name.lower().endswith(endings)}
-    return sorted(found - {REJECTED})
+    names = {file.name.split("/")[0] for file in files if file.name.lower().endswith(endings)}
+    return sorted(names - {REJECTED})
 
 
 def _but_test(name: str) -> bool:
@@ -211,7 +211,7 @@ def _other_tables(candidates: dict[str, str]) -> list[str]:
     return [name for name in candidates if name.endswith(PLAIN_ENDINGS) and name != REJECTED]
 
 
-def _what_tables(files: Sequence[File]) -> str:
+def _no_table(files: Sequence[File]) -> str:
     several = next(filter(None, map(_other_tables, _candidates(files))), [])
     if several:
         return f"{len(several)} tables ({', '.join(several[:3])}), and none is called {TABLES[0]}"
@@ -223,7 +223,7 @@ def _what_tables(files: Sequence[File]) -> str:
     return "no table of galaxies" + (f" but {deeper[0]}, in a folder of its own" if deeper else "")
 
 
-def _what_to_do(files: Sequence[File]) -> str:
+def _no_table_remedy(files: Sequence[File]) -> str:
     """Return a remedy for a place without a table: of folders that may be classes, to write one."""
     images = [file.name for file in files if file.name.lower().endswith(IMAGE_ENDINGS)]
     folders = sorted({PurePosixPath(name).parent.name for name in images} - {""})

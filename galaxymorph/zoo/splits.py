@@ -1,4 +1,4 @@
-"""Which galaxies train, which select the model, which calibrate it and which judge it."""
+"""Splits into training, validation, calibration and test parts, stratified by class."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from galaxymorph.zoo.columns import PARTS
 
 # Of the published split: 70/15/15 of train, valid and test.
 HELD_OUT = 0.30
-# Of the galaxies that a fold doesn't test: few, since each is one less to learn from.
+# Of the galaxies that a fold doesn't test: few, since each is one less to train on.
 FOLD_VALID = 0.05
 # Galaxies that a split takes where they have no classes: two in each part.
 LEAST = 8

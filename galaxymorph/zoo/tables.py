@@ -1,4 +1,4 @@
-"""Tables of galaxies in any format, told by their content: columns by name, rows in pieces.
+"""Tables of galaxies in any format, by their content: columns by name, rows in pieces.
 
 To add a format, add an entry to `_OPENERS` and what its first bytes are to `_SIGNATURES`.
 """
@@ -97,7 +97,7 @@ _SPREADSHEET = r"\d[.,]\d+[eE]\+?\d+|\d[eE]\+\d+"
 class Piece:
     """Some rows of a table.
 
-    `frame` has a column each that was asked for, by its row number in the file (the header's is
+    `frame` has the columns read, by row number in the file (the header's is
     that of a spreadsheet, and 1 where there is no such line); `faults` what is wrong with rows
     that can't be read, and `blank` the numbers of empty lines.
     """
@@ -196,7 +196,7 @@ def file_kind(path: str | Path) -> str | None:
 def as_text(column: pd.Series) -> pd.Series:
     """Return a column as text without spaces about it, NA where it is empty.
 
-    Whatever a cell says is text, NA and None too. Whole numbers have no decimals.
+    NA and None in a cell are text too. Whole numbers have no decimals.
     """
     if pd.api.types.is_float_dtype(column.dtype):
         return column.map(_number_text, na_action="ignore").astype("string")
@@ -226,7 +226,7 @@ def as_ids(column: pd.Series) -> tuple[pd.Series, dict[int, str]]:
 def as_numbers(column: pd.Series, decimal: str = ".") -> tuple[np.ndarray, np.ndarray]:
     """Return a column as float64, NaN where it is empty, and which cells are no numbers.
 
-    Truth values and dates count as numbers elsewhere; here they are somebody's slip.
+    Truth values and dates are no numbers here.
     """
     dtype = column.dtype
     if pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(dtype):

@@ -128,8 +128,8 @@ def to_conditional(tree: Tree, cumulative: np.ndarray) -> np.ndarray:
     A question that nobody reached has NaN for each of its answers.
     """
     cumulative = np.asarray(cumulative, float)
-    asked = cumulative @ tree.membership.T @ tree.membership
-    return np.divide(cumulative, asked, out=np.full_like(cumulative, np.nan), where=asked > 0)
+    totals = cumulative @ tree.membership.T @ tree.membership
+    return np.divide(cumulative, totals, out=np.full_like(cumulative, np.nan), where=totals > 0)
 
 
 def to_cumulative(tree: Tree, conditional: np.ndarray) -> np.ndarray:
@@ -140,9 +140,9 @@ def to_cumulative(tree: Tree, conditional: np.ndarray) -> np.ndarray:
     conditional = np.nan_to_num(np.asarray(conditional, float))
     cumulative = np.zeros_like(conditional)
     for at in tree.walk:
-        own = tree.membership[at] > 0
+        answers = tree.membership[at] > 0
         reach = 1.0 if tree.asked_of_all[at] else (cumulative @ tree.leads[at])[:, None]
-        cumulative[:, own] = reach * conditional[:, own]
+        cumulative[:, answers] = reach * conditional[:, answers]
     return cumulative
 
 
@@ -163,14 +163,14 @@ def draw_votes(
     conditional = np.nan_to_num(to_conditional(tree, cumulative))
     counts = np.zeros((*np.shape(volunteers), len(tree.columns)), int)
     for at in tree.walk:
-        own = tree.membership[at] > 0
-        asked = volunteers
+        answers = tree.membership[at] > 0
+        reaching = volunteers
         if not tree.asked_of_all[at]:
-            asked = (counts @ tree.leads[at].astype(int)).astype(int)
-        shares = conditional[:, own]
+            reaching = (counts @ tree.leads[at].astype(int)).astype(int)
+        shares = conditional[:, answers]
         # A question that nobody is expected to reach is reached by nobody.
-        shares = np.where(shares.sum(axis=1, keepdims=True) > 0, shares, 1 / own.sum())
-        counts[..., own] = rng.multinomial(asked, shares / shares.sum(axis=1, keepdims=True))
+        shares = np.where(shares.sum(axis=1, keepdims=True) > 0, shares, 1 / answers.sum())
+        counts[..., answers] = rng.multinomial(reaching, shares / shares.sum(axis=1, keepdims=True))
     return counts
 
 
@@ -192,8 +192,8 @@ def likeliest_walk(tree: Tree, cumulative: np.ndarray) -> list[int]:
     for start in np.flatnonzero(tree.asked_of_all):
         at: int | None = int(start)
         while at is not None and at not in walked:
-            own = np.flatnonzero(members[at])
-            walked[at] = int(own[np.asarray(cumulative)[own].argmax()])
+            places = np.flatnonzero(members[at])
+            walked[at] = int(places[np.asarray(cumulative)[places].argmax()])
             onward = answers[walked[at]].leads_to
             at = names.index(onward) if onward else None
     return list(walked.values())

@@ -1,7 +1,7 @@
 """Reading volunteers' votes from a vote catalogue in any of the schemas.
 
-Only the columns that are needed are read, so a table of hundreds of columns costs no more than
-its votes do. Nothing is repaired: a row is sound, has a fault, or nobody voted on its galaxy.
+Only the columns needed are read. Nothing is repaired: a row is sound, has a fault, or is without
+votes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class Votes:
         kind: of the columns that the fractions come from, one of `KINDS`.
         unvoted: of which galaxies the first question has no vote, boolean, shape (n,).
         counts: numbers of votes, shape (n, answers); None if the table has none.
-        conditional: fractions of those asked, shape (n, answers), NaN where nobody was.
+        conditional: fractions of those who reached the question, shape (n, answers), NaN where
+            nobody did.
         cumulative: fractions of all volunteers, shape (n, answers); the table's own, if it has
             such.
     """
@@ -132,7 +133,7 @@ def id_columns(table: Table, schema: Schema, given: str | None = None) -> list[s
         raise BadInput(
             f"{table.reference}: column {shown} is missing",
             "say with --id-column which column names the galaxies: "
-            + (f"did you mean {near[0]!r}?" if near else _what_there_is(table)),
+            + (f"did you mean {near[0]!r}?" if near else _columns_of(table)),
         )
     return there
 
@@ -175,20 +176,20 @@ def _find_schema(table: Table, name: str | None, kind: str | None) -> tuple[Sche
     more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
     raise BadInput(
         f"{table.reference}: column {missing[0]!r} is missing{more}",
-        f"schema {schema.tree.name} needs it for {each}{_what_else(table, schema, each)}",
+        f"schema {schema.tree.name} needs it for {each}{_missing_remedy(table, schema, each)}",
     )
 
 
 def _name_the_labels(table: Table, schema: Schema) -> str:
-    """Return what to do about a table without votes."""
+    """Return the remedy for a table without votes."""
     ids = "" if any(name in table for name in schema.ids) else ", and that of ids with --id-column"
     return (
         f"name the column of class names with --labels-column{ids}, or another --schema "
-        f"({', '.join(SCHEMAS)}): {_what_there_is(table)}"
+        f"({', '.join(SCHEMAS)}): {_columns_of(table)}"
     )
 
 
-def _what_there_is(table: Table) -> str:
+def _columns_of(table: Table) -> str:
     return f"it has {listed(filter(None, table.columns), 6)}"
 
 
@@ -206,7 +207,7 @@ def _refuse_other_schema(table: Table, name: str | None) -> None:
 
 
 def near_schema(table: Table, name: str | None) -> str:
-    """Return whose votes a table's columns are like, as a question, or "" if nobody's."""
+    """Return the schema that a table's columns resemble, as a question, or ""."""
     best = 0.0, ""
     for schema in SCHEMAS.values():
         known = schema.tree.name
@@ -221,8 +222,8 @@ def near_schema(table: Table, name: str | None) -> str:
     return best[1]
 
 
-def _what_else(table: Table, schema: Schema, kind: str) -> str:
-    """Return what to do about a table that has some of a schema's columns."""
+def _missing_remedy(table: Table, schema: Schema, kind: str) -> str:
+    """Return the remedy for a table with some of a schema's columns."""
     needed = schema.answer_columns(kind)
     missing = _absent(table, needed)
     others = [column for column in table.columns if column not in needed]
@@ -235,7 +236,7 @@ def _what_else(table: Table, schema: Schema, kind: str) -> str:
         if not _absent(table, [named[answer.column] for answer in question.answers])
     ]
     if len(whole) > 2 or not whole:
-        return f"; {_what_there_is(table)}"
+        return f"; {_columns_of(table)}"
     return (
         f"; it has the votes of {' and '.join(whole)} alone: add the other questions', or fit "
         "plain classes with --labels-column and --id-column"

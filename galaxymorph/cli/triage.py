@@ -15,6 +15,7 @@ from galaxymorph.cli.options import (
     SKIP_BAD_IMAGES,
     say_rendering,
 )
+from galaxymorph.predict.uncertainty_sources import UNCERTAINTY_SOURCES
 
 
 @click.command(cls=Command)
@@ -36,11 +37,12 @@ from galaxymorph.cli.options import (
 )
 @click.option(
     "--source",
-    type=Choice(["views", "dropout", "ensemble", "single"]),
+    type=Choice(list(UNCERTAINTY_SOURCES)),
     default="views",
     show_default=True,
-    help="Source of uncertainty: eight flips and rotations, 20 passes with dropout, the models of "
-    "a run with --members or --folds, or one model's entropy.",
+    help="Source of uncertainty: "
+    + "; ".join(f"{name}, {entry.words}" for name, entry in UNCERTAINTY_SOURCES.items())
+    + ".",
 )
 @SKIP_BAD_IMAGES
 @RENDERING

@@ -122,7 +122,10 @@ from .triage import (
     triage_files as triage_files,
 )
 from .uncertainty_sources import (
-    SOURCES as SOURCES,
+    UNCERTAINTY_SOURCES as UNCERTAINTY_SOURCES,
+)
+from .uncertainty_sources import (
+    UncertaintySource as UncertaintySource,
 )
 from .uncertainty_sources import (
     open_uncertainty_source as open_uncertainty_source,

@@ -68,7 +68,7 @@ def choose_galaxies(
         listed: ids and references, see `expand_catalogues`.
         folder: doesn't exist.
         number: how many are chosen.
-        source: of `SOURCES`.
+        source: of `UNCERTAINTY_SOURCES`.
 
     Raises:
         BadInput: the folder exists, the run hasn't that source, or an image can't be used.
@@ -76,41 +76,59 @@ def choose_galaxies(
     run.require_trained()
     if folder.exists():
         raise BadInput(f"{folder} exists already", "choose another -o")
-    shown = set(drop_empty_frames([row.image for row in listed], run.recipe))
-    listed = [row for row in listed if row.image in shown]
+    usable = set(drop_empty_frames([row.image for row in listed], run.recipe))
+    listed = [row for row in listed if row.image in usable]
     images = [row.image for row in listed]
     sample = open_uncertainty_source(run, source)
     with Progress("predicting", len(images), "images") as progress:
         samples, embeddings = sample(images, progress.advance)
     uncertainty = decompose_uncertainty(samples, entropies_of(run))
     value = uncertainty.total if len(samples) == 1 else uncertainty.epistemic
-    found = inspect_images(images, rendering=run.recipe.rendering)
-    rows = _without_copies(found, value)
-    chosen = rows[worth_asking(value[rows], embeddings[rows], number, run.recipe.seed)]
-    references = [images[at] for at in chosen]
-    own = load_split_parts(str(run.path))
-    parts = own.parts([row.id for row in listed], [each.digest for each in found])
-    if line := describe_parts(Counter(parts[at] for at in chosen)):
-        say(line)
+    inspections = inspect_images(images, rendering=run.recipe.rendering)
+    candidates = _without_copies(inspections, value)
+    chosen = candidates[
+        worth_asking(value[candidates], embeddings[candidates], number, run.recipe.seed)
+    ]
+    rows = [listed[at] for at in chosen]
     table = pd.DataFrame(
         {
-            "galaxy": [listed[at].id for at in chosen],
-            f"#{COLUMN}": [parts[at] for at in chosen],
+            "galaxy": [row.id for row in rows],
+            f"#{COLUMN}": _parts(run, rows, [inspections[at].digest for at in chosen]),
             "#mutual_information": uncertainty.epistemic[chosen].round(6),
             "#entropy": uncertainty.total[chosen].round(6),
-            "#predicted": _in_words(run, uncertainty.mean[chosen]),
-            "#source": list(map(as_utf8, references)),
+            "#predicted": _predicted_words(run, uncertainty.mean[chosen]),
+            "#source": [as_utf8(row.image) for row in rows],
         }
     )
+    table.insert(0, "image", _write_images(folder, [row.image for row in rows], run, table))
+    return table
+
+
+def _parts(run: Run, rows: Sequence[ListedImage], digests: Sequence[str]) -> list[str | None]:
+    """Return the part of each image, and say how many are the run's own."""
+    split = load_split_parts(str(run.path))
+    if split is None:
+        return [None] * len(rows)
+    parts = split.parts([row.id for row in rows], digests)
+    if line := describe_parts(Counter(parts)):
+        say(line)
+    return parts
+
+
+def _write_images(
+    folder: Path, references: Sequence[str], run: Run, manifest: pd.DataFrame
+) -> list[str]:
+    """Write the images and the manifest into a new folder; return the names of the files."""
+    names: list[str] = []
     with replace_folder(folder) as temporary:
-        names: list[str] = []
         for reference in references:
-            data, ending = _shown(reference, run.recipe.rendering)
+            data, ending = _as_shown(reference, run.recipe.rendering)
             names.append(_file_name(as_utf8(galaxy_name(reference)), ending, names))
             (temporary / names[-1]).write_bytes(data)
+        table = manifest.copy()
         table.insert(0, "image", names)
         table.to_csv(temporary / MANIFEST, index=False)
-    return table
+    return names
 
 
 def triage_files(
@@ -130,7 +148,7 @@ def triage_files(
         paths: see `expand_catalogues`.
         folder: doesn't exist.
         number: how many are chosen.
-        source: of `SOURCES`.
+        source: of `UNCERTAINTY_SOURCES`.
         skip_bad: leave out rows and images that can't be used, in place of raising BadInput.
         stretch: of FITS images, in place of the one that the run is trained on.
         bands: of FITS images, likewise.
@@ -158,13 +176,12 @@ def triage_files(
     return choose_galaxies(run, listed, folder, number, source)
 
 
-def _without_copies(found: Sequence[Inspection], value: np.ndarray) -> np.ndarray:
+def _without_copies(inspections: Sequence[Inspection], value: np.ndarray) -> np.ndarray:
     """Return the positions of images, of copies of one the most uncertain, in their order."""
     order = np.argsort(-value, kind="stable")
     # A hash may be of even brightness, which says nothing: then the bytes tell.
-    _, same = np.unique([found[at].digest or f"{at}" for at in order], return_inverse=True)
-    unknown = np.zeros(SIDE**2, bool)
-    alike = near_duplicates([unknown if found[at].hash is None else found[at].hash for at in order])
+    _, same = np.unique([inspections[at].digest or f"{at}" for at in order], return_inverse=True)
+    alike = near_duplicates([_hash(inspections[at]) for at in order])
     keep = np.zeros(len(order), bool)
     known: set[int] = set()
     for at, (content, first) in enumerate(zip(same, alike, strict=True)):
@@ -175,14 +192,18 @@ def _without_copies(found: Sequence[Inspection], value: np.ndarray) -> np.ndarra
     return np.sort(order[keep])
 
 
-def _in_words(run: Run, found: np.ndarray) -> list[str]:
+def _hash(inspection: Inspection) -> np.ndarray:
+    return np.zeros(SIDE**2, bool) if inspection.hash is None else inspection.hash
+
+
+def _predicted_words(run: Run, mean: np.ndarray) -> list[str]:
     """Return each prediction's class, or the likeliest answer to a tree's first question."""
     tree = target_of(run.recipe).tree
     names = [answer.text for answer in tree.questions[0].answers] if tree else run.classes
-    return [names[at] for at in found[:, : len(names)].argmax(axis=1)]
+    return [names[at] for at in mean[:, : len(names)].argmax(axis=1)]
 
 
-def _shown(reference: str, rendering: Rendering) -> tuple[bytes, str]:
+def _as_shown(reference: str, rendering: Rendering) -> tuple[bytes, str]:
     """Return an image as Zooniverse shows it, with the ending of its format."""
     data = read_bytes(reference)
     ending = SHOWN.get(sniff(data) or "")

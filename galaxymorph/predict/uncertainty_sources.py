@@ -1,53 +1,69 @@
-"""Several predictions of each galaxy, from the sources that uncertainty can be read from."""
+"""Sources of uncertainty: several predictions of each galaxy by the models of one run.
+
+PyTorch is imported where predictions are made, since commands list the sources.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from fastai.callback.preds import MCDropoutCallback
-from torch import nn
+from galaxymorph.base import BadInput, Registry
 
-from galaxymorph.base import BadInput
-from galaxymorph.learn import (
-    Run,
-    ServingNetwork,
-    dihedral,
-    image_loader,
-    images_of_batch,
-    last_layer,
-    load_network,
-    make_link,
-    serving_network,
-)
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import nn
+
+    from galaxymorph.learn import Run
+
+    # From a batch to logits, one tensor of shape (n, outputs) a prediction.
+    Sampler = Callable[[torch.Tensor], list[torch.Tensor]]
+    # From images, and perhaps a callback, to predictions and embeddings: see
+    # `open_uncertainty_source`.
+    Sample = Callable[..., tuple[np.ndarray, np.ndarray]]
 
 VIEWS = 8
 PASSES = 20
 
 
 class SourceUnavailable(BadInput):
-    """A run hasn't the source of uncertainty that is asked for."""
+    """A run hasn't a source of uncertainty."""
 
 
-# From a batch to logits, one tensor of shape (n, outputs) a prediction.
-Sampler = Callable[[torch.Tensor], list[torch.Tensor]]
-# From images to predictions and embeddings: see `open_uncertainty_source`.
-Samples = Callable[..., tuple[np.ndarray, np.ndarray]]
+@dataclass(frozen=True)
+class UncertaintySource:
+    """A way to several predictions of each galaxy, from which uncertainty is computed.
+
+    Args:
+        words: a few, for help: "eight flips and rotations".
+        sampler: from a run and its networks to what makes the logits of a batch; raises
+            SourceUnavailable where the run hasn't the source.
+        of_ensemble: whether it takes the models of a deep ensemble, rather than one.
+    """
+
+    words: str
+    sampler: Callable[[Run, Sequence[nn.Module]], Sampler]
+    of_ensemble: bool = False
 
 
-def _single(run: Run, models: list[nn.Module]) -> Sampler:
+def _single(run: Run, models: Sequence[nn.Module]) -> Sampler:
     return lambda batch: [models[0](batch)]
 
 
-def _views(run: Run, models: list[nn.Module]) -> Sampler:
+def _views(run: Run, models: Sequence[nn.Module]) -> Sampler:
+    from galaxymorph.learn import dihedral
+
     # The second half is mirrored.
     views = range(VIEWS if run.recipe.flips else VIEWS // 2)
     return lambda batch: [model(dihedral(batch, view)) for model in models for view in views]
 
 
-def _dropout(run: Run, models: list[nn.Module]) -> Sampler:
+def _dropout(run: Run, models: Sequence[nn.Module]) -> Sampler:
+    from fastai.callback.preds import MCDropoutCallback
+
     for model in models:
         if not _drops(model):
             raise SourceUnavailable(
@@ -61,6 +77,8 @@ def _dropout(run: Run, models: list[nn.Module]) -> Sampler:
 
 
 def _passes(model: nn.Module, batch: torch.Tensor) -> list[torch.Tensor]:
+    from galaxymorph.learn import ServingNetwork
+
     # A trunk that drops nothing gives the same features every time.
     if isinstance(model, ServingNetwork) and not _drops(model.trunk):
         features = model.features(batch)
@@ -69,10 +87,12 @@ def _passes(model: nn.Module, batch: torch.Tensor) -> list[torch.Tensor]:
 
 
 def _drops(module: nn.Module) -> bool:
-    return any(isinstance(each, nn.Dropout) and each.p > 0 for each in module.modules())
+    from torch.nn import Dropout
+
+    return any(isinstance(each, Dropout) and each.p > 0 for each in module.modules())
 
 
-def _ensemble(run: Run, models: list[nn.Module]) -> Sampler:
+def _ensemble(run: Run, models: Sequence[nn.Module]) -> Sampler:
     if len(models) < 2:
         raise SourceUnavailable(
             f"{run.path}: one model is no ensemble", "fit with --members 5, or ask for views"
@@ -80,53 +100,70 @@ def _ensemble(run: Run, models: list[nn.Module]) -> Sampler:
     return lambda batch: [model(batch) for model in models]
 
 
-# From a run's models to several predictions of the same galaxy.
-SOURCES: dict[str, Callable[[Run, list[nn.Module]], Sampler]] = {
-    "views": _views,
-    "dropout": _dropout,
-    "ensemble": _ensemble,
-    "single": _single,
-}
+# In the order of their cost.
+UNCERTAINTY_SOURCES: Registry[UncertaintySource] = Registry(
+    "uncertainty source",
+    {
+        "single": UncertaintySource("one model's entropy", _single),
+        "views": UncertaintySource("eight flips and rotations", _views),
+        "dropout": UncertaintySource(f"{PASSES} passes with dropout", _dropout),
+        "ensemble": UncertaintySource(
+            "the models of a run with --members or --folds", _ensemble, of_ensemble=True
+        ),
+    },
+)
 
 
-def open_uncertainty_source(run: Run, source: str) -> Samples:
-    """Load a run's networks; return what predicts images with them.
+def open_uncertainty_source(run: Run, source: str) -> Sample:
+    """Load a run's networks; return the function that predicts images with them.
 
-    That takes references, and perhaps a function that is called with the number of images after
-    each batch, raises BadInput for an image that can't be used, and returns predictions, shape
-    (samples, n, outputs), and embeddings, shape (n, features): what reaches the first model's last
-    layer on its first prediction of each image.
+    It takes references and, optionally, a function that is called with the number of images after
+    each batch. It returns predictions, shape (samples, n, outputs), and embeddings, shape
+    (n, features): the input of the first model's last layer on its first prediction of each image.
+    It raises BadInput for an image that can't be used.
 
     Args:
         run: trained.
-        source: of `SOURCES`.
+        source: of `UNCERTAINTY_SOURCES`.
 
     Raises:
+        BadInput: the source is unknown.
         SourceUnavailable: the run hasn't that source.
     """
+    import torch
+
+    from galaxymorph.learn import (
+        image_loader,
+        images_of_batch,
+        last_layer,
+        load_network,
+        make_link,
+        serving_network,
+    )
+
+    entry = UNCERTAINTY_SOURCES.find(source, "--source")
     models = [serving_network(load_network(member), run.recipe) for member in run.members]
-    sampler = SOURCES[source](run, models)
-    activate = make_link(run.recipe).inverse_link
+    sampler = entry.sampler(run, models)
+    inverse_link = make_link(run.recipe).inverse_link
 
     def sample(
-        images: Sequence[str], seen: Callable[[int], object] | None = None
+        images: Sequence[str], on_progress: Callable[[int], object] | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        kept: list[torch.Tensor] = []
+        inputs: list[torch.Tensor] = []
         hook = last_layer(models[0]).register_forward_pre_hook(
-            lambda _, inputs: kept.append(inputs[0].float().cpu())
+            lambda _, given: inputs.append(given[0].float().cpu())
         )
         torch.manual_seed(run.recipe.seed)
         samples, embeddings = [], []
         try:
             with torch.inference_mode():
-                for batch in image_loader(images, run.recipe):
-                    tensor = images_of_batch(batch)
-                    logits = sampler(tensor)
-                    samples.append(torch.stack([activate(each).cpu() for each in logits]))
-                    embeddings.append(kept[0])
-                    kept.clear()
-                    if seen:
-                        seen(len(tensor))
+                for batch in map(images_of_batch, image_loader(images, run.recipe)):
+                    logits = sampler(batch)
+                    samples.append(torch.stack([inverse_link(each).cpu() for each in logits]))
+                    embeddings.append(inputs[0])
+                    inputs.clear()
+                    if on_progress:
+                        on_progress(len(batch))
         finally:
             hook.remove()
         return torch.cat(samples, dim=1).numpy(), torch.cat(embeddings).numpy()

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from galaxymorph.judge import CORNERS, METRICS, corners, most_contested, risk_coverage, served
 from galaxymorph.learn import Run, target_of, with_images
-from galaxymorph.predict import UncertaintyStudy
+from galaxymorph.predict import UNCERTAINTY_SOURCES, UncertaintyStudy
 from galaxymorph.report.figures.calibration_figures import kept_words
 from galaxymorph.report.figures.run_figures import draw_gallery
 from galaxymorph.report.figures.style import (
@@ -74,7 +74,7 @@ def print_uncertainty(record: dict) -> None:
 
 def preferred(sources: Collection[str]) -> str:
     """Return the source whose uncertainty stands for a run's, of those that it has."""
-    return next(source for source in PREFERRED if source in sources)
+    return next(source for source in (*PREFERRED, *sources) if source in sources)
 
 
 def score_words(record: dict) -> dict[str, str]:
@@ -126,7 +126,8 @@ def sources_figure(run: Run, table: pd.DataFrame) -> tuple[Figure, str]:
     """Return the risk of the galaxies kept against their share, by source and by kind."""
     figure, grid = plt.subplots(1, 2, figsize=(PAGE, 3.2), sharey=True)
     for axes, kind in zip(grid, ("total", "epistemic"), strict=True):
-        for source, colour in COLOURS.items():
+        for source in UNCERTAINTY_SOURCES:
+            colour = COLOURS.get(source, RED)
             if f"{source}_{kind}" not in table or (source == "single" and kind == "epistemic"):
                 continue
             uncertainty, risk = (

@@ -500,7 +500,8 @@ def time_loaders(setup: dict) -> dict:
     from galaxymorph.learn import make_learner, use_device
     from galaxymorph.learn.fit import start_run
     from galaxymorph.learn.galaxies import gather_galaxies
-    from galaxymorph.learn.recipe import item_frame, make_recipe
+    from galaxymorph.learn.presets import make_recipe
+    from galaxymorph.learn.recipe import item_frame
 
     device = setup["device"]
     use_device(device)

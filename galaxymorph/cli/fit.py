@@ -12,18 +12,13 @@ import click
 from galaxymorph.base import BadInput, say
 from galaxymorph.cli.commands import Option
 from galaxymorph.cli.options import DEVICE, FIGURES, SKIP_BAD, RecipeCommand, given, recipe_options
-from galaxymorph.learn.recipe import (
-    PRESET_NOTES,
-    PRESETS,
-    Recipe,
-    make_recipe,
-    require_weights_file,
-)
+from galaxymorph.learn.presets import RECIPES, make_recipe
+from galaxymorph.learn.recipe import Recipe, require_weights_file
 
 # Where the galaxies of a fit without data are made.
 SIMULATED = Path("data/simulated")
 PRESETS_IN_HELP = "\b\nPresets:\n" + "\n".join(
-    f"  {name:9} {about}" for name, about in PRESET_NOTES.items()
+    f"  {name:9} {preset.note}" for name, preset in RECIPES.items()
 )
 
 
@@ -41,7 +36,7 @@ PRESETS_IN_HELP = "\b\nPresets:\n" + "\n".join(
     cls=Option,
     group="run",
     metavar="NAME|FILE",
-    help=f"A preset ({', '.join(PRESETS)}), see below, or a JSON file, such as a run's "
+    help=f"A preset ({', '.join(RECIPES)}), see below, or a JSON file, such as a run's "
     "recipe.json. Default: baseline from 10,000 galaxies on, if ImageNet's weights can be had, and "
     "quick otherwise.",
 )

@@ -13,7 +13,8 @@ import click
 from galaxymorph.base import BadInput, say
 from galaxymorph.cli.commands import Choice, Command, Option
 from galaxymorph.images.rendering import STRETCHES
-from galaxymorph.learn.recipe import Recipe, make_recipe
+from galaxymorph.learn.presets import RECIPES, make_recipe
+from galaxymorph.learn.recipe import Recipe, choices_of, help_of, resolve
 from galaxymorph.report.figures.style import use_formats
 from galaxymorph.zoo.schemas import SCHEMAS
 
@@ -257,7 +258,7 @@ class Setting(Option):
         if record is None or self.name is None:
             return record
         try:
-            value = getattr(make_recipe(ctx.obj, {}), self.name)
+            value = getattr(_recipe_of(ctx.obj), self.name)
         except BadInput:
             value = getattr(Recipe, self.name)
         if isinstance(value, bool):
@@ -266,19 +267,28 @@ class Setting(Option):
         return names, words if value is None else f"{words}  [default: {value}]"
 
 
+def _recipe_of(source: str) -> Recipe:
+    """Return a recipe for its defaults; a preset needs no validation, which takes time to import.
+
+    Raises:
+        BadInput: it is neither a preset nor a sound file.
+    """
+    return resolve(RECIPES[source].recipe) if source in RECIPES else make_recipe(source, {})
+
+
 def _option(setting: Field[Any]) -> Callable[[Function], Function]:
     dashed = setting.name.replace("_", "-")
-    kind, about = str(setting.type).split(" ")[0], setting.metadata
-    choices = about.get("choices")
+    kind, metadata = str(setting.type).split(" ")[0], setting.metadata
+    choices = [] if setting.name == "loss" else choices_of(setting)
     settings: dict[str, Any] = {
         "cls": Setting,
         "default": None,
-        "help": f"{about['about']}.",
-        "group": about["group"],
+        "help": f"{help_of(setting)}.",
+        "group": metadata["group"],
     }
     if kind == "bool":
         return click.option(f"--{dashed}/--no-{dashed}", setting.name, **settings)
     number = {"int": int, "float": float, "str": str}[kind]
     words = {"int": "INTEGER", "float": "NUMBER", "str": "TEXT"}
-    metavar = "|".join(map(str, choices)) if choices else about.get("metavar", words[kind])
+    metavar = "|".join(map(str, choices)) if choices else metadata.get("metavar", words[kind])
     return click.option(f"--{dashed}", setting.name, type=number, metavar=metavar, **settings)

@@ -121,17 +121,23 @@ from .models import (
 from .predictions import (
     prediction_table as prediction_table,
 )
-from .recipe import (
-    PRESETS as PRESETS,
+from .presets import (
+    RECIPES as RECIPES,
+)
+from .presets import (
+    Preset as Preset,
+)
+from .presets import (
+    make_recipe as make_recipe,
 )
 from .recipe import (
     Recipe as Recipe,
 )
 from .recipe import (
-    item_frame as item_frame,
+    help_of as help_of,
 )
 from .recipe import (
-    make_recipe as make_recipe,
+    item_frame as item_frame,
 )
 from .recipe import (
     require_views as require_views,

@@ -1,12 +1,18 @@
-"""Recipes: every setting of a fit, as presets, options or a JSON file."""
+"""Recipes: every setting of a fit, its help, its limits, and which settings exclude each other.
+
+`Recipe` is a frozen dataclass whose fields carry pydantic's own keywords as metadata. pydantic
+validates it, and is imported for that alone: a command's help, which lists every setting, does
+without.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import Field, asdict, dataclass, field, fields, replace
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from galaxymorph.base import BadInput, did_you_mean, loaded_plugins, use_one_of
 from galaxymorph.images.rendering import STRETCHES, Rendering
@@ -14,20 +20,31 @@ from galaxymorph.learn.targets.registry import TARGETS
 from galaxymorph.zoo.schemas import SCHEMAS
 from galaxymorph.zoo.schemes import SCHEMES
 
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
-def _setting(default, about: str, group: str, **limits):
-    """Declare a field: its help text and group, and `choices`, or `above`, `least` and `most`."""
-    return field(default=default, metadata={"about": about, "group": group, **limits})
-
-
-# How much wider than the model's frame the items are, so that turning brings in sky. A square
-# turned by 45 degrees reaches sqrt(2) as far; beyond a quarter more, what comes into its corners
+# Settings of former runs under today's names.
+RENAMED = {"body_lr": "trunk_lr"}
+# What a file may hold besides settings: one that was removed, and where an editor has the schema.
+IGNORED = {"consistency", "$schema"}
+# How much wider than the model's frame the items are, so that rotation brings in sky. A square
+# rotated by 45 degrees reaches sqrt(2) as far; beyond a quarter more, what comes into its corners
 # is mirrored sky, as cheap as it is harmless.
 MARGIN = 1.25
-# Settings of runs of before under today's names, and those that there are no more.
-RENAMED, REMOVED = {"body_lr": "trunk_lr"}, {"consistency"}
 # What `weights` takes besides a path.
 WEIGHTS = ("imagenet", "galaxymorph", "none")
+# pydantic's errors of a number out of its range.
+OUT_OF_RANGE = {"greater_than", "greater_than_equal", "less_than_equal", "finite_number"}
+
+
+def _setting(default: Any, description: str, group: str, **limits: Any) -> Any:
+    """Declare a field: its help and group of options, and its limits.
+
+    Limits are pydantic's `gt`, `ge` and `le`, or `choices`; of a registry they are its names, a
+    plugin's included. `metavar` is what help writes for the value.
+    """
+    metadata = {"description": description, "group": group, "strict": True, **limits}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -38,124 +55,238 @@ class Recipe:
     `weights="none"` goes with `frozen_epochs=0` and `unfreeze=0`: see `resolve`.
     """
 
+    # Read by pydantic.
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
     scheme: str = _setting(
         "layer1",
         "Label scheme, the rule from vote fractions to classes",
         "data",
-        choices=tuple(SCHEMES),
+        choices=SCHEMES,
     )
-    target: str = _setting("classes", "What is predicted: " + "; ".join(
-        f"{name}, {target.words}" for name, target in TARGETS.items()
-    ), "data", choices=tuple(TARGETS))  # fmt: skip
-    schema: str = _setting("galaxy-zoo-challenge", "Vote catalogue whose columns the table has",
-                           "data", choices=tuple(SCHEMAS))  # fmt: skip
-    id_column: str | None = _setting(None, "Column that names the galaxies and their images. "
-                                     "Default: the schema's own, or GalaxyID", "data",
-                                     metavar="COLUMN")  # fmt: skip
-    labels_column: str | None = _setting(None, "Column of class names, in place of a scheme",
-                                         "data", metavar="COLUMN")  # fmt: skip
-    arch: str = _setting("resnet18", "Architecture, of torchvision or timm", "model",
-                         metavar="NAME")  # fmt: skip
-    weights: str = _setting("imagenet", "Where the trunk's weights start: imagenet (downloaded "
-                            "once), galaxymorph (a resnet18 trained on simulated galaxies, in this "
-                            "package), none (random), or a file", "model",
-                            metavar="NAME|FILE")  # fmt: skip
-    head: str = _setting("linear", "What follows the trunk: linear, average pooling and one layer; "
-                         "or fastai, its own head", "model",
-                         choices=("linear", "fastai"))  # fmt: skip
-    dropout: float | None = _setting(None, "Share of features dropped before the last layer; "
-                                     "0.5 in fastai's head unless given", "model",
-                                     least=0.0, most=0.95)  # fmt: skip
-    size: int = _setting(224, "Side of the model's input in pixels", "model", least=32, most=1024)
-    crop: float = _setting(1.0, "Share of the image's side that the model sees, about the centre",
-                           "model", least=0.05, most=1.0)  # fmt: skip
-    stretch: str = _setting("lupton", "How FITS images are brightened; scale and white come from "
-                            "each image", "data", choices=tuple(STRETCHES))  # fmt: skip
-    bands: str | None = _setting(None, "Bands of FITS images by name or number, the red first, as "
-                                 "i,r,g. Default: the file's own, the longest wavelength as red, "
-                                 "the last where none is known", "data",
-                                 metavar="BAND[,BAND,BAND]")  # fmt: skip
-    loss: str | None = _setting(None, "Loss, of the target's: " + "; ".join(
-        f"{name} has {', '.join(target.losses)}" for name, target in TARGETS.items()
-    ), "training",
-                                metavar="NAME")  # fmt: skip
-    batch: int = _setting(64, "Galaxies in a batch", "training", least=2, most=4096)
-    frozen_epochs: int = _setting(3, "Epochs with a frozen trunk, before the fine-tuning",
-                                  "training", least=0, most=1000)  # fmt: skip
-    frozen_lr: float = _setting(3e-4, "Learning rate of those epochs", "training",
-                                above=0.0, most=1.0)  # fmt: skip
-    epochs: int = _setting(3, "Epochs of fine-tuning", "training", least=0, most=1000)
-    lr: float = _setting(1e-4, "Learning rate of fine-tuning", "training", above=0.0, most=1.0)
-    trunk_lr: float = _setting(1.0, "The trunk's learning rate as a share of the head's",
-                               "training", above=0.0, most=1.0)  # fmt: skip
-    unfreeze: int = _setting(1, "Stages fine-tuned with the head, counted from the last; 0 for all",
-                             "training", least=0, most=100)  # fmt: skip
-    weight_decay: float = _setting(0.01, "Weight decay of AdamW", "training", least=0.0, most=1.0)
-    class_weights: float = _setting(1.0, "Class weights are train counts to the minus this power",
-                                    "training", least=0.0, most=2.0)  # fmt: skip
-    label_smoothing: float = _setting(0.0, "Share of the label spread over all classes",
-                                      "training", least=0.0, most=0.5)  # fmt: skip
-    flips: bool = _setting(True, "Mirror at random while training. With --no-flips nothing is "
-                           "mirrored in predictions either: for classes that differ in handedness",
-                           "augmentation")  # fmt: skip
-    rotate: float = _setting(180.0, "Rotate at random up to this many degrees", "augmentation",
-                             least=0.0, most=180.0)  # fmt: skip
-    zoom: float = _setting(1.0, "Enlarge or shrink at random up to this factor", "augmentation",
-                           least=1.0, most=2.0)  # fmt: skip
-    shift: float = _setting(0.0, "Shift at random up to this share of the frame", "augmentation",
-                            least=0.0, most=0.5)  # fmt: skip
-    brightness: float = _setting(0.15, "Brighten or dim at random up to this share",
-                                 "augmentation", least=0.0, most=0.9)  # fmt: skip
-    contrast: float = _setting(0.15, "Change contrast at random up to this share",
-                               "augmentation", least=0.0, most=0.9)  # fmt: skip
-    colour: float = _setting(0.0, "Scale each colour at random up to this share",
-                             "augmentation", least=0.0, most=0.9)  # fmt: skip
-    blur: float = _setting(0.0, "Blur by a Gaussian of random sigma, up to this many pixels of "
-                           "the model's input", "augmentation", least=0.0, most=20.0)  # fmt: skip
-    noise: float = _setting(0.0, "Add noise of random sigma, up to this share of white",
-                            "augmentation", least=0.0, most=0.9)  # fmt: skip
-    degraded: float = _setting(1.0, "Share of the views that are blurred, and, drawn anew, of "
-                               "those with noise", "augmentation", above=0.0, most=1.0)  # fmt: skip
-    trunk_views: int = _setting(3, "Random views of each galaxy that go through the frozen stages, "
-                                "once for the whole fit; 0: new ones every epoch", "augmentation",
-                                least=0, most=1000)  # fmt: skip
-    target_data: str | None = _setting(None, "Folder or zip of another survey's images, without "
-                                       "labels, for --adapt", "training",
-                                       metavar="PATH")  # fmt: skip
-    adapt: str = _setting("none", "Align the embeddings of those images with the training images', "
-                          "by Deep CORAL (coral) or domain-adversarial training (dann)",
-                          "training", choices=("none", "coral", "dann"))  # fmt: skip
-    adapt_weight: float = _setting(1.0, "Weight of that beside the loss", "training",
-                                   above=0.0, most=1e6)  # fmt: skip
-    keep: str = _setting("best", "Weights that are kept: of the best epoch by validation macro-F1 "
-                         "(classes), loss (soft3) or RMSE (tree), or of the last", "training",
-                         choices=("best", "last"))  # fmt: skip
-    members: int = _setting(1, "Train a deep ensemble of this many networks, from as many seeds, "
-                            "on one split; predictions are their mean", "training",
-                            least=1, most=50)  # fmt: skip
-    seed: int = _setting(42, "Seed of every random choice", "training", least=0, most=2**31 - 1)
-    views: int = _setting(1, "Flips and 90° rotations averaged when predicting; 4 are rotations "
-                          "alone", "evaluation", choices=(1, 4, 8))  # fmt: skip
-    held_out: float = _setting(0.3, "Share of the galaxies that don't train: half select the "
-                               "model, half test it", "evaluation",
-                               above=0.0, most=0.9)  # fmt: skip
-    calibration: float = _setting(0.1, "Share of the galaxies that calibrate the model only, taken "
-                                  "from those that train; 0: the three published parts, and "
-                                  "validation calibrates", "evaluation",
-                                  least=0.0, most=0.4)  # fmt: skip
-    folds: int = _setting(0, "Cross-validate in this many folds; 0 for one split", "evaluation",
-                          least=0, most=50)  # fmt: skip
-    precision: str = _setting("auto", "Number format of training; auto: bf16 where it is faster",
-                              "hardware", choices=("auto", "fp32", "bf16", "fp16"))  # fmt: skip
-    pipeline: str = _setting("fast", "Image pipeline: fast; or plain, fastai's own transforms, "
-                             "memory layout and progress, to compare with", "hardware",
-                             choices=("fast", "plain"))  # fmt: skip
-    workers: int = _setting(0, "Processes that load images", "hardware", least=0, most=64)
+    target: str = _setting("classes", "What is predicted", "data", choices=TARGETS)
+    schema: str = _setting(
+        "galaxy-zoo-challenge",
+        "Vote catalogue whose columns the table has",
+        "data",
+        choices=SCHEMAS,
+    )
+    id_column: str | None = _setting(
+        None,
+        "Column that names the galaxies and their images. Default: the schema's own, or GalaxyID",
+        "data",
+        metavar="COLUMN",
+    )
+    labels_column: str | None = _setting(
+        None, "Column of class names, in place of a scheme", "data", metavar="COLUMN"
+    )
+    arch: str = _setting(
+        "resnet18", "Architecture, of torchvision or timm", "model", metavar="NAME"
+    )
+    weights: str = _setting(
+        "imagenet",
+        "Where the trunk's weights start: imagenet (downloaded "
+        "once), galaxymorph (a resnet18 trained on simulated galaxies, in this "
+        "package), none (random), or a file",
+        "model",
+        metavar="NAME|FILE",
+    )
+    head: str = _setting(
+        "linear",
+        "What follows the trunk: linear, average pooling and one layer; or fastai, its own head",
+        "model",
+        choices=("linear", "fastai"),
+    )
+    dropout: float | None = _setting(
+        None,
+        "Share of features dropped before the last layer; 0.5 in fastai's head unless given",
+        "model",
+        ge=0.0,
+        le=0.95,
+    )
+    size: int = _setting(224, "Side of the model's input in pixels", "model", ge=32, le=1024)
+    crop: float = _setting(
+        1.0,
+        "Share of the image's side that the model sees, about the centre",
+        "model",
+        ge=0.05,
+        le=1.0,
+    )
+    stretch: str = _setting(
+        "lupton",
+        "How FITS images are brightened; scale and white come from each image",
+        "data",
+        choices=STRETCHES,
+    )
+    bands: str | None = _setting(
+        None,
+        "Bands of FITS images by name or number, the red first, as "
+        "i,r,g. Default: the file's own, the longest wavelength as red, "
+        "the last where none is known",
+        "data",
+        metavar="BAND[,BAND,BAND]",
+    )
+    loss: str | None = _setting(None, "Loss, one of the target's", "training", metavar="NAME")
+    batch: int = _setting(64, "Galaxies in a batch", "training", ge=2, le=4096)
+    frozen_epochs: int = _setting(
+        3, "Epochs with a frozen trunk, before the fine-tuning", "training", ge=0, le=1000
+    )
+    frozen_lr: float = _setting(3e-4, "Learning rate of those epochs", "training", gt=0.0, le=1.0)
+    epochs: int = _setting(3, "Epochs of fine-tuning", "training", ge=0, le=1000)
+    lr: float = _setting(1e-4, "Learning rate of fine-tuning", "training", gt=0.0, le=1.0)
+    trunk_lr: float = _setting(
+        1.0, "The trunk's learning rate as a share of the head's", "training", gt=0.0, le=1.0
+    )
+    unfreeze: int = _setting(
+        1,
+        "Stages fine-tuned with the head, counted from the last; 0 for all",
+        "training",
+        ge=0,
+        le=100,
+    )
+    weight_decay: float = _setting(0.01, "Weight decay of AdamW", "training", ge=0.0, le=1.0)
+    class_weights: float = _setting(
+        1.0, "Class weights are train counts to the minus this power", "training", ge=0.0, le=2.0
+    )
+    label_smoothing: float = _setting(
+        0.0, "Share of the label spread over all classes", "training", ge=0.0, le=0.5
+    )
+    flips: bool = _setting(
+        True,
+        "Mirror at random while training. With --no-flips nothing is "
+        "mirrored in predictions either: for classes that differ in handedness",
+        "augmentation",
+    )
+    rotate: float = _setting(
+        180.0, "Rotate at random up to this many degrees", "augmentation", ge=0.0, le=180.0
+    )
+    zoom: float = _setting(
+        1.0, "Enlarge or shrink at random up to this factor", "augmentation", ge=1.0, le=2.0
+    )
+    shift: float = _setting(
+        0.0, "Shift at random up to this share of the frame", "augmentation", ge=0.0, le=0.5
+    )
+    brightness: float = _setting(
+        0.15, "Brighten or dim at random up to this share", "augmentation", ge=0.0, le=0.9
+    )
+    contrast: float = _setting(
+        0.15, "Change contrast at random up to this share", "augmentation", ge=0.0, le=0.9
+    )
+    colour: float = _setting(
+        0.0, "Scale each colour at random up to this share", "augmentation", ge=0.0, le=0.9
+    )
+    blur: float = _setting(
+        0.0,
+        "Blur by a Gaussian of random sigma, up to this many pixels of the model's input",
+        "augmentation",
+        ge=0.0,
+        le=20.0,
+    )
+    noise: float = _setting(
+        0.0, "Add noise of random sigma, up to this share of white", "augmentation", ge=0.0, le=0.9
+    )
+    degraded: float = _setting(
+        1.0,
+        "Share of the views that are blurred, and, drawn anew, of those with noise",
+        "augmentation",
+        gt=0.0,
+        le=1.0,
+    )
+    trunk_views: int = _setting(
+        3,
+        "Random views of each galaxy that go through the frozen stages, "
+        "once for the whole fit; 0: new ones every epoch",
+        "augmentation",
+        ge=0,
+        le=1000,
+    )
+    target_data: str | None = _setting(
+        None,
+        "Folder or zip of another survey's images, without labels, for --adapt",
+        "training",
+        metavar="PATH",
+    )
+    adapt: str = _setting(
+        "none",
+        "Align the embeddings of those images with the training images', "
+        "by Deep CORAL (coral) or domain-adversarial training (dann)",
+        "training",
+        choices=("none", "coral", "dann"),
+    )
+    adapt_weight: float = _setting(
+        1.0, "Weight of that beside the loss", "training", gt=0.0, le=1e6
+    )
+    keep: str = _setting(
+        "best",
+        "Weights that are kept: of the best epoch by validation macro-F1 "
+        "(classes), loss (soft3) or RMSE (tree), or of the last",
+        "training",
+        choices=("best", "last"),
+    )
+    members: int = _setting(
+        1,
+        "Train a deep ensemble of this many networks, from as many seeds, "
+        "on one split; predictions are their mean",
+        "training",
+        ge=1,
+        le=50,
+    )
+    seed: int = _setting(42, "Seed of every random choice", "training", ge=0, le=2**31 - 1)
+    views: int = _setting(
+        1,
+        "Flips and 90° rotations averaged when predicting; 4 are rotations alone",
+        "evaluation",
+        choices=(1, 4, 8),
+    )
+    held_out: float = _setting(
+        0.3,
+        "Share of the galaxies that don't train: half select the model, half test it",
+        "evaluation",
+        gt=0.0,
+        le=0.9,
+    )
+    calibration: float = _setting(
+        0.1,
+        "Share of the galaxies that calibrate the model only, taken "
+        "from those that train; 0: the three published parts, and "
+        "validation calibrates",
+        "evaluation",
+        ge=0.0,
+        le=0.4,
+    )
+    folds: int = _setting(
+        0, "Cross-validate in this many folds; 0 for one split", "evaluation", ge=0, le=50
+    )
+    precision: str = _setting(
+        "auto",
+        "Number format of training; auto: bf16 where it is faster",
+        "hardware",
+        choices=("auto", "fp32", "bf16", "fp16"),
+    )
+    pipeline: str = _setting(
+        "fast",
+        "Image pipeline: fast; or plain, fastai's own transforms, "
+        "memory layout and progress, to compare with",
+        "hardware",
+        choices=("fast", "plain"),
+    )
+    workers: int = _setting(0, "Processes that load images", "hardware", ge=0, le=64)
 
     @property
     def rendering(self) -> Rendering:
         """How FITS becomes what the model sees."""
         return Rendering(self.stretch, self.bands)
+
+    @staticmethod
+    def model_json_schema() -> dict[str, Any]:
+        """Return the JSON schema of a recipe, by which an editor completes and checks one."""
+        schema = _adapter().json_schema()
+        for setting in fields(Recipe):
+            if choices := choices_of(setting):
+                null = [None] if setting.default is None else []
+                schema["properties"][setting.name]["enum"] = [*choices, *null]
+        schema["properties"]["$schema"] = {"type": "string"}
+        return schema
 
     @property
     def truth(self) -> str:
@@ -163,206 +294,198 @@ class Recipe:
         return "volunteers" if self.labels_column is None else "labels"
 
 
-# A thousand galaxies or so: the frame that galaxies fill, more turns through the data, and
-# early stages left as ImageNet made them. A few galaxies of a rare class can't tell epochs
-# apart, so the last is kept.
-SMALL = Recipe(
-    arch="tf_efficientnet_lite0",
-    dropout=0.2,
-    size=160,
-    crop=0.5,
-    batch=32,
-    frozen_epochs=0,
-    epochs=24,
-    lr=2e-3,
-    trunk_lr=0.3,
-    unfreeze=5,
-    weight_decay=0.05,
-    class_weights=0.25,
-    label_smoothing=0.1,
-    zoom=1.2,
-    shift=0.02,
-    views=8,
-    keep="last",
-    trunk_views=0,
-)
-
-# A few hundred galaxies in under a minute, without a download: the package's own backbone, its last
-# two stages fine-tuned on stored features of six views.
-QUICK = Recipe(
-    weights="galaxymorph",
-    size=128,
-    crop=0.7,
-    batch=32,
-    frozen_epochs=0,
-    epochs=12,
-    lr=2e-3,
-    trunk_lr=0.3,
-    unfreeze=2,
-    weight_decay=0.05,
-    class_weights=0.5,
-    label_smoothing=0.1,
-    zoom=1.2,
-    shift=0.02,
-    views=8,
-    keep="last",
-    trunk_views=6,
-)
-
-PRESETS: dict[str, Recipe] = {
-    # The published settings; PyTorch's default weight decay for AdamW is 0.01.
-    "baseline": Recipe(),
-    "quick": QUICK,
-    "small": SMALL,
-    # `small` that has seen worse nights: noise beyond the published 0.08, and blur beyond its 1.5
-    # pixels of a whole frame at 224, which are 2.1 of this input. Where every view is degraded,
-    # clean galaxies are the strange ones, and lose.
-    "robust": replace(
-        SMALL, brightness=0.35, contrast=0.25, colour=0.1, blur=3.0, noise=0.12, degraded=0.5
-    ),
-    # A network without pretrained weights wants a larger rate and more turns through the data.
-    "scratch": Recipe(
-        weights="none", frozen_epochs=0, epochs=30, lr=2e-3, unfreeze=0, batch=32, views=8
-    ),
-    # The same by fastai's own means throughout: what the fast pipeline is measured against.
-    "plain": Recipe(pipeline="plain", precision="fp32", workers=2),
-    # The project's own backbone: every answer of the tree, in pictures made worse in every way
-    # that a survey knows, so that what it learns is of galaxies and not of one camera.
-    "pretrain": Recipe(
-        target="tree",
-        weights="none",
-        frozen_epochs=0,
-        epochs=4,
-        lr=2e-3,
-        unfreeze=0,
-        size=128,
-        crop=0.7,
-        zoom=1.3,
-        shift=0.03,
-        brightness=0.3,
-        contrast=0.3,
-        colour=0.15,
-        blur=1.0,
-        noise=0.05,
-        weight_decay=0.05,
-        keep="last",
-        held_out=0.06,
-        calibration=0.0,
-    ),
-}
+def choices_of(setting: Field[Any]) -> list[Any]:
+    """Return the values that a setting takes, those of loaded plugins included; [] for any."""
+    if setting.name == "loss":
+        return list(dict.fromkeys(name for each in TARGETS.values() for name in each.losses))
+    return list(setting.metadata.get("choices", ()))
 
 
-# What each preset is for, in a line.
-PRESET_NOTES = {
-    "baseline": "the published settings: resnet18 from ImageNet, head first, then its last stage",
-    "quick": "a few hundred galaxies, in a minute and without a download: this package's backbone",
-    "small": "a thousand galaxies or so: tf_efficientnet_lite0 from ImageNet, fine-tuned whole",
-    "robust": "small, trained on blurred and noisy images too",
-    "scratch": "no pretrained weights: 30 epochs of every layer",
-    "plain": "the baseline by fastai's own transforms, in float32, to compare with",
-    "pretrain": "a backbone for --weights: all 37 answers of the tree, every layer",
-}
+def help_of(setting: Field[Any]) -> str:
+    """Return a setting's description, for targets and losses with what there is."""
+    words = setting.metadata["description"]
+    if setting.name == "target":
+        entries = [f"{name}, {target.words}" for name, target in TARGETS.items()]
+    elif setting.name == "loss":
+        entries = [f"{name} has {', '.join(target.losses)}" for name, target in TARGETS.items()]
+    else:
+        return words
+    return f"{words}: {'; '.join(entries)}"
 
 
-def make_recipe(source: str, changes: Mapping[str, object]) -> Recipe:
-    """Return a preset, or the recipe in a JSON file, with some settings changed.
+@dataclass(frozen=True)
+class Rule:
+    """Settings that don't go together, or one that would have no effect beside the others.
 
     Args:
-        source: a preset's name, or the path of a JSON file: a recipe, or a run's `recipe.json`.
-        changes: settings that replace the source's.
+        broken: whether a recipe breaks it.
+        fault: begins with the setting at fault; `{r.name}` is a setting's value.
+        remedy: what to do.
+        given: a setting; the rule holds only where the user gave it.
+    """
+
+    broken: Callable[[Recipe], object]
+    fault: str
+    remedy: str = "leave it out"
+    given: str = ""
+
+
+def _plain(recipe: Recipe) -> bool:
+    return recipe.pipeline == "plain"
+
+
+def _soft(recipe: Recipe) -> bool:
+    return TARGETS[recipe.target].soft
+
+
+def _nothing_frozen(recipe: Recipe) -> bool:
+    """Tell whether no stage of the network has the same outputs throughout the fit."""
+    fresh = recipe.weights == "none" or recipe.adapt != "none"
+    return recipe.unfreeze == 0 or _plain(recipe) or fresh
+
+
+def _of_challenge(recipe: Recipe) -> bool:
+    return recipe.schema == Recipe.schema
+
+
+FROM_THE_FIRST = "{}: with --weights none every layer trains from the first epoch"
+RULES = (
+    Rule(
+        lambda r: _plain(r) and (r.crop < 1 or r.shift),
+        "pipeline: plain sees the whole frame",
+        "leave out crop and shift",
+    ),
+    Rule(
+        lambda r: _plain(r) and r.brightness != r.contrast,
+        "pipeline: plain has one range for brightness and contrast",
+        "make them equal",
+    ),
+    Rule(
+        lambda r: _plain(r) and (r.colour or r.blur or r.noise),
+        "pipeline: plain changes no colour and adds no blur or noise",
+        "leave out colour, blur and noise",
+    ),
+    Rule(
+        lambda r: _soft(r) and r.labels_column is not None,
+        "target {r.target} takes vote fractions, and the labels are in column {r.labels_column!r}",
+        "leave out one of the two",
+    ),
+    Rule(
+        lambda r: (r.adapt == "none") != (r.target_data is None),
+        "adapt is {r.adapt!r}, target-data {r.target_data!r}",
+        "give both, coral or dann and a folder of images, or neither",
+    ),
+    Rule(
+        lambda r: r.adapt != "none" and (_plain(r) or r.epochs == 0),
+        "adapt: needs the fast pipeline and an epoch of fine-tuning",
+    ),
+    Rule(
+        lambda r: not _of_challenge(r) and r.target != "tree",
+        "schema {r.schema}: label schemes are rules on the challenge's columns",
+        "use --target tree",
+    ),
+    Rule(
+        lambda r: _of_challenge(r) and r.id_column is not None and r.labels_column is None,
+        "id_column: the challenge's tables have GalaxyID",
+        "leave it out, or give --schema, or --labels-column",
+    ),
+    Rule(
+        lambda r: r.frozen_epochs + r.epochs == 0,
+        "epochs: no epoch at all",
+        "give one or more",
+    ),
+    Rule(
+        lambda r: r.folds and r.members > 1,
+        "members {r.members}: not with --folds {r.folds}",
+        "leave out one of the two",
+    ),
+    Rule(
+        lambda r: _soft(r) and r.class_weights,
+        "class_weights {r.class_weights}: it is for --target classes",
+        given="class_weights",
+    ),
+    Rule(
+        lambda r: _soft(r) and r.label_smoothing,
+        "label_smoothing {r.label_smoothing}: it is for --target classes",
+        given="label_smoothing",
+    ),
+    Rule(
+        lambda r: r.weights == "none" and r.frozen_epochs,
+        FROM_THE_FIRST.format("frozen_epochs {r.frozen_epochs}"),
+        given="frozen_epochs",
+    ),
+    Rule(
+        lambda r: r.weights == "none" and r.unfreeze,
+        FROM_THE_FIRST.format("unfreeze {r.unfreeze}"),
+        given="unfreeze",
+    ),
+    Rule(
+        lambda r: r.adapt == "none",
+        "adapt_weight: nothing is adapted to",
+        "give --adapt and --target-data",
+        given="adapt_weight",
+    ),
+    Rule(
+        lambda r: not (r.blur or r.noise),
+        "degraded {r.degraded}: there is no blur and no noise",
+        "give --blur or --noise",
+        given="degraded",
+    ),
+    Rule(
+        lambda r: r.trunk_views and _nothing_frozen(r),
+        "trunk_views {r.trunk_views}: no stage stays frozen, the pipeline is plain, or the fit "
+        "adapts to other images",
+        given="trunk_views",
+    ),
+    Rule(
+        lambda r: not _of_challenge(r),
+        "scheme {r.scheme}: schemes are rules on the challenge's columns",
+        "leave out --scheme or --schema",
+        given="scheme",
+    ),
+    Rule(
+        lambda r: r.labels_column is not None,
+        "scheme {r.scheme}: the labels are in column {r.labels_column!r}",
+        "leave out --scheme or --labels-column",
+        given="scheme",
+    ),
+    Rule(
+        lambda r: r.folds,
+        "held_out {r.held_out}: with --folds every galaxy is tested once",
+        given="held_out",
+    ),
+)
+
+
+def changed_recipe(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
+    """Return the recipe with some settings changed, none of them to no effect, as it will run.
 
     Raises:
-        BadInput: the source doesn't exist, or a setting is unknown or out of its range.
+        BadInput: settings are unknown, out of their range, or don't go together; all are named.
     """
-    if source in PRESETS:
-        return _changed(PRESETS[source], changes)
-    path = Path(source)
-    if not path.is_file():
-        raise BadInput(
-            f"recipe {source!r} is neither a preset nor a file",
-            f"{use_one_of(source, list(PRESETS))}, or give a path",
-        )
-    return _changed(recipe_from_dict(_read_json(path), str(path)), changes)
-
-
-def _changed(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
-    """Return the recipe with some settings changed, none of them to no effect."""
+    values: dict[str, Any] = asdict(recipe)
     if "target" in changes:
-        recipe = replace(recipe, loss=None)
+        values["loss"] = None
         if changes["target"] == "classes" and recipe.target != "classes":
             # A soft target's recipe has them off.
-            own = Recipe()
-            recipe = replace(
-                recipe, class_weights=own.class_weights, label_smoothing=own.label_smoothing
-            )
-    recipe = replace(recipe, **changes)
-    _refuse_idle(recipe, changes)
-    if recipe.weights == "none":
-        for name in ("frozen_epochs", "unfreeze"):
-            if changes.get(name):
-                raise BadInput(
-                    f"--{name.replace('_', '-')} {changes[name]}: with --weights none every layer "
-                    "trains from the first epoch",
-                    "leave it out",
-                )
-        if "epochs" in changes:
-            recipe = replace(recipe, frozen_epochs=0)
-    require_views(recipe, changes.get("views"))
-    if "adapt_weight" in changes and recipe.adapt == "none":
-        raise BadInput("--adapt-weight: nothing is adapted to", "give --adapt and --target-data")
-    if "degraded" in changes and not (recipe.blur or recipe.noise):
-        raise BadInput(
-            f"--degraded {recipe.degraded}: there is no blur and no noise", "give --blur or --noise"
-        )
-    if changes.get("trunk_views") and resolve(recipe).trunk_views == 0:
-        raise BadInput(
-            f"--trunk-views {recipe.trunk_views}: no stage stays frozen, the pipeline is plain, or "
-            "the fit adapts to other images",
-            "leave it out",
-        )
-    if "scheme" in changes and recipe.schema != Recipe.schema:
-        raise BadInput(
-            f"--scheme {recipe.scheme}: schemes are rules on the challenge's columns",
-            "leave out --scheme or --schema",
-        )
-    if recipe.folds and "held_out" in changes:
-        raise BadInput(
-            f"--held-out {recipe.held_out}: with --folds every galaxy is tested once",
-            "leave it out",
-        )
-    if recipe.folds and recipe.members > 1:
-        raise BadInput(
-            f"--members {recipe.members}: not with --folds {recipe.folds}",
-            "leave out one of the two",
-        )
-    if "scheme" in changes and recipe.labels_column is not None:
-        raise BadInput(
-            f"--scheme {recipe.scheme}: the labels are in column {recipe.labels_column!r}",
-            "leave out --scheme or --labels-column",
-        )
+            for name in ("class_weights", "label_smoothing"):
+                values[name] = getattr(Recipe, name)
+    values |= changes
+    recipe = _validated(values, "--", given=changes)
+    require_views(recipe, recipe.views if "views" in changes else None)
+    if recipe.weights == "none" and "epochs" in changes:
+        recipe = replace(recipe, frozen_epochs=0)
     return resolve(recipe)
-
-
-def _refuse_idle(recipe: Recipe, changes: Mapping[str, object]) -> None:
-    """Raise BadInput for a setting that a soft target has no use for."""
-    if recipe.target not in TARGETS or not TARGETS[recipe.target].soft:
-        return
-    for name in ("class_weights", "label_smoothing"):
-        if changes.get(name):
-            raise BadInput(
-                f"--{name.replace('_', '-')} {changes[name]}: it is for --target classes",
-                "leave it out",
-            )
 
 
 def without_effect(recipe: Recipe) -> set[str]:
     """Return the settings whose value changes nothing in a fit by a recipe, because of others."""
     idle = {
         # Labels of a column follow neither; schemes are rules on the challenge's columns.
-        "scheme": recipe.labels_column is not None or recipe.schema != Recipe.schema,
+        "scheme": recipe.labels_column is not None or not _of_challenge(recipe),
         "schema": recipe.labels_column is not None,
-        "class_weights": TARGETS[recipe.target].soft,
-        "label_smoothing": TARGETS[recipe.target].soft,
+        "class_weights": _soft(recipe),
+        "label_smoothing": _soft(recipe),
         "frozen_lr": recipe.frozen_epochs == 0,
         "degraded": not (recipe.blur or recipe.noise),
         "adapt_weight": recipe.adapt == "none",
@@ -377,6 +500,15 @@ def require_weights_file(recipe: Recipe) -> None:
         raise BadInput(
             f"--weights {recipe.weights}: no such file",
             f"{use_one_of(recipe.weights, WEIGHTS)}; or give the path of a state dict",
+        )
+
+
+def require_views(recipe: Recipe, views: int | None) -> None:
+    """Raise BadInput if views would mirror the galaxies of a model whose training never did."""
+    if views == 8 and not recipe.flips:
+        raise BadInput(
+            "--views 8: four of them are mirrored, and the model is trained with --no-flips",
+            "use --views 4, which are rotations",
         )
 
 
@@ -402,59 +534,45 @@ def naming_missing_plugins(plugins: Iterable[str]) -> Iterator[None]:
 def recipe_from_dict(values: object, name: str) -> Recipe:
     """Return the recipe with these settings; what isn't given stays as in `baseline`.
 
+    Args:
+        values: settings, or the object of a run's `recipe.json`.
+        name: of the file, for errors.
+
     Raises:
-        BadInput: an unknown setting, or a value of the wrong type or out of its range; `name`
-            says in which file.
+        BadInput: settings are unknown, of the wrong type, out of their range, or don't go
+            together; all are named.
     """
     if isinstance(values, dict) and isinstance(values.get("recipe"), dict):
         values = values["recipe"]
     if not isinstance(values, dict):
         raise BadInput(f"{name}: not a recipe", "it must hold a JSON object of settings")
-    values = {RENAMED.get(str(name), name): value for name, value in values.items()}
-    values = {name: value for name, value in values.items() if name not in REMOVED}
-    known = [setting.name for setting in fields(Recipe)]
-    for unknown in [name for name in values if name not in known]:
-        raise BadInput(
-            f"{name}: setting {unknown!r} is unknown",
-            did_you_mean(str(unknown), list(known), "settings are"),
-        )
-    return _checked(Recipe(**values), f"{name}: ")
+    values = {RENAMED.get(str(key), str(key)): value for key, value in values.items()}
+    kept = {key: value for key, value in values.items() if key not in IGNORED}
+    return _validated(kept, f"{name}: ")
 
 
 def resolve(recipe: Recipe) -> Recipe:
-    """Return the recipe as it will run: checked, and with what follows from its settings."""
-    recipe = _checked(recipe, "--")
-    if recipe.dropout is None:
-        recipe = replace(recipe, dropout=0.5 if recipe.head == "fastai" else 0.0)
-    recipe = replace(recipe, loss=recipe.loss or next(iter(TARGETS[recipe.target].losses)))
-    if TARGETS[recipe.target].soft:
-        recipe = replace(recipe, class_weights=0.0, label_smoothing=0.0)
+    """Return the recipe as it will run: with what follows from its settings."""
+    default_dropout = 0.5 if recipe.head == "fastai" else 0.0
+    changes: dict[str, Any] = {
+        "dropout": default_dropout if recipe.dropout is None else recipe.dropout,
+        "loss": recipe.loss or next(iter(TARGETS[recipe.target].losses)),
+    }
+    if _soft(recipe):
+        changes |= {"class_weights": 0.0, "label_smoothing": 0.0}
     if Path(recipe.weights).is_file():
-        recipe = replace(recipe, weights=str(Path(recipe.weights).absolute()))
+        changes["weights"] = str(Path(recipe.weights).absolute())
     if recipe.target_data is not None:
-        recipe = replace(recipe, target_data=str(Path(recipe.target_data).absolute()))
+        changes["target_data"] = str(Path(recipe.target_data).absolute())
     if recipe.weights == "none":
-        recipe = replace(
-            recipe,
-            frozen_epochs=0,
-            epochs=recipe.frozen_epochs + recipe.epochs,
-            unfreeze=0,
-        )
+        epochs = recipe.frozen_epochs + recipe.epochs
+        changes |= {"frozen_epochs": 0, "epochs": epochs, "unfreeze": 0}
     if not recipe.flips and recipe.views == 8:
         # Rotations alone: a mirrored galaxy may be of another class.
-        recipe = replace(recipe, views=4)
-    if recipe.unfreeze == 0 or recipe.pipeline == "plain" or recipe.adapt != "none":
-        recipe = replace(recipe, trunk_views=0)
-    return recipe
-
-
-def require_views(recipe: Recipe, views: int | None) -> None:
-    """Raise BadInput if views would mirror the galaxies of a model whose training never did."""
-    if views == 8 and not recipe.flips:
-        raise BadInput(
-            "--views 8: four of them are mirrored, and the model is trained with --no-flips",
-            "use --views 4, which are rotations",
-        )
+        changes["views"] = 4
+    if _nothing_frozen(recipe):
+        changes["trunk_views"] = 0
+    return replace(recipe, **changes)
 
 
 def item_frame(recipe: Recipe) -> tuple[float, int]:
@@ -468,75 +586,71 @@ def recipe_to_dict(recipe: Recipe) -> dict[str, object]:
     return asdict(recipe)
 
 
-def _checked(recipe: Recipe, prefix: str) -> Recipe:
-    for setting in fields(Recipe):
-        _check(getattr(recipe, setting.name), setting, prefix)
-    if recipe.pipeline == "plain" and (recipe.crop < 1 or recipe.shift):
-        raise BadInput(f"{prefix}pipeline: plain sees the whole frame", "leave out crop and shift")
-    if recipe.pipeline == "plain" and recipe.brightness != recipe.contrast:
-        raise BadInput(
-            f"{prefix}pipeline: plain has one range for brightness and contrast", "make them equal"
-        )
-    if recipe.pipeline == "plain" and (recipe.colour or recipe.blur or recipe.noise):
-        raise BadInput(
-            f"{prefix}pipeline: plain changes no colour and adds no blur or noise",
-            "leave out colour, blur and noise",
-        )
-    target = TARGETS[recipe.target]
-    if recipe.loss is not None and recipe.loss not in target.losses:
-        raise BadInput(
-            f"{prefix}loss is {recipe.loss!r}, and the target is {recipe.target}",
-            use_one_of(recipe.loss, list(target.losses), f"use {' or '.join(target.losses)}"),
-        )
-    if target.soft and recipe.labels_column is not None:
-        raise BadInput(
-            f"{prefix}target {recipe.target} takes vote fractions, and the labels are in column "
-            f"{recipe.labels_column!r}",
-            "leave out one of the two",
-        )
-    if (recipe.adapt == "none") != (recipe.target_data is None):
-        raise BadInput(
-            f"{prefix}adapt is {recipe.adapt!r}, target-data {recipe.target_data!r}",
-            "give both, coral or dann and a folder of images, or neither",
-        )
-    if recipe.adapt != "none" and (recipe.pipeline == "plain" or recipe.epochs == 0):
-        raise BadInput(
-            f"{prefix}adapt: needs the fast pipeline and an epoch of fine-tuning", "leave it out"
-        )
-    if recipe.schema != Recipe.schema and recipe.target != "tree":
-        raise BadInput(
-            f"{prefix}schema {recipe.schema}: label schemes are rules on the challenge's columns",
-            "use --target tree",
-        )
-    if recipe.frozen_epochs + recipe.epochs == 0:
-        raise BadInput(f"{prefix}epochs: no epoch at all", "ask for one or more")
+@lru_cache(maxsize=1)
+def _adapter() -> TypeAdapter[Recipe]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Recipe)
+
+
+def _validated(
+    values: Mapping[str, object], prefix: str, given: Mapping[str, object] | None = None
+) -> Recipe:
+    """Return the recipe of some values; raise one BadInput that names all their faults."""
+    settings = {setting.name: setting for setting in fields(Recipe)}
+    unknown = [name for name in values if name not in settings]
+    faults = [
+        (f"{prefix}setting {name!r} is unknown", did_you_mean(name, list(settings), "settings are"))
+        for name in unknown
+    ]
+    known = {name: value for name, value in values.items() if name in settings}
+    recipe, wrong = _instance(known)
+    for name, value in known.items():
+        if name in wrong:
+            faults.append(_fault_of(settings[name], value, wrong[name], prefix))
+        elif name != "loss" and (choices := choices_of(settings[name])) and value not in choices:
+            fault = f"{prefix}{_spelt(name, prefix)} is {value!r}"
+            faults.append((fault, use_one_of(value, choices)))
+    if recipe and not faults:
+        faults = _conflicts(recipe, prefix, given or {})
+    if recipe is None or faults:
+        raise BadInput(". ".join("; ".join(fault) for fault in faults))
     return recipe
 
 
-def _check(value: object, setting, prefix: str) -> None:
-    name = f"{prefix}{setting.name.replace('_', '-') if prefix == '--' else setting.name}"
-    kind = setting.type.split(" ")[0]
-    takes = {"int": int, "float": (int, float), "bool": bool, "str": str}[kind]
-    if value is None and "None" in setting.type:
-        return
-    if not isinstance(value, takes) or (isinstance(value, bool) and kind != "bool"):
-        raise BadInput(f"{name} is {value!r}", f"it takes a value of type {kind}")
-    limits = setting.metadata
-    if "choices" in limits and value not in limits["choices"]:
-        raise BadInput(f"{name} is {value!r}", use_one_of(value, limits["choices"]))
-    least, above, most = (limits.get(key) for key in ("least", "above", "most"))
-    if most is None:
-        return
-    # NaN is in no range, so the comparisons ask what holds rather than what fails.
-    if not ((least is None or value >= least) and (above is None or value > above)) or not (
-        value <= most
-    ):
-        lower = f"over {above}" if least is None else f"{least}"
-        raise BadInput(f"{name} is {value}", f"it takes {lower} to {most}")
+def _instance(values: dict[str, object]) -> tuple[Recipe | None, dict[str, str]]:
+    """Return the recipe, or None and pydantic's kind of error by setting."""
+    from pydantic import ValidationError
 
-
-def _read_json(path: Path) -> object:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{path}: not readable as JSON ({error})", "correct the file") from None
+        return _adapter().validate_python(values), {}
+    except ValidationError as error:
+        return None, {str(each["loc"][0]): each["type"] for each in error.errors()}
+
+
+def _fault_of(setting: Field[Any], value: object, kind: str, prefix: str) -> tuple[str, str]:
+    name = f"{prefix}{_spelt(setting.name, prefix)}"
+    if kind not in OUT_OF_RANGE:
+        return f"{name} is {value!r}", f"it takes a value of type {setting.type.split(' ')[0]}"
+    above, least, most = (setting.metadata.get(key) for key in ("gt", "ge", "le"))
+    lower = f"over {above}" if least is None else f"{least}"
+    return f"{name} is {value}", f"it takes {lower} to {most}"
+
+
+def _conflicts(recipe: Recipe, prefix: str, given: Mapping[str, object]) -> list[tuple[str, str]]:
+    faults = []
+    losses = TARGETS[recipe.target].losses
+    if recipe.loss is not None and recipe.loss not in losses:
+        fault = f"{prefix}loss is {recipe.loss!r}, and the target is {recipe.target}"
+        words = f"use {' or '.join(losses)}"
+        faults.append((fault, use_one_of(recipe.loss, list(losses), words)))
+    for rule in RULES:
+        if (not rule.given or rule.given in given) and rule.broken(recipe):
+            name, separator, rest = rule.fault.format(r=recipe).partition(" ")
+            faults.append((f"{prefix}{_spelt(name, prefix)}{separator}{rest}", rule.remedy))
+    return faults
+
+
+def _spelt(name: str, prefix: str) -> str:
+    """Return a setting's name as its option, or as it stands in a file."""
+    return name.replace("_", "-") if prefix == "--" else name

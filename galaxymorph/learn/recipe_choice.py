@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from galaxymorph.learn.backbones.architectures import has_pretrained
-from galaxymorph.learn.recipe import Recipe, make_recipe
+from galaxymorph.learn.presets import make_recipe
+from galaxymorph.learn.recipe import Recipe
 from galaxymorph.learn.targets.registry import TARGETS
 
 # Galaxies from which on `baseline` is taken, where ImageNet's weights can be had. Below, its few

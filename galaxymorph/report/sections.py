@@ -35,6 +35,7 @@ from galaxymorph.learn import (
     Recipe,
     Run,
     fit_warnings,
+    help_of,
     label_words,
     loss_words,
     target_of,
@@ -481,7 +482,7 @@ def _recipe(page: Page) -> dict:
     settings = [
         (each.name.replace("_", "-"), _setting(getattr(run.recipe, each.name)),
          getattr(run.recipe, each.name) != getattr(usual, each.name),
-         each.metadata["about"])
+         help_of(each))
         for each in fields(Recipe)
         if each.name not in idle
     ]  # fmt: skip

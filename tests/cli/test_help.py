@@ -12,7 +12,8 @@ import pytest
 from galaxymorph.base import near_names
 from galaxymorph.cli import COMMANDS
 from galaxymorph.cli.options import GROUPS
-from galaxymorph.learn.recipe import PRESET_NOTES, PRESETS, Recipe, make_recipe
+from galaxymorph.learn.presets import RECIPES, make_recipe
+from galaxymorph.learn.recipe import Recipe
 from tests.conftest import QUICK, RECIPE, galaxymorph
 
 ROOT = Path(__file__).parents[2]
@@ -61,9 +62,8 @@ def test_defaults_are_those_of_the_recipe_at_hand(words, preset, capsys):
 
 
 def test_every_preset_is_described(capsys):
-    assert PRESET_NOTES.keys() == PRESETS.keys()
     text = help_of(capsys, "fit")
-    assert all(f"{name:9} {note}" in text for name, note in PRESET_NOTES.items())
+    assert all(f"{name:9} {preset.note}" in text for name, preset in RECIPES.items())
 
 
 def test_interpret_and_explain_mention_each_other(capsys):

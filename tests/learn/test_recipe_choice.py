@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from galaxymorph.base import BadInput
-from galaxymorph.learn import PRESETS, default_recipe, make_recipe, recipe_choice
+from galaxymorph.learn import RECIPES, default_recipe, make_recipe, recipe_choice
 from tests.conftest import galaxymorph
 
 CHALLENGE = {"elliptical": 14_146, "spiral": 1_570, "irregular": 1_137}
@@ -79,7 +79,7 @@ def test_a_fit_says_and_records_its_choice(simple, tmp_path, capfd):
     assert re.search(rf"^{re.escape(line)}$", said.err, re.MULTILINE)
     recipe = json.loads((tmp_path / "quick-layer1-resnet18" / "recipe.json").read_text())["recipe"]
     assert (recipe["weights"], recipe["size"], recipe["lr"]) == (
-        "galaxymorph", 32, PRESETS["quick"].lr,
+        "galaxymorph", 32, RECIPES["quick"].recipe.lr,
     )  # fmt: skip
 
 

@@ -12,7 +12,14 @@ from PIL import Image, ImageDraw, ImageFont
 from galaxymorph.base import BadInput, Progress, replacing
 from galaxymorph.images.decoding import decode
 from galaxymorph.images.rendering import DEFAULT, Rendering
-from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, SCHEMES, Catalogue, Tree, assign_labels
+from galaxymorph.zoo import (
+    GALAXY_ZOO_CHALLENGE,
+    SCHEMES,
+    Catalogue,
+    Tree,
+    assign_labels,
+    likeliest_walk,
+)
 
 THUMBNAIL, LINE, MARGIN = 212, 13, 4
 LINES = 4
@@ -79,22 +86,27 @@ def _words(galaxy: pd.Series, scheme: str | None, tree: Tree | None) -> list[str
 
 def top_answers(votes: pd.Series, tree: Tree = GALAXY_ZOO_CHALLENGE) -> list[str]:
     """Return the answers that most volunteers gave on the way down the tree, with fractions."""
-    short = (
-        _SHORT if tree is GALAXY_ZOO_CHALLENGE else {q.name: f"{q.name} " for q in tree.questions}
-    )
-    said, asked = [], {q.name for q in tree.questions if q.asked_of_all}
-    for at in tree.walk:
-        question = tree.questions[at]
-        if question.name not in asked:
-            continue
-        top = max(question.answers, key=lambda answer: votes[answer.column])
-        if top.leads_to:
-            asked.add(top.leads_to)
-        if votes[top.column] > 0 and not (question.name == "6" and top.text == "no"):
-            said.append(f"{short.get(question.name, '')}{top.text} {votes[top.column]:.2f}")
-    return said
+    answers = [(question, answer) for question in tree.questions for answer in question.answers]
+    lines = []
+    for at in likeliest_walk(tree, votes[tree.columns].to_numpy(float)):
+        question, answer = answers[at]
+        subject = f"{question.name} "
+        if tree is GALAXY_ZOO_CHALLENGE:
+            subject = SUBJECTS.get(question.name, "")
+        nothing_odd = subject == "odd: " and answer.text == "no"
+        if votes[answer.column] > 0 and not nothing_odd:
+            lines.append(f"{subject}{answer.text} {votes[answer.column]:.2f}")
+    return lines
 
 
-# What an answer such as "yes" is about.
-_SHORT = {"2": "edge-on: ", "3": "bar: ", "4": "arms: ", "5": "bulge: ", "6": "odd: ",
-          "9": "bulge: ", "10": "wound ", "11": "arms: "}  # fmt: skip
+# The subjects of answers such as "yes", by the challenge's question.
+SUBJECTS = {
+    "2": "edge-on: ",
+    "3": "bar: ",
+    "4": "arms: ",
+    "5": "bulge: ",
+    "6": "odd: ",
+    "9": "bulge: ",
+    "10": "wound ",
+    "11": "arms: ",
+}

@@ -8,13 +8,14 @@ import click
 
 from galaxymorph.cli.commands import Choice, Command
 from galaxymorph.cli.options import FIGURES, RUN
+from galaxymorph.judge import CALIBRATORS, SET_METHODS
 
 
 @click.command(cls=Command)
 @RUN
 @click.option(
     "--method",
-    type=Choice(["none", "temperature", "vector", "isotonic"]),
+    type=Choice(list(CALIBRATORS)),
     help="How probabilities are calibrated. Default: the simplest within one standard error of the "
     "least cross-validated NLL, of those that take so few galaxies.",
 )
@@ -25,7 +26,7 @@ from galaxymorph.cli.options import FIGURES, RUN
 )
 @click.option(
     "--sets",
-    type=Choice(["lac", "aps", "raps"]),
+    type=Choice(list(SET_METHODS)),
     help="How prediction sets are built: lac by the class's probability alone (least ambiguous "
     "sets), aps and raps by the sum of those above it (adaptive sets, regularised).  "
     "[default: lac]",

@@ -9,6 +9,7 @@ import click
 from galaxymorph.base import BadInput
 from galaxymorph.cli.commands import Choice, Command
 from galaxymorph.cli.options import DATA, DEVICE, FIGURES, RUN
+from galaxymorph.judge import ATTRIBUTION_METHODS
 
 
 @click.command(cls=Command)
@@ -16,9 +17,9 @@ from galaxymorph.cli.options import DATA, DEVICE, FIGURES, RUN
 @click.option(
     "--method",
     "methods",
-    type=Choice(["gradcam", "integrated-gradients", "occlusion"]),
+    type=Choice(list(ATTRIBUTION_METHODS)),
     multiple=True,
-    help="Attribution method; may be given several times. Default: all three.",
+    help="Attribution method; may be given several times. Default: all.",
 )
 @click.option(
     "--limit",

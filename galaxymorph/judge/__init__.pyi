@@ -11,9 +11,6 @@ from .calibration.conformal import (
     EMPTY as EMPTY,
 )
 from .calibration.conformal import (
-    SCORES as SCORES,
-)
-from .calibration.conformal import (
     coverage_band as coverage_band,
 )
 from .calibration.conformal import (
@@ -88,8 +85,11 @@ from .calibration.selective import (
 from .calibration.selective import (
     risk_coverage as risk_coverage,
 )
-from .explain.attribution import (
-    METHODS as METHODS,
+from .calibration.set_methods import (
+    SET_METHODS as SET_METHODS,
+)
+from .calibration.set_methods import (
+    SetMethod as SetMethod,
 )
 from .explain.attribution import (
     attribute as attribute,
@@ -123,6 +123,12 @@ from .explain.attribution_maps import (
 )
 from .explain.attribution_maps import (
     write_grids as write_grids,
+)
+from .explain.attribution_methods import (
+    ATTRIBUTION_METHODS as ATTRIBUTION_METHODS,
+)
+from .explain.attribution_methods import (
+    AttributionMethod as AttributionMethod,
 )
 from .explain.explained_model import (
     Subject as Subject,

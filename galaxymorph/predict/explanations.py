@@ -12,7 +12,7 @@ from torch import nn
 
 from galaxymorph.base import BadInput
 from galaxymorph.images import decode
-from galaxymorph.judge import ALIKE, METHODS, as_grids, typical_distance
+from galaxymorph.judge import ALIKE, ATTRIBUTION_METHODS, as_grids, typical_distance
 from galaxymorph.learn import (
     Embeddings,
     Run,
@@ -103,7 +103,7 @@ class Explainer:
 
     def _attribution(self, batch: torch.Tensor, answer: int) -> np.ndarray:
         target = torch.tensor([answer], device=batch.device)
-        maps = METHODS["gradcam"].apply(self.network, batch, target, None)
+        maps = ATTRIBUTION_METHODS["gradcam"].apply(self.network, batch, target, None)
         return as_grids(maps.detach().float().relu().cpu().numpy())[0]
 
     def _neighbours(self, vector: np.ndarray, pixels: np.ndarray) -> list[Neighbour]:

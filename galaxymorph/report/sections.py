@@ -19,7 +19,7 @@ import pandas as pd
 
 from galaxymorph.base import read_json
 from galaxymorph.judge import (
-    METHODS,
+    ATTRIBUTION_METHODS,
     METRICS,
     Predictions,
     is_calibrated,
@@ -432,11 +432,11 @@ def _explanation(page: Page) -> dict | None:
     tests = page.pictures("explain/deletion_insertion.png", "explain/random_weights.png")
     methods = [
         {
-            "title": METHODS[name].title,
+            "title": ATTRIBUTION_METHODS[name].label,
             "test": tested.get(name),
             "pictures": page.pictures(f"explain/{name}/*.png"),
         }
-        for name in dict.fromkeys((*tested, *METHODS))
+        for name in dict.fromkeys((*tested, *ATTRIBUTION_METHODS))
     ]
     methods = [method for method in methods if method["pictures"] or method["test"]]
     # An embedding's map and galaxies follow what the checks of the answers show.

@@ -18,8 +18,8 @@ from torch import nn
 from galaxymorph.base import BadInput
 from galaxymorph.cli.explain import explain
 from galaxymorph.judge import (
+    ATTRIBUTION_METHODS,
     GRID,
-    METHODS,
     areas,
     as_grids,
     attribute,
@@ -58,7 +58,7 @@ def test_explain_writes_a_tree_of_tables_and_pictures(explained):
     assert (table["right"] == (table["label"] == table["answer"])).all()
     expected = {"deletion_insertion", "random_weights", "shortcuts", "physics", "map", "anomalous"}
     assert expected <= {path.stem for path in folder.glob("*.png")}
-    for method in METHODS:
+    for method in ATTRIBUTION_METHODS:
         pictures = list((folder / method).glob("*.png"))
         assert pictures
         assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
@@ -70,7 +70,7 @@ def test_a_page_has_the_evidence_and_the_likes_of_each_galaxy(explained):
     assert len(grids) == len(near) == 3
     assert set(grids) | set(near) <= set(table["galaxy"])
     every = [grid for by_method in grids.values() for grid in by_method.values()]
-    assert len(every) == 3 * len(METHODS)
+    assert len(every) == 3 * len(ATTRIBUTION_METHODS)
     assert all(grid.shape == (GRID, GRID) and grid.dtype == np.uint8 for grid in every)
     for name, likes in near.items():
         assert len(likes) == 2 and name not in [like for like, _, _ in likes]
@@ -86,7 +86,7 @@ def test_a_page_has_the_evidence_and_the_likes_of_each_galaxy(explained):
     # The method to believe first is told, with what its tests say.
     best = verdicts(json.loads((explained / "explain" / "explain.json").read_text()))[0]
     assert next(iter(data["maps"])) == best["method"]
-    assert f"<strong>{METHODS[best['method']].title}</strong>" in text
+    assert f"<strong>{ATTRIBUTION_METHODS[best['method']].title}</strong>" in text
     for value in best.values():
         if isinstance(value, dict):
             assert all(f"{abs(value[end]):.3f}" in text for end in ("value", "low", "high"))
@@ -120,7 +120,7 @@ def test_similar_draws_one_figure_and_names_a_galaxy_that_is_not_there(explained
 
 def test_the_command_offers_every_method(explained, capsys):
     (option,) = (option for option in explain.params if option.name == "methods")
-    assert list(option.type.choices) == list(METHODS)
+    assert list(option.type.choices) == list(ATTRIBUTION_METHODS)
     assert galaxymorph("explain", explained, "--similar", "7", "--limit", "3") == 2
     assert "leave out --method and --limit" in capsys.readouterr().err
 
@@ -139,7 +139,7 @@ def test_a_probe_reads_what_is_there_and_nothing_else():
     assert "rare" not in found
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ATTRIBUTION_METHODS)
 def test_attribution_falls_on_the_patch_that_decides(method):
     subject, patch = planted()
     maps = attribute(subject, method, np.arange(len(patch)))
@@ -172,7 +172,7 @@ def test_deletion_and_insertion_by_the_map_beat_random_order():
         assert gain["blind", curve]["low"] < 0.05
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ATTRIBUTION_METHODS)
 def test_random_weights_leave_little_of_the_maps(method):
     subject, patch = planted()
     rows = np.arange(len(patch))

@@ -8,7 +8,6 @@ from scipy.special import softmax
 from scipy.stats import binom
 
 from galaxymorph.judge.calibration.conformal import (
-    SCORES,
     coverage_band,
     coverage_law,
     coverage_study,
@@ -19,13 +18,14 @@ from galaxymorph.judge.calibration.conformal import (
     set_thresholds,
     set_words,
 )
+from galaxymorph.judge.calibration.set_methods import SET_METHODS
 from tests.judge.test_calibration import world
 
 # The share of seeds on which a statistical test here would fail although all is well.
 FALSE_ALARM = 1e-4
 
 
-@pytest.mark.parametrize("method", SCORES)
+@pytest.mark.parametrize("method", SET_METHODS)
 def test_sets_cover_within_the_exact_band(method):
     calibrating, tested, draws = 100, 100, 400
     law = coverage_law(calibrating, tested, 0.9)
@@ -89,7 +89,7 @@ def test_sets_by_class_cover_each_class():
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(1, 60), st.floats(0.5, 0.99), st.sampled_from(list(SCORES)))
+@given(st.integers(1, 60), st.floats(0.5, 0.99), st.sampled_from(list(SET_METHODS)))
 def test_sets_grow_with_coverage_and_are_full_where_there_are_too_few_galaxies(n, coverage, method):
     found, truth, _ = world(n + 20, n)
     thresholds = set_thresholds(found[:n], truth[:n], coverage, method)
@@ -111,7 +111,7 @@ def test_an_empty_and_a_full_set_are_said_and_counted():
 def test_the_study_has_a_row_a_split_and_method():
     found, truth, _ = world(120, 7)
     study = coverage_study([(found, truth, 60)], 0.9, seed=1, splits=5)
-    assert len(study) == 5 * len(SCORES) * 2
+    assert len(study) == 5 * len(SET_METHODS) * 2
     assert study.equals(coverage_study([(found, truth, 60)], 0.9, seed=1, splits=5))
 
 
@@ -143,7 +143,7 @@ def test_adaptive_sets_always_hold_the_likeliest_class(method):
 def test_adaptive_scores_are_the_published_ones(method, classes):
     """Against a loop over classes in falling order: U of its own, all of the likelier ones."""
     found, _ = sharp_world(40, 2, classes)
-    scores = SCORES[method](found)
+    scores = SET_METHODS[method].scores(found)
     draws = set()
     for p, s in zip(found, scores, strict=True):
         order = np.argsort(-p)
@@ -163,7 +163,7 @@ def test_the_draw_that_a_galaxy_fixes_is_even(sharp, classes):
     """Kolmogorov and Smirnov's test on 4,000 galaxies; one false alarm in 10,000 seeds a case."""
     from scipy.stats import kstest
 
-    from galaxymorph.judge.calibration.conformal import _draws
+    from galaxymorph.judge.calibration.set_methods import _draws
 
     found, _ = sharp_world(4000, 3, classes, sharp)
     assert kstest(_draws(found), "uniform").pvalue > FALSE_ALARM
@@ -221,7 +221,7 @@ def test_the_least_number_is_where_sets_stop_being_full(coverage):
         assert np.isinf(set_thresholds(found, truth, coverage)).all() == full
 
 
-@pytest.mark.parametrize("method", SCORES)
+@pytest.mark.parametrize("method", SET_METHODS)
 def test_one_fold_of_cross_conformal_sets_is_split_conformal(method):
     found, truth = sharp_world(130, 6, sharp=2.0)
     thresholds = set_thresholds(found[:57], truth[:57], 0.8, method)
@@ -230,7 +230,7 @@ def test_one_fold_of_cross_conformal_sets_is_split_conformal(method):
     assert np.array_equal(split, crossed)
 
 
-@pytest.mark.parametrize("method", SCORES)
+@pytest.mark.parametrize("method", SET_METHODS)
 def test_folds_of_unlike_sharpness_cover_as_asked(method):
     """Five folds, one of them four times as sharp: pooled thresholds gave 0.83 to 0.97.
 

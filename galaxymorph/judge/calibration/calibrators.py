@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from galaxymorph.base import Damaged, require, require_key, require_numbers
+from galaxymorph.base import Damaged, Registry, require, require_key, require_numbers
 
 # Keeps logarithms finite, as scikit-learn does.
 LEAST = float(np.finfo(float).eps)
@@ -37,18 +37,20 @@ class Method:
     """An entry of the registry.
 
     Args:
-        about: in words.
+        label: in words.
         fit: from probabilities and true classes to JSON-ready parameters.
         apply: from probabilities and parameters to calibrated ones.
         galaxies: the least number that it takes.
         of_each: likewise, of each class.
+        check: from parameters that were read and the number of outputs; raises `Damaged`.
     """
 
-    about: str
+    label: str
     fit: Callable[[np.ndarray, np.ndarray], dict[str, list]]
     apply: Callable[[np.ndarray, Parameters], np.ndarray]
     galaxies: int = 0
     of_each: int = 0
+    check: Callable[[Parameters, int], None] = lambda parameters, outputs: None
 
     def takes(self, counts: np.ndarray) -> bool:
         """Return whether so many galaxies of each class are enough."""
@@ -81,7 +83,7 @@ class Calibrator:
 
         The method `variance` is of moments of fractions, shape (n, 2 answers), see `learn.Link`.
         """
-        found = APPLY[self.method](np.asarray(probabilities, float), self.parameters)
+        found = _method(self.method).apply(np.asarray(probabilities, float), self.parameters)
         if not self.galaxies:
             return found
         return (self.galaxies * found + 1 / found.shape[1]) / (self.galaxies + 1)
@@ -100,7 +102,7 @@ def read_calibrators(record: Mapping[str, list], outputs: int) -> list[Calibrato
 
     Args:
         record: the object.
-        outputs: how many outputs they are to mend.
+        outputs: how many outputs they calibrate.
 
     Raises:
         Damaged: they aren't what `write_calibrators` gives, of so many.
@@ -110,34 +112,49 @@ def read_calibrators(record: Mapping[str, list], outputs: int) -> list[Calibrato
 
 def _read_calibrator(record: object, outputs: int) -> Calibrator:
     values = require(record, dict, "calibrator")
-    method = require_key(values, "method", str)
-    if method not in APPLY:
-        raise Damaged(f"method {method!r} is unknown")
+    name = require_key(values, "method", str)
+    if name != VARIANCE and name not in CALIBRATORS:
+        raise Damaged(f"method {name!r} is unknown")
     parameters = require_key(values, "parameters", dict)
-    for name in PARAMETERS[method]:
-        _require_parameter(require_key(parameters, name, list), name, method, outputs)
-    if method == "isotonic" and any(
-        len(start) != len(end)
-        for start, end in zip(parameters["from"], parameters["to"], strict=True)
-    ):
-        raise Damaged("curves of isotonic have ends of different numbers")
-    # Files of before there was a floor don't say how many galaxies.
+    try:
+        _method(name).check(parameters, outputs)
+    except Damaged as error:
+        raise Damaged(f"the parameters of {name}: {error}") from error
+    # Files from before there was a floor don't state how many galaxies.
     galaxies = require(values.get("galaxies", 0), int, "galaxies")
-    return Calibrator(method, parameters, galaxies)
+    return Calibrator(name, parameters, galaxies)
 
 
-def _require_parameter(values: list, name: str, method: str, outputs: int) -> None:
-    """Raise Damaged unless a parameter has a value, or a curve's values, for each output."""
-    count = 1 if method == "temperature" else outputs
-    rows = [require(row, list, name) for row in values] if method == "isotonic" else [values]
-    numbers = [require_numbers(row, name) for row in rows]
-    if (
-        len(values) != count
-        or not all(numbers)
-        or not all(np.isfinite(row).all() for row in numbers)
-        or (method == "temperature" and values[0] <= 0)
-    ):
-        raise Damaged(f"the parameters of {method} aren't of {outputs} outputs")
+def _finite_numbers(row: object, name: str, count: int | None = None) -> list[float]:
+    """Return a row of finite numbers, as many as `count`, or at least one."""
+    numbers = require_numbers(require(row, list, name), name)
+    if not numbers or len(numbers) != (count or len(numbers)) or not np.isfinite(numbers).all():
+        raise Damaged(f"{name} isn't {count or 'some'} finite numbers")
+    return numbers
+
+
+def _vectors(*names: str) -> Callable[[Parameters, int], None]:
+    """Return a check that parameters of these names have a number for each output."""
+
+    def check(parameters: Parameters, outputs: int) -> None:
+        for name in names:
+            _finite_numbers(require_key(parameters, name, list), name, outputs)
+
+    return check
+
+
+def _check_temperature(parameters: Parameters, outputs: int) -> None:
+    values = _finite_numbers(require_key(parameters, "temperature", list), "temperature", 1)
+    if values[0] <= 0:
+        raise Damaged("temperature isn't above 0")
+
+
+def _check_curves(parameters: Parameters, outputs: int) -> None:
+    curves = [require_key(parameters, name, list) for name in ("from", "to")]
+    if {len(rows) for rows in curves} != {outputs}:
+        raise Damaged(f"the curves aren't of {outputs} outputs")
+    for start, end in zip(*curves, strict=True):
+        _finite_numbers(end, "to", len(_finite_numbers(start, "from")))
 
 
 def fit_calibrator(method: str, probabilities: np.ndarray, truth: np.ndarray) -> Calibrator:
@@ -352,18 +369,48 @@ def _as_it_is(probabilities: np.ndarray, parameters: Parameters) -> np.ndarray:
 # of each class for each of its two, Peduzzi et al. 1996, J. Clin. Epidemiol. 49, 1373). A step
 # of an isotonic curve is a frequency of its few galaxies; scikit-learn's guide warns of it much
 # under 1,000 (after Niculescu-Mizil & Caruana 2005, ICML, section 5, where it is best from there).
-CALIBRATORS: dict[str, Method] = {
-    "none": Method("the model as it is", lambda p, truth: {}, _as_it_is),
-    "temperature": Method("one temperature for all", _fit_temperature, _apply_temperature, 20),
-    "vector": Method("a scale and a shift a class", _fit_vector, _apply_vector, 0, 20),
-    "isotonic": Method("a rising curve a class", _fit_isotonic, _apply_isotonic, 1000, 100),
-}
-# What each method's parameters are called.
-PARAMETERS: dict[str, tuple[str, ...]] = {
-    "none": (),
-    "temperature": ("temperature",),
-    "vector": ("scale", "shift"),
-    "isotonic": ("from", "to"),
-    "variance": ("factor",),
-}
-APPLY = {name: method.apply for name, method in CALIBRATORS.items()} | {"variance": _apply_variance}
+CALIBRATORS: Registry[Method] = Registry("calibrator")
+CALIBRATORS.register("none", Method("the model as it is", lambda p, truth: {}, _as_it_is))
+CALIBRATORS.register(
+    "temperature",
+    Method(
+        "one temperature for all",
+        _fit_temperature,
+        _apply_temperature,
+        galaxies=20,
+        check=_check_temperature,
+    ),
+)
+CALIBRATORS.register(
+    "vector",
+    Method(
+        "a scale and a shift a class",
+        _fit_vector,
+        _apply_vector,
+        of_each=20,
+        check=_vectors("scale", "shift"),
+    ),
+)
+CALIBRATORS.register(
+    "isotonic",
+    Method(
+        "a rising curve a class",
+        _fit_isotonic,
+        _apply_isotonic,
+        galaxies=1000,
+        of_each=100,
+        check=_check_curves,
+    ),
+)
+# Of vote fractions: fitted by `calibrate_fractions`, and no choice for classes.
+VARIANCE = "variance"
+_VARIANCE = Method(
+    "a factor of the variance a question",
+    lambda moments, truth: {},
+    _apply_variance,
+    check=_vectors("factor"),
+)
+
+
+def _method(name: str) -> Method:
+    return _VARIANCE if name == VARIANCE else CALIBRATORS[name]

@@ -7,64 +7,17 @@ MAPIE has the same method, a test compares.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
+from galaxymorph.judge.calibration.set_methods import SET_METHODS, class_ranks
 from galaxymorph.judge.metrics.bootstrap import Interval, mean_interval, proportion
 from galaxymorph.judge.metrics.metric import METRICS, Metric
 
 SPLITS = 200
-# Regularised sets: the penalty of every class after the first (Angelopoulos et al. 2021, eq. 4).
-PENALTY, FREE = 0.1, 1
-# Of `_draws`: how fast they run, and what keeps logarithms finite.
-TURNS, LEAST = 100.0, 1e-40
 EMPTY, JOIN = "none", "|"
-
-
-def _lac(probabilities: np.ndarray) -> np.ndarray:
-    return 1 - probabilities
-
-
-def _aps(probabilities: np.ndarray) -> np.ndarray:
-    order = np.argsort(-probabilities, axis=1, kind="stable")
-    ordered = np.take_along_axis(probabilities, order, axis=1)
-    before = np.cumsum(ordered, axis=1) - ordered
-    scores = np.empty_like(before)
-    np.put_along_axis(scores, order, before + _draws(probabilities)[:, None] * ordered, axis=1)
-    return scores
-
-
-def _raps(probabilities: np.ndarray) -> np.ndarray:
-    return _aps(probabilities) + PENALTY * np.maximum(_ranks(probabilities) - FREE, 0)
-
-
-def _ranks(probabilities: np.ndarray) -> np.ndarray:
-    """Return the rank of each class, 1 the likeliest, shape (n, classes)."""
-    return (-probabilities).argsort(axis=1, kind="stable").argsort(axis=1) + 1
-
-
-def _draws(probabilities: np.ndarray) -> np.ndarray:
-    """Return a number from 0 to 1 for each galaxy, shape (n,), that its probabilities fix.
-
-    It stands for the uniform draw of the randomised scores: the fraction of a weighted sum of
-    logarithms, which runs through many turns from one galaxy to the next, and hardly moves by the
-    rounding of another machine. A score may be any fixed function of a galaxy and a class, so that
-    coverage holds whatever the distribution of these numbers is.
-    """
-    logs = np.log(np.maximum(probabilities, LEAST))
-    return (TURNS * logs @ np.sqrt(np.arange(2, logs.shape[1] + 2))) % 1
-
-
-# Scores of every class of every galaxy, low where it fits: `lac`, 1 - p (Sadinle, Lei & Wasserman
-# 2019); `aps`, the probability of all likelier classes and a random share of its own (Romano, Sesia
-# & Candès 2020, equations 5 to 7, as E in the proof of theorem 1); `raps`, a penalty added
-# (Angelopoulos et al. 2021, equation 4).
-SCORES: dict[str, Callable[[np.ndarray], np.ndarray]] = {"lac": _lac, "aps": _aps, "raps": _raps}
-# Their sets hold the likeliest class in any case. A model that is right more often than asked would
-# have empty sets otherwise, of its surest galaxies: with it, they cover more than asked.
-NEVER_EMPTY = ("aps", "raps")
 
 
 def set_thresholds(
@@ -84,7 +37,7 @@ def set_thresholds(
         probabilities: of the calibrating galaxies, shape (n, classes).
         truth: positions of their classes, shape (n,).
         coverage: the share of sets that are to hold the true class.
-        method: of `SCORES`.
+        method: of `SET_METHODS`.
         by_class: for each class on its own, rather than over all galaxies.
     """
     own = _true_scores(probabilities, truth, method)
@@ -123,24 +76,25 @@ def cross_sets(
             that it wasn't trained on, and positions of their classes.
         each: every fold's probabilities of the new galaxies, shape (folds, n, classes).
         coverage: the share of sets that are to hold the true class.
-        method: of `SCORES`.
+        method: of `SET_METHODS`.
     """
     each = np.asarray(each, float)
     below = np.zeros(each.shape[1:], int)
     for (probabilities, truth), new in zip(calibrating, each, strict=True):
         own = np.sort(_true_scores(probabilities, truth, method))
-        below += np.searchsorted(own, SCORES[method](new), side="left")
+        below += np.searchsorted(own, SET_METHODS[method].scores(new), side="left")
     count = sum(len(truth) for _, truth in calibrating)
     sets = below < _rank(count, coverage)
     return _filled(sets, each.mean(axis=0), method)
 
 
 def _true_scores(probabilities: np.ndarray, truth: np.ndarray, method: str) -> np.ndarray:
-    return SCORES[method](np.asarray(probabilities, float))[np.arange(len(truth)), truth]
+    scores = SET_METHODS[method].scores(np.asarray(probabilities, float))
+    return scores[np.arange(len(truth)), truth]
 
 
 def _filled(sets: np.ndarray, probabilities: np.ndarray, method: str) -> np.ndarray:
-    return sets | (_ranks(probabilities) == 1) if method in NEVER_EMPTY else sets
+    return sets | (class_ranks(probabilities) == 1) if SET_METHODS[method].keeps_likeliest else sets
 
 
 def prediction_sets(
@@ -152,10 +106,10 @@ def prediction_sets(
         probabilities: shape (n, classes).
         thresholds: see `set_thresholds`: shape (classes,), or (n, classes) where galaxies have
             their own.
-        method: of `SCORES`.
+        method: of `SET_METHODS`.
     """
     probabilities = np.asarray(probabilities, float)
-    return _filled(SCORES[method](probabilities) <= thresholds, probabilities, method)
+    return _filled(SET_METHODS[method].scores(probabilities) <= thresholds, probabilities, method)
 
 
 def set_words(sets: np.ndarray, classes: list[str]) -> list[str]:
@@ -221,7 +175,7 @@ def coverage_study(
     rows = []
     for _ in range(splits):
         orders = [rng.permutation(len(truth)) for _, truth, _ in parts]
-        for method in SCORES:
+        for method in SET_METHODS:
             for by_class in (False, True):
                 found = [
                     _cut(*part, order, coverage, method, by_class)

@@ -22,8 +22,6 @@ from galaxymorph.judge.calibration.calibrators import (
     write_calibrators,
 )
 from galaxymorph.judge.calibration.conformal import (
-    NEVER_EMPTY,
-    SCORES,
     coverage_band,
     coverage_study,
     cross_sets,
@@ -40,6 +38,7 @@ from galaxymorph.judge.calibration.reliability import (
     truth_scores,
 )
 from galaxymorph.judge.calibration.selective import aurc, kept_at
+from galaxymorph.judge.calibration.set_methods import SET_METHODS
 from galaxymorph.judge.metrics.bootstrap import LEVEL, RESAMPLES, bootstrap
 from galaxymorph.judge.metrics.expected_fractions import class_chances
 from galaxymorph.learn import Run, predicted_columns, target_of, write_table
@@ -77,7 +76,7 @@ def calibrate_run(
         coverage: the share of prediction sets that are to hold the true class.
         method: of `CALIBRATORS`; by default the simplest within one standard error of the least
             cross-validated NLL, of those that take so few galaxies.
-        sets: how they are built, of `SCORES`.
+        sets: how they are built, of `SET_METHODS`.
 
     Raises:
         BadInput: the run isn't finished, or learnt something else than classes, or the method
@@ -220,7 +219,7 @@ def _sets_of_tests(
         known: of each fold, probabilities and classes of the galaxies that calibrate it.
         tested: likewise of those that test it.
         coverage: the share of sets that are to hold the true class.
-        method: of `SCORES`.
+        method: of `SET_METHODS`.
     """
     thresholds = [set_thresholds(*pair, coverage, method) for pair in known]
     found = [
@@ -251,7 +250,7 @@ def sets_of(run: Run, each: np.ndarray, coverage: float, method: str | None = No
         run: trained, of classes.
         each: every model's probabilities, shape (models, n, classes).
         coverage: the share of sets that are to hold the true class.
-        method: of `SCORES`; by default the one that the run was calibrated with, or lac.
+        method: of `SET_METHODS`; by default the one that the run was calibrated with, or lac.
     """
     require_classes(run)
     method = method or _set_method(run)
@@ -285,9 +284,9 @@ def sets_record(run: Run) -> dict:
         found = require(record.get("sets", {}), dict, "sets")
         if not found:
             return {}
-        if require_key(found, "method", str) not in SCORES:
+        if require_key(found, "method", str) not in SET_METHODS:
             raise Damaged(f"no method of sets is called {found['method']!r}")
-        if found["method"] in NEVER_EMPTY and found.get("score") != SCORE:
+        if SET_METHODS[found["method"]].keeps_likeliest and found.get("score") != SCORE:
             raise BadInput(
                 f"{path}: its sets are of an earlier version", f"calibrate {run.path} again"
             )
@@ -312,7 +311,7 @@ def sets_record(run: Run) -> dict:
 
 
 def _set_method(run: Run) -> str:
-    return sets_record(run).get("method", next(iter(SCORES)))
+    return sets_record(run).get("method", next(iter(SET_METHODS)))
 
 
 def _arrays(run: Run, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

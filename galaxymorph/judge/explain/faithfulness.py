@@ -13,7 +13,8 @@ from torch.nn import functional as F  # noqa: N812
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from galaxymorph.base import Progress
-from galaxymorph.judge.explain.attribution import METHODS, attribute
+from galaxymorph.judge.explain.attribution import attribute
+from galaxymorph.judge.explain.attribution_methods import ATTRIBUTION_METHODS
 from galaxymorph.judge.explain.explained_model import Subject, normalised, probabilities
 from galaxymorph.judge.metrics.bootstrap import mean_interval
 from galaxymorph.learn import side_by_side
@@ -153,7 +154,7 @@ def randomisation(
 
     Args:
         subject: whose network.
-        method: of `METHODS`.
+        method: of `ATTRIBUTION_METHODS`.
         rows: which galaxies.
         maps: of these by the trained network, shape (n, size, size).
     """
@@ -165,7 +166,9 @@ def randomisation(
     stages = stages_of(network)
     names = ["head", *(f"… and stage {at}" for at in range(len(stages), 0, -1))]
     parts = [[network[1]], *reversed(stages)]
-    with Progress(f"random weights, {METHODS[method].title}", len(parts), "stages") as progress:
+    with Progress(
+        f"random weights, {ATTRIBUTION_METHODS[method].label}", len(parts), "stages"
+    ) as progress:
         for name, part in zip(names, parts, strict=True):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(subject.seed)
@@ -192,7 +195,7 @@ def verdicts(found: dict) -> list[dict[str, object]]:
         found: `deletion and insertion` and `random weights`, as in `explain.json`.
     """
     table = []
-    for method in METHODS:
+    for method in ATTRIBUTION_METHODS:
         gains = {
             row["curve"]: row["gain over centre first"]
             for row in found.get("deletion and insertion", ())

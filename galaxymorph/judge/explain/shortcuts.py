@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from galaxymorph.base import Progress
+from galaxymorph.base import Progress, Registry
 from galaxymorph.judge.explain.explained_model import Subject, framed_masks, probabilities_of
 from galaxymorph.judge.metrics.bootstrap import mean_interval, proportion, ratio_interval
 
@@ -96,15 +96,15 @@ def _share_on(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Change:
-    """An entry of the registry.
+    """An entry of `CHANGES`.
 
     Args:
-        title: in words.
+        label: in words.
         apply: from a subject and some of its rows to changed pixels, shape (n, 3, size, size).
         affects: from a subject to which galaxies have what is changed, boolean, shape (n,).
     """
 
-    title: str
+    label: str
     apply: Callable[[Subject, np.ndarray], torch.Tensor]
     affects: Callable[[Subject], np.ndarray]
 
@@ -155,13 +155,15 @@ def _all(subject: Subject) -> np.ndarray:
     return np.ones(len(subject.table), bool)
 
 
-CHANGES: dict[str, Change] = {
+CHANGES: Registry[Change] = Registry("change of images")
+for name, change in {
     "flat background": Change("background replaced by flat sky", _flat_background, _found),
     "other background": Change("background of another galaxy", _other_background, _found),
     "no others": Change("other sources masked", _without_others, _accompanied),
     "no colour": Change("colour turned off", _grey, _all),
     "no galaxy": Change("the galaxy itself masked", _without_galaxy, _found),
-}
+}.items():
+    CHANGES.register(name, change)
 
 
 def shortcut_table(subject: Subject, rows: np.ndarray) -> list[dict[str, object]]:
@@ -188,7 +190,7 @@ def shortcut_table(subject: Subject, rows: np.ndarray) -> list[dict[str, object]
             )
             progress.advance(len(rows) - len(some))
             if len(some):
-                row = {"change": change.title}
+                row = {"change": change.label}
                 table.append(row | effect(before[affected], after, subject.seed))
     return table
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from galaxymorph.judge import METHODS, UNLIKE, Curves
+from galaxymorph.judge import ATTRIBUTION_METHODS, UNLIKE, Curves
 from galaxymorph.report.figures.style import (
     BLUE,
     GREEN,
@@ -22,11 +22,18 @@ from galaxymorph.report.figures.style import (
     write_figure,
 )
 
-METHOD_COLOURS = dict(zip(METHODS, (BLUE, ORANGE, GREEN), strict=True))
-ORDER_COLOURS = METHOD_COLOURS | {"centre first": RED, "random": GREY}
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE)
+CONTROL_COLOURS = {"centre first": RED, "random": GREY}
 FEATURE_COLOURS = {
     "arms": BLUE, "bar": ORANGE, "bulge": RED, "ring": GREEN, "companion": PURPLE,
 }  # fmt: skip
+
+
+def _colour(order: str) -> str:
+    """Return the colour of a method's lines, or of a control's."""
+    if order in CONTROL_COLOURS:
+        return CONTROL_COLOURS[order]
+    return COLOURS[list(ATTRIBUTION_METHODS).index(order) % len(COLOURS)]
 
 
 def draw_curves(path: Path, found: Curves, table: list[dict]) -> Path:
@@ -39,10 +46,10 @@ def draw_curves(path: Path, found: Curves, table: list[dict]) -> Path:
         )
         for axes, (kind, orders, better) in zip(grid, kinds, strict=True):
             for order, each in orders.items():
-                mean, colour = each.mean(axis=0), ORDER_COLOURS[order]
+                mean, colour = each.mean(axis=0), _colour(order)
                 half = 1.96 * each.std(axis=0) / np.sqrt(len(each))
-                words = METHODS[order].title if order in METHODS else order
-                style = "-" if order in METHODS else "--"
+                words = ATTRIBUTION_METHODS[order].label if order in ATTRIBUTION_METHODS else order
+                style = "-" if order in ATTRIBUTION_METHODS else "--"
                 axes.plot(found.shares, mean, color=colour, ls=style, label=words)
                 low, high = mean - half, mean + half
                 axes.fill_between(found.shares, low, high, lw=0, alpha=0.15, color=colour)
@@ -67,16 +74,16 @@ def draw_randomisation(path: Path, table: list[dict]) -> Path:
             floor, *rows = (row for row in table if row["method"] == method)
             scores = [row["correlation"] for row in rows]
             values = np.array([[s["low"], s["value"], s["high"]] for s in scores])
-            colour = METHOD_COLOURS[method]
+            colour = _colour(method)
             axes.errorbar(
                 np.arange(1, len(rows) + 1), values[:, 1],
                 yerr=np.abs(values[:, [0, 2]] - values[:, [1]]).T, color=colour, marker="o",
-                capsize=1.5, label=METHODS[method].title,
+                capsize=1.5, label=ATTRIBUTION_METHODS[method].label,
             )  # fmt: skip
             axes.plot([0, 1], [1, values[0, 1]], color=colour)
             axes.axhline(
                 floor["correlation"]["value"], color=colour, ls=":", lw=1,
-                label=f"{METHODS[method].title}, another galaxy's map",
+                label=f"{ATTRIBUTION_METHODS[method].label}, another galaxy's map",
             )  # fmt: skip
         names = ["trained", *(row["random"] for row in rows)]
         axes.axhline(UNLIKE, color=GREY, lw=0.8, label=f"{UNLIKE:g}: the most that passes")
@@ -108,7 +115,7 @@ def draw_looked_at(path: Path, table: list[dict], words: dict[str, str]) -> Path
                 axes.plot(row["light"]["value"], at, "o", mfc="none", mec=GREY, ms=5)
             axes.axvline(1, color=GREY, lw=0.8)
             axes.set_xscale("log")
-            axes.set(title=METHODS[method].title, xlabel="times chance")
+            axes.set(title=ATTRIBUTION_METHODS[method].label, xlabel="times chance")
             axes.set_xticks([0.5, 1, 2, 5, 10, 20], ["0.5", "1", "2", "5", "10", "20"])
             axes.set_xlim(min(0.4, axes.get_xlim()[0]), max(12, axes.get_xlim()[1]))
             axes.grid(axis="x")

@@ -11,8 +11,8 @@ import numpy as np
 from galaxymorph.base import Steps, make_folder, safe_file_name, say, write_json
 from galaxymorph.judge import (
     ALIKE,
+    ATTRIBUTION_METHODS,
     MEASURES,
-    METHODS,
     MOST_CHANGED,
     NEIGHBOURS,
     SUSPECT,
@@ -96,7 +96,7 @@ def explain_run(
 
     Args:
         run: trained.
-        methods: of `METHODS`; by itself all.
+        methods: of `ATTRIBUTION_METHODS`; by itself all.
         limit: galaxies that each step looks at; by itself each step's own.
         data: where the run's catalogue is now, if it has moved.
 
@@ -117,8 +117,8 @@ def _explanation(
     run: Run, methods: Sequence[str], limit: int | None, data: Path | None
 ) -> Explanation:
     subject = subject_of(run, data)
-    methods = list(dict.fromkeys(methods)) or list(METHODS)
-    if "gradcam" in methods:
+    methods = list(dict.fromkeys(methods)) or list(ATTRIBUTION_METHODS)
+    if any(ATTRIBUTION_METHODS[name].needs_feature_maps for name in methods):
         require_feature_maps(subject)
     explanation = Explanation(subject, run.path / "explain", methods, limit)
     make_folder(explanation.folder)
@@ -137,7 +137,7 @@ def _write(explanation: Explanation) -> Iterator[Path]:
 def _maps(explanation: Explanation) -> Iterator[Path]:
     subject = explanation.subject
     for method in explanation.methods:
-        rows = explanation.rows(METHODS[method].limit)
+        rows = explanation.rows(ATTRIBUTION_METHODS[method].limit)
         maps = attribute(subject, method, rows)
         explanation.maps[method] = rows, maps
         yield from draw_maps(explanation.folder / method, subject, method, rows, maps)
@@ -149,7 +149,7 @@ def _maps(explanation: Explanation) -> Iterator[Path]:
 def _faithfulness(explanation: Explanation) -> Iterator[Path]:
     subject = explanation.subject
     # Draws are nested, so every method has maps of these.
-    least = min(CURVES, *(METHODS[method].limit for method in explanation.methods))
+    least = min(CURVES, *(ATTRIBUTION_METHODS[method].limit for method in explanation.methods))
     chosen = explanation.rows(least)
     maps = {
         method: found[np.isin(rows, chosen)] for method, (rows, found) in explanation.maps.items()
@@ -164,15 +164,14 @@ def _faithfulness(explanation: Explanation) -> Iterator[Path]:
 def _random_weights(explanation: Explanation) -> Iterator[Path]:
     subject, table = explanation.subject, []
     for method, (rows, maps) in explanation.maps.items():
-        some = np.isin(rows, explanation.rows(METHODS[method].random))
+        some = np.isin(rows, explanation.rows(ATTRIBUTION_METHODS[method].random))
         for row in randomisation(subject, method, rows[some], maps[some]):
             table.append({"method": method, **row})
     explanation.found["random weights"] = table
     print_rows("Rank correlation with the trained network's maps", table)
-    print_rows(
-        "Which maps deserve belief, the best first",
-        [{**row, "method": METHODS[row["method"]].title} for row in verdicts(explanation.found)],
-    )
+    labels = {name: method.label for name, method in ATTRIBUTION_METHODS.items()}
+    judged = [{**row, "method": labels[row["method"]]} for row in verdicts(explanation.found)]
+    print_rows("Which maps deserve belief, the best first", judged)
     yield draw_randomisation(explanation.folder / "random_weights.png", table)
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from galaxymorph.base import BadInput, Damaged, read_json, read_parquet, reading
 from galaxymorph.judge import (
-    METHODS,
+    ATTRIBUTION_METHODS,
     entropies_of,
     is_calibrated,
     read_grids,
@@ -97,8 +97,8 @@ def _map_words(explained: Path) -> dict[str, str]:
     words = {row["method"]: "passes its tests" if row["passes"] else "fails its tests"
              for row in judged}  # fmt: skip
     return {
-        name: f"{METHODS[name].title} ({words.get(name, 'not tested')})"
-        for name in dict.fromkeys((*words, *METHODS))
+        name: f"{ATTRIBUTION_METHODS[name].label} ({words.get(name, 'not tested')})"
+        for name in dict.fromkeys((*words, *ATTRIBUTION_METHODS))
     }
 
 

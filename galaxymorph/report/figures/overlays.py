@@ -12,7 +12,7 @@ from matplotlib.colors import Normalize
 from scipy.ndimage import gaussian_filter
 
 from galaxymorph.base import safe_file_name
-from galaxymorph.judge import METHODS, Subject
+from galaxymorph.judge import ATTRIBUTION_METHODS, Subject
 from galaxymorph.report.figures.run_figures import contact_sheet, label_image, title_sheet
 from galaxymorph.report.figures.style import HEAT, RIGHT, STYLE, WRONG, write_figure
 
@@ -32,7 +32,7 @@ def draw_maps(
     Args:
         folder: of the pictures.
         subject: whose galaxies they are.
-        method: of `METHODS`.
+        method: of `ATTRIBUTION_METHODS`.
         rows: which galaxies have maps.
         maps: shape (n, size, size).
     """
@@ -45,7 +45,7 @@ def draw_maps(
                 continue
             at = _spread(chosen.index.to_numpy()) if right else chosen.index.to_numpy()[:MOST]
             title = (
-                f"{METHODS[method].title}: {subject.words[label]}, {words} predictions "
+                f"{ATTRIBUTION_METHODS[method].label}: {subject.words[label]}, {words} predictions "
                 f"({len(at)} of {len(chosen):,})"
             )
             path = folder / f"{safe_file_name(label)}_{words}.png"

@@ -1,0 +1,77 @@
+"""Methods of conformal prediction sets: scores of classes, by name. Nothing here needs pandas."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from galaxymorph.base import Registry
+
+# Regularised sets: the penalty of every class after the first (Angelopoulos et al. 2021, eq. 4).
+PENALTY, FREE = 0.1, 1
+# Of `_draws`: how fast they run, and what keeps logarithms finite.
+TURNS, LEAST = 100.0, 1e-40
+
+
+def _lac(probabilities: np.ndarray) -> np.ndarray:
+    return 1 - probabilities
+
+
+def _aps(probabilities: np.ndarray) -> np.ndarray:
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    ordered = np.take_along_axis(probabilities, order, axis=1)
+    before = np.cumsum(ordered, axis=1) - ordered
+    scores = np.empty_like(before)
+    np.put_along_axis(scores, order, before + _draws(probabilities)[:, None] * ordered, axis=1)
+    return scores
+
+
+def _raps(probabilities: np.ndarray) -> np.ndarray:
+    return _aps(probabilities) + PENALTY * np.maximum(class_ranks(probabilities) - FREE, 0)
+
+
+def class_ranks(probabilities: np.ndarray) -> np.ndarray:
+    """Return the rank of each class, 1 the likeliest, shape (n, classes)."""
+    return (-probabilities).argsort(axis=1, kind="stable").argsort(axis=1) + 1
+
+
+def _draws(probabilities: np.ndarray) -> np.ndarray:
+    """Return a number from 0 to 1 for each galaxy, shape (n,), that its probabilities fix.
+
+    It stands for the uniform draw of the randomised scores: the fraction of a weighted sum of
+    logarithms, which runs through many turns from one galaxy to the next, and hardly moves by the
+    rounding of another machine. A score may be any fixed function of a galaxy and a class, so that
+    coverage holds whatever the distribution of these numbers is.
+    """
+    logs = np.log(np.maximum(probabilities, LEAST))
+    return (TURNS * logs @ np.sqrt(np.arange(2, logs.shape[1] + 2))) % 1
+
+
+@dataclass(frozen=True)
+class SetMethod:
+    """An entry of `SET_METHODS`.
+
+    Args:
+        label: in words.
+        scores: from probabilities, shape (n, classes), to the score of every class of every galaxy,
+            of the same shape, low where the class fits.
+        keeps_likeliest: whether sets hold the likeliest class in any case. A model that is right
+            more often than the coverage would have empty sets otherwise, of its surest galaxies:
+            with it, they cover more than the coverage.
+    """
+
+    label: str
+    scores: Callable[[np.ndarray], np.ndarray]
+    keeps_likeliest: bool = False
+
+
+SET_METHODS: Registry[SetMethod] = Registry("method of prediction sets")
+# 1 - p (Sadinle, Lei & Wasserman 2019).
+SET_METHODS.register("lac", SetMethod("least ambiguous sets", _lac))
+# The probability of all likelier classes and a random share of its own (Romano, Sesia & Candès
+# 2020, equations 5 to 7, as E in the proof of theorem 1).
+SET_METHODS.register("aps", SetMethod("adaptive sets", _aps, keeps_likeliest=True))
+# A penalty added (Angelopoulos et al. 2021, equation 4).
+SET_METHODS.register("raps", SetMethod("regularised adaptive sets", _raps, keeps_likeliest=True))

@@ -86,7 +86,7 @@ def test_a_page_has_the_evidence_and_the_likes_of_each_galaxy(explained):
     # The method to believe first is told, with what its tests say.
     best = verdicts(json.loads((explained / "explain" / "explain.json").read_text()))[0]
     assert next(iter(data["maps"])) == best["method"]
-    assert f"<strong>{ATTRIBUTION_METHODS[best['method']].title}</strong>" in text
+    assert f"<strong>{ATTRIBUTION_METHODS[best['method']].label}</strong>" in text
     for value in best.values():
         if isinstance(value, dict):
             assert all(f"{abs(value[end]):.3f}" in text for end in ("value", "low", "high"))

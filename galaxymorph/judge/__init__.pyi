@@ -236,6 +236,9 @@ from .galleries import (
     galleries_of as galleries_of,
 )
 from .galleries import (
+    interpret_classes as interpret_classes,
+)
+from .galleries import (
     most_contested as most_contested,
 )
 from .galleries import (

@@ -1,16 +1,21 @@
-"""Which galaxies are worth a look: top losses, mistakes, confusions, and disagreement."""
+"""Galleries of galaxies: top losses, mistakes, confusions and volunteers' disagreement."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
-from fastai.interpret import Interpretation
+import torch
+from fastai.data.transforms import CategoryMap
+from fastai.interpret import ClassificationInterpretation, Interpretation
 
 from galaxymorph.base import Progress, safe_file_name
 from galaxymorph.judge.calibration.run_calibration import served
+from galaxymorph.judge.metrics.metric import class_codes
 from galaxymorph.judge.metrics.questions import questions_of
 from galaxymorph.judge.metrics.vote_fractions import question_divergence, question_entropy
 from galaxymorph.learn import (
@@ -22,6 +27,7 @@ from galaxymorph.learn import (
     with_images,
     with_targets,
 )
+from galaxymorph.zoo import Tree
 
 Galleries = dict[str, tuple[str, pd.DataFrame]]
 
@@ -94,15 +100,15 @@ def most_contested(run: Run, predictions: pd.DataFrame) -> pd.DataFrame:
     return _with_question(run, predictions, _contested)
 
 
-def _contested(tree, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+def _contested(tree: Tree, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     return question_entropy(tree, true)
 
 
-def _overlooked(tree, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+def _overlooked(tree: Tree, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     return question_entropy(tree, true) - question_entropy(tree, predicted)
 
 
-def _divergence(tree, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+def _divergence(tree: Tree, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     return question_divergence(tree, true, predicted)
 
 
@@ -123,7 +129,8 @@ def _with_question(run: Run, table: pd.DataFrame, value: Callable) -> pd.DataFra
 def top_losses(run: Run, part: str = "test", data: Path | None = None) -> pd.DataFrame:
     """Return the galaxies of a part by falling loss, with predictions and `loss`.
 
-    The losses are those of fastai's `Interpretation`; a cross-validated run takes each galaxy from
+    The losses are those of fastai's `ClassificationInterpretation`, of soft targets its
+    `Interpretation`; a cross-validated run takes each galaxy from
     the fold that tested it, an ensemble the mean of its models' losses.
 
     Args:
@@ -147,11 +154,41 @@ def _losses(run: Run, part: str, data: Path | None, progress: Progress) -> np.nd
     # The targets of galaxies that train are not needed, and unknown here.
     learn = make_learner(run, join_targets(split, rows), load=True)
     loader = learn.dls.test_dl(rows, with_labels=True)
+    kind = Interpretation if target_of(run.recipe).soft else ClassificationInterpretation
     with learn.no_logging(), learn.added_cbs(ShowProgress(progress, trained=False)):
-        losses, positions = Interpretation.from_learner(learn, dl=loader).top_losses()
-    found = np.empty(len(losses))
-    found[positions.numpy()] = losses.numpy()
-    return found
+        return kind.from_learner(learn, dl=loader).losses.numpy()
+
+
+class StoredPredictions:
+    """A run's table of predictions in place of the learner that fastai's interpretation asks.
+
+    `ClassificationInterpretation` infers again for each confusion matrix, report and list of
+    confusions. The run has its predictions already, and those of folds and ensembles, or calibrated
+    ones, come from no single learner.
+    """
+
+    def __init__(self, table: pd.DataFrame, classes: Sequence[str]):
+        self.true, self.predicted = map(torch.from_numpy, class_codes(table, classes))
+
+    def get_preds(self, **options: object) -> tuple[None, torch.Tensor, torch.Tensor]:
+        """Return no probabilities, and the positions of true and predicted classes."""
+        return None, self.true, self.predicted
+
+
+def interpret_classes(
+    predictions: pd.DataFrame, classes: Sequence[str]
+) -> ClassificationInterpretation:
+    """Return fastai's interpretation of stored predictions, without predicting again.
+
+    Args:
+        predictions: with `label`, `predicted` and perhaps `loss`, a row a galaxy.
+        classes: every class, in order.
+    """
+    losses = predictions["loss"] if "loss" in predictions else np.zeros(len(predictions))
+    loader = SimpleNamespace(vocab=CategoryMap(list(classes), sort=False), items=predictions)
+    return ClassificationInterpretation(
+        StoredPredictions(predictions, classes), loader, torch.tensor(np.asarray(losses, float))
+    )
 
 
 def confident_mistakes(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -161,14 +198,20 @@ def confident_mistakes(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def confusion_cells(
-    predictions: pd.DataFrame, classes: list[str]
+    predictions: pd.DataFrame, classes: Sequence[str]
 ) -> dict[tuple[str, str], pd.DataFrame]:
-    """Return the galaxies of each cell (true class, predicted class), most confident first."""
+    """Return the galaxies of each cell (true class, predicted class), most confident first.
+
+    Cells of mistakes come first, the most frequent before others, as fastai's `most_confused` has
+    them.
+    """
+    confused = interpret_classes(predictions, classes).most_confused()
+    cells = dict.fromkeys((true, predicted) for true, predicted, _ in confused)
+    cells |= dict.fromkeys(product(classes, classes))
     ordered = predictions.sort_values("confidence", ascending=False, kind="stable")
     return {
         (true, predicted): ordered[
             (ordered["label"] == true) & (ordered["predicted"] == predicted)
         ].reset_index(drop=True)
-        for true in classes
-        for predicted in classes
+        for true, predicted in cells
     }

@@ -11,6 +11,7 @@ from galaxymorph.judge import (
     bootstrap,
     confident_mistakes,
     confusion_cells,
+    interpret_classes,
     part_metrics,
 )
 from galaxymorph.judge.metrics.bootstrap import _resample, over_folds
@@ -82,6 +83,19 @@ def test_the_cells_hold_every_galaxy_once():
     assert len(cells) == 9
     assert sum(map(len, cells.values())) == 4
     assert len(cells["a", "b"]) == 1
+
+
+def test_fastais_interpretation_reads_stored_predictions(capsys):
+    table = predictions(["a", "a", "a", "b", "c"], ["a", "b", "b", "b", "a"])
+    table["loss"] = [0.1, 2.0, 0.3, 0.2, 1.0]
+    interpretation = interpret_classes(table, CLASSES)
+    assert interpretation.confusion_matrix().tolist() == [[1, 2, 0], [0, 1, 0], [1, 0, 0]]
+    assert [tuple(each)[:2] for each in interpretation.most_confused()] == [("a", "b"), ("c", "a")]
+    assert list(confusion_cells(table, CLASSES))[:2] == [("a", "b"), ("c", "a")]
+    losses, positions = interpretation.top_losses(2)
+    assert positions.tolist() == [1, 4] and losses.tolist() == [2.0, 1.0]
+    interpretation.print_classification_report()
+    assert "precision" in capsys.readouterr().out
 
 
 def drawn(counts, shares, rng) -> np.ndarray:

@@ -39,9 +39,7 @@ from .labels import vote_counts as vote_counts
 from .layout import find_layout as find_layout
 from .layout import has_catalogue as has_catalogue
 from .layout import tables_and_images as tables_and_images
-from .schemas import GALAXY_ZOO_2 as GALAXY_ZOO_2
 from .schemas import GALAXY_ZOO_CHALLENGE as GALAXY_ZOO_CHALLENGE
-from .schemas import GALAXY_ZOO_DECALS as GALAXY_ZOO_DECALS
 from .schemas import KINDS as KINDS
 from .schemas import SCHEMAS as SCHEMAS
 from .schemas import Schema as Schema

@@ -114,11 +114,6 @@ def _read_question(record: Mapping[str, Any]) -> Question:
     )
 
 
-def _register(name: str) -> Tree:
-    path = Path(__file__).parent / "vote_schemas" / f"{name}.json"
-    return SCHEMAS.register(name, load_schema(path)).tree
-
-
-GALAXY_ZOO_CHALLENGE = _register("galaxy-zoo-challenge")
-GALAXY_ZOO_2 = _register("galaxy-zoo-2")
-GALAXY_ZOO_DECALS = _register("galaxy-zoo-decals")
+for _path in sorted((Path(__file__).parent / "vote_schemas").glob("*.json")):
+    SCHEMAS.register(_path.stem, load_schema(_path))
+GALAXY_ZOO_CHALLENGE = SCHEMAS["galaxy-zoo-challenge"].tree

@@ -103,7 +103,7 @@ def gather_votes(
         BadInput: the table can't be read, follows no schema or lacks a column.
     """
     rule, kind = _find_schema(table, schema, kind)
-    ids = id_columns(table, rule, id_column)[0]
+    ids = _id_column(table, rule, id_column)
     has_counts = "counts" in rule.columns and not _absent(table, rule.answer_columns("counts"))
     totals = _totals(rule, table) if has_counts else {}
     numbers = [*rule.answer_columns(kind), *totals.values()]
@@ -119,23 +119,19 @@ def gather_votes(
     return Votes(read, rule, kind, unvoted & read.sound, counts, conditional, cumulative)
 
 
-def id_columns(table: Table, schema: Schema, given: str | None = None) -> list[str]:
-    """Return the columns of a table that can name its galaxies, the likeliest first.
-
-    Raises:
-        BadInput: there is none.
-    """
+def _id_column(table: Table, schema: Schema, given: str | None = None) -> str:
+    """Return the column that names a table's galaxies; raise BadInput if there is none."""
     candidates = [given] if given else list(schema.ids)
-    there = [column for column in candidates if column in table]
-    if not there:
-        shown = " or ".join(map(repr, candidates[:3]))
-        near = near_names(candidates[0], table.columns)
-        raise BadInput(
-            f"{table.reference}: column {shown} is missing",
-            "say with --id-column which column names the galaxies: "
-            + (f"did you mean {near[0]!r}?" if near else _columns_of(table)),
-        )
-    return there
+    for column in candidates:
+        if column in table:
+            return column
+    shown = " or ".join(map(repr, candidates[:3]))
+    near = near_names(candidates[0], table.columns)
+    raise BadInput(
+        f"{table.reference}: column {shown} is missing",
+        "say with --id-column which column names the galaxies: "
+        + (f"did you mean {near[0]!r}?" if near else _columns_of(table)),
+    )
 
 
 def _absent(table: Table, columns: Sequence[str]) -> list[str]:

@@ -109,6 +109,12 @@ from .inference import (
 from .inference import (
     infer_each as infer_each,
 )
+from .learner import (
+    galaxy_dataloaders as galaxy_dataloaders,
+)
+from .learner import (
+    galaxy_learner as galaxy_learner,
+)
 from .models import (
     describe as describe,
 )

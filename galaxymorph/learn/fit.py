@@ -5,16 +5,13 @@ from __future__ import annotations
 import shutil
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from fastai.callback.progress import ProgressCallback
 from fastai.callback.schedule import fit_one_cycle  # noqa: F401, the patch of Learner
 from fastai.learner import Learner
-from fastai.optimizer import OptimWrapper
 from fastai.torch_core import default_device, set_seed
 
 from galaxymorph.base import BadInput, Progress, Steps, remove_leftovers, say
@@ -29,7 +26,7 @@ from galaxymorph.learn.acceleration.hardware import (
 )
 from galaxymorph.learn.acceleration.serving import serving_network
 from galaxymorph.learn.adaptation.domain import TargetImages, adaptation_callbacks, target_images
-from galaxymorph.learn.backbones.architectures import galaxy_learner, require_weights
+from galaxymorph.learn.backbones.architectures import require_weights
 from galaxymorph.learn.callbacks import (
     FrozenInEval,
     Journal,
@@ -55,7 +52,8 @@ from galaxymorph.learn.distributed import (
 )
 from galaxymorph.learn.embeddings import write_embeddings
 from galaxymorph.learn.galaxies import Galaxies, gather_galaxies, join_targets
-from galaxymorph.learn.inference import AverageViews, infer
+from galaxymorph.learn.inference import infer
+from galaxymorph.learn.learner import learner_on
 from galaxymorph.learn.models import export_learner, write_weights
 from galaxymorph.learn.predictions import mean_table, prediction_table
 from galaxymorph.learn.recipe import Recipe
@@ -76,7 +74,7 @@ from galaxymorph.learn.targets.columns import (
     target_of,
     true_columns,
 )
-from galaxymorph.learn.targets.loss import make_link, make_loss_and_metrics
+from galaxymorph.learn.targets.loss import make_link
 from galaxymorph.zoo import PARTS, fold_splits, split_galaxies
 
 
@@ -231,19 +229,8 @@ def make_learner(
     split = run.split if split is None else split
     set_seed(recipe.seed, reproducible=True)
     loaders = galaxy_loaders(split, recipe, classes, frames)
-    # Again, so that the head's first weights depend on nothing that was done on the way here.
-    set_seed(recipe.seed, reproducible=True)
-    loss, metrics = make_loss_and_metrics(recipe, split, classes)
-    learn = galaxy_learner(
-        loaders,
-        replace(recipe, weights="none") if load else recipe,
-        loss_func=loss,
-        # The published settings are for PyTorch's; fused, it goes through the weights only once.
-        opt_func=partial(OptimWrapper, opt=torch.optim.AdamW, fused=True),
-        wd=recipe.weight_decay,
-        cbs=[AverageViews(recipe.views, make_link(recipe))],
-        metrics=metrics,
-    )
+    start = replace(recipe, weights="none") if load else recipe
+    learn = learner_on(loaders, start, split, classes)
     learn.remove_cb(ProgressCallback)
     if load:
         _load_kept(run, learn)

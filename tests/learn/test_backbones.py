@@ -13,10 +13,10 @@ from galaxymorph.base import BadInput
 from galaxymorph.learn import build_model, make_recipe
 from galaxymorph.learn.backbones.architectures import (
     LITE0,
-    galaxy_learner,
     lite0_state,
     load_trunk,
     split_groups,
+    vision_learner_of,
 )
 from galaxymorph.learn.data import galaxy_loaders
 from galaxymorph.zoo import label_catalogue, read_catalogue, split_galaxies
@@ -77,7 +77,7 @@ def test_lite0s_weights_recognise_photographs():
 
 
 def test_lite0s_trunk_is_loaded_into_the_learner(loaders):
-    learn = galaxy_learner(loaders, make_recipe("baseline", {"arch": LITE0, "size": 64}))
+    learn = vision_learner_of(loaders, make_recipe("baseline", {"arch": LITE0, "size": 64}))
     expected = lite0_state()
     trunk = learn.model[0].model.state_dict()
     assert all(torch.equal(trunk[name], value) for name, value in expected.items())
@@ -111,7 +111,7 @@ def test_imagenet_weights_of_resnet18_go_through_torchvision(loaders, tmp_path, 
     path = folder / url.rsplit("/", 1)[1]
     torch.save(stand_in.state_dict(), path)
     monkeypatch.setattr(torch.hub, "HASH_REGEX", __import__("re").compile("never"))
-    learn = galaxy_learner(loaders, make_recipe("baseline", {"size": 64}))
+    learn = vision_learner_of(loaders, make_recipe("baseline", {"size": 64}))
     ours = list(learn.model[0].state_dict().values())
     theirs = [v for k, v in stand_in.state_dict().items() if not k.startswith("fc")]
     assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
@@ -142,7 +142,7 @@ def test_weights_of_another_architecture_are_refused(loaders, tmp_path):
     torch.save(torchvision.models.resnet18().state_dict(), path)
     wrong = make_recipe("baseline", {"arch": "resnet34", "weights": str(path)})
     with pytest.raises(BadInput, match="don't fit resnet34"):
-        galaxy_learner(loaders, wrong)
+        vision_learner_of(loaders, wrong)
 
 
 def test_a_state_dict_that_would_run_code_is_refused(loaders, tmp_path):
@@ -155,5 +155,5 @@ def test_a_state_dict_that_would_run_code_is_refused(loaders, tmp_path):
     path = tmp_path / "mischief.pth"
     path.write_bytes(pickle.dumps({"model": Mischief()}))
     with pytest.raises(BadInput, match="not a readable state dict"):
-        galaxy_learner(loaders, make_recipe("baseline", {"weights": str(path)}))
+        vision_learner_of(loaders, make_recipe("baseline", {"weights": str(path)}))
     assert not (tmp_path / "written").exists()

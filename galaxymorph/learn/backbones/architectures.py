@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
+from fastai.data.core import DataLoaders
 from fastai.learner import Learner, params
 from fastai.vision import models
 from fastai.vision.learner import (
@@ -116,7 +118,7 @@ def require_weights(recipe: Recipe) -> None:
             build_model(recipe, 2, pretrained=True)
 
 
-def galaxy_learner(dls, recipe: Recipe, **learner_arguments) -> Learner:
+def vision_learner_of(dls: DataLoaders, recipe: Recipe, **learner_arguments: Any) -> Learner:
     """Return `vision_learner` on the recipe's trunk and head, its weights loaded, unfrozen.
 
     The parameter groups are the early stages, the stages that are fine-tuned (`layer4` of a

@@ -1,0 +1,125 @@
+"""fastai at the front: the loaders and the `Learner` of a recipe, for notebooks and for `fit`.
+
+Everything of fastai's works on them: `fit_one_cycle`, `lr_find`, `show_results`, `get_preds`,
+`tta`, `predict`, `ClassificationInterpretation` and callbacks of one's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+# Both give Learner methods: fit_one_cycle, lr_find, no_bar and the like.
+import fastai.callback.progress  # noqa: F401
+import fastai.callback.schedule  # noqa: F401
+import pandas as pd
+import torch
+from fastai.callback.core import Callback
+from fastai.data.core import DataLoaders
+from fastai.learner import Learner
+from fastai.optimizer import OptimWrapper
+from fastai.torch_core import set_seed
+
+from galaxymorph.learn.backbones.architectures import vision_learner_of
+from galaxymorph.learn.callbacks import FrozenInEval
+from galaxymorph.learn.data import galaxy_loaders
+from galaxymorph.learn.galaxies import gather_galaxies
+from galaxymorph.learn.inference import AverageViews
+from galaxymorph.learn.presets import make_recipe
+from galaxymorph.learn.recipe import Recipe
+from galaxymorph.learn.targets.columns import target_of
+from galaxymorph.learn.targets.loss import make_link, make_loss_and_metrics
+from galaxymorph.zoo import split_galaxies
+
+
+def galaxy_dataloaders(
+    data: str | Path,
+    recipe: str | Recipe = "quick",
+    skip_bad: bool = False,
+    cache: bool = True,
+    **settings: Any,
+) -> DataLoaders:
+    """Return fastai's loaders of a catalogue's galaxies: those that train, and those that validate.
+
+    The attributes `recipe`, `classes` and `split` (a table of all galaxies and their parts) say
+    what they are of.
+
+    Args:
+        data: folder, zip or table of galaxies, see `zoo.read_catalogue`.
+        recipe: a preset's name, a recipe's file, or a `Recipe`.
+        skip_bad: set bad rows and images aside rather than stop.
+        cache: keep decoded frames on disk.
+        settings: of the recipe, in place of its own: `size=64`, `labels_column="kind"`.
+
+    Raises:
+        BadInput: a setting, a row or an image can't be used, or the galaxies can't be split.
+    """
+    if isinstance(recipe, str):
+        # Several views are averaged by `learn.tta()`; given, they are averaged in every prediction.
+        recipe = make_recipe(recipe, {"views": 1, **settings})
+    elif settings:
+        recipe = replace(recipe, **settings)
+    galaxies = gather_galaxies(data, recipe, skip_bad, cache)
+    split = split_galaxies(
+        galaxies.table,
+        galaxies.classes,
+        recipe.seed,
+        recipe.held_out,
+        recipe.calibration,
+        target_of(recipe).soft,
+    )
+    set_seed(recipe.seed, reproducible=True)
+    loaders = galaxy_loaders(split, recipe, galaxies.classes, galaxies.frames)
+    loaders.recipe, loaders.classes, loaders.split = recipe, galaxies.classes, split
+    return loaders
+
+
+def galaxy_learner(
+    dls: DataLoaders, cbs: Sequence[Callback] = (), **learner_arguments: Any
+) -> Learner:
+    """Return a fastai `Learner` on the galaxies of `galaxy_dataloaders`.
+
+    As with `vision_learner` a pretrained trunk is frozen: the head trains first, and
+    `learn.unfreeze()` or `learn.fine_tune(…)` lets the rest train.
+
+    Args:
+        dls: of `galaxy_dataloaders`, whose recipe says which network, loss and metrics.
+        cbs: callbacks of one's own, beside those of the recipe.
+        learner_arguments: for `vision_learner`, in place of the recipe's.
+
+    Raises:
+        BadInput: the architecture is unknown or the weights can't be had.
+    """
+    recipe = dls.recipe
+    learn = learner_on(
+        dls, recipe, dls.split, dls.classes, [FrozenInEval(), *cbs], **learner_arguments
+    )
+    if recipe.weights != "none":
+        learn.freeze()
+    return learn
+
+
+def learner_on(
+    loaders: DataLoaders,
+    recipe: Recipe,
+    split: pd.DataFrame,
+    classes: Sequence[str],
+    cbs: Sequence[Callback] = (),
+    **learner_arguments: Any,
+) -> Learner:
+    """Return the learner of a recipe, unfrozen, its head's weights those of the recipe's seed."""
+    # So that the head's first weights depend on nothing that was done on the way here.
+    set_seed(recipe.seed, reproducible=True)
+    loss, metrics = make_loss_and_metrics(recipe, split, classes)
+    usual: dict[str, Any] = {
+        "loss_func": loss,
+        "metrics": metrics,
+        # The published settings are for PyTorch's; fused, it goes through the weights only once.
+        "opt_func": partial(OptimWrapper, opt=torch.optim.AdamW, fused=True),
+        "wd": recipe.weight_decay,
+    }
+    views = AverageViews(recipe.views, make_link(recipe))
+    return vision_learner_of(loaders, recipe, cbs=[views, *cbs], **{**usual, **learner_arguments})

@@ -271,9 +271,10 @@ def run_fit(setup: dict, name: str, options: list, limit_mib: int = 0) -> dict:
         options: of the command line.
         limit_mib: how much of a card's memory may be used, 0 for all.
     """
-    from galaxymorph.cli.fit import start
     from galaxymorph.judge import judge_run
     from galaxymorph.learn import train_run, use_device
+    from galaxymorph.report.analysis_options import FitOptions
+    from galaxymorph.report.fitting import start_fit
 
     recipe, changes = parsed(options)
     use_device(setup["device"])
@@ -281,9 +282,8 @@ def run_fit(setup: dict, name: str, options: list, limit_mib: int = 0) -> dict:
     lines = TimedLines()
     with contextlib.redirect_stderr(lines), busy(setup["device"]) as shares:
         before = time.perf_counter()
-        run, galaxies = start(
-            Path(setup["data"]), recipe, Path(setup["work"]), name, False, True, changes
-        )
+        options = FitOptions(Path(setup["data"]), recipe, Path(setup["work"]), name)
+        run, galaxies = start_fit(options, changes)
         gathered = time.perf_counter()
         shares.clear()
         train_run(run, galaxies)

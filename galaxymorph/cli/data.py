@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from galaxymorph.cli.commands import Group
-from galaxymorph.cli.options import PATH, RENDERING, SKIP_BAD, TABLE, collected
+from galaxymorph.cli.options import PATH, dataclass_options
 from galaxymorph.report.analysis_options import CheckOptions
 
 SHOWN = 10
@@ -20,11 +20,9 @@ def data() -> None:
 
 @data.command()
 @click.argument("path", type=PATH)
-@TABLE
-@SKIP_BAD
+@click.option("--skip-bad", is_flag=True, help="Set bad rows aside in rejected.csv and go on.")
 @click.option("--quick", is_flag=True, help="Don't decode the images, only see that they're there.")
-@RENDERING
-@collected(CheckOptions, "options")
+@dataclass_options(CheckOptions, "options")
 @click.pass_context
 def check(context: click.Context, path: Path, skip_bad: bool, options: CheckOptions) -> None:
     """Print on one screen what is in the catalogue at PATH and what is wrong with which rows.

@@ -12,11 +12,10 @@ import click
 
 from galaxymorph.base import BadInput, say
 from galaxymorph.cli.commands import Choice, Command, Option
-from galaxymorph.images.rendering import STRETCHES
 from galaxymorph.learn.presets import RECIPES, make_recipe
 from galaxymorph.learn.recipe import Recipe, choices_of, help_of, resolve
+from galaxymorph.predict.options import PredictionOptions
 from galaxymorph.report.figures.style import use_formats
-from galaxymorph.zoo.schemas import SCHEMAS
 
 # What click decorates, and makes of it: its own types say no more.
 Function = Callable[..., Any]
@@ -26,12 +25,12 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 GROUPS = ("run", "data", "model", "training", "augmentation", "evaluation", "hardware")
 
 
-def collected(kind: type, name: str) -> Callable[[Function], Function]:
-    """Hand a command its options that are fields of a dataclass as one argument, an instance.
+def dataclass_options(kind: type, argument: str) -> Callable[[Function], Function]:
+    """Give a command the options of a dataclass, see `base.options`, as an argument, an instance.
 
     Args:
-        kind: the dataclass; fields without an option keep their defaults.
-        name: of the argument.
+        kind: the dataclass; its other fields are options that the command declares itself.
+        argument: its name.
     """
     names = {each.name for each in fields(kind)}
 
@@ -39,11 +38,51 @@ def collected(kind: type, name: str) -> Callable[[Function], Function]:
         @functools.wraps(command)
         def call(*arguments: object, **values: object) -> object:
             options = kind(**{key: values.pop(key) for key in names & values.keys()})
-            return command(*arguments, **values, **{name: options})
+            return command(*arguments, **values, **{argument: options})
 
-        return call
+        return several(*(_field_option(each) for each in fields(kind) if each.metadata))(call)
 
     return decorate
+
+
+def _field_option(each: Field[Any]) -> Callable[[Function], Function]:
+    about = each.metadata
+    # The type is text where annotations are postponed, and `X | None` is X here.
+    named = each.type.__name__ if isinstance(each.type, type) else str(each.type)
+    kind = named.split(" ")[0].rpartition(".")[2]
+    flag = f"--{each.name.replace('_', '-')}"
+    settings: dict[str, Any] = {
+        "cls": Option,
+        "help": about["about"],
+        "group": about["group"],
+        "default": each.default,
+        "show_default": each.default is not None and about["parse"] is None,
+    }
+    if kind == "bool":
+        if each.default:
+            return click.option(f"{flag}/--no-{flag[2:]}", each.name, **settings)
+        flags = about["flags"] or [flag]
+        return click.option(*flags, each.name, is_flag=True, **{**settings, "show_default": False})
+    settings["metavar"] = about["metavar"]
+    low, high = about["limits"]
+    if about["choices"]:
+        values = {str(value): value for value in about["choices"]}
+        settings["type"] = Choice(list(values))
+        settings["callback"] = lambda context, option, text: values.get(text, text)
+    elif parse := about["parse"]:
+        settings |= {"default": None, "callback": _parsed(parse, each.default)}
+    elif kind == "Path":
+        settings["type"] = PATH
+    elif kind == "int":
+        settings["type"] = click.IntRange(low, high)
+    return click.option(*(about["flags"] or [flag]), each.name, **settings)
+
+
+def _parsed(parse: Callable[[str], Any], default: object) -> Function:
+    def callback(context: click.Context, option: click.Parameter, text: str | None) -> object:
+        return default if text is None else parse(text)
+
+    return callback
 
 
 def several(*options: Callable[[Function], Function]) -> Callable[[Function], Function]:
@@ -69,33 +108,6 @@ def _require_run(context: click.Context, argument: click.Parameter, path: Path) 
 
 RUN = click.argument("run", type=PATH, callback=_require_run)
 DATA = click.option("--data", type=PATH, help="Where the catalogue is now, if it has moved.")
-LABELS_COLUMN = click.option(
-    "--labels-column",
-    metavar="COLUMN",
-    help="Column of class names, for a table without vote fractions.",
-)
-ID_COLUMN = click.option(
-    "--id-column",
-    metavar="COLUMN",
-    help="Column that names the galaxies and their images. Default: the schema's own, or GalaxyID.",
-)
-SCHEMA = click.option(
-    "--schema",
-    type=Choice(list(SCHEMAS)),
-    default=Recipe.schema,
-    show_default=True,
-    help="The vote catalogue whose columns the table has.",
-)
-SKIP_BAD = click.option(
-    "--skip-bad",
-    cls=Option,
-    group="data",
-    is_flag=True,
-    help="Set bad rows aside in rejected.csv and go on.",
-)
-SKIP_BAD_IMAGES = click.option(
-    "--skip-bad", is_flag=True, help="Name images that can't be used and go on."
-)
 MOST = click.option(
     "--most",
     type=click.IntRange(1, 200),
@@ -103,36 +115,17 @@ MOST = click.option(
     show_default=True,
     help="Galaxies in a gallery.",
 )
-# How the columns of a catalogue's table are read.
-TABLE = several(LABELS_COLUMN, SCHEMA, ID_COLUMN)
 # How FITS images are rendered, None for the default.
 RENDERING = several(
-    click.option(
-        "--stretch",
-        type=Choice(list(STRETCHES)),
-        help="How FITS images are brightened. Default: as the model is trained on, or lupton.",
-    ),
-    click.option(
-        "--bands",
-        metavar="BAND[,BAND,BAND]",
-        help="Bands of FITS images by name or number, the red first, as z,r,g. Default: those "
-        "that the model is trained on, or the file's own.",
-    ),
-)
-
-
-def views_option(default: str) -> Callable[[Function], Function]:
-    """Return the option of the views that are averaged, a number or None.
-
-    Args:
-        default: in words.
-    """
-    return click.option(
-        "--views",
-        type=Choice(["1", "4", "8"]),
-        callback=lambda context, option, value: value and int(value),
-        help=f"Flips and 90° rotations averaged. Default: {default}.",
+    *(
+        _field_option(each)
+        for each in fields(PredictionOptions)
+        if each.name in ("stretch", "bands")
     )
+)
+SKIP_BAD_IMAGES = _field_option(
+    next(each for each in fields(PredictionOptions) if each.name == "skip_bad")
+)
 
 
 def device_option(callback: Function | None, expose: bool) -> Callable[[Function], Function]:

@@ -11,17 +11,14 @@ from pathlib import Path
 import click
 
 from galaxymorph.base import BadInput, say
-from galaxymorph.cli.commands import Choice, Command
+from galaxymorph.base.options import option
+from galaxymorph.cli.commands import Command
 from galaxymorph.cli.options import (
     DEVICE,
-    RENDERING,
     RUN,
-    SKIP_BAD_IMAGES,
-    collected,
+    dataclass_options,
     require_output,
     say_rendering,
-    several,
-    views_option,
 )
 from galaxymorph.predict.options import PredictionOptions
 
@@ -32,12 +29,29 @@ ENDINGS = (".csv", ".parquet")
 class Output:
     """Where predictions go; the last three are of a folder."""
 
-    output: str | None
-    as_json: bool
-    format: str | None
-    scheduler: str | None
-    partition: int | None
-    keep: str | None
+    output: str | None = option(
+        "Write a .csv or .parquet table instead of printing; or, ending in / or a folder, a "
+        "Parquet file a partition, for a catalogue of any size.",
+        flags=("-o", "--output"),
+    )
+    as_json: bool = option("Print JSON, an object an image.", False, flags=("--json",))
+    format: str | None = option(
+        "Write a submission to Kaggle's challenge, GalaxyID and 37 answers, into -o FILE.csv; "
+        "after a kill the same command goes on. For a run with --target tree.",
+        choices=("kaggle",),
+    )
+    partition: int | None = option(
+        "With -o FOLDER/: rows of a file.  [default: 4096]", limits=(1, 1_000_000), metavar="N"
+    )
+    keep: str | None = option(
+        "With -o FOLDER/: keep these columns of the table, such as ra,dec; or all.",
+        metavar="COLUMN[,COLUMN...]",
+    )
+    scheduler: str | None = option(
+        "With -o FOLDER/: let the workers of this Dask scheduler predict, such as "
+        "tcp://10.0.0.1:8786.",
+        metavar="ADDRESS",
+    )
 
     @property
     def is_folder(self) -> bool:
@@ -51,105 +65,12 @@ class Output:
         return Path(self.output) if self.output else None
 
 
-OUTPUT = several(
-    click.option("--json", "as_json", is_flag=True, help="Print JSON, an object an image."),
-    click.option(
-        "-o",
-        "--output",
-        help="Write a .csv or .parquet table instead of printing; or, ending in / or a folder, a "
-        "Parquet file a partition, for a catalogue of any size.",
-    ),
-    click.option(
-        "--format",
-        type=Choice(["kaggle"]),
-        help="Write a submission to Kaggle's challenge, GalaxyID and 37 answers, into -o FILE.csv; "
-        "after a kill the same command goes on. For a run with --target tree.",
-    ),
-)
-SCALE = several(
-    click.option(
-        "--partition",
-        type=click.IntRange(1, 1_000_000),
-        metavar="N",
-        help="With -o FOLDER/: rows of a file.  [default: 4096]",
-    ),
-    click.option(
-        "--keep",
-        metavar="COLUMN[,COLUMN...]",
-        help="With -o FOLDER/: keep these columns of the table, such as ra,dec; or all.",
-    ),
-    click.option(
-        "--scheduler",
-        metavar="ADDRESS",
-        help="With -o FOLDER/: let the workers of this Dask scheduler predict, such as "
-        "tcp://10.0.0.1:8786.",
-    ),
-)
-
-
-def _shares(context: click.Context, option: click.Parameter, crops: str | None) -> tuple:
-    if crops is None:
-        return ()
-    try:
-        shares = tuple(float(share) for share in crops.split(","))
-    except ValueError:
-        shares = ()
-    if not shares or not all(0.05 <= share <= 1 for share in shares):
-        raise BadInput(f"--crops {crops}", "write shares of 0.05 to 1, such as 0.5,0.7")
-    return shares
-
-
 @click.command(cls=Command)
 @RUN
 @click.argument("images", nargs=-1, required=True, metavar="[RUN...] IMAGE...")
-@OUTPUT
-@SKIP_BAD_IMAGES
-@click.option(
-    "--precision",
-    type=Choice(["auto", "fp32", "bf16", "fp16", "int8"]),
-    help="Number format of the network; int8 after `quantize`. Default: the run's own.",
-)
-@views_option("the run's own")
-@click.option(
-    "--crops",
-    metavar="SHARE[,SHARE...]",
-    callback=_shares,
-    help="Average over these shares of the image's side. Default: the run's own one.",
-)
-@click.option(
-    "--adapt",
-    is_flag=True,
-    help="Re-estimate BatchNorm's statistics on these images first, for another survey's.",
-)
-@click.option(
-    "--outliers",
-    is_flag=True,
-    help="Add out-of-distribution scores of each image: energy, and distance to the nearest "
-    "training galaxies.",
-)
-@click.option(
-    "--drift/--no-drift",
-    default=True,
-    show_default=True,
-    help="Compare the images with as many validation galaxies, 40 or more, and warn if they "
-    "differ.",
-)
-@click.option(
-    "--coverage",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Add each image's prediction set, such that sets hold the true class this often, as 0.9. "
-    "Of a run with --loss dirichlet-multinomial: intervals that hold a fraction this often.",
-)
-@click.option(
-    "--raw",
-    is_flag=True,
-    help="Give the model's uncalibrated probabilities, after `calibrate` too.",
-)
-@RENDERING
-@SCALE
+@dataclass_options(Output, "output")
+@dataclass_options(PredictionOptions, "options")
 @DEVICE
-@collected(PredictionOptions, "options")
-@collected(Output, "output")
 @click.pass_context
 def predict(
     context: click.Context,

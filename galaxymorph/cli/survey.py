@@ -8,7 +8,7 @@ import click
 
 from galaxymorph.base import BadInput
 from galaxymorph.cli.commands import Group
-from galaxymorph.cli.options import PATH, RENDERING, TABLE, collected, require_output
+from galaxymorph.cli.options import PATH, dataclass_options, require_output
 from galaxymorph.learn.recipe import Recipe
 from galaxymorph.report.analysis_options import CheckOptions
 
@@ -101,9 +101,7 @@ def simulate(
 @click.option(
     "--scheme", metavar="NAME", help="Show a label scheme's classes instead of the top answers."
 )
-@TABLE
-@RENDERING
-@collected(CheckOptions, "reading")
+@dataclass_options(CheckOptions, "reading")
 def show(
     folder: Path,
     output: Path,

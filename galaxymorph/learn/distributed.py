@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed
@@ -35,7 +36,7 @@ def rank() -> int:
 
 
 @contextmanager
-def together(help_with: Callable[[object], None]) -> Iterator[bool]:
+def together(help_with: Callable[[Any], None]) -> Iterator[bool]:
     """Join the processes that were launched together; yield whether this one leads.
 
     The others help until the first one has ended, and are told False.

@@ -26,6 +26,9 @@ from .analysis_options import (
     CheckOptions as CheckOptions,
 )
 from .analysis_options import (
+    FitOptions as FitOptions,
+)
+from .analysis_options import (
     RobustnessOptions as RobustnessOptions,
 )
 from .catalogue_check import (
@@ -37,16 +40,31 @@ from .catalogue_check import (
 from .catalogue_check import (
     print_check as print_check,
 )
-from .figures.calibration_figures import (
-    print_calibration as print_calibration,
-)
-from .figures.run_figures import (
+from .figures.contact_sheets import (
     draw_gallery as draw_gallery,
 )
 from .figures.run_figures import (
     draw_run as draw_run,
 )
-from .figures.uncertainty_figures import (
+from .fitting import (
+    fit as fit,
+)
+from .fitting import (
+    pretrain as pretrain,
+)
+from .metric_tables import (
+    print_calibration as print_calibration,
+)
+from .metric_tables import (
+    print_comparison as print_comparison,
+)
+from .metric_tables import (
+    print_metrics as print_metrics,
+)
+from .metric_tables import (
+    print_robustness as print_robustness,
+)
+from .metric_tables import (
     print_uncertainty as print_uncertainty,
 )
 from .page import (
@@ -74,16 +92,7 @@ from .side_by_side import (
     compare as compare,
 )
 from .tables import (
-    print_comparison as print_comparison,
-)
-from .tables import (
-    print_metrics as print_metrics,
-)
-from .tables import (
     print_predictions as print_predictions,
-)
-from .tables import (
-    print_robustness as print_robustness,
 )
 from .tables import (
     print_rows as print_rows,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from galaxymorph.base import BadInput, Progress
+from galaxymorph.images import SEVERITIES
 from galaxymorph.judge import (
     calibrate_fractions,
     calibrate_run,
@@ -23,11 +24,11 @@ from galaxymorph.judge import (
 from galaxymorph.learn import Run, deviation_columns, held
 from galaxymorph.predict import study_uncertainty
 from galaxymorph.report.analysis_options import ROBUSTNESS_DEFAULTS, RobustnessOptions
+from galaxymorph.report.explanation import draw_similar, explain_run
 from galaxymorph.report.figures.calibration_figures import draw_calibration
-from galaxymorph.report.figures.explanation_figures import draw_similar, explain_run
+from galaxymorph.report.figures.contact_sheets import draw_gallery
 from galaxymorph.report.figures.fraction_figures import draw_fraction_calibration
 from galaxymorph.report.figures.robustness_figures import draw_robustness
-from galaxymorph.report.figures.run_figures import draw_gallery
 from galaxymorph.report.figures.uncertainty_figures import draw_uncertainty
 from galaxymorph.report.figures.vote_figures import draw_votes, draw_walk
 from galaxymorph.report.page import refresh_report
@@ -104,7 +105,9 @@ def robustness(path: Path, options: RobustnessOptions = ROBUSTNESS_DEFAULTS) -> 
     reference = Run(options.reference) if options.reference else None
     known = read_robustness(reference) if reference else None
     theirs = galaxy_errors(reference) if reference else None
-    chosen = (options.suite, options.severities)
+    if options.suite == "published" and options.severities is not None:
+        raise BadInput("--severities: the published suite has severity 3 alone", "leave it out")
+    chosen = (options.suite, options.severities or SEVERITIES)
     with held(path) as run:
         if known is not None:
             settings = robustness_settings(run, *chosen, options.views)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from galaxymorph.base import BadInput, say, write_text
 from galaxymorph.learn import Run, fit_warnings, held, target_of
 from galaxymorph.report.card import write_card
-from galaxymorph.report.figures.charts import Chart, interval_places, line_chart
 from galaxymorph.report.figures.run_figures import redraw
 from galaxymorph.report.figures.vote_figures import draw_votes
-from galaxymorph.report.sections import Page, gathered
-from galaxymorph.report.server.markup import render
+from galaxymorph.report.metric_tables import interval_places, score_name
+from galaxymorph.report.page_content import PageContent
+from galaxymorph.report.sections import SECTIONS, gather_sections
+from galaxymorph.report.server.markup import render, section_template
 from galaxymorph.report.side_by_side import Comparison, Row
-from galaxymorph.report.tables import score_name
 
 FILE = "report.html"
 
@@ -25,7 +24,7 @@ def write_report(run: Run, data: Path | None = None, output: Path | None = None)
     Args:
         run: trained.
         data: where its catalogue is now, if it has moved.
-        output: by itself the run's `report.html`.
+        output: the default is the run's `report.html`.
 
     Raises:
         BadInput: the fit isn't finished.
@@ -33,12 +32,16 @@ def write_report(run: Run, data: Path | None = None, output: Path | None = None)
     run.require_trained()
     if target_of(run.recipe).soft and not (run.figures / "fractions_test.png").exists():
         draw_votes(run)
-    page = Page(run, data)
-    sections = gathered(page)
+    page = PageContent(run, data)
+    contents = gather_sections(page)
     page.encode()
+    sections = [
+        (name, SECTIONS[name].title, section_template(name, SECTIONS[name].template), content)
+        for name, content in contents.items()
+    ]
     output = output or run.path / FILE
-    write_text(output, render("run.html", title=_name(run), sections=sections))
-    write_card(run, render, data)
+    write_text(output, render("run.html", title=run.path.resolve().name, sections=sections))
+    write_card(run, data)
     return output
 
 
@@ -65,7 +68,7 @@ def write_comparison(comparison: Comparison, output: Path) -> Path:
         groups.setdefault(row.file, ([], []))[row.is_detail].append(shown)
     differences = comparison.differences
     most = max((abs(end) for each in differences for end in (each.low, each.high)), default=0) or 1
-    confusions = [gathered(Page(run), ["confusion"]) for run in runs]
+    confusions = [gather_sections(PageContent(run), ["confusion"]) for run in runs]
     page = render(
         "comparison.html",
         title=f"{len(runs)} runs side by side",
@@ -79,11 +82,10 @@ def write_comparison(comparison: Comparison, output: Path) -> Path:
         unranked=comparison.unranked,
         differences=[(each, interval_places(vars(each), -most, most)) for each in differences],
         confusions=[
-            (found[0]["content"], {**found[0]["content"]["matrices"][0], "words": name})
-            for name, found in zip(names, confusions, strict=True)
-            if found
+            (content["confusion"], {**content["confusion"]["matrices"][0], "words": name})
+            for name, content in zip(names, confusions, strict=True)
+            if content
         ],
-        charts=_curves(runs, names),
         recipes=list(comparison.settings_that_differ()),
     )
     write_text(output, page)
@@ -95,22 +97,6 @@ def _better(row: Row) -> str:
     if row.better != "nominal":
         return row.better or "neither"
     return "near nominal" if row.nominal is None else f"near {row.nominal:g}"
-
-
-def _curves(runs: Sequence[Run], names: Sequence[str]) -> list[Chart]:
-    series = {}
-    for run, name in zip(runs, names, strict=True):
-        for member in run.members:
-            history = member.history
-            if history is not None:
-                words = name if member is run else f"{name}, {run.part_word} {member.path.name}"
-                series[words] = (history["epoch"], history["valid_loss"])
-    chart = line_chart("Validation loss", series) if series else None
-    return [chart] if chart else []
-
-
-def _name(run: Run) -> str:
-    return run.path.resolve().name
 
 
 def refresh_report(run: Run, data: Path | None = None) -> None:

@@ -1,32 +1,25 @@
-"""The sections of a run's page: each says which files it needs and what its template is told.
+"""The sections of a run's page, and the model card's: what each needs, and what its template shows.
 
-To add one, add an entry to `SECTIONS` and a template of its name to `templates/sections/`.
+To add one, register it in `SECTIONS` with a template of its name in `templates/sections/`, or with
+its template as text.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import shlex
-from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, fields
-from functools import cached_property
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import read_json
+from galaxymorph.base import Registry
 from galaxymorph.judge import (
     ATTRIBUTION_METHODS,
-    METRICS,
-    Predictions,
-    is_calibrated,
     metrics_of,
-    part_metrics,
-    scores_in,
-    served,
     served_kind,
     true_and_predicted,
     verdicts,
@@ -37,162 +30,83 @@ from galaxymorph.learn import (
     fit_warnings,
     help_of,
     label_words,
-    loss_words,
     target_of,
     without_effect,
 )
-from galaxymorph.report.figures.calibration_figures import method_words, set_tables
-from galaxymorph.report.figures.charts import interval_places, line_chart
-from galaxymorph.report.figures.gallery import gallery_of, words_of
-from galaxymorph.report.figures.pictures import LIMIT, TEXT, Picture, encode_pictures, read_picture
-from galaxymorph.report.figures.run_figures import kept_epoch, loss_axis, score_axis
-from galaxymorph.report.figures.uncertainty_figures import score_words
+from galaxymorph.report.figures.panels import in_words
+from galaxymorph.report.metric_tables import (
+    abbreviations,
+    calibration_columns,
+    calibration_method,
+    calibration_rows,
+    corruption_label,
+    interval_places,
+    metric_heading,
+    never_predicted,
+    set_tables,
+    source_metrics,
+)
+from galaxymorph.report.page_content import PREDICTED, PageContent
 from galaxymorph.report.references import reference_of
-from galaxymorph.report.tables import PARTS, score_name
+from galaxymorph.report.tables import PARTS
 from galaxymorph.zoo import known_fractions
 
-# Pictures that the page draws itself, or that its gallery stands for.
-DRAWN = {"learning_curves", "scores_by_class", "confusion_valid", "confusion_test"}
-
-
-@dataclass
-class Page:
-    """What the sections are told: a run, where its catalogue is, and which pictures are used."""
-
-    run: Run
-    data: Path | None = None
-    pictures_used: list[Picture] = field(default_factory=list)
-
-    @cached_property
-    def metrics(self) -> dict:
-        """`metrics.json`; where calibration changes classes, the scores of the classes as served.
-
-        So that one kind of prediction stands everywhere on the page.
-        """
-        metrics, run = self.json("metrics.json"), self.run
-        if not target_of(run.recipe).soft and is_calibrated(self.test):
-            for part in PARTS:
-                table = run.predictions(part).drop_duplicates("galaxy", ignore_index=True)
-                given = served(run, table)
-                if (given["predicted"] != table["predicted"]).any():
-                    predictions = Predictions.of(run, given)
-                    metrics[part] |= part_metrics(predictions, ["classification"])
-        return metrics
-
-    @cached_property
-    def test(self) -> pd.DataFrame:
-        """The predictions of the test part, each galaxy once."""
-        return self.run.predictions("test").drop_duplicates("galaxy", ignore_index=True)
-
-    @cached_property
-    def gallery(self) -> dict:
-        """What the gallery shows."""
-        return gallery_of(self.run, self.test, self.data)
-
-    def json(self, name: str) -> dict:
-        """Return a JSON file of the run."""
-        return read_json(self.run.path / name)
-
-    def pictures(self, *patterns: str) -> list[Picture]:
-        """Return the run's pictures of some names, each once a page; `encode` fills them in."""
-        used = {each.path for each in self.pictures_used}
-        found = [path for name in patterns for path in sorted(self.run.path.glob(name))]
-        paths = [
-            path for path in dict.fromkeys(found) if path not in used and path.stem not in DRAWN
-        ]
-        pictures = list(filter(None, map(read_picture, paths)))
-        self.pictures_used += pictures
-        return pictures
-
-    def encode(self) -> None:
-        """Encode the pictures into what the gallery leaves of a page's bytes."""
-        has_gallery = all((self.run.path / name).exists() for name in PREDICTED)
-        gallery = len(json.dumps(self.gallery["data"])) if has_gallery else 0
-        encode_pictures(self.pictures_used, LIMIT - TEXT - gallery)
-
-    def folders_left_out(self) -> list[tuple[str, int]]:
-        """Return folders with figures that aren't on the page, and how many each has."""
-        used = {each.path for each in self.pictures_used}
-        found = Counter(
-            path.parent.relative_to(self.run.path).as_posix()
-            for top in ("figures", "explain")
-            for path in (self.run.path / top).rglob("*.png")
-            if path not in used and path.stem not in DRAWN
-        )
-        return sorted(found.items())
+Content = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page: left out unless its files are there and `gather` finds something.
+    """A part of the page: left out unless its files are there and `gather` has something to show.
 
     Args:
-        name: of its template, and of its place on the page.
         title: above it.
         needs: files of the run.
-        gather: what the template is told.
+        gather: returns what the template is rendered with, None for nothing.
+        template: its text, in Jinja's language; the default is the package's of the entry's name.
     """
 
-    name: str
     title: str
     needs: tuple[str, ...]
-    gather: Callable[[Page], dict | None]
+    gather: Callable[[PageContent], Content | None]
+    template: str = ""
 
 
-def gathered(page: Page, names: Collection[str] | None = None) -> list[dict]:
-    """Return what each section, or those of some names, has to say: `name`, `title`, `content`."""
-    found = []
-    for section in SECTIONS:
-        if names is not None and section.name not in names:
-            continue
-        if not all((page.run.path / name).exists() for name in section.needs):
+SECTIONS: Registry[Section] = Registry("page section")
+
+
+def gather_sections(page: PageContent, names: Collection[str] = ()) -> dict[str, Content]:
+    """Return what the templates of sections are rendered with, by name, those that show something.
+
+    Args:
+        page: of a run.
+        names: of sections; the default is all, in the order of registration.
+    """
+    gathered = {}
+    for name, section in SECTIONS.items():
+        if (names and name not in names) or not page.has(*section.needs):
             continue
         content = section.gather(page)
         if content is not None:
-            found.append({"name": section.name, "title": section.title, "content": content})
-    return found
+            gathered[name] = content
+    return gathered
 
 
-def _trained(page: Page) -> dict:
-    run, recipe, split = page.run, page.run.recipe, page.run.split
-    target = target_of(recipe)
-    # In a cross-validated run every galaxy is tested once, and trains the other folds.
-    parts = pd.crosstab(split["label"], split["split"])
-    order = [part for part in ("train", "valid", "calibration", "test") if part in parts]
-    order += [part for part in parts if part not in order]
-    source = Path(run.data["source"])
-    if target.tree:
-        labels = f"vote fractions of the schema {recipe.schema}"
-    elif recipe.labels_column is not None:
-        labels = f"labels from the column {recipe.labels_column}"
-    else:
-        labels = f"labels from the scheme {recipe.scheme}"
-    return {
-        "target": "classes" if recipe.labels_column else f"{recipe.target}: {target.words}",
-        "labels": labels,
-        "truth": recipe.truth,
-        "source": str(source),
-        "simulated": (source.parent / "survey.json").exists(),
-        "galaxies": len(split),
-        "parts": [(part, PARTS.get(part, {"train": "training"}.get(part, part))) for part in order],
-        "rows": [
-            (
-                label_words(recipe).get(label, words_of(label)),
-                [int(parts.loc[label, part]) for part in order],
-            )
-            for label in _in_order(run.classes, parts.index)
-        ],
-        "totals": [int(parts[part].sum()) for part in order],
-        "recipe": recipe,
-    }
+def section(
+    name: str, title: str, *needs: str
+) -> Callable[[Callable[[PageContent], Content | None]], Callable[[PageContent], Content | None]]:
+    """Register the decorated function as a section of the page."""
+
+    def register(
+        gather: Callable[[PageContent], Content | None],
+    ) -> Callable[[PageContent], Content | None]:
+        SECTIONS.register(name, Section(title, needs, gather))
+        return gather
+
+    return register
 
 
-def _in_order(classes: list[str], labels: pd.Index) -> list[str]:
-    known = [name for name in classes if name in labels]
-    return known + [name for name in labels if name not in known]
-
-
-def _headline(page: Page) -> dict:
+@section("headline", "Result", "metrics.json", "split.csv")
+def _headline(page: PageContent) -> Content:
     reference, words = reference_of(page.run)
     test = page.metrics["test"]
     metrics = metrics_of(target_of(page.run.recipe).metrics)
@@ -219,45 +133,65 @@ def _headline(page: Page) -> dict:
     }
 
 
-def _curves(page: Page) -> dict | None:
-    target = target_of(page.run.recipe)
-    word = page.run.part_word
-    histories = [
-        (f" ({word} {n + 1})" if word else "", member.history)
-        for n, member in enumerate(page.run.members)
-        if member.history is not None
-    ]
-    if not histories:
-        return None
-    losses = {"train_loss": "training", "valid_loss": "validation"}
-    charts = []
-    kept = kept_epoch(page.run) if len(page.run.members) == 1 else None
-    for title, columns, label in (
-        ("Loss", losses, loss_axis(page.run)),
-        ("Validation score", dict(target.epoch_metrics), score_axis(page.run)),
-    ):
-        series = {
-            words + fold: (history["epoch"], history[column])
-            for fold, history in histories
-            for column, words in columns.items()
-            if column in history
-        }
-        charts.append(line_chart(title, series, label, kept))
-    first = histories[0][1]
-    frozen = int((first["stage"] == "frozen").sum())
+@section("trained", "What was trained", "split.csv")
+def _trained(page: PageContent) -> Content:
+    run, recipe, split = page.run, page.run.recipe, page.run.split
+    target = target_of(recipe)
+    # In a cross-validated run every galaxy is tested once, and trains the other folds.
+    parts = pd.crosstab(split["label"], split["split"])
+    order = _in_order(["train", "valid", "calibration", "test"], list(parts.columns))
+    words = {**PARTS, "train": "training"}
+    source = Path(run.data["source"])
+    if target.tree:
+        labels = f"vote fractions of the schema {recipe.schema}"
+    elif recipe.labels_column is not None:
+        labels = f"labels from the column {recipe.labels_column}"
+    else:
+        labels = f"labels from the scheme {recipe.scheme}"
     return {
-        "charts": [chart for chart in charts if chart],
-        "frozen": frozen,
-        "kept": kept,
-        "loss": loss_words(page.run.recipe),
-        "epochs": len(first),
-        "columns": list(first.columns),
-        "rows": [[_cell(value) for value in row] for row in first.itertuples(index=False)],
-        "part": word,
+        "target": "classes" if recipe.labels_column else f"{recipe.target}: {target.words}",
+        "labels": labels,
+        "truth": recipe.truth,
+        "source": str(source),
+        "simulated": (source.parent / "survey.json").exists(),
+        "galaxies": len(split),
+        "parts": [(part, words.get(part, part)) for part in order],
+        "rows": [
+            (
+                label_words(recipe).get(label, in_words(label)),
+                [int(parts[part][label]) for part in order],
+            )
+            for label in _in_order(run.classes, list(parts.index))
+        ],
+        "totals": [int(parts[part].sum()) for part in order],
+        "recipe": recipe,
     }
 
 
-def _confusions(page: Page) -> dict | None:
+def _in_order(order: list[str], names: list[str]) -> list[str]:
+    known = [name for name in order if name in names]
+    return known + [name for name in names if name not in known]
+
+
+@section("curves", "Learning curves")
+def _curves(page: PageContent) -> Content | None:
+    histories = [member.history for member in page.run.members if member.history is not None]
+    if not histories:
+        return None
+    rows = [
+        [f"{value:.4g}" if isinstance(value, float) else str(value) for value in row]
+        for row in histories[0].itertuples(index=False)
+    ]
+    return {
+        "pictures": page.pictures("figures/learning_curves.png"),
+        "columns": list(histories[0].columns),
+        "rows": rows,
+        "part": page.run.part_word,
+    }
+
+
+@section("confusion", "Confusion matrices", "metrics.json")
+def _confusions(page: PageContent) -> Content | None:
     if "confusion" not in page.metrics["test"]:
         return None
     classes = page.metrics["classes"]
@@ -266,169 +200,163 @@ def _confusions(page: Page) -> dict | None:
         counts = np.array(page.metrics[part]["confusion"])
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         rows = [
-            (words_of(name), name, list(zip(classes, *pair, strict=True)))
-            for name, pair in zip(
-                classes, zip(counts.tolist(), shares.tolist(), strict=True), strict=True
-            )
+            (in_words(name), name, list(zip(classes, numbers, of_row, strict=True)))
+            for name, numbers, of_row in zip(classes, counts.tolist(), shares.tolist(), strict=True)
         ]
-        matrices.append(
-            {
-                "part": part,
-                "words": f"{words.capitalize()} part",
-                "rows": rows,
-                "galaxies": int(counts.sum()),
-            }
-        )
-    return {
-        "classes": [words_of(name) for name in classes],
-        "matrices": matrices,
-        "truth": page.run.recipe.truth,
-    }
+        title = f"{words.capitalize()} part"
+        matrices.append({"part": part, "words": title, "rows": rows, "galaxies": int(counts.sum())})
+    names = [in_words(name) for name in classes]
+    return {"classes": names, "matrices": matrices, "truth": page.run.recipe.truth}
 
 
-def _per_class(page: Page) -> dict | None:
+@section("per_class", "Scores by class", "metrics.json")
+def _per_class(page: PageContent) -> Content | None:
     per_class = page.metrics["test"].get("per_class")
     if not per_class:
         return None
+    prefix = "per_class."
+    metrics = {
+        name.removeprefix(prefix): metric
+        for name, metric in metrics_of(target_of(page.run.recipe).metrics).items()
+        if name.startswith(prefix)
+    }
     return {
+        "headings": [metric.heading for metric in metrics.values()],
         "rows": [
             (
-                words_of(name),
+                in_words(name),
                 scores["support"],
                 [
-                    (scores[key], interval_places(scores[key], 0.0, 1.0))
-                    for key in ("precision", "recall", "f1")
+                    (scores[key], interval_places(scores[key], *metric.limits))
+                    for key, metric in metrics.items()
+                    if key in scores
                 ],
             )
             for name, scores in per_class.items()
         ],
-        "never": [
-            words_of(name)
-            for name, scores in per_class.items()
-            if scores["precision"]["value"] is None
-        ],
+        "never": [in_words(name) for name in never_predicted(page.metrics["test"])],
     }
 
 
-def _votes(page: Page) -> dict | None:
+@section("votes", "Vote fractions", *PREDICTED)
+def _votes(page: PageContent) -> Content | None:
     target = target_of(page.run.recipe)
     if not target.soft:
         return None
+    tree = target.tree
     true, predicted = true_and_predicted(page.run, page.test)
-    names = page.run.outputs
-    scores = page.metrics["test"].get("per_answer", {})
-    known = known_fractions(target.tree, true) if target.tree else np.ones(true.shape, bool)
-    asked = np.maximum(known.sum(axis=0), 1)
-    errors = np.sqrt(np.where(known, np.square(true - predicted), 0.0).sum(axis=0) / asked)
+    scores = page.metrics["test"]
+    known = known_fractions(tree, true) if tree else np.ones(true.shape, bool)
+    numbers = np.maximum(known.sum(axis=0), 1)
+    errors = np.sqrt(np.where(known, np.square(true - predicted), 0.0).sum(axis=0) / numbers)
     worst = float(errors.max()) or 1.0
+    by_answer = scores.get("per_answer", {})
     rows = {
         name: {
             "true": float(true[:, at].mean()),
             "predicted": float(predicted[:, at].mean()),
-            "rmse": scores.get(name, {}).get("rmse") or {"value": float(errors[at])},
+            "rmse": by_answer.get(name, {}).get("rmse") or {"value": float(errors[at])},
             "bar": round(100 * float(errors[at]) / worst, 1),
         }
-        for at, name in enumerate(names)
+        for at, name in enumerate(page.run.outputs)
     }
-    questions = []
-    if target.tree:
-        for question in target.tree.questions:
-            questions.append(
-                {
-                    "asks": question.text,
-                    "scores": page.metrics["test"]["per_question"][question.name],
-                    "answers": [(each.text, rows[each.column]) for each in question.answers],
-                }
+    if tree:
+        questions = [
+            (
+                question.text,
+                scores["per_question"][question.name],
+                [(answer.text, rows[answer.column]) for answer in question.answers],
             )
+            for question in tree.questions
+        ]
     else:
-        answers = [(words_of(name), rows[name]) for name in names]
-        questions.append({"asks": "class", "scores": None, "answers": answers})
-    return {"questions": questions, "pictures": page.pictures("figures/fractions_test.png",
-            "figures/entropies_test.png", "figures/scores_by_answer.png")}  # fmt: skip
+        questions = [("class", None, [(in_words(name), row) for name, row in rows.items()])]
+    names = ("fractions_test", "entropies_test", "scores_by_answer")
+    pictures = page.pictures(*(f"figures/{name}.png" for name in names))
+    return {"questions": questions, "pictures": pictures}
 
 
-def _calibration(page: Page) -> dict:
+@section("calibration", "Calibration", "calibration.json")
+def _calibration(page: PageContent) -> Content:
     record = page.json("calibration.json")
-    before, after = record.get("before", {}), record.get("after", {})
+    patterns = ("calibrat", "reliab", "risk", "coverage", "set", "ranks")
     return {
-        "how": method_words(record),
+        "how": calibration_method(record),
         "truth": page.run.recipe.truth,
         "of_fractions": target_of(page.run.recipe).tree is not None,
-        "pairs": [
-            (f"{METRICS[name].label} ({METRICS[name].direction})", before[name], after[name],
-             after.get("if_calibrated", {}).get(name))
-            for name in before
-            if name in METRICS and name in after
-        ],
+        "columns": calibration_columns(record),
+        "rows": [row[1:] for row in calibration_rows(record)],
         "sets": set_tables(record),
         "notes": record.get("notes", []),
-        "scores": _score_rows(record),
-        "pictures": page.pictures(
-            "figures/*calibrat*.png", "figures/*reliab*.png", "figures/*risk*.png",
-            "figures/*coverage*.png", "figures/*set*.png", "figures/*ranks*.png",
-        ),
-    }  # fmt: skip
+        "pictures": page.pictures(*(f"figures/*{pattern}*.png" for pattern in patterns)),
+    }
 
 
-def _uncertainty(page: Page) -> dict:
+@section("uncertainty", "Uncertainty", "uncertainty.json")
+def _uncertainty(page: PageContent) -> Content:
     record = page.json("uncertainty.json")
-    names, sources = score_words(record), record["sources"].items()
-    kept = next(iter(record["sources"].values())).get("kept_at_accuracy", {})
+    names, sources = source_metrics(record), record["sources"]
+    kept = next(iter(sources.values())).get("kept_at_accuracy", {})
     return {
         "galaxies": record["galaxies"],
-        "scores": list(names.values()),
+        "headings": [metric_heading(name) for name in names],
+        "abbreviations": abbreviations(names),
         "accuracies": [f"{float(accuracy):.0%}" for accuracy in kept],
         "rows": [
             (
                 source,
-                [(found["scores"].get(name), METRICS[name].digits) for name in names],
-                [_kept(each) for each in found.get("kept_at_accuracy", {}).values()],
-                found["passes"],
-                found["seconds"],
+                [study["scores"].get(name) for name in names],
+                [_kept(each) for each in study.get("kept_at_accuracy", {}).values()],
+                study["passes"],
+                study["seconds"],
             )
-            for source, found in sources
+            for source, study in sources.items()
         ],
-        "people": [(source, list(found["people"].values())) for source, found in sources
-                   if "people" in found],
+        "volunteers": [
+            (source, list(study["people"].values()))
+            for source, study in sources.items()
+            if "people" in study
+        ],
         "pictures": page.pictures("figures/uncertainty_*.png", "figures/corner_*.png"),
-    }  # fmt: skip
+    }
 
 
-def _kept(found: dict | float) -> float | None:
-    # Studies of before it was judged on other galaxies than it was chosen on hold a number.
-    return found["kept"]["value"] if isinstance(found, dict) else found
+def _kept(record: dict[str, Any] | float) -> float | None:
+    # Studies of earlier versions, judged on the galaxies that it was chosen on, hold a number.
+    return record["kept"]["value"] if isinstance(record, dict) else record
 
 
-def _robustness(page: Page) -> dict:
-    from galaxymorph.images import CORRUPTIONS
-
+@section("robustness", "Robustness", "robustness.json")
+def _robustness(page: PageContent) -> Content:
     scores = page.json("robustness.json")
     headline = scores["headline"]
-    rows = []
-    for name, found in scores["corruptions"].items():
-        cells = [
-            {"score": each[headline], "drop": each["drop"]} for each in found["severities"].values()
-        ]
-        rows.append((CORRUPTIONS[name].label if name in CORRUPTIONS else name, cells))
+    rows = [
+        (
+            corruption_label(name),
+            [
+                {"score": each[headline], "drop": each["drop"]}
+                for each in record["severities"].values()
+            ],
+        )
+        for name, record in scores["corruptions"].items()
+    ]
     lost = [abs(cell["drop"]["value"]) for _, cells in rows for cell in cells]
     rows.sort(key=lambda row: -float(np.mean([cell["drop"]["value"] for cell in row[1]])))
     return {
-        "headline": METRICS[headline].heading,
+        "headline": metric_heading(headline),
         "clean": scores["clean"][headline],
         "severities": [str(severity) for severity in scores["severities"]],
         "galaxies": scores["galaxies"],
         "rows": rows,
         "most": max([*lost, 0.05]),
-        "kind": served_kind(page.run),
         "pictures": page.pictures("figures/robustness_*.png"),
     }
 
 
-def _explanation(page: Page) -> dict | None:
-    numbers = page.run.path / "explain" / "explain.json"
-    found = page.json("explain/explain.json") if numbers.exists() else {}
-    judged = verdicts(found)
-    tested = {row["method"]: row for row in judged}
+@section("explanation", "What predictions depend on", "explain")
+def _explanation(page: PageContent) -> Content | None:
+    record = page.json("explain/explain.json") if page.has("explain/explain.json") else {}
+    tested = {str(row["method"]): row for row in verdicts(record)}
     tests = page.pictures("explain/deletion_insertion.png", "explain/random_weights.png")
     methods = [
         {
@@ -439,19 +367,20 @@ def _explanation(page: Page) -> dict | None:
         for name in dict.fromkeys((*tested, *ATTRIBUTION_METHODS))
     ]
     methods = [method for method in methods if method["pictures"] or method["test"]]
-    # An embedding's map and galaxies follow what the checks of the answers show.
+    # An embedding's map and galaxies follow the checks of the answers.
     pictures = page.pictures("explain/shortcuts.png", "explain/physics.png", "explain/*.png")
-    if not found and not methods and not pictures:
+    if not record and not methods and not pictures:
         return None
     tables = [
         (f"{name[:1].upper()}{name[1:]}", list(rows[0]), [list(row.values()) for row in rows])
-        for name, rows in found.items()
+        for name, rows in record.items()
         if isinstance(rows, list) and rows
     ]
     return {"methods": methods, "tests": tests, "pictures": pictures, "tables": tables}
 
 
-def _other_figures(page: Page) -> dict | None:
+@section("figures", "Other figures", "figures")
+def _other_figures(page: PageContent) -> Content | None:
     # The page has it as a table.
     heat = page.run.figures / "robustness.png"
     pictures = [each for each in page.pictures("figures/*.png") if each.path != heat]
@@ -460,87 +389,47 @@ def _other_figures(page: Page) -> dict | None:
     return {"pictures": pictures, "folders": folders} if pictures or folders else None
 
 
-def _score_rows(values: dict) -> list[tuple[str, dict]]:
-    def finite(value: float) -> float | None:
-        return float(value) if np.isfinite(value) else None
-
-    return [
-        (score_name(name), dict(zip(("value", "low", "high"),
-                                                     map(finite, score), strict=True)))
-        for name, score in scores_in(values)
-    ]  # fmt: skip
+@section("gallery", "Gallery", *PREDICTED)
+def _gallery(page: PageContent) -> Content:
+    return vars(page.gallery)
 
 
-def _gallery(page: Page) -> dict:
-    return page.gallery
-
-
-def _recipe(page: Page) -> dict:
-    run, usual, idle = page.run, Recipe(), without_effect(page.run.recipe)
-    environment = page.json("environment.json") if _has(run, "environment.json") else {}
+@section("recipe", "Making it again")
+def _recipe(page: PageContent) -> Content:
+    run, baseline, idle = page.run, Recipe(), without_effect(page.run.recipe)
+    environment = page.json("environment.json") if page.has("environment.json") else {}
     packages = environment.pop("packages", {})
-    settings = [
-        (each.name.replace("_", "-"), _setting(getattr(run.recipe, each.name)),
-         getattr(run.recipe, each.name) != getattr(usual, each.name),
-         help_of(each))
-        for each in fields(Recipe)
-        if each.name not in idle
-    ]  # fmt: skip
-    files = [name for name in ("split.csv", "model.safetensors") if _has(run, name)]
+    settings = []
+    for each in fields(Recipe):
+        if each.name not in idle:
+            value = getattr(run.recipe, each.name)
+            differs = value != getattr(baseline, each.name)
+            name = each.name.replace("_", "-")
+            settings.append((name, _setting(value), differs, help_of(each)))
+    files = [name for name in ("split.csv", "model.safetensors") if page.has(name)]
+    path = shlex.quote(str(run.path))
     return {
         "settings": settings,
         "environment": {**environment, **packages},
         "checksums": [(name, _checksum(run.path / name)) for name in files],
         "fingerprint": run.data["fingerprint"],
         "command": fit_command(run),
-        "reproduce": f"python cli.py reproduce {shlex.quote(str(run.path))}",
-        "report": f"python cli.py report {shlex.quote(str(run.path))}",
+        "reproduce": f"python cli.py reproduce {path}",
+        "report": f"python cli.py report {path}",
     }
 
 
 def fit_command(run: Run) -> str:
     """Return the command that makes a run again from its own recipe."""
-    return shlex.join(
-        ["python", "cli.py", "fit", "--data", run.data["path"],
-         "--recipe", str(run.path / "recipe.json")]
-    )  # fmt: skip
+    recipe = str(run.path / "recipe.json")
+    return shlex.join(["python", "cli.py", "fit", "--data", run.data["path"], "--recipe", recipe])
 
 
 def _setting(value: object) -> str:
-    if value is None:
-        return "–"
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "–" if value is None else str(value)
 
 
 def _checksum(path: Path) -> str:
-    found = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            found.update(block)
-    return found.hexdigest()
-
-
-def _has(run: Run, name: str) -> bool:
-    return (run.path / name).exists()
-
-
-def _cell(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-PREDICTED = ("metrics.json", "predictions_test.parquet")
-SECTIONS: tuple[Section, ...] = (
-    Section("headline", "Result", ("metrics.json", "split.csv"), _headline),
-    Section("trained", "What was trained", ("split.csv",), _trained),
-    Section("curves", "Learning curves", (), _curves),
-    Section("confusion", "Confusion matrices", ("metrics.json",), _confusions),
-    Section("per_class", "Scores by class", ("metrics.json",), _per_class),
-    Section("votes", "Vote fractions", PREDICTED, _votes),
-    Section("calibration", "Calibration", ("calibration.json",), _calibration),
-    Section("uncertainty", "Uncertainty", ("uncertainty.json",), _uncertainty),
-    Section("robustness", "Robustness", ("robustness.json",), _robustness),
-    Section("explanation", "What the model looks at", ("explain",), _explanation),
-    Section("figures", "Other figures", ("figures",), _other_figures),
-    Section("gallery", "Gallery", PREDICTED, _gallery),
-    Section("recipe", "Making it again", (), _recipe),
-)
+    return hashlib.sha256(path.read_bytes()).hexdigest()

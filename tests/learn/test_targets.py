@@ -390,8 +390,9 @@ def test_every_target_has_its_families_in_judge_and_report():
     used = {family for target in TARGETS.values() for family in target.metrics}
     assert {metric.family for metric in METRICS.values()} - {None} == used
     assert all(METRICS[headline_of(target)].value for target in TARGETS.values())
-    for function in (galleries_of, draw_run):
-        assert sys.modules[function.__module__].FAMILIES.keys() == used
+    assert sys.modules[galleries_of.__module__].FAMILIES.keys() == used
+    # Some families have no figures of their own.
+    assert sys.modules[draw_run.__module__].FAMILIES.keys() <= used
 
 
 def test_a_soft_targets_recipe_file_turns_nothing_off_for_classes(soft_runs):

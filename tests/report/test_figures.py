@@ -29,7 +29,8 @@ from galaxymorph.report import draw_gallery
 from galaxymorph.report.figures.overlays import draw_maps
 from galaxymorph.report.figures.pictures import Picture, encode_pictures, read_picture
 from galaxymorph.report.figures.style import COLUMN, DPI, PAGE
-from galaxymorph.report.tables import print_rows, score_name
+from galaxymorph.report.metric_tables import score_name
+from galaxymorph.report.tables import print_rows
 from tests.conftest import galaxymorph
 
 
@@ -79,7 +80,7 @@ def test_a_page_uses_its_bytes_and_names_what_it_leaves_out(tmp_path):
 def test_no_gallery_says_nan(run, tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr(
-        "galaxymorph.report.figures.run_figures.label_image",
+        "galaxymorph.report.figures.contact_sheets.label_image",
         lambda axes, lines, *_: said.extend(lines),
     )
     table = Run(run).predictions("test").head(2)

@@ -17,7 +17,6 @@ from galaxymorph.base import BadInput
 from galaxymorph.images import Rendering
 from galaxymorph.learn import Run
 from galaxymorph.report import Comparison
-from galaxymorph.report.figures.charts import line_chart
 from tests.conftest import galaxymorph
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -179,18 +178,6 @@ def test_settings_without_effect_do_not_differ(copied, tmp_path):
     assert differing == {"seed": ["0", "1"]}
 
 
-@pytest.mark.parametrize(
-    ("values", "ends"),
-    [([0.3, 1.0], (0.2, 1.0)), ([1.0, 1.0], (0.4, 1.0)), ([0.5, 0.9], (0.5, 0.9)),
-     ([0.1, 2.3], (0.0, 2.5)), ([-0.2, 1.2], (-0.5, 1.5))],
-)  # fmt: skip
-def test_an_axis_of_shares_ends_at_one(values, ends):
-    chart = line_chart("Score", {"accuracy": ([1, 2], values)})
-    ticks = [float(words) for _, words in chart.up]
-    assert (ticks[0], ticks[-1]) == ends
-    assert chart.up[-1][0] == pytest.approx(chart.top)
-
-
 @pytest.fixture(scope="module")
 def browser():
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is missing")
@@ -337,7 +324,7 @@ def test_what_was_added_stands_where_the_page_cannot_be_made(run, tmp_path, caps
     def fail(*arguments):
         raise BadInput("an image has gone", "bring it back")
 
-    monkeypatch.setattr("galaxymorph.report.page.gathered", fail)
+    monkeypatch.setattr("galaxymorph.report.page.gather_sections", fail)
     assert galaxymorph("calibrate", own, "--method", "temperature") == 0
     assert "report: as it was (an image has gone" in capsys.readouterr().err
     assert (own / "report.html").read_text() == before

@@ -23,7 +23,7 @@ from galaxymorph.judge import GRID
 from galaxymorph.report import ModelServer, load_model
 from galaxymorph.report.server import server
 from galaxymorph.report.server.answers import Upload
-from galaxymorph.report.server.openapi import described
+from galaxymorph.report.server.openapi import describe_server
 from galaxymorph.report.server.server import MAX_BYTES, MAX_IMAGES, MAX_REQUEST
 from tests.conftest import galaxymorph
 from tests.makers import image_bytes, picture
@@ -459,7 +459,9 @@ def test_a_calibrated_run_answers_with_its_prediction_set(run, tmp_path):
     assert answer["set"] == ([] if image.set == "none" else image.set.split("|"))
     for name, share in answer["classes"].items():
         assert share == pytest.approx(image[f"calibrated_{name}"], abs=2e-2)
-    told = described(model, MAX_BYTES, MAX_IMAGES)["paths"]["/predict"]["post"]["responses"]["200"]
+    told = describe_server(model, MAX_BYTES, MAX_IMAGES)["paths"]["/predict"]["post"]["responses"][
+        "200"
+    ]
     schema = told["content"]["application/json"]["schema"]["anyOf"][0]
     assert set(schema["properties"]) == set(answer)
     assert "set" not in load_model(run).predict(upload)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,18 +24,50 @@ from galaxymorph.judge import (
     verdicts,
 )
 from galaxymorph.learn import Run, target_of, with_images
+from galaxymorph.report.figures.panels import in_words
 from galaxymorph.report.figures.pictures import thumbnails
 from galaxymorph.report.figures.uncertainty_figures import preferred
-from galaxymorph.zoo import CALIBRATED, PROBABILITY, likeliest_walk, prefixed, to_conditional
+from galaxymorph.zoo import (
+    CALIBRATED,
+    PROBABILITY,
+    Tree,
+    likeliest_walk,
+    prefixed,
+    to_conditional,
+)
 
-# What `uncertainty` says of each test galaxy.
+# The uncertainty of each test galaxy.
 UNCERTAINTY = "uncertainty_test.parquet"
 # Galaxies listed without their images: a page of words that a browser still sorts at once.
 UNSEEN = 2000
 
 
-def gallery_of(run: Run, test: pd.DataFrame, data: Path | None) -> dict:
-    """Return what the page's gallery shows, and how much of it.
+@dataclass(frozen=True)
+class Gallery:
+    """What the page's gallery shows.
+
+    Args:
+        data: of its script: `names` and `words` of what it is filtered by, `rows`, a galaxy each,
+            and how they are shown.
+        names: what it is filtered by, and its words: classes, or a tree's first answers.
+        shown: galaxies in it.
+        galaxies: of the test part.
+        mistakes: among those.
+        mistakes_shown: among those in it.
+        missing: why there are no images; empty if there are.
+    """
+
+    data: dict[str, Any]
+    names: list[tuple[str, str]]
+    shown: int
+    galaxies: int
+    mistakes: int
+    mistakes_shown: int
+    missing: str
+
+
+def gallery_of(run: Run, test: pd.DataFrame, data: Path | None) -> Gallery:
+    """Return what the page's gallery shows, and how much of the test part that is.
 
     Args:
         run: trained.
@@ -48,54 +83,44 @@ def gallery_of(run: Run, test: pd.DataFrame, data: Path | None) -> dict:
         uris, side = thumbnails(references, run.recipe.crop, run.recipe.rendering)
     except BadInput as error:
         missing = str(error)
-    shown = sum(bool(uri) for uri in uris)
+    records = table.drop(columns="image").to_dict("records")
     rows = [
-        {**_told(row), "uri": uri}
-        for row, uri in zip(table.drop(columns="image").to_dict("records"), uris, strict=True)
+        {**_without_unexplained(row), "uri": uri}
+        for row, uri in zip(records, uris, strict=True)
         if uri or missing
     ]
-    limited = rows[:UNSEEN] if missing else rows
-    target = target_of(run.recipe)
-    names = _names(run)
-    return {
-        "shown": len(limited),
-        "pictured": shown,
-        "galaxies": len(table),
-        "mistakes": int((~table["right"]).sum()),
-        "mistakes_shown": sum(not row["right"] for row in limited),
-        "missing": missing,
-        "kinds": _kinds(run, test),
-        "truth": run.recipe.truth,
-        "maps": _map_words(run.path / "explain"),
+    rows = rows[:UNSEEN] if missing else rows
+    target, names = target_of(run.recipe), _names(run)
+    script = {
+        "names": [name for name, _ in names],
+        "words": dict(names),
         "soft": target.soft,
         "tree": target.tree is not None,
-        "names": names,
-        "data": {
-            "names": [name for name, _ in names],
-            "words": dict(names),
-            "soft": target.soft,
-            "tree": target.tree is not None,
-            "side": side,
-            "truth": run.recipe.truth,
-            "kinds": _kinds(run, test),
-            "maps": _map_words(run.path / "explain"),
-            "rows": limited,
-        },
+        "side": side,
+        "truth": run.recipe.truth,
+        "kinds": [served_kind(run), *["uncalibrated probabilities"] * is_calibrated(test)],
+        "maps": _map_words(run.path / "explain"),
+        "rows": rows,
     }
-
-
-def _kinds(run: Run, test: pd.DataFrame) -> list[str]:
-    """Return what the probabilities are: once calibrated, that and those before."""
-    kinds = ["uncalibrated probabilities"] * is_calibrated(test)
-    return [served_kind(run), *kinds]
+    return Gallery(
+        script,
+        names,
+        shown=len(rows),
+        galaxies=len(table),
+        mistakes=int((~table["right"]).sum()),
+        mistakes_shown=sum(not row["right"] for row in rows),
+        missing=missing,
+    )
 
 
 def _map_words(explained: Path) -> dict[str, str]:
     """Return the attribution methods by name, in words, the one to believe first."""
     path = explained / "explain.json"
-    judged = verdicts(read_json(path)) if path.exists() else []
-    words = {row["method"]: "passes its tests" if row["passes"] else "fails its tests"
-             for row in judged}  # fmt: skip
+    tested = verdicts(read_json(path)) if path.exists() else []
+    words = {
+        str(row["method"]): "passes its tests" if row["passes"] else "fails its tests"
+        for row in tested
+    }
     return {
         name: f"{ATTRIBUTION_METHODS[name].label} ({words.get(name, 'not tested')})"
         for name in dict.fromkeys((*words, *ATTRIBUTION_METHODS))
@@ -107,89 +132,104 @@ def _names(run: Run) -> list[tuple[str, str]]:
     tree = target_of(run.recipe).tree
     if tree:
         return [(answer.column, answer.text) for answer in tree.questions[0].answers]
-    return [(name, words_of(name)) for name in run.classes]
+    return [(name, in_words(name)) for name in run.classes]
 
 
 def _galaxies(run: Run, table: pd.DataFrame) -> pd.DataFrame:
     """Return galaxy, image, label, predicted, confidence, right, error and what a click shows."""
     target = target_of(run.recipe)
-    if not target.soft:
-        given, shares = _probabilities(run, table, raw=False)
-        error = 1 - given[np.arange(len(table)), pd.Index(run.classes).get_indexer(table["label"])]
-        found = served(run, table)[["galaxy", "image", "label", "predicted", "confidence"]]
-        found = found.assign(confidence=_rounded_all(found["confidence"]))
-        if is_calibrated(table):
-            found = found.assign(
-                raw=[
-                    {"predicted": name, "confidence": _rounded(confidence), "shares": of}
-                    for name, confidence, of in zip(
-                        table["predicted"], table["confidence"],
-                        _probabilities(run, table, raw=True)[1], strict=True,
-                    )
-                ]
-            )  # fmt: skip
-        if "set" in table:
-            found["set"] = table["set"].str.replace("|", ", ")
-    else:
+    if target.soft:
         true, given = true_and_predicted(run, table)
+        galaxies = _vote_columns(run, table, true, given)
         error = np.sqrt(np.square(true - given).mean(axis=1))
-        names = [name for name, _ in _names(run)]
-        first = given[:, : len(names)]
-        votes = true[:, : len(names)]
-        found = table[["galaxy", "image"]].assign(
-            label=np.array(names)[votes.argmax(axis=1)],
-            predicted=np.array(names)[first.argmax(axis=1)],
-            confidence=_rounded_all(first.max(axis=1)),
-        )
-        shares = [
-            [[_rounded(a), _rounded(b)] for a, b in zip(*pair, strict=True)]
-            for pair in zip(first, votes, strict=True)
-        ]
-    found = found.assign(
-        right=(found["label"] == found["predicted"]).to_numpy(bool),
-        error=_rounded_all(error),
-        shares=shares,
-        uncertainty=_rounded_all(entropies_of(run)(given)),
+        if target.tree:
+            galaxies = galaxies.assign(walk=_walks(target.tree, true, given))
+    else:
+        given = _probabilities(run, table, raw=False)
+        galaxies = _class_columns(run, table, given)
+        codes = pd.Index(run.classes).get_indexer(pd.Index(table["label"]))
+        error = 1 - given[np.arange(len(table)), codes]
+    galaxies = galaxies.assign(
+        right=(galaxies["label"] == galaxies["predicted"]).to_numpy(bool),
+        error=_rounded(error),
+        uncertainty=_rounded(entropies_of(run)(given)),
     )
-    if (run.path / UNCERTAINTY).exists():
-        path = run.path / UNCERTAINTY
+    path = run.path / UNCERTAINTY
+    if path.exists():
         known = read_parquet(path, ["galaxy"], "run uncertainty again").set_index("galaxy")
         with reading(path, "run uncertainty again"):
-            if not set(found["galaxy"]) <= set(known.index):
+            if not set(galaxies["galaxy"]) <= set(known.index):
                 raise Damaged("it lacks galaxies of the test part")
-        known = known.loc[found["galaxy"]]
-        source = preferred([name.removesuffix("_total") for name in known])
-        found["uncertainty"] = _rounded_all(known[f"{source}_total"])
-        found["epistemic"] = _rounded_all(known[f"{source}_epistemic"])
+        known = known.loc[galaxies["galaxy"]]
+        source = preferred([str(name).removesuffix("_total") for name in known])
+        galaxies["uncertainty"] = _rounded(known[f"{source}_total"])
+        galaxies["epistemic"] = _rounded(known[f"{source}_epistemic"])
     explained = run.path / "explain"
-    grids = read_grids(explained)
-    found["map"] = found["galaxy"].map(
-        {
-            name: {method: b64encode(grid).decode() for method, grid in by_method.items()}
-            for name, by_method in grids.items()
-        }
+    maps = {
+        name: {method: b64encode(grid.tobytes()).decode() for method, grid in by_method.items()}
+        for name, by_method in read_grids(explained).items()
+    }
+    return galaxies.assign(
+        map=galaxies["galaxy"].map(maps), near=galaxies["galaxy"].map(read_neighbours(explained))
     )
-    found["near"] = found["galaxy"].map(read_neighbours(explained))
-    if target.tree:
-        found = found.assign(walk=_walks(target.tree, true, given))
-    return found
 
 
-def _probabilities(run: Run, table: pd.DataFrame, raw: bool) -> tuple[np.ndarray, list]:
-    """Return probabilities of classes as served or raw, and as a row of the gallery has them."""
+def _class_columns(run: Run, table: pd.DataFrame, given: np.ndarray) -> pd.DataFrame:
+    """Return the columns of predictions of classes: as served and, once calibrated, raw."""
+    galaxies = served(run, table)[["galaxy", "image", "label", "predicted", "confidence"]]
+    galaxies = galaxies.assign(
+        confidence=_rounded(galaxies["confidence"]), shares=_share_pairs(given)
+    )
+    if is_calibrated(table):
+        bare = _share_pairs(_probabilities(run, table, raw=True))
+        rows = zip(table["predicted"], _rounded(table["confidence"]), bare, strict=True)
+        raw: list[Any] = [
+            {"predicted": name, "confidence": confidence, "shares": shares}
+            for name, confidence, shares in rows
+        ]
+        galaxies = galaxies.assign(raw=raw)
+    if "set" in table:
+        galaxies["set"] = table["set"].str.replace("|", ", ")
+    return galaxies
+
+
+def _vote_columns(
+    run: Run, table: pd.DataFrame, true: np.ndarray, given: np.ndarray
+) -> pd.DataFrame:
+    """Return the columns of predictions of vote fractions: of a tree, of its first question."""
+    names = np.array([name for name, _ in _names(run)])
+    votes, model = (fractions[:, : len(names)] for fractions in (true, given))
+    return table[["galaxy", "image"]].assign(
+        label=names[votes.argmax(axis=1)],
+        predicted=names[model.argmax(axis=1)],
+        confidence=_rounded(model.max(axis=1)),
+        shares=_share_pairs(model, votes),
+    )
+
+
+def _probabilities(run: Run, table: pd.DataFrame, raw: bool) -> np.ndarray:
+    """Return the probabilities of classes as served or raw, shape (n, classes)."""
     kind = CALIBRATED if is_calibrated(table) and not raw else PROBABILITY
-    given = table[prefixed(kind, run.classes)].to_numpy(float)
-    return given, [[[_rounded(each), None] for each in row] for row in given]
+    return table[prefixed(kind, run.classes)].to_numpy(float)
 
 
-def _walks(tree, true: np.ndarray, given: np.ndarray) -> list[list]:
+def _share_pairs(model: np.ndarray, votes: np.ndarray | None = None) -> list[Any]:
+    """Return the model's share and volunteers', None without, of each row and name."""
+    if votes is None:
+        return [[[share, None] for share in _rounded(row)] for row in model]
+    return [
+        [list(pair) for pair in zip(_rounded(ours), _rounded(theirs), strict=True)]
+        for ours, theirs in zip(model, votes, strict=True)
+    ]
+
+
+def _walks(tree: Tree, true: np.ndarray, given: np.ndarray) -> list[Any]:
     """Return each galaxy's likeliest walk: question, answer, and the shares of those asked."""
-    pairs = [(question.text, answer.text) for question in tree.questions
-             for answer in question.answers]  # fmt: skip
-    model, votes = (to_conditional(tree, each) for each in (given, true))
+    pairs = [(each.text, answer.text) for each in tree.questions for answer in each.answers]
+    model, votes = (to_conditional(tree, fractions) for fractions in (given, true))
     return [
         [
-            [*pairs[at], _rounded(model[row, at]), _rounded(votes[row, at])]
+            [*pairs[at], *_rounded([model[row, at], votes[row, at]])]
             for at in likeliest_walk(tree, given[row])
         ]
         for row in range(len(given))
@@ -208,8 +248,8 @@ def _shown_first(table: pd.DataFrame, seed: int) -> np.ndarray:
     return drawn[np.argsort(turn, kind="stable")]
 
 
-def _told(row: dict) -> dict:
-    """Return a row without what `explain` hasn't said of its galaxy."""
+def _without_unexplained(row: dict[Any, Any]) -> dict[Any, Any]:
+    """Return a row without the map or the neighbours that `explain` hasn't made of its galaxy."""
     return {
         name: value
         for name, value in row.items()
@@ -217,14 +257,6 @@ def _told(row: dict) -> dict:
     }
 
 
-def _rounded(value: float) -> float | None:
-    return round(float(value), 4) if np.isfinite(value) else None
-
-
-def _rounded_all(values) -> list[float]:
-    return [round(float(value), 4) for value in values]
-
-
-def words_of(name: str) -> str:
-    """Return a class's or a score's name as people write it."""
-    return name.replace("_", " ")
+def _rounded(values: Iterable[float]) -> list[Any]:
+    """Return numbers as JSON takes them, None for one that isn't finite."""
+    return [round(float(value), 4) if np.isfinite(value) else None for value in values]

@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from scipy.ndimage import gaussian_filter
 
 from galaxymorph.base import safe_file_name
 from galaxymorph.judge import ATTRIBUTION_METHODS, Subject
-from galaxymorph.report.figures.run_figures import contact_sheet, label_image, title_sheet
-from galaxymorph.report.figures.style import HEAT, RIGHT, STYLE, WRONG, write_figure
+from galaxymorph.report.figures.contact_sheets import (
+    contact_sheet,
+    label_image,
+    title_sheet,
+    verdict_colour,
+)
+from galaxymorph.report.figures.style import HEAT, styled, write_figure
 
 PAIRS = 3
 # Galaxies in a gallery of one class.
 MOST = 6
-# A map is drawn smoothed by a Gaussian of this share of the frame's side: of single pixels and
-# windows the eye makes nothing.
+# A map is drawn smoothed by a Gaussian of this share of the frame's side: single pixels and windows
+# can't be read.
 SMOOTHING = 1 / 48
 
 
@@ -59,45 +64,37 @@ def _spread(positions: np.ndarray) -> np.ndarray:
     ]
 
 
+@styled
 def draw_overlays(
     path: Path, subject: Subject, rows: np.ndarray, maps: np.ndarray, title: str
 ) -> Path:
     """Draw images, each beside itself under its map, brightest where the attribution is."""
-    with plt.rc_context(STYLE):
-        figure, places = contact_sheet(2 * len(rows), 2 * PAIRS, 2, 0.5)
-        for at, (row, found) in enumerate(zip(rows, maps, strict=True)):
-            left, right = places[2 * at : 2 * at + 2]
-            image = subject.pixels([row])[0].permute(1, 2, 0).numpy()
-            left.imshow(image)
-            overlay(right, image, found)
-            galaxy = subject.table.iloc[row]
-            label_image(
-                left,
-                [str(galaxy["galaxy"]),
-                 f"{subject.words[galaxy['answer']]} {galaxy['confidence']:.0%}"],
-                RIGHT if galaxy["right"] else WRONG,
-            )  # fmt: skip
-        height = figure.get_figheight()
-        bar = figure.add_axes((0.3, 0.36 / height, 0.4, 0.08 / height))
-        figure.colorbar(
-            ScalarMappable(Normalize(0, 1), HEAT), cax=bar, orientation="horizontal",
-            label="evidence for the answer, over the map's largest",
-        )  # fmt: skip
-        title_sheet(figure, title)
-        return write_figure(
-            figure,
-            path,
-            f"{title}. Each galaxy beside its map; confidences are of one view, uncalibrated.",
-        )
+    figure, places = contact_sheet(2 * len(rows), 2 * PAIRS, 2, 0.5)
+    galaxies = subject.table.iloc[rows].to_dict("records")
+    for at, (row, galaxy, attribution) in enumerate(zip(rows, galaxies, maps, strict=True)):
+        left, right = places[2 * at : 2 * at + 2]
+        image = subject.pixels([row])[0].permute(1, 2, 0).numpy()
+        left.imshow(image)
+        overlay(right, image, attribution)
+        answer = f"{subject.words[galaxy['answer']]} {galaxy['confidence']:.0%}"
+        label_image(left, [str(galaxy["galaxy"]), answer], verdict_colour(galaxy["right"]))
+    height = figure.get_figheight()
+    bar = figure.add_axes((0.3, 0.36 / height, 0.4, 0.08 / height))
+    label = "attribution to the answer, over the map's largest"
+    colours = ScalarMappable(Normalize(0, 1), HEAT)
+    figure.colorbar(colours, cax=bar, orientation="horizontal", label=label)
+    title_sheet(figure, title)
+    caption = f"{title}. Each galaxy beside its map; confidences are of one view, uncalibrated."
+    return write_figure(path, figure, caption)
 
 
-def overlay(axes, image: np.ndarray, found: np.ndarray) -> None:
+def overlay(axes: Axes, image: np.ndarray, attribution: np.ndarray) -> None:
     """Draw a smoothed map over a grey image; its brightest is its 99.5th percentile."""
     axes.imshow(image.mean(axis=2), cmap="gray", vmin=0, vmax=1)
-    smooth = gaussian_filter(found, SMOOTHING * len(found))
+    smooth = gaussian_filter(attribution, SMOOTHING * len(attribution))
     top = np.quantile(smooth, 0.995)
     if top <= 0:
-        axes.text(0.5, 0.04, "no evidence", ha="center", color="white", transform=axes.transAxes)
+        axes.text(0.5, 0.04, "none", ha="center", color="white", transform=axes.transAxes)
         return
     share = np.clip(smooth / top, 0, 1)
     axes.imshow(share, cmap=HEAT, vmin=0, vmax=1, alpha=0.8 * share**0.6)

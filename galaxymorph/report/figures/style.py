@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from galaxymorph.base import BadInput, make_folder, replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from galaxymorph.learn import Run
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 # Okabe & Ito's palette (2008, jfly.uni-koeln.de/color), told apart with any colour vision.
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PURPLE, SKY, YELLOW, BLACK, GREY = "#CC79A7", "#56B4E9", "#F0E442", "#000000", "#666666"
 # Green and red as dark as text has to be.
 RIGHT, WRONG = "#006B4F", "#A83A00"
-# Of lines and classes in order, on white; on a dark page the first is the lighter blue.
+# Of lines and classes in order.
 SERIES = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, BLACK)
-DARK_SERIES = (SKY, *SERIES[1:5])
 # Colour maps: shares, densities and attribution rise in lightness; differences have two ends.
 SHARES, DENSITY, HEAT, DIFFERENCES = "Blues", "viridis", "inferno", "RdBu_r"
 
@@ -32,7 +31,7 @@ DPI = 220
 # Points of the smallest letters.
 SMALL = 6.5
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "backend": "agg",
     "font.size": 8,
     "axes.labelsize": 8,
@@ -60,7 +59,7 @@ STYLE = {
     "svg.hashsalt": "galaxymorph",
 }
 FORMATS = ("png", "pdf", "svg")
-# In which of these figures are written; pages show the PNGs.
+# Those in which figures are written; pages show the PNGs.
 _formats = ["png"]
 
 
@@ -76,17 +75,26 @@ def use_formats(names: Sequence[str]) -> None:
     _formats[:] = ["png", *(name for name in names if name != "png")]
 
 
-def save_figure(run: Run, name: str, figure: Figure, caption: str) -> Path:
-    """Write a figure into a run's `figures/` and close it; return the PNG."""
-    return write_figure(figure, run.figures / f"{name}.png", caption)
+def styled(draw: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Let a function draw in the look of `STYLE`."""
+
+    @wraps(draw)
+    def draw_styled(*arguments: Arguments.args, **settings: Arguments.kwargs) -> Result:
+        import matplotlib.pyplot as plt
+
+        with plt.rc_context(STYLE):
+            return draw(*arguments, **settings)
+
+    return draw_styled
 
 
-def write_figure(figure: Figure, path: Path, caption: str) -> Path:
+@styled
+def write_figure(path: Path, figure: Figure, caption: str) -> Path:
     """Write a figure in each format in use, each file whole or not at all; return the PNG.
 
     Args:
-        figure: is closed.
         path: of the PNG.
+        figure: is closed.
         caption: a sentence or more on what it shows; stands in the files' metadata, from which
             pages take it.
     """
@@ -104,30 +112,3 @@ def write_figure(figure: Figure, path: Path, caption: str) -> Path:
             figure.savefig(temporary, dpi=DPI, metadata=metadata, format=name)
     plt.close(figure)
     return path
-
-
-def legend_below(figure: Figure, columns: int = 3) -> None:
-    """Place one legend of all axes below them, where no data are; each label once."""
-    pairs = [axes.get_legend_handles_labels() for axes in figure.axes]
-    found = {words: line for both in pairs for line, words in zip(*both, strict=True)}
-    figure.legend(found.values(), found, loc="outside lower center", ncols=columns)
-
-
-def intervals(axes, scores: Sequence[dict], colour: str, shift: float = 0.0, **more) -> None:
-    """Draw scores as points with their intervals, a row each; one without a value leaves its row.
-
-    Args:
-        axes: rows are at 0, 1, ….
-        scores: `value`, `low` and `high`, None where unknown.
-        colour: of points and intervals.
-        shift: of all rows.
-        more: for `errorbar`, as a label.
-    """
-    low, value, high = np.array(
-        [[np.nan if s[end] is None else s[end] for end in ("low", "value", "high")]
-         for s in scores]
-    ).reshape(-1, 3).T  # fmt: skip
-    axes.errorbar(
-        value, np.arange(len(scores)) + shift, xerr=np.abs([value - low, high - value]),
-        **{"fmt": "o", "color": colour, "capsize": 1.5, **more},
-    )  # fmt: skip

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,13 +15,28 @@ from PIL import Image
 
 from galaxymorph.images import Rendering, decode_bytes, require_content
 from galaxymorph.judge import EMPTY, Calibrator, calibrated_coverage, calibrated_mean, sets_of
-from galaxymorph.learn import Recipe, Run, predicted_columns, target_of
+from galaxymorph.learn import Recipe, Run, deviation_columns, target_of
 from galaxymorph.report.figures.pictures import frame_uri, thumbnail
-from galaxymorph.zoo import DEVIATION, PROBABILITY, deviations, likeliest_walk, to_conditional
+from galaxymorph.zoo import (
+    DEVIATION,
+    PROBABILITY,
+    Tree,
+    deviations,
+    likeliest_walk,
+    to_conditional,
+)
 from galaxymorph.zoo.image_files import galaxy_name
 
 if TYPE_CHECKING:
+    # They stand on pydantic, which the description of the server alone takes.
     from galaxymorph.predict import Explainer
+    from galaxymorph.report.server.answer_types import (
+        ClassPrediction,
+        ExplanationAnswer,
+        SimilarGalaxy,
+        Step,
+        TreePrediction,
+    )
 
 # Of what the model sees, and of the galaxies alike, in pixels.
 SEEN_SIDE, LIKE_SIDE = 320, 96
@@ -44,16 +59,26 @@ class ServedModel:
     name: str
     recipe: Recipe
     classes: list[str]
-    outputs_of_each: Callable[[list[np.ndarray], Callable], np.ndarray]
-    calibrators: list[Calibrator] | None = None
+    outputs_of_each: Callable[[list[np.ndarray], Callable[[int], object]], np.ndarray]
+    explainer: Explainer
+    calibrators: Sequence[Calibrator] | None = None
     sets: Callable[[np.ndarray], list[str]] | None = None
-    explainer: Explainer | None = None
     # That of the galaxies of its fit, which are shown beside an image.
     known: Rendering = Rendering()
     predicting: threading.Lock = field(default_factory=threading.Lock)
     decoding: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(AT_ONCE))
 
-    def predict(self, upload: Upload) -> dict:
+    @property
+    def tree(self) -> Tree | None:
+        """The decision tree whose answers are predicted, if they are."""
+        return target_of(self.recipe).tree
+
+    @property
+    def has_deviations(self) -> bool:
+        """Whether vote fractions have standard deviations."""
+        return bool(deviation_columns(self.recipe, self.classes))
+
+    def predict(self, upload: Upload) -> ClassPrediction | TreePrediction:
         """Return the prediction for an image, as JSON takes it.
 
         Raises:
@@ -64,13 +89,15 @@ class ServedModel:
             with self.predicting:
                 each = self.outputs_of_each([pixels], lambda number: None)
         mean = calibrated_mean(each, self.calibrators)[0]
-        answer = as_dictionary(mean, self.recipe, self.classes)
-        if self.sets is None:
-            return answer
-        words = self.sets(each)[0]
-        return answer | {"set": [] if words == EMPTY else words.split("|")}
+        if self.tree is not None:
+            return _tree_prediction(mean, self.tree)
+        prediction = _class_prediction(mean, self.classes)
+        if self.sets is not None:
+            words = self.sets(each)[0]
+            prediction["set"] = [] if words == EMPTY else words.split("|")
+        return prediction
 
-    def explain(self, upload: Upload) -> dict:
+    def explain(self, upload: Upload) -> ExplanationAnswer:
         """Return the first model's attribution map, and the galaxies most like the image.
 
         Raises:
@@ -79,28 +106,28 @@ class ServedModel:
         with self.decoding:
             pixels = self._pixels(upload)
             with self.predicting:
-                found = self.explainer.explain(pixels)
-            neighbours = [
+                explanation = self.explainer.explain(pixels)
+            neighbours: list[SimilarGalaxy] = [
                 {
                     "galaxy": each.galaxy,
                     "label": each.label,
                     "distance": round(each.distance, 4),
                     "image": thumbnail(each.image, self.recipe.crop, LIKE_SIDE, self.known),
                 }
-                for each in found.neighbours
+                for each in explanation.neighbours
             ]
         seen = frame_uri(Image.fromarray(pixels), self.recipe.crop, SEEN_SIDE)
-        explanation = {
-            "answer": found.answer,
+        answer: ExplanationAnswer = {
+            "answer": explanation.answer,
             "image": seen,
             "similar": neighbours,
-            "alike": found.alike,
+            "alike": explanation.alike,
         }
-        if found.typical_distance is not None:
-            explanation["typical_distance"] = round(found.typical_distance, 4)
-        if found.attribution is not None:
-            explanation["evidence"] = (found.attribution / 255).round(3).tolist()
-        return explanation
+        if explanation.typical_distance is not None:
+            answer["typical_distance"] = round(explanation.typical_distance, 4)
+        if explanation.attribution is not None:
+            answer["evidence"] = (explanation.attribution / 255).round(3).tolist()
+        return answer
 
     def _pixels(self, upload: Upload) -> np.ndarray:
         image = decode_bytes(upload.data, upload.name, self.recipe.rendering)
@@ -108,7 +135,7 @@ class ServedModel:
         return np.array(image)
 
 
-def as_table(answers: Sequence[tuple[str, dict]]) -> str:
+def as_table(answers: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
     """Return answers as CSV with the columns that `predict -o` writes, a row an image.
 
     Args:
@@ -116,7 +143,7 @@ def as_table(answers: Sequence[tuple[str, dict]]) -> str:
     """
     rows = []
     for name, answer in answers:
-        row = {"galaxy": galaxy_name(name), "image": name}
+        row: dict[str, Any] = {"galaxy": galaxy_name(name), "image": name}
         if "predicted" in answer:
             row |= {"predicted": answer["predicted"], "confidence": max(answer["classes"].values())}
         row |= {PROBABILITY + key: share for key, share in answer.get("classes", {}).items()}
@@ -130,25 +157,24 @@ def as_table(answers: Sequence[tuple[str, dict]]) -> str:
     return predicted.join(ends).to_csv(index=False)
 
 
-def as_dictionary(found: np.ndarray, recipe: Recipe, classes: list[str]) -> dict:
-    """Return a prediction as a dictionary: `predicted` and `classes`, or a tree's likeliest walk.
+def _class_prediction(outputs: np.ndarray, classes: list[str]) -> ClassPrediction:
+    """Return the prediction of an image's class from its outputs, shape (classes,)."""
+    shares = _by_name(classes, outputs)
+    return {"predicted": max(shares, key=lambda name: shares[name]), "classes": shares}
+
+
+def _tree_prediction(outputs: np.ndarray, tree: Tree) -> TreePrediction:
+    """Return the prediction of an image's vote fractions.
 
     Args:
-        found: of one image, shape (outputs,).
-        recipe: of the model.
-        classes: in order.
+        outputs: the mean of every answer, and of distributions their mean squares behind.
+        tree: whose answers they are.
     """
-    tree = target_of(recipe).tree
-    columns = predicted_columns(recipe, classes)
-    means, squares = found[: len(columns)], found[len(columns) :]
-    answers = _by_name(columns, means)
-    if tree is None:
-        shares = {name: answers[PROBABILITY + name] for name in classes}
-        return {"predicted": max(shares, key=shares.get), "classes": shares}
+    means, squares = outputs[: len(tree.columns)], outputs[len(tree.columns) :]
     pairs = [(question, answer) for question in tree.questions for answer in question.answers]
     fractions = means[None].astype(float)
     of_asked = to_conditional(tree, fractions)[0]
-    walk = [
+    walk: list[Step] = [
         {
             "question": pairs[at][0].text,
             "answer": pairs[at][1].text,
@@ -157,13 +183,14 @@ def as_dictionary(found: np.ndarray, recipe: Recipe, classes: list[str]) -> dict
         }
         for at in likeliest_walk(tree, fractions[0])
     ]
-    if not len(squares):
-        return {"walk": walk, "answers": answers}
-    spread = _by_name(columns, deviations(means, squares))
-    return {"walk": walk, "answers": answers, "standard_deviations": spread}
+    prediction: TreePrediction = {"walk": walk, "answers": _by_name(tree.columns, means)}
+    if len(squares):
+        spread = deviations(means, squares)
+        prediction["standard_deviations"] = _by_name(tree.columns, spread)
+    return prediction
 
 
-def _by_name(names: list[str], values: np.ndarray) -> dict[str, float]:
+def _by_name(names: Sequence[str], values: np.ndarray) -> dict[str, float]:
     return {name: round(float(value), 6) for name, value in zip(names, values, strict=True)}
 
 
@@ -180,16 +207,16 @@ def load_model(run: Path, stretch: str | None = None, bands: str | None = None) 
     """
     from galaxymorph.predict import load_explainer, load_predictor
 
-    found = load_predictor(run, stretch=stretch, bands=bands)
+    predictor = load_predictor(run, stretch=stretch, bands=bands)
     whole = Run(run)
     coverage = calibrated_coverage(whole)
     return ServedModel(
         run.resolve().name,
-        found.recipe,
-        list(found.classes),
-        found.outputs_of_each,
-        found.calibrators,
-        partial(sets_of, whole, coverage=coverage) if coverage else None,
+        predictor.recipe,
+        list(predictor.classes),
+        predictor.outputs_of_each,
         load_explainer(whole),
+        predictor.calibrators,
+        partial(sets_of, whole, coverage=coverage) if coverage else None,
         whole.recipe.rendering,
     )

@@ -16,9 +16,16 @@ if TYPE_CHECKING:
     from galaxymorph.report.side_by_side import Cell
 
 
-def render(template: str, **told: object) -> str:
+def render(template: str, **content: object) -> str:
     """Return a page made of a template of the package."""
-    return _templates().get_template(template).render(version=__version__, **told)
+    return _templates().get_template(template).render(version=__version__, **content)
+
+
+def section_template(name: str, text: str = "") -> jinja2.Template:
+    """Return the template of a section of the page: its own text, or the package's of its name."""
+    if text:
+        return _templates().from_string(text)
+    return _templates().get_template(f"sections/{name}.html")
 
 
 @cache

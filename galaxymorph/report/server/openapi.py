@@ -1,54 +1,26 @@
-"""The description of a served model's endpoints, OpenAPI 3.1."""
+"""The description of a served model's endpoints, OpenAPI 3.1, from the types of its answers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from pydantic import TypeAdapter
 
 from galaxymorph import __version__
-from galaxymorph.images import NO_CONTENT
-from galaxymorph.learn import deviation_columns, target_of
+from galaxymorph.report.server import answer_types as types
 from galaxymorph.report.server.answers import ServedModel
 
-SHARE = {"type": "number", "minimum": 0, "maximum": 1}
-SHARES = {"type": "object", "additionalProperties": SHARE}
-ERROR = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {"error": {"type": "string"}, "status": {"enum": [*NO_CONTENT, "unreadable"]}},
-}
-WALK = {
-    "type": "array",
-    "items": {
-        "type": "object",
-        "properties": {
-            "question": {"type": "string"},
-            "answer": {"type": "string"},
-            "of_those_asked": SHARE,
-            "of_all": SHARE,
-        },
-    },
-}
-NEIGHBOUR = {
-    "galaxy": {"type": "string"},
-    "label": {"type": "string"},
-    "distance": {"type": "number", "minimum": 0, "maximum": 2},
-    "image": {"type": "string", "description": "a data URI; empty where it has gone"},
-}
-IMAGE = {"type": "string", "format": "binary"}
-ADDRESS = {
-    "type": "object",
-    "required": ["url"],
-    "properties": {"url": {"type": "string", "description": "file:///… or http://localhost…"}},
-}
 REFUSALS = ("400", "403", "404", "405", "408", "413", "415", "422", "500", "503")
+Schema: TypeAlias = dict[str, Any]
 
 
-def described(
+def describe_server(
     model: ServedModel,
     most_bytes: int,
     most_images: int,
     warnings: Sequence[Mapping[str, str]] = (),
-) -> dict:
+) -> Schema:
     """Return the description of `POST /predict` and `POST /explain`.
 
     Args:
@@ -57,52 +29,19 @@ def described(
         most_images: of a request.
         warnings: signs that the model's fit failed, each its `what` and `remedy`.
     """
-    prediction = _object(_predicted(model))
-    several = {
-        "type": "object",
-        "required": ["images"],
-        "properties": {
-            "images": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "required": ["galaxy", "image"],
-                    "properties": {"galaxy": {"type": "string"}, "image": {"type": "string"}},
-                    "anyOf": [prediction, ERROR],
-                },
-            }
-        },
-    }
-    explanation = _object(
-        {
-            "answer": {"type": "string"},
-            "image": {"type": "string", "description": "what the model sees, a data URI"},
-            "similar": {"type": "array", "items": _object(NEIGHBOUR)},
-            "alike": {
-                "type": "boolean",
-                "description": "whether the nearest is nearer than any two galaxies are",
-            },
-        }
-    )
-    explanation["properties"] |= {
-        "typical_distance": {
-            "type": "number",
-            "description": "the median distance of any two galaxies of the fit",
-        },
-        "evidence": {
-            "type": "array",
-            "items": {"type": "array", "items": SHARE},
-            "description": "Grad-CAM over the frame that the model sees",
-        },
-    }
+    prediction = _prediction(model)
+    item = _schema(types.Image)
+    item["anyOf"] = [prediction, _schema(types.Failed)]
+    images = {"type": "array", "items": item}
+    several = {"type": "object", "required": ["images"], "properties": {"images": images}}
     one = f"a JPEG, PNG or FITS file of up to {most_bytes:,} bytes"
-    predicts = _operation("Predict what images show.", f"{one}, or up to {most_images} of them")
-    predicts["responses"]["200"]["content"] = {
+    predict = _operation("Predict what images show.", f"{one}, or up to {most_images} of them")
+    predict["responses"]["200"]["content"] = {
         "application/json": {"schema": {"anyOf": [prediction, several]}},
         "text/csv": {"schema": {"type": "string"}},
     }
-    explains = _operation("Return what the answer comes from.", one)
-    explains["responses"]["200"]["content"] = {"application/json": {"schema": explanation}}
+    explain = _operation("Return what the answer comes from.", one)
+    explain["responses"]["200"]["content"] = _json(_schema(types.ExplanationAnswer))
     return {
         "openapi": "3.1.0",
         "info": {
@@ -111,39 +50,55 @@ def described(
             # Of fields that the standard doesn't name, it takes those that begin with x-.
             "x-warnings": list(warnings),
         },
-        "paths": {"/predict": {"post": predicts}, "/explain": {"post": explains}},
+        "paths": {"/predict": {"post": predict}, "/explain": {"post": explain}},
     }
 
 
-def _object(properties: dict) -> dict:
-    return {"type": "object", "required": list(properties), "properties": dict(properties)}
+def _schema(kind: Any) -> Schema:
+    """Return the JSON schema of a type, with the schemas that it refers to in their places."""
+    schema = TypeAdapter(kind).json_schema()
+    definitions = schema.pop("$defs", {})
+
+    def in_place(part: Any) -> Any:
+        if isinstance(part, list):
+            return [in_place(each) for each in part]
+        if not isinstance(part, dict):
+            return part
+        if "$ref" in part:
+            return in_place(definitions[part["$ref"].rpartition("/")[2]])
+        return {name: in_place(each) for name, each in part.items()}
+
+    return in_place(schema)
 
 
-def _predicted(model: ServedModel) -> dict:
-    """Return the properties of a prediction."""
-    if target_of(model.recipe).tree is None:
-        properties = {"predicted": {"enum": model.classes}, "classes": SHARES}
-        sets = {"set": {"type": "array", "items": {"enum": model.classes}}}
-        return properties | (sets if model.sets else {})
-    properties = {"walk": WALK, "answers": SHARES}
-    deviations = {"standard_deviations": SHARES}
-    return properties | (deviations if deviation_columns(model.recipe, model.classes) else {})
+def _prediction(model: ServedModel) -> Schema:
+    """Return the schema of a prediction: of what this model's has, all is required."""
+    schema = _schema(types.ClassPrediction if model.tree is None else types.TreePrediction)
+    lacking = set() if model.sets else {"set"}
+    lacking |= set() if model.has_deviations else {"standard_deviations"}
+    properties = {name: of for name, of in schema["properties"].items() if name not in lacking}
+    if "predicted" in properties:
+        properties["predicted"] = {"enum": model.classes}
+    return schema | {"required": list(properties), "properties": properties}
 
 
-def _operation(summary: str, takes: str) -> dict:
+def _operation(summary: str, takes: str) -> Schema:
     """Return an operation that takes images, or an image's address on this machine."""
-    form = {"type": "object", "properties": {"image": {"type": "array", "items": IMAGE}}}
-    refused = {"description": "why not", "content": {"application/json": {"schema": ERROR}}}
+    refused = {"description": "why not", "content": _json(_schema(types.Failed))}
     return {
         "summary": summary,
         "requestBody": {
             "required": True,
             "description": takes,
             "content": {
-                "application/octet-stream": {"schema": IMAGE},
-                "multipart/form-data": {"schema": form},
-                "application/json": {"schema": ADDRESS},
+                "application/octet-stream": {"schema": _schema(types.ImageFile)},
+                "multipart/form-data": {"schema": _schema(types.Form)},
+                **_json(_schema(types.Address)),
             },
         },
         "responses": {"200": {"description": "the answer"}, **dict.fromkeys(REFUSALS, refused)},
     }
+
+
+def _json(schema: Schema) -> Schema:
+    return {"application/json": {"schema": schema}}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
+from typing import Any
 from urllib.parse import urlsplit
 
 import uvicorn
@@ -17,7 +19,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
@@ -30,7 +32,6 @@ from galaxymorph.learn import Run, fit_warnings
 from galaxymorph.report.server.addresses import image_at
 from galaxymorph.report.server.answers import ServedModel, Upload, as_table, load_model
 from galaxymorph.report.server.markup import render
-from galaxymorph.report.server.openapi import described
 from galaxymorph.zoo.image_files import galaxy_name
 
 # Of an image as it is sent, Galaxy Zoo's have 20 kB; and of a request with several.
@@ -82,7 +83,8 @@ class ModelServer:
             ) from None
         name = f"[{host}]" if ":" in host else host
         self.address = f"http://{name}:{self._socket.getsockname()[1]}/"
-        self._load, self._loading = load, Future()
+        self._load = load
+        self._loading: Future[ServedModel] = Future()
         config = uvicorn.Config(
             make_app(title, self._loading, host, self.address, warnings),
             http=_Protocol,
@@ -160,37 +162,38 @@ class _InMemory(MultiPartParser):
     spool_max_size = MAX_REQUEST
 
 
-def make_app(
-    title: str, loading: Future, host: str, address: str, warnings: Warnings = ()
-) -> Starlette:
-    """Return the application.
+@dataclass(frozen=True)
+class _Endpoints:
+    """What answers requests.
 
     Args:
-        title: of the page.
-        loading: gives the `ServedModel`.
-        host: that it listens at; files by address are for this machine's own alone.
-        address: that the page shows.
-        warnings: signs that the model's fit failed, each its `what` and `remedy`.
+        loading: gives the model.
+        page: of HTML.
+        is_own: whether this machine alone can ask, which may name files by their address.
+        warnings: signs that the model's fit failed.
     """
-    page = render(
-        "serve.html",
-        title=title,
-        address=address,
-        megabytes=MAX_BYTES // 1_000_000,
-        warnings=warnings,
-    )
-    is_own = host in LOOPBACK
 
-    async def show(request: Request) -> Response:
-        return HTMLResponse(page)
+    loading: Future[ServedModel]
+    page: str
+    is_own: bool
+    warnings: Warnings
 
-    async def describe(request: Request) -> Response:
-        model = await _loaded(loading)
-        return JSONResponse(described(model, MAX_BYTES, MAX_IMAGES, warnings))
+    async def show(self, request: Request) -> Response:
+        """Answer with the page."""
+        return HTMLResponse(self.page)
 
-    async def predict(request: Request) -> Response:
-        uploads = await _uploads(request, is_own)
-        model = await _loaded(loading)
+    async def describe(self, request: Request) -> Response:
+        """Answer with the OpenAPI description."""
+        # Here, since pydantic takes time of the start.
+        from galaxymorph.report.server.openapi import describe_server
+
+        model = await _loaded(self.loading)
+        return JSONResponse(describe_server(model, MAX_BYTES, MAX_IMAGES, self.warnings))
+
+    async def predict(self, request: Request) -> Response:
+        """Answer with the predictions of the images that are sent, in JSON or CSV."""
+        uploads = await _uploads(request, self.is_own)
+        model = await _loaded(self.loading)
         as_csv = "text/csv" in request.headers.get("Accept", "")
         if len(uploads) == 1 and not as_csv:
             return JSONResponse(await run_in_threadpool(model.predict, uploads[0]))
@@ -200,32 +203,52 @@ def make_app(
         ]
         if as_csv:
             return Response(as_table(answers), media_type="text/csv")
-        images = [{"galaxy": galaxy_name(name), "image": name} | each for name, each in answers]
+        images = [{"galaxy": galaxy_name(name), "image": name, **each} for name, each in answers]
         return JSONResponse({"images": images})
 
-    async def explain(request: Request) -> Response:
-        uploads = await _uploads(request, is_own)
+    async def explain(self, request: Request) -> Response:
+        """Answer with the explanation of the image that is sent."""
+        uploads = await _uploads(request, self.is_own)
         if len(uploads) > 1:
             raise HTTPException(400, "/explain takes one image a request")
-        model = await _loaded(loading)
+        model = await _loaded(self.loading)
         return JSONResponse(await run_in_threadpool(model.explain, uploads[0]))
 
-    async def guard(request: Request, proceed: Callable) -> Response:
-        if is_own and (why := _foreign(request)):
+    async def guard(self, request: Request, proceed: RequestResponseEndpoint) -> Response:
+        """Refuse what another site makes a browser on this machine send."""
+        if self.is_own and (why := _foreign(request)):
             response = _refusal(403, {"error": why})
         else:
             response = await proceed(request)
         response.headers.update(HEADERS)
         return response
 
+
+def make_app(
+    title: str, loading: Future[ServedModel], host: str, address: str, warnings: Warnings = ()
+) -> Starlette:
+    """Return the application.
+
+    Args:
+        title: of the page.
+        loading: gives the model.
+        host: that it listens at; files by address are for this machine's own alone.
+        address: that the page shows.
+        warnings: signs that the model's fit failed, each its `what` and `remedy`.
+    """
+    megabytes = MAX_BYTES // 1_000_000
+    page = render(
+        "serve.html", title=title, address=address, megabytes=megabytes, warnings=warnings
+    )
+    endpoints = _Endpoints(loading, page, host in LOOPBACK, warnings)
     return Starlette(
         routes=[
-            Route("/", show),
-            Route("/openapi.json", describe),
-            Route("/predict", predict, methods=["POST"]),
-            Route("/explain", explain, methods=["POST"]),
+            Route("/", endpoints.show),
+            Route("/openapi.json", endpoints.describe),
+            Route("/predict", endpoints.predict, methods=["POST"]),
+            Route("/explain", endpoints.explain, methods=["POST"]),
         ],
-        middleware=[Middleware(BaseHTTPMiddleware, dispatch=guard)],
+        middleware=[Middleware(BaseHTTPMiddleware, dispatch=endpoints.guard)],
         exception_handlers={HTTPException: _refuse, BadInput: _refuse, Exception: _refuse},
     )
 
@@ -245,7 +268,7 @@ def _foreign(request: Request) -> str:
     return ""
 
 
-async def _loaded(loading: Future) -> ServedModel:
+async def _loaded(loading: Future[ServedModel]) -> ServedModel:
     """Return the model once it is there."""
     waiting = asyncio.shield(asyncio.wrap_future(loading))
     try:
@@ -271,7 +294,7 @@ async def _uploads(request: Request, may_fetch: bool) -> list[Upload]:
     return [Upload(NAMELESS, data)]
 
 
-async def _body(request: Request, most: int) -> AsyncIterator[bytes]:
+async def _body(request: Request, most: int) -> AsyncGenerator[bytes, None]:
     """Yield a request's body; refuse one that is too long or stays away."""
     too_long = HTTPException(413, f"over {most:,} bytes; make a cutout")
     told = request.headers.get("Content-Length", "0")
@@ -303,9 +326,10 @@ async def _files(request: Request) -> list[Upload]:
     except MultiPartException as error:
         raise HTTPException(400, error.message) from None
     parts = [value for _, value in form.multi_items()]
-    if not parts or any(isinstance(part, str) for part in parts):
+    files = [part for part in parts if not isinstance(part, str)]
+    if not files or len(files) < len(parts):
         raise HTTPException(400, "a form without a file: write -F image=@galaxy.jpg, with the @")
-    uploads = [Upload(part.filename or NAMELESS, await part.read()) for part in parts]
+    uploads = [Upload(file.filename or NAMELESS, await file.read()) for file in files]
     for upload in uploads:
         if len(upload.data) > MAX_BYTES:
             raise HTTPException(413, f"{upload.name}: over {MAX_BYTES:,} bytes; make a cutout")
@@ -326,7 +350,7 @@ async def _fetched(body: bytes, may_fetch: bool) -> Upload:
     return Upload(address.rpartition("/")[2] or NAMELESS, data)
 
 
-def _prediction_or_error(model: ServedModel, upload: Upload) -> dict:
+def _prediction_or_error(model: ServedModel, upload: Upload) -> Mapping[str, Any]:
     try:
         return model.predict(upload)
     except BadInput as error:

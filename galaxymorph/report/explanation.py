@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -62,10 +63,10 @@ from galaxymorph.report.figures.embedding_figure import (
 from galaxymorph.report.figures.overlays import draw_maps
 from galaxymorph.report.tables import print_rows
 
-# Galaxies that a step looks at by itself.
+# Galaxies of each step by default.
 CURVES, CHECKS, MASKS, EMBEDDED, MEASURED = 48, 500, 1000, 1000, 160
 SHOWN = 18
-SHORTCUTS = "What the answers rest on besides the galaxy's form"
+SHORTCUTS = "What predictions depend on besides the galaxy's form"
 PHYSICS = (
     "Changes after which a galaxy is what it was, in predictions of one view (predict averages the "
     "run's views)"
@@ -74,18 +75,28 @@ PHYSICS = (
 
 @dataclass
 class Explanation:
-    """What the steps share: `maps` by method, with the rows that they are of; `found` numbers."""
+    """What the steps share.
+
+    Args:
+        subject: the model and its test galaxies.
+        folder: that is filled.
+        methods: of attribution.
+        limit: galaxies that each step takes; None for each step's own.
+        maps: by method the galaxies' rows and their maps.
+        record: the tables of `explain.json`, by name.
+        embedded: the embeddings by stage.
+    """
 
     subject: Subject
     folder: Path
     methods: Sequence[str]
     limit: int | None
     maps: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
-    found: dict[str, object] = field(default_factory=dict)
+    record: dict[str, Any] = field(default_factory=dict)
     embedded: dict[str, np.ndarray] = field(default_factory=dict)
 
     def rows(self, most: int) -> np.ndarray:
-        """Return which galaxies a step looks at: `most`, or as many as the user said."""
+        """Return the rows of a step's galaxies: `most` of them, or the limit."""
         return chosen_rows(self.subject, self.limit or most)
 
 
@@ -96,8 +107,8 @@ def explain_run(
 
     Args:
         run: trained.
-        methods: of `ATTRIBUTION_METHODS`; by itself all.
-        limit: galaxies that each step looks at; by itself each step's own.
+        methods: of `ATTRIBUTION_METHODS`; the default is all.
+        limit: galaxies that each step takes; the default is each step's own.
         data: where the run's catalogue is now, if it has moved.
 
     Raises:
@@ -130,7 +141,7 @@ def _write(explanation: Explanation) -> Iterator[Path]:
     columns = ["galaxy", "image", "label", "answer", "confidence", "right"]
     write_table(path, explanation.subject.table[columns])
     yield path
-    write_json(explanation.folder / "explain.json", explanation.found)
+    write_json(explanation.folder / "explain.json", explanation.record)
     yield explanation.folder / "explain.json"
 
 
@@ -142,8 +153,8 @@ def _maps(explanation: Explanation) -> Iterator[Path]:
         explanation.maps[method] = rows, maps
         yield from draw_maps(explanation.folder / method, subject, method, rows, maps)
     names = subject.table["galaxy"].to_numpy(object)
-    found = {method: (names[rows], maps) for method, (rows, maps) in explanation.maps.items()}
-    yield write_grids(explanation.folder, found)
+    named = {method: (names[rows], maps) for method, (rows, maps) in explanation.maps.items()}
+    yield write_grids(explanation.folder, named)
 
 
 def _faithfulness(explanation: Explanation) -> Iterator[Path]:
@@ -151,14 +162,12 @@ def _faithfulness(explanation: Explanation) -> Iterator[Path]:
     # Draws are nested, so every method has maps of these.
     least = min(CURVES, *(ATTRIBUTION_METHODS[method].limit for method in explanation.methods))
     chosen = explanation.rows(least)
-    maps = {
-        method: found[np.isin(rows, chosen)] for method, (rows, found) in explanation.maps.items()
-    }
-    found = curves(subject, chosen, maps)
-    table = areas(found, subject.seed)
-    explanation.found["deletion and insertion"] = table
+    maps = {method: of[np.isin(rows, chosen)] for method, (rows, of) in explanation.maps.items()}
+    by_order = curves(subject, chosen, maps)
+    table = areas(by_order, subject.seed)
+    explanation.record["deletion and insertion"] = table
     print_rows("Area under the answer's probability", table)
-    yield draw_curves(explanation.folder / "deletion_insertion.png", found, table)
+    yield draw_curves(explanation.folder / "deletion_insertion.png", by_order, table)
 
 
 def _random_weights(explanation: Explanation) -> Iterator[Path]:
@@ -167,11 +176,15 @@ def _random_weights(explanation: Explanation) -> Iterator[Path]:
         some = np.isin(rows, explanation.rows(ATTRIBUTION_METHODS[method].random))
         for row in randomisation(subject, method, rows[some], maps[some]):
             table.append({"method": method, **row})
-    explanation.found["random weights"] = table
+    explanation.record["random weights"] = table
     print_rows("Rank correlation with the trained network's maps", table)
-    labels = {name: method.label for name, method in ATTRIBUTION_METHODS.items()}
-    judged = [{**row, "method": labels[row["method"]]} for row in verdicts(explanation.found)]
-    print_rows("Which maps deserve belief, the best first", judged)
+    print_rows(
+        "Which maps deserve belief, the best first",
+        [
+            {**row, "method": ATTRIBUTION_METHODS[str(row["method"])].label}
+            for row in verdicts(explanation.record)
+        ],
+    )
     yield draw_randomisation(explanation.folder / "random_weights.png", table)
 
 
@@ -184,23 +197,23 @@ def _masks(explanation: Explanation) -> Iterator[Path]:
         some = np.isin(explanation.rows(MASKS), rows)
         of = {name: mask[some] for name, mask in masks.items()}
         table += [{"method": method, **row} for row in looked_at(subject, rows, maps, of)]
-    explanation.found["true masks"] = table
+    explanation.record["true masks"] = table
     if not table:
         return
-    print_rows("Share of the evidence on true features, over their area", table)
+    print_rows("Share of the attribution on true features, over their area", table)
     yield draw_looked_at(explanation.folder / "true_masks.png", table, subject.words)
 
 
 def _shortcuts(explanation: Explanation) -> Iterator[Path]:
     table = shortcut_table(explanation.subject, explanation.rows(CHECKS))
-    explanation.found["shortcuts"] = table
+    explanation.record["shortcuts"] = table
     print_rows("Answers that change without what shouldn't matter", table)
     yield draw_effects(explanation.folder / "shortcuts.png", table, "change", SHORTCUTS)
 
 
 def _physics(explanation: Explanation) -> Iterator[Path]:
     table = physics_checks(explanation.subject, explanation.rows(CHECKS))
-    explanation.found["physics checks"] = table
+    explanation.record["physics checks"] = table
     title = (
         f"Physics checks, passed where at most {MOST_CHANGED:.0%} of answers change (of one view; "
         "predict averages the run's views)"
@@ -228,22 +241,22 @@ def _morphometry(explanation: Explanation, rows: np.ndarray) -> Iterator[Path]:
     some = np.isin(rows, explanation.rows(MEASURED))
     galaxies = subject.table.iloc[rows[some]].reset_index(drop=True)
     measured = galaxies[["galaxy", "label", "answer"]].join(
-        measure_all(galaxies["image"], subject.run.recipe.rendering)
+        measure_all(list(galaxies["image"]), subject.run.recipe.rendering)
     )
     path = explanation.folder / "morphometry.csv"
     write_table(path, measured)
     yield path
     sound = (measured["flag"] < SUSPECT).to_numpy()
     concepts = {name: measured[name].where(sound).to_numpy(float) for name in MEASURES}
-    found = {name: each[some] for name, each in explanation.embedded.items()}
-    yield from _probes(explanation, "morphometry", probe_table(found, concepts, subject.seed))
+    embedded = {name: each[some] for name, each in explanation.embedded.items()}
+    yield from _probes(explanation, "morphometry", probe_table(embedded, concepts, subject.seed))
     drawn = measured[sound].dropna(subset=["gini", "m20"])
     if len(drawn):
         yield draw_gini_m20(explanation.folder / "gini_m20.png", subject, drawn)
 
 
 def _probes(explanation: Explanation, name: str, table: list[dict]) -> Iterator[Path]:
-    explanation.found[f"probes of {name}"] = table
+    explanation.record[f"probes of {name}"] = table
     if not table:
         say(f"no probes of {name}: too few galaxies")
         return
@@ -262,14 +275,14 @@ def _embedding(explanation: Explanation) -> Iterator[Path]:
         return
     yield draw_map(explanation.folder / "map.png", subject, rows, *plane(last))
     pictures, typical = digests(subject.pixels(rows).numpy()), typical_distance(whitened(last))
-    explanation.found["neighbours"] = {"median distance of any two": round(typical, 4)}
+    explanation.record["neighbours"] = {"median distance of any two": round(typical, 4)}
     near = neighbour_table(list(subject.table["galaxy"].iloc[rows]), whitened(last), pictures)
     write_table(explanation.folder / NEIGHBOURS, near)
     yield explanation.folder / NEIGHBOURS
     scores = anomaly(whitened(last))
     order = np.argsort(-scores, kind="stable")
     subject_rows = rows[order[:SHOWN]]
-    explanation.found["most anomalous"] = [
+    explanation.record["most anomalous"] = [
         {"galaxy": galaxy, "distance": round(float(score), 4)}
         for galaxy, score in zip(
             subject.table["galaxy"].iloc[subject_rows], scores[order], strict=False

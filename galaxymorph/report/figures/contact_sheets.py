@@ -1,0 +1,149 @@
+"""Contact sheets: images in rows, with lines of text below each."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from galaxymorph.images import decode
+from galaxymorph.judge import served_kind
+from galaxymorph.learn import Run, loss_words
+from galaxymorph.report.figures.panels import in_words
+from galaxymorph.report.figures.style import (
+    BLACK,
+    PAGE,
+    RIGHT,
+    SMALL,
+    WRONG,
+    styled,
+    write_figure,
+)
+
+# Images in a row; inches of the room between them, of the title, and of the lines and letters
+# below an image.
+COLUMNS, GAP, TITLE, LINE, LETTER = 5, 0.07, 0.28, 0.125, 0.053
+
+
+@styled
+def draw_gallery(run: Run, path: Path, galaxies: pd.DataFrame, title: str, most: int = 20) -> Path:
+    """Draw a contact sheet of galaxies with their labels and predictions; return the file.
+
+    Predictions are class and confidence, or an answer and the vote fractions of it.
+
+    Args:
+        run: that predicted.
+        path: of the picture.
+        galaxies: `galaxy`, `image`, perhaps `loss`, and either `label`, `predicted`, `confidence`
+            and perhaps `share`, that of volunteers who say the label, or `says`, `volunteers` and
+            `model`.
+        title: stands above, followed by how many there are.
+        most: how many are drawn, the first ones.
+    """
+    shown = galaxies.head(most)
+    crop, kind = run.recipe.crop, served_kind(run)
+    rows = shown.to_dict("records")
+    labels = [_gallery_label(row, run.recipe.truth) for row in rows]
+    lines = max((len(each) for each, _ in labels), default=0)
+    figure, places = contact_sheet(len(rows), COLUMNS, lines)
+    for axes, row, (label, colour) in zip(places, rows, labels, strict=True):
+        image = decode(row["image"], run.recipe.rendering)
+        axes.imshow(image)
+        if crop < 1:
+            _mark_crop(axes, image.size, crop)
+        label_image(axes, label, colour)
+    of = f"{len(shown):,} of {len(galaxies):,}"
+    title_sheet(figure, f"{title} ({of}; {kind})")
+    dotted = " The dotted square is what the model sees." if crop < 1 else ""
+    loss = f" The training loss is {loss_words(run.recipe)}, uncalibrated." * ("loss" in shown)
+    return write_figure(path, figure, f"{title}: {of} galaxies; {kind}.{loss}{dotted}")
+
+
+def _mark_crop(axes: Axes, size: tuple[int, int], crop: float) -> None:
+    side = crop * min(size)
+    left, top = ((length - side) / 2 for length in size)
+    look: dict[str, Any] = {"fill": False, "color": "white", "ls": ":", "lw": 0.7, "alpha": 0.6}
+    axes.add_patch(Rectangle((left, top), side, side, **look))
+
+
+def _gallery_label(row: dict[Any, Any], truth: str) -> tuple[list[str], str]:
+    """Return the lines below an image of a gallery, and their colour."""
+    loss = row.get("loss", np.nan)
+    lines = [f"training loss {loss:.2f}"] if np.isfinite(loss) else []
+    if "says" in row:
+        shares = f"{truth} {_percent(row['volunteers'])}, model {_percent(row['model'])}"
+        return label_lines(row["galaxy"], [row["says"], shares, *lines], COLUMNS), BLACK
+    share = row.get("share", np.nan)
+    volunteers = f" {_percent(share)}" if np.isfinite(share) else ""
+    right = row["label"] == row["predicted"]
+    verdict = prediction_words(right, in_words(row["predicted"]), row["confidence"])
+    lines = [verdict, f"{truth}: {in_words(row['label'])}{volunteers}", *lines]
+    return label_lines(row["galaxy"], lines, COLUMNS), verdict_colour(right)
+
+
+def prediction_words(right: bool, answer: str, confidence: float) -> str:
+    """Return a prediction and its confidence, behind a mark for right or wrong."""
+    return f"{'✓' if right else '✗'} {answer} {confidence:.0%}"
+
+
+def verdict_colour(right: bool) -> str:
+    """Return the colour of text on a right or wrong prediction."""
+    return RIGHT if right else WRONG
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if np.isfinite(share) else "not asked"
+
+
+def contact_sheet(
+    number: int, columns: int, lines: int, margin: float = 0.0
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure of a page's width with a place for each of a number of images.
+
+    Args:
+        number: of images.
+        columns: of them.
+        lines: of text below each.
+        margin: inches below all.
+    """
+    side, row = _side(columns), _side(columns) + LINE * lines + 2 * GAP
+    rows = max(1, -(-number // columns))
+    height = TITLE + rows * row + margin
+    figure = plt.figure(figsize=(PAGE, height), layout="none")
+    places = []
+    for at in range(number):
+        across, down = GAP + at % columns * (side + GAP), TITLE + at // columns * row + side
+        box = (across / PAGE, 1 - down / height, side / PAGE, side / height)
+        places.append(figure.add_axes(box))
+        places[-1].set_axis_off()
+    return figure, places
+
+
+def _side(columns: int) -> float:
+    return (PAGE - GAP) / columns - GAP
+
+
+def label_lines(galaxy: object, lines: list[str], columns: int) -> list[str]:
+    """Return a galaxy's name and lines of text, broken to fit below an image."""
+    letters, name = int(_side(columns) / LETTER), str(galaxy)
+    if len(name) > letters:
+        name = f"{name[: letters // 2 - 1]}…{name[-(letters // 2) :]}"
+    return [name, *(part for line in lines for part in textwrap.wrap(line, letters))]
+
+
+def title_sheet(figure: Figure, title: str) -> None:
+    """Write the title of a contact sheet."""
+    figure.text(GAP / PAGE, 1 - 0.06 / figure.get_figheight(), title, va="top", fontweight="bold")
+
+
+def label_image(axes: Axes, lines: list[str], colour: str = BLACK) -> None:
+    """Write lines below an image, in letters that can be read."""
+    text, place = "\n".join(lines), axes.transAxes
+    axes.text(0, -0.03, text, fontsize=SMALL, color=colour, va="top", transform=place)

@@ -1,0 +1,229 @@
+"""A whole fit: from a catalogue, found or simulated, to a run with scores, figures and a page."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from galaxymorph.base import BadInput, Steps, say
+from galaxymorph.learn.presets import make_recipe
+from galaxymorph.learn.recipe import Recipe, require_weights_file
+from galaxymorph.report.analysis_options import FitOptions
+
+if TYPE_CHECKING:
+    from galaxymorph.learn import Run
+    from galaxymorph.learn.galaxies import Galaxies
+
+    Started = tuple[Run, Galaxies]
+
+# Where the galaxies of a fit without data are made.
+SIMULATED = Path("data/simulated")
+BACKBONE = "backbone.safetensors"
+
+
+def fit(options: FitOptions, changes: dict[str, Any]) -> Run:
+    """Train a run, or go on with one, judge it and draw it; return it.
+
+    Args:
+        options: where the galaxies are, and where the run goes.
+        changes: settings in place of the recipe's, by name.
+
+    Raises:
+        BadInput: a setting, the catalogue or the run's folder can't be used.
+    """
+    if options.resume:
+        given = (options.source, options.name, options.out, options.skip_bad, options.simulate)
+        if changes or any(given):
+            raise BadInput("--resume takes no settings", "the run's own recipe goes on")
+        run, galaxies = resume_fit(options.resume, options.data, options.cache)
+    else:
+        # Before galaxies are simulated for nothing.
+        make_recipe(options.source or "baseline", changes)
+        data, is_simulated = _find_data(options.data, options.simulate)
+        if is_simulated and not (options.source or changes.keys() & {"arch", "weights"}):
+            changes = {**changes, "weights": "galaxymorph"}
+        run, galaxies = start_fit(replace(options, data=data), changes)
+    finish_fit(run, galaxies)
+    return run
+
+
+def pretrain(sky: Path, number: int | None, out: Path, name: str, changes: dict[str, Any]) -> Path:
+    """Train a backbone on simulated galaxies, or go on with it; return the file of its weights.
+
+    Args:
+        sky: folder of the galaxies, which are simulated if they aren't there.
+        number: of them; None for the default.
+        out: folder of runs.
+        name: of the run.
+        changes: settings in place of the recipe `pretrain`'s.
+
+    Raises:
+        BadInput: the run exists and settings are given, or they are of several networks.
+    """
+    from galaxymorph.learn import write_backbone
+    from galaxymorph.survey import PRETRAINING, simulate
+
+    for setting, most in (("folds", 0), ("members", 1)):
+        if (value := int(changes.get(setting) or 0)) > most:
+            raise BadInput(f"--{setting} {value}: a backbone is one network", "leave it out")
+    path = out / name
+    # Training takes longer than simulating; where the sky is there already, it is all.
+    with Steps([1, 3]) as steps:
+        steps.begin()
+        simulate(sky, replace(PRETRAINING, number=number or PRETRAINING.number))
+        steps.begin()
+        if path.exists():
+            if changes:
+                raise BadInput(
+                    f"{path} exists already",
+                    "leave out the settings to go on, or give another --name",
+                )
+            run, galaxies = resume_fit(path, sky, cache=True)
+        else:
+            run, galaxies = start_fit(FitOptions(sky, "pretrain", out, name), changes)
+        # Without the settings, which the run has.
+        words = ["--sky", str(sky), "--out", str(out), "--name", name]
+        finish_fit(run, galaxies, f"python cli.py pretrain {shlex.join(words)}")
+    write_backbone(run, path / BACKBONE)
+    return path / BACKBONE
+
+
+def _find_data(data: Path | None, number: int | None) -> tuple[Path, bool]:
+    """Return where the galaxies are, and whether they were simulated for want of others."""
+    from galaxymorph.survey import EMBEDDED, embedded_sky
+    from galaxymorph.zoo import has_catalogue, is_zip, open_table, tables_and_images
+
+    # Before weights are downloaded for nothing.
+    if data is not None and not data.exists():
+        raise BadInput(f"{data}: no such file or folder", "give the folder with the Kaggle files")
+    if data is not None and data.is_file() and not is_zip(data.name):
+        open_table(data)
+    if data is not None or has_catalogue(Path("data")):
+        if number:
+            raise BadInput(
+                f"--simulate {number}: there is data, {data or 'data/'}", "leave out one of the two"
+            )
+        return data or Path("data"), False
+    if strays := [name for name in tables_and_images(Path("data")) if name != SIMULATED.name]:
+        raise BadInput(
+            f"data/: no catalogue that can be told, only {', '.join(strays[:3])}",
+            "give its folder or its table with --data",
+        )
+    return embedded_sky(SIMULATED, number or EMBEDDED.number), True
+
+
+def start_fit(options: FitOptions, changes: dict[str, Any]) -> Started:
+    """Make a new run's folder; return the run and its galaxies.
+
+    Args:
+        options: `data` is where the galaxies are.
+        changes: settings in place of the recipe's.
+    """
+    # These import no PyTorch, so that a fault of an option or a table is told at once.
+    from galaxymorph.learn import read_labels
+
+    source, data, name = options.source, options.data or Path("data"), options.name
+    recipe = make_recipe(source or "baseline", changes)
+    require_weights_file(recipe)
+    if name is not None and (not name or Path(name).name != name):
+        raise BadInput(f"--name {name!r} isn't a folder's name", "leave out slashes")
+    # Before anything is downloaded.
+    labelled = read_labels(data, recipe, options.skip_bad)
+    from galaxymorph.learn import (
+        decode_galaxies,
+        default_recipe,
+        free_name,
+        require_network,
+        start_run,
+        target_images,
+    )
+
+    reason = ""
+    if source is None:
+        chosen = default_recipe(labelled.counts, changes)
+        source, recipe, reason = chosen.preset, chosen.recipe, chosen.reason
+    require_network(recipe)
+    if reason:
+        say(f"recipe {source}: {reason}")
+    target_images(recipe)
+    galaxies = decode_galaxies(labelled, recipe, options.skip_bad, options.cache)
+    out = options.out or Path("exports")
+    path = out / name if name else free_name(out, _default_name(Path(source).stem, recipe))
+    run = start_run(path, recipe, galaxies)
+    _say_started(run, galaxies)
+    return run, galaxies
+
+
+def _default_name(source: str, recipe: Recipe) -> str:
+    parts = [source, recipe.labels_column or recipe.scheme, recipe.arch]
+    if recipe.target != Recipe.target:
+        parts.append(recipe.target)
+    if recipe.folds:
+        parts.append(f"{recipe.folds}fold")
+    if recipe.members > 1:
+        parts.append(f"{recipe.members}members")
+    return "-".join(parts)
+
+
+def _say_started(run: Run, galaxies: Galaxies) -> None:
+    from galaxymorph.learn import label_words
+    from galaxymorph.zoo import handed_classes
+
+    words = label_words(run.recipe)
+    numbers = galaxies.table["label"].value_counts().items()
+    counts = ", ".join(f"{words.get(str(label), label)} {number:,}" for label, number in numbers)
+    say(f"{len(galaxies.table):,} galaxies ({counts}) → {run.path}")
+    if run.recipe.flips and (handed := handed_classes(galaxies.classes)):
+        say(
+            f"warning: class {handed[0]!r} seems to differ from its mirror image, and galaxies are "
+            "mirrored at random, so that it can't be learnt; fit again with --no-flips"
+        )
+
+
+def resume_fit(path: Path, data: Path | None, cache: bool) -> Started:
+    """Return a run that was stopped, and its galaxies."""
+    from galaxymorph.learn import Run, gather_galaxies, require_same_galaxies
+
+    run = Run(path)
+    # What was set aside at the start is again; anything else that is missing is noticed.
+    galaxies = gather_galaxies(data or run.data["path"], run.recipe, skip_bad=True, cache=cache)
+    require_same_galaxies(run, galaxies)
+    say(f"going on with {path}" if not run.is_trained else f"{path} is trained; judging it again")
+    return run, galaxies
+
+
+def finish_fit(run: Run, galaxies: Galaxies, again: str = "") -> None:
+    """Train a run from where it stands, judge it, draw it, and print its metrics.
+
+    Args:
+        run: started.
+        galaxies: that it was split on.
+        again: the command that goes on after an interruption.
+    """
+    from galaxymorph.judge import judge_run
+    from galaxymorph.learn import say_fit_warnings, train_run
+    from galaxymorph.report import draw_run, print_metrics, write_report
+
+    again = again or f"python cli.py fit --resume {shlex.quote(str(run.path))}"
+    try:
+        train_run(run, galaxies)
+        try:
+            metrics = judge_run(run)
+            draw_run(run, metrics)
+            page = write_report(run)
+        except Exception:
+            say(
+                f"{run.path} is trained, and has its model and its predictions; its scores, "
+                f"figures and page are made by: {again}"
+            )
+            raise
+        # Last, since it may have nowhere to go.
+        print_metrics(metrics, run.recipe)
+    except KeyboardInterrupt as stop:
+        raise type(stop)(f"go on with: {again}") from None
+    say_fit_warnings(run)
+    say(f"figures: {run.figures}/")
+    say(f"report: {page}")
+    say(f"look at its mistakes: python cli.py interpret {shlex.quote(str(run.path))}")

@@ -1,0 +1,445 @@
+"""Tables of metrics for the terminal, and the words for scores that pages share with them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from galaxymorph.base import read_json, say
+from galaxymorph.images import CORRUPTIONS
+from galaxymorph.judge import METRICS, OVER_FOLDS, SET_METHODS, metrics_of
+from galaxymorph.learn import Recipe, target_of
+from galaxymorph.report.side_by_side import Cell, Comparison, Difference
+from galaxymorph.report.tables import PARTS, console, interval_words, make_table, print_table
+from galaxymorph.zoo import Tree
+
+Record = Mapping[str, Any]
+# Keys above a metric in a run's JSON files, in words; those without any are left out of its name.
+KEYS = {
+    "test": "",
+    "scores": "",
+    "sources": "",
+    "per_class": "",
+    "per_answer": "",
+    "per_question": "",
+    "corruptions": "",
+    "selective": "",
+    "study": "",
+    "methods": "",
+    "severities": "severity",
+    "valid": "validation part",
+    "before": "before calibration",
+    "after": "after calibration",
+    "sets": "prediction sets",
+    "kept": "share kept",
+}
+# Metrics of each source of uncertainty; the first is of vote fractions.
+SOURCE_METRICS = (
+    "risk",
+    "nll",
+    "ece_equal_mass",
+    "accuracy",
+    "macro_f1",
+    "aurc_total",
+    "aurc_epistemic",
+)
+# Metrics of a condition that are printed beside the headline: of classes, and of a calibrated run.
+CONDITION_METRICS = ("ece", "set_coverage", "set_size")
+# Letters of an interval drawn in the terminal.
+DRAWN = 41
+
+
+def metric_heading(name: str) -> str:
+    """Return a metric's label for a heading, or its name in words if it has no entry."""
+    return METRICS[name].heading if name in METRICS else name.replace("_", " ")
+
+
+def corruption_label(name: str) -> str:
+    """Return a corruption's label, or its name if its plugin isn't loaded."""
+    return CORRUPTIONS[name].label if name in CORRUPTIONS else name.replace("_", " ")
+
+
+def abbreviations(names: Sequence[str]) -> str:
+    """Return what the headings of metrics stand for that aren't their labels; may be empty."""
+    metrics = [METRICS[name] for name in names if name in METRICS]
+    return "; ".join(f"{each.short}: {each.label}" for each in metrics if each.short)
+
+
+def print_metrics(metrics: Record, recipe: Recipe) -> None:
+    """Print the metrics of a run's validation and test parts, each by its entry in `METRICS`."""
+    for part, words in PARTS.items():
+        scores = metrics[part]
+        title = f"{words.capitalize()} part, {scores['galaxies']:,} galaxies"
+        _print_items(title, scores, recipe)
+        table = make_table("", ["metric", "value", "better"], left={"better"})
+        for name, metric in metrics_of(target_of(recipe).metrics).items():
+            if name in scores:
+                value = interval_words(scores[name], metric.digits)
+                table.add_row(metric.label, value, metric.better or "")
+        for name, value in scores.get("intervals", {}).items():
+            if name in METRICS:
+                table.add_row(METRICS[name].label, interval_words(value), METRICS[name].better)
+        print_table(table)
+        for name in never_predicted(scores):
+            console().print(f"nothing was predicted to be {name}, so its precision is unknown (–)")
+        if "confusion" in scores:
+            _print_confusion(list(scores["per_class"]), scores["confusion"], recipe)
+
+
+def never_predicted(scores: Record) -> list[str]:
+    """Return the classes that no galaxy is predicted to be."""
+    per_class = scores.get("per_class", {})
+    return [name for name, of in per_class.items() if of["precision"]["value"] is None]
+
+
+def _print_items(title: str, scores: Record, recipe: Recipe) -> None:
+    """Print a row a class, or a row a question of a tree."""
+    target = target_of(recipe)
+    group, count = ("per_question", "agreed") if target.tree else ("per_class", "support")
+    prefix = f"{group}."
+    columns = {
+        name.removeprefix(prefix): metric
+        for name, metric in metrics_of(target.metrics).items()
+        if name.startswith(prefix)
+    }
+    if not columns or group not in scores:
+        console().print(title)
+        return
+    further = ["RMSE of its answers"] if target.tree else []
+    headings = [metric.heading for metric in columns.values()]
+    counts = "agreed" if target.tree else "galaxies"
+    table = make_table(title, [group.removeprefix("per_"), *headings, counts, *further])
+    asks = {each.name: each.text for each in target.tree.questions} if target.tree else {}
+    for name, item in scores[group].items():
+        values = (interval_words(item[key], metric.digits) for key, metric in columns.items())
+        errors = [_question_rmse(scores, target.tree, name)] if target.tree else []
+        table.add_row(asks.get(name, name), *values, f"{item[count]:,}", *errors)
+    print_table(table)
+
+
+def _question_rmse(scores: Record, tree: Tree, name: str) -> str:
+    """Return the RMSE over a question's answers, a dash if no galaxy was asked it."""
+    question = next(each for each in tree.questions if each.name == name)
+    values = [scores["per_answer"][answer.column]["rmse"]["value"] for answer in question.answers]
+    return "–" if None in values else f"{np.sqrt(np.mean(np.square(values))):.3f}"
+
+
+def _print_confusion(
+    classes: Sequence[str], counts: Sequence[Sequence[int]], recipe: Recipe, title: str = ""
+) -> None:
+    table = make_table(title, [f"{recipe.truth} ↓  model →", *classes])
+    for name, row in zip(classes, counts, strict=True):
+        table.add_row(name, *(f"{count:,}" for count in row))
+    print_table(table)
+
+
+def print_calibration(record: Record) -> None:
+    """Print the scores before and after, and of classes how sets cover and what can be kept.
+
+    Args:
+        record: in `calibration.json`.
+    """
+    if record["part"] == "valid":
+        say("the split has no calibration part: calibrated on validation, which chose the epoch")
+    for note in record.get("notes", ()):
+        say(note)
+    counts = ", ".join(f"{n:,}" for n in record["galaxies"])
+    title = f"Test part, {calibration_method(record)} on {counts} galaxies of {record['part']}"
+    table = make_table(title, ["metric", *calibration_columns(record), "if calibrated"])
+    for name, label, values, band in calibration_rows(record):
+        digits = METRICS[name].digits
+        limits = f"{band['low']:.{digits}f}–{band['high']:.{digits}f}" if band else ""
+        table.add_row(label, *(interval_words(value, digits) for value in values), limits)
+    print_table(table)
+    for heading, names, rows in set_tables(record):
+        table = make_table(heading, names)
+        for row in rows:
+            table.add_row(*row)
+        print_table(table)
+    kept = record.get("selective", {}).get("kept_at_accuracy", {})
+    for accuracy, share in kept.items():
+        console().print(kept_words(accuracy, share))
+
+
+def calibration_columns(record: Record) -> list[str]:
+    """Return the columns of a calibration's scores: one where nothing was calibrated."""
+    return ["uncalibrated"] if record.get("method") == "none" else ["before", "after"]
+
+
+def calibration_rows(
+    record: Record,
+) -> Iterator[tuple[str, str, list[Record], Record | None]]:
+    """Yield name, label, scores by column, and the band of a calibrated model, of each metric."""
+    before, after = record.get("before", {}), record.get("after", {})
+    for name in before:
+        # Parts of a score of which neither more nor less is better tell nothing on their own.
+        if name in METRICS and name in after and (metric := METRICS[name]).better:
+            label = f"{metric.label} ({metric.direction})"
+            values = (
+                [after[name]] if record.get("method") == "none" else [before[name], after[name]]
+            )
+            yield name, label, values, after.get("if_calibrated", {}).get(name)
+
+
+def calibration_method(record: Record) -> str:
+    """Return how a run is calibrated, of its record in `calibration.json`."""
+    if "selective" not in record:
+        return "variances calibrated"
+    if record.get("method") == "none":
+        return "probabilities kept as they are, since no calibrator was chosen"
+    return f"calibrated by {record['method']}" if record.get("method") else "calibrated"
+
+
+def set_tables(record: Record) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Return tables of a calibration's prediction sets: the run's own, then those of random splits.
+
+    Args:
+        record: in `calibration.json`.
+
+    Returns:
+        Of each its title, the names of columns, and rows of cells; nothing of vote fractions.
+    """
+    sets = record.get("sets", {})
+    if "study" not in sets:
+        return []
+    classes, study = sets["classes"], sets["study"]
+    nominal, band = f"{100 * sets['coverage']:g} %", study["band"]
+    names = ["method", "coverage", *classes, "size", "empty", "full"]
+    each = ", each fold's by its own" if len(sets["thresholds"]) > 1 else ""
+    methods = dict.fromkeys([sets["method"], *(name.split(",")[0] for name in study["methods"])])
+    glossary = ", ".join(
+        f"{name}: {SET_METHODS[name].label}" for name in methods if name in SET_METHODS
+    )
+    own = (
+        f"Prediction sets of this run at {nominal}, by {sets['calibrating']:,} galaxies of "
+        f"{record['part']}{each}: {sets['tested']:,} test galaxies"
+    )
+    average = (
+        f"For comparison, the mean over {study['splits']} random splits of these galaxies, not the "
+        f"run's sets; 95 % band of one split {band['low']:.3f}–{band['high']:.3f} ({glossary})"
+    )
+    return [
+        (own, names, [_set_row(f"{sets['method']}, marginal", sets["test"], len(classes))]),
+        (
+            average,
+            names,
+            [_set_row(name, scores, len(classes)) for name, scores in study["methods"].items()],
+        ),
+    ]
+
+
+def _set_row(name: str, scores: Record, classes: int) -> list[str]:
+    by_class = (f"coverage_{code}" for code in range(classes))
+    columns = ("coverage", *by_class, "size", "empty", "full")
+    return [name, *(_set_cell(scores.get(column)) for column in columns)]
+
+
+def _set_cell(score: Record | float | None) -> str:
+    if score is None:
+        return "–"
+    # Averages, and records of earlier versions, hold a number.
+    return interval_words(score) if isinstance(score, Mapping) else f"{score:.3f}"
+
+
+def kept_words(accuracy: str, record: Record) -> str:
+    """Return a line on what may be kept at an accuracy, see `judge.kept_at`."""
+    wanted, kept = f"{float(accuracy):.0%}", record["kept"]
+    if kept["value"] is None:
+        return (
+            f"at {wanted} accuracy no galaxy can be kept: to promise it takes {record['least']:,} "
+            "calibrating galaxies or more, nearly all of them right"
+        )
+    reached = record["accuracy"]
+    words = f"{interval_words(reached)} of them right" if reached["value"] is not None else "none"
+    return (
+        f"at {wanted} accuracy (with 95 % confidence) you may keep "
+        f"{kept['value']:.1%} ({kept['low']:.1%}–{kept['high']:.1%}) of the galaxies: {words}"
+    )
+
+
+def print_uncertainty(record: Record) -> None:
+    """Print a row a source: its scores and what it costs, then its correlation with volunteers.
+
+    Args:
+        record: in `uncertainty.json`.
+    """
+    names, sources = source_metrics(record), record["sources"]
+    headings = map(metric_heading, names)
+    title = f"Sources of uncertainty, {record['galaxies']:,} test galaxies"
+    table = make_table(title, ["source", *headings, "passes", "s for 1,000"])
+    for source, study in sources.items():
+        scores = ((study["scores"].get(name), METRICS[name].digits) for name in names)
+        cells = (interval_words(score, digits) if score else "–" for score, digits in scores)
+        table.add_row(source, *cells, str(study["passes"]), f"{study['seconds']:.1f}")
+    print_table(table)
+    console().print(abbreviations(names), soft_wrap=True)
+    for source, study in sources.items():
+        for accuracy, kept in study.get("kept_at_accuracy", {}).items():
+            console().print(f"{source}: {kept_words(accuracy, kept)}")
+    if not any("people" in study for study in sources.values()):
+        return
+    title = "Rank correlation with volunteers' entropy"
+    table = make_table(title, ["source", "total", "aleatoric", "epistemic"])
+    for source, study in sources.items():
+        table.add_row(source, *map(interval_words, study["people"].values()))
+    print_table(table)
+
+
+def source_metrics(record: Record) -> list[str]:
+    """Return the metrics that the sources of a study of uncertainty have."""
+    scores = [study["scores"] for study in record["sources"].values()]
+    names = [name for name in SOURCE_METRICS if any(name in each for each in scores)]
+    # Of classes, the mean error is one minus the accuracy.
+    return [name for name in names if name != "risk" or "nll" not in scores[0]]
+
+
+def print_robustness(scores: Record) -> None:
+    """Print the score, its loss and the calibration error of every corruption and severity."""
+    headline, clean = scores["headline"], scores["clean"]
+    optional = [name for name in CONDITION_METRICS if name in clean]
+    headings = [metric_heading(headline), "lost", *map(metric_heading, optional)]
+    title = (
+        f"Robustness, {scores['galaxies']:,} test galaxies"
+        + ", BatchNorm adapted to each" * scores["adapted"]
+        + f"; ECE of {scores['probabilities']}" * ("ece" in clean)
+    )
+    table = make_table(title, ["corruption", "strength", *headings], left={"strength"})
+    others = (interval_words(clean[name]) for name in optional)
+    table.add_row("none", "", interval_words(clean[headline]), "", *others)
+    for name, record in scores["corruptions"].items():
+        table.add_section()
+        for severity, each in record["severities"].items():
+            table.add_row(
+                f"{corruption_label(name)}, severity {severity}",
+                f"{each['strength']:g} ({record['unit']})",
+                *(interval_words(each[key]) for key in (headline, "drop", *optional)),
+            )
+    print_table(table)
+    if glossary := abbreviations([headline, *optional]):
+        console().print(glossary, soft_wrap=True)
+    for name, record in scores["consistency"].items():
+        if "agree" in record:
+            agree = interval_words(record["agree"])
+            console().print(f"same class after {name}: {agree} of galaxies")
+        console().print(f"spread of predictions over {name}: {interval_words(record['spread'], 4)}")
+    if "reference" in scores:
+        against = scores["reference"]
+        console().print(
+            f"mean corruption error against {against['run']}: {interval_words(against['mean_ce'])} "
+            f"of {against['counted']['ce']} corruptions; relative "
+            f"{interval_words(against['mean_relative_ce'])} of "
+            f"{against['counted']['relative_ce']} (the others of {against['corruptions']} cost it "
+            "no more than noise; under 1 is better than it)"
+        )
+
+
+def score_name(score: str, tree: Tree | None = None) -> str:
+    """Return a score's dotted name in words: the metric, and in brackets what it is of.
+
+    Args:
+        score: see `judge.scores_in`.
+        tree: whose questions and answers are called by their words.
+    """
+    answers: dict[str, str] = {}
+    for question in tree.questions if tree else ():
+        answers[question.name] = question.text
+        answers |= {each.column: f"{question.text} {each.text}" for each in question.answers}
+    # A point between digits is a decimal one (kept_at_accuracy.0.99), one in Class1.2 the column's.
+    parts = re.split(r"(?<!\d)\.|\.(?!\d)", score)
+    words = [answers.get(part) or _key_words(parts[: at + 1]) for at, part in enumerate(parts)]
+    metric, *rest = reversed(words)
+    rest = [word for word in reversed(rest) if word]
+    return f"{metric or parts[-1]} ({', '.join(rest)})" if rest else metric or parts[-1]
+
+
+def _key_words(parts: list[str]) -> str:
+    """Return the last key of a score's name in words."""
+    part = parts[-1].removesuffix(OVER_FOLDS)
+    group = next((each for each in reversed(parts[:-1]) if each.startswith("per_")), "")
+    metric = METRICS.get(f"{group}.{part}") or METRICS.get(part)
+    if metric is None:
+        return KEYS.get(parts[-1], parts[-1].replace("_", " "))
+    return metric.label + " over folds" * (part != parts[-1])
+
+
+def interval_places(score: Record, low: float, high: float) -> dict[str, float] | None:
+    """Return where a score and its interval lie between two ends, in percent; None without one."""
+    value = score["value"]
+    if value is None:
+        return None
+    ends = [value if score[name] is None else score[name] for name in ("low", "high")]
+    start, end, at = (
+        round(100 * min(max((each - low) / (high - low), 0.0), 1.0), 1) for each in (*ends, value)
+    )
+    return {"start": start, "width": round(end - start, 1), "at": at}
+
+
+def print_comparison(comparison: Comparison, everything: bool = False) -> None:
+    """Print how runs differ, the paired difference first, then the scores that they share.
+
+    Args:
+        comparison: of trained runs.
+        everything: details and scores that one run alone has, too.
+    """
+    runs, names = comparison.runs, comparison.names
+    for name in comparison.unranked:
+        console().print(f"{name}: no galaxies and classes in common with {names[0]}, so no best")
+    _print_differences(comparison.differences, names[0])
+    table = make_table("", ["score", *names])
+    tree = target_of(runs[0].recipe).tree
+    rows = [row for row in comparison.rows if everything or not row.is_detail]
+    for before, row in zip([None, *rows], rows, strict=False):
+        if before is None or row.file != before.file:
+            table.add_section()
+        words = score_name(row.score, tree)
+        words = words if row.file == "metrics" else f"{row.file}: {words}"
+        table.add_row(words, *map(_compared, row.cells))
+    print_table(table)
+    for name, run in zip(names, runs, strict=True):
+        path = run.path / "metrics.json"
+        metrics = read_json(path) if path.exists() else {"test": {}}
+        if "confusion" in metrics["test"]:
+            _print_confusion(metrics["classes"], metrics["test"]["confusion"], run.recipe, name)
+    if left_out := len(comparison.rows) - len(rows):
+        console().print(f"{left_out:,} more scores, details and of one run alone: --all")
+
+
+def _compared(cell: Cell | None) -> str:
+    if cell is None:
+        return "–"
+    words = f"{cell.value:.3f}"
+    if cell.low is not None:
+        words += f" ({cell.low:.3f}–{cell.high:.3f})"
+    return f"{words} {'*' if cell.best else ' '}"
+
+
+def _print_differences(differences: Sequence[Difference], first: str) -> None:
+    """Print each paired difference as a line with its interval, on one scale about 0."""
+    if not differences:
+        return
+    most = max(abs(end) for each in differences for end in (each.low, each.high)) or 1.0
+    scale = f"{-most:+.3f}{'0'.center(DRAWN - 12)}{most:+.3f}"
+    table = make_table(
+        f"Test macro-F1 minus that of {first}, 95 % interval",
+        ["run", "difference", scale, "verdict", "galaxies in common"],
+        left={scale, "verdict"},
+    )
+    for each in differences:
+        low, at, high = (
+            round((end / most + 1) / 2 * (DRAWN - 1)) for end in (each.low, each.value, each.high)
+        )
+        line = [" "] * DRAWN
+        line[low : high + 1] = "─" * (high + 1 - low)
+        line[DRAWN // 2] = "│"
+        line[at] = "●"
+        table.add_row(
+            each.run,
+            f"{each.value:+.3f} ({each.low:+.3f} to {each.high:+.3f})",
+            "".join(line),
+            each.verdict,
+            f"{each.galaxies:,}",
+        )
+    print_table(table)

@@ -1,0 +1,92 @@
+"""The JSON that a model's server answers with; the OpenAPI description is made from these types."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from typing_extensions import NotRequired, TypedDict
+
+Share = Annotated[float, Field(ge=0, le=1)]
+DataUri = Annotated[str, Field(description="a data URI; empty where the image has gone")]
+ImageFile = Annotated[bytes, Field(json_schema_extra={"format": "binary"})]
+
+
+class Failed(TypedDict):
+    """Why a request, or one image of it, has no answer."""
+
+    error: str
+    status: NotRequired[Literal["blank", "saturated", "no coverage", "unreadable"]]
+
+
+class ClassPrediction(TypedDict):
+    """The class of an image, each class's probability or share, and the prediction set."""
+
+    predicted: str
+    classes: dict[str, Share]
+    # In CSV the classes are joined by |, and an empty set is `none`.
+    set: NotRequired[list[str]]
+
+
+class Step(TypedDict):
+    """An answer on the likeliest walk down the tree, and the shares of volunteers who give it."""
+
+    question: str
+    answer: str
+    of_those_asked: Share
+    of_all: Share
+
+
+class TreePrediction(TypedDict):
+    """The likeliest walk down the tree, and the vote fraction of every answer, by its column."""
+
+    walk: list[Step]
+    answers: dict[str, Share]
+    standard_deviations: NotRequired[dict[str, Share]]
+
+
+class Image(TypedDict):
+    """Which image of several a prediction or error is of."""
+
+    galaxy: str
+    image: str
+
+
+class SimilarGalaxy(TypedDict):
+    """A galaxy of the fit, and how far its embedding is from the image's."""
+
+    galaxy: str
+    label: str
+    distance: Annotated[float, Field(ge=0, le=2)]
+    image: DataUri
+
+
+class ExplanationAnswer(TypedDict):
+    """The attribution map of an image's likeliest answer, and the galaxies most like it."""
+
+    answer: str
+    image: Annotated[str, Field(description="what the model sees, a data URI")]
+    similar: list[SimilarGalaxy]
+    alike: Annotated[
+        bool, Field(description="whether the nearest is nearer than any two galaxies are")
+    ]
+    typical_distance: NotRequired[
+        Annotated[float, Field(description="the median distance of any two galaxies of the fit")]
+    ]
+    evidence: NotRequired[
+        Annotated[
+            list[list[Share]], Field(description="Grad-CAM over the frame that the model sees")
+        ]
+    ]
+
+
+class Address(TypedDict):
+    """Where an image is on the server's machine."""
+
+    url: Annotated[str, Field(description="file:///… or http://localhost…")]
+
+
+class Form(TypedDict):
+    """A form with files."""
+
+    image: list[ImageFile]

@@ -29,7 +29,7 @@ from galaxymorph.judge import calibrated_coverage, describe_calibrators, require
 from galaxymorph.learn import Run
 from galaxymorph.predict.cluster import map_on_cluster
 from galaxymorph.predict.column_kinds import column_kind
-from galaxymorph.predict.failures import Failures, count_failed, errors_in, failures_in
+from galaxymorph.predict.failures import Failures, errors_in, failures_in
 from galaxymorph.predict.listing import kept_columns, list_images
 from galaxymorph.predict.options import DEFAULTS, PredictionOptions
 from galaxymorph.predict.overlap import COLUMN, describe_parts, missing_split
@@ -87,7 +87,7 @@ def predict_catalogue(
 
     The folder holds `part-000000.parquet` and so on, see `partitions`, and `_catalogue.json`, a
     record of their origin. An image that can't be used is a row with an `error`. Where one can by
-    now, its partition is made anew.
+    now, its partition is written again.
 
     Args:
         out: the folder, new, empty, or that of the same call before a kill.
@@ -97,7 +97,7 @@ def predict_catalogue(
         size: rows of a partition.
         scheduler: the address of a Dask cluster that predicts in place of this process.
         keep: columns of the catalogue's table that are kept, see `kept_columns`.
-        name: of a predictor, which tells it from other models: it is the column `model_id`.
+        name: of a predictor, unlike those of other models: it is the column `model_id`.
 
     Returns:
         The rows that failed in the end, of all partitions.
@@ -147,7 +147,7 @@ def _model(model: str | Path | Predictor, options: PredictionOptions, name: str)
     coverage = _coverage(model, options.coverage)
     chosen = CatalogueModel(str(Path(model).absolute()), model_id(model), options, coverage)
     if options.views == 8:
-        # Whether the model takes mirrored views is told before its catalogue is read.
+        # A model that can't be mirrored is refused before its catalogue is read.
         chosen.load()
     if chosen.parts is None:
         say(missing_split(model))
@@ -250,13 +250,16 @@ def _fill(
     scheduler: str | None,
 ) -> None:
     """Write the partitions that are missing, or have rows that can be used by now."""
-    failed_by_name = {path.name: count_failed(path) for path in out.glob(PARTITIONS)}
-    if failed_by_name:
-        _say_progress(out, failed_by_name, -(-number // size))
-    complete = sum(not failed for failed in failed_by_name.values())
+    failed_rows = {path.name: _failed_rows(path) for path in out.glob(PARTITIONS)}
+    if failed_rows:
+        failed = sum(map(len, failed_rows.values()))
+        again = f", and {failed:,} rows with an error in them are tried again" if failed else ""
+        total = -(-number // size)
+        say(f"going on with {out}: {len(failed_rows):,} of {total:,} partitions are there{again}")
+    complete = sum(not rows for rows in failed_rows.values())
     with Progress("predicting", max(0, number - complete * size), "images") as progress:
         failed = 0
-        unfinished = _unfinished(parts, out, failed_by_name)
+        unfinished = _unfinished(parts, failed_rows)
         for part in _predictions(unfinished, model, scheduler, progress):
             failed += part.failed
             progress.advance(0, f"{failed:,} failed" if failed else "")
@@ -265,23 +268,19 @@ def _fill(
                     temporary.write_bytes(part.content)
 
 
-def _say_progress(out: Path, failed_by_name: Mapping[str, int], partitions: int) -> None:
-    failed = sum(failed_by_name.values())
-    again = f", and {failed:,} rows with an error in them are tried again" if failed else ""
-    number = len(failed_by_name)
-    say(f"going on with {out}: {number:,} of {partitions:,} partitions are there{again}")
+def _failed_rows(path: Path) -> tuple[int, ...]:
+    return tuple(at for at, error in enumerate(errors_in(path)) if error is not None)
 
 
 def _unfinished(
-    parts: Iterable[Partition], out: Path, failed_by_name: Mapping[str, int]
+    parts: Iterable[Partition], failed_rows: Mapping[str, tuple[int, ...]]
 ) -> Iterator[Partition]:
     """Yield the partitions without a file, and those with failed rows."""
     for part in parts:
-        if part.name not in failed_by_name:
+        if part.name not in failed_rows:
             yield part
-        elif failed_by_name[part.name]:
-            errors = errors_in(out / part.name)
-            yield replace(part, failed=tuple(at for at, error in enumerate(errors) if error))
+        elif failed := failed_rows[part.name]:
+            yield replace(part, failed=failed)
 
 
 def _predictions(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,29 +62,11 @@ class Failures:
 
 
 def error_kind(error: str) -> str:
-    """Return an error without what it says of one file: its name, numbers and the remedy."""
+    """Return an error without what is of one file only: its name, numbers and the remedy."""
     # The name comes first, and may hold a colon without a space behind it.
     _, _, fault = error.partition(": ")
     words = re.split(r"[;(:]", fault or error)[0].strip()
     return re.sub(r"\d[\d.,x]*", "…", words)
-
-
-def count_failed(path: Path) -> int:
-    """Return the number of failed rows in a partition's file, from its footer if that tells.
-
-    Raises:
-        BadInput: the file is damaged.
-    """
-    from pyarrow import parquet
-
-    with _naming(path), parquet.ParquetFile(path) as file:
-        at = file.schema_arrow.names.index(ERROR)
-        groups = [file.metadata.row_group(n) for n in range(file.metadata.num_row_groups)]
-        statistics = [group.column(at).statistics for group in groups]
-        if all(each is not None and each.has_null_count for each in statistics):
-            nulls = sum(each.null_count for each in statistics)
-            return file.metadata.num_rows - nulls
-    return sum(error is not None for error in errors_in(path))
 
 
 def errors_in(path: Path) -> list[str | None]:
@@ -96,15 +77,9 @@ def errors_in(path: Path) -> list[str | None]:
     """
     from pyarrow import parquet
 
-    with _naming(path):
-        return parquet.read_table(path, columns=[ERROR])[ERROR].to_pylist()
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
     try:
-        yield
-    except (OSError, ValueError) as error:
+        return parquet.read_table(path, columns=[ERROR])[ERROR].to_pylist()
+    except (OSError, ValueError, KeyError) as error:
         # Arrow's own errors are of these types.
         why = str(error).splitlines()[0]
         raise BadInput(
@@ -116,6 +91,5 @@ def failures_in(paths: Iterable[Path], rows: int) -> Failures:
     """Return the failures in the files of so many rows."""
     failures = Failures(rows)
     for path in sorted(paths):
-        if count_failed(path):
-            failures.add(error for error in errors_in(path) if error is not None)
+        failures.add(error for error in errors_in(path) if error is not None)
     return failures

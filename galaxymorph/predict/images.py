@@ -1,4 +1,4 @@
-"""Which images a prediction is asked for."""
+"""The images that paths, tables and Python objects name."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Images = Source | Sequence[Source]
 def expand_images(paths: Sequence[str]) -> list[str]:
     """Return references of the images that the paths name: files, folders, zips, members of zips.
 
-    What a folder or a zip holds besides images is said in a line.
+    A line names what a folder or a zip holds besides images.
 
     Args:
         paths: files, folders, zips, members of zips.
@@ -98,11 +98,11 @@ def _files(paths: Sequence[str]) -> list[File]:
             _refuse_other_kinds(path)
             files.append(File(name, path))
             continue
-        found = list_image_files(path)
-        require_images(path, found)
-        for note in found.notes():
+        listing = list_image_files(path)
+        require_images(path, listing)
+        for note in listing.notes():
             say(f"{path}: {note}")
-        new = [file for file in found.images if file.reference not in listed]
+        new = [file for file in listing.images if file.reference not in listed]
         files += [File(f"{name}/{file.name}", file.reference) for file in new]
         listed.update(file.reference for file in new)
     return files
@@ -191,11 +191,12 @@ def drop_empty_frames(references: Sequence[str], recipe: Recipe) -> list[str]:
         references: of images.
         recipe: of the model that sees their frames.
     """
-    found = inspect_images(references, crop=recipe.crop, rendering=recipe.rendering)
+    inspections = inspect_images(references, crop=recipe.crop, rendering=recipe.rendering)
     say_empty_frames(
-        [inspection.fault for inspection in found if inspection.status in NO_CONTENT], found
+        [inspection.fault for inspection in inspections if inspection.status in NO_CONTENT],
+        inspections,
     )
-    pairs = zip(references, found, strict=True)
+    pairs = zip(references, inspections, strict=True)
     return [reference for reference, inspection in pairs if inspection.status not in NO_CONTENT]
 
 

@@ -65,10 +65,10 @@ def list_images(
         raise BadInput(f"{path}: no such file or folder", "check the path")
     if not path.is_dir() and not is_zip(path.name):
         return _rows(open_table(path), keep, on_note)
-    found = list_image_files(path)
-    if is_zip(path.name) and not found.images and (table := _zipped_table(path)):
+    files = list_image_files(path)
+    if is_zip(path.name) and not files.images and (table := _zipped_table(path)):
         return _rows(table, keep, on_note)
-    return _files(path, found, on_note)
+    return _files(path, files, on_note)
 
 
 def kept_columns(catalogue: str | Path, names: Sequence[str]) -> list[str]:
@@ -108,13 +108,13 @@ def image_folder(catalogue: str | Path) -> str:
 
 
 def _files(
-    path: Path, found: ImageFiles, on_note: Callable[[str], object] | None
+    path: Path, files: ImageFiles, on_note: Callable[[str], object] | None
 ) -> Iterator[ListedImage]:
-    require_images(path, found)
+    require_images(path, files)
     if on_note:
-        for note in found.notes():
+        for note in files.notes():
             on_note(f"{path}: {note}")
-    return (ListedImage(image_name(file.name), file.reference) for file in found.images)
+    return (ListedImage(image_name(file.name), file.reference) for file in files.images)
 
 
 def _rows(
@@ -134,9 +134,9 @@ def _rows(
         ids = images.where(images == "", "") if identity is None else _ids(table, piece, identity)
         cells = [as_text(piece.frame[name]).fillna("").to_numpy(object) for name in keep]
         kept = list(zip(*cells, strict=True)) if cells else [()] * len(images)
-        found = zip(ids.to_numpy(object), images.to_numpy(object), kept, strict=True)
+        values = zip(ids.to_numpy(object), images.to_numpy(object), kept, strict=True)
         rows = [
-            ListedImage(name or galaxy_name(path), path, "", texts) for name, path, texts in found
+            ListedImage(name or galaxy_name(path), path, "", texts) for name, path, texts in values
         ]
         if piece.faults:
             numbered = dict(zip(piece.frame.index, rows, strict=True))

@@ -1,4 +1,4 @@
-"""Which of the images that are predicted trained the run, selected, calibrated or tested it."""
+"""The overlap of predicted images with a run's split: those of its train, valid or test part."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class SplitParts:
 
     @property
     def digest(self) -> str:
-        """What tells this split from others, 16 hexadecimal digits."""
+        """The start of a SHA-256 of the split, 16 hexadecimal digits."""
         digest = hashlib.sha256()
         for known in (self.by_digest, self.by_galaxy):
             digest.update(repr(sorted(known.items())).encode())
@@ -115,7 +115,7 @@ def add_split_parts(table: pd.DataFrame, models: Sequence[str | Path]) -> pd.Dat
     digests = _digests(references)
     by_model = zip(*(each.parts(galaxies, digests) for each in known), strict=True)
     first = [next((name for name in PARTS if name in parts), None) for parts in by_model]
-    # Of one image the column itself tells.
+    # For one image the column itself is enough.
     if len(first) > 1 and (line := describe_parts(Counter(first))):
         say(line)
     table = table.copy()
@@ -124,7 +124,7 @@ def add_split_parts(table: pd.DataFrame, models: Sequence[str | Path]) -> pd.Dat
 
 
 def missing_split(model: str | Path) -> str:
-    """Return the line that says why there is no column `part`."""
+    """Return the line on why there is no column `part`."""
     return (
         f"{model}: no {SPLIT} beside it, so that there is no column `{COLUMN}` of which images it "
         "was trained on"

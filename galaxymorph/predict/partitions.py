@@ -92,7 +92,7 @@ class CatalogueModel:
 def _load(path: str, id: str, options: PredictionOptions) -> Predictor:
     if (other := model_id(path)) != id:
         raise BadInput(
-            f"{path}: model {other} here, and {id} was asked for",
+            f"{path}: model {other} here, and {id} was loaded by the command",
             "give every machine the same file",
         )
     predictor = load_predictor(
@@ -167,8 +167,8 @@ def predict_partition(
     """Return the content of a partition's file.
 
     It is None where the file exists and none of its failed rows can be used by now. Otherwise the
-    file is made anew as a whole, so that its bytes don't tell in how many attempts. A process loads
-    the model once, and predicts one partition at a time, because a network takes all cores.
+    whole file is written again, so that its bytes don't depend on the number of attempts. A process
+    loads the model once, and predicts one partition at a time, because a network takes all cores.
     """
     with _one_at_a_time:
         predictor = model.load()
@@ -199,7 +199,7 @@ def _any_usable(references: Sequence[str], predictor: Predictor) -> bool:
     recipe, cores = predictor.recipe, os.cpu_count() or 1
     inspect = partial(inspect_image, crop=recipe.crop, rendering=recipe.rendering)
     with ThreadPoolExecutor(cores) as pool:
-        return any(not found.fault for found in map_ahead(pool, inspect, references, 4 * cores))
+        return any(not each.fault for each in map_ahead(pool, inspect, references, 4 * cores))
 
 
 def _recording(predictor: Predictor, model: CatalogueModel) -> AbstractContextManager[Embedded]:

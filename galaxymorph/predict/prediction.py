@@ -247,7 +247,7 @@ def _load(models: Sequence[Path], references: list[str], options: PredictionOpti
 
 
 def _warn_of_drift(runs: Sequence[Run], references: list[str], options: PredictionOptions) -> None:
-    """Warn of images that a classifier tells from the validation galaxies.
+    """Warn of images that a classifier distinguishes from the validation galaxies.
 
     Exported files and int8 predict without PyTorch, which comparing embeddings takes.
     """

@@ -59,7 +59,7 @@ def write_submission(
         images: references; a galaxy is called as its image is.
 
     Raises:
-        BadInput: the run learnt something else, two images are of one galaxy, or one can't be
+        BadInput: the run predicts something else, two images are of one galaxy, or one can't be
             used.
     """
     for run in runs:
@@ -79,8 +79,8 @@ def write_submission(
             if part.exists():
                 progress.advance(len(images[chunk]))
                 continue
-            found = predictor.outputs(images[chunk], progress.advance)
-            table = pd.DataFrame(found[:, : len(columns)], columns=columns)
+            outputs = predictor.outputs(images[chunk], progress.advance)
+            table = pd.DataFrame(outputs[:, : len(columns)], columns=columns)
             table.insert(0, "GalaxyID", galaxies[chunk])
             text = io.StringIO()
             table.to_csv(text, index=False, header=start == 0)
@@ -116,8 +116,8 @@ def _parts_folder(
     recipes = [each.recipe for each in single]
     settings = [(each.views, each.crop, asdict(each.rendering)) for each in recipes]
     kinds = [(type(each).__name__, *how) for each, how in zip(single, settings, strict=True)]
-    about = [kinds, PART, weights, list(images)]
-    digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
+    identity = [kinds, PART, weights, list(images)]
+    digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
     folder = path.with_name(f".{path.name}.parts") / digest
     for other in folder.parent.iterdir() if folder.parent.exists() else ():
         if other != folder:

@@ -1,4 +1,4 @@
-"""The galaxies most worth a volunteer's time, as a folder ready for Zooniverse."""
+"""Active learning: the galaxies to be classified next, as a folder for Zooniverse."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def triage_files(
 def _without_copies(inspections: Sequence[Inspection], value: np.ndarray) -> np.ndarray:
     """Return the positions of images, of copies of one the most uncertain, in their order."""
     order = np.argsort(-value, kind="stable")
-    # A hash may be of even brightness, which says nothing: then the bytes tell.
+    # An image of even brightness has a hash without information: then the bytes are compared.
     _, same = np.unique([inspections[at].digest or f"{at}" for at in order], return_inverse=True)
     alike = near_duplicates([_hash(inspections[at]) for at in order])
     keep = np.zeros(len(order), bool)

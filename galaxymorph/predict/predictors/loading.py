@@ -80,7 +80,7 @@ def needs_pytorch(path: str | Path, precision: str | None = None) -> bool:
 
 
 def model_id(path: str | Path) -> str:
-    """Return what tells a model from others: the start of its weights' SHA-256, 16 digits.
+    """Return a model's id: the start of its weights' SHA-256, 16 hexadecimal digits.
 
     It is that of a run's `model.safetensors` (of a cross-validated run's, one after the other), or
     of the file itself.

@@ -33,7 +33,7 @@ from galaxymorph.predict.run_files import DESCRIPTION
 
 # In a file of several networks, each one's tensors are called by its number and this.
 NETWORK = "network{}."
-# Of fastai's and our heads, for a description that doesn't tell: format 1.
+# Of fastai's and our heads, for descriptions of format 1, which lack it.
 DROPOUTS = (0.0, 0.5)
 
 

@@ -103,7 +103,8 @@ class Explainer:
 
     def _attribution(self, batch: torch.Tensor, answer: int) -> np.ndarray:
         target = torch.tensor([answer], device=batch.device)
-        maps = ATTRIBUTION_METHODS["gradcam"].apply(self.network, batch, target, None)
+        # Grad-CAM doesn't use the last argument, the input without the galaxy.
+        maps = ATTRIBUTION_METHODS["gradcam"].apply(self.network, batch, target, batch)
         return as_grids(maps.detach().float().relu().cpu().numpy())[0]
 
     def _neighbours(self, vector: np.ndarray, pixels: np.ndarray) -> list[Neighbour]:

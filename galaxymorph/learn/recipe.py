@@ -385,11 +385,6 @@ RULES = (
         "use --target tree",
     ),
     Rule(
-        lambda r: _of_challenge(r) and r.id_column is not None and r.labels_column is None,
-        "id_column: the challenge's tables have GalaxyID",
-        "leave it out, or give --schema, or --labels-column",
-    ),
-    Rule(
         lambda r: r.frozen_epochs + r.epochs == 0,
         "epochs: no epoch at all",
         "give one or more",

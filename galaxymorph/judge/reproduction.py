@@ -77,8 +77,8 @@ def _difference(old: Path, new: Path) -> float:
 
 def _environment_changes(run: Run) -> list[str]:
     before = read_json(run.path / "environment.json")
-    now = environment()
-    flat_before, flat_now = ({**e, **e["packages"]} for e in (before, now))
+    now: dict = environment()
+    flat_before, flat_now = ({**each, **dict(each["packages"])} for each in (before, now))
     return [
         f"{name}: {flat_before.get(name)} then, {flat_now[name]} now"
         for name in flat_now

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -138,11 +139,11 @@ def coverage_band(
         numbers = np.arange(tested + 1)
         pmf = np.convolve(pmf, (numbers == tested) if law is None else law.pmf(numbers))
     below = np.cumsum(pmf)
-    tails = [int((below < tail).sum()) / total for tail in ((1 - level) / 2, (1 + level) / 2)]
-    return float((pmf * np.arange(total + 1)).sum() / total), *tails
+    low, high = (int((below < (1 + side) / 2).sum()) / total for side in (-level, level))
+    return float((pmf * np.arange(total + 1)).sum() / total), low, high
 
 
-def coverage_law(calibrating: int, tested: int, coverage: float):
+def coverage_law(calibrating: int, tested: int, coverage: float) -> Any:
     """Return the law of the number covered, or None where every set is full."""
     from scipy.stats import betabinom
 
@@ -189,7 +190,15 @@ def coverage_study(
     )
 
 
-def _cut(probabilities, truth, calibrating, order, coverage, method, by_class):
+def _cut(
+    probabilities: np.ndarray,
+    truth: np.ndarray,
+    calibrating: int,
+    order: np.ndarray,
+    coverage: float,
+    method: str,
+    by_class: bool,
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the sets of the galaxies that a cut tests, and their classes."""
     fit, test = order[:calibrating], order[calibrating:]
     thresholds = set_thresholds(probabilities[fit], truth[fit], coverage, method, by_class)

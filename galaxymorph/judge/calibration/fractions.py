@@ -24,12 +24,12 @@ from galaxymorph.judge.calibration.run_calibration import (
 )
 from galaxymorph.judge.metrics.bootstrap import LEVEL, RESAMPLES, mean_interval
 from galaxymorph.judge.metrics.expected_fractions import expected_fractions
+from galaxymorph.judge.metrics.metric import tree_of
 from galaxymorph.learn import (
     Run,
     deviation_columns,
     loss_columns,
     predicted_columns,
-    target_of,
 )
 from galaxymorph.zoo import CALIBRATED, Tree, deviations, known_fractions, prefixed
 
@@ -65,7 +65,7 @@ def calibrate_fractions(run: Run) -> FractionCalibration:
         BadInput: the run isn't finished.
     """
     run.require_trained()
-    tree, seed = target_of(run.recipe).tree, run.recipe.seed
+    tree, seed = tree_of(run), run.recipe.seed
     part = calibration_part(run)
     known = [_arrays(run, member.predictions(part)) for member in run.splits]
     calibrators = [fit_variance(tree, *arrays) for arrays in known]
@@ -81,7 +81,7 @@ def calibrate_fractions(run: Run) -> FractionCalibration:
     test = run.predictions("test")
     mean, before, counts = _arrays(run, test)
     after = test[names].to_numpy(float)
-    expected = expected_fractions(Path(run.data["path"]), test["galaxy"], tree)
+    expected = expected_fractions(Path(run.data["path"]), list(test["galaxy"]), tree)
     record = {
         "format": FORMAT,
         "part": part,

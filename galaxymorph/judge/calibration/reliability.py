@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
 
 from galaxymorph.judge.calibration.calibrators import nll
-from galaxymorph.judge.metrics.bootstrap import LEVEL, RESAMPLES, bootstrap, rounded
+from galaxymorph.judge.metrics.bootstrap import LEVEL, RESAMPLES, Interval, bootstrap
 from galaxymorph.judge.metrics.metric import METRICS, Metric
 
 # Bins at most, and galaxies in a bin, of calibration errors, parts of the Brier score and
@@ -18,6 +19,13 @@ BINS, A_BIN = 15, 25
 ERRORS = ("ece_equal_mass", "ece_equal_width", "ece_classwise")
 # Scores whose resamples are biased: see `bootstrap`.
 BIASED = (*ERRORS, "ece_truth", "reliability", "resolution")
+
+
+class Band(TypedDict):
+    """The ends of an interval."""
+
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -105,7 +113,7 @@ def calibration_intervals(probabilities: np.ndarray, truth: np.ndarray, seed: in
     }
 
 
-def calibrated_band(probabilities: np.ndarray, seed: int) -> dict[str, dict[str, float]]:
+def calibrated_band(probabilities: np.ndarray, seed: int) -> dict[str, Band]:
     """Return the calibration errors that a model has if its probabilities are right.
 
     Classes are drawn from them `RESAMPLES` times (consistency resampling, Bröcker & Smith 2007,
@@ -134,7 +142,7 @@ def calibrated_band(probabilities: np.ndarray, seed: int) -> dict[str, dict[str,
     return {name: band_of(values) for name, values in errors.items()}
 
 
-def confidence_band(confidence: np.ndarray, seed: int) -> dict[str, float]:
+def confidence_band(confidence: np.ndarray, seed: int) -> Band:
     """Return the errors, in bins of equal width, of confidences that are right: `calibrated_band`.
 
     Args:
@@ -145,15 +153,17 @@ def confidence_band(confidence: np.ndarray, seed: int) -> dict[str, float]:
     return band_of(_drawn_errors(confidence, hits, width_bins(confidence)))
 
 
-def band_of(values: np.ndarray) -> dict[str, float]:
+def band_of(values: np.ndarray) -> Band:
     """Return `low` and `high` of the central `LEVEL` of errors, which aren't below 0."""
     low, high = np.quantile(np.maximum(values, 0), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return {"low": rounded(low), "high": rounded(high)}
+    return {"low": round(float(low), 6), "high": round(float(high), 6)}
 
 
-def from_zero(found: dict[str, float], band: dict[str, float]) -> dict[str, float]:
+def from_zero(interval: Interval, band: Band) -> Interval:
     """Return an interval that begins at 0 if a calibrated model may have such an error."""
-    return found | {"low": 0.0} if found["value"] <= band["high"] else found
+    value = interval["value"]
+    below = value is not None and value <= band["high"]
+    return {**interval, "low": 0.0} if below else interval
 
 
 def truth_scores(

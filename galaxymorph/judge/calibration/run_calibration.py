@@ -41,6 +41,7 @@ from galaxymorph.judge.calibration.selective import aurc, kept_at
 from galaxymorph.judge.calibration.set_methods import SET_METHODS
 from galaxymorph.judge.metrics.bootstrap import LEVEL, RESAMPLES, bootstrap
 from galaxymorph.judge.metrics.expected_fractions import class_chances
+from galaxymorph.judge.metrics.metric import true_codes
 from galaxymorph.learn import Run, predicted_columns, target_of, write_table
 from galaxymorph.zoo import CALIBRATED, PROBABILITY, prefixed, without_prefix
 
@@ -64,12 +65,11 @@ class Calibration:
 def calibrate_run(
     run: Run, coverage: float = 0.9, method: str | None = None, sets: str = "lac"
 ) -> Calibration:
-    """Learn calibrators and prediction sets, judge them on the test part, store all in the run.
+    """Fit calibrators and prediction sets, judge them on the test part, store all in the run.
 
     Each fold's model, or an ensemble's mean (Rahaman & Thiery 2021, arXiv:2007.08792), is
-    calibrated on galaxies that neither trained nor selected it: the part `calibration`, or the
-    validation part where the split has three. Writes `calibration.json`,
-    and adds `calibrated_<class>` and `set` to the predictions of every part.
+    calibrated on galaxies that neither trained nor selected it, see `calibration_part`. Writes
+    `calibration.json`, and `calibrated_<class>` and `set` into the predictions of every part.
 
     Args:
         run: trained, of classes.
@@ -79,8 +79,8 @@ def calibrate_run(
         sets: how they are built, of `SET_METHODS`.
 
     Raises:
-        BadInput: the run isn't finished, or learnt something else than classes, or the method
-            would exclude a class that no calibrating galaxy has.
+        BadInput: the run isn't finished or isn't of classes, or no calibrating galaxy is of a class
+            that the method would exclude.
     """
     run.require_trained()
     require_classes(run)
@@ -97,51 +97,72 @@ def calibrate_run(
     tested = [_arrays(run, member.predictions("test")) for member in run.splits]
     test = run.predictions("test")
     bare, truth = _arrays(run, test)
-    mended = test[_calibrated_columns(run)].to_numpy(float)
-    chances = class_chances(run, test["galaxy"], run.recipe.seed)
-    wrong = mended.argmax(axis=1) != truth
+    calibrated = test[_calibrated_columns(run)].to_numpy(float)
+    chances = class_chances(run, list(test["galaxy"]), run.recipe.seed)
+    study = _study(known, tested, coverage, run.recipe.seed)
     record = {
         "format": FORMAT,
         "part": part,
         "galaxies": [len(pair[1]) for pair in known],
         "method": chosen,
         "held_out_nll": {name: float(each.mean()) for name, each in losses.items()},
-        "notes": [
-            *_notes(counts, run.classes, method, chosen),
-            *few_for_sets(min(len(truth) for _, truth in known), coverage),
-        ],
+        "notes": _notes(counts, run.classes, method, chosen)
+        + few_for_sets(min(len(truth) for _, truth in known), coverage),
         "calibrators": write_calibrators(calibrators),
         "interval": f"{LEVEL:.0%} bootstrap over test galaxies, {RESAMPLES} resamples; of "
         "calibration errors about their debiased estimates",
         "before": _intervals(bare, truth, chances, run.recipe.seed),
-        "after": _intervals(mended, truth, chances, run.recipe.seed),
-        "selective": {
-            "aurc": bootstrap(
-                lambda rows: {"aurc": aurc(-mended[rows].max(axis=1), wrong[rows])},
-                len(truth),
-                run.recipe.seed,
-            )["aurc"],
-            "kept_at_accuracy": kept_at(
-                _out_of_fold(chosen, known, run.recipe.seed),
-                (1 - mended.max(axis=1), wrong),
-                ACCURACIES,
-            ),
+        "after": _intervals(calibrated, truth, chances, run.recipe.seed),
+        "selective": _selective(chosen, known, calibrated, truth, run.recipe.seed),
+        "sets": {
+            **_sets_of_tests(run, known, tested, coverage, sets),
+            "study": _study_record(study, _sizes(known, tested), coverage),
         },
-        "sets": _sets_of_tests(run, known, tested, coverage, sets),
     }
-    study = coverage_study(
-        [
-            (np.concatenate([fit, test]), np.concatenate([own, of_test]), len(own))
-            for (fit, own), (test, of_test) in zip(known, tested, strict=True)
-        ],
-        coverage,
-        run.recipe.seed,
-    )
-    sizes = [(len(fit[1]), len(test[1])) for fit, test in zip(known, tested, strict=True)]
-    record["sets"]["study"] = _study_record(study, sizes, coverage)
     write_json(run.path / FILE, record)
-    tables = (reliability_table(each, truth) for each in (bare, mended))
-    return Calibration(record, *tables, study)
+    before, after = (reliability_table(each, truth) for each in (bare, calibrated))
+    return Calibration(record, before, after, study)
+
+
+# Probabilities, shape (n, classes), and positions of the true classes.
+Known = tuple[np.ndarray, np.ndarray]
+
+
+def _selective(
+    method: str, known: Sequence[Known], calibrated: np.ndarray, truth: np.ndarray, seed: int
+) -> dict:
+    """Return the record of selective prediction: `aurc`, and what may be kept at an accuracy.
+
+    Args:
+        method: by which the run is calibrated.
+        known: of each fold, its calibrating galaxies.
+        calibrated: probabilities of the test part.
+        truth: its classes.
+        seed: of resampling and folds.
+    """
+    uncertainty = 1 - calibrated.max(axis=1)
+    wrong = calibrated.argmax(axis=1) != truth
+    area = bootstrap(
+        lambda rows: {"aurc": aurc(-calibrated[rows].max(axis=1), wrong[rows])}, len(truth), seed
+    )
+    calibrating = _out_of_fold(method, known, seed)
+    return area | {"kept_at_accuracy": kept_at(calibrating, (uncertainty, wrong), ACCURACIES)}
+
+
+def _sizes(known: Sequence[Known], tested: Sequence[Known]) -> list[tuple[int, int]]:
+    """Return the number of calibrating and of tested galaxies of each fold."""
+    return [(len(fit[1]), len(test[1])) for fit, test in zip(known, tested, strict=True)]
+
+
+def _study(
+    known: Sequence[Known], tested: Sequence[Known], coverage: float, seed: int
+) -> pd.DataFrame:
+    """Return `coverage_study` of each fold's calibrating and tested galaxies together."""
+    parts = [
+        (np.concatenate([fit, test]), np.concatenate([own, of_test]), len(own))
+        for (fit, own), (test, of_test) in zip(known, tested, strict=True)
+    ]
+    return coverage_study(parts, coverage, seed)
 
 
 def require_classes(run: Run) -> None:
@@ -324,7 +345,7 @@ def _arrays(run: Run, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
             "its training diverged: fit again with a smaller --lr",
         )
     probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)
-    return probabilities, pd.Index(run.classes).get_indexer(table["label"])
+    return probabilities, true_codes(table, run.classes)
 
 
 def is_calibrated(table: pd.DataFrame) -> bool:
@@ -332,7 +353,7 @@ def is_calibrated(table: pd.DataFrame) -> bool:
 
     Calibrated deviations of vote fractions, `calibrated_sd_<answer>`, are none.
     """
-    names = without_prefix(PROBABILITY, table)
+    names = without_prefix(PROBABILITY, map(str, table))
     return any(name in table for name in prefixed(CALIBRATED, names))
 
 
@@ -501,7 +522,7 @@ def _study_record(study: pd.DataFrame, sizes: list[tuple[int, int]], coverage: f
     for (method, by_class), rows in study.groupby(["method", "by_class"], sort=False):
         means = rows.drop(columns=["method", "by_class"]).mean().dropna()
         name = f"{method}, {'by class' if by_class else 'marginal'}"
-        methods[name] = _rounded(means.to_dict())
+        methods[name] = _rounded({str(name): float(value) for name, value in means.items()})
         if not by_class:
             methods[name]["splits_within_band"] = float(within[rows.index].mean())
     band = {"expected": mean, "low": low, "high": high}

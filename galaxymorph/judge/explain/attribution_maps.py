@@ -27,10 +27,9 @@ def as_grids(maps: np.ndarray) -> np.ndarray:
     Returns:
         uint8, shape (n, GRID, GRID).
     """
-    small = [
-        np.asarray(Image.fromarray(each.astype(np.float32)).resize((GRID, GRID), Image.BOX))
-        for each in maps
-    ]
+    side = (GRID, GRID)
+    images = [Image.fromarray(each.astype(np.float32)) for each in maps]
+    small = [np.asarray(image.resize(side, Image.Resampling.BOX)) for image in images]
     cells = np.stack(small)
     most = cells.max(axis=(1, 2), keepdims=True)
     return np.round(255 * cells / np.maximum(most, np.finfo(np.float32).tiny)).astype(np.uint8)
@@ -45,13 +44,14 @@ def write_grids(folder: Path, found: Mapping[str, tuple[Sequence[str], np.ndarra
         for what, values in (("galaxy", np.array(galaxies, str)), ("maps", as_grids(maps)))
     }
     with replacing(path) as temporary:
-        np.savez_compressed(temporary, **arrays)
+        np.savez_compressed(temporary, allow_pickle=False, **arrays)
     return path
 
 
 def read_grids(folder: Path) -> dict[str, dict[str, np.ndarray]]:
     """Return by galaxy its grid of each method, none where `explain` has written none."""
-    path, found = folder / MAPS, {}
+    path = folder / MAPS
+    grids: dict[str, dict[str, np.ndarray]] = {}
     if not path.exists():
         return {}
     stored = read_arrays(path, remedy="explain again")
@@ -62,8 +62,8 @@ def read_grids(folder: Path) -> dict[str, dict[str, np.ndarray]]:
             if len(galaxies) != len(maps):
                 raise Damaged(f"{len(maps)} maps of {method} for {len(galaxies)} galaxies")
         for galaxy, grid in zip(galaxies, maps, strict=True):
-            found.setdefault(galaxy, {})[method] = grid
-    return found
+            grids.setdefault(galaxy, {})[method] = grid
+    return grids
 
 
 def neighbour_table(
@@ -102,7 +102,7 @@ def read_neighbours(folder: Path) -> dict[str, list[list]]:
     if "alike" not in table:
         # Of an earlier version, which didn't tell: as then, none is called unlike.
         table["alike"] = True
-    found = {}
+    neighbours: dict[str, list[list]] = {}
     for galaxy, *row in table[columns].itertuples(index=False, name=None):
-        found.setdefault(galaxy, []).append(row)
-    return found
+        neighbours.setdefault(galaxy, []).append(row)
+    return neighbours

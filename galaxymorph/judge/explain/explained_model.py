@@ -95,7 +95,8 @@ class Subject:
 
     def targets(self, rows: Sequence[int] | np.ndarray) -> torch.Tensor:
         """Return the position of the network's answer to each galaxy."""
-        return torch.from_numpy(pd.Index(self.answers).get_indexer(self.table["answer"].iloc[rows]))
+        answers = pd.Index(self.table["answer"].to_numpy()[np.asarray(rows)])
+        return torch.from_numpy(pd.Index(self.answers).get_indexer(answers))
 
 
 def normalised(pixels: torch.Tensor, arch: str) -> torch.Tensor:

@@ -165,7 +165,8 @@ def randomisation(
     batch = normalised(subject.pixels(rows), subject.run.recipe.arch)
     stages = stages_of(network)
     names = ["head", *(f"… and stage {at}" for at in range(len(stages), 0, -1))]
-    parts = [[network[1]], *reversed(stages)]
+    head = list(network.children())[1]
+    parts = [[head], *reversed(stages)]
     with Progress(
         f"random weights, {ATTRIBUTION_METHODS[method].label}", len(parts), "stages"
     ) as progress:
@@ -233,8 +234,9 @@ def verdicts(found: dict) -> list[dict[str, object]]:
 def _randomise(module: nn.Module) -> None:
     """Draw every parameter of a module anew."""
     for part in module.modules():
-        if hasattr(part, "reset_parameters"):
-            part.reset_parameters()
+        reset = getattr(part, "reset_parameters", None)
+        if callable(reset):
+            reset()
             continue
         for parameter in part.parameters(recurse=False):
             values = parameter.data.flatten()

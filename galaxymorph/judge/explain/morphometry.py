@@ -10,7 +10,7 @@ import importlib.util
 import multiprocessing
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
@@ -61,7 +61,9 @@ def measure_all(images: Sequence[str], rendering: Rendering) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*MEASURES, "flag"])
 
 
-def _mapped(images: list[str], measured: Callable[[str], dict[str, float]]):
+def _mapped(
+    images: list[str], measured: Callable[[str], dict[str, float]]
+) -> Iterator[dict[str, float]]:
     if len(images) < ALONE:
         yield from map(measured, images)
         return

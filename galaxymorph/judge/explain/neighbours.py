@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
 import numpy as np
@@ -62,9 +62,9 @@ def nearest(
     return order, away[order]
 
 
-def digests(frames) -> list[bytes]:
+def digests(frames: Iterable[np.ndarray]) -> list[bytes]:
     """Return a digest of each picture's pixels, of shape (n, …)."""
-    return [sha256(np.ascontiguousarray(frame)).digest() for frame in frames]
+    return [sha256(np.ascontiguousarray(frame).tobytes()).digest() for frame in frames]
 
 
 def anomaly(embedding: np.ndarray) -> np.ndarray:

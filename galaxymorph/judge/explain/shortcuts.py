@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import torch
 
 from galaxymorph.base import Progress, Registry
 from galaxymorph.judge.explain.explained_model import Subject, framed_masks, probabilities_of
-from galaxymorph.judge.metrics.bootstrap import mean_interval, proportion, ratio_interval
+from galaxymorph.judge.metrics.bootstrap import Interval, mean_interval, proportion, ratio_interval
 
 # A feature that covers less of the frame than this can't be looked at.
 LEAST_AREA = 0.002
@@ -66,7 +68,7 @@ def looked_at(
         masks: by feature, of the same galaxies.
     """
     light = (subject.pixels(rows) - subject.sky[rows][:, :, None, None]).mean(dim=1)
-    light = light.relu().numpy()
+    brightness = light.relu().numpy()
     answers = subject.table["answer"].iloc[rows].to_numpy()
     table = []
     for answer in subject.answers:
@@ -75,7 +77,7 @@ def looked_at(
             of = (answers == answer) & (area >= LEAST_AREA) & (maps.sum(axis=(1, 2)) > 0)
             if of.sum() < LEAST_GALAXIES:
                 continue
-            share, lit = (_share_on(each[of], mask[of]) for each in (maps, light))
+            share, lit = (_share_on(each[of], mask[of]) for each in (maps, brightness))
             table.append(
                 {
                     "answer": answer,
@@ -144,7 +146,7 @@ def _grey(subject: Subject, rows: np.ndarray) -> torch.Tensor:
 
 
 def _found(subject: Subject) -> np.ndarray:
-    return subject.own.any(axis=(1, 2)) & ~subject.own.all(axis=(1, 2))
+    return np.asarray(subject.own.any(axis=(1, 2)) & ~subject.own.all(axis=(1, 2)))
 
 
 def _accompanied(subject: Subject) -> np.ndarray:
@@ -186,12 +188,12 @@ def shortcut_table(subject: Subject, rows: np.ndarray) -> list[dict[str, object]
             affected = change.affects(subject)[rows]
             some = rows[affected]
             after = probabilities_of(
-                subject, some, lambda at, change=change: change.apply(subject, at), progress.advance
+                subject, some, partial(change.apply, subject), progress.advance
             )
             progress.advance(len(rows) - len(some))
             if len(some):
-                row = {"change": change.label}
-                table.append(row | effect(before[affected], after, subject.seed))
+                change_effect = effect(before[affected], after, subject.seed)
+                table.append({"change": change.label, **change_effect})
     return table
 
 
@@ -205,7 +207,15 @@ def _companion_change(subject: Subject, rows: np.ndarray) -> Change:
     )
 
 
-def effect(before: np.ndarray, after: np.ndarray, seed: int) -> dict[str, object]:
+class Effect(TypedDict):
+    """What a change of images does to answers, see `effect`."""
+
+    galaxies: int
+    changed: Interval
+    distance: Interval
+
+
+def effect(before: np.ndarray, after: np.ndarray, seed: int) -> Effect:
     """Return what a change of images does to answers.
 
     `changed` is the share of galaxies with another largest answer, `distance` the mean total

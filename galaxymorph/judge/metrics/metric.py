@@ -223,6 +223,23 @@ def true_and_predicted(run: Run, table: pd.DataFrame) -> tuple[np.ndarray, np.nd
     return true, predicted
 
 
+def tree_of(run: Run) -> Tree:
+    """Return the decision tree whose answers a run predicts.
+
+    Raises:
+        TypeError: it predicts classes.
+    """
+    tree = target_of(run.recipe).tree
+    if tree is None:
+        raise TypeError(f"{run.path}: its target {run.recipe.target} has no decision tree")
+    return tree
+
+
+def true_codes(table: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
+    """Return the positions of the true classes, `label` of a table, shape (n,)."""
+    return pd.Index(classes).get_indexer(pd.Index(table["label"]))
+
+
 def class_codes(table: pd.DataFrame, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return the positions of the true and of the predicted classes, each of shape (n,).
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -47,9 +48,11 @@ from galaxymorph.judge.calibration.run_calibration import (
 )
 from galaxymorph.judge.metrics.bootstrap import (
     RESAMPLES,
+    Interval,
     bootstrap,
     interval,
     proportion,
+    unknown,
     value_with_interval,
 )
 from galaxymorph.judge.metrics.metric import (
@@ -58,7 +61,9 @@ from galaxymorph.judge.metrics.metric import (
     Predictions,
     headline_of,
     metrics_of,
+    tree_of,
     true_and_predicted,
+    true_codes,
 )
 from galaxymorph.judge.metrics.run_metrics import interval_note
 from galaxymorph.judge.metrics.vote_fractions import square_errors
@@ -166,45 +171,65 @@ def robustness_of(
     """
     names = tuple(SUITES[suite][0])
     settings = robustness_settings(run, suite, severities, views)
-    severities, views = settings["severities"], settings["views"]
     with Steps(SHARES) as steps:
         steps.begin()
         subjects = _subjects(run, limit, data)
-        conditions = [Condition(), *(Condition(name, s) for name in names for s in severities)]
-        galaxies = sum(len(subject.table) for subject in subjects)
-        turns = [*TURNS, *MIRRORED]
-        total = (len(conditions) * (1 + adapt) + len(turns)) * galaxies
+        conditions = [
+            Condition(),
+            *(Condition(name, severity) for name in names for severity in settings["severities"]),
+        ]
         steps.begin()
-        with Progress("robustness", total, "images") as progress:
-            tables = side_by_side(
-                lambda each: _predicted(run, subjects, each, views, adapt, progress.advance),
-                conditions,
-            )
-            table = pd.concat(tables, ignore_index=True)
-            seen = np.stack(
-                side_by_side(lambda view: _turned(run, subjects, view, progress.advance), turns)
-            )
+        table, turned = _predict_all(run, subjects, conditions, settings["views"], adapt)
         steps.begin()
+        galaxies = turned.shape[1]
         if target_of(run.recipe).chooses:
             clean = table["predicted"][:galaxies].to_numpy()
             table["flipped"] = table["predicted"].to_numpy() != np.tile(clean, len(conditions))
+        nominal = calibrated_coverage(run)
         scores = {
             **settings,
             "galaxies": galaxies,
             "adapted": adapt,
             "probabilities": served_kind(run),
             "interval": interval_note(target_of(run.recipe)),
-            **({} if (nominal := calibrated_coverage(run)) is None else {"nominal": nominal}),
-            **_scores(run, table, names, severities),
-            "consistency": _consistency(run, seen),
+            **({} if nominal is None else {"nominal": nominal}),
+            **_scores(run, table, names, settings["severities"]),
+            "consistency": _consistency(run, turned),
         }
     return scores, table
 
 
+def _predict_all(
+    run: Run, subjects: list[Subject], conditions: list[Condition], views: int, adapt: bool
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return predictions under each condition, and those of clean images in each dihedral view.
+
+    A row a galaxy and condition, in the order of conditions; and shape (8, n, outputs).
+    """
+    galaxies = sum(len(subject.table) for subject in subjects)
+    turns = [*TURNS, *MIRRORED]
+    total = (len(conditions) * (1 + adapt) + len(turns)) * galaxies
+    with Progress("robustness", total, "images") as progress:
+        tables = side_by_side(
+            lambda each: _predicted(run, subjects, each, views, adapt, progress.advance),
+            conditions,
+        )
+        turned = side_by_side(lambda view: _turned(run, subjects, view, progress.advance), turns)
+    return pd.concat(tables, ignore_index=True), np.stack(turned)
+
+
+class Settings(TypedDict):
+    """What two measurements must have in common to be set against each other."""
+
+    suite: str
+    severities: list[int]
+    views: int
+
+
 def robustness_settings(
     run: Run, suite: str, severities: Sequence[int], views: int | None
-) -> dict[str, object]:
-    """Return what two measurements must have in common to be set against each other."""
+) -> Settings:
+    """Return the `Settings` of a measurement."""
     _, fixed = SUITES[suite]
     require_views(run.recipe, views)
     return {
@@ -216,7 +241,7 @@ def robustness_settings(
 
 def require_alike(settings: dict, reference: dict, name: str) -> None:
     """Raise BadInput unless a reference was measured with these `robustness_settings`."""
-    for key in ("suite", "severities", "views"):
+    for key in Settings.__annotations__:
         if settings[key] != reference[key]:
             raise BadInput(
                 f"--reference {name}: measured with {key} {reference[key]}, this run with "
@@ -257,9 +282,8 @@ def corruption_error(
     CE of a corruption is the sum of errors over the severities by the reference's sum, relative CE
     the same of errors beyond those of clean images (Hendrycks & Dietterich 2019, section 4.2); the
     error is 1 - accuracy, or, of a tree's answers, their RMSE. A ratio counts where the reference's
-    sum is at least as large as the half-width of the interval of its clean error in every severity
-    (or 0.001, where that is less): of less, nothing is known but its noise, and the ratio, which is
-    None, would be anything. Means are over the corruptions that count, each kind's own.
+    sum is at least the half-width of the interval of its clean error in every severity, or 0.001:
+    less is noise, and the ratio is None. Means are over the corruptions that count.
 
     Args:
         scores: of the run.
@@ -270,9 +294,9 @@ def corruption_error(
         seed: of the resampling.
 
     Returns:
-        `run`, the name; `mean_ce` and `mean_relative_ce`, value, low and high (percentile bootstrap
-        over galaxies, those of both runs together where they are the same number, of the
-        corruptions that count); `counted`, how many do, of `corruptions`; `per_corruption`.
+        `run`, the name; `mean_ce` and `mean_relative_ce` with intervals (percentile bootstrap over
+        galaxies, of both runs together where they are as many); `counted`, of `corruptions`;
+        `per_corruption`.
 
     Raises:
         BadInput: the two measured different things.
@@ -281,21 +305,18 @@ def corruption_error(
     names = list(scores["corruptions"])
     bottoms = np.array([_error_sums(reference, each) for each in names])
     tops = np.array([_error_sums(scores, each) for each in names])
-    clean = reference["clean"]["error"]
-    floor = max((clean["high"] - clean["low"]) / 2, LEAST_ERROR) * len(scores["severities"])
-    counts = bottoms >= floor
+    counts = bottoms >= _error_floor(reference)
+    ratios = np.divide(tops, bottoms, out=np.full_like(tops, np.nan), where=counts)
     draws = None
     if errors is not None and theirs is not None and len(errors) and len(theirs):
-        root = scores["headline"] == "rmse"
-        draws = _drawn_ratios(errors, theirs, len(names), root, seed)
-    means = {}
-    for at, kind in enumerate(KINDS):
-        own = counts[:, at]
-        value = (tops[own, at] / bottoms[own, at]).mean() if own.any() else np.nan
-        if draws is None or not own.any():
-            means[f"mean_{kind}"] = interval(value, np.nan, np.nan)
-        else:
-            means[f"mean_{kind}"] = value_with_interval(value, draws[:, own, at].mean(axis=1))
+        draws = _drawn_ratios(errors, theirs, len(names), scores["headline"] == "rmse", seed)
+    means = {
+        f"mean_{kind}": _mean_ratio(
+            ratios[counts[:, at], at],
+            None if draws is None else draws[:, counts[:, at], at],
+        )
+        for at, kind in enumerate(KINDS)
+    }
     return {
         "run": name,
         **means,
@@ -303,12 +324,28 @@ def corruption_error(
         "corruptions": len(names),
         "per_corruption": {
             corruption: {
-                kind: round(tops[row, at] / bottoms[row, at], 4) if counts[row, at] else None
-                for at, kind in enumerate(KINDS)
+                kind: round(ratio, 4) if counted else None
+                for kind, ratio, counted in zip(KINDS, *row, strict=True)
             }
-            for row, corruption in enumerate(names)
+            for corruption, *row in zip(names, ratios, counts, strict=True)
         },
     }
+
+
+def _error_floor(reference: dict) -> float:
+    """Return the least sum of errors over the severities that counts, see `corruption_error`."""
+    clean = reference["clean"]["error"]
+    width = clean["high"] - clean["low"]
+    return max(width / 2, LEAST_ERROR) * len(reference["severities"])
+
+
+def _mean_ratio(ratios: np.ndarray, draws: np.ndarray | None) -> Interval:
+    """Return the mean over corruptions of ratios, with the interval that their draws give."""
+    if not len(ratios):
+        return unknown()
+    if draws is None:
+        return interval(ratios.mean(), np.nan, np.nan)
+    return value_with_interval(ratios.mean(), draws.mean(axis=1))
 
 
 def galaxy_errors(run: Run) -> np.ndarray:
@@ -479,10 +516,10 @@ def _scores(run: Run, table: pd.DataFrame, names: Sequence[str], severities: Seq
     parts = dict(iter(table.groupby(["corruption", "severity"])))
     clean, headline = parts[CLEAN, 0], headline_of(target_of(run.recipe))
     judged = Predictions.of(run, clean)
-    corruptions = {}
+    corruptions: dict[str, Any] = {}
     for name in names:
         corruption = CORRUPTIONS[name]
-        found = {
+        found: dict[str, dict] = {
             str(severity): {
                 "strength": corruption.strengths[severity - 1],
                 **_condition_scores(run, parts[name, severity]),
@@ -508,7 +545,7 @@ def _scores(run: Run, table: pd.DataFrame, names: Sequence[str], severities: Seq
     }
 
 
-def _condition_scores(run: Run, table: pd.DataFrame) -> dict[str, dict]:
+def _condition_scores(run: Run, table: pd.DataFrame) -> dict[str, Interval]:
     """Return the scores of a condition's predictions with intervals."""
     target, predictions = target_of(run.recipe), Predictions.of(run, table)
     found = {
@@ -540,11 +577,11 @@ def _served_confidence(run: Run, table: pd.DataFrame) -> tuple[np.ndarray, np.nd
         folds = _fold_of(run, table, len(calibrators))
         for fold, calibrator in enumerate(calibrators):
             probabilities[folds == fold] = calibrator(probabilities[folds == fold])
-    truth = pd.Index(run.classes).get_indexer(table["label"])
+    truth = true_codes(table, run.classes)
     return probabilities.max(axis=1), (probabilities.argmax(axis=1) == truth).astype(float)
 
 
-def _calibration_interval(confidence: np.ndarray, correct: np.ndarray, seed: int) -> dict:
+def _calibration_interval(confidence: np.ndarray, correct: np.ndarray, seed: int) -> Interval:
     """Return the debiased calibration error with its interval, as `calibration_intervals` has."""
     found = bootstrap(
         lambda rows: {"ece": calibration_error(confidence[rows], correct[rows], debiased=True)},
@@ -555,7 +592,7 @@ def _calibration_interval(confidence: np.ndarray, correct: np.ndarray, seed: int
     return from_zero(found["ece"], confidence_band(confidence, seed))
 
 
-def _set_scores(run: Run, table: pd.DataFrame) -> dict[str, dict]:
+def _set_scores(run: Run, table: pd.DataFrame) -> dict[str, Interval]:
     """Return, of a calibrated run, how many prediction sets hold the true class, and their size.
 
     The sets are those that `calibrate` gave the run, by thresholds from clean images.
@@ -566,7 +603,7 @@ def _set_scores(run: Run, table: pd.DataFrame) -> dict[str, dict]:
     probabilities = table[predicted_columns(run.recipe, run.classes)].to_numpy(float)
     thresholds = found["thresholds"][_fold_of(run, table, len(found["thresholds"]))]
     sets = prediction_sets(probabilities, thresholds, found["method"])
-    truth = pd.Index(run.classes).get_indexer(table["label"])
+    truth = true_codes(table, run.classes)
     scores = set_intervals(sets, truth, run.recipe.seed)
     return {"set_coverage": scores["coverage"], "set_size": scores["size"]}
 
@@ -580,7 +617,7 @@ def _fold_of(run: Run, table: pd.DataFrame, folds: int) -> np.ndarray:
 
 
 def _tree_squares(run: Run, table: pd.DataFrame) -> np.ndarray:
-    return square_errors(target_of(run.recipe).tree, *true_and_predicted(run, table))
+    return square_errors(tree_of(run), *true_and_predicted(run, table))
 
 
 def _consistency(run: Run, seen: np.ndarray) -> dict:
@@ -598,11 +635,15 @@ def _consistency(run: Run, seen: np.ndarray) -> dict:
             codes = views.argmax(axis=-1)
             scores["agree"] = (codes == codes[0]).all(axis=0).all(axis=0).astype(float)
         found[name] = bootstrap(
-            lambda rows, scores=scores: {key: each[rows].mean() for key, each in scores.items()},
+            partial(_means_of, scores),
             seen.shape[1],
             run.recipe.seed,
         )
     return found
+
+
+def _means_of(scores: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, float]:
+    return {name: values[rows].mean() for name, values in scores.items()}
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

@@ -43,8 +43,8 @@ def load_plugin(source: str | Path) -> str:
     try:
         with registering(name):
             _import(name)
-    except BadInput:
-        raise
+    except BadInput as error:
+        raise BadInput(f"--plugin {source}: {error}") from error
     except FileNotFoundError as error:
         raise BadInput(f"--plugin {source}: no such file", "check the path") from error
     except ModuleNotFoundError as error:

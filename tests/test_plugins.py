@@ -1,0 +1,108 @@
+"""What a user adds from outside the package: one entry each, in a plugin."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from galaxymorph.base import BadInput, load_plugin
+from tests.conftest import QUICK, RECIPE
+
+ROOT = Path(__file__).parents[1]
+PLUGIN = ROOT / "docs" / "examples" / "my_survey.py"
+
+
+def command(*words, plugin: Path | None = PLUGIN, status: int = 0) -> subprocess.CompletedProcess:
+    """Run the command line in another process, so that this one's registries stay as they are."""
+    words = [sys.executable, "cli.py", *map(str, words)]
+    words += ["--plugin", str(plugin)] if plugin else []
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == status, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def fitted(simple, tmp_path_factory) -> Path:
+    """A run by the plugin's label scheme."""
+    out = tmp_path_factory.mktemp("plugin")
+    words = ["--data", simple, "--recipe", RECIPE, *QUICK, "--scheme", "featured"]
+    done = command("fit", *words, "--out", out, "--name", "run")
+    assert "smooth 40, featured 20" in done.stderr
+    return out / "run"
+
+
+@pytest.fixture(scope="module")
+def two_questions(simple, tmp_path_factory) -> Path:
+    """A run on counts of the plugin's campaign, by the plugin's loss."""
+    folder = tmp_path_factory.mktemp("votes")
+    table = pd.read_csv(simple / "training_solutions_rev1.csv")
+    smooth = (table["Class1.1"] * 40).round().astype(int)
+    votes = pd.DataFrame(
+        {"name": table["GalaxyID"], "smooth_yes": smooth, "smooth_no": 40 - smooth}
+    )
+    votes["bar_yes"] = votes["smooth_no"] // 3
+    votes["bar_no"] = votes["smooth_no"] - votes["bar_yes"]
+    votes.to_csv(folder / "votes.csv", index=False)
+    (folder / "images").symlink_to(simple / "images_training_rev1")
+    words = ["--recipe", RECIPE, *QUICK, "--target", "tree", "--schema", "two-questions"]
+    command("fit", "--data", folder, *words, "--loss", "mae", "--out", folder, "--name", "run")
+    return folder / "run"
+
+
+def test_a_scheme_is_among_the_choices_and_names_the_classes(fitted):
+    assert "featured" in command("fit", "--help").stdout
+    assert json.loads((fitted / "metrics.json").read_text())["classes"] == ["smooth", "featured"]
+    assert "featured" in (fitted / "report.html").read_text()
+
+
+def test_a_run_records_its_plugins(fitted):
+    recorded = json.loads((fitted / "recipe.json").read_text())
+    assert recorded["plugins"] == [str(PLUGIN)]
+    stop = command("reproduce", fitted, "--out", fitted.parent / "again", plugin=None, status=2)
+    assert "--plugin" in stop.stderr and "featured" in stop.stderr
+
+
+def test_a_vote_schema_and_a_loss_train_a_model_that_loads(two_questions, simple):
+    image = next((simple / "images_training_rev1").iterdir())
+    out = two_questions / "predicted.csv"
+    command("predict", two_questions, image, "-o", out)
+    row = pd.read_csv(out).iloc[0]
+    assert row["smooth_yes"] + row["smooth_no"] == pytest.approx(1, abs=1e-5)
+    assert row["bar_yes"] + row["bar_no"] == pytest.approx(row["smooth_no"], abs=1e-5)
+    stop = command("predict", two_questions, image, plugin=None, status=2)
+    assert str(PLUGIN) in stop.stderr
+
+
+def test_a_corruption_is_measured_by_its_name(fitted):
+    command("robustness", fitted, "--severities", "3", "--limit", "16")
+    assert "inverted colours" in (fitted / "report.html").read_text()
+
+
+def test_a_survey_observes_the_simulated_sky(tmp_path):
+    command("survey", "simulate", tmp_path / "sky", "--n", "6", "--survey", "sdss-sharp")
+    assert len(list((tmp_path / "sky" / "images_training_rev1").iterdir())) == 6
+
+
+@pytest.mark.parametrize(
+    ("source", "fault"),
+    [
+        ("missing.py", "no such file"),
+        ("no_such_module", "no_such_module"),
+        ("broken.py", "division by zero"),
+        ("taken.py", "'hubble' is registered already"),
+    ],
+)
+def test_a_plugin_that_cannot_be_loaded_is_named(source, fault, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("broken.py").write_text("1 / 0\n")
+    Path("taken.py").write_text(
+        "from galaxymorph.zoo.schemes import SCHEMES\nSCHEMES.register('hubble', None)\n"
+    )
+    with pytest.raises(BadInput, match=fault) as stop:
+        load_plugin(source)
+    assert source.removesuffix(".py") in str(stop.value)
+    assert "GALAXYMORPH_PLUGINS" not in os.environ

@@ -29,9 +29,11 @@ def command(*words, plugin: Path | None = PLUGIN, status: int = 0) -> subprocess
 def fitted(simple, tmp_path_factory) -> Path:
     """A run by the plugin's label scheme."""
     out = tmp_path_factory.mktemp("plugin")
-    words = ["--data", simple, "--recipe", RECIPE, *QUICK, "--scheme", "featured"]
+    words = ["--data", simple, "--recipe", "tiny", "--weights", "none", "--scheme", "featured"]
     done = command("fit", *words, "--out", out, "--name", "run")
     assert "smooth 40, featured 20" in done.stderr
+    assert "error rate" in done.stdout
+    command("fit", *words, "--seed", "5", "--out", out, "--name", "other")
     return out / "run"
 
 
@@ -59,10 +61,56 @@ def test_a_scheme_is_among_the_choices_and_names_the_classes(fitted):
     assert "featured" in (fitted / "report.html").read_text()
 
 
+def test_a_recipe_is_among_the_presets(fitted):
+    help_text = command("fit", "--help").stdout
+    assert "tiny" in help_text and "to try a plugin with" in help_text
+    assert json.loads((fitted / "recipe.json").read_text())["recipe"]["size"] == 32
+
+
+def test_a_metric_is_in_terminal_file_page_card_and_comparison(fitted, tmp_path):
+    metrics = json.loads((fitted / "metrics.json").read_text())["test"]
+    rate = metrics["error_rate"]
+    assert rate["value"] == pytest.approx(1 - metrics["accuracy"]["value"], abs=1e-3)
+    assert rate["low"] <= rate["value"] <= rate["high"]
+    assert "error rate" in (fitted / "report.html").read_text()
+    assert "error rate" in (fitted / "model-card.md").read_text()
+    other = command("compare", fitted, fitted.parent / "other", "--all").stdout
+    assert "error rate" in other
+
+
+def test_a_calibrator_is_fitted_by_its_name(fitted):
+    command("calibrate", fitted, "--method", "half")
+    image = fitted.parent / "predicted.csv"
+    data = json.loads((fitted / "recipe.json").read_text())["data"]["path"]
+    command("predict", fitted, Path(data) / "images_training_rev1", "-o", image)
+    assert pd.read_csv(image)["confidence"].between(0.25, 0.75 + 0.05).all()
+
+
+def test_a_source_of_uncertainty_is_compared(fitted):
+    assert "twice" in command("uncertainty", fitted).stdout
+
+
+def test_an_attribution_method_is_drawn_and_tested(fitted):
+    command("explain", fitted, "--method", "input-gradient", "--limit", "16")
+    assert "Input x gradient" in (fitted / "report.html").read_text()
+
+
+def test_an_export_format_is_written_and_read(fitted, simple, tmp_path):
+    path = tmp_path / "model.galaxyrun"
+    command("export", fitted, "--format", "run", "-o", path)
+    image = next((simple / "images_training_rev1").iterdir())
+    tables = []
+    for model in (fitted, path):
+        command("predict", model, image, "-o", tmp_path / "table.csv")
+        tables.append(pd.read_csv(tmp_path / "table.csv"))
+    # Which part of a split an image is of is known to the run alone.
+    pd.testing.assert_frame_equal(tables[0].drop(columns="part"), tables[1])
+
+
 def test_a_run_records_its_plugins(fitted):
     recorded = json.loads((fitted / "recipe.json").read_text())
     assert recorded["plugins"] == [str(PLUGIN)]
-    stop = command("reproduce", fitted, "--out", fitted.parent / "again", plugin=None, status=2)
+    stop = command("reproduce", fitted, plugin=None, status=2)
     assert "--plugin" in stop.stderr and "featured" in stop.stderr
 
 

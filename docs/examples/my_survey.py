@@ -1,15 +1,22 @@
 """A plugin: entries of one's own for the registries of GalaxyMorph, see docs/plugins.md."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from galaxymorph.images.corruptions import corruption
+from galaxymorph.judge.calibration.calibrators import CALIBRATORS, Method
+from galaxymorph.judge.explain.attribution_methods import ATTRIBUTION_METHODS, AttributionMethod
+from galaxymorph.judge.metrics.metric import METRICS, Metric
+from galaxymorph.learn.presets import RECIPES, Preset
 from galaxymorph.learn.targets.registry import Loss, register_loss
+from galaxymorph.predict.exporters import EXPORTERS, Exporter
+from galaxymorph.predict.uncertainty_sources import UNCERTAINTY_SOURCES, UncertaintySource
 from galaxymorph.survey.surveys import SURVEYS
 from galaxymorph.zoo.schemas import SCHEMAS, load_schema
 from galaxymorph.zoo.schemes import SCHEMES, Scheme
-
-HERE = Path(__file__).parent
 
 SCHEMES.register(
     "featured",
@@ -20,7 +27,7 @@ SCHEMES.register(
     ),
 )
 
-SCHEMAS.register("two-questions", load_schema(HERE / "two_questions.json"))
+SCHEMAS.register("two-questions", load_schema(Path(__file__).parent / "two_questions.json"))
 
 SURVEYS.register(
     "sdss-sharp",
@@ -34,9 +41,75 @@ def inverted(batch, strength, scene):
     return (1 - strength) * batch + strength * (1 - batch)
 
 
+RECIPES.register(
+    "tiny",
+    Preset(
+        replace(RECIPES["scratch"].recipe, size=32, epochs=2, batch=16),
+        "a network in seconds, to try a plugin with",
+    ),
+)
+
+
 def absolute_error(head, logits, target):
     """Return the mean absolute error over the answers, shape (n,)."""
     return ((head(logits) - target).abs() * head.known(target)).mean(dim=1)
 
 
 register_loss("mae", Loss("absolute error of cumulative fractions", ("tree",), absolute_error))
+
+METRICS.register(
+    "error_rate",
+    Metric(
+        "error rate",
+        "share of the galaxies whose predicted class is wrong",
+        "less",
+        limits=(0.0, 1.0),
+        family="classification",
+        value=lambda predictions: np.mean(np.not_equal(*predictions.codes)),
+    ),
+)
+
+
+def input_gradient(network, batch, targets, skies):
+    """Return the gradient of the answer with respect to the pixels, times the pixels."""
+    batch = batch.detach().requires_grad_()
+    network(batch).gather(1, targets[:, None]).sum().backward()
+    return (batch.grad * (batch - skies)).sum(dim=1)
+
+
+ATTRIBUTION_METHODS.register(
+    "input-gradient", AttributionMethod("Input x gradient", input_gradient, limit=16, random=2)
+)
+
+CALIBRATORS.register(
+    "half",
+    Method(
+        "half way to equal probabilities",
+        fit=lambda probabilities, truth: {},
+        apply=lambda probabilities, parameters: (probabilities + 1 / probabilities.shape[1]) / 2,
+    ),
+)
+
+UNCERTAINTY_SOURCES.register(
+    "twice",
+    UncertaintySource(
+        "the image and its mirror image",
+        lambda run, models: lambda batch: [models[0](batch), models[0](batch.flip(-1))],
+    ),
+)
+
+
+def _write(run, path, number_format, data):
+    shutil.make_archive(str(path.with_suffix("")), "zip", run.path)
+    path.with_suffix(".zip").rename(path)
+
+
+def _load(path, precision):
+    from galaxymorph import load_predictor
+
+    folder = path.with_suffix(".unpacked")
+    shutil.unpack_archive(path, folder, "zip")
+    return load_predictor(folder, precision)
+
+
+EXPORTERS.register("run", Exporter(".galaxyrun", "run is the whole folder, zipped.", _write, _load))

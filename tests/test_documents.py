@@ -121,6 +121,11 @@ def launched(words: list[str]) -> None:
     COSTS(words[words.index("cli.py") - 1 :])
 
 
+def with_plugin(words: list[str]) -> None:
+    """Registries are a process's, so `test_example_plugin.py` runs it in another."""
+    assert (ROOT / words[words.index("--plugin") + 1]).is_file()
+
+
 def elsewhere(words: list[str]) -> None:
     """Another's program, with the network, a cluster or a running server."""
 
@@ -131,6 +136,7 @@ RULES = [
     (r"python benchmarks/", benchmark),
     (r"pip install", installation),
     (r"make ", target),
+    (r"python cli.py .*--plugin docs/", with_plugin),
     (r"accelerate launch ", launched),
     (r"(kaggle|dask|curl|pytest|ruff) ", elsewhere),
     (r"exports/quick-layer1-resnet18$", elsewhere),

@@ -27,7 +27,7 @@ from sklearn.metrics import f1_score
 from torch import nn
 
 from galaxymorph.base import Progress, write_json
-from galaxymorph.judge import decompose_uncertainty, worth_asking
+from galaxymorph.judge import choose_for_labelling, decompose_uncertainty
 from galaxymorph.learn import (
     build_model,
     embed,
@@ -66,7 +66,7 @@ CHOICES: dict[str, Choice] = {
     "information": lambda uncertainty, features, number, seed: np.argsort(-uncertainty.epistemic)[
         :number
     ],
-    "information, diverse": lambda uncertainty, features, number, seed: worth_asking(
+    "information, diverse": lambda uncertainty, features, number, seed: choose_for_labelling(
         uncertainty.epistemic, features, number, seed
     ),
 }

@@ -44,6 +44,9 @@ from .calibration.run_calibration import (
     calibrated_coverage as calibrated_coverage,
 )
 from .calibration.run_calibration import (
+    calibrated_predictions as calibrated_predictions,
+)
+from .calibration.run_calibration import (
     calibration_part as calibration_part,
 )
 from .calibration.run_calibration import (
@@ -53,34 +56,31 @@ from .calibration.run_calibration import (
     described_calibrators as described_calibrators,
 )
 from .calibration.run_calibration import (
-    few_for_sets as few_for_sets,
-)
-from .calibration.run_calibration import (
     is_calibrated as is_calibrated,
 )
 from .calibration.run_calibration import (
     load_calibrators as load_calibrators,
 )
 from .calibration.run_calibration import (
+    prediction_kind as prediction_kind,
+)
+from .calibration.run_calibration import (
     require_classes as require_classes,
 )
 from .calibration.run_calibration import (
-    served as served,
-)
-from .calibration.run_calibration import (
-    served_kind as served_kind,
-)
-from .calibration.run_calibration import (
     sets_of as sets_of,
+)
+from .calibration.run_calibration import (
+    too_few_for_sets as too_few_for_sets,
 )
 from .calibration.selective import (
     aurc as aurc,
 )
 from .calibration.selective import (
-    kept_at as kept_at,
+    keep_at_accuracies as keep_at_accuracies,
 )
 from .calibration.selective import (
-    kept_by_halves as kept_by_halves,
+    keep_at_accuracies_by_halves as keep_at_accuracies_by_halves,
 )
 from .calibration.selective import (
     risk_coverage as risk_coverage,
@@ -131,10 +131,10 @@ from .explain.attribution_methods import (
     AttributionMethod as AttributionMethod,
 )
 from .explain.explained_model import (
-    Subject as Subject,
+    ExplainedModel as ExplainedModel,
 )
 from .explain.explained_model import (
-    subject_of as subject_of,
+    explained_model as explained_model,
 )
 from .explain.faithfulness import (
     CONTROLS as CONTROLS,
@@ -215,7 +215,7 @@ from .explain.probes import (
     truth_of as truth_of,
 )
 from .explain.shortcuts import (
-    looked_at as looked_at,
+    evidence_on_features as evidence_on_features,
 )
 from .explain.shortcuts import (
     mask_folder as mask_folder,
@@ -365,6 +365,9 @@ from .robustness.suites import (
     Condition as Condition,
 )
 from .robustness.suites import (
+    corrupted_inputs as corrupted_inputs,
+)
+from .robustness.suites import (
     corruption_error as corruption_error,
 )
 from .robustness.suites import (
@@ -383,32 +386,29 @@ from .robustness.suites import (
     robustness_settings as robustness_settings,
 )
 from .robustness.suites import (
-    seen_under as seen_under,
-)
-from .robustness.suites import (
     write_robustness as write_robustness,
 )
 from .uncertainty.agreement import (
-    CORNERS as CORNERS,
+    QUADRANTS as QUADRANTS,
 )
 from .uncertainty.agreement import (
     agreed as agreed,
 )
 from .uncertainty.agreement import (
-    corners as corners,
-)
-from .uncertainty.agreement import (
     entropies_of as entropies_of,
 )
 from .uncertainty.agreement import (
-    volunteers_said as volunteers_said,
+    uncertainty_quadrants as uncertainty_quadrants,
+)
+from .uncertainty.agreement import (
+    volunteer_fractions as volunteer_fractions,
 )
 from .uncertainty.decomposition import (
     Uncertainty as Uncertainty,
 )
 from .uncertainty.decomposition import (
-    decompose_uncertainty as decompose_uncertainty,
+    choose_for_labelling as choose_for_labelling,
 )
 from .uncertainty.decomposition import (
-    worth_asking as worth_asking,
+    decompose_uncertainty as decompose_uncertainty,
 )

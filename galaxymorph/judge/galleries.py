@@ -14,7 +14,7 @@ from fastai.data.transforms import CategoryMap
 from fastai.interpret import ClassificationInterpretation, Interpretation
 
 from galaxymorph.base import Progress, safe_file_name
-from galaxymorph.judge.calibration.run_calibration import served
+from galaxymorph.judge.calibration.run_calibration import calibrated_predictions
 from galaxymorph.judge.metrics.metric import class_codes
 from galaxymorph.judge.metrics.questions import questions_of
 from galaxymorph.judge.metrics.vote_fractions import question_divergence, question_entropy
@@ -40,10 +40,10 @@ def galleries_of(run: Run, part: str = "test", data: Path | None = None) -> Gall
         part: valid or test.
         data: where its catalogue is now, if it has moved.
     """
-    losses = served(run, top_losses(run, part, data))
+    losses = calibrated_predictions(run, top_losses(run, part, data))
     if target_of(run.recipe).soft:
         losses = _with_question(run, losses, _divergence)
-    predictions = served(run, with_images(run.predictions(part), data))
+    predictions = calibrated_predictions(run, with_images(run.predictions(part), data))
     found = {f"top_losses_{part}": ("Largest values of the training loss", losses)}
     for family in target_of(run.recipe).metrics:
         found |= FAMILIES[family](run, predictions, part)

@@ -15,10 +15,10 @@ from galaxymorph.base import BadInput, say
 from galaxymorph.images import Rendering, require_fits
 from galaxymorph.judge import (
     calibration_part,
-    few_for_sets,
     load_calibrators,
     require_classes,
     sets_of,
+    too_few_for_sets,
 )
 from galaxymorph.learn import Recipe, Run
 from galaxymorph.predict.failures import error_kind
@@ -181,7 +181,7 @@ def _prediction_sets(
     require_classes(run)
     part = calibration_part(run)
     calibrating = sum(len(member.predictions(part)) for member in run.splits)
-    for note in few_for_sets(calibrating, coverage):
+    for note in too_few_for_sets(calibrating, coverage):
         say(note)
     if part == "valid":
         say("the split has no calibration part: sets are from the validation part")

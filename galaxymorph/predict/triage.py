@@ -30,7 +30,7 @@ from galaxymorph.images import (
     require_fits,
 )
 from galaxymorph.images.duplicates import SIDE
-from galaxymorph.judge import decompose_uncertainty, entropies_of, worth_asking
+from galaxymorph.judge import choose_for_labelling, decompose_uncertainty, entropies_of
 from galaxymorph.learn import Run, target_of
 from galaxymorph.predict.images import drop_empty_frames, expand_catalogues, usable_images
 from galaxymorph.predict.listing import ListedImage
@@ -57,8 +57,8 @@ def choose_galaxies(
     """Write the chosen galaxies' images and a manifest into a new folder; return the manifest.
 
     Galaxies are chosen by mutual information, or entropy where a single model has no other,
-    and to be unlike each other; see `worth_asking`. Of images of one content, or that look the same
-    by a perceptual hash, only the most uncertain is a candidate. The manifest has `image`, a file
+    and to be unlike each other; see `choose_for_labelling`. Of images of one content, or that look
+    the same by a perceptual hash, only the most uncertain is a candidate. The manifest has `image`, a file
     beside it, `galaxy`, its id, and `#part`, that of the run's split. The columns that start with #
     stay hidden from volunteers, whom the model must not sway. JPEG and PNG under 1 MB are copied,
     others rendered as the model sees them; a second image of one name is numbered.
@@ -87,7 +87,7 @@ def choose_galaxies(
     inspections = inspect_images(images, rendering=run.recipe.rendering)
     candidates = _without_copies(inspections, value)
     chosen = candidates[
-        worth_asking(value[candidates], embeddings[candidates], number, run.recipe.seed)
+        choose_for_labelling(value[candidates], embeddings[candidates], number, run.recipe.seed)
     ]
     rows = [listed[at] for at in chosen]
     table = pd.DataFrame(

@@ -21,11 +21,11 @@ from galaxymorph.judge import (
     calibration_intervals,
     decompose_uncertainty,
     entropies_of,
-    kept_by_halves,
+    keep_at_accuracies_by_halves,
     kl_divergence,
     proportion,
     square_errors,
-    volunteers_said,
+    volunteer_fractions,
 )
 from galaxymorph.learn import Run, target_of, true_columns, with_images, write_table
 from galaxymorph.predict.run_files import UNCERTAINTY, UNCERTAINTY_TABLE
@@ -88,7 +88,7 @@ def study_uncertainty(run: Run, data: Path | None = None) -> UncertaintyStudy:
     """
     run.require_trained()
     predicted = run.predictions(TEST).drop_duplicates("galaxy").reset_index(drop=True)
-    votes = volunteers_said(run, predicted, data)
+    votes = volunteer_fractions(run, predicted, data)
     table = predicted[["galaxy", "image", "label"]].assign(agrees=agreed(run, predicted))
     if votes is not None:
         table["people"] = entropies_of(run)(votes)
@@ -189,7 +189,7 @@ def _scores(
     names = ("nll", "ece_equal_mass", "brier")
     return {
         "scores": {name: calibration[name] for name in names} | scores,
-        "kept_at_accuracy": kept_by_halves(uncertainty.total, risk, ACCURACIES, seed),
+        "kept_at_accuracy": keep_at_accuracies_by_halves(uncertainty.total, risk, ACCURACIES, seed),
     }
 
 

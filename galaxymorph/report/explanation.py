@@ -17,7 +17,7 @@ from galaxymorph.judge import (
     MOST_CHANGED,
     NEIGHBOURS,
     SUSPECT,
-    Subject,
+    ExplainedModel,
     anomaly,
     areas,
     attribute,
@@ -26,7 +26,8 @@ from galaxymorph.judge import (
     curves,
     digests,
     embeddings,
-    looked_at,
+    evidence_on_features,
+    explained_model,
     mask_folder,
     measure_all,
     nearest,
@@ -38,7 +39,6 @@ from galaxymorph.judge import (
     require_captum,
     require_feature_maps,
     shortcut_table,
-    subject_of,
     true_concepts,
     true_masks,
     truth_of,
@@ -87,7 +87,7 @@ class Explanation:
         embedded: the embeddings by stage.
     """
 
-    subject: Subject
+    subject: ExplainedModel
     folder: Path
     methods: Sequence[str]
     limit: int | None
@@ -127,7 +127,7 @@ def explain_run(
 def _explanation(
     run: Run, methods: Sequence[str], limit: int | None, data: Path | None
 ) -> Explanation:
-    subject = subject_of(run, data)
+    subject = explained_model(run, data)
     methods = list(dict.fromkeys(methods)) or list(ATTRIBUTION_METHODS)
     if any(ATTRIBUTION_METHODS[name].needs_feature_maps for name in methods):
         require_feature_maps(subject)
@@ -196,7 +196,9 @@ def _masks(explanation: Explanation) -> Iterator[Path]:
     for method, (rows, maps) in explanation.maps.items():
         some = np.isin(explanation.rows(MASKS), rows)
         of = {name: mask[some] for name, mask in masks.items()}
-        table += [{"method": method, **row} for row in looked_at(subject, rows, maps, of)]
+        table += [
+            {"method": method, **row} for row in evidence_on_features(subject, rows, maps, of)
+        ]
     explanation.record["true masks"] = table
     if not table:
         return
@@ -305,7 +307,7 @@ def draw_similar(run: Run, galaxy: str, data: Path | None = None) -> Path:
     Raises:
         BadInput: the galaxy isn't of the run.
     """
-    subject = subject_of(run, data, galaxy)
+    subject = explained_model(run, data, galaxy)
     rows = np.arange(len(subject.table))
     last = list(embeddings(subject, rows).values())[-1]
     row = int(np.flatnonzero(subject.table["galaxy"] == galaxy)[0])

@@ -245,7 +245,7 @@ def _set_cell(score: Record | float | None) -> str:
 
 
 def kept_words(accuracy: str, record: Record) -> str:
-    """Return a line on what may be kept at an accuracy, see `judge.kept_at`."""
+    """Return a line on what may be kept at an accuracy, see `judge.keep_at_accuracies`."""
     wanted, kept = f"{float(accuracy):.0%}", record["kept"]
     if kept["value"] is None:
         return (

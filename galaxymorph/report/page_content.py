@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from galaxymorph.base import read_json
-from galaxymorph.judge import Predictions, is_calibrated, part_metrics, served
+from galaxymorph.judge import Predictions, calibrated_predictions, is_calibrated, part_metrics
 from galaxymorph.learn import Run, target_of
 from galaxymorph.report.figures.gallery import Gallery, gallery_of
 from galaxymorph.report.figures.pictures import LIMIT, TEXT, Picture, encode_pictures, read_picture
@@ -42,7 +42,7 @@ class PageContent:
         if not target_of(run.recipe).soft and is_calibrated(self.test):
             for part in PARTS:
                 table = run.predictions(part).drop_duplicates("galaxy", ignore_index=True)
-                given = served(run, table)
+                given = calibrated_predictions(run, table)
                 if (given["predicted"] != table["predicted"]).any():
                     predictions = Predictions.of(run, given)
                     metrics[part] |= part_metrics(predictions, ["classification"])

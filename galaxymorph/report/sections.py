@@ -20,7 +20,7 @@ from galaxymorph.base import Registry
 from galaxymorph.judge import (
     ATTRIBUTION_METHODS,
     metrics_of,
-    served_kind,
+    prediction_kind,
     true_and_predicted,
     verdicts,
 )
@@ -125,7 +125,7 @@ def _headline(page: PageContent) -> Content:
         "galaxies": test["galaxies"],
         "interval": page.metrics["interval"],
         "reference": words,
-        "kind": served_kind(page.run),
+        "kind": prediction_kind(page.run),
         "has_intervals": any(test[name]["low"] is not None for name in metrics),
         "layer1": page.run.recipe.scheme == "layer1"
         and page.run.recipe.target != "tree"

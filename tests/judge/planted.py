@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from galaxymorph.judge import Subject
+from galaxymorph.judge import ExplainedModel
 from galaxymorph.learn import Recipe
 
 SIDE, PATCH = 64, 16
@@ -32,7 +32,7 @@ def red_network() -> nn.Module:
     return nn.Sequential(trunk, head).eval()
 
 
-def planted(n: int = 6) -> tuple[Subject, np.ndarray]:
+def planted(n: int = 6) -> tuple[ExplainedModel, np.ndarray]:
     """Return a subject and where each galaxy's patch is, boolean of shape (n, SIDE, SIDE)."""
     rng = np.random.default_rng(5)
     frames = rng.integers(60, 90, (n, 3, SIDE, SIDE), dtype=np.uint8)
@@ -43,7 +43,7 @@ def planted(n: int = 6) -> tuple[Subject, np.ndarray]:
     network = red_network()
     recipe = Recipe(size=SIDE, weights="none", frozen_epochs=0, unfreeze=0)
     table = pd.DataFrame({"galaxy": range(n), "answer": "red", "label": "red", "right": True})
-    subject = Subject(
+    subject = ExplainedModel(
         SimpleNamespace(recipe=recipe), network, network, table.assign(confidence=1.0),
         torch.from_numpy(frames), torch.full((n, 3), 75 / 255), where, np.zeros_like(where),
         ["plain", "red"], Path("nowhere"),

@@ -24,7 +24,7 @@ from galaxymorph.judge import (
     as_grids,
     attribute,
     curves,
-    looked_at,
+    evidence_on_features,
     physics_checks,
     probe_table,
     randomisation,
@@ -199,7 +199,7 @@ def test_evidence_on_a_feature_is_counted_against_its_area():
     rows = np.arange(len(patch))
     even = np.ones(patch.shape, np.float32)
     for maps, low, high in ((even, 0.99, 1.01), (patch.astype("float32"), 15, 17)):
-        (row,) = looked_at(subject, rows, maps, {"bar": patch})
+        (row,) = evidence_on_features(subject, rows, maps, {"bar": patch})
         assert low < row["times chance"]["value"] < high
 
 

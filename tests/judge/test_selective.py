@@ -10,8 +10,8 @@ from scipy.stats import binom
 from galaxymorph.judge.calibration.selective import (
     aurc,
     guaranteed_limit,
-    kept_at,
-    kept_by_halves,
+    keep_at_accuracies,
+    keep_at_accuracies_by_halves,
     least_kept,
     risk_coverage,
 )
@@ -76,7 +76,7 @@ def test_what_is_kept_is_as_accurate_as_promised_in_95_of_100_calibrations(accur
 def test_what_is_kept_is_judged_on_other_galaxies():
     rng = np.random.default_rng(3)
     known, tested = sky(400, rng), sky(5000, rng)
-    found = kept_at(known, tested, (0.9, 0.999))
+    found = keep_at_accuracies(known, tested, (0.9, 0.999))
     limit = found["0.9"]["limit"]
     assert found["0.9"]["kept"]["value"] == pytest.approx((tested[0] <= limit).mean(), abs=1e-6)
     right = 1 - tested[1][tested[0] <= limit].mean()
@@ -92,13 +92,16 @@ def test_halves_are_each_judged_by_the_others_limit():
     rng = np.random.default_rng(4)
     kept, accuracy = [], []
     for seed in range(200):
-        found = kept_by_halves(*sky(600, rng), [0.9], seed)["0.9"]
+        found = keep_at_accuracies_by_halves(*sky(600, rng), [0.9], seed)["0.9"]
         if found["accuracy"]["value"] is not None:
             kept.append(found["kept"]["value"])
             accuracy.append(found["accuracy"]["value"])
     assert np.mean(accuracy) > 0.9
     assert 0.3 < np.mean(kept) < 0.78
-    assert kept_by_halves(np.arange(20), np.zeros(20), [0.9], 0)["0.9"]["kept"]["value"] is None
+    assert (
+        keep_at_accuracies_by_halves(np.arange(20), np.zeros(20), [0.9], 0)["0.9"]["kept"]["value"]
+        is None
+    )
 
 
 def test_calibrate_says_what_may_be_kept_or_that_nothing_may(run, tmp_path, capsys):

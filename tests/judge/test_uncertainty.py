@@ -13,13 +13,13 @@ from PIL import Image
 from scipy.stats import spearmanr
 
 from galaxymorph.judge import (
-    CORNERS,
+    QUADRANTS,
     aurc,
-    corners,
+    choose_for_labelling,
     decompose_uncertainty,
     entropy,
     question_entropy,
-    worth_asking,
+    uncertainty_quadrants,
 )
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, SCHEMES, soft_targets
 from tests.conftest import QUICK, RECIPE, galaxymorph
@@ -50,17 +50,19 @@ def test_what_is_worth_asking_is_uncertain_and_diverse():
     rng = np.random.default_rng(0)
     centres = np.repeat(np.eye(4) * 10, 25, axis=0)
     uncertainty = rng.uniform(0.5, 1, 100)
-    chosen = worth_asking(uncertainty, centres + rng.normal(0, 0.1, centres.shape), 4, seed=0)
+    chosen = choose_for_labelling(
+        uncertainty, centres + rng.normal(0, 0.1, centres.shape), 4, seed=0
+    )
     assert sorted(chosen // 25) == [0, 1, 2, 3]
     assert all(
         uncertainty[at] == uncertainty[at // 25 * 25 : at // 25 * 25 + 25].max() for at in chosen
     )
     # Galaxies beyond the candidates are never chosen, however unlike the others.
-    assert set(worth_asking(uncertainty, rng.normal(size=(100, 3)), 2, 0)) <= set(
+    assert set(choose_for_labelling(uncertainty, rng.normal(size=(100, 3)), 2, 0)) <= set(
         uncertainty.argsort()[-20:]
     )
-    assert len(worth_asking(uncertainty, np.zeros((100, 3)), 7, 0)) == 7
-    assert sorted(worth_asking(uncertainty, centres, 1000, 0)) == list(range(100))
+    assert len(choose_for_labelling(uncertainty, np.zeros((100, 3)), 7, 0)) == 7
+    assert sorted(choose_for_labelling(uncertainty, centres, 1000, 0)) == list(range(100))
 
 
 def test_triage_writes_a_folder_that_zooniverse_takes(run, simple, tmp_path):
@@ -161,8 +163,8 @@ def test_a_galaxy_stands_in_one_corner_at_most(seed, n):
     rng = np.random.default_rng(seed)
     model, people = rng.random((2, n))
     agree = rng.random(n) < 0.7
-    found = corners(model, people, agree)
-    assert found.keys() == CORNERS.keys()
+    found = uncertainty_quadrants(model, people, agree)
+    assert found.keys() == QUADRANTS.keys()
     rows = np.concatenate(list(found.values()))
     assert len(set(rows.tolist())) == len(rows)
     assert agree[found["both_sure"]].all()

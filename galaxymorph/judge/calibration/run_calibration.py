@@ -37,7 +37,7 @@ from galaxymorph.judge.calibration.reliability import (
     reliability_table,
     truth_scores,
 )
-from galaxymorph.judge.calibration.selective import aurc, kept_at
+from galaxymorph.judge.calibration.selective import aurc, keep_at_accuracies
 from galaxymorph.judge.calibration.set_methods import SET_METHODS
 from galaxymorph.judge.metrics.bootstrap import LEVEL, RESAMPLES, bootstrap
 from galaxymorph.judge.metrics.expected_fractions import class_chances
@@ -107,7 +107,7 @@ def calibrate_run(
         "method": chosen,
         "held_out_nll": {name: float(each.mean()) for name, each in losses.items()},
         "notes": _notes(counts, run.classes, method, chosen)
-        + few_for_sets(min(len(truth) for _, truth in known), coverage),
+        + too_few_for_sets(min(len(truth) for _, truth in known), coverage),
         "calibrators": write_calibrators(calibrators),
         "interval": f"{LEVEL:.0%} bootstrap over test galaxies, {RESAMPLES} resamples; of "
         "calibration errors about their debiased estimates",
@@ -146,7 +146,9 @@ def _selective(
         lambda rows: {"aurc": aurc(-calibrated[rows].max(axis=1), wrong[rows])}, len(truth), seed
     )
     calibrating = _out_of_fold(method, known, seed)
-    return area | {"kept_at_accuracy": kept_at(calibrating, (uncertainty, wrong), ACCURACIES)}
+    return area | {
+        "kept_at_accuracy": keep_at_accuracies(calibrating, (uncertainty, wrong), ACCURACIES)
+    }
 
 
 def _sizes(known: Sequence[Known], tested: Sequence[Known]) -> list[tuple[int, int]]:
@@ -215,7 +217,7 @@ def described_calibrators(about: dict, name: str) -> list[Calibrator] | None:
         return read_calibrators(about, len(about["outputs"]))
 
 
-def few_for_sets(calibrating: int, coverage: float) -> list[str]:
+def too_few_for_sets(calibrating: int, coverage: float) -> list[str]:
     """Return a line where galaxies are too few for sets of some coverage to tell anything."""
     least = least_calibrating(coverage)
     if calibrating >= least:
@@ -357,7 +359,7 @@ def is_calibrated(table: pd.DataFrame) -> bool:
     return any(name in table for name in prefixed(CALIBRATED, names))
 
 
-def served(run: Run, table: pd.DataFrame) -> pd.DataFrame:
+def calibrated_predictions(run: Run, table: pd.DataFrame) -> pd.DataFrame:
     """Return predictions with `predicted` and `confidence` as `predict` gives them: calibrated.
 
     Those of a run that isn't calibrated are as they were.
@@ -369,7 +371,7 @@ def served(run: Run, table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(predicted=best, confidence=values.max(axis=1))
 
 
-def served_kind(run: Run) -> str:
+def prediction_kind(run: Run) -> str:
     """Return in words what a run's probabilities are: calibrated or not; of fractions, those."""
     if target_of(run.recipe).soft:
         return "vote fractions"

@@ -81,7 +81,7 @@ def guaranteed_limit(
     return float(max(limits)) if limits else None
 
 
-def kept_at(
+def keep_at_accuracies(
     calibrating: tuple[np.ndarray, np.ndarray],
     tested: tuple[np.ndarray, np.ndarray],
     accuracies: Sequence[float],
@@ -108,10 +108,10 @@ def kept_at(
     return found
 
 
-def kept_by_halves(
+def keep_at_accuracies_by_halves(
     uncertainty: np.ndarray, wrong: np.ndarray, accuracies: Sequence[float], seed: int
 ) -> dict[str, dict]:
-    """Return `kept_at` of galaxies of which there are no others to choose the limit on.
+    """Return `keep_at_accuracies` of galaxies of which there are no others to choose the limit on.
 
     It is chosen on either half of them and judged on the other, both taken together; where one half
     has no limit, nothing is kept of the other.

@@ -16,7 +16,7 @@ from torch import autocast, nn
 
 from galaxymorph.base import BadInput, Progress
 from galaxymorph.judge.explain.attribution_methods import ATTRIBUTION_METHODS, BATCH
-from galaxymorph.judge.explain.explained_model import Subject, normalised
+from galaxymorph.judge.explain.explained_model import ExplainedModel, normalised
 from galaxymorph.learn import resolve_precision, serving_network, side_by_side
 
 
@@ -26,7 +26,7 @@ def require_captum() -> None:
         raise BadInput("attribution needs captum", "pip install 'galaxymorph[explain]'")
 
 
-def require_feature_maps(subject: Subject) -> None:
+def require_feature_maps(subject: ExplainedModel) -> None:
     """Raise BadInput if a network has no feature maps for Grad-CAM to weigh."""
     trunk = next(subject.network.children())
     with torch.no_grad():
@@ -38,7 +38,7 @@ def require_feature_maps(subject: Subject) -> None:
         )
 
 
-def chosen_rows(subject: Subject, limit: int) -> np.ndarray:
+def chosen_rows(subject: ExplainedModel, limit: int) -> np.ndarray:
     """Return which galaxies are looked at: at most `limit`, drawn at random by the seed."""
     n = len(subject.table)
     rng = np.random.default_rng(subject.seed)
@@ -46,7 +46,7 @@ def chosen_rows(subject: Subject, limit: int) -> np.ndarray:
 
 
 def attribute(
-    subject: Subject,
+    subject: ExplainedModel,
     method: str,
     rows: np.ndarray,
     network: nn.Module | None = None,
@@ -85,7 +85,9 @@ def attribute(
         )
 
 
-def _inputs(subject: Subject, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _inputs(
+    subject: ExplainedModel, rows: np.ndarray
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return the network's input, the answers' positions and the input without the galaxy."""
     pixels, arch = subject.pixels(rows), subject.run.recipe.arch
     skies = subject.sky[rows][:, :, None, None].expand_as(pixels)

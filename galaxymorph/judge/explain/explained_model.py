@@ -43,7 +43,7 @@ WINGS = 4
 
 
 @dataclass(frozen=True)
-class Subject:
+class ExplainedModel:
     """A network and the galaxies that it is looked at with.
 
     Args:
@@ -105,7 +105,7 @@ def normalised(pixels: torch.Tensor, arch: str) -> torch.Tensor:
     return ((pixels - mean) / std).to(default_device())
 
 
-def probabilities(subject: Subject, pixels: torch.Tensor) -> np.ndarray:
+def probabilities(subject: ExplainedModel, pixels: torch.Tensor) -> np.ndarray:
     """Return the probability of each answer, shape (n, answers).
 
     Args:
@@ -122,7 +122,7 @@ def probabilities(subject: Subject, pixels: torch.Tensor) -> np.ndarray:
 
 
 def probabilities_of(
-    subject: Subject,
+    subject: ExplainedModel,
     rows: np.ndarray,
     change: Callable[[np.ndarray], torch.Tensor],
     seen: Callable[[int], object] | None = None,
@@ -146,7 +146,7 @@ def probabilities_of(
     return np.concatenate(parts) if parts else np.zeros((0, len(subject.answers)))
 
 
-def subject_of(run: Run, data: Path | None = None, also: str | None = None) -> Subject:
+def explained_model(run: Run, data: Path | None = None, also: str | None = None) -> ExplainedModel:
     """Load a trained run's network and the galaxies of its test part.
 
     Args:
@@ -170,7 +170,7 @@ def subject_of(run: Run, data: Path | None = None, also: str | None = None) -> S
     frames, sky, own, others = _read_images(list(table["image"]), run)
     # Convolutions are faster in this layout, and nothing asks for the weights' gradients.
     network = load_network(run).to(memory_format=torch.channels_last).requires_grad_(False)
-    subject = Subject(
+    subject = ExplainedModel(
         run, network, serving_network(network, run.recipe), table, frames, sky, own, others,
         _answers(run), Path(data or run.data["path"]),
     )  # fmt: skip
@@ -183,13 +183,13 @@ def _answers(run: Run) -> list[str]:
     return [answer.column for answer in tree.questions[0].answers] if tree else list(run.classes)
 
 
-def _asked(subject: Subject) -> np.ndarray:
+def _asked(subject: ExplainedModel) -> np.ndarray:
     rows = np.arange(len(subject.table))
     with Progress("asking the network", len(rows), "galaxies") as progress:
         return probabilities_of(subject, rows, subject.pixels, progress.advance)
 
 
-def _with_answers(subject: Subject, found: np.ndarray) -> pd.DataFrame:
+def _with_answers(subject: ExplainedModel, found: np.ndarray) -> pd.DataFrame:
     """Add the network's answer; `label` becomes volunteers' first answer, of a tree."""
     table, tree = subject.table, target_of(subject.run.recipe).tree
     if tree:

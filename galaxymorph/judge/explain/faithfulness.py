@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from galaxymorph.base import Progress
 from galaxymorph.judge.explain.attribution import attribute
 from galaxymorph.judge.explain.attribution_methods import ATTRIBUTION_METHODS
-from galaxymorph.judge.explain.explained_model import Subject, normalised, probabilities
+from galaxymorph.judge.explain.explained_model import ExplainedModel, normalised, probabilities
 from galaxymorph.judge.metrics.bootstrap import mean_interval
 from galaxymorph.learn import side_by_side
 from galaxymorph.learn.backbones.architectures import stages_of
@@ -48,7 +48,7 @@ class Curves:
     insertion: dict[str, np.ndarray]
 
 
-def curves(subject: Subject, rows: np.ndarray, maps: dict[str, np.ndarray]) -> Curves:
+def curves(subject: ExplainedModel, rows: np.ndarray, maps: dict[str, np.ndarray]) -> Curves:
     """Return deletion and insertion curves (Petsiuk et al. 2018, BMVC, section 3.2).
 
     Cells of the frame become sky, the one of most evidence first, or appear on a frame of sky.
@@ -82,7 +82,9 @@ def curves(subject: Subject, rows: np.ndarray, maps: dict[str, np.ndarray]) -> C
     return Curves(counts / CELLS**2, deletion, insertion)
 
 
-def _answers_along(subject: Subject, row: int, ranks: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def _answers_along(
+    subject: ExplainedModel, row: int, ranks: np.ndarray, counts: np.ndarray
+) -> np.ndarray:
     """Return the answer's probability as cells are deleted, and inserted, shape (2, k)."""
     pixels, sky = subject.pixels([row]), subject.sky[row].view(1, 3, 1, 1)
     first = torch.from_numpy(ranks < counts[:, None, None]).float()[:, None]
@@ -138,7 +140,7 @@ def areas(found: Curves, seed: int) -> list[dict[str, object]]:
 
 
 def randomisation(
-    subject: Subject, method: str, rows: np.ndarray, maps: np.ndarray
+    subject: ExplainedModel, method: str, rows: np.ndarray, maps: np.ndarray
 ) -> list[dict[str, object]]:
     """Return how much of the maps is left as weights become random, from the head down.
 

@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 from galaxymorph.base import Progress
-from galaxymorph.judge.explain.explained_model import Subject, probabilities_of
+from galaxymorph.judge.explain.explained_model import ExplainedModel, probabilities_of
 from galaxymorph.judge.explain.shortcuts import effect
 from galaxymorph.judge.metrics.bootstrap import Interval
 
@@ -38,7 +38,7 @@ class Move:
     enlarge: float = 1.0
 
 
-def moved(subject: Subject, rows: np.ndarray, move: Move) -> torch.Tensor:
+def moved(subject: ExplainedModel, rows: np.ndarray, move: Move) -> torch.Tensor:
     """Return galaxies as a moved frame sees them, shape (n, 3, size, size).
 
     Where the recipe leaves sky around the frame, that sky comes in; otherwise mirrored sky does.
@@ -61,17 +61,17 @@ def moved(subject: Subject, rows: np.ndarray, move: Move) -> torch.Tensor:
     ).clamp(0, 1)
 
 
-def dimmed(subject: Subject, rows: np.ndarray, factor: float) -> torch.Tensor:
+def dimmed(subject: ExplainedModel, rows: np.ndarray, factor: float) -> torch.Tensor:
     """Return galaxies with their light over the sky scaled; the sky stays as bright as it is."""
     sky = subject.sky[rows][:, :, None, None]
     return (sky + (subject.pixels(rows) - sky) * factor).clamp(0, 1)
 
 
-def _move(**how: Any) -> Callable[[Subject, np.ndarray], torch.Tensor]:
+def _move(**how: Any) -> Callable[[ExplainedModel, np.ndarray], torch.Tensor]:
     return lambda subject, rows: moved(subject, rows, Move(**how))
 
 
-CHECKS: dict[str, Callable[[Subject, np.ndarray], torch.Tensor]] = {
+CHECKS: dict[str, Callable[[ExplainedModel, np.ndarray], torch.Tensor]] = {
     "turned by 90 degrees": _move(turn=90),
     "turned by 180 degrees": _move(turn=180),
     "turned by 45 degrees": _move(turn=45),
@@ -84,7 +84,7 @@ CHECKS: dict[str, Callable[[Subject, np.ndarray], torch.Tensor]] = {
 }
 
 
-def physics_checks(subject: Subject, rows: np.ndarray) -> list[dict[str, object]]:
+def physics_checks(subject: ExplainedModel, rows: np.ndarray) -> list[dict[str, object]]:
     """Return a row a check: its effect, see `shortcuts.effect`, and its `verdict`.
 
     Args:

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from galaxymorph.base import BadInput, Progress
-from galaxymorph.judge.explain.explained_model import BATCH, Subject, normalised
+from galaxymorph.judge.explain.explained_model import BATCH, ExplainedModel, normalised
 from galaxymorph.judge.metrics.bootstrap import LEVEL, RESAMPLES
 from galaxymorph.judge.metrics.expected_fractions import TRUTH, read_truth
 from galaxymorph.learn.backbones.architectures import stages_of
@@ -35,7 +35,7 @@ TRUE_CONCEPTS: dict[str, tuple[str, Callable[[pd.DataFrame], pd.Series]]] = {
 }
 
 
-def embeddings(subject: Subject, rows: np.ndarray) -> dict[str, np.ndarray]:
+def embeddings(subject: ExplainedModel, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Return each stage's output averaged over the frame, shape (n, channels), from the first.
 
     Before them stand `pixels`, the image itself at `PIXELS` pixels a side.
@@ -74,7 +74,7 @@ def _pooled(output: torch.Tensor) -> np.ndarray:
     return (output.mean(dim=dims) if dims else output).float().cpu().numpy()
 
 
-def truth_of(subject: Subject, rows: np.ndarray) -> pd.DataFrame | None:
+def truth_of(subject: ExplainedModel, rows: np.ndarray) -> pd.DataFrame | None:
     """Return the true parameters of simulated galaxies, a row each, or None for others.
 
     Raises:

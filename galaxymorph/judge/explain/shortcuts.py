@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from galaxymorph.base import Progress, Registry
-from galaxymorph.judge.explain.explained_model import Subject, framed_masks, probabilities_of
+from galaxymorph.judge.explain.explained_model import ExplainedModel, framed_masks, probabilities_of
 from galaxymorph.judge.metrics.bootstrap import Interval, mean_interval, proportion, ratio_interval
 
 # A feature that covers less of the frame than this can't be looked at.
@@ -22,13 +22,13 @@ LEAST_GALAXIES = 5
 MASKS = "masks"
 
 
-def mask_folder(subject: Subject) -> Path | None:
+def mask_folder(subject: ExplainedModel) -> Path | None:
     """Return the folder of a simulated catalogue's true masks, if it has one."""
     folder = subject.data / MASKS
     return folder if folder.is_dir() else None
 
 
-def true_masks(subject: Subject, rows: np.ndarray) -> dict[str, np.ndarray]:
+def true_masks(subject: ExplainedModel, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Return the true masks by feature: boolean, shape (n, size, size).
 
     Raises:
@@ -52,8 +52,8 @@ def true_masks(subject: Subject, rows: np.ndarray) -> dict[str, np.ndarray]:
     return {name: np.stack(each) for name, each in found.items()}
 
 
-def looked_at(
-    subject: Subject, rows: np.ndarray, maps: np.ndarray, masks: dict[str, np.ndarray]
+def evidence_on_features(
+    subject: ExplainedModel, rows: np.ndarray, maps: np.ndarray, masks: dict[str, np.ndarray]
 ) -> list[dict[str, object]]:
     """Return, by answer and feature, the share of the evidence on the feature over its area.
 
@@ -107,21 +107,21 @@ class Change:
     """
 
     label: str
-    apply: Callable[[Subject, np.ndarray], torch.Tensor]
-    affects: Callable[[Subject], np.ndarray]
+    apply: Callable[[ExplainedModel, np.ndarray], torch.Tensor]
+    affects: Callable[[ExplainedModel], np.ndarray]
 
 
-def _with_sky(subject: Subject, rows: np.ndarray, where: np.ndarray) -> torch.Tensor:
+def _with_sky(subject: ExplainedModel, rows: np.ndarray, where: np.ndarray) -> torch.Tensor:
     """Return pixels with the image's sky colour in some places."""
     mask = torch.from_numpy(where)[:, None]
     return torch.where(mask, subject.sky[rows][:, :, None, None], subject.pixels(rows))
 
 
-def _flat_background(subject: Subject, rows: np.ndarray) -> torch.Tensor:
+def _flat_background(subject: ExplainedModel, rows: np.ndarray) -> torch.Tensor:
     return _with_sky(subject, rows, ~subject.own[rows])
 
 
-def _other_background(subject: Subject, rows: np.ndarray) -> torch.Tensor:
+def _other_background(subject: ExplainedModel, rows: np.ndarray) -> torch.Tensor:
     """Return galaxies on the background of others, whose own place shows those others' sky."""
     rng = np.random.default_rng([subject.seed, int(rows[0])])
     candidates = np.flatnonzero(_found(subject))
@@ -132,28 +132,28 @@ def _other_background(subject: Subject, rows: np.ndarray) -> torch.Tensor:
     )
 
 
-def _without_others(subject: Subject, rows: np.ndarray) -> torch.Tensor:
+def _without_others(subject: ExplainedModel, rows: np.ndarray) -> torch.Tensor:
     return _with_sky(subject, rows, subject.others[rows])
 
 
-def _without_galaxy(subject: Subject, rows: np.ndarray) -> torch.Tensor:
+def _without_galaxy(subject: ExplainedModel, rows: np.ndarray) -> torch.Tensor:
     return _with_sky(subject, rows, subject.own[rows])
 
 
-def _grey(subject: Subject, rows: np.ndarray) -> torch.Tensor:
+def _grey(subject: ExplainedModel, rows: np.ndarray) -> torch.Tensor:
     pixels = subject.pixels(rows)
     return pixels.mean(dim=1, keepdim=True).expand_as(pixels)
 
 
-def _found(subject: Subject) -> np.ndarray:
+def _found(subject: ExplainedModel) -> np.ndarray:
     return np.asarray(subject.own.any(axis=(1, 2)) & ~subject.own.all(axis=(1, 2)))
 
 
-def _accompanied(subject: Subject) -> np.ndarray:
+def _accompanied(subject: ExplainedModel) -> np.ndarray:
     return _found(subject) & (subject.others.mean(axis=(1, 2)) >= LEAST_AREA)
 
 
-def _all(subject: Subject) -> np.ndarray:
+def _all(subject: ExplainedModel) -> np.ndarray:
     return np.ones(len(subject.table), bool)
 
 
@@ -168,7 +168,7 @@ for name, change in {
     CHANGES.register(name, change)
 
 
-def shortcut_table(subject: Subject, rows: np.ndarray) -> list[dict[str, object]]:
+def shortcut_table(subject: ExplainedModel, rows: np.ndarray) -> list[dict[str, object]]:
     """Return how often the answer changes when the image loses what shouldn't matter.
 
     The last row is the other way round: where the galaxy itself is gone, an answer that stays is
@@ -197,7 +197,7 @@ def shortcut_table(subject: Subject, rows: np.ndarray) -> list[dict[str, object]
     return table
 
 
-def _companion_change(subject: Subject, rows: np.ndarray) -> Change:
+def _companion_change(subject: ExplainedModel, rows: np.ndarray) -> Change:
     masks = np.zeros_like(subject.others)
     masks[rows] = true_masks(subject, rows)["companion"]
     return Change(

@@ -43,7 +43,7 @@ from galaxymorph.judge.calibration.reliability import (
 from galaxymorph.judge.calibration.run_calibration import (
     calibrated_coverage,
     load_calibrators,
-    served_kind,
+    prediction_kind,
     sets_record,
 )
 from galaxymorph.judge.metrics.bootstrap import (
@@ -111,7 +111,7 @@ class Condition:
 
 
 @dataclass(frozen=True)
-class Subject:
+class TestedModels:
     """A fold's or a run's models, whose mean is judged, its tested galaxies and their frames."""
 
     models: list[nn.Module]
@@ -135,7 +135,7 @@ class Subject:
             part = slice(start, start + self.recipe.batch)
             frames = self.frames.pixels.read(self.rows[part])
             names = list(self.table["galaxy"].iloc[part])
-            batch = (seen_under(frames, names, condition, self.recipe) - mean) / std
+            batch = (corrupted_inputs(frames, names, condition, self.recipe) - mean) / std
             yield dihedral(batch, view).contiguous().to(device)
 
 
@@ -190,7 +190,7 @@ def robustness_of(
             **settings,
             "galaxies": galaxies,
             "adapted": adapt,
-            "probabilities": served_kind(run),
+            "probabilities": prediction_kind(run),
             "interval": interval_note(target_of(run.recipe)),
             **({} if nominal is None else {"nominal": nominal}),
             **_scores(run, table, names, settings["severities"]),
@@ -200,7 +200,7 @@ def robustness_of(
 
 
 def _predict_all(
-    run: Run, subjects: list[Subject], conditions: list[Condition], views: int, adapt: bool
+    run: Run, subjects: list[TestedModels], conditions: list[Condition], views: int, adapt: bool
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Return predictions under each condition, and those of clean images in each dihedral view.
 
@@ -406,7 +406,7 @@ def _drawn_ratios(
         return sums[0] / sums[1]
 
 
-def seen_under(
+def corrupted_inputs(
     frames: np.ndarray, galaxies: Sequence[str], condition: Condition, recipe: Recipe
 ) -> torch.Tensor:
     """Return frames as the model sees them, corrupted but not normalised, values 0 to 1.
@@ -445,7 +445,7 @@ def _error_sums(scores: dict, corruption: str) -> tuple[float, float]:
     return float(errors.sum()), float((errors - scores["clean"]["error"]["value"]).sum())
 
 
-def _subjects(run: Run, limit: int | None, data: Path | None) -> list[Subject]:
+def _subjects(run: Run, limit: int | None, data: Path | None) -> list[TestedModels]:
     tested = run.predictions("test").drop_duplicates("galaxy")["galaxy"]
     if limit and limit < len(tested):
         tested = tested.sample(limit, random_state=run.recipe.seed)
@@ -465,7 +465,7 @@ def _subjects(run: Run, limit: int | None, data: Path | None) -> list[Subject]:
                 raise BadInput(inspection.fault)
         rows = np.array([frames.rows[inspection.digest] for inspection in found])
         subjects.append(
-            Subject(
+            TestedModels(
                 [load_network(each) for each in member.members], run.recipe, table, frames, rows
             )
         )
@@ -477,7 +477,7 @@ def _subjects(run: Run, limit: int | None, data: Path | None) -> list[Subject]:
 
 def _predicted(
     run: Run,
-    subjects: list[Subject],
+    subjects: list[TestedModels],
     condition: Condition,
     views: int,
     adapt: bool,
@@ -500,7 +500,7 @@ def _predicted(
 
 
 def _turned(
-    run: Run, subjects: list[Subject], view: int, seen: Callable[[int], object]
+    run: Run, subjects: list[TestedModels], view: int, seen: Callable[[int], object]
 ) -> np.ndarray:
     """Return predictions of the clean images in one dihedral view, shape (n, outputs)."""
     activate = make_link(run.recipe).inverse_link

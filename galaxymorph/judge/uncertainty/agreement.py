@@ -14,7 +14,7 @@ from galaxymorph.learn import Run, predicted_columns, target_of, true_columns
 from galaxymorph.zoo import TARGET, prefixed, read_catalogue, soft_label_catalogue
 
 # Which of model and volunteers are uncertain: a gallery's title, by its file's name.
-CORNERS = {
+QUADRANTS = {
     "both_sure": "Model and volunteers are sure, and agree",
     "both_unsure": "Model and volunteers are unsure",
     "model_unsure": "Only the model is unsure",
@@ -33,7 +33,9 @@ def entropies_of(run: Run) -> Callable[[np.ndarray], np.ndarray]:
     return lambda fractions: question_entropy(tree, fractions).sum(axis=1)
 
 
-def volunteers_said(run: Run, table: pd.DataFrame, data: Path | None = None) -> np.ndarray | None:
+def volunteer_fractions(
+    run: Run, table: pd.DataFrame, data: Path | None = None
+) -> np.ndarray | None:
     """Return volunteers' shares of a run's outputs, shape (n, outputs), or None if unknown.
 
     A run of classes takes them from the votes of its catalogue, by the scheme's rules.
@@ -73,7 +75,9 @@ def agreed(run: Run, table: pd.DataFrame) -> np.ndarray:
     return said == predicted
 
 
-def corners(model: np.ndarray, people: np.ndarray, agree: np.ndarray) -> dict[str, np.ndarray]:
+def uncertainty_quadrants(
+    model: np.ndarray, people: np.ndarray, agree: np.ndarray
+) -> dict[str, np.ndarray]:
     """Return the positions of galaxies in the four corners of uncertainty, the clearest first.
 
     Uncertainties are compared by rank, half of the galaxies being unsure in either's eyes.

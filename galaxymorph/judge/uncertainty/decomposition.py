@@ -45,7 +45,7 @@ def decompose_uncertainty(
     return Uncertainty(mean, total, aleatoric, np.maximum(total - aleatoric, 0))
 
 
-def worth_asking(
+def choose_for_labelling(
     uncertainty: np.ndarray, embeddings: np.ndarray, number: int, seed: int
 ) -> np.ndarray:
     """Return the positions of galaxies that are uncertain and unlike each other.

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from galaxymorph.judge import Calibration, risk_coverage, served, served_kind
+from galaxymorph.judge import Calibration, calibrated_predictions, prediction_kind, risk_coverage
 from galaxymorph.learn import Run
 from galaxymorph.report.figures.panels import Captioned, draw_intervals, legend_below
 from galaxymorph.report.figures.style import (
@@ -112,7 +112,7 @@ def coverage_figure(study: pd.DataFrame, sets: dict) -> Captioned:
 
 def risk_figure(run: Run) -> Captioned:
     """Return the share wrong among the most confident galaxies against how many are kept."""
-    table = served(run, run.predictions("test"))
+    table = calibrated_predictions(run, run.predictions("test"))
     wrong = (table["predicted"] != table["label"]).to_numpy()
     figure, axes = plt.subplots(figsize=(COLUMN, 3.0))
     kept, risk = risk_coverage(-table["confidence"].to_numpy(), wrong)
@@ -131,6 +131,6 @@ def risk_figure(run: Run) -> Captioned:
     legend_below(figure)
     return figure, (
         f"Share of mistakes among the galaxies kept, the most confident first: {len(table):,} test "
-        f"galaxies, {served_kind(run)}. The area under the curve of risk and coverage (AURC) is "
-        f"{risk.mean():.4f}."
+        f"galaxies, {prediction_kind(run)}. The area under the curve of risk and coverage (AURC) "
+        f"is {risk.mean():.4f}."
     )

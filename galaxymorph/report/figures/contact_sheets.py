@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from galaxymorph.images import decode
-from galaxymorph.judge import served_kind
+from galaxymorph.judge import prediction_kind
 from galaxymorph.learn import Run, loss_words
 from galaxymorph.report.figures.panels import in_words
 from galaxymorph.report.figures.style import (
@@ -48,7 +48,7 @@ def draw_gallery(run: Run, path: Path, galaxies: pd.DataFrame, title: str, most:
         most: how many are drawn, the first ones.
     """
     shown = galaxies.head(most)
-    crop, kind = run.recipe.crop, served_kind(run)
+    crop, kind = run.recipe.crop, prediction_kind(run)
     rows = shown.to_dict("records")
     labels = [_gallery_label(row, run.recipe.truth) for row in rows]
     lines = max((len(each) for each, _ in labels), default=0)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.patches import Rectangle
 
-from galaxymorph.judge import Subject, lotz_early_line, lotz_merger_line
+from galaxymorph.judge import ExplainedModel, lotz_early_line, lotz_merger_line
 from galaxymorph.report.figures.contact_sheets import (
     contact_sheet,
     label_image,
@@ -61,7 +61,7 @@ def draw_probes(path: Path, table: list[dict[str, Any]]) -> Path:
 
 
 @styled
-def draw_gini_m20(path: Path, subject: Subject, table: pd.DataFrame) -> Path:
+def draw_gini_m20(path: Path, subject: ExplainedModel, table: pd.DataFrame) -> Path:
     """Draw Gini against M20, coloured by the network's answer, with the lines of Lotz et al."""
     figure, axes = plt.subplots(figsize=(0.7 * PAGE, 3.8))
     for answer, look in _looks(subject).items():
@@ -87,7 +87,7 @@ def draw_gini_m20(path: Path, subject: Subject, table: pd.DataFrame) -> Path:
     return write_figure(path, figure, caption)
 
 
-def _looks(subject: Subject) -> dict[str, dict[str, Any]]:
+def _looks(subject: ExplainedModel) -> dict[str, dict[str, Any]]:
     """Return colour and marker of each answer."""
     pairs = zip(SERIES, MARKERS, strict=True)
     looks: list[dict[str, Any]] = [{"color": colour, "marker": mark} for colour, mark in pairs]
@@ -96,7 +96,7 @@ def _looks(subject: Subject) -> dict[str, dict[str, Any]]:
 
 @styled
 def draw_map(
-    path: Path, subject: Subject, rows: np.ndarray, where: np.ndarray, shares: np.ndarray
+    path: Path, subject: ExplainedModel, rows: np.ndarray, where: np.ndarray, shares: np.ndarray
 ) -> Path:
     """Draw galaxies where they are in the plane, at most one a cell, framed by their answer.
 
@@ -142,7 +142,12 @@ def draw_map(
 
 @styled
 def draw_row(
-    path: Path, subject: Subject, rows: np.ndarray, notes: list[str], title: str, columns: int = 6
+    path: Path,
+    subject: ExplainedModel,
+    rows: np.ndarray,
+    notes: list[str],
+    title: str,
+    columns: int = 6,
 ) -> Path:
     """Draw galaxies in rows, with label and prediction, and a note each."""
     truth = subject.run.recipe.truth

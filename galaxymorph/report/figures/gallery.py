@@ -14,12 +14,12 @@ import pandas as pd
 from galaxymorph.base import BadInput, Damaged, read_json, read_parquet, reading
 from galaxymorph.judge import (
     ATTRIBUTION_METHODS,
+    calibrated_predictions,
     entropies_of,
     is_calibrated,
+    prediction_kind,
     read_grids,
     read_neighbours,
-    served,
-    served_kind,
     true_and_predicted,
     verdicts,
 )
@@ -98,7 +98,7 @@ def gallery_of(run: Run, test: pd.DataFrame, data: Path | None) -> Gallery:
         "tree": target.tree is not None,
         "side": side,
         "truth": run.recipe.truth,
-        "kinds": [served_kind(run), *["uncalibrated probabilities"] * is_calibrated(test)],
+        "kinds": [prediction_kind(run), *["uncalibrated probabilities"] * is_calibrated(test)],
         "maps": _map_words(run.path / "explain"),
         "rows": rows,
     }
@@ -176,7 +176,9 @@ def _galaxies(run: Run, table: pd.DataFrame) -> pd.DataFrame:
 
 def _class_columns(run: Run, table: pd.DataFrame, given: np.ndarray) -> pd.DataFrame:
     """Return the columns of predictions of classes: as served and, once calibrated, raw."""
-    galaxies = served(run, table)[["galaxy", "image", "label", "predicted", "confidence"]]
+    galaxies = calibrated_predictions(run, table)[
+        ["galaxy", "image", "label", "predicted", "confidence"]
+    ]
     galaxies = galaxies.assign(
         confidence=_rounded(galaxies["confidence"]), shares=_share_pairs(given)
     )

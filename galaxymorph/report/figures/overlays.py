@@ -12,7 +12,7 @@ from matplotlib.colors import Normalize
 from scipy.ndimage import gaussian_filter
 
 from galaxymorph.base import safe_file_name
-from galaxymorph.judge import ATTRIBUTION_METHODS, Subject
+from galaxymorph.judge import ATTRIBUTION_METHODS, ExplainedModel
 from galaxymorph.report.figures.contact_sheets import (
     contact_sheet,
     label_image,
@@ -30,7 +30,7 @@ SMOOTHING = 1 / 48
 
 
 def draw_maps(
-    folder: Path, subject: Subject, method: str, rows: np.ndarray, maps: np.ndarray
+    folder: Path, subject: ExplainedModel, method: str, rows: np.ndarray, maps: np.ndarray
 ) -> Iterator[Path]:
     """Draw a gallery for the right and one for the wrong answers of each class; yield the files.
 
@@ -66,7 +66,7 @@ def _spread(positions: np.ndarray) -> np.ndarray:
 
 @styled
 def draw_overlays(
-    path: Path, subject: Subject, rows: np.ndarray, maps: np.ndarray, title: str
+    path: Path, subject: ExplainedModel, rows: np.ndarray, maps: np.ndarray, title: str
 ) -> Path:
     """Draw images, each beside itself under its map, brightest where the attribution is."""
     figure, places = contact_sheet(2 * len(rows), 2 * PAIRS, 2, 0.5)

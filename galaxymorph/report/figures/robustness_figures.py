@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.images import centre_frame, decode
-from galaxymorph.judge import METRICS, Condition, seen_under
+from galaxymorph.judge import METRICS, Condition, corrupted_inputs
 from galaxymorph.learn import Run, item_frame, target_of, with_images
 from galaxymorph.report.figures.contact_sheets import (
     contact_sheet,
@@ -162,7 +162,7 @@ def flips_figure(run: Run, table: pd.DataFrame, data: Path | None) -> Captioned:
         title = f"{corruption_label(condition.corruption)}, {condition.severity}"
         pairs = ((Condition(), galaxy, before), (condition, title, row))
         for axes, (under, name, prediction) in zip(places[2 * at :], pairs, strict=False):
-            pixels = seen_under(frame, [galaxy], under, run.recipe)[0]
+            pixels = corrupted_inputs(frame, [galaxy], under, run.recipe)[0]
             axes.imshow(pixels.permute(1, 2, 0).numpy())
             answer = f"{in_words(prediction['predicted'])} {prediction['confidence']:.0%}"
             is_right = prediction["predicted"] == prediction["label"]

@@ -10,7 +10,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from galaxymorph.judge import CORNERS, corners, most_contested, risk_coverage, served
+from galaxymorph.judge import (
+    QUADRANTS,
+    calibrated_predictions,
+    most_contested,
+    risk_coverage,
+    uncertainty_quadrants,
+)
 from galaxymorph.learn import Run, target_of, with_images
 from galaxymorph.predict import UncertaintyStudy
 from galaxymorph.report.figures.contact_sheets import draw_gallery
@@ -60,11 +66,11 @@ def draw_uncertainty(
         return drawn
     source = preferred(study.record["sources"])
     model, volunteers = (study.table[name].to_numpy() for name in (f"{source}_total", "people"))
-    marked = corners(model, volunteers, study.table["agrees"].to_numpy())
+    marked = uncertainty_quadrants(model, volunteers, study.table["agrees"].to_numpy())
     path = run.figures / "uncertainty_volunteers.png"
     drawn.append(write_figure(path, *volunteers_figure(model, volunteers, source, marked)))
     table = run.predictions("test").drop_duplicates("galaxy").reset_index(drop=True)
-    table = served(run, table)
+    table = calibrated_predictions(run, table)
     for name, rows in marked.items():
         if not len(rows):
             continue
@@ -74,7 +80,7 @@ def draw_uncertainty(
         else:
             galaxies = galaxies.assign(share=study.table["people_share"].to_numpy()[rows])
         path = run.figures / f"corner_{name}.png"
-        drawn.append(draw_gallery(run, path, galaxies, CORNERS[name], most))
+        drawn.append(draw_gallery(run, path, galaxies, QUADRANTS[name], most))
     return drawn
 
 
@@ -128,7 +134,7 @@ def volunteers_figure(
     looks = ((GREEN, "o"), (RED, "s"), (ORANGE, "^"), (BLUE, "D"))
     for (name, rows), (colour, marker) in zip(marked.items(), looks, strict=True):
         look: dict[str, Any] = {"s": 8, "color": colour, "marker": marker, "alpha": 0.7, "lw": 0}
-        label = f"{CORNERS[name]} ({len(rows):,})"
+        label = f"{QUADRANTS[name]} ({len(rows):,})"
         axes.scatter(volunteers[rows], model[rows], label=label, **look)
     axes.axhline(np.median(model), color=GREY, lw=0.8, ls=":")
     axes.axvline(np.median(volunteers), color=GREY, lw=0.8, ls=":")

@@ -58,10 +58,10 @@ def choose_galaxies(
 
     Galaxies are chosen by mutual information, or entropy where a single model has no other,
     and to be unlike each other; see `choose_for_labelling`. Of images of one content, or that look
-    the same by a perceptual hash, only the most uncertain is a candidate. The manifest has `image`, a file
-    beside it, `galaxy`, its id, and `#part`, that of the run's split. The columns that start with #
-    stay hidden from volunteers, whom the model must not sway. JPEG and PNG under 1 MB are copied,
-    others rendered as the model sees them; a second image of one name is numbered.
+    the same by a perceptual hash, only the most uncertain is a candidate. The manifest has `image`,
+    a file beside it, `galaxy`, its id, and `#part`, that of the run's split. The columns that start
+    with # stay hidden from volunteers, whom the model must not sway. JPEG and PNG under 1 MB are
+    copied, others rendered as the model sees them; a second image of one name is numbered.
 
     Args:
         run: trained.

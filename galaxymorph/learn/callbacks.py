@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from fastai.callback.core import Callback
+from fastai.learner import Learner
 from fastai.torch_core import set_seed
 
 from galaxymorph.base import Damaged, Progress, reading, replacing, write_text
@@ -174,7 +175,7 @@ class SayEpochs(Callback):
         )
 
 
-def galaxies_to_train(epochs: int, learn) -> int:
+def galaxies_to_train(epochs: int, learn: Learner) -> int:
     """Return how many galaxies a fit of that many epochs sees, an incomplete batch left out."""
     return epochs * len(learn.dls.train) * learn.dls.train.bs
 
@@ -198,7 +199,7 @@ def load_tensors(path: Path) -> dict:
             raise Damaged(error) from error
 
 
-def save_checkpoint(path: Path, learn, state: TrainingState) -> None:
+def save_checkpoint(path: Path, learn: Learner, state: TrainingState) -> None:
     """Write model, optimizer and state at the end of an epoch."""
     optimizer = learn.opt.state_dict()
     groups = [
@@ -221,12 +222,12 @@ def read_state(path: Path) -> TrainingState:
     return TrainingState(**load_tensors(path)["state"])
 
 
-def restore_checkpoint(path: Path, learn) -> None:
+def restore_checkpoint(path: Path, learn: Learner) -> None:
     """Load model and optimizer from a checkpoint; the learner must be frozen as it was."""
     load_learner_state(learn, load_tensors(path))
 
 
-def learner_state(learn) -> dict[str, dict]:
+def learner_state(learn: Learner) -> dict[str, dict]:
     """Return a copy of the model's and the optimizer's state, on the CPU."""
     model = bare(learn.model).state_dict()
     return {
@@ -235,7 +236,7 @@ def learner_state(learn) -> dict[str, dict]:
     }
 
 
-def load_learner_state(learn, saved: Mapping[str, dict]) -> None:
+def load_learner_state(learn: Learner, saved: Mapping[str, dict]) -> None:
     """Load model and optimizer; the learner must be frozen as it was."""
     learn.model.load_state_dict(saved["model"])
     learn.opt.load_state_dict(saved["opt"])

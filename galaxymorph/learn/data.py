@@ -182,7 +182,7 @@ def _targets(table: pd.DataFrame, recipe: Recipe, classes: Sequence[str]) -> tor
     """Return what the DataBlock makes of the targets: codes of classes, or float vectors."""
     if target_of(recipe).soft:
         return torch.from_numpy(table[loss_columns(recipe, classes)].to_numpy("float32"))
-    return TensorCategory(torch.from_numpy(pd.Index(classes).get_indexer(table["label"])))
+    return TensorCategory(torch.from_numpy(pd.Index(classes).get_indexer(pd.Index(table["label"]))))
 
 
 def image_loader(

@@ -7,9 +7,9 @@ along, each on its share of every batch, and write nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed
@@ -21,6 +21,7 @@ from torch import nn
 
 from galaxymorph.base import BadInput, mute
 
+Result = TypeVar("Result")
 # The first process may judge and draw for as long as it likes while the others wait.
 PATIENCE = timedelta(days=7)
 
@@ -76,7 +77,7 @@ def announced(task: object) -> object:
     return said[0]
 
 
-def first_does(work: Callable[[], object]) -> object:
+def first_does(work: Callable[[], Result]) -> Result:
     """Do something in the first process, then in the others, which find it done."""
     if rank():
         torch.distributed.barrier()
@@ -86,7 +87,7 @@ def first_does(work: Callable[[], object]) -> object:
     return found
 
 
-def training_together(learn: Learner):
+def training_together(learn: Learner) -> AbstractContextManager[object]:
     """Return a context in which a learner trains in all processes."""
     if processes() == 1:
         return nullcontext()
@@ -100,11 +101,14 @@ def bare(model: nn.Module) -> nn.Module:
     return model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
 
 
-def own_loader(loader):
+def own_loader(loader: Any) -> Any:
     """Return the loader that a distributed one takes its share of."""
     return loader.dl if isinstance(loader, DistributedDL) else loader
 
 
+# fastai's own sends a CUDA tensor and has no hook of a public name. Where a later version has no
+# method of this name, the patch is never called, and training in several CPU processes fails there
+# with fastai's own message.
 @patch
 def _broadcast(self: DistributedDL, t: list[int], rank: int) -> list[int]:
     """Send which galaxies come in an epoch to all processes; fastai's own knows GPUs alone."""

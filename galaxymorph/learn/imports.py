@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
+from typing import Any
 
 # Modules that fastai and torchvision import as they start and this package uses seldom or not at
 # all, with the function that they take of it by name. Measured on two cores: PyTorch's compiler,
@@ -27,12 +28,12 @@ class _StandIn(ModuleType):
 
     def __init__(self, name: str, function: str):
         super().__init__(name)
-        self.__path__ = _Path(self._real)
+        self.__path__ = _Path(self._real)  # type: ignore[assignment]
         if function:
             setattr(self, function, self._deferred(function))
 
     def _deferred(self, function: str) -> Callable:
-        def deferred(*arguments, **options):
+        def deferred(*arguments: Any, **options: Any) -> Any:
             return getattr(self._real(), function)(*arguments, **options)
 
         return deferred

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from fastai.callback.core import Callback
-from torch import nn
 
 from galaxymorph.learn.splitting import in_halves
 from galaxymorph.learn.views import dihedral
@@ -76,7 +75,7 @@ class AverageViews(Callback):
 
 
 def mean_prediction(
-    model: nn.Module,
+    model: Callable[[torch.Tensor], torch.Tensor],
     batch: torch.Tensor,
     views: int,
     inverse_link: Callable[[torch.Tensor], torch.Tensor],

@@ -26,7 +26,7 @@ def export_learner(learn: Learner, path: Path) -> None:
         learn.export(temporary.resolve())
 
 
-def load_network(run: Run) -> nn.Module:
+def load_network(run: Run) -> nn.Sequential:
     """Return a trained member's network, from its safetensors, on the device in use."""
     model = build_model(run.recipe, len(run.outputs))
     path = run.path / "model.safetensors"

@@ -318,7 +318,7 @@ def held(path: str | Path) -> Iterator[Run]:
     Raises:
         BadInput: it isn't a run, its fit isn't finished, or another process holds it.
     """
-    run = Run(path)
+    run = Run(Path(path))
     run.require_trained()
     say_fit_warnings(run)
     with locked(run):

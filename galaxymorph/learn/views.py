@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,9 +51,9 @@ class OpenGalaxy(Transform):
     ):
         self.rendering, self.frames, self.rows, self.crop = rendering, frames, rows or {}, crop
 
-    def encodes(self, source: object) -> PILImage:
+    def encodes(self, source: Any) -> PILImage:
         row = self.rows.get(str(source)) if isinstance(source, Path) else None
-        if row is not None:
+        if row is not None and self.frames is not None:
             return FramedGalaxy(Image.fromarray(self.frames.pixels.read([row])[0]))
         if isinstance(source, FramedGalaxy):
             return source
@@ -76,9 +77,9 @@ class OpenGalaxy(Transform):
 class OpenOrBlank(OpenGalaxy):
     """The same, but an image that can't be used is black."""
 
-    def encodes(self, source: object) -> PILImage:
+    def encodes(self, source: Any) -> PILImage:
         try:
-            return PILImage(galaxy_image(source, self.crop, self.rendering))
+            return PILImage(galaxy_image(source, self.crop, self._rendering_of(source)))
         except BadInput:
             return PILImage(Image.new("RGB", (64, 64)))
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +39,11 @@ from galaxymorph.learn.recipe import Recipe
 POOLING = (nn.AdaptiveAvgPool2d, AdaptiveConcatPool2d, nn.Flatten, Flatten)
 
 # How each number format is stored: NumPy has no bfloat16.
-STORED = {"fp32": np.dtype("float32"), "fp16": np.dtype("float16"), "bf16": np.dtype("int16")}
+STORED: dict[str, np.dtype[Any]] = {
+    "fp32": np.dtype("float32"),
+    "fp16": np.dtype("float16"),
+    "bf16": np.dtype("int16"),
+}
 
 
 class FeatureDL(DataLoader):
@@ -46,7 +51,7 @@ class FeatureDL(DataLoader):
 
     epoch = 0
 
-    def __init__(self, features: Rows | RowsOnCard, targets: torch.Tensor, **settings):
+    def __init__(self, features: Rows | RowsOnCard, targets: torch.Tensor, **settings: Any):
         self.features, self.targets = features, targets
         self.views = len(features) // len(targets)
         super().__init__(n=len(targets), indexed=True, device=default_device(), **settings)
@@ -69,7 +74,7 @@ class FeatureDL(DataLoader):
             del batch
             KEPT.settle()
 
-    def retain(self, res, b):
+    def retain(self, res: Any, b: Any) -> Any:
         return res
 
 
@@ -88,7 +93,7 @@ class EarlyStages:
 
         found = []
 
-        def stop(_, inputs) -> None:
+        def stop(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
             found.append(inputs[0])
             raise _Reached
 
@@ -114,7 +119,7 @@ class EarlyStages:
                 module.__dict__.pop("forward", None)
 
 
-def cuts(model: nn.Module, recipe: Recipe) -> dict[str, EarlyStages]:
+def cuts(model: nn.Sequential, recipe: Recipe) -> dict[str, EarlyStages]:
     """Return, by stage of the fit, what stays frozen in it, where the network can be cut there.
 
     Whether it can is tried: a network that joins early outputs to late ones can't.
@@ -122,7 +127,7 @@ def cuts(model: nn.Module, recipe: Recipe) -> dict[str, EarlyStages]:
     stages, found = stages_of(model), {}
     if recipe.frozen_epochs:
         # Pooled outputs are a fiftieth of the size.
-        learns = (part for part in model[1] if not isinstance(part, POOLING))
+        learns = (part for part in model[1].children() if not isinstance(part, POOLING))
         found["frozen"] = EarlyStages(model, next(learns))
     if recipe.epochs and 0 < recipe.unfreeze < len(stages):
         found["fine-tuned"] = EarlyStages(model, stages[-recipe.unfreeze][0])

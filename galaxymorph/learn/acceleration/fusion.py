@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 from copy import deepcopy
+from typing import Any, TypeGuard
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -20,6 +21,8 @@ FUSION_TOLERANCE = 1e-3
 # stages reach deeper.
 BLOCK_DEPTH = 2
 ADDITIONS = {operator.add, operator.iadd, torch.add}
+# Padding, stride, dilation and groups of a convolution.
+Shape = tuple[Any, Any, Any, int]
 RELU_FUNCTIONS = {F.relu, torch.relu, torch.relu_}
 
 
@@ -31,21 +34,37 @@ class FusedConvolution(nn.Module):
         shape = (convolution.padding, convolution.stride, convolution.dilation, convolution.groups)
         self.shape, self.bias, self.relu = shape, convolution.bias, relu
         # Reordered once, as the kernel wants it, rather than at every call.
-        self.weight = torch._C._nn.mkldnn_reorder_conv2d_weight(
-            convolution.weight.detach().to_mkldnn(), *shape, None
-        )
+        self.weight = _reordered_weight(convolution.weight.detach(), shape)
 
     def forward(self, x: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
-        padding, stride, dilation, groups = self.shape
-        after = "relu" if self.relu else "none"
-        if added is None:
-            return torch.ops.mkldnn._convolution_pointwise(
-                x, self.weight, self.bias, padding, stride, dilation, groups, after, [], ""
-            )
-        return torch.ops.mkldnn._convolution_pointwise.binary(
-            x, added, self.weight, self.bias, padding, stride, dilation, groups,
-            "add", 1.0, after if self.relu else None, [], "",
-        )  # fmt: skip
+        return _convolve(x, added, self.weight, self.bias, self.shape, self.relu)
+
+
+# oneDNN's kernels have no public name in PyTorch. These two functions alone call its private ones;
+# where a version hasn't them, or they take other arguments, `fused` leaves the trunk as it is.
+PRIVATE_ERRORS = (RuntimeError, AttributeError, TypeError)
+
+
+def _reordered_weight(weight: torch.Tensor, shape: Shape) -> torch.Tensor:
+    """Return a convolution's weight in the layout of oneDNN's kernel."""
+    reorder: Any = torch._C._nn.mkldnn_reorder_conv2d_weight
+    return reorder(weight.to_mkldnn(), *shape, None)
+
+
+def _convolve(
+    x: torch.Tensor,
+    added: torch.Tensor | None,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    shape: Shape,
+    relu: bool,
+) -> torch.Tensor:
+    """Return a convolution, plus `added` if it is given, through ReLU if `relu` is set."""
+    kernel = torch.ops.mkldnn._convolution_pointwise
+    if added is None:
+        return kernel(x, weight, bias, *shape, "relu" if relu else "none", [], "")
+    after = "relu" if relu else None
+    return kernel.binary(x, added, weight, bias, *shape, "add", 1.0, after, [], "")
 
 
 def fused(trunk: nn.Module, dtype: torch.dtype, side: int) -> nn.Module:
@@ -64,7 +83,7 @@ def fused(trunk: nn.Module, dtype: torch.dtype, side: int) -> nn.Module:
         expected = trunk(noise)
         try:
             found = _fuse(deepcopy(trunk))(noise)
-        except (RuntimeError, AttributeError, TypeError):
+        except PRIVATE_ERRORS:
             # Without oneDNN, or a network whose shapes differ from what its parts suggest.
             return trunk.to(dtype)
         near = found.shape == expected.shape and bool(
@@ -99,12 +118,13 @@ def _fuse_neighbours(sequence: nn.Sequential) -> None:
     """Fuse each convolution of a sequence with the ReLU that follows it."""
     steps = [name for name, step in sequence.named_children() if not isinstance(step, nn.Identity)]
     for at, name in enumerate(steps):
-        if not _fusible(sequence.get_submodule(name)):
+        convolution = sequence.get_submodule(name)
+        if not _fusible(convolution):
             continue
         after = steps[at + 1] if at + 1 < len(steps) else None
         relu = after is not None and isinstance(sequence.get_submodule(after), nn.ReLU)
-        setattr(sequence, name, FusedConvolution(sequence.get_submodule(name), relu))
-        if relu:
+        setattr(sequence, name, FusedConvolution(convolution, relu))
+        if after is not None and relu:
             setattr(sequence, after, nn.Identity())
 
 
@@ -116,28 +136,36 @@ def _fused_block(block: nn.Module) -> nn.Module:
         return block
     modules = dict(traced.named_modules())
     for node in traced.graph.nodes:
-        if node.op == "call_module" and isinstance(modules[node.target], nn.Identity):
+        if node.op == "call_module" and isinstance(modules[str(node.target)], nn.Identity):
             node.replace_all_uses_with(node.args[0])
     traced.graph.eliminate_dead_code()
     for node in list(traced.graph.nodes):
-        if node.op == "call_module" and _fusible(modules[node.target]):
-            _absorb_users(traced, node, modules)
+        if node.op != "call_module":
+            continue
+        convolution = modules[str(node.target)]
+        if _fusible(convolution):
+            _absorb_users(traced, node, convolution, modules)
     traced.graph.eliminate_dead_code()
     traced.recompile()
     return traced
 
 
-def _absorb_users(traced: fx.GraphModule, node: fx.Node, modules: dict[str, nn.Module]) -> None:
+def _absorb_users(
+    traced: fx.GraphModule,
+    node: fx.Node,
+    convolution: nn.Conv2d,
+    modules: dict[str, nn.Module],
+) -> None:
     last, added = node, None
     user = _only_user(last)
     if user is not None and _adds(user):
         (added,) = (term for term in user.args if term is not node)
         last, user = user, _only_user(user)
     relu = user is not None and _is_relu(user, modules)
-    if relu:
+    if user is not None and relu:
         last = user
-    name = node.target.replace(".", "_") + "_fused"
-    traced.add_submodule(name, FusedConvolution(modules[node.target], relu))
+    name = str(node.target).replace(".", "_") + "_fused"
+    traced.add_submodule(name, FusedConvolution(convolution, relu))
     with traced.graph.inserting_before(last):
         inputs = (node.args[0],) if added is None else (node.args[0], added)
         fused_node = traced.graph.call_module(name, inputs)
@@ -160,11 +188,11 @@ def _adds(node: fx.Node) -> bool:
 
 def _is_relu(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
     if node.op == "call_module":
-        return isinstance(modules[node.target], nn.ReLU)
+        return isinstance(modules[str(node.target)], nn.ReLU)
     return node.op == "call_function" and node.target in RELU_FUNCTIONS
 
 
-def _fusible(module: nn.Module) -> bool:
+def _fusible(module: nn.Module) -> TypeGuard[nn.Conv2d]:
     return (
         type(module) is nn.Conv2d
         and module.padding_mode == "zeros"

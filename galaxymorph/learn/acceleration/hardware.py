@@ -92,7 +92,7 @@ class KeptMemory:
         if self.batches == self.stride:
             # Measured anew, the level creeps; yet a fit's next stage holds more than its first.
             self.level = min(resident, self.level or resident) if self.steady else resident
-        if resident > self.level + self.room:
+        if self.level is not None and resident > self.level + self.room:
             gc.collect()
             ctypes.CDLL(None).malloc_trim(0)
             self.batches = 0
@@ -125,7 +125,7 @@ def resolve_precision(precision: str, model: nn.Module) -> str:
     if precision != "auto":
         return precision
     if on_cpu:
-        able = getattr(torch.cpu, "get_capabilities", dict)()
+        able: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
         fast = able.get("amx_bf16") or able.get("avx512_bf16")
         return "bf16" if fast and not _has_depthwise(model) else "fp32"
     if default_device().type != "cuda":

@@ -6,6 +6,7 @@ import gc
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -99,7 +100,7 @@ class ThreadedDL(TfmdDL):
 
     source: StoredItems | FramesOnCard | FileItems | None = None
 
-    def new(self, dataset=None, cls=None, **kwargs) -> ThreadedDL:
+    def new(self, dataset: Any = None, cls: Any = None, **kwargs: Any) -> ThreadedDL:
         fresh = super().new(dataset, cls, **kwargs)
         if fresh.dataset is self.dataset:
             fresh.source = self.source

@@ -42,7 +42,9 @@ def in_chunks(batch: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, ..
     return batch.split(CPU_CHUNK) if batch.device.type == "cpu" else (batch,)
 
 
-def serving_network(model: nn.Module, recipe: Recipe, precision: str | None = None) -> nn.Module:
+def serving_network(
+    model: nn.Sequential, recipe: Recipe, precision: str | None = None
+) -> nn.Module:
     """Return a model for inference on the device in use, the same but for rounding.
 
     That is a copy, or in the plain pipeline the model itself, as fastai would run it.
@@ -62,7 +64,9 @@ def serving_network(model: nn.Module, recipe: Recipe, precision: str | None = No
     return ServingNetwork(trunk, head, DTYPES[resolved]).eval()
 
 
-def serving_parts(model: nn.Module, recipe: Recipe, precision: str) -> tuple[nn.Module, nn.Module]:
+def serving_parts(
+    model: nn.Sequential, recipe: Recipe, precision: str
+) -> tuple[nn.Module, nn.Module]:
     """Return copies of a model's trunk and head for inference on the device in use.
 
     The trunk is folded, channels-last, in a resolved precision and, on a CPU, fused; its stages
@@ -75,7 +79,7 @@ def serving_parts(model: nn.Module, recipe: Recipe, precision: str) -> tuple[nn.
     return fused(folded.cpu()[0], DTYPES[precision], recipe.size), folded[1]
 
 
-def fold_batchnorm(model: nn.Module, side: int) -> nn.Module:
+def fold_batchnorm(model: nn.Sequential, side: int) -> nn.Sequential:
     """Return a copy in evaluation mode with each BatchNorm folded into the convolution before it.
 
     The copy is tried on an image of noise: where a network runs its layers in another order than
@@ -95,7 +99,7 @@ def fold_batchnorm(model: nn.Module, side: int) -> nn.Module:
 
 
 def _fold(module: nn.Module) -> None:
-    previous = (None, "")
+    previous: tuple[nn.Module | None, str] = (None, "")
     for name, child in list(module.named_children()):
         _fold(child)
         convolution, at = previous

@@ -41,7 +41,7 @@ def adapt_batchnorm(
     layers = [layer for layer in adapted.modules() if isinstance(layer, _BatchNorm)]
     if not layers:
         raise BadInput("--adapt: the network has no BatchNorm", "leave it out")
-    before = [(layer.running_mean.clone(), layer.running_var.clone()) for layer in layers]
+    before = [tuple(values.clone() for values in _statistics(layer)) for layer in layers]
     for layer in layers:
         layer.reset_running_stats()
         layer.train()
@@ -61,6 +61,14 @@ def adapt_batchnorm(
         raise BadInput(f"--adapt: {images} images tell no statistics", f"give {PRIOR} or more")
     share = PRIOR / (PRIOR + images)
     for layer, (mean, variance) in zip(layers, before, strict=True):
-        layer.running_mean.lerp_(mean, share)
-        layer.running_var.lerp_(variance, share)
+        new_mean, new_variance = _statistics(layer)
+        new_mean.lerp_(mean, share)
+        new_variance.lerp_(variance, share)
     return adapted.eval()
+
+
+def _statistics(layer: _BatchNorm) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the running mean and variance of a layer that tracks them."""
+    if layer.running_mean is None or layer.running_var is None:
+        raise BadInput("--adapt: a BatchNorm of the network has no statistics", "leave it out")
+    return layer.running_mean, layer.running_var

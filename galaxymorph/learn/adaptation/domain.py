@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -53,7 +54,7 @@ def target_images(recipe: Recipe) -> TargetImages | None:
     Raises:
         BadInput: the folder isn't there, has too few images, or one that can't be used.
     """
-    if recipe.adapt == "none":
+    if recipe.adapt == "none" or recipe.target_data is None:
         return None
     found = list_image_files(recipe.target_data)
     for note in found.notes():
@@ -90,9 +91,9 @@ class DomainAdaptation(Callback):
     def after_loss(self) -> None:
         if not self.training:
             return
-        source = self.embedding
+        source = self._embedding()
         self.learn.model(self.images.batch(len(source)))
-        gap = self.penalty(source.float(), self.embedding.float())
+        gap = self.penalty(source.float(), self._embedding().float())
         # What is reported stays the loss on labels.
         self.learn.loss_grad = self.learn.loss_grad + self.weight * gap
 
@@ -103,7 +104,13 @@ class DomainAdaptation(Callback):
         """Return how far embeddings differ, each of shape (n, features)."""
         raise NotImplementedError
 
-    def _keep(self, _, inputs: tuple[torch.Tensor, ...]) -> None:
+    def _embedding(self) -> torch.Tensor:
+        """Return the inputs of the last layer in the latest forward pass."""
+        if self.embedding is None:
+            raise RuntimeError("no forward pass yet")
+        return self.embedding
+
+    def _keep(self, _: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         self.embedding = inputs[0]
 
 
@@ -170,13 +177,13 @@ class Reversed(torch.autograd.Function):
     """The identity, whose gradient is turned round and scaled (Ganin et al. 2016, eq. 16, 17)."""
 
     @staticmethod
-    def forward(ctx, x, strength: float):
+    def forward(ctx: Any, x: torch.Tensor, strength: float) -> torch.Tensor:
         """Return x."""
         ctx.strength = strength
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
         """Return the gradient times minus the strength."""
         return -ctx.strength * gradient, None
 

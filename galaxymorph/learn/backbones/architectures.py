@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -54,7 +54,7 @@ def pixel_stats(arch: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(config["mean"]), tuple(config["std"])
 
 
-def build_model(recipe: Recipe, classes: int, pretrained: bool = False) -> nn.Module:
+def build_model(recipe: Recipe, classes: int, pretrained: bool = False) -> nn.Sequential:
     """Return the network: a trunk, random or with downloaded weights, then a head.
 
     Raises:
@@ -174,7 +174,7 @@ def _explained_download(recipe: Recipe) -> Iterator[None]:
         ) from None
 
 
-def split_groups(model: nn.Module, tuned: int = 1) -> L:
+def split_groups(model: nn.Sequential, tuned: int = 1) -> L:
     """Split the parameters into early stages, the last `tuned` stages (0: all), and head."""
     trunk, stages = model[0], stages_of(model)
     if tuned == 0 or tuned >= len(stages):
@@ -186,9 +186,11 @@ def split_groups(model: nn.Module, tuned: int = 1) -> L:
     return L(early, late, params(model[1]))
 
 
-def stages_of(model: nn.Module) -> list[list[nn.Module]]:
+def stages_of(model: nn.Sequential) -> list[list[nn.Module]]:
     """Return the modules with weights of each stage of a model's trunk, from the first."""
-    return _stages(model[0].model if hasattr(model[0], "model") else model[0])
+    # fastai wraps timm's networks.
+    wrapped = dict(model[0].named_children()).get("model")
+    return _stages(model[0] if wrapped is None else wrapped)
 
 
 def lite0_state(with_classifier: bool = False) -> dict[str, torch.Tensor]:
@@ -221,7 +223,9 @@ def lite0_state(with_classifier: bool = False) -> dict[str, torch.Tensor]:
 def load_trunk(trunk: nn.Module, recipe: Recipe) -> None:
     """Load weights that aren't downloaded: the project's own, lite0's package, or a file."""
     if recipe.weights == "imagenet":
-        missing, unexpected = trunk.model.load_state_dict(lite0_state(), strict=False)
+        missing, unexpected = trunk.get_submodule("model").load_state_dict(
+            lite0_state(), strict=False
+        )
         left = [name for name in missing if not name.endswith("num_batches_tracked")]
         if left or unexpected:
             raise BadInput(f"weights of {LITE0} don't fit timm {timm.__version__}", "update timm")
@@ -298,9 +302,12 @@ def _as_cut(state: dict[str, torch.Tensor], arch: str) -> dict[str, torch.Tensor
 
 def _children(arch: str) -> list[str]:
     """Return the names of the children of one of torchvision's networks, in order."""
+    make = _torchvision(arch)
+    if make is None:
+        return []
     # Nothing is drawn at random on this device.
     with torch.device("meta"):
-        return [name for name, _ in _torchvision(arch)().named_children()]
+        return [name for name, _ in make().named_children()]
 
 
 def _without_counters(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -318,7 +325,7 @@ def _stages(trunk: nn.Module) -> list[list[nn.Module]]:
         # A ResNet has its stages side by side.
         return [[module] for module in modules]
     at = list(children).index(inner)
-    blocks = list(children[inner])
+    blocks = list(children[inner].children())
     return [modules[:at], *([block] for block in blocks[:-1]), [blocks[-1], *modules[at + 1 :]]]
 
 
@@ -326,7 +333,7 @@ def _head(recipe: Recipe) -> dict[str, object]:
     return {**HEADS[recipe.head], "ps": recipe.dropout}
 
 
-def _torchvision(arch: str):
+def _torchvision(arch: str) -> Callable[..., nn.Module] | None:
     """Return torchvision's function of that name, if `vision_learner` takes it."""
     function = getattr(models, arch, None)
     # Its classes, such as ResNet, are no architecture yet.
@@ -342,7 +349,9 @@ def _timm_config(arch: str) -> dict:
             f"--arch {arch}: unknown to torchvision and timm",
             f"did you mean {' or '.join(near)}?" if near else "see timm.list_models()",
         )
-    return timm.get_pretrained_cfg(arch).to_dict()
+    config = timm.get_pretrained_cfg(arch)
+    # An architecture without pretrained weights: what its class says of its input.
+    return config.to_dict() if config else {"mean": IMAGENET_STATS[0], "std": IMAGENET_STATS[1]}
 
 
 def _short(error: Exception) -> str:

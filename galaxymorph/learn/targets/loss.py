@@ -33,7 +33,8 @@ class GalaxyLoss(nn.Module):
 
     def __init__(self, loss: Loss, tree: Tree | None = None):
         super().__init__()
-        self.function, self.takes, self.tree = loss.function, loss.takes, tree
+        self.function: Callable[..., torch.Tensor] = loss.function
+        self.takes, self.tree = loss.takes, tree
         self.head = TreeHead(tree, loss.link) if tree else None
         self.reduction = "mean"
 

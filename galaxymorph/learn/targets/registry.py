@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from galaxymorph.zoo import Catalogue
 
     Labels = tuple[pd.DataFrame, list[str]]
-    # From the head, None where outputs are classes, logits, shape (n, outputs), and targets to
-    # the loss of each galaxy, shape (n,).
-    LossFunction = Callable[[TreeHead | None, torch.Tensor, torch.Tensor], torch.Tensor]
+    # From the tree's head (of classes there is none), logits and targets to losses.
+    LossFunction = (
+        Callable[[TreeHead, torch.Tensor, torch.Tensor], torch.Tensor]
+        | Callable[[None, torch.Tensor, torch.Tensor], torch.Tensor]
+    )
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,11 @@ def installation(words: list[str]) -> None:
         assert set(names.split(",")) <= set(extras)
 
 
+def inline(words: list[str]) -> None:
+    """A line of Python."""
+    exec(words[2], {})
+
+
 def target(words: list[str]) -> None:
     """It makes an environment; such a target exists."""
     assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
@@ -134,6 +139,7 @@ COSTS = Parse("it takes minutes")
 # The first rule whose pattern a command begins with; the rest of a rule says what is done.
 RULES = [
     (r"python benchmarks/", benchmark),
+    (r"python -c ", inline),
     (r"pip install", installation),
     (r"make ", target),
     (r"python cli.py .*--plugin docs/", with_plugin),

@@ -26,7 +26,7 @@ def export_learner(learn: Learner, path: Path) -> None:
         learn.export(temporary.resolve())
 
 
-def load_network(run: Run) -> nn.Sequential:
+def load_network(run: Run) -> nn.Module:
     """Return a trained member's network, from its safetensors, on the device in use."""
     model = build_model(run.recipe, len(run.outputs))
     path = run.path / "model.safetensors"
@@ -48,7 +48,7 @@ def write_backbone(run: Run, path: Path) -> None:
         run: one that isn't cross-validated.
         path: of the file.
     """
-    state = plain_names(load_network(run)[0], run.recipe.arch)
+    state = plain_names(load_network(run).get_submodule("0"), run.recipe.arch)
     halves = {
         name: value.half().contiguous() if value.is_floating_point() else value
         for name, value in state.items()

@@ -42,9 +42,7 @@ def in_chunks(batch: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, ..
     return batch.split(CPU_CHUNK) if batch.device.type == "cpu" else (batch,)
 
 
-def serving_network(
-    model: nn.Sequential, recipe: Recipe, precision: str | None = None
-) -> nn.Module:
+def serving_network(model: nn.Module, recipe: Recipe, precision: str | None = None) -> nn.Module:
     """Return a model for inference on the device in use, the same but for rounding.
 
     That is a copy, or in the plain pipeline the model itself, as fastai would run it.
@@ -64,22 +62,21 @@ def serving_network(
     return ServingNetwork(trunk, head, DTYPES[resolved]).eval()
 
 
-def serving_parts(
-    model: nn.Sequential, recipe: Recipe, precision: str
-) -> tuple[nn.Module, nn.Module]:
+def serving_parts(model: nn.Module, recipe: Recipe, precision: str) -> tuple[nn.Module, nn.Module]:
     """Return copies of a model's trunk and head for inference on the device in use.
 
     The trunk is folded, channels-last, in a resolved precision and, on a CPU, fused; its stages
     keep their names. The head stays in float32.
     """
     folded = fold_batchnorm(model, recipe.size).to(memory_format=torch.channels_last)
+    trunk, head = folded.get_submodule("0"), folded.get_submodule("1")
     if default_device().type != "cpu":
         folded.to(default_device())
-        return folded[0].to(DTYPES[precision]), folded[1]
-    return fused(folded.cpu()[0], DTYPES[precision], recipe.size), folded[1]
+        return trunk.to(DTYPES[precision]), head
+    return fused(trunk.cpu(), DTYPES[precision], recipe.size), head.cpu()
 
 
-def fold_batchnorm(model: nn.Sequential, side: int) -> nn.Sequential:
+def fold_batchnorm(model: nn.Module, side: int) -> nn.Module:
     """Return a copy in evaluation mode with each BatchNorm folded into the convolution before it.
 
     The copy is tried on an image of noise: where a network runs its layers in another order than

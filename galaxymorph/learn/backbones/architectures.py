@@ -186,11 +186,12 @@ def split_groups(model: nn.Sequential, tuned: int = 1) -> L:
     return L(early, late, params(model[1]))
 
 
-def stages_of(model: nn.Sequential) -> list[list[nn.Module]]:
+def stages_of(model: nn.Module) -> list[list[nn.Module]]:
     """Return the modules with weights of each stage of a model's trunk, from the first."""
     # fastai wraps timm's networks.
-    wrapped = dict(model[0].named_children()).get("model")
-    return _stages(model[0] if wrapped is None else wrapped)
+    trunk = model.get_submodule("0")
+    wrapped = dict(trunk.named_children()).get("model")
+    return _stages(trunk if wrapped is None else wrapped)
 
 
 def lite0_state(with_classifier: bool = False) -> dict[str, torch.Tensor]:

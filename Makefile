@@ -1,4 +1,4 @@
-# make fit: set up and train.   make test: set up and test.   make lint: style.   make bench: speed.
+# make fit: set up and train.   make test: set up and test.   make lint: style and types.   make bench: speed.
 # make gpu: checks and speed on a GPU.
 # make oldest: test with the oldest versions that setup.cfg allows.
 PYTHON ?= python3
@@ -36,6 +36,7 @@ gpu: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 setup: .venv/.installed
 

@@ -12,7 +12,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 import pytest
 
+from galaxymorph.base import plugins
 from galaxymorph.cli import main
+from galaxymorph.zoo import SCHEMES
 from tests.simple import simple_galaxies
 
 # Small images, and weights that start at random.
@@ -30,6 +32,18 @@ def galaxymorph(*arguments) -> int:
 @pytest.fixture(scope="session", autouse=True)
 def _cache(tmp_path_factory):
     os.environ["GALAXYMORPH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True)
+def _plugins(monkeypatch):
+    """Forget a test's plugins, which the processes that later tests start would load."""
+    monkeypatch.setattr(plugins, "_loaded", dict(plugins._loaded))
+    monkeypatch.setattr(SCHEMES, "_entries", dict(SCHEMES._entries))
+    value = os.environ.pop(plugins.VARIABLE, None)
+    yield
+    os.environ.pop(plugins.VARIABLE, None)
+    if value is not None:
+        os.environ[plugins.VARIABLE] = value
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -12,7 +12,10 @@ from types import ModuleType
 # Only those that a `model.pkl` names: see `tests/predict/test_former_runs.py`.
 FORMER_NAMES = {
     "galaxymorph.learn.loaders": "galaxymorph.learn.acceleration.loaders",
+    "galaxymorph.learn.losses": "galaxymorph.learn.targets.former_losses",
+    "galaxymorph.learn.objectives": "galaxymorph.learn.targets.former_losses",
     "galaxymorph.learn.recipes": "galaxymorph.learn.recipe",
+    "galaxymorph.learn.tree_head": "galaxymorph.learn.targets.tree_head",
 }
 
 

@@ -61,21 +61,20 @@ def load_plugin(source: str | Path) -> str:
 
 def load_installed_plugins() -> None:
     """Import the plugins of installed packages, see `GROUP`; warn of one that can't be."""
-    for point in entry_points(group=GROUP):
-        try:
-            load_plugin(point.value)
-        except BadInput as error:
-            say(f"warning: {error}")
+    _load_or_warn([point.value for point in entry_points(group=GROUP)])
 
 
 def load_named_plugins() -> None:
-    """Import the plugins that the environment names, see `VARIABLE`.
+    """Import the plugins that the environment names, see `VARIABLE`; warn of one that can't be."""
+    _load_or_warn(os.environ.get(VARIABLE, "").split(os.pathsep))
 
-    Raises:
-        BadInput: as `load_plugin`.
-    """
-    for name in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
-        load_plugin(name)
+
+def _load_or_warn(names: Sequence[str]) -> None:
+    for name in filter(None, names):
+        try:
+            load_plugin(name)
+        except BadInput as error:
+            say(f"warning: {error}")
 
 
 def loaded_plugins() -> Sequence[str]:

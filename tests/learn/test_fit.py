@@ -360,7 +360,7 @@ def test_a_start_that_fails_leaves_no_run_behind(simple, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("galaxymorph.learn.fit.write_table", full)
+    monkeypatch.setattr("galaxymorph.learn.fit.write_split", full)
     assert galaxymorph(*fit_arguments(simple, tmp_path / "out", "run")) == 1
     assert list((tmp_path / "out").iterdir()) == []
 

@@ -23,14 +23,14 @@ def test_every_fault_is_named_at_once():
 
 def test_every_broken_rule_is_named_at_once(tmp_path):
     path = tmp_path / "recipe.json"
-    settings = {"pipeline": "plain", "crop": 0.5, "blur": 1.0, "id_column": "name"}
+    settings = {"pipeline": "plain", "crop": 0.5, "blur": 1.0, "adapt": "coral"}
     path.write_text(json.dumps(settings))
     with pytest.raises(BadInput) as stop:
         make_recipe(str(path), {})
     message = str(stop.value)
     assert "leave out crop and shift" in message
     assert "leave out colour, blur and noise" in message
-    assert f"{path}: id_column: the challenge's tables have GalaxyID" in message
+    assert f"{path}: adapt is 'coral', target-data None" in message
 
 
 def test_unknown_settings_get_suggestions(tmp_path):

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from galaxymorph.learn import Run
 from galaxymorph.predict import load_predictor
@@ -91,3 +92,17 @@ def test_a_run_of_the_first_format_is_read(former, tmp_path):
     record["recipe"]["body_lr"] = record["recipe"].pop("trunk_lr") / 4
     (run / "recipe.json").write_text(json.dumps(record))
     assert Run(run).recipe.trunk_lr == 0.25
+
+
+@pytest.mark.parametrize("name", ["mse", "cross-entropy", "dirichlet-multinomial", "kl"])
+def test_a_pickled_loss_of_before_gives_what_it_did(name):
+    path = ROOT / "tests" / "data" / "losses-format-2.pt"
+    former = torch.load(path, weights_only=False)[name]
+    loss, logits, target = (former[key] for key in ("loss", "logits", "target"))
+    assert float(loss(logits, target)) == pytest.approx(former["losses"], rel=1e-5)
+    assert torch.allclose(loss.activation(logits), former["prediction"], atol=1e-6)
+    assert torch.allclose(loss.moments(logits), former["moments"], atol=1e-5)
+    assert float(former["metric"](logits, target)) == pytest.approx(former["square"], rel=1e-5)
+    assert torch.allclose(
+        loss.activation(loss.invert(former["prediction"], logits)), former["prediction"], atol=1e-4
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -239,7 +239,7 @@ def robustness_settings(
     }
 
 
-def require_alike(settings: dict, reference: dict, name: str) -> None:
+def require_alike(settings: Mapping[str, Any], reference: Mapping[str, Any], name: str) -> None:
     """Raise BadInput unless a reference was measured with these `robustness_settings`."""
     for key in Settings.__annotations__:
         if settings[key] != reference[key]:

@@ -162,9 +162,12 @@ def campaign(features: torch.Tensor, labels: np.ndarray, choose: Choice, seed: i
 def trained(features: torch.Tensor, labels: np.ndarray, classes: int) -> nn.Module:
     """Return a network that learnt some galaxies' labels."""
     network = nn.Sequential(
-        nn.Dropout(DROPOUT), nn.Linear(features.shape[1], HIDDEN), nn.ReLU(),
-        nn.Dropout(DROPOUT), nn.Linear(HIDDEN, classes),
-    )  # fmt: skip
+        nn.Dropout(DROPOUT),
+        nn.Linear(features.shape[1], HIDDEN),
+        nn.ReLU(),
+        nn.Dropout(DROPOUT),
+        nn.Linear(HIDDEN, classes),
+    )
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=0.05)
     target = torch.from_numpy(labels)
     for _ in range(STEPS):

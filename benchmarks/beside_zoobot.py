@@ -74,9 +74,12 @@ def train(parts: dict[str, pd.DataFrame], classes: int, epochs: int, folder: Pat
         # The mode before leaves it frozen.
         encoder.requires_grad_(True)
         model = finetune.FinetuneableZoobotClassifier(
-            encoder=encoder, num_classes=classes, training_mode=mode, learning_rate=rate,
+            encoder=encoder,
+            num_classes=classes,
+            training_mode=mode,
+            learning_rate=rate,
             prog_bar=False,
-        )  # fmt: skip
+        )
         trainer = finetune.get_trainer(
             folder / mode, max_epochs=epochs, devices=1, default_root_dir=folder
         )

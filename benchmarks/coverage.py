@@ -251,8 +251,10 @@ def variance_factors(runs: int) -> dict[str, float]:
             counts = draw_votes(tree, cumulative, np.full(n, 40), rng)
             found_ = fit_variance(tree, mean, deviations(mean, square), counts)
             factors.append(found_.parameters["factor"])
-        found |= {f"{n} galaxies, least": float(np.min(factors)),
-                  f"{n} galaxies, most": float(np.max(factors))}  # fmt: skip
+        found |= {
+            f"{n} galaxies, least": float(np.min(factors)),
+            f"{n} galaxies, most": float(np.max(factors)),
+        }
     return found
 
 
@@ -292,8 +294,10 @@ def studies(runs: int, resamples: int = RESAMPLES) -> dict[str, dict[str, float]
     """
     before, resampling.RESAMPLES = resampling.RESAMPLES, resamples
     try:
-        return {name: {case: round(value, 4) for case, value in study(runs).items()}
-                for name, study in STUDIES.items()}  # fmt: skip
+        return {
+            name: {case: round(value, 4) for case, value in study(runs).items()}
+            for name, study in STUDIES.items()
+        }
     finally:
         resampling.RESAMPLES = before
 

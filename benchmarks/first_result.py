@@ -48,8 +48,10 @@ def timed(command: list, cache: Path) -> tuple[float, float]:
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "cli.py"), *map(str, command)],
         env={**os.environ, "GALAXYMORPH_CACHE": str(cache)},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     line = process.stdout.readline()
     first = time.perf_counter() - start
     rest = process.stdout.read()

@@ -51,14 +51,52 @@ from tests.zoo.test_votes import made_votes
 QUICK = Path(__file__).parents[1] / "tests" / "quick.json"
 SECONDS, MEMORY = 10, 2 << 30
 NASTY = [
-    b"", b"\0", b"\xff\xfe", b"NaN", b"nan", b"inf", b"-1", b"1e999", b"1e-320", b"9" * 400, b"''",
-    b'"', b"\n\n", b"\r", b",,,", b"{}", b"[" * 500, b"null", b"true", b"../../x", b"/etc/passwd",
-    b"%s%n", "\u202e\u0000".encode(), b"\x80\x81", b"PK\x03\x04", b"\x1f\x8b",
-]  # fmt: skip
+    b"",
+    b"\0",
+    b"\xff\xfe",
+    b"NaN",
+    b"nan",
+    b"inf",
+    b"-1",
+    b"1e999",
+    b"1e-320",
+    b"9" * 400,
+    b"''",
+    b'"',
+    b"\n\n",
+    b"\r",
+    b",,,",
+    b"{}",
+    b"[" * 500,
+    b"null",
+    b"true",
+    b"../../x",
+    b"/etc/passwd",
+    b"%s%n",
+    "\u202e\u0000".encode(),
+    b"\x80\x81",
+    b"PK\x03\x04",
+    b"\x1f\x8b",
+]
 VALUES = [
-    "null", "true", "-1", "0", "0.5", "1e308", "1" + "0" * 30, "NaN", '""', '"x"', '"\\u202e"',
-    "[]", "{}", "[[]]", '["a", "a"]', '{"a": 1}', "[" + "0, " * 5000 + "0]",
-]  # fmt: skip
+    "null",
+    "true",
+    "-1",
+    "0",
+    "0.5",
+    "1e308",
+    "1" + "0" * 30,
+    "NaN",
+    '""',
+    '"x"',
+    '"\\u202e"',
+    "[]",
+    "{}",
+    "[[]]",
+    '["a", "a"]',
+    '{"a": 1}',
+    "[" + "0, " * 5000 + "0]",
+]
 
 
 @dataclass(frozen=True)

@@ -58,8 +58,13 @@ def main() -> None:
     parser.add_argument("--toy", action="store_true", help="few small images and one epoch")
     parser.add_argument("--images", type=int, default=4000)
     parser.add_argument("--data", type=Path, help="a catalogue in the challenge's layout")
-    parser.add_argument("--only", nargs="+", choices=CHECKS, default=list(CHECKS)[:-1],
-                        help="challenge: a fit alone, with --images 61578")  # fmt: skip
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=CHECKS,
+        default=list(CHECKS)[:-1],
+        help="challenge: a fit alone, with --images 61578",
+    )
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--minutes", type=float, default=8.0, help="start no check after these")
     parser.add_argument("--out", type=Path, default=RESULTS / "gpu.json")
@@ -204,8 +209,11 @@ def command_line(setup: Setup, *arguments: object, cache: str = "cache") -> subp
     """Start a command of the program."""
     return subprocess.Popen(
         [sys.executable, str(ROOT / "cli.py"), *map(str, arguments)],
-        env=variables(setup, cache), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        env=variables(setup, cache),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def ended(process: subprocess.Popen) -> tuple[str, str]:
@@ -727,8 +735,11 @@ def check_cards(setup: Setup) -> dict:
     before = time.perf_counter()
     process = subprocess.Popen(
         [*launch, *map(str, fit_options(setup, "two-cards", *options))],
-        env=variables(setup), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        env=variables(setup),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     ended(process)
     return {"seconds": round(time.perf_counter() - before, 1)}
 
@@ -750,10 +761,12 @@ def describe_environment(setup: dict) -> dict:
     if setup["device"] == "cuda":
         card = torch.cuda.get_device_properties(0)
         about["card"] = {
-            "name": card.name, "memory_gib": round(card.total_memory / 2**30, 1),
-            "cards": torch.cuda.device_count(), "cuda": torch.version.cuda,
+            "name": card.name,
+            "memory_gib": round(card.total_memory / 2**30, 1),
+            "cards": torch.cuda.device_count(),
+            "cuda": torch.version.cuda,
             "cudnn": torch.backends.cudnn.version(),
-        }  # fmt: skip
+        }
     return about
 
 

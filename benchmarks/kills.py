@@ -160,9 +160,12 @@ def run(words: list, kill_after: float | None = None, alone: bool = False, check
     """
     process = subprocess.Popen(
         [sys.executable, "cli.py", *map(str, words)],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
         start_new_session=True,
-    )  # fmt: skip
+    )
     try:
         said, _ = process.communicate(timeout=kill_after)
     except subprocess.TimeoutExpired:

@@ -62,8 +62,10 @@ def main() -> None:
     print(json.dumps(shown, indent=2))
     if arguments.output:
         settings = {
-            "images": arguments.images, "fitted": arguments.fitted, "epochs": arguments.epochs
-        }  # fmt: skip
+            "images": arguments.images,
+            "fitted": arguments.fitted,
+            "epochs": arguments.epochs,
+        }
         write_json(arguments.output, settings | {"commands": found})
 
 

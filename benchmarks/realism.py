@@ -31,8 +31,14 @@ RESULTS = Path(__file__).parent / "results"
 LAYER1 = {"elliptical": "elliptical", "spiral": "edge-on", "irregular": "irregular"}
 EDGE = 40
 MORPHOMETRY = ("gini", "m20", "concentration", "asymmetry", "smoothness", "sersic_n")
-BINS = {"red": (0, 255), "green": (0, 255), "blue": (0, 255), "red-blue": (-100, 200),
-        "half-light radius": (0, 80), "visible radius": (0, 180)}  # fmt: skip
+BINS = {
+    "red": (0, 255),
+    "green": (0, 255),
+    "blue": (0, 255),
+    "red-blue": (-100, 200),
+    "half-light radius": (0, 80),
+    "visible radius": (0, 180),
+}
 
 
 def main() -> None:
@@ -77,16 +83,24 @@ def choose(real: Path, simulated: Path, each: int, seed: int) -> pd.DataFrame:
     folder = real / "gz2-five" / "images_training_rev1"
     ours = read_catalogue(simulated).table
     found = {
-        "real": pd.concat([
-            grouped(read_catalogue(real / "galaxy-zoo-challenge").table),
-            pd.DataFrame({
-                "image": [str(folder / f"{name}.jpg") for name in spirals["GalaxyID"]],
-                "group": "spiral",
-            }),
-        ]),
-        "simulated": pd.concat([grouped(ours), kept(ours, "gz2-five").query("label == 'spiral'")
-                                .assign(group="spiral")]),
-    }  # fmt: skip
+        "real": pd.concat(
+            [
+                grouped(read_catalogue(real / "galaxy-zoo-challenge").table),
+                pd.DataFrame(
+                    {
+                        "image": [str(folder / f"{name}.jpg") for name in spirals["GalaxyID"]],
+                        "group": "spiral",
+                    }
+                ),
+            ]
+        ),
+        "simulated": pd.concat(
+            [
+                grouped(ours),
+                kept(ours, "gz2-five").query("label == 'spiral'").assign(group="spiral"),
+            ]
+        ),
+    }
     rows = []
     for group in (*LAYER1.values(), "spiral"):
         pools = {origin: table[table["group"] == group] for origin, table in found.items()}
@@ -147,14 +161,21 @@ def image_statistics(path: str) -> dict[str, float]:
     outskirts = own & (grey < 40)
     colour = (pixels[outskirts] - background).mean(0) if outskirts.any() else np.zeros(3)
     return {
-        "red": red, "green": green, "blue": blue, "red-blue": red - blue,
-        "half-light radius": half, "visible radius": float(np.sqrt(own.sum() / np.pi)),
+        "red": red,
+        "green": green,
+        "blue": blue,
+        "red-blue": red - blue,
+        "half-light radius": half,
+        "visible radius": float(np.sqrt(own.sum() / np.pi)),
         **{f"sky {name}": value for name, value in zip("rgb", background, strict=True)},
         **{f"noise {name}": value for name, value in zip("rgb", spread, strict=True)},
-        "outskirts r-g": colour[0] - colour[1], "outskirts b-g": colour[2] - colour[1],
-        "black": float((sky < 2).mean()), "bright": float((sky > 60).mean()),
-        "bytes": float(Path(path).stat().st_size), **lags,
-    }  # fmt: skip
+        "outskirts r-g": colour[0] - colour[1],
+        "outskirts b-g": colour[2] - colour[1],
+        "black": float((sky < 2).mean()),
+        "bright": float((sky > 60).mean()),
+        "bytes": float(Path(path).stat().st_size),
+        **lags,
+    }
 
 
 def morphometry(path: str) -> dict[str, float]:

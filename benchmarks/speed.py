@@ -146,8 +146,13 @@ def measure_fit(variant: str, fixed: list, work: Path, seed: int) -> dict:
     row, _ = timed(command, cache)
     shutil.rmtree(cache, ignore_errors=True)
     metrics = json.loads((run / "metrics.json").read_text())
-    return {"job": "fit", "variant": variant, "seed": seed, **row,
-            "valid_macro_f1": metrics["valid"]["macro_f1"]["value"]}  # fmt: skip
+    return {
+        "job": "fit",
+        "variant": variant,
+        "seed": seed,
+        **row,
+        "valid_macro_f1": metrics["valid"]["macro_f1"]["value"],
+    }
 
 
 def measure_predict(variant: str, data: Path, work: Path, seed: int, images: int) -> list[dict]:
@@ -173,8 +178,11 @@ def network_alone(run: Path, images: int, precision: str) -> float:
     code = INT8_ALONE if precision == "int8" else NETWORK_ALONE
     done = subprocess.run(
         [sys.executable, "-c", code, str(run), str(images), precision],
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return round(float(done.stdout.split()[-1]), 1)
 
 
@@ -189,9 +197,13 @@ def timed(command: list, cache: Path, cli: bool = True) -> tuple[dict, str]:
     variables = {**os.environ, "GALAXYMORPH_CACHE": str(cache), "PYTHONPATH": str(ROOT)}
     before = time.perf_counter()
     process = subprocess.Popen(
-        [*start, *map(str, command)], start_new_session=True,
-        env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [*start, *map(str, command)],
+        start_new_session=True,
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     peak = [0]
     watcher = threading.Thread(target=watch_memory, args=(process, peak))
     watcher.start()

@@ -214,8 +214,9 @@ def classes_desk(run, simple, tmp_path_factory) -> Path:
     for folder in ("data", "galaxies", "sky", "VOTES", "DIR", "LABELS", "my"):
         shutil.copytree(simple, desk / folder)
     for folder, name, column in (
-        ("LABELS", "training_solutions_rev1.csv", "label"), ("my", "table.csv", "morphology"),
-    ):  # fmt: skip
+        ("LABELS", "training_solutions_rev1.csv", "label"),
+        ("my", "table.csv", "morphology"),
+    ):
         table = pd.DataFrame({"GalaxyID": votes["GalaxyID"], column: kind})
         (desk / folder / "training_solutions_rev1.csv").unlink()
         table.to_csv(desk / folder / name, index=False)

@@ -27,35 +27,54 @@ from galaxymorph.cli.commands import Group
 # Command: its module's variable, and its line in --help, which imports none of them.
 COMMANDS = {
     "fit": ("galaxymorph.cli.fit:fit", "Train a model on galaxies, judge it, draw its figures."),
-    "interpret": ("galaxymorph.cli.interpret:interpret", "Draw which galaxies a run predicts well "
-                  "or badly: top losses, confident mistakes, confusions."),
-    "explain": ("galaxymorph.cli.explain:explain", "Draw which parts of an image a run's "
-                "predictions depend on, and test those maps."),
-    "calibrate": ("galaxymorph.cli.calibrate:calibrate",
-                  "Calibrate a run's probabilities and give it prediction sets."),
-    "uncertainty": ("galaxymorph.cli.uncertainty:uncertainty",
-                    "Compare a run's sources of uncertainty, with volunteers' disagreement."),
-    "predict": ("galaxymorph.cli.predict:predict",
-                "Predict the classes or vote fractions of images."),
-    "pretrain": ("galaxymorph.cli.pretrain:pretrain",
-                 "Train a backbone on simulated galaxies, for --weights."),
-    "triage": ("galaxymorph.cli.triage:triage",
-               "Choose the images most worth a volunteer's time, for Zooniverse."),
+    "interpret": (
+        "galaxymorph.cli.interpret:interpret",
+        "Draw which galaxies a run predicts well "
+        "or badly: top losses, confident mistakes, confusions.",
+    ),
+    "explain": (
+        "galaxymorph.cli.explain:explain",
+        "Draw which parts of an image a run's predictions depend on, and test those maps.",
+    ),
+    "calibrate": (
+        "galaxymorph.cli.calibrate:calibrate",
+        "Calibrate a run's probabilities and give it prediction sets.",
+    ),
+    "uncertainty": (
+        "galaxymorph.cli.uncertainty:uncertainty",
+        "Compare a run's sources of uncertainty, with volunteers' disagreement.",
+    ),
+    "predict": (
+        "galaxymorph.cli.predict:predict",
+        "Predict the classes or vote fractions of images.",
+    ),
+    "pretrain": (
+        "galaxymorph.cli.pretrain:pretrain",
+        "Train a backbone on simulated galaxies, for --weights.",
+    ),
+    "triage": (
+        "galaxymorph.cli.triage:triage",
+        "Choose the images most worth a volunteer's time, for Zooniverse.",
+    ),
     "quantize": ("galaxymorph.cli.quantize:quantize", "Write a run's model in int8, for speed."),
     "export": ("galaxymorph.cli.export:export", "Write a run as one file that travels."),
-    "compare": ("galaxymorph.cli.compare:compare",
-                "Set runs side by side on every metric, in the terminal or on a page."),
-    "robustness": ("galaxymorph.cli.robustness:robustness",
-                   "Measure what a run loses on corrupted test images."),
-    "report": ("galaxymorph.cli.report:report",
-               "Write a run's page and model card."),
-    "serve": ("galaxymorph.cli.serve:serve",
-              "Serve a run's model as a web page on this machine."),
-    "survey": ("galaxymorph.cli.survey:survey",
-               "Simulate galaxies with votes, and draw contact sheets."),
+    "compare": (
+        "galaxymorph.cli.compare:compare",
+        "Set runs side by side on every metric, in the terminal or on a page.",
+    ),
+    "robustness": (
+        "galaxymorph.cli.robustness:robustness",
+        "Measure what a run loses on corrupted test images.",
+    ),
+    "report": ("galaxymorph.cli.report:report", "Write a run's page and model card."),
+    "serve": ("galaxymorph.cli.serve:serve", "Serve a run's model as a web page on this machine."),
+    "survey": (
+        "galaxymorph.cli.survey:survey",
+        "Simulate galaxies with votes, and draw contact sheets.",
+    ),
     "data": ("galaxymorph.cli.data:data", "Check a catalogue of galaxies."),
     "reproduce": ("galaxymorph.cli.reproduce:reproduce", "Train a run again and compare."),
-}  # fmt: skip
+}
 
 
 # Former names of commands, which aren't listed.
@@ -63,9 +82,20 @@ RENAMED = {"doubt": "uncertainty"}
 
 # What the extra `train` installs: checking data and predicting from an ONNX file do without.
 OF_TRAIN = {
-    "fastai", "fastcore", "fasttransform", "jinja2", "matplotlib", "safetensors", "scipy",
-    "sklearn", "starlette", "timm", "torch", "torchvision", "uvicorn",
-}  # fmt: skip
+    "fastai",
+    "fastcore",
+    "fasttransform",
+    "jinja2",
+    "matplotlib",
+    "safetensors",
+    "scipy",
+    "sklearn",
+    "starlette",
+    "timm",
+    "torch",
+    "torchvision",
+    "uvicorn",
+}
 TRAIN = "pip install 'galaxymorph[train]'"
 
 

@@ -15,9 +15,22 @@ FORMAT = 2
 READS = (1, 2)
 # The settings of a recipe that predicting takes.
 SETTINGS = (
-    "arch", "head", "dropout", "target", "size", "crop", "batch", "views", "precision", "pipeline",
-    "labels_column", "stretch", "bands", "schema", "flips",
-)  # fmt: skip
+    "arch",
+    "head",
+    "dropout",
+    "target",
+    "size",
+    "crop",
+    "batch",
+    "views",
+    "precision",
+    "pipeline",
+    "labels_column",
+    "stretch",
+    "bands",
+    "schema",
+    "flips",
+)
 
 
 def describe_model(

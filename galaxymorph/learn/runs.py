@@ -68,9 +68,16 @@ SPLIT_COLUMNS = ("galaxy", "image", "label", "split", "digest")
 # Columns that a split may have besides: of soft targets, of cross-validation.
 MORE_SPLIT_COLUMNS = ("votes", "fold")
 PACKAGES = (
-    "fastai", "fastcore", "numpy", "pandas", "pillow", "scikit-learn", "timm", "torch",
+    "fastai",
+    "fastcore",
+    "numpy",
+    "pandas",
+    "pillow",
+    "scikit-learn",
+    "timm",
+    "torch",
     "torchvision",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)

@@ -213,7 +213,7 @@ def re_expose(
         batch: shape (n, 3, height, width), values 0 to 1; the result is clipped to them.
         brightness: a factor's largest distance from 1.
         contrast: likewise.
-        colour: likewise, for each channel by itself.
+        colour: likewise, for each channel separately.
     """
     shape = (len(batch), 1, 1, 1)
     if colour:

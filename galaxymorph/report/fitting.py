@@ -178,7 +178,7 @@ def _say_started(run: Run, galaxies: Galaxies) -> None:
     if run.recipe.flips and (handed := handed_classes(galaxies.classes)):
         say(
             f"warning: class {handed[0]!r} seems to differ from its mirror image, and galaxies are "
-            "mirrored at random, so that it can't be learnt; fit again with --no-flips"
+            "mirrored at random, so that no network can tell them apart; fit again with --no-flips"
         )
 
 

@@ -13,7 +13,7 @@ class Reference:
     """A published result: by which target, on how many galaxies a part, and its scores.
 
     Args:
-        target: that it was learnt by.
+        target: that the model is trained on.
         parts: galaxies in each part of its split; none where its test galaxies aren't public.
         scores: of its test part, by name in `metrics.json`.
         source: who published it.

@@ -35,11 +35,20 @@ def test_fits_is_told_packed_or_not(pack):
 @pytest.mark.parametrize(
     "data",
     [
-        b"", b"B", b"BM is how this text begins, and it is long enough", b"GalaxyID,label\n1,a\n",
-        b"\x93NUMPY\x01\x00v\x00{'descr'", b"PK\x03\x04", b"%PDF-1.7", b"P6", b"II*",
-        gzip.compress(b"GalaxyID,label\n", mtime=0), b"\x1f\x8bbroken", b"BZhbroken",
+        b"",
+        b"B",
+        b"BM is how this text begins, and it is long enough",
+        b"GalaxyID,label\n1,a\n",
+        b"\x93NUMPY\x01\x00v\x00{'descr'",
+        b"PK\x03\x04",
+        b"%PDF-1.7",
+        b"P6",
+        b"II*",
+        gzip.compress(b"GalaxyID,label\n", mtime=0),
+        b"\x1f\x8bbroken",
+        b"BZhbroken",
         b"<html>JPEG</html>",
     ],
-)  # fmt: skip
+)
 def test_other_files_are_no_images(data):
     assert sniff(data) is None

@@ -70,8 +70,9 @@ def test_steps_within_a_step_are_its_own_once_they_begin(clock, capsys):
         inner.begin()
         step(clock, "fold 1/3", 10)
     assert [line.partition(":")[0] for line in capsys.readouterr().err.splitlines()[::2]] == [
-        "step 1 of 2, simulating", "fold 1/3",
-    ]  # fmt: skip
+        "step 1 of 2, simulating",
+        "fold 1/3",
+    ]
 
 
 def test_a_pipe_gets_no_line_more_often_than_that(clock, capsys):

@@ -42,15 +42,19 @@ def test_the_line_in_the_list_of_commands_is_the_commands_own_subject(capsys):
 def test_a_fault_has_one_line_and_a_traceback_only_with_debug(tmp_path):
     plain = subprocess.run(
         [sys.executable, "cli.py", "predict", str(tmp_path), "x.jpg"],
-        capture_output=True, text=True, cwd=ROOT,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
     assert plain.returncode == 2
     assert plain.stderr.startswith("error: ")
     assert len(plain.stderr.splitlines()) == 1
     debug = subprocess.run(
         [sys.executable, "cli.py", "predict", str(tmp_path), "x.jpg", "--debug"],
-        capture_output=True, text=True, cwd=ROOT,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
     assert "Traceback" in debug.stderr
 
 

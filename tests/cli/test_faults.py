@@ -68,10 +68,13 @@ def test_a_run_that_cannot_be_written_into_is_told_in_a_line(command, copied):
     for folder in folders:
         folder.chmod(0o555)
     done = subprocess.run(
-        [sys.executable, "cli.py", command, copied, *WRITING[command]], cwd=ROOT,
-        capture_output=True, text=True, preexec_fn=without_roots_rights,
+        [sys.executable, "cli.py", command, copied, *WRITING[command]],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        preexec_fn=without_roots_rights,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    )
     for folder in folders:
         folder.chmod(0o755)
     assert done.returncode == 1
@@ -92,9 +95,13 @@ def test_an_output_that_cannot_be_written_is_told_in_a_line(what, run, simple, t
         "simulate": ["survey", "simulate", "--n", "8", tmp_path / "sky"],
     }[what]
     done = subprocess.run(
-        [sys.executable, "cli.py", *map(str, words)], cwd=ROOT, capture_output=True, text=True,
-        preexec_fn=without_roots_rights, env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+        [sys.executable, "cli.py", *map(str, words)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        preexec_fn=without_roots_rights,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
     tmp_path.chmod(0o755)
     assert done.returncode in (1, 2)
     last = done.stderr.strip().splitlines()[-1]

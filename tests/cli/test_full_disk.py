@@ -17,10 +17,13 @@ def on_a_full_disk(words: list, size: int) -> subprocess.CompletedProcess:
     """Run a command that can't write a file of more than `size` bytes."""
     limit = (size, resource.RLIM_INFINITY)
     return subprocess.run(
-        [sys.executable, "cli.py", *map(str, words)], cwd=ROOT, capture_output=True, text=True,
+        [sys.executable, "cli.py", *map(str, words)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
         env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    )
 
 
 def files(folder: Path) -> dict[Path, bytes]:
@@ -33,7 +36,16 @@ def words_of(what: str, run: Path, simple: Path, at: Path) -> list:
     images = simple / "images_training_rev1"
     return {
         "fit": [
-            "fit", "--data", simple, "--recipe", RECIPE, *QUICK, "--out", at, "--name", "again",
+            "fit",
+            "--data",
+            simple,
+            "--recipe",
+            RECIPE,
+            *QUICK,
+            "--out",
+            at,
+            "--name",
+            "again",
         ],
         "table": ["predict", run, images, "-o", at / "table.csv"],
         "catalogue": ["predict", run, images, "-o", f"{at}/out/"],
@@ -41,17 +53,22 @@ def words_of(what: str, run: Path, simple: Path, at: Path) -> list:
         "export": ["export", run, "--format", "safetensors", "-o", at / "model.safetensors"],
         "report": ["report", at / "run"],
         "simulate": ["survey", "simulate", "--n", "8", "--seed", "5", at / "sky"],
-    }[what]  # fmt: skip
+    }[what]
 
 
 @pytest.mark.parametrize(
     ("what", "size"),
     [
         # PyTorch 2.8 writes a module of its own of over 500 bytes when it is imported.
-        ("fit", 30_000), ("table", 3_000), ("catalogue", 3_000), ("calibrate", 3_000),
-        ("export", 30_000), ("report", 30_000), ("simulate", 3_000),
+        ("fit", 30_000),
+        ("table", 3_000),
+        ("catalogue", 3_000),
+        ("calibrate", 3_000),
+        ("export", 30_000),
+        ("report", 30_000),
+        ("simulate", 3_000),
     ],
-)  # fmt: skip
+)
 def test_a_full_disk_is_told_in_a_line_and_loses_nothing(what, size, run, simple, tmp_path):
     if what == "simulate":
         pytest.importorskip("galsim", reason="the extra survey is missing")

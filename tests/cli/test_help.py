@@ -17,8 +17,12 @@ from galaxymorph.learn.recipe import Recipe
 from tests.conftest import QUICK, RECIPE, galaxymorph
 
 ROOT = Path(__file__).parents[2]
-EVERY = [*(name for name in COMMANDS if name not in ("data", "survey")), "data check",
-         "survey simulate", "survey show"]  # fmt: skip
+EVERY = [
+    *(name for name in COMMANDS if name not in ("data", "survey")),
+    "data check",
+    "survey simulate",
+    "survey show",
+]
 
 
 def help_of(capsys, *words: str) -> str:
@@ -165,12 +169,29 @@ def test_weights_that_cannot_be_downloaded_are_said_after_the_galaxies_were_read
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
 def test_a_stopped_fit_says_how_it_goes_on(sent, simple, tmp_path):
-    words = ["fit", "--data", simple, "--recipe", RECIPE, *QUICK, "--epochs", "1000", "--keep",
-             "last", "--out", tmp_path, "--name", "my run"]  # fmt: skip
+    words = [
+        "fit",
+        "--data",
+        simple,
+        "--recipe",
+        RECIPE,
+        *QUICK,
+        "--epochs",
+        "1000",
+        "--keep",
+        "last",
+        "--out",
+        tmp_path,
+        "--name",
+        "my run",
+    ]
     process = subprocess.Popen(
         [sys.executable, "cli.py", *map(str, words)],
-        cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
     until = time.monotonic() + 120
     history = tmp_path / "my run" / "history.csv"
     while not history.exists() and process.poll() is None and time.monotonic() < until:

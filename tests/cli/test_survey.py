@@ -104,9 +104,21 @@ def test_a_galaxy_is_the_same_whatever_the_workers_and_the_others(sky, tmp_path)
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(sky, tmp_path):
     folder = tmp_path / "sky"
     command = [
-        sys.executable, "cli.py", "survey", "simulate", str(folder), "--n", "40",
-        "--survey", "sdss,hsc", "--seed", "5", "--masks", "--workers", "1",
-    ]  # fmt: skip
+        sys.executable,
+        "cli.py",
+        "survey",
+        "simulate",
+        str(folder),
+        "--n",
+        "40",
+        "--survey",
+        "sdss,hsc",
+        "--seed",
+        "5",
+        "--masks",
+        "--workers",
+        "1",
+    ]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
     images = folder / "images_training_rev1"
     deadline = time.monotonic() + 60

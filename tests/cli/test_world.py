@@ -21,9 +21,10 @@ def command(*words, env=None, **settings) -> subprocess.CompletedProcess:
     """Run a command in a process of its own."""
     variables = {name: value for name, value in (os.environ | (env or {})).items() if value}
     return subprocess.run(
-        [sys.executable, str(ROOT / "cli.py"), *map(str, words)], env=variables,
+        [sys.executable, str(ROOT / "cli.py"), *map(str, words)],
+        env=variables,
         **{"cwd": ROOT, "capture_output": True, "stdin": subprocess.DEVNULL} | settings,
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture
@@ -126,9 +127,12 @@ def on_a_terminal(*words, columns: int) -> str:
     """Return what a command prints to a terminal of so many columns."""
     leader, follower = pty.openpty()
     done = command(
-        *words, capture_output=False, stdout=follower, stderr=subprocess.PIPE,
+        *words,
+        capture_output=False,
+        stdout=follower,
+        stderr=subprocess.PIPE,
         env={"COLUMNS": str(columns), "TERM": "xterm", "NO_COLOR": "1"},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     os.close(follower)
     printed = b""

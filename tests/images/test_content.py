@@ -138,11 +138,14 @@ def test_sound_fits_is_used():
         (lambda p: p * [[[np.nan]], [[1]], [[1]]], "no coverage", "in band g: "),
         (lambda p: p * [[[1]], [[0]], [[0]]], "no coverage", "in bands z, r: "),
         (lambda p: np.where(beyond(0), np.nan, p), "no coverage", "half of the middle"),
-        (lambda p: np.where([beyond(0) * 0 > 0, beyond(30), beyond(0) * 0 > 0], 0, p),
-         "no coverage", "no value in band r: "),
+        (
+            lambda p: np.where([beyond(0) * 0 > 0, beyond(30), beyond(0) * 0 > 0], 0, p),
+            "no coverage",
+            "no value in band r: ",
+        ),
         (lambda p: np.where(RADIUS < 70, np.nan, p), "no coverage", "half of the middle"),
     ],
-)  # fmt: skip
+)
 def test_fits_without_coverage_names_the_bands(spoil, status, words):
     with pytest.raises(NoContent) as stop:
         image = decode_bytes(fits_bytes(spoil(planes())), "1.fits")

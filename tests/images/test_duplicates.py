@@ -55,8 +55,9 @@ def test_copies_are_counted_in_words(tmp_path):
     galaxy(2).save(tmp_path / "6.jpg", quality=90)
     lines = copies_in_words(inspect_images([str(each) for each in sorted(tmp_path.iterdir())]))
     assert [line[:30] for line in lines] == [
-        "1 images have the content of a", "1 more look like another (perc",
-    ]  # fmt: skip
+        "1 images have the content of a",
+        "1 more look like another (perc",
+    ]
 
 
 @pytest.mark.real

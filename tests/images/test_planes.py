@@ -74,20 +74,33 @@ ONE_BAND = {
     "alone": [primary(SCI)],
     "HST: SCI, ERR, DQ": [primary(), image(SCI, "SCI"), image(ERR, "ERR"), image(DQ, "DQ")],
     "four planes": [
-        primary(), image(SCI, "SCI"), image(ERR, "ERR"), image(DQ, "DQ"), image(ERR, "WHT"),
+        primary(),
+        image(SCI, "SCI"),
+        image(ERR, "ERR"),
+        image(DQ, "DQ"),
+        image(ERR, "WHT"),
     ],
     "drizzled: SCI, WHT, CTX": [
-        primary(FILTER1="CLEAR1L", FILTER2="F814W"), image(SCI, "SCI"), image(1 / ERR, "WHT"),
+        primary(FILTER1="CLEAR1L", FILTER2="F814W"),
+        image(SCI, "SCI"),
+        image(1 / ERR, "WHT"),
         image(DQ, "CTX"),
     ],
     "JWST": [
-        primary(FILTER="F200W", TELESCOP="JWST"), image(SCI, "SCI"), image(ERR, "ERR"),
-        image(ERR, "VAR_POISSON"), image(ERR, "VAR_RNOISE"), image(DQ, "CON"), image(ERR, "WHT"),
+        primary(FILTER="F200W", TELESCOP="JWST"),
+        image(SCI, "SCI"),
+        image(ERR, "ERR"),
+        image(ERR, "VAR_POISSON"),
+        image(ERR, "VAR_RNOISE"),
+        image(DQ, "CON"),
+        image(ERR, "WHT"),
         image(ERR, "AREA"),
     ],
     "HSC, LSST": [primary(), image(SCI, "IMAGE"), image(DQ, "MASK"), image(ERR**2, "VARIANCE")],
     "EXTTYPE": [
-        primary(), image(SCI, EXTTYPE="IMAGE"), image(DQ, EXTTYPE="MASK"),
+        primary(),
+        image(SCI, EXTTYPE="IMAGE"),
+        image(DQ, EXTTYPE="MASK"),
         image(ERR**2, EXTTYPE="VARIANCE"),
     ],
     "HSC with PSF": [primary(), image(SCI, "IMAGE"), image(DQ, "MASK"), image(NOISE, "PSF")],
@@ -96,43 +109,61 @@ ONE_BAND = {
     "weight in the primary": [primary(1 / ERR), image(SCI, "SCI")],
     "DES": [primary(), packed(SCI, "SCI"), packed(DQ, "MSK"), packed(1 / ERR, "WGT")],
     "DES, one filter": [
-        primary(), packed(SCI, "SCI", FILTER="r DECam SDSS c0002 6415.0 1480.0"),
+        primary(),
+        packed(SCI, "SCI", FILTER="r DECam SDSS c0002 6415.0 1480.0"),
         packed(DQ, "MSK", FILTER="r DECam SDSS c0002 6415.0 1480.0"),
         packed(1 / ERR, "WGT", FILTER="r DECam SDSS c0002 6415.0 1480.0"),
     ],
     "SDSS frame": [
-        primary(SCI, FILTER="r"), image(NOISE[0].astype(np.float32)),
+        primary(SCI, FILTER="r"),
+        image(NOISE[0].astype(np.float32)),
         fits.BinTableHDU.from_columns([fits.Column("ALLSKY", "E", array=np.ones(3))]),
     ],
     "SDSS frame of one size": [primary(SCI, FILTER="r"), image(ERR, "SKY")],
     "Legacy Survey's bricks": [primary(), packed(SCI, IMTYPE="image", FILTER="r")],
     "image and invvar, headers copied": [
-        primary(SCI, FILTER="r", BUNIT="nanomaggy"), image(ERR, FILTER="r", BUNIT="1/nanomaggy^2"),
+        primary(SCI, FILTER="r", BUNIT="nanomaggy"),
+        image(ERR, FILTER="r", BUNIT="1/nanomaggy^2"),
     ],
     "headers copied, without units": [primary(SCI, FILTER="r"), image(ERR, FILTER="r")],
     "Pan-STARRS": [primary(), packed(SCI, **{"HIERARCH FPA.FILTERID": "r.00000"})],
     "Euclid": [
-        primary(), image(SCI, "CCD1.SCI"), image(ERR, "CCD1.RMS"), image(DQ, "CCD1.FLG"),
+        primary(),
+        image(SCI, "CCD1.SCI"),
+        image(ERR, "CCD1.RMS"),
+        image(DQ, "CCD1.FLG"),
     ],
     "Euclid's background": [primary(), image(SCI, "VIS"), image(ERR, "BKG"), image(ERR, "RMS")],
     "ESO": [
-        primary(), image(SCI, "CHIP1.INT1", HDUCLAS2="DATA"),
-        image(ERR, "CHIP1.INT2", HDUCLAS2="ERROR"), image(DQ, "CHIP1.INT3", HDUCLAS2="QUALITY"),
+        primary(),
+        image(SCI, "CHIP1.INT1", HDUCLAS2="DATA"),
+        image(ERR, "CHIP1.INT2", HDUCLAS2="ERROR"),
+        image(DQ, "CHIP1.INT3", HDUCLAS2="QUALITY"),
     ],
     "CCDData": [primary(SCI, BUNIT="adu"), image(DQ.astype("u1"), "MASK"), image(ERR, "UNCERT")],
     "segmentation without names": [primary(SCI), image(DQ), image(DQ.astype(np.int16))],
     "GALFIT": [
-        primary(), image(SCI, OBJECT="NGC 1[1:40]"), image(ERR, OBJECT="model"),
+        primary(),
+        image(SCI, OBJECT="NGC 1[1:40]"),
+        image(ERR, OBJECT="model"),
         image(NOISE, OBJECT="residual map"),
     ],
     "model, residual": [primary(SCI), image(ERR, "MODEL"), image(NOISE, "RESIDUAL")],
     "maps": [
-        primary(), image(SCI, "DATA"), image(ERR, "ERRMAP"), image(ERR, "NOISE_MAP"),
-        image(ERR, "EXPTIME"), image(ERR, "COVERAGE"), image(ERR, "SCIERR"), image(ERR, "NEXP"),
+        primary(),
+        image(SCI, "DATA"),
+        image(ERR, "ERRMAP"),
+        image(ERR, "NOISE_MAP"),
+        image(ERR, "EXPTIME"),
+        image(ERR, "COVERAGE"),
+        image(ERR, "SCIERR"),
+        image(ERR, "NEXP"),
     ],
     "variance by unit": [primary(SCI, BUNIT="adu"), image(ERR, BUNIT="adu**2")],
     "exposures by unit": [
-        primary(), image(SCI, BUNIT="electron/s"), image(ERR, BUNIT="s"),
+        primary(),
+        image(SCI, BUNIT="electron/s"),
+        image(ERR, BUNIT="s"),
     ],
     "preview in the primary": [primary(SCI[::4, ::4]), image(SCI)],
     "preview with the same header": [primary(SCI[::4, ::4], FILTER="r"), image(SCI, FILTER="r")],
@@ -149,7 +180,7 @@ ONE_BAND = {
     "planes named in a cube": [primary(np.stack([SCI, ERR, DQ]), BANDS="sci,err,dq")],
     "sky subtracted": [primary(), image(SCI, "SKY_SUBTRACTED"), image(ERR, "SKY")],
     "cubes of one band": [primary(SCI[None], BANDS="r"), image(ERR[None], "INVVAR", BANDS="r")],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("layout", ONE_BAND)
@@ -169,57 +200,90 @@ SEVERAL = {
     "I, R, G": ([primary(np.stack([FLUX[n] for n in "irg"]), BANDS="I, R, G")], "irg"),
     "r, z, g": ([primary(np.stack([FLUX[n] for n in "rzg"]), BANDS="r z g")], "zrg"),
     "BAND0": (
-        [primary(np.stack([FLUX[n] for n in "igr"]), BAND0="i", BAND1="g", BAND2="r")], "irg",
+        [primary(np.stack([FLUX[n] for n in "igr"]), BAND0="i", BAND1="g", BAND2="r")],
+        "irg",
     ),
     "a cube and its invvar": (
         [
             primary(np.stack([FLUX[n] for n in "grz"]), BANDS="grz", IMAGETYP="image"),
             image(np.stack([ERR] * 3), BANDS="grz", IMAGETYP="invvar"),
-        ], "zrg",
+        ],
+        "zrg",
     ),
     "two cubes of bands": (
         [
             primary(np.stack([FLUX[n] for n in "grz"]), BANDS="grz"),
             image(np.stack([ERR] * 3), BANDS="grz"),
-        ], "zrg",
+        ],
+        "zrg",
     ),
     "extensions I, R, G": ([primary(), *(image(FLUX[n], n.upper()) for n in "irg")], "irg"),
     "extensions by FILTER": ([primary(), *bands(["HSC-G", "HSC-R", "HSC-I"])], "irg"),
     "extensions by BAND": ([primary(), *bands("zgr", "BAND")], "zrg"),
     "bands and their masks": (
-        [primary(), *(each for n in "grz" for each in (
-            image(FLUX[n], f"SCI_{n}", FILTER=n), image(DQ, f"MASK_{n}", FILTER=n),
-            image(ERR, f"IVAR_{n}", FILTER=n),
-        ))], "zrg",
+        [
+            primary(),
+            *(
+                each
+                for n in "grz"
+                for each in (
+                    image(FLUX[n], f"SCI_{n}", FILTER=n),
+                    image(DQ, f"MASK_{n}", FILTER=n),
+                    image(ERR, f"IVAR_{n}", FILTER=n),
+                )
+            ),
+        ],
+        "zrg",
     ),
     "by number": (
-        [primary(), image(FLUX["g"], FILTER="F475W"), image(FLUX["z"], FILTER="F160W"),
-         image(FLUX["r"], FILTER="CLEAR1L;F814W")], "zrg",
+        [
+            primary(),
+            image(FLUX["g"], FILTER="F475W"),
+            image(FLUX["z"], FILTER="F160W"),
+            image(FLUX["r"], FILTER="CLEAR1L;F814W"),
+        ],
+        "zrg",
     ),
     "JWST by number": (
-        [primary(TELESCOP="JWST"), image(FLUX["z"], FILTER="F444W"),
-         image(FLUX["g"], FILTER="F115W"), image(FLUX["r"], FILTER="F277W")], "zrg",
+        [
+            primary(TELESCOP="JWST"),
+            image(FLUX["z"], FILTER="F444W"),
+            image(FLUX["g"], FILTER="F115W"),
+            image(FLUX["r"], FILTER="F277W"),
+        ],
+        "zrg",
     ),
     "VIS and NISP": (
         [primary(), image(FLUX["z"], "NIR_H"), image(FLUX["r"], "NIR_Y"), image(FLUX["g"], "VIS")],
         "zrg",
     ),
     "the band in the primary's own header": (
-        [primary(FLUX["g"], FILTER="g"), image(FLUX["z"], FILTER="z"),
-         image(FLUX["r"], FILTER="r")], "zrg",
+        [
+            primary(FLUX["g"], FILTER="g"),
+            image(FLUX["z"], FILTER="z"),
+            image(FLUX["r"], FILTER="r"),
+        ],
+        "zrg",
     ),
     "names that nobody knows": (
-        [primary(), image(FLUX["g"], FILTER="N101"), image(FLUX["r"], FILTER="N102"),
-         image(FLUX["z"], FILTER="N103")], "zrg",
+        [
+            primary(),
+            image(FLUX["g"], FILTER="N101"),
+            image(FLUX["r"], FILTER="N102"),
+            image(FLUX["z"], FILTER="N103"),
+        ],
+        "zrg",
     ),
     "numbers": ([primary(np.stack([FLUX[n] for n in "grz"]))], "zrg"),
     "the last axis counts": (
-        [primary(np.stack([FLUX[n] for n in "zrg"], axis=-1))], "zrg",
+        [primary(np.stack([FLUX[n] for n in "zrg"], axis=-1))],
+        "zrg",
     ),
     "the last axis, named": (
-        [primary(np.stack([FLUX[n] for n in "grz"], axis=-1), BANDS="grz")], "zrg",
+        [primary(np.stack([FLUX[n] for n in "grz"], axis=-1), BANDS="grz")],
+        "zrg",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("layout", SEVERAL)
@@ -266,12 +330,21 @@ GRIZ = [primary(np.stack([FLUX[n] for n in "griz"]), BANDS="griz")]
         ("z,r,g", GRIZ, "zrg"),
         ("i,r,g", GRIZ, "irg"),
         ("4,2,1", GRIZ, "zrg"),
-        ("z,r,g", [primary(), image(FLUX["g"], FILTER="HSC-G"), image(FLUX["r"], FILTER="HSC-R2"),
-                   image(FLUX["i"], FILTER="HSC-I2"), image(FLUX["z"], FILTER="HSC-Z")], "zrg"),
+        (
+            "z,r,g",
+            [
+                primary(),
+                image(FLUX["g"], FILTER="HSC-G"),
+                image(FLUX["r"], FILTER="HSC-R2"),
+                image(FLUX["i"], FILTER="HSC-I2"),
+                image(FLUX["z"], FILTER="HSC-Z"),
+            ],
+            "zrg",
+        ),
         ("F160W,F814W,F475W", SEVERAL["by number"][0], "zrg"),
         ("red,green,blue", SEVERAL["the last axis counts"][0], "zrg"),
     ],
-)  # fmt: skip
+)
 def test_bands_are_chosen_by_name_and_number(wanted, hdus, expected):
     assert np.array_equal(shown(file_of(*hdus), bands=wanted), colours(expected))
 
@@ -286,17 +359,28 @@ def test_a_plane_can_be_chosen_whatever_it_is(name):
 CUBE = np.zeros((400, 20, 20), np.float32)
 REFUSED = {
     "a spectrograph's cube": (
-        [primary(), image(CUBE, "FLUX", CTYPE3="WAVE"), image(CUBE, "IVAR"), image(CUBE, "MASK"),
-         *(image(NOISE[:20, :20], name) for name in ("GIMG", "RIMG", "IIMG", "ZIMG"))],
+        [
+            primary(),
+            image(CUBE, "FLUX", CTYPE3="WAVE"),
+            image(CUBE, "IVAR"),
+            image(CUBE, "MASK"),
+            *(image(NOISE[:20, :20], name) for name in ("GIMG", "RIMG", "IIMG", "ZIMG")),
+        ],
         "a data cube of 400 planes, as of a spectrograph; give an image",
     ),
     "MUSE": ([primary(), image(CUBE, "DATA", CTYPE3="AWAV"), image(CUBE, "STAT")], "a data cube"),
     "a short cube of velocities": (
-        [primary(np.stack([SCI] * 10), CTYPE3="VRAD")], "a data cube of 10 planes",
+        [primary(np.stack([SCI] * 10), CTYPE3="VRAD")],
+        "a data cube of 10 planes",
     ),
     "two chips": (
-        [primary(FILTER="F606W"), image(SCI, "SCI", EXTVER=1), image(DQ, "DQ", EXTVER=1),
-         image(SCI, "SCI", EXTVER=2), image(DQ, "DQ", EXTVER=2)],
+        [
+            primary(FILTER="F606W"),
+            image(SCI, "SCI", EXTVER=1),
+            image(DQ, "DQ", EXTVER=1),
+            image(SCI, "SCI", EXTVER=2),
+            image(DQ, "DQ", EXTVER=2),
+        ],
         "2 science planes, SCI, SCI2 beside DQ (a mask), DQ2 (a mask), and nothing tells which are "
         "meant; choose one with --bands",
     ),
@@ -305,7 +389,8 @@ REFUSED = {
         "3 science planes, 1, 2, 3, and nothing tells which are meant; choose one with --bands",
     ),
     "names that aren't bands": (
-        [primary(), image(SCI, "FOO"), image(ERR, "BAR")], "2 science planes, FOO, BAR, and",
+        [primary(), image(SCI, "FOO"), image(ERR, "BAR")],
+        "2 science planes, FOO, BAR, and",
     ),
     "four bands": (GRIZ, "4 bands, g, r, i, z; choose three with --bands, the red first"),
     "only a mask": ([primary(), image(DQ, "MASK")], "no science plane, only MASK (a mask)"),
@@ -328,7 +413,7 @@ REFUSED = {
         [primary(), *(image(SCI, f"X{n}") for n in range(60))],
         "60 science planes, X0, X1, X2, X3, X4, X5, X6, X7 and 52 more, and nothing",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("layout", REFUSED)
@@ -342,9 +427,14 @@ def test_what_leaves_a_choice_open_is_refused_in_one_short_line(layout):
 
 @pytest.mark.parametrize(
     "name",
-    ["rings.v3.skycell.1234.056.stk.r.unconv.mask.fits", "rings.v3.stk.r.unconv.num.fits",
-     "hst_drz_wht.fits", "x.zip::a/unwise-w1-invvar-m.fits", "galaxy.weight.fits.gz"],
-)  # fmt: skip
+    [
+        "rings.v3.skycell.1234.056.stk.r.unconv.mask.fits",
+        "rings.v3.stk.r.unconv.num.fits",
+        "hst_drz_wht.fits",
+        "x.zip::a/unwise-w1-invvar-m.fits",
+        "galaxy.weight.fits.gz",
+    ],
+)
 def test_a_file_whose_name_says_that_it_holds_no_science_is_refused(name):
     with pytest.raises(BadInput, match="no science plane, only"):
         shown(file_of(primary(SCI, FILTER="r")), name)

@@ -44,8 +44,15 @@ def planted(n: int = 6) -> tuple[ExplainedModel, np.ndarray]:
     recipe = Recipe(size=SIDE, weights="none", frozen_epochs=0, unfreeze=0)
     table = pd.DataFrame({"galaxy": range(n), "answer": "red", "label": "red", "right": True})
     subject = ExplainedModel(
-        SimpleNamespace(recipe=recipe), network, network, table.assign(confidence=1.0),
-        torch.from_numpy(frames), torch.full((n, 3), 75 / 255), where, np.zeros_like(where),
-        ["plain", "red"], Path("nowhere"),
-    )  # fmt: skip
+        SimpleNamespace(recipe=recipe),
+        network,
+        network,
+        table.assign(confidence=1.0),
+        torch.from_numpy(frames),
+        torch.full((n, 3), 75 / 255),
+        where,
+        np.zeros_like(where),
+        ["plain", "red"],
+        Path("nowhere"),
+    )
     return subject, where

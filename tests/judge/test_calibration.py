@@ -99,10 +99,16 @@ def test_the_method_is_chosen_by_likelihood_on_galaxies_held_out():
     assert choose_method({}) == "none"
 
 
-@pytest.mark.parametrize(("n", "allowed"), [
-    (12, {"none"}), (19, {"none"}), (40, {"none", "temperature"}),
-    (200, {"none", "temperature", "vector"}), (1500, set(CALIBRATORS)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("n", "allowed"),
+    [
+        (12, {"none"}),
+        (19, {"none"}),
+        (40, {"none", "temperature"}),
+        (200, {"none", "temperature", "vector"}),
+        (1500, set(CALIBRATORS)),
+    ],
+)
 def test_a_method_is_tried_from_its_least_number_on(n, allowed):
     found, _, _ = world(n, 5)
     truth = np.arange(n) % 3

@@ -95,17 +95,29 @@ def test_a_score_that_one_run_has_is_shown_with_a_gap(run, worse, capsys):
 @pytest.mark.parametrize(
     ("score", "better"),
     [
-        ("test.macro_f1", "greater"), ("before.ece_equal_mass", "less"), ("after.nll", "less"),
-        ("held_out_nll.temperature", "less"), ("selective.aurc", "less"), ("test.kl", "less"),
-        ("selective.kept_at_accuracy.0.99", "greater"), ("after.reliability", "less"),
-        ("sources.single.scores.aurc_total", "less"), ("sets.test.size", "less"),
-        ("sets.test.coverage_1", "nominal"), ("before.uncertainty", ""),
-        ("consistency.agree", "greater"), ("after.truth", "nominal"), ("anything.else", ""),
-        ("intervals.per_answer.Class1.1.votes", "nominal"), ("test.intervals.width", "less"),
-        ("corruptions.jpeg.mean.drop", "less"), ("consistency.rotation.spread", "less"),
-        ("test.per_class.spiral.recall", "greater"), ("clean.set_coverage", "nominal"),
+        ("test.macro_f1", "greater"),
+        ("before.ece_equal_mass", "less"),
+        ("after.nll", "less"),
+        ("held_out_nll.temperature", "less"),
+        ("selective.aurc", "less"),
+        ("test.kl", "less"),
+        ("selective.kept_at_accuracy.0.99", "greater"),
+        ("after.reliability", "less"),
+        ("sources.single.scores.aurc_total", "less"),
+        ("sets.test.size", "less"),
+        ("sets.test.coverage_1", "nominal"),
+        ("before.uncertainty", ""),
+        ("consistency.agree", "greater"),
+        ("after.truth", "nominal"),
+        ("anything.else", ""),
+        ("intervals.per_answer.Class1.1.votes", "nominal"),
+        ("test.intervals.width", "less"),
+        ("corruptions.jpeg.mean.drop", "less"),
+        ("consistency.rotation.spread", "less"),
+        ("test.per_class.spiral.recall", "greater"),
+        ("clean.set_coverage", "nominal"),
     ],
-)  # fmt: skip
+)
 def test_what_is_better_is_told_by_the_entry_of_a_scores_metric(score, better):
     metric = metric_of(score)
     assert (metric.better if metric else None) == (better or None)
@@ -116,13 +128,17 @@ def test_what_is_better_is_told_by_the_entry_of_a_scores_metric(score, better):
     [
         ({"nominal": 0.9, "votes": 0}, "votes", [0.97, 0.91, 0.86], 1),
         ({"nominal": 0.9, "truth": 0}, "truth", [0.89, 0.97, 0.99], 0),
-        ({"thresholds": [1], "coverage": 0.8, "test": {"coverage": 0}}, "test.coverage",
-         [0.9, 0.99, 0.78], 2),
+        (
+            {"thresholds": [1], "coverage": 0.8, "test": {"coverage": 0}},
+            "test.coverage",
+            [0.9, 0.99, 0.78],
+            2,
+        ),
         ({"set_coverage": 0}, "set_coverage", [0.9, 0.99, 0.78], None),
         ({"width": 0}, "width", [0.3, 0.2, 0.5], 1),
         ({"accuracy": 0}, "accuracy", [0.3, 0.2, 0.5], 2),
     ],
-)  # fmt: skip
+)
 def test_the_best_coverage_is_the_nearest_to_nominal(run, tmp_path, record, name, values, best):
     """97 % of a nominal 90 % ranked first."""
     runs = []

@@ -34,8 +34,9 @@ def overconfident(n: int, rng: np.random.Generator, by: float):
     confidence = rng.uniform(0.6, 1, n)
     wrong = rng.random(n) >= confidence - by
     best = rng.integers(0, 2, n)
-    probabilities = np.where(np.arange(2) == best[:, None], confidence[:, None],
-                             1 - confidence[:, None])  # fmt: skip
+    probabilities = np.where(
+        np.arange(2) == best[:, None], confidence[:, None], 1 - confidence[:, None]
+    )
     return probabilities, np.where(wrong, 1 - best, best)
 
 

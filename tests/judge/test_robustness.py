@@ -117,9 +117,7 @@ def test_a_run_has_error_1_against_itself_and_must_be_measured_alike(measured, t
     known = [each["ce"] for each in against["per_corruption"].values() if each["ce"] is not None]
     assert known
     assert set(known) == {1.0}
-    assert galaxymorph(
-        "robustness", measured, "--suite", "published", "--reference", measured
-    ) == 2  # fmt: skip
+    assert galaxymorph("robustness", measured, "--suite", "published", "--reference", measured) == 2
     assert "measured with suite full, this run with published" in capsys.readouterr().err
 
 
@@ -128,8 +126,9 @@ def test_the_published_suite_is_the_published_table(run, tmp_path, capsys):
     shutil.copytree(run, path)
     assert galaxymorph("robustness", path, "--suite", "published") == 0
     scores = json.loads((path / "robustness.json").read_text())
-    found = {name: each["severities"]["3"]["strength"] for name, each in
-             scores["corruptions"].items()}  # fmt: skip
+    found = {
+        name: each["severities"]["3"]["strength"] for name, each in scores["corruptions"].items()
+    }
     assert found == {"gaussian_noise": 0.08, "psf_blur": 1.5, "brightness": 0.7}
     capsys.readouterr()
     assert galaxymorph("robustness", path, "--suite", "published", "--severities", "2") == 2
@@ -201,14 +200,20 @@ def measured_errors(errors: np.ndarray, clean: tuple[float, float]) -> dict:
     means = errors.mean(axis=0)
     names = ("fog", "hail")
     return {
-        "suite": "full", "severities": [1, 2], "views": 1, "headline": "macro_f1",
+        "suite": "full",
+        "severities": [1, 2],
+        "views": 1,
+        "headline": "macro_f1",
         "clean": {"error": {"value": means[0], "low": clean[0], "high": clean[1]}},
         "corruptions": {
-            name: {"severities": {str(s): {"error": {"value": means[1 + 2 * at + s - 1]}}
-                                  for s in (1, 2)}}
+            name: {
+                "severities": {
+                    str(s): {"error": {"value": means[1 + 2 * at + s - 1]}} for s in (1, 2)
+                }
+            }
             for at, name in enumerate(names)
         },
-    }  # fmt: skip
+    }
 
 
 def test_a_denominator_of_noise_is_left_out_and_counted():

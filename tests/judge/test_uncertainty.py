@@ -82,9 +82,15 @@ def test_triage_renders_what_zooniverse_does_not_show_and_numbers_namesakes(run,
     fits = pytest.importorskip("astropy.io.fits")
     place, rng = tmp_path / "place", np.random.default_rng(0)
     for name, kind in (
-        ("a/1.jpg", "JPEG"), ("b/1.JPG", "JPEG"), ("1.tif", "TIFF"), ("2.png", "PNG"),
-        ("small.png", "PNG"), ("3.webp", "WEBP"), ("big.bmp", "BMP"), ("manifest", "PNG"),
-    ):  # fmt: skip
+        ("a/1.jpg", "JPEG"),
+        ("b/1.JPG", "JPEG"),
+        ("1.tif", "TIFF"),
+        ("2.png", "PNG"),
+        ("small.png", "PNG"),
+        ("3.webp", "WEBP"),
+        ("big.bmp", "BMP"),
+        ("manifest", "PNG"),
+    ):
         path = place / name
         path.parent.mkdir(parents=True, exist_ok=True)
         # Each a picture of its own: of copies only one is handed out.
@@ -97,9 +103,18 @@ def test_triage_renders_what_zooniverse_does_not_show_and_numbers_namesakes(run,
     assert galaxymorph("triage", run, place, "-o", out, "--number", "20") == 0
     manifest = pd.read_csv(out / "manifest.csv", dtype=str)
     assert sorted(manifest["image"]) == sorted(
-        ["1.jpg", "1-2.jpg", "1-3.jpg", "2.jpg", "3.jpg", "4.jpg", "big.jpg", "manifest.png",
-         "small.png"]
-    )  # fmt: skip
+        [
+            "1.jpg",
+            "1-2.jpg",
+            "1-3.jpg",
+            "2.jpg",
+            "3.jpg",
+            "4.jpg",
+            "big.jpg",
+            "manifest.png",
+            "small.png",
+        ]
+    )
     assert {path.name for path in out.iterdir()} == {*manifest["image"], "manifest.csv"}
     for image, galaxy, source in manifest[["image", "galaxy", "#source"]].itertuples(index=False):
         path = out / image

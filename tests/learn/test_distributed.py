@@ -17,25 +17,56 @@ psutil = pytest.importorskip("psutil")
 ROOT = Path(__file__).parents[2]
 # Launches processes that talk to each other, whether there are GPUs or not.
 LAUNCH = [
-    sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1",
-    "--num_processes", "2", "--mixed_precision", "no", "--dynamo_backend", "no",
-    "--main_process_port", "0", "cli.py",
-]  # fmt: skip
+    sys.executable,
+    "-m",
+    "accelerate.commands.launch",
+    "--multi_gpu",
+    "--num_machines",
+    "1",
+    "--num_processes",
+    "2",
+    "--mixed_precision",
+    "no",
+    "--dynamo_backend",
+    "no",
+    "--main_process_port",
+    "0",
+    "cli.py",
+]
 
 
 def launch(*arguments) -> subprocess.Popen:
     return subprocess.Popen(
-        [*LAUNCH, *map(str, arguments)], cwd=ROOT, text=True, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [*LAUNCH, *map(str, arguments)],
+        cwd=ROOT,
+        text=True,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    )
 
 
 def test_two_processes_make_the_run_of_one(simple, tmp_path):
     fit = [
-        "fit", "--data", simple, "--weights", "galaxymorph", "--size", "64", "--batch", "16",
-        "--frozen-epochs", "2", "--epochs", "2", "--seed", "3", "--out", tmp_path,
-    ]  # fmt: skip
+        "fit",
+        "--data",
+        simple,
+        "--weights",
+        "galaxymorph",
+        "--size",
+        "64",
+        "--batch",
+        "16",
+        "--frozen-epochs",
+        "2",
+        "--epochs",
+        "2",
+        "--seed",
+        "3",
+        "--out",
+        tmp_path,
+    ]
     assert galaxymorph(*fit, "--name", "one") == 0
     process = launch(*fit, "--name", "two")
     out, said = process.communicate(timeout=300)
@@ -58,9 +89,24 @@ def test_two_processes_make_the_run_of_one(simple, tmp_path):
 
 def test_a_killed_company_is_gone_on_with_by_one(simple, tmp_path):
     process = launch(
-        "fit", "--data", simple, "--recipe", RECIPE, "--size", "32", "--batch", "16",
-        "--epochs", "300", "--seed", "3", "--out", tmp_path, "--name", "run",
-    )  # fmt: skip
+        "fit",
+        "--data",
+        simple,
+        "--recipe",
+        RECIPE,
+        "--size",
+        "32",
+        "--batch",
+        "16",
+        "--epochs",
+        "300",
+        "--seed",
+        "3",
+        "--out",
+        tmp_path,
+        "--name",
+        "run",
+    )
     started = time.monotonic()
     while not (tmp_path / "run" / "history.csv").exists():
         assert process.poll() is None and time.monotonic() - started < 200
@@ -87,9 +133,20 @@ def test_bad_input_ends_all_of_them(tmp_path):
 def test_adapting_takes_one_process(simple, tmp_path):
     images = simple / "images_training_rev1"
     process = launch(
-        "fit", "--data", simple, "--recipe", RECIPE, "--size", "32", "--adapt", "coral",
-        "--target-data", images, "--out", tmp_path,
-    )  # fmt: skip
+        "fit",
+        "--data",
+        simple,
+        "--recipe",
+        RECIPE,
+        "--size",
+        "32",
+        "--adapt",
+        "coral",
+        "--target-data",
+        images,
+        "--out",
+        tmp_path,
+    )
     _, said = process.communicate(timeout=120)
     assert process.returncode != 0
     assert "not in several processes" in said

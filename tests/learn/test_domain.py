@@ -38,9 +38,18 @@ def test_the_gradient_is_reversed_and_grows():
 
 def fit(simple, out, name, *more):
     return [
-        "fit", "--data", simple, "--recipe", RECIPE, "--out", out, "--name", name, *QUICK,
+        "fit",
+        "--data",
+        simple,
+        "--recipe",
+        RECIPE,
+        "--out",
+        out,
+        "--name",
+        name,
+        *QUICK,
         *more,
-    ]  # fmt: skip
+    ]
 
 
 def weights(run: Path) -> np.ndarray:

@@ -52,8 +52,12 @@ def test_random_views_keep_the_handedness(flips, mirrored):
     ids=["predict", "catalogue", "exported", "robustness"],
 )
 def test_eight_views_of_such_a_run_are_refused(unmirrored, simple, tmp_path, capsys, command):
-    words = {"RUN": unmirrored, "DATA": simple / "images_training_rev1",
-             "OUT/": f"{tmp_path}/out/", "EXPORT": tmp_path / "m.safetensors"}  # fmt: skip
+    words = {
+        "RUN": unmirrored,
+        "DATA": simple / "images_training_rev1",
+        "OUT/": f"{tmp_path}/out/",
+        "EXPORT": tmp_path / "m.safetensors",
+    }
     if "EXPORT" in command:
         export = ["export", unmirrored, "--format", "safetensors", "-o", words["EXPORT"]]
         assert galaxymorph(*export) == 0

@@ -79,8 +79,10 @@ def test_a_fit_says_and_records_its_choice(simple, tmp_path, capfd):
     assert re.search(rf"^{re.escape(line)}$", said.err, re.MULTILINE)
     recipe = json.loads((tmp_path / "quick-layer1-resnet18" / "recipe.json").read_text())["recipe"]
     assert (recipe["weights"], recipe["size"], recipe["lr"]) == (
-        "galaxymorph", 32, RECIPES["quick"].recipe.lr,
-    )  # fmt: skip
+        "galaxymorph",
+        32,
+        RECIPES["quick"].recipe.lr,
+    )
 
 
 def test_nothing_is_downloaded_for_a_table_that_is_wrong(simple, tmp_path, monkeypatch, capfd):

@@ -198,16 +198,28 @@ def test_names_near_the_expected_ones_are_suggested(tmp_path, capsys):
         (renamed, [], "did you mean --schema galaxy-zoo-decals"),
         (renamed, ["--schema", "galaxy-zoo-decals"], "here smooth-or-featured-dr5_smooth"),
         (sound, [], "did you mean --schema galaxy-zoo-decals?"),
-        (sound.rename(columns={"bar_no": "bar-no"}), ["--schema", "galaxy-zoo-decals"],
-         "column 'bar_no' is missing; schema galaxy-zoo-decals needs it for counts; did you mean "
-         "'bar-no'?"),
-        (sound.rename(columns={"iauname": "iau_name"}), ["--schema", "galaxy-zoo-decals"],
-         "say with --id-column which column names the galaxies: did you mean 'iau_name'?"),
-        (sound.assign(label="a"), ["--labels-column", "labels", "--id-column", "iauname"],
-         "column 'labels' is missing; did you mean label?"),
-        (sound.assign(label="a"), ["--labels-column", "label"],
-         "column 'GalaxyID' is missing; did you mean --id-column iauname?"),
-    ):  # fmt: skip
+        (
+            sound.rename(columns={"bar_no": "bar-no"}),
+            ["--schema", "galaxy-zoo-decals"],
+            "column 'bar_no' is missing; schema galaxy-zoo-decals needs it for counts; did you "
+            "mean 'bar-no'?",
+        ),
+        (
+            sound.rename(columns={"iauname": "iau_name"}),
+            ["--schema", "galaxy-zoo-decals"],
+            "say with --id-column which column names the galaxies: did you mean 'iau_name'?",
+        ),
+        (
+            sound.assign(label="a"),
+            ["--labels-column", "labels", "--id-column", "iauname"],
+            "column 'labels' is missing; did you mean label?",
+        ),
+        (
+            sound.assign(label="a"),
+            ["--labels-column", "label"],
+            "column 'GalaxyID' is missing; did you mean --id-column iauname?",
+        ),
+    ):
         table.to_csv(path, index=False)
         assert galaxymorph("data", "check", path, *arguments) == 2
         error = capsys.readouterr().err
@@ -225,9 +237,12 @@ def test_the_real_tables_are_read_or_refused_with_what_to_type(real, tmp_path, c
     assert main.galaxy[0] == "587735348026605686"
     assert len(main.galaxy) == 288
     for name, arguments, words in (
-        ("decals_dr5_first_question_counts_299.csv", ["--schema", "galaxy-zoo-decals"],
-         "it has the votes of smooth-or-featured alone"),
+        (
+            "decals_dr5_first_question_counts_299.csv",
+            ["--schema", "galaxy-zoo-decals"],
+            "it has the votes of smooth-or-featured alone",
+        ),
         ("zoo1_no_spectra_200.csv", [], "name the column of class names with --labels-column"),
-    ):  # fmt: skip
+    ):
         assert galaxymorph("data", "check", tables / name, *arguments) == 2
         assert words in capsys.readouterr().err

@@ -89,13 +89,15 @@ def battery() -> dict[str, bytes]:
         "colour-last.fits": written(fits.PrimaryHDU(np.array(picture))),
         "wrongly-named.jpg": cube(bands),
         "one-band.fits": written(
-            fits.PrimaryHDU(), image(r, name="SCI"), image(error, name="ERR"),
+            fits.PrimaryHDU(),
+            image(r, name="SCI"),
+            image(error, name="ERR"),
             image(mask, name="DQ"),
         ),
         "weight-first.fits": written(
             fits.PrimaryHDU(), image(1 / error, name="WHT"), image(r, name="SCI")
         ),
-    }  # fmt: skip
+    }
 
 
 @pytest.fixture(scope="module")
@@ -115,9 +117,11 @@ def model(request) -> Path:
 def usable(model: Path, files: list[str]) -> list[str]:
     """Return the files of the battery that have the bands that the model is told."""
     return [
-        name for name in files if Run(model).recipe.bands is None
+        name
+        for name in files
+        if Run(model).recipe.bands is None
         or not name.endswith(("one-band.fits", "weight-first.fits", "colour-last.fits"))
-    ]  # fmt: skip
+    ]
 
 
 def columns(model: Path) -> list[str]:

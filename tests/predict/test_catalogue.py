@@ -52,13 +52,25 @@ def test_a_table_becomes_partitions_that_say_what_predict_says(run, images, tmp_
     assert galaxymorph("predict", run, catalogue, "-o", f"{out}/", "--partition", 10, *EXACT) == 0
     assert capsys.readouterr().out.strip() == f"{out}/"
     assert sorted(contents(out)) == [
-        "_catalogue.json", *[f"part-00000{n}.parquet" for n in range(3)]
-    ]  # fmt: skip
+        "_catalogue.json",
+        *[f"part-00000{n}.parquet" for n in range(3)],
+    ]
     table = pd.read_parquet(out)
     assert list(table) == [
-        "galaxy", "image", "part", "predicted", "confidence", *CLASSES, "entropy", "distance",
-        "distance_rank", "energy", "model_id", "status", "error",
-    ]  # fmt: skip
+        "galaxy",
+        "image",
+        "part",
+        "predicted",
+        "confidence",
+        *CLASSES,
+        "entropy",
+        "distance",
+        "distance_rank",
+        "energy",
+        "model_id",
+        "status",
+        "error",
+    ]
     assert table["galaxy"].tolist() == [str(500 + n) for n in range(25)]
     assert table["error"].isna().all()
     expected = load_predictor(run, "fp32").predict([str(image) for image in images[:25]])
@@ -147,8 +159,13 @@ def test_broken_images_are_rows_with_an_error(run, images, tmp_path):
     assert "the file is empty" in table["error"][2]
     assert "no such file" in table["error"][4]
     assert table["status"].tolist() == [
-        "ok", "unreadable", "unreadable", "ok", "missing", "unreadable"
-    ]  # fmt: skip
+        "ok",
+        "unreadable",
+        "unreadable",
+        "ok",
+        "missing",
+        "unreadable",
+    ]
     expected = load_predictor(run, "fp32").predict([str(images[0]), str(images[3])])
     assert np.allclose(table[CLASSES].dropna(), expected[CLASSES], atol=1e-6)
 
@@ -210,8 +227,9 @@ def test_only_partitions_whose_images_came_are_made_anew(run, images, tmp_path, 
     again = {path.name: path.stat().st_mtime_ns for path in out.glob("part-*")}
     assert [name for name in made if made[name] != again[name]] == ["part-000001.parquet"]
     assert sorted(contents(out)) == [
-        "_catalogue.json", *[f"part-00000{n}.parquet" for n in range(3)]
-    ]  # fmt: skip
+        "_catalogue.json",
+        *[f"part-00000{n}.parquet" for n in range(3)],
+    ]
 
 
 @pytest.mark.parametrize(("bad", "prefix"), [(1, "1 of 60 images (1.7%)"), (20, "warning: 20 of")])
@@ -415,22 +433,33 @@ def cluster(tmp_path):
     """A scheduler and two workers, each a process of its own: its address, and the workers."""
     pytest.importorskip("distributed")
     environment = os.environ | {
-        "PYTHONPATH": str(ROOT), "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "5",
-    }  # fmt: skip
+        "PYTHONPATH": str(ROOT),
+        "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "5",
+    }
 
     def start(*arguments: str) -> subprocess.Popen:
         command = [sys.executable, "-m", "distributed.cli.dask_" + arguments[0], *arguments[1:]]
         return subprocess.Popen(
-            command, env=environment, cwd=tmp_path,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            command,
+            env=environment,
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
     file = tmp_path / "scheduler.json"
     own = ["--scheduler-file", str(file)]
     scheduler = start(
-        "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
-        "--dashboard-address", "127.0.0.1:0", *own,
-    )  # fmt: skip
+        "scheduler",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "0",
+        "--no-dashboard",
+        "--dashboard-address",
+        "127.0.0.1:0",
+        *own,
+    )
     worker = ["worker", *own, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
     workers = [start(*worker, "--host", "127.0.0.1", "--name", f"w{n}") for n in range(2)]
     deadline = time.monotonic() + 60

@@ -31,8 +31,15 @@ TEST = "images_test_rev1"
 def written(folder: Path) -> Path:
     """Ten images, of which only three end in .jpg or lie at the top, and a file that is none."""
     pictures = [picture(k, (48, 48)) for k in range(10)]
-    formats = {".jpg": "JPEG", ".tif": "TIFF", ".webp": "WEBP", ".bmp": "BMP", ".jfif": "JPEG",
-               ".PNG": "PNG", "": "JPEG"}  # fmt: skip
+    formats = {
+        ".jpg": "JPEG",
+        ".tif": "TIFF",
+        ".webp": "WEBP",
+        ".bmp": "BMP",
+        ".jfif": "JPEG",
+        ".PNG": "PNG",
+        "": "JPEG",
+    }
     endings = [
         ".jpg",
         ".jpg",

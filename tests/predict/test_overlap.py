@@ -182,8 +182,14 @@ def test_columns_of_the_table_are_kept_as_they_are(run, mixed, tmp_path, capsys,
     every = tmp_path / "every"
     assert galaxymorph(*words, "--keep", "all", "-o", f"{every}/") == 0
     assert list(pd.read_parquet(every))[:7] == [
-        "galaxy", "image", "ra", "plate", "specz", "n_votes", "part",
-    ]  # fmt: skip
+        "galaxy",
+        "image",
+        "ra",
+        "plate",
+        "specz",
+        "n_votes",
+        "part",
+    ]
     for wrong, told in (("raa", "did you mean 'ra'?"), ("dec", "it has ra, plate")):
         assert galaxymorph(*words, "--keep", wrong, "-o", f"{tmp_path}/wrong/") == 2
         assert told in capsys.readouterr().err

@@ -258,8 +258,10 @@ def test_neighbours_of_an_earlier_version_are_read(tmp_path):
 
 
 def test_only_verdicts_are_passed_or_failed(capsys):
-    rows = [{"method": "a", "dead": False, "passes": False, "signal": None, "n": 2},
-            {"method": "b", "dead": True, "passes": True, "signal": 0.5, "n": 3}]  # fmt: skip
+    rows = [
+        {"method": "a", "dead": False, "passes": False, "signal": None, "n": 2},
+        {"method": "b", "dead": True, "passes": True, "signal": 0.5, "n": 3},
+    ]
     print_rows("Maps", rows)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["a", "no", "FAIL", "–", "2"] in lines

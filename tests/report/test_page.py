@@ -75,12 +75,23 @@ def test_sections_come_and_go_with_the_files_of_the_run(copied, capsys):
     (copied / "robustness.json").write_text(
         json.dumps(
             {
-                "headline": "macro_f1", "clean": {"macro_f1": score}, "severities": [1],
-                "galaxies": 9, "corruptions": {"gaussian_noise": {"severities": {
-                    "1": {"macro_f1": score, "drop": {"value": 0.123, "low": 0, "high": 0.2}}}}},
+                "headline": "macro_f1",
+                "clean": {"macro_f1": score},
+                "severities": [1],
+                "galaxies": 9,
+                "corruptions": {
+                    "gaussian_noise": {
+                        "severities": {
+                            "1": {
+                                "macro_f1": score,
+                                "drop": {"value": 0.123, "low": 0, "high": 0.2},
+                            }
+                        }
+                    }
+                },
             }
         )
-    )  # fmt: skip
+    )
     (copied / "calibration.json").write_text(json.dumps({"after": {"ece": score}}))
     assert galaxymorph("report", copied) == 0
     text = (copied / "report.html").read_text()

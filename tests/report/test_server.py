@@ -153,12 +153,14 @@ def test_several_files_as_a_table_are_the_one_that_predict_writes(url, run, tmp_
         (as_form()[0], "multipart/form-data; boundary=limit", 400, "-F image=@"),
         (
             b'--limit\r\nContent-Disposition: form-data; name="image"\r\n\r\na.jpg\r\n--limit--',
-            "multipart/form-data; boundary=limit", 400, "with the @",
+            "multipart/form-data; boundary=limit",
+            400,
+            "with the @",
         ),
         (b"words", "multipart/form-data; boundary=limit", 400, "multipart"),
         (b"words", "multipart/form-data", 400, "boundary"),
     ],
-)  # fmt: skip
+)
 def test_what_curl_sends_without_the_right_option_gets_a_line_that_helps(
     url, data, kind, status, words
 ):
@@ -181,8 +183,13 @@ def test_a_body_in_chunks_is_read_and_limited(url):
     def sent(chunks):
         line = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
         with suppress(BrokenPipeError, ConnectionResetError):
-            line.request("POST", "/predict", body=iter(chunks), encode_chunked=True,
-                         headers={"Transfer-Encoding": "chunked"})  # fmt: skip
+            line.request(
+                "POST",
+                "/predict",
+                body=iter(chunks),
+                encode_chunked=True,
+                headers={"Transfer-Encoding": "chunked"},
+            )
         return line.getresponse().status
 
     assert sent([image[:500], image[500:]]) == 200
@@ -258,10 +265,17 @@ def bomb() -> bytes:
 @pytest.mark.parametrize(
     "data",
     [
-        b"", b"nothing", b"\xff\xd8\xff", image_bytes(picture())[:-200], deep_png(), bomb(),
-        b"SIMPLE  = broken", b"\x1f\x8bbroken", b"%PDF-1.7",
+        b"",
+        b"nothing",
+        b"\xff\xd8\xff",
+        image_bytes(picture())[:-200],
+        deep_png(),
+        bomb(),
+        b"SIMPLE  = broken",
+        b"\x1f\x8bbroken",
+        b"%PDF-1.7",
     ],
-)  # fmt: skip
+)
 def test_what_is_no_image_is_refused_in_json(url, data):
     status, body = ask(f"{url}/predict", data)
     assert status == 422
@@ -374,12 +388,21 @@ def test_an_image_of_this_machine_is_found_by_its_address(url, run, elsewhere, t
 @pytest.mark.parametrize(
     "address",
     [
-        "http://elsewhere.example/galaxy.jpg", "https://localhost/x", "ftp://localhost/x", "",
-        "file:///nowhere/galaxy.jpg", "file:///dev/zero", "file:///etc", "file://elsewhere/x",
-        "file:///\0", "http://[", "http://localhost:1/x", "http://localhost:99999/x",
+        "http://elsewhere.example/galaxy.jpg",
+        "https://localhost/x",
+        "ftp://localhost/x",
+        "",
+        "file:///nowhere/galaxy.jpg",
+        "file:///dev/zero",
+        "file:///etc",
+        "file://elsewhere/x",
+        "file:///\0",
+        "http://[",
+        "http://localhost:1/x",
+        "http://localhost:99999/x",
         "http://user@elsewhere.example@localhost:1/x",
     ],
-)  # fmt: skip
+)
 def test_other_addresses_are_refused_in_a_line(url, address):
     status, said = by_address(url, address)
     assert status == 422
@@ -407,11 +430,14 @@ def test_where_others_can_ask_no_address_is_looked_up(model, tmp_path):
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("GET", "/predict", "POST"), ("POST", "/", "GET, HEAD"), ("PUT", "/explain", "POST"),
-        ("TRACE", "/predict", "POST"), ("DELETE", "/openapi.json", "GET, HEAD"),
+        ("GET", "/predict", "POST"),
+        ("POST", "/", "GET, HEAD"),
+        ("PUT", "/explain", "POST"),
+        ("TRACE", "/predict", "POST"),
+        ("DELETE", "/openapi.json", "GET, HEAD"),
         ("HEAD", "/explain", "POST"),
     ],
-)  # fmt: skip
+)
 def test_other_methods_are_told_which_to_use(url, method, path, allowed):
     data = b"x" if method in ("PUT", "POST") else None
     request = urllib.request.Request(f"{url}{path}", data, method=method)

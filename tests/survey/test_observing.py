@@ -35,11 +35,23 @@ def a_spiral(**changes):
     """Return a face-on two-armed spiral of strong arms, without companions or whims of taste."""
     galaxy = draw_galaxy(np.random.default_rng(3), "spiral")
     plain = {
-        "odd": "none", "disturbance": 0.0, "inclination": 20.0, "arm_number": 2,
-        "arm_pitch": 18.0, "arm_fraction": 0.5, "arm_width": 0.3, "flocculence": 0.1,
-        "bar_fraction": 0.0, "ring_fraction": 0.0, "bulge_fraction": 0.15, "bulge_radius": 1.0,
-        "dust_depth": 0.0, "disk_scale": 3.5, "petro_r90": 9.0, "mag_r": 15.5,
-    }  # fmt: skip
+        "odd": "none",
+        "disturbance": 0.0,
+        "inclination": 20.0,
+        "arm_number": 2,
+        "arm_pitch": 18.0,
+        "arm_fraction": 0.5,
+        "arm_width": 0.3,
+        "flocculence": 0.1,
+        "bar_fraction": 0.0,
+        "ring_fraction": 0.0,
+        "bulge_fraction": 0.15,
+        "bulge_radius": 1.0,
+        "dust_depth": 0.0,
+        "disk_scale": 3.5,
+        "petro_r90": 9.0,
+        "mag_r": 15.5,
+    }
     return dataclasses.replace(galaxy, **(plain | changes))
 
 
@@ -99,10 +111,16 @@ def test_a_mask_lies_on_its_feature(feature):
     kind = "merger" if feature == "companion" else "spiral"
     galaxy = draw_galaxy(np.random.default_rng(4), kind)
     galaxy = dataclasses.replace(
-        galaxy, bar_fraction=0.15, bar_length=galaxy.disk_scale, bulge_fraction=0.2,
-        ring_fraction=0.15, ring_radius=2 * galaxy.disk_scale, ring_width=0.3 * galaxy.disk_scale,
-        companion_angle=0.0, companion_distance=galaxy.petro_r90,
-    )  # fmt: skip
+        galaxy,
+        bar_fraction=0.15,
+        bar_length=galaxy.disk_scale,
+        bulge_fraction=0.2,
+        ring_fraction=0.15,
+        ring_radius=2 * galaxy.disk_scale,
+        ring_width=0.3 * galaxy.disk_scale,
+        companion_angle=0.0,
+        companion_distance=galaxy.petro_r90,
+    )
     light = render(galaxy, 212, 8.5 * galaxy.petro_r90 / 212)
     held = brightest(light.features[feature], 0.7)
     share = light.features[feature][held].sum() / light.features[feature].sum()

@@ -78,17 +78,30 @@ def test_images_are_listed_at_any_depth_and_in_zips_of_any_name(tmp_path):
 @pytest.mark.parametrize(
     ("name", "data"),
     [
-        ("1.jpe", JPEG), ("1.JFIF", JPEG), ("1.Jpg", JPEG), ("1", JPEG), ("1.img", JPEG),
-        ("1.dat", image_bytes(picture(1), "PNG")), ("1.tif", b"II*\0"), ("1.TIFF", b"MM\0*"),
-        ("1.webp", image_bytes(picture(1), "WEBP")), ("1.bmp", image_bytes(picture(1), "BMP")),
-        ("1.gif", image_bytes(picture(1), "GIF")), ("1.fts", FITS), ("1.FITS", FITS),
-        ("1.fit.gz", gzip.compress(FITS)), ("1.fits.bz2", bz2.compress(FITS)), ("1.fz", FITS),
-        ("1.gz", gzip.compress(FITS)), ("1.bz2", bz2.compress(FITS)), ("1.fits.fz", FITS),
+        ("1.jpe", JPEG),
+        ("1.JFIF", JPEG),
+        ("1.Jpg", JPEG),
+        ("1", JPEG),
+        ("1.img", JPEG),
+        ("1.dat", image_bytes(picture(1), "PNG")),
+        ("1.tif", b"II*\0"),
+        ("1.TIFF", b"MM\0*"),
+        ("1.webp", image_bytes(picture(1), "WEBP")),
+        ("1.bmp", image_bytes(picture(1), "BMP")),
+        ("1.gif", image_bytes(picture(1), "GIF")),
+        ("1.fts", FITS),
+        ("1.FITS", FITS),
+        ("1.fit.gz", gzip.compress(FITS)),
+        ("1.fits.bz2", bz2.compress(FITS)),
+        ("1.fz", FITS),
+        ("1.gz", gzip.compress(FITS)),
+        ("1.bz2", bz2.compress(FITS)),
+        ("1.fits.fz", FITS),
         ("1.FITS.GZ", gzip.compress(FITS)),
     ],
     # Packed data holds the time, and every process must name its tests alike.
     ids=lambda value: value if isinstance(value, str) else "",
-)  # fmt: skip
+)
 @pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])
 def test_an_image_is_told_by_what_it_is(tmp_path, name, data, packed):
     files = {f"place/{name}": data}
@@ -100,10 +113,15 @@ def test_an_image_is_told_by_what_it_is(tmp_path, name, data, packed):
 
 def test_what_is_left_out_is_counted_and_named_in_one_line(tmp_path):
     files = {
-        "1.jpg": JPEG, "a.npy": b"\x93NUMPY", "b/b.npy": b"\x93NUMPY", "notes.txt": b"mine",
-        "c": b"no image", "d.tar.gz": gzip.compress(b"x"), "thumbnails/1.jpg": JPEG,
+        "1.jpg": JPEG,
+        "a.npy": b"\x93NUMPY",
+        "b/b.npy": b"\x93NUMPY",
+        "notes.txt": b"mine",
+        "c": b"no image",
+        "d.tar.gz": gzip.compress(b"x"),
+        "thumbnails/1.jpg": JPEG,
         "thumbnails/2.jpg": JPEG,
-    }  # fmt: skip
+    }
     place = write_files(tmp_path / "place", files)
     (place / "gone.jpg").symlink_to("nowhere.jpg")
     os.mkfifo(place / "pipe.jpg")
@@ -111,10 +129,15 @@ def test_what_is_left_out_is_counted_and_named_in_one_line(tmp_path):
     assert names(place) == ["1.jpg"]
     assert found.skipped == Counter(
         {
-            ".npy": 2, "in folders of thumbnails": 2, ".txt": 1, "without an ending": 1,
-            ".tar.gz": 1, "broken link": 1, "no plain file": 1,
+            ".npy": 2,
+            "in folders of thumbnails": 2,
+            ".txt": 1,
+            "without an ending": 1,
+            ".tar.gz": 1,
+            "broken link": 1,
+            "no plain file": 1,
         }
-    )  # fmt: skip
+    )
     (note,) = found.notes()
     assert note.startswith("9 files skipped: 2 ")
     assert note.endswith("1 more")
@@ -129,10 +152,18 @@ def test_tables_and_texts_beside_images_need_no_word(tmp_path):
 
 def test_what_systems_leave_is_no_galaxy(tmp_path):
     junk = [
-        "__MACOSX/._1.jpg", "._1.jpg", ".hidden.jpg", ".thumbnails/1.jpg", ".git/1.jpg",
-        ".ipynb_checkpoints/1-checkpoint.jpg", "@eaDir/1.jpg", "Thumbs.db", "sub/.DS_Store",
-        "sub/desktop.ini", "__pycache__/a.pyc",
-    ]  # fmt: skip
+        "__MACOSX/._1.jpg",
+        "._1.jpg",
+        ".hidden.jpg",
+        ".thumbnails/1.jpg",
+        ".git/1.jpg",
+        ".ipynb_checkpoints/1-checkpoint.jpg",
+        "@eaDir/1.jpg",
+        "Thumbs.db",
+        "sub/.DS_Store",
+        "sub/desktop.ini",
+        "__pycache__/a.pyc",
+    ]
     files = dict.fromkeys(junk, JPEG) | {"1.jpg": JPEG}
     place = write_files(tmp_path / ".hidden place", files)
     zipped = write_files(tmp_path, {"place.zip": zip_bytes(files)}) / "place.zip"
@@ -221,10 +252,15 @@ def test_copies_of_one_image_are_taken_once_and_namesakes_are_told(tmp_path):
 @pytest.mark.parametrize(
     ("name", "galaxy"),
     [
-        ("a/1.fits.gz", "1"), ("1.FTS.bz2", "1"), ("J0910.47-0101", "J0910.47-0101"),
-        ("J0910.47-0101.jpg", "J0910.47-0101"), ("b\\1.jfif", "1"), ("1.image", "1"), ("", ""),
+        ("a/1.fits.gz", "1"),
+        ("1.FTS.bz2", "1"),
+        ("J0910.47-0101", "J0910.47-0101"),
+        ("J0910.47-0101.jpg", "J0910.47-0101"),
+        ("b\\1.jfif", "1"),
+        ("1.image", "1"),
+        ("", ""),
     ],
-)  # fmt: skip
+)
 def test_an_images_name_has_no_folder_and_no_ending(name, galaxy):
     assert image_name(name) == galaxy
 
@@ -253,8 +289,11 @@ def test_names_are_in_order_and_relative_as_the_place_is(tmp_path, monkeypatch):
     write_files(tmp_path, {"b.jpg": JPEG, "a/2.jpg": JPEG, "c.zip": zip_bytes({"z.jpg": JPEG})})
     monkeypatch.chdir(tmp_path)
     assert [file.reference for file in walk(".")] == [
-        "a/2.jpg", "b.jpg", "c.zip", "c.zip::z.jpg",
-    ]  # fmt: skip
+        "a/2.jpg",
+        "b.jpg",
+        "c.zip",
+        "c.zip::z.jpg",
+    ]
     assert [file.reference for file in walk("a")] == ["a/2.jpg"]
     assert os.sep == "/"
 
@@ -267,7 +306,7 @@ DEEPER = {
     "zip in a folder": {"downloads/images_dr5.zip": zip_bytes(in_folder(galaxy_images(4), "x/y"))},
     "zip in a zip": {OUTER_ZIP: zip_bytes({"x.zip": zip_bytes(galaxy_images(4))})},
     "without an ending": {name[:-4]: data for name, data in galaxy_images(4).items()},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", ["catalogue.fits", "mine.fit.gz", "mine.fits.bz2"])

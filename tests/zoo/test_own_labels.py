@@ -111,8 +111,11 @@ def test_problems_are_in_the_order_of_the_rows_blank_images_too(tmp_path, capsys
 )
 def test_zeros_before_an_id_are_told(tmp_path, capsys, ids, names):
     path = own_catalogue(tmp_path / "my", ["disk", "smooth"], names=names)
-    path.write_text(path.read_text().replace(f",{names[0]},", f",{ids[0]},")
-                    .replace(f",{names[1]},", f",{ids[1]},"))  # fmt: skip
+    path.write_text(
+        path.read_text()
+        .replace(f",{names[0]},", f",{ids[0]},")
+        .replace(f",{names[1]},", f",{ids[1]},")
+    )
     assert galaxymorph("data", "check", path, *OWN) == 2
     assert "leading zeros are all that differs" in capsys.readouterr().err
 

@@ -177,14 +177,20 @@ def test_images_of_one_content_are_in_one_part(seed):
 @pytest.mark.parametrize("digests", [None, "", "each"])
 def test_without_copies_a_split_is_the_one_without_digests(digests):
     galaxies = table(90, 40, 20)
-    told = galaxies if digests is None else galaxies.assign(
-        digest=[f"{digests}{n}" if digests else "" for n in range(150)]
-    )  # fmt: skip
+    told = (
+        galaxies
+        if digests is None
+        else galaxies.assign(digest=[f"{digests}{n}" if digests else "" for n in range(150)])
+    )
     for plain, found in zip(
-        [split_galaxies(galaxies, CLASSES, 42, calibration=0.1),
-         *fold_splits(galaxies, CLASSES, 3, 42, 0.1)],
-        [split_galaxies(told, CLASSES, 42, calibration=0.1),
-         *fold_splits(told, CLASSES, 3, 42, 0.1)],
+        [
+            split_galaxies(galaxies, CLASSES, 42, calibration=0.1),
+            *fold_splits(galaxies, CLASSES, 3, 42, 0.1),
+        ],
+        [
+            split_galaxies(told, CLASSES, 42, calibration=0.1),
+            *fold_splits(told, CLASSES, 3, 42, 0.1),
+        ],
         strict=True,
-    ):  # fmt: skip
+    ):
         assert found[["galaxy", "split"]].equals(plain[["galaxy", "split"]])

@@ -120,8 +120,9 @@ def test_a_word_is_text_whatever_it_says(word, ending, tmp_path):
         read = read_catalogue(path, labels_column="kind", id_column="id")
         assert read.problems == []
         assert dict(zip(read.table["galaxy"], read.table["label"], strict=True)) == {
-            word: "x", "2": word,
-        }  # fmt: skip
+            word: "x",
+            "2": word,
+        }
 
 
 def test_a_gap_makes_no_float_of_whole_numbers(tmp_path):
@@ -166,9 +167,19 @@ def test_small_whole_floats_are_whole_numbers_again_and_names_stay():
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("0.5", 0.5), (" 3 ", 3), ("1e-3", 1e-3), ("", np.nan), ("NaN", np.nan), ("NA", np.nan),
-     ("null", np.nan), ("None", np.nan), ("--", np.nan), ("\\N", np.nan)],
-)  # fmt: skip
+    [
+        ("0.5", 0.5),
+        (" 3 ", 3),
+        ("1e-3", 1e-3),
+        ("", np.nan),
+        ("NaN", np.nan),
+        ("NA", np.nan),
+        ("null", np.nan),
+        ("None", np.nan),
+        ("--", np.nan),
+        ("\\N", np.nan),
+    ],
+)
 def test_cells_that_say_that_there_is_no_number_are_empty(text, value):
     numbers, lost = as_numbers(pd.Series([text], dtype=object))
     assert np.array_equal(numbers, [value], equal_nan=True)

@@ -187,7 +187,9 @@ def calibrated_mean(each: np.ndarray, calibrators: Sequence[Calibrator] | None) 
         return each.mean(axis=0)
     if len(calibrators) == 1:
         return calibrators[0](each.mean(axis=0))
-    return np.mean([mend(found) for mend, found in zip(calibrators, each, strict=True)], axis=0)
+    return np.mean(
+        [calibrator(outputs) for calibrator, outputs in zip(calibrators, each, strict=True)], axis=0
+    )
 
 
 def class_counts(truth: np.ndarray, classes: int) -> np.ndarray:

@@ -71,13 +71,13 @@ def calibrate_fractions(run: Run) -> FractionCalibration:
     calibrators = [fit_variance(tree, *arrays) for arrays in known]
     names = _calibrated_columns(run)
 
-    def mended(member: Run, calibrator: Calibrator, table: pd.DataFrame) -> pd.DataFrame:
+    def calibrated(member: Run, calibrator: Calibrator, table: pd.DataFrame) -> pd.DataFrame:
         mean, deviation, _ = _arrays(member, table)
         found = calibrator(np.hstack([mean, mean**2 + deviation**2]))
         spread = deviations(*np.split(found, 2, axis=1))
         return pd.DataFrame(spread, columns=names, index=table.index)
 
-    add_to_predictions(run, calibrators, mended)
+    add_to_predictions(run, calibrators, calibrated)
     test = run.predictions("test")
     mean, before, counts = _arrays(run, test)
     after = test[names].to_numpy(float)
@@ -145,9 +145,10 @@ def _notes(galaxies: list[int]) -> list[str]:
 
 
 def _arrays(run: Run, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    names = (find(run.recipe, run.classes) for find in (
-        predicted_columns, deviation_columns, loss_columns
-    ))  # fmt: skip
+    names = (
+        find(run.recipe, run.classes)
+        for find in (predicted_columns, deviation_columns, loss_columns)
+    )
     mean, deviation, counts = (table[columns].to_numpy(float) for columns in names)
     return mean, deviation, counts
 

@@ -1,4 +1,4 @@
-"""Calibrating a run: what is learnt from its calibration part, judged on its test part."""
+"""Calibration of a run: fitted to its calibration part, judged on its test part."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def _study(
 
 
 def require_classes(run: Run) -> None:
-    """Raise BadInput unless a run learnt classes."""
+    """Raise BadInput unless a run is trained on classes."""
     if target_of(run.recipe).soft:
         raise BadInput(
             f"{run.path}: its target is {run.recipe.target}, and calibration is of classes",
@@ -390,12 +390,12 @@ def _calibrated_columns(run: Run) -> list[str]:
 def _write_predictions(
     run: Run, calibrators: Sequence[Calibrator], coverage: float, sets: str
 ) -> None:
-    def mended(member: Run, calibrator: Calibrator, table: pd.DataFrame) -> pd.DataFrame:
+    def calibrated(member: Run, calibrator: Calibrator, table: pd.DataFrame) -> pd.DataFrame:
         bare = _arrays(member, table)[0]
         found = pd.DataFrame(calibrator(bare), columns=_calibrated_columns(run), index=table.index)
         return found.assign(set=sets_of(member, bare[None], coverage, sets))
 
-    add_to_predictions(run, calibrators, mended)
+    add_to_predictions(run, calibrators, calibrated)
 
 
 def add_to_predictions(

@@ -82,7 +82,7 @@ class ExplainedModel:
 
     @property
     def words(self) -> dict[str, str]:
-        """The answers as people say them."""
+        """The answers in words."""
         tree = target_of(self.run.recipe).tree
         said = [answer.text for answer in tree.questions[0].answers] if tree else self.answers
         return {name: word.replace("_", " ") for name, word in zip(self.answers, said, strict=True)}
@@ -171,9 +171,17 @@ def explained_model(run: Run, data: Path | None = None, also: str | None = None)
     # Convolutions are faster in this layout, and nothing asks for the weights' gradients.
     network = load_network(run).to(memory_format=torch.channels_last).requires_grad_(False)
     subject = ExplainedModel(
-        run, network, serving_network(network, run.recipe), table, frames, sky, own, others,
-        _answers(run), Path(data or run.data["path"]),
-    )  # fmt: skip
+        run,
+        network,
+        serving_network(network, run.recipe),
+        table,
+        frames,
+        sky,
+        own,
+        others,
+        _answers(run),
+        Path(data or run.data["path"]),
+    )
     found = _asked(subject)
     return replace(subject, table=_with_answers(subject, found))
 

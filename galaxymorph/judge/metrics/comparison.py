@@ -14,10 +14,30 @@ from galaxymorph.learn import Run, predicted_columns, target_of
 
 # What isn't a score: how it was measured, and counts.
 SETTINGS = {
-    "adapted", "agreed", "band", "calibrating", "confusion", "counted", "format", "galaxies",
-    "if_calibrated", "interval", "least", "limit", "nominal", "passes", "score", "seed",
-    "severities", "splits", "strength", "support", "tested", "threshold", "views",
-}  # fmt: skip
+    "adapted",
+    "agreed",
+    "band",
+    "calibrating",
+    "confusion",
+    "counted",
+    "format",
+    "galaxies",
+    "if_calibrated",
+    "interval",
+    "least",
+    "limit",
+    "nominal",
+    "passes",
+    "score",
+    "seed",
+    "severities",
+    "splits",
+    "strength",
+    "support",
+    "tested",
+    "threshold",
+    "views",
+}
 # Settings that are dictionaries.
 WHOLE = {"band", "counted", "if_calibrated"}
 

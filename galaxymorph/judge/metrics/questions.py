@@ -47,12 +47,13 @@ def questions_of(run: Run, table: pd.DataFrame) -> Questions:
     """Return a table of predictions of a run as questions; shares of classes answer a single one.
 
     Raises:
-        BadInput: the run learnt classes, of which no votes are known.
+        BadInput: the run is trained on classes, of which no votes are known.
     """
     target = target_of(run.recipe)
     if not target.soft:
         raise BadInput(
-            f"{run.path} learnt {run.recipe.target}, not votes", "fit with --target tree or soft3"
+            f"{run.path} is trained on {run.recipe.target}, not on votes",
+            "fit with --target tree or soft3",
         )
     return Questions(target.tree or _one_question(run.classes), *true_and_predicted(run, table))
 

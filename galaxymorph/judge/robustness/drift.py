@@ -1,4 +1,4 @@
-"""Are these images like those that a run learnt from? As a whole, and one by one."""
+"""Drift between a run's training images and others: of the whole set, and of each image."""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ def robustness_of(
         suite: in `SUITES`.
         severities: of the full suite.
         limit: test this many galaxies, drawn with the run's seed.
-        views: averaged; by itself the run's own in the published suite, and 1 in the full one,
+        views: averaged; by default the run's own in the published suite, and 1 in the full one,
             which is thirty times as long.
         adapt: give each condition's images BatchNorm statistics of their own, see
             `adapt_batchnorm`.
@@ -420,9 +420,12 @@ def corrupted_inputs(
     batch = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
     if condition.severity:
         batch = corrupt(
-            batch, condition.corruption, condition.severity, galaxies,
+            batch,
+            condition.corruption,
+            condition.severity,
+            galaxies,
             frame_scale(recipe.size, recipe.crop),
-        )  # fmt: skip
+        )
     start = (batch.shape[-1] - recipe.size) // 2
     return batch[..., start : start + recipe.size, start : start + recipe.size]
 

@@ -1,4 +1,4 @@
-"""A network as it runs when nothing is learnt: folded, and in the form that the hardware likes."""
+"""A network for inference: BatchNorm folded, in the memory format and precision of the hardware."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def test_the_other_commands_take_it(simple, ensemble, tmp_path, capsys):
     assert galaxymorph("triage", ensemble, images, "-o", out, "--source", "ensemble") == 0
     assert galaxymorph("report", ensemble) == 0
     capsys.readouterr()
-    assert "member 2" in (ensemble / "report.html").read_text()
+    assert "ensemble of 2 networks" in (ensemble / "report.html").read_text()
     portable = tmp_path / "model.safetensors"
     assert galaxymorph("export", ensemble, "--format", "safetensors", "-o", portable) == 0
     sent = load_predictor(portable, "fp32").predict([str(path) for path in images.iterdir()])

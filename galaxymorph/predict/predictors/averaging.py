@@ -44,9 +44,10 @@ class MeanPredictor(BasePredictor):
             for predictor in self.predictors:
                 empty: Faults = {}
                 each.append(predictor.outputs(decoded, None, empty))
-                for at, fault in empty.items():
+                # Threads find them in any order.
+                for at in sorted(empty):
                     # Pixels have no name, which the fault of a file has.
-                    fault = _fault_of(predictor, sources[at], start + at) or fault
+                    fault = _fault_of(predictor, sources[at], start + at) or empty[at]
                     if faults is None:
                         raise fault.error
                     faults[start + at] = fault

@@ -239,7 +239,7 @@ def test_interpret_draws_votes_and_a_walk(soft_runs, capsys):
 
 def test_a_walk_is_refused_where_there_is_none(run, soft_runs, capsys):
     assert galaxymorph("interpret", run, "--galaxy", "100001") == 2
-    assert "learnt classes, not votes; fit with --target tree" in capsys.readouterr().err
+    assert "is trained on classes, not on votes; fit with --target tree" in capsys.readouterr().err
     assert galaxymorph("interpret", soft_runs / "tree", "--galaxy", "7") == 2
     assert "--galaxy 7: not in the validation or test part" in capsys.readouterr().err
 

@@ -26,10 +26,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
     """
 
     def __init__(
-        self,
-        kind: str,
-        entries: Mapping[str, Entry] | None = None,
-        modules: Sequence[str] = (),
+        self, kind: str, entries: Mapping[str, Entry] | None = None, modules: Sequence[str] = ()
     ):
         """Make a registry.
 

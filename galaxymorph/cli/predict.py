@@ -13,13 +13,7 @@ import click
 from galaxymorph.base import BadInput, say
 from galaxymorph.base.options import option
 from galaxymorph.cli.commands import Command
-from galaxymorph.cli.options import (
-    DEVICE,
-    RUN,
-    dataclass_options,
-    require_output,
-    say_rendering,
-)
+from galaxymorph.cli.options import DEVICE, RUN, dataclass_options, require_output, say_rendering
 from galaxymorph.predict.options import PredictionOptions
 
 ENDINGS = (".csv", ".parquet")

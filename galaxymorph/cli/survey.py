@@ -103,12 +103,7 @@ def simulate(
 )
 @dataclass_options(CheckOptions, "reading")
 def show(
-    folder: Path,
-    output: Path,
-    number: int,
-    columns: int,
-    scheme: str | None,
-    reading: CheckOptions,
+    folder: Path, output: Path, number: int, columns: int, scheme: str | None, reading: CheckOptions
 ) -> None:
     """Draw a contact sheet of the catalogue in DIR: thumbnail, id, label or top answers.
 

@@ -7,14 +7,7 @@ from pathlib import Path
 import click
 
 from galaxymorph.cli.commands import Choice, Command
-from galaxymorph.cli.options import (
-    DEVICE,
-    PATH,
-    RENDERING,
-    RUN,
-    SKIP_BAD_IMAGES,
-    say_rendering,
-)
+from galaxymorph.cli.options import DEVICE, PATH, RENDERING, RUN, SKIP_BAD_IMAGES, say_rendering
 from galaxymorph.predict.uncertainty_sources import UNCERTAINTY_SOURCES
 
 
@@ -29,11 +22,7 @@ from galaxymorph.predict.uncertainty_sources import UNCERTAINTY_SOURCES
     help="Folder to make, of the images and their manifest.csv.",
 )
 @click.option(
-    "--number",
-    type=click.IntRange(1),
-    default=100,
-    show_default=True,
-    help="Galaxies to choose.",
+    "--number", type=click.IntRange(1), default=100, show_default=True, help="Galaxies to choose."
 )
 @click.option(
     "--source",

@@ -57,10 +57,7 @@ def inspect_images(
     label, inspect = "reading", digest_image
     if decoding:
         label, inspect = "checking", partial(inspect_image, crop=crop, rendering=rendering)
-    with (
-        quiet_decoding(),
-        Progress(f"{label} images", len(references), "images") as progress,
-    ):
+    with quiet_decoding(), Progress(f"{label} images", len(references), "images") as progress:
         inspections = []
         for inspection in map_images(inspect, references, AHEAD):
             inspections.append(inspection)

@@ -84,10 +84,7 @@ def disagreements(run: Run, predictions: pd.DataFrame) -> tuple[pd.DataFrame, pd
     """
     asked = questions_of(run, predictions)
     humans, model = (question_entropy(asked.tree, each) for each in (asked.true, asked.predicted))
-    orders = (
-        (humans.sum(axis=1), _contested),
-        ((humans - model).sum(axis=1), _overlooked),
-    )
+    orders = ((humans.sum(axis=1), _contested), ((humans - model).sum(axis=1), _overlooked))
     first, second = (
         _with_question(run, predictions.iloc[np.argsort(-value, kind="stable")], which)
         for value, which in orders

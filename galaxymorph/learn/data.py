@@ -22,14 +22,7 @@ from galaxymorph.learn.card import fits_on_card, frames_on_card
 from galaxymorph.learn.distributed import processes
 from galaxymorph.learn.recipe import Recipe, item_frame
 from galaxymorph.learn.targets.columns import loss_columns, target_of
-from galaxymorph.learn.views import (
-    CentralView,
-    Frame,
-    OpenGalaxy,
-    OpenOrBlank,
-    RandomView,
-    as_path,
-)
+from galaxymorph.learn.views import CentralView, Frame, OpenGalaxy, OpenOrBlank, RandomView, as_path
 
 
 def item_transforms(recipe: Recipe) -> list[Transform]:
@@ -186,9 +179,7 @@ def _targets(table: pd.DataFrame, recipe: Recipe, classes: Sequence[str]) -> tor
 
 
 def image_loader(
-    references: Sequence[Source],
-    recipe: Recipe,
-    faults: dict[int, Fault] | None = None,
+    references: Sequence[Source], recipe: Recipe, faults: dict[int, Fault] | None = None
 ) -> ThreadedDL:
     """Return batches of the model's input for images without labels, in order.
 

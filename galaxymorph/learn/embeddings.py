@@ -77,11 +77,7 @@ def embed(
 
 
 def write_embeddings(
-    run: Run,
-    network: nn.Module,
-    loaders: DataLoaders,
-    split: pd.DataFrame,
-    frames: Frames | None,
+    run: Run, network: nn.Module, loaders: DataLoaders, split: pd.DataFrame, frames: Frames | None
 ) -> None:
     """Write `embeddings.npz` of up to `MOST` training and validation galaxies, drawn by seed."""
     valid, train = (split[split["split"] == part] for part in ("valid", "train"))

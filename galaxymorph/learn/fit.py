@@ -43,13 +43,7 @@ from galaxymorph.learn.callbacks import (
 )
 from galaxymorph.learn.card import LossOnCard
 from galaxymorph.learn.data import galaxy_loaders, predicting_loader
-from galaxymorph.learn.distributed import (
-    announced,
-    first_does,
-    processes,
-    rank,
-    training_together,
-)
+from galaxymorph.learn.distributed import announced, first_does, processes, rank, training_together
 from galaxymorph.learn.embeddings import write_embeddings
 from galaxymorph.learn.galaxies import Galaxies, gather_galaxies, join_targets
 from galaxymorph.learn.inference import infer
@@ -101,11 +95,7 @@ def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
             can't be downloaded.
     """
     table, classes = galaxies.table, galaxies.classes
-    data = {
-        "path": galaxies.path,
-        "source": galaxies.source,
-        "fingerprint": fingerprint(table),
-    }
+    data = {"path": galaxies.path, "source": galaxies.source, "fingerprint": fingerprint(table)}
     if target_of(recipe).soft:
         data["votes"] = "digests"
     with new_run_folder(path) as folder:

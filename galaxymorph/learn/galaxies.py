@@ -22,12 +22,7 @@ from galaxymorph.images import (
 from galaxymorph.learn.recipe import Recipe, item_frame
 from galaxymorph.learn.run_files import predictions_file
 from galaxymorph.learn.runs import Run, fingerprint, target_columns, with_votes_digest
-from galaxymorph.learn.targets.columns import (
-    label_galaxies,
-    loss_columns,
-    target_of,
-    true_columns,
-)
+from galaxymorph.learn.targets.columns import label_galaxies, loss_columns, target_of, true_columns
 from galaxymorph.zoo import (
     GALAXY_ZOO_CHALLENGE,
     PARTS,

@@ -55,8 +55,7 @@ def _read(path: Path) -> object:
 RECIPES.register(
     "baseline",
     Preset(
-        Recipe(),
-        "the published settings: resnet18 from ImageNet, head first, then its last stage",
+        Recipe(), "the published settings: resnet18 from ImageNet, head first, then its last stage"
     ),
 )
 # Two stages of the backbone are fine-tuned on stored features of six views.
@@ -110,8 +109,7 @@ SMALL = Recipe(
 RECIPES.register(
     "small",
     Preset(
-        SMALL,
-        "a thousand galaxies or so: tf_efficientnet_lite0 from ImageNet, fine-tuned whole",
+        SMALL, "a thousand galaxies or so: tf_efficientnet_lite0 from ImageNet, fine-tuned whole"
     ),
 )
 # Noise beyond the published 0.08, and blur beyond its 1.5 pixels of a whole frame at 224, which are

@@ -59,10 +59,7 @@ class Recipe:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     scheme: str = _setting(
-        "layer1",
-        "Label scheme, the rule from vote fractions to classes",
-        "data",
-        choices=SCHEMES,
+        "layer1", "Label scheme, the rule from vote fractions to classes", "data", choices=SCHEMES
     )
     target: str = _setting("classes", "What is predicted", "data", choices=TARGETS)
     schema: str = _setting(
@@ -384,11 +381,7 @@ RULES = (
         "schema {r.schema}: label schemes are rules on the challenge's columns",
         "use --target tree",
     ),
-    Rule(
-        lambda r: r.frozen_epochs + r.epochs == 0,
-        "epochs: no epoch at all",
-        "give one or more",
-    ),
+    Rule(lambda r: r.frozen_epochs + r.epochs == 0, "epochs: no epoch at all", "give one or more"),
     Rule(
         lambda r: r.folds and r.members > 1,
         "members {r.members}: not with --folds {r.folds}",

@@ -21,10 +21,7 @@ ROBUSTNESS = "robustness.json"
 CARD = "model-card.md"
 REPORT = "report.html"
 # Files under names of earlier versions.
-FORMER_FILES = {
-    "doubt.json": UNCERTAINTY,
-    "doubt_test.parquet": "uncertainty_test.parquet",
-}
+FORMER_FILES = {"doubt.json": UNCERTAINTY, "doubt_test.parquet": "uncertainty_test.parquet"}
 
 
 def predictions_file(part: str) -> str:

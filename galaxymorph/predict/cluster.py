@@ -19,10 +19,7 @@ SECONDS_TO_CONNECT = 30
 
 
 def map_on_cluster(
-    scheduler: str,
-    work: Callable[[Part, Setup], Result],
-    parts: Iterator[Part],
-    setup: Setup,
+    scheduler: str, work: Callable[[Part, Setup], Result], parts: Iterator[Part], setup: Setup
 ) -> Iterator[tuple[Part, Result]]:
     """Yield each partition with its result from a worker, as they come.
 

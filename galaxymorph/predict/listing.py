@@ -41,9 +41,7 @@ class ListedImage(NamedTuple):
 
 
 def list_images(
-    catalogue: str | Path,
-    on_note: Callable[[str], object] | None = None,
-    keep: Sequence[str] = (),
+    catalogue: str | Path, on_note: Callable[[str], object] | None = None, keep: Sequence[str] = ()
 ) -> Iterator[ListedImage]:
     """Yield the id and the image of every row, in order.
 

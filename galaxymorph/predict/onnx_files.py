@@ -33,11 +33,7 @@ from galaxymorph.learn import (
 )
 from galaxymorph.predict.exporters import METADATA
 from galaxymorph.predict.predictors.loading import load_predictor, model_id
-from galaxymorph.predict.predictors.onnx_predictor import (
-    library,
-    load_onnx_file,
-    load_quantized,
-)
+from galaxymorph.predict.predictors.onnx_predictor import library, load_onnx_file, load_quantized
 from galaxymorph.predict.run_files import QUANTIZED
 from galaxymorph.zoo.columns import TEST, TRAIN
 

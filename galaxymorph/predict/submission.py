@@ -42,10 +42,7 @@ def require_submittable(run: Run) -> None:
 
 
 def write_submission(
-    path: Path,
-    runs: Sequence[Run],
-    predictor: Predictor,
-    images: Sequence[str],
+    path: Path, runs: Sequence[Run], predictor: Predictor, images: Sequence[str]
 ) -> None:
     """Write `GalaxyID` and the 37 answers of every image as CSV, whole or not at all.
 
@@ -101,10 +98,7 @@ def _require_single(galaxies: Sequence[str]) -> None:
 
 
 def _parts_folder(
-    path: Path,
-    runs: Sequence[Run],
-    predictor: Predictor,
-    images: Sequence[str],
+    path: Path, runs: Sequence[Run], predictor: Predictor, images: Sequence[str]
 ) -> Path:
     """Return the folder of the parts, those of another model or of other images removed."""
     weights = [

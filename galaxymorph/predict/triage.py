@@ -12,15 +12,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from galaxymorph.base import (
-    BadInput,
-    Progress,
-    as_utf8,
-    read_bytes,
-    replace_folder,
-    say,
-    sniff,
-)
+from galaxymorph.base import BadInput, Progress, as_utf8, read_bytes, replace_folder, say, sniff
 from galaxymorph.images import (
     Inspection,
     Rendering,
@@ -48,11 +40,7 @@ QUALITIES = (95, 90, 80)
 
 
 def choose_galaxies(
-    run: Run,
-    listed: Sequence[ListedImage],
-    folder: Path,
-    number: int = 100,
-    source: str = "views",
+    run: Run, listed: Sequence[ListedImage], folder: Path, number: int = 100, source: str = "views"
 ) -> pd.DataFrame:
     """Write the chosen galaxies' images and a manifest into a new folder; return the manifest.
 

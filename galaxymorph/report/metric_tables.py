@@ -169,9 +169,7 @@ def calibration_columns(record: Record) -> list[str]:
     return ["uncalibrated"] if record.get("method") == "none" else ["before", "after"]
 
 
-def calibration_rows(
-    record: Record,
-) -> Iterator[tuple[str, str, list[Record], Record | None]]:
+def calibration_rows(record: Record) -> Iterator[tuple[str, str, list[Record], Record | None]]:
     """Yield name, label, scores by column, and the band of a calibrated model, of each metric."""
     before, after = record.get("before", {}), record.get("after", {})
     for name in before:

@@ -59,10 +59,7 @@ class CheckedRows:
 
 
 def read_checked(
-    table: Table,
-    ids: str,
-    texts: Sequence[str] = (),
-    numbers: Sequence[str] = (),
+    table: Table, ids: str, texts: Sequence[str] = (), numbers: Sequence[str] = ()
 ) -> CheckedRows:
     """Read some columns of a table; ids must be there, whole, and each of them once.
 

@@ -84,10 +84,7 @@ def find_layout(path: str | Path) -> Layout:
         table = table or _find_table(files)
         if table is None and enter is _but_test:
             unreadable = f" ({skipped_note(unread)})" if unread else ""
-            raise BadInput(
-                f"{path}: {_no_table(files)}{unreadable}",
-                _no_table_remedy(files),
-            )
+            raise BadInput(f"{path}: {_no_table(files)}{unreadable}", _no_table_remedy(files))
         if table and (layout := _layout(table, files, unread)).images:
             return layout
         if table and PurePosixPath(table).name.startswith(TABLES[0]) and enter is _but_test:

@@ -86,10 +86,7 @@ def read_votes(
 
 
 def gather_votes(
-    table: Table,
-    schema: str | None = None,
-    kind: str | None = None,
-    id_column: str | None = None,
+    table: Table, schema: str | None = None, kind: str | None = None, id_column: str | None = None
 ) -> Votes:
     """Read the rows of a vote catalogue, and note what is wrong with which.
 

@@ -52,8 +52,7 @@ def test_what_an_output_cant_print_is_escaped(run, image, tmp_path, env):
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["a b", "it's", 'q"q', "100%s", "new\nline", "[bold]x", "-dash", "ünï→", ":smile:"],
+    "name", ["a b", "it's", 'q"q', "100%s", "new\nline", "[bold]x", "-dash", "ünï→", ":smile:"]
 )
 def test_any_name_is_printed_and_written_as_it_is(run, image, tmp_path, name, capsys):
     folder = tmp_path / name

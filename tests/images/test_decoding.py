@@ -54,11 +54,7 @@ FAULTS = {
     "JPEG without its end": ("a.jpg", JPEG[:-20], "damaged (image file is truncated"),
     "JPEG's first bytes": ("a.jpg", JPEG[:30], "damaged ("),
     "truncated PNG": ("a.png", PNG[: len(PNG) // 2], "damaged (image file is truncated"),
-    "PNG of a wrong sum": (
-        "a.png",
-        PNG.replace(b"IDAT\x78", b"IDAT\x79"),
-        "damaged (",
-    ),
+    "PNG of a wrong sum": ("a.png", PNG.replace(b"IDAT\x78", b"IDAT\x79"), "damaged ("),
     "CMYK": (
         "a.jpg",
         image_bytes(picture().convert("CMYK")),

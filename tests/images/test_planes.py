@@ -127,12 +127,7 @@ ONE_BAND = {
     ],
     "headers copied, without units": [primary(SCI, FILTER="r"), image(ERR, FILTER="r")],
     "Pan-STARRS": [primary(), packed(SCI, **{"HIERARCH FPA.FILTERID": "r.00000"})],
-    "Euclid": [
-        primary(),
-        image(SCI, "CCD1.SCI"),
-        image(ERR, "CCD1.RMS"),
-        image(DQ, "CCD1.FLG"),
-    ],
+    "Euclid": [primary(), image(SCI, "CCD1.SCI"), image(ERR, "CCD1.RMS"), image(DQ, "CCD1.FLG")],
     "Euclid's background": [primary(), image(SCI, "VIS"), image(ERR, "BKG"), image(ERR, "RMS")],
     "ESO": [
         primary(),
@@ -160,11 +155,7 @@ ONE_BAND = {
         image(ERR, "NEXP"),
     ],
     "variance by unit": [primary(SCI, BUNIT="adu"), image(ERR, BUNIT="adu**2")],
-    "exposures by unit": [
-        primary(),
-        image(SCI, BUNIT="electron/s"),
-        image(ERR, BUNIT="s"),
-    ],
+    "exposures by unit": [primary(), image(SCI, BUNIT="electron/s"), image(ERR, BUNIT="s")],
     "preview in the primary": [primary(SCI[::4, ::4]), image(SCI)],
     "preview with the same header": [primary(SCI[::4, ::4], FILTER="r"), image(SCI, FILTER="r")],
     "PRIMARY": [primary(SCI, EXTNAME="PRIMARY"), image(ERR, "FOO")],
@@ -275,10 +266,7 @@ SEVERAL = {
         "zrg",
     ),
     "numbers": ([primary(np.stack([FLUX[n] for n in "grz"]))], "zrg"),
-    "the last axis counts": (
-        [primary(np.stack([FLUX[n] for n in "zrg"], axis=-1))],
-        "zrg",
-    ),
+    "the last axis counts": ([primary(np.stack([FLUX[n] for n in "zrg"], axis=-1))], "zrg"),
     "the last axis, named": (
         [primary(np.stack([FLUX[n] for n in "grz"], axis=-1), BANDS="grz")],
         "zrg",

@@ -26,10 +26,7 @@ from galaxymorph.judge.calibration.reliability import (
     reliability_table,
     truth_scores,
 )
-from galaxymorph.judge.calibration.selective import (
-    aurc,
-    risk_coverage,
-)
+from galaxymorph.judge.calibration.selective import aurc, risk_coverage
 from galaxymorph.judge.metrics.bootstrap import proportion
 from galaxymorph.judge.metrics.expected_fractions import class_chances
 from galaxymorph.learn import Run

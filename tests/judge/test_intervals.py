@@ -7,13 +7,7 @@ import pytest
 
 from galaxymorph.judge.calibration.fraction_intervals import interval_metrics, vote_ranks
 from galaxymorph.judge.calibration.fractions import fit_variance
-from galaxymorph.zoo import (
-    SCHEMAS,
-    cumulative_moments,
-    deviations,
-    to_conditional,
-    to_cumulative,
-)
+from galaxymorph.zoo import SCHEMAS, cumulative_moments, deviations, to_conditional, to_cumulative
 
 TREES = {name: schema.tree for name, schema in SCHEMAS.items()}
 

@@ -44,8 +44,7 @@ def test_options_offer_a_users_entries():
     CALIBRATORS.register("mixed", Method("mixed", lambda p, truth: {}, lambda p, parameters: p))
     SET_METHODS.register("square", SetMethod("squared", lambda p: np.square(1 - p)))
     ATTRIBUTION_METHODS.register(
-        "flat",
-        AttributionMethod("Flat", lambda network, batch, targets, skies: batch[:, 0], 10, 2),
+        "flat", AttributionMethod("Flat", lambda network, batch, targets, skies: batch[:, 0], 10, 2)
     )
     from galaxymorph.cli import calibrate, explain
 

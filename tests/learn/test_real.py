@@ -11,10 +11,7 @@ pytestmark = pytest.mark.real
 
 @pytest.mark.parametrize(
     ("folder", "more", "galaxies"),
-    [
-        ("galaxy-zoo-challenge", [], 1289),
-        ("gz2-five", ["--labels-column", "label"], 1204),
-    ],
+    [("galaxy-zoo-challenge", [], 1289), ("gz2-five", ["--labels-column", "label"], 1204)],
 )
 def test_a_short_fit_on_imagenet_weights_beats_the_largest_class(
     real, tmp_path, folder, more, galaxies

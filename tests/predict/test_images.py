@@ -40,12 +40,7 @@ def written(folder: Path) -> Path:
         ".PNG": "PNG",
         "": "JPEG",
     }
-    endings = [
-        ".jpg",
-        ".jpg",
-        ".jpg",
-        *formats,
-    ]
+    endings = [".jpg", ".jpg", ".jpg", *formats]
     files = {
         f"{'a/b/' * (k % 2)}{k}{ending}": image_bytes(pictures[k], formats[ending])
         for k, ending in enumerate(endings)

@@ -13,14 +13,7 @@ import torch
 from PIL import Image
 
 from galaxymorph.base import safe_file_name
-from galaxymorph.judge import (
-    digests,
-    nearest,
-    neighbour_table,
-    read_neighbours,
-    verdicts,
-    whitened,
-)
+from galaxymorph.judge import digests, nearest, neighbour_table, read_neighbours, verdicts, whitened
 from galaxymorph.judge.calibration.reliability import A_BIN, reliability_table
 from galaxymorph.judge.metrics.run_metrics import interval_note
 from galaxymorph.learn import Run

@@ -8,15 +8,7 @@ import pytest
 pytest.importorskip("galsim")
 
 from galaxymorph.base import BadInput  # noqa: E402
-from galaxymorph.survey import (
-    KINDS,
-    SURVEYS,
-    at_redshift,
-    draw_galaxy,
-    observe,
-    render,
-    vote,
-)
+from galaxymorph.survey import KINDS, SURVEYS, at_redshift, draw_galaxy, observe, render, vote
 from galaxymorph.survey.masks import MASK_BITS, brightest, mask_png  # noqa: E402
 from galaxymorph.survey.volunteers import TREE  # noqa: E402
 from galaxymorph.zoo import broken_sums  # noqa: E402

@@ -55,11 +55,7 @@ def test_intervals_hold_a_fraction_as_often_as_they_say(name):
         assert inside.max() < 0.95
 
 
-@given(
-    mean=st.floats(0, 1),
-    share=st.floats(0, 1),
-    level=st.floats(0.01, 0.99),
-)
+@given(mean=st.floats(0, 1), share=st.floats(0, 1), level=st.floats(0.01, 0.99))
 @settings(max_examples=200, deadline=None)
 def test_intervals_stay_among_fractions_whatever_the_moments(mean, share, level):
     deviation = np.sqrt(share * mean * (1 - mean))

@@ -288,12 +288,7 @@ def test_a_damaged_zip_or_a_closed_folder_is_named(tmp_path):
 def test_names_are_in_order_and_relative_as_the_place_is(tmp_path, monkeypatch):
     write_files(tmp_path, {"b.jpg": JPEG, "a/2.jpg": JPEG, "c.zip": zip_bytes({"z.jpg": JPEG})})
     monkeypatch.chdir(tmp_path)
-    assert [file.reference for file in walk(".")] == [
-        "a/2.jpg",
-        "b.jpg",
-        "c.zip",
-        "c.zip::z.jpg",
-    ]
+    assert [file.reference for file in walk(".")] == ["a/2.jpg", "b.jpg", "c.zip", "c.zip::z.jpg"]
     assert [file.reference for file in walk("a")] == ["a/2.jpg"]
     assert os.sep == "/"
 

@@ -138,13 +138,7 @@ def test_a_stored_inner_zip_is_read_in_place_and_a_deflated_one_unpacked_once(tm
 
 @pytest.mark.parametrize(
     "member",
-    [
-        "../evil.jpg",
-        "../../evil.jpg",
-        "/evil.jpg",
-        "..\\evil.jpg",
-        f"{IMAGES}/../../evil.jpg",
-    ],
+    ["../evil.jpg", "../../evil.jpg", "/evil.jpg", "..\\evil.jpg", f"{IMAGES}/../../evil.jpg"],
 )
 def test_a_member_that_leads_out_is_a_problem_and_never_an_image(member, kaggle, tmp_path):
     before = sorted(tmp_path.rglob("*"))

@@ -124,9 +124,7 @@ def test_every_scheme_labels_any_votes_with_one_of_its_classes(fractions):
 
 def test_a_scheme_of_ones_own_is_an_entry_in_the_registry(monkeypatch):
     barred = Scheme(
-        "bars",
-        {"barred": lambda v: v["Class3.1"], "unbarred": lambda v: v["Class3.2"]},
-        keep=0.6,
+        "bars", {"barred": lambda v: v["Class3.1"], "unbarred": lambda v: v["Class3.2"]}, keep=0.6
     )
     monkeypatch.setattr(SCHEMES, "_entries", dict(SCHEMES))
     SCHEMES.register("bars", barred)

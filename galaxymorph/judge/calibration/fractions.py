@@ -25,12 +25,7 @@ from galaxymorph.judge.calibration.run_calibration import (
 from galaxymorph.judge.metrics.bootstrap import LEVEL, RESAMPLES, mean_interval
 from galaxymorph.judge.metrics.expected_fractions import expected_fractions
 from galaxymorph.judge.metrics.metric import tree_of
-from galaxymorph.learn import (
-    Run,
-    deviation_columns,
-    loss_columns,
-    predicted_columns,
-)
+from galaxymorph.learn import Run, deviation_columns, loss_columns, predicted_columns
 from galaxymorph.zoo import CALIBRATED, Tree, deviations, known_fractions, prefixed
 
 METHOD = "variance"

@@ -10,12 +10,7 @@ from galaxymorph.base import write_json
 from galaxymorph.judge.calibration.fraction_intervals import interval_metrics
 from galaxymorph.judge.fit_checks import fit_warnings
 from galaxymorph.judge.metrics.bootstrap import LEVEL, RESAMPLES, over_folds
-from galaxymorph.judge.metrics.metric import (
-    OF_FOLDS,
-    OVER_FOLDS,
-    Predictions,
-    metrics_of,
-)
+from galaxymorph.judge.metrics.metric import OF_FOLDS, OVER_FOLDS, Predictions, metrics_of
 from galaxymorph.judge.metrics.vote_fractions import agreed_galaxies, expected_of
 from galaxymorph.learn import Run, Target, deviation_columns, loss_columns, target_of
 

@@ -86,11 +86,7 @@ def answer_r2(tree: Tree, true: np.ndarray, predicted: np.ndarray, seed: int) ->
     # About the mean, or the variance of a rare answer would be lost in the subtraction.
     mean = np.where(known, true, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     centred = np.where(known, true - mean, 0.0)
-    terms = {
-        **_error_terms(tree, true, predicted),
-        "value": centred,
-        "square": np.square(centred),
-    }
+    terms = {**_error_terms(tree, true, predicted), "value": centred, "square": np.square(centred)}
 
     def r2(sums: Mapping[str, np.ndarray]) -> np.ndarray:
         variance = sums["square"] - np.square(sums["value"]) / np.maximum(sums["known"], 1)

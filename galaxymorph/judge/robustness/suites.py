@@ -211,8 +211,7 @@ def _predict_all(
     total = (len(conditions) * (1 + adapt) + len(turns)) * galaxies
     with Progress("robustness", total, "images") as progress:
         tables = side_by_side(
-            lambda each: _predicted(run, subjects, each, views, adapt, progress.advance),
-            conditions,
+            lambda each: _predicted(run, subjects, each, views, adapt, progress.advance), conditions
         )
         turned = side_by_side(lambda view: _turned(run, subjects, view, progress.advance), turns)
     return pd.concat(tables, ignore_index=True), np.stack(turned)
@@ -312,8 +311,7 @@ def corruption_error(
         draws = _drawn_ratios(errors, theirs, len(names), scores["headline"] == "rmse", seed)
     means = {
         f"mean_{kind}": _mean_ratio(
-            ratios[counts[:, at], at],
-            None if draws is None else draws[:, counts[:, at], at],
+            ratios[counts[:, at], at], None if draws is None else draws[:, counts[:, at], at]
         )
         for at, kind in enumerate(KINDS)
     }
@@ -535,11 +533,7 @@ def _scores(run: Run, table: pd.DataFrame, names: Sequence[str], severities: Seq
             for score in next(iter(found.values()))
             if score != "strength"
         }
-        corruptions[name] = {
-            "unit": corruption.strength,
-            "severities": found,
-            "mean": means,
-        }
+        corruptions[name] = {"unit": corruption.strength, "severities": found, "mean": means}
     return {
         "headline": headline,
         "clean": _condition_scores(run, clean),
@@ -637,11 +631,7 @@ def _consistency(run: Run, seen: np.ndarray) -> dict:
         if target_of(run.recipe).chooses:
             codes = views.argmax(axis=-1)
             scores["agree"] = (codes == codes[0]).all(axis=0).all(axis=0).astype(float)
-        found[name] = bootstrap(
-            partial(_means_of, scores),
-            seen.shape[1],
-            run.recipe.seed,
-        )
+        found[name] = bootstrap(partial(_means_of, scores), seen.shape[1], run.recipe.seed)
     return found
 
 

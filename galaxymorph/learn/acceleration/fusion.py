@@ -151,10 +151,7 @@ def _fused_block(block: nn.Module) -> nn.Module:
 
 
 def _absorb_users(
-    traced: fx.GraphModule,
-    node: fx.Node,
-    convolution: nn.Conv2d,
-    modules: dict[str, nn.Module],
+    traced: fx.GraphModule, node: fx.Node, convolution: nn.Conv2d, modules: dict[str, nn.Module]
 ) -> None:
     last, added = node, None
     user = _only_user(last)

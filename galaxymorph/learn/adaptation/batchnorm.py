@@ -19,9 +19,7 @@ ADAPTING_IMAGES = 1024
 
 
 def adapt_batchnorm(
-    model: nn.Module,
-    batches: Iterable[torch.Tensor],
-    seen: Callable[[int], object] | None = None,
+    model: nn.Module, batches: Iterable[torch.Tensor], seen: Callable[[int], object] | None = None
 ) -> nn.Module:
     """Return a copy of a network with BatchNorm statistics of unlabelled images.
 

@@ -14,11 +14,7 @@ import torch
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner, params
 from fastai.vision import models
-from fastai.vision.learner import (
-    create_timm_model,
-    create_vision_model,
-    vision_learner,
-)
+from fastai.vision.learner import create_timm_model, create_vision_model, vision_learner
 from fastcore.foundation import L
 from torch import nn
 
@@ -30,10 +26,7 @@ from galaxymorph.learn.recipe import Recipe, require_weights_file
 IMAGENET_STATS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 # The arguments of fastai's `create_head` behind each name.
-HEADS = {
-    "linear": {"lin_ftrs": [], "concat_pool": False, "first_bn": False},
-    "fastai": {},
-}
+HEADS = {"linear": {"lin_ftrs": [], "concat_pool": False, "first_bn": False}, "fastai": {}}
 
 LITE0 = "tf_efficientnet_lite0"
 # Seconds without an answer after which weights can't be downloaded.

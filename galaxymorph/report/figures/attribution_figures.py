@@ -9,12 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from galaxymorph.judge import ATTRIBUTION_METHODS, UNLIKE, Curves
-from galaxymorph.report.figures.panels import (
-    draw_intervals,
-    legend_below,
-    name_rows,
-    panels,
-)
+from galaxymorph.report.figures.panels import draw_intervals, legend_below, name_rows, panels
 from galaxymorph.report.figures.style import (
     BLUE,
     GREEN,
@@ -29,13 +24,7 @@ from galaxymorph.report.figures.style import (
 )
 
 Rows = list[dict[str, Any]]
-FEATURE_COLOURS = {
-    "arms": BLUE,
-    "bar": ORANGE,
-    "bulge": RED,
-    "ring": GREEN,
-    "companion": PURPLE,
-}
+FEATURE_COLOURS = {"arms": BLUE, "bar": ORANGE, "bulge": RED, "ring": GREEN, "companion": PURPLE}
 
 
 def _order_colour(order: str) -> str:

@@ -58,10 +58,7 @@ def reliability_figure(calibration: Calibration) -> Captioned:
         error = interval_words(calibration.record[when]["ece_equal_mass"])
         title = f"{when.capitalize()}: c" if number > 1 else "C"
         axes.set(
-            title=f"{title}alibration error\n{error}",
-            xlabel="confidence",
-            xlim=limits,
-            ylim=limits,
+            title=f"{title}alibration error\n{error}", xlabel="confidence", xlim=limits, ylim=limits
         )
         axes.grid()
     grid[0, 0].set_ylabel("accuracy, 95 % intervals")

@@ -17,15 +17,7 @@ from galaxymorph.images import decode
 from galaxymorph.judge import prediction_kind
 from galaxymorph.learn import Run, loss_words
 from galaxymorph.report.figures.panels import in_words
-from galaxymorph.report.figures.style import (
-    BLACK,
-    PAGE,
-    RIGHT,
-    SMALL,
-    WRONG,
-    styled,
-    write_figure,
-)
+from galaxymorph.report.figures.style import BLACK, PAGE, RIGHT, SMALL, WRONG, styled, write_figure
 
 # Images in a row; inches of the room between them, of the title, and of the lines and letters
 # below an image.

@@ -20,15 +20,7 @@ from galaxymorph.report.figures.contact_sheets import (
     verdict_colour,
 )
 from galaxymorph.report.figures.panels import draw_intervals, legend_below, panels, wrapped
-from galaxymorph.report.figures.style import (
-    BLUE,
-    GREY,
-    ORANGE,
-    PAGE,
-    SERIES,
-    styled,
-    write_figure,
-)
+from galaxymorph.report.figures.style import BLUE, GREY, ORANGE, PAGE, SERIES, styled, write_figure
 
 MARKERS = "osD^vPX*"
 COLUMNS = 4

@@ -27,14 +27,7 @@ from galaxymorph.learn import Run, target_of, with_images
 from galaxymorph.report.figures.panels import in_words
 from galaxymorph.report.figures.pictures import thumbnails
 from galaxymorph.report.figures.uncertainty_figures import preferred
-from galaxymorph.zoo import (
-    CALIBRATED,
-    PROBABILITY,
-    Tree,
-    likeliest_walk,
-    prefixed,
-    to_conditional,
-)
+from galaxymorph.zoo import CALIBRATED, PROBABILITY, Tree, likeliest_walk, prefixed, to_conditional
 
 # The uncertainty of each test galaxy.
 UNCERTAINTY = "uncertainty_test.parquet"

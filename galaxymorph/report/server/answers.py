@@ -17,14 +17,7 @@ from galaxymorph.images import Rendering, decode_bytes, require_content
 from galaxymorph.judge import EMPTY, Calibrator, calibrated_coverage, calibrated_mean, sets_of
 from galaxymorph.learn import Recipe, Run, deviation_columns, target_of
 from galaxymorph.report.figures.pictures import frame_uri, thumbnail
-from galaxymorph.zoo import (
-    DEVIATION,
-    PROBABILITY,
-    Tree,
-    deviations,
-    likeliest_walk,
-    to_conditional,
-)
+from galaxymorph.zoo import DEVIATION, PROBABILITY, Tree, deviations, likeliest_walk, to_conditional
 from galaxymorph.zoo.image_files import galaxy_name
 
 if TYPE_CHECKING:

@@ -9,7 +9,11 @@ comma := ,
 empty :=
 EVERYTHING := .[$(subst $(empty) ,$(comma),$(EXTRAS))]
 
-.PHONY: fit test oldest lint bench gpu setup clean
+docs: setup
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+.PHONY: docs fit test oldest lint bench gpu setup clean
 
 fit: setup
 	$(BIN)/python cli.py fit $(ARGS)

@@ -365,7 +365,7 @@ def test_every_benchmark_is_importable_and_says_what_it_is():
 def test_the_notebook_runs_from_its_first_cell_to_its_last(tmp_path, monkeypatch, capsys):
     """With fewer galaxies; a line that begins with ! is a command, as Jupyter has it."""
     pytest.importorskip("galsim", reason="the extra survey is missing")
-    notebook = json.loads((ROOT / "docs" / "tutorial.ipynb").read_text(encoding="utf-8"))
+    notebook = json.loads((ROOT / "docs" / "first-model.ipynb").read_text(encoding="utf-8"))
     monkeypatch.chdir(tmp_path)
     known = {}
     for cell in notebook["cells"]:

@@ -1,0 +1,182 @@
+"""Sphinx's settings, and the pages that are made from the code: recipe, registries, API."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from dataclasses import MISSING, fields
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+import galaxymorph  # noqa: E402
+
+GENERATED = HERE / "_generated"
+# The packages whose faces make the API reference, in the order that data flows.
+PACKAGES = ("base", "zoo", "images", "survey", "learn", "judge", "predict", "report")
+
+project = "GalaxyMorph"
+author = "GalaxyMorph developers"
+copyright = f"2026, {author}"  # noqa: A001 (Sphinx's name)
+release = version = galaxymorph.__version__
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinx_click",
+    "sphinx_copybutton",
+    "sphinx_design",
+]
+exclude_patterns = ["_build"]
+source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb", ".rst": "restructuredtext"}
+html_theme = "pydata_sphinx_theme"
+html_title = "GalaxyMorph"
+html_theme_options = {
+    "navigation_with_keys": False,
+    "show_toc_level": 2,
+    "header_links_before_dropdown": 6,
+}
+html_static_path: list[str] = []
+highlight_language = "none"
+# What stands in single backticks in the help of commands.
+default_role = "code"
+# The notebook is run by the tests; here it is rendered as it is.
+nb_execution_mode = "off"
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_heading_anchors = 4
+autodoc_typehints = "signature"
+autosummary_generate = False
+copybutton_prompt_text = "$ "
+
+
+def escape_docstring(app, what, name, obj, options, lines: list[str]) -> None:
+    """Turn a docstring's Markdown into reStructuredText: code in backticks, signs as they are."""
+    text = "\n".join(lines)
+    parts = re.split(r"(`[^`]+`)", text)
+    for number, part in enumerate(parts):
+        if number % 2:
+            parts[number] = f"`{part}`"
+        else:
+            parts[number] = re.sub(
+                r"(?<!\\)([*|])", r"\\\1", re.sub(r"(\w)_(?!\w)", r"\1\\_", part)
+            )
+    lines[:] = "".join(parts).split("\n")
+
+
+def escape_help(app, context, lines: list[str]) -> None:
+    """Keep signs of a command's help as they are."""
+    lines[:] = [re.sub(r"(?<!\\)\*", r"\\*", line) for line in lines]
+
+
+def write_page(name: str, text: str) -> None:
+    """Write a generated page, unless it is there already with this text."""
+    path = GENERATED / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+
+
+def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Return a Markdown table."""
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "\n".join(
+        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in lines
+    )
+
+
+def recipe_page() -> str:
+    """Return the page of a recipe's settings, from the fields of `Recipe`."""
+    from galaxymorph.learn import Recipe
+
+    groups: dict[str, list[tuple[str, ...]]] = {}
+    for setting in fields(Recipe):
+        about = setting.metadata
+        default = "" if setting.default is MISSING else f"`{setting.default}`"
+        limits = [
+            f"{words} {about[key]}"
+            for key, words in (("gt", ">"), ("ge", "≥"), ("le", "≤"))
+            if key in about
+        ]
+        choices = about.get("choices")
+        if choices is not None:
+            limits.append(", ".join(f"`{choice}`" for choice in choices))
+        option = "--" + setting.name.replace("_", "-")
+        row = (f"`{setting.name}`", f"`{option}`", default, ", ".join(limits), about["description"])
+        groups.setdefault(about["group"], []).append(row)
+    text = "# Recipe settings\n\nGenerated from `galaxymorph.learn.Recipe`. Defaults are those of "
+    text += "the preset `baseline`; see [Recipes](../recipes.md) for the presets.\n"
+    for group, rows in groups.items():
+        header = ("setting", "option", "default", "values", "description")
+        text += f"\n## {group.capitalize()}\n\n{table(header, rows)}\n"
+    return text
+
+
+def formats_page() -> str:
+    """Return the page of vote catalogues: the questions, answers and columns of each schema."""
+    from galaxymorph.zoo import SCHEMAS
+
+    text = "# Vote catalogues\n\nGenerated from the schemas in `galaxymorph/zoo/vote_schemas`.\n"
+    for name, schema in SCHEMAS.items():
+        text += f"\n## {name}\n\n"
+        rows = [
+            (number, question.text, answer.text, f"`{answer.column}`", answer.leads_to or "end")
+            for number, question in enumerate(schema.tree.questions, 1)
+            for answer in question.answers
+        ]
+        header = ("", "question", "answer", "column", "leads to")
+        text += table(header, [tuple(map(str, row)) for row in rows]) + "\n"
+    return text
+
+
+def api_page(package: str) -> str:
+    """Return the reStructuredText page of one package's public names."""
+    module = __import__(f"galaxymorph.{package}", fromlist=["*"])
+    kinds: dict[str, list[str]] = {"Classes": [], "Functions": [], "Constants": []}
+    for name in sorted(module.__all__):
+        value = getattr(module, name)
+        kind = (
+            "Classes"
+            if inspect.isclass(value)
+            else "Functions"
+            if inspect.isfunction(value)
+            else "Constants"
+        )
+        kinds[kind].append(name)
+    title = f"galaxymorph.{package}"
+    lines = [title, "=" * len(title), "", f".. currentmodule:: {title}", ""]
+    lines += [inspect.getdoc(module) or "", ""]
+    for kind, names in kinds.items():
+        if not names:
+            continue
+        lines += [kind, "-" * len(kind), ""]
+        if kind == "Constants":
+            lines += [", ".join(f"``{name}``" for name in names), ""]
+            continue
+        lines += [
+            ".. autosummary::",
+            "   :nosignatures:",
+            "",
+            *(f"   {name}" for name in names),
+            "",
+        ]
+        directive = "autoclass" if kind == "Classes" else "autofunction"
+        lines += [f".. {directive}:: {name}\n" for name in names]
+    return "\n".join(lines)
+
+
+def generate_pages(app) -> None:
+    """Write all pages that are made from the code."""
+    write_page("recipe.md", recipe_page())
+    write_page("votes.md", formats_page())
+    for package in PACKAGES:
+        write_page(f"api/{package}.rst", api_page(package))
+
+
+def setup(app) -> None:
+    """Connect what is above with Sphinx."""
+    app.connect("builder-inited", generate_pages)
+    app.connect("autodoc-process-docstring", escape_docstring)
+    app.connect("sphinx-click-process-description", escape_help)

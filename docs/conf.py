@@ -39,7 +39,11 @@ html_theme_options = {
     "show_toc_level": 2,
     "header_links_before_dropdown": 6,
 }
-html_static_path: list[str] = []
+html_static_path = ["_static"]
+html_css_files = ["style.css"]
+html_sidebars: dict[str, list[str]] = {"results": [], "contributing": []}
+# Options keep their two hyphens.
+smartquotes = False
 highlight_language = "none"
 # What stands in single backticks in the help of commands.
 default_role = "code"
@@ -66,9 +70,20 @@ def escape_docstring(app, what, name, obj, options, lines: list[str]) -> None:
     lines[:] = "".join(parts).split("\n")
 
 
-def escape_help(app, context, lines: list[str]) -> None:
-    """Keep signs of a command's help as they are."""
-    lines[:] = [re.sub(r"(?<!\\)\*", r"\\*", line) for line in lines]
+def format_help(app, context, lines: list[str]) -> None:
+    """Keep signs of a command's help as they are, and show its examples as code."""
+    formatted: list[str] = []
+    in_example = False
+    for line in lines:
+        if re.fullmatch(r"\| Examples?:", line):
+            in_example = True
+            formatted += [line[2:] + ":", ""]
+        elif in_example and line.startswith("|"):
+            formatted.append("    " + line[2:].strip())
+        else:
+            in_example = False
+            formatted.append(re.sub(r"(?<!\\)\*", r"\\*", line))
+    lines[:] = formatted
 
 
 def write_page(name: str, text: str) -> None:
@@ -179,4 +194,4 @@ def setup(app) -> None:
     """Connect what is above with Sphinx."""
     app.connect("builder-inited", generate_pages)
     app.connect("autodoc-process-docstring", escape_docstring)
-    app.connect("sphinx-click-process-description", escape_help)
+    app.connect("sphinx-click-process-description", format_help)

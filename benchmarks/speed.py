@@ -72,10 +72,10 @@ from galaxymorph.predict import load_predictor
 predictor = load_predictor(sys.argv[1], "int8")
 batch = numpy.random.rand(16, 3, predictor.recipe.size, predictor.recipe.size).astype("float32")
 times = int(sys.argv[2]) // 16
-predictor.each_prediction(batch)
+predictor.batch_outputs(batch)
 before = time.perf_counter()
 for _ in range(times):
-    predictor.each_prediction(batch)
+    predictor.batch_outputs(batch)
 print(16 * times / (time.perf_counter() - before))
 """
 

@@ -66,13 +66,17 @@ class OnnxPredictor(BasePredictor):
             )
             outputs = []
             for batch in _stacked(inputs):
-                outputs.append(self._batch_outputs(batch))
+                outputs.append(self.batch_outputs(batch))
                 if on_progress:
                     on_progress(len(batch))
         return np.concatenate(outputs, axis=1)
 
-    def _batch_outputs(self, batch: np.ndarray) -> np.ndarray:
-        """Return the mean of the outputs over the recipe's views, (networks, n, outputs)."""
+    def batch_outputs(self, batch: np.ndarray) -> np.ndarray:
+        """Return outputs, the mean over the recipe's views, shape (networks, n, outputs).
+
+        Args:
+            batch: the networks' input, float32 of shape (n, 3, side, side).
+        """
         views = [
             [
                 inverse_link(logits, self.recipe)

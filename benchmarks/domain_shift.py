@@ -1,7 +1,7 @@
-"""What another survey costs a run, what recovers it, and which images it knows to be strange.
+"""What another survey costs a run, what recovers it, and how well outliers are detected.
 
     python benchmarks/domain_shift.py transfer RUN --target CATALOGUE --labels GZ1 --fit coral,dann
-    python benchmarks/domain_shift.py strange RUN --other NAME=FOLDER ...
+    python benchmarks/domain_shift.py outliers RUN --other NAME=FOLDER ...
     python benchmarks/domain_shift.py simulate FOLDER --n 2000
 
 `simulate` writes the same galaxies as seen by every survey, and farther away by the first: fit a
@@ -9,7 +9,7 @@ run on one folder and transfer it to the others. `transfer` halves the target: o
 labels, is adapted to, and lends 10, 50 and 200 labels to a new last layer; macro-F1 is of the
 other. Where the target has the run's own galaxies, those of its test part are tested, at home too,
 and the others lent. `--fit` trains the run's own recipe again with Deep CORAL and
-domain-adversarial training, on the run's own training galaxies. `strange` gives the AUROC of the
+domain-adversarial training, on the run's own training galaxies. `outliers` gives the AUROC of the
 outlier scores for sky, stars and artifacts, made of the run's own images, and for other folders.
 """
 
@@ -63,9 +63,9 @@ def main() -> None:
     one.add_argument("--fit", default="", help="coral, dann or both, by comma")
     one.add_argument("--adapt-weight", type=float, default=1.0)
     one.set_defaults(measure=transfer)
-    two = commands.add_parser("strange")
+    two = commands.add_parser("outliers")
     two.add_argument("--other", action="append", default=[], metavar="NAME=FOLDER")
-    two.set_defaults(measure=strange)
+    two.set_defaults(measure=outliers)
     three = commands.add_parser("simulate")
     three.add_argument("run", type=Path, metavar="FOLDER")
     three.add_argument("--n", type=int, default=2000)
@@ -210,11 +210,11 @@ def adapted_fit(
         return predicted(again, tested)
 
 
-def strange(arguments: argparse.Namespace) -> dict:
+def outliers(arguments: argparse.Namespace) -> dict:
     """Return the AUROC of each outlier score for images of other kinds against tested galaxies."""
     run = Run(arguments.run)
     tested = list(run.predictions("test")["image"])[: arguments.limit]
-    usual = strangeness(run, tested)
+    usual = scores_with_baseline(run, tested)
     found = {"run": run.path.name, "tested": len(tested)}
     with tempfile.TemporaryDirectory() as folder:
         kinds = {name: written(Path(folder) / name, tested, make) for name, make in KINDS.items()}
@@ -222,7 +222,7 @@ def strange(arguments: argparse.Namespace) -> dict:
             name, _, path = other.partition("=")
             kinds[name] = expand_images([path])[: arguments.limit]
         for name, images in kinds.items():
-            new = strangeness(run, images)
+            new = scores_with_baseline(run, images)
             is_new = np.repeat([False, True], [len(usual), len(new)])
             found[name] = {"images": len(images)} | {
                 score: round(roc_auc_score(is_new, np.concatenate([usual[score], new[score]])), 4)
@@ -231,7 +231,7 @@ def strange(arguments: argparse.Namespace) -> dict:
     return found
 
 
-def strangeness(run: Run, images: Sequence[str]) -> pd.DataFrame:
+def scores_with_baseline(run: Run, images: Sequence[str]) -> pd.DataFrame:
     """Return the outlier columns and, to compare with, 1 minus the largest probability."""
     table = outlier_scores(run, images)
     _, logits = embedded(run, list(images))

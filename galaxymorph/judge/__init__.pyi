@@ -131,6 +131,7 @@ from .robustness.suites import write_robustness as write_robustness
 from .uncertainty.agreement import QUADRANTS as QUADRANTS
 from .uncertainty.agreement import agreed as agreed
 from .uncertainty.agreement import entropies_of as entropies_of
+from .uncertainty.agreement import read_uncertainty as read_uncertainty
 from .uncertainty.agreement import uncertainty_quadrants as uncertainty_quadrants
 from .uncertainty.agreement import volunteer_fractions as volunteer_fractions
 from .uncertainty.decomposition import Uncertainty as Uncertainty

@@ -78,10 +78,10 @@ def study_uncertainty(run: Run, data: Path | None = None) -> UncertaintyStudy:
         By source: `passes` through a network for an image, `seconds` in which 1,000 images are
         decoded and predicted here, `scores` (of classes negative log-likelihood, calibration
         errors, accuracy and macro-F1 of the predictive mean; of votes its divergence or squared
-        error; and AURC by total and by epistemic uncertainty) with intervals, and `people`,
+        error; and AURC by total and by epistemic uncertainty) with intervals, and `volunteers`,
         Spearman's correlation of each kind of uncertainty with the entropy of volunteers' votes.
-        The table has a row a galaxy: its uncertainty by each source, `people`, the entropy of
-        volunteers' votes, and of classes `people_share`, the share of them who voted for the label.
+        The table has a row a galaxy: its uncertainty by each source, `volunteer_entropy`, the
+        entropy of the votes, and of classes `volunteer_fraction`, the vote fraction of the label.
 
     Raises:
         BadInput: the run isn't finished, or an image isn't there.
@@ -91,9 +91,9 @@ def study_uncertainty(run: Run, data: Path | None = None) -> UncertaintyStudy:
     votes = volunteer_fractions(run, predicted, data)
     table = predicted[["galaxy", "image", "label"]].assign(agrees=agreed(run, predicted))
     if votes is not None:
-        table["people"] = entropies_of(run)(votes)
+        table["volunteer_entropy"] = entropies_of(run)(votes)
         if not target_of(run.recipe).soft:
-            table["people_share"] = votes[np.arange(len(table)), _truth(run, predicted)]
+            table["volunteer_fraction"] = votes[np.arange(len(table)), _truth(run, predicted)]
     sources = {}
     for source in UNCERTAINTY_SOURCES:
         sampled = _sample(run, predicted, source, data)
@@ -109,8 +109,8 @@ def study_uncertainty(run: Run, data: Path | None = None) -> UncertaintyStudy:
             **_scores(run, predicted, sampled, risk),
         }
         if votes is not None:
-            entropy = table["people"].to_numpy()
-            sources[source]["people"] = _correlations(sampled.uncertainty, entropy, run)
+            entropy = table["volunteer_entropy"].to_numpy()
+            sources[source]["volunteers"] = _correlations(sampled.uncertainty, entropy, run)
     record = {"format": FORMAT, "galaxies": len(table), "sources": sources}
     write_json(run.path / UNCERTAINTY, record)
     write_table(run.path / UNCERTAINTY_TABLE, table)

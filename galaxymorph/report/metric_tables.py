@@ -277,12 +277,12 @@ def print_uncertainty(record: Record) -> None:
     for source, study in sources.items():
         for accuracy, kept in study.get("kept_at_accuracy", {}).items():
             console().print(f"{source}: {kept_words(accuracy, kept)}")
-    if not any("people" in study for study in sources.values()):
+    if not any("volunteers" in study for study in sources.values()):
         return
     title = "Rank correlation with volunteers' entropy"
     table = make_table(title, ["source", "total", "aleatoric", "epistemic"])
     for source, study in sources.items():
-        table.add_row(source, *map(interval_words, study["people"].values()))
+        table.add_row(source, *map(interval_words, study["volunteers"].values()))
     print_table(table)
 
 

@@ -21,6 +21,7 @@ from galaxymorph.judge import (
     ATTRIBUTION_METHODS,
     metrics_of,
     prediction_kind,
+    read_uncertainty,
     true_and_predicted,
     verdicts,
 )
@@ -294,7 +295,7 @@ def _calibration(page: PageContent) -> Content:
 
 @section("uncertainty", "Uncertainty", "uncertainty.json")
 def _uncertainty(page: PageContent) -> Content:
-    record = page.json("uncertainty.json")
+    record = read_uncertainty(page.run.path / "uncertainty.json")
     names, sources = source_metrics(record), record["sources"]
     kept = next(iter(sources.values())).get("kept_at_accuracy", {})
     return {
@@ -313,9 +314,9 @@ def _uncertainty(page: PageContent) -> Content:
             for source, study in sources.items()
         ],
         "volunteers": [
-            (source, list(study["people"].values()))
+            (source, list(study["volunteers"].values()))
             for source, study in sources.items()
-            if "people" in study
+            if "volunteers" in study
         ],
         "pictures": page.pictures("figures/uncertainty_*.png", "figures/corner_*.png"),
     }

@@ -16,11 +16,13 @@ from galaxymorph.judge import (
     QUADRANTS,
     aurc,
     choose_for_labelling,
+    compare_runs,
     decompose_uncertainty,
     entropy,
     question_entropy,
     uncertainty_quadrants,
 )
+from galaxymorph.learn import Run
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, SCHEMES, soft_targets
 from tests.conftest import QUICK, RECIPE, galaxymorph
 from tests.judge.test_vote_fractions import fractions
@@ -176,16 +178,16 @@ def test_entropies_of_a_tree_are_of_walks_and_add_up():
 @settings(max_examples=60, deadline=None)
 def test_a_galaxy_stands_in_one_corner_at_most(seed, n):
     rng = np.random.default_rng(seed)
-    model, people = rng.random((2, n))
+    model, volunteers = rng.random((2, n))
     agree = rng.random(n) < 0.7
-    found = uncertainty_quadrants(model, people, agree)
+    found = uncertainty_quadrants(model, volunteers, agree)
     assert found.keys() == QUADRANTS.keys()
     rows = np.concatenate(list(found.values()))
     assert len(set(rows.tolist())) == len(rows)
-    assert agree[found["both_sure"]].all()
-    for at in found["model_unsure"]:
+    assert agree[found["both_certain"]].all()
+    for at in found["model_uncertain"]:
         assert model[at] >= np.median(model)
-        assert people[at] <= np.median(people)
+        assert volunteers[at] <= np.median(volunteers)
 
 
 def test_uncertainty_compares_the_sources_with_each_other_and_with_volunteers(
@@ -199,7 +201,7 @@ def test_uncertainty_compares_the_sources_with_each_other_and_with_volunteers(
     page = (own / "report.html").read_text()
     assert "Sources of uncertainty, 95 % intervals" in page
     assert "kept at 99% accuracy" in page
-    assert 'alt="Model and volunteers are unsure' in page
+    assert 'alt="Model and volunteers are uncertain' in page
     record = json.loads((own / "uncertainty.json").read_text())
     assert list(record["sources"]) == ["single", "views"]
     assert [each["passes"] for each in record["sources"].values()] == [1, 8]
@@ -223,11 +225,11 @@ def test_uncertainty_compares_the_sources_with_each_other_and_with_volunteers(
     )
     votes = pd.read_csv(simple / "training_solutions_rev1.csv", dtype={"GalaxyID": str})
     votes = soft_targets(SCHEMES["layer1"], votes.set_index("GalaxyID")).loc[test["galaxy"]]
-    assert np.allclose(table["people"], entropy(votes.to_numpy()), atol=1e-6)
+    assert np.allclose(table["volunteer_entropy"], entropy(votes.to_numpy()), atol=1e-6)
     shares = votes.to_numpy()[np.arange(len(test)), votes.columns.get_indexer(test["label"])]
-    assert np.allclose(table["people_share"], shares, atol=1e-6)
-    found = record["sources"]["views"]["people"]["total"]["value"]
-    ranks = spearmanr(table["people"], table["views_total"]).statistic
+    assert np.allclose(table["volunteer_fraction"], shares, atol=1e-6)
+    found = record["sources"]["views"]["volunteers"]["total"]["value"]
+    ranks = spearmanr(table["volunteer_entropy"], table["views_total"]).statistic
     assert found == pytest.approx(ranks, abs=1e-5)
     figures = {path.name for path in (own / "figures").iterdir()}
     assert figures >= {"uncertainty_sources.png", "uncertainty_volunteers.png"}
@@ -261,9 +263,17 @@ def test_the_former_name_still_works_and_former_files_are_renamed(run, tmp_path,
     own = shutil.copytree(run, tmp_path / "run")
     assert galaxymorph("doubt", own) == 0
     assert "doubt is now called uncertainty" in capfd.readouterr().err
+    record = json.loads((own / "uncertainty.json").read_text())
+    page = (own / "report.html").read_text()
+    scores = compare_runs([Run(own)])["score"].tolist()
+    for source in record["sources"].values():
+        source["people"] = source.pop("volunteers")
+    (own / "uncertainty.json").write_text(json.dumps(record))
+    assert compare_runs([Run(own)])["score"].tolist() == scores
     for name in ("uncertainty.json", "uncertainty_test.parquet"):
         (own / name).rename(own / name.replace("uncertainty", "doubt"))
     assert galaxymorph("report", own) == 0
-    assert "Sources of uncertainty, 95 % intervals" in (own / "report.html").read_text()
+    section = page[page.index("Sources of uncertainty, 95 % intervals") :]
+    assert section[:2000] in (own / "report.html").read_text()
     assert galaxymorph("--help") == 0
     assert "doubt" not in capfd.readouterr().out

@@ -10,7 +10,9 @@ import pandas as pd
 
 from galaxymorph.base import BadInput, read_json
 from galaxymorph.judge.metrics.metric import METRICS, Predictions, metric_of
+from galaxymorph.judge.uncertainty.agreement import read_uncertainty
 from galaxymorph.learn import Run, predicted_columns, target_of
+from galaxymorph.learn.run_files import UNCERTAINTY
 
 # What isn't a score: how it was measured, and counts.
 SETTINGS = {
@@ -61,7 +63,7 @@ def compare_runs(runs: Sequence[Run]) -> pd.DataFrame:
     for run in runs:
         run.require_trained()
         for path in _score_files(run):
-            record = read_json(path)
+            record = read_uncertainty(path) if path.name == UNCERTAINTY else read_json(path)
             nominal = nominals_in(record)
             for name, ends in scores_in(record):
                 rows.append((path.stem, name, str(run.path), *ends, _nominal_of(name, nominal)))

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, read_json, reading, require_key
 from galaxymorph.judge.metrics.vote_fractions import entropy, question_entropy
 from galaxymorph.learn import Run, predicted_columns, target_of, true_columns
 from galaxymorph.zoo import TARGET, prefixed, read_catalogue, soft_label_catalogue
 
-# Which of model and volunteers are uncertain: a gallery's title, by its file's name.
+# Titles of the galleries by who is uncertain, the model or volunteers.
 QUADRANTS = {
-    "both_sure": "Model and volunteers are sure, and agree",
-    "both_unsure": "Model and volunteers are unsure",
-    "model_unsure": "Only the model is unsure",
-    "people_unsure": "Only the volunteers are unsure",
+    "both_certain": "Model and volunteers are certain, and agree",
+    "both_uncertain": "Model and volunteers are uncertain",
+    "model_uncertain": "Only the model is uncertain",
+    "volunteers_uncertain": "Only the volunteers are uncertain",
 }
 
 
@@ -62,6 +63,16 @@ def volunteer_fractions(
     return shares.loc[table["galaxy"]].to_numpy(float)
 
 
+def read_uncertainty(path: Path) -> dict[str, Any]:
+    """Return a run's `uncertainty.json`; format 2 called the key `volunteers` `people`."""
+    record = read_json(path)
+    with reading(path, "run uncertainty again"):
+        for source in require_key(record, "sources", dict).values():
+            if "people" in source:
+                source["volunteers"] = source.pop("people")
+    return record
+
+
 def agreed(run: Run, table: pd.DataFrame) -> np.ndarray:
     """Return whether the model's answer is volunteers', of a tree to the first question."""
     target = target_of(run.recipe)
@@ -76,25 +87,26 @@ def agreed(run: Run, table: pd.DataFrame) -> np.ndarray:
 
 
 def uncertainty_quadrants(
-    model: np.ndarray, people: np.ndarray, agree: np.ndarray
+    model: np.ndarray, volunteers: np.ndarray, agree: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return the positions of galaxies in the four corners of uncertainty, the clearest first.
+    """Return the positions of galaxies in the four quadrants of uncertainty, the clearest first.
 
-    Uncertainties are compared by rank, half of the galaxies being unsure in either's eyes.
+    Uncertainties are compared by rank: half of the galaxies are uncertain to the model, and half to
+    volunteers.
 
     Args:
         model: the model's uncertainty, shape (n,).
-        people: volunteers'.
-        agree: whether they give the same answer; those who don't aren't both sure.
+        volunteers: the volunteers' uncertainty.
+        agree: whether they give the same answer, without which they aren't both certain.
     """
     from scipy.stats import rankdata
 
-    ours, theirs = (rankdata(uncertainty) / len(uncertainty) for uncertainty in (model, people))
+    model, volunteers = (rankdata(values) / len(values) for values in (model, volunteers))
     values = {
-        "both_sure": np.where(agree, 0.5 - np.maximum(ours, theirs), -1),
-        "both_unsure": np.minimum(ours, theirs) - 0.5,
-        "model_unsure": np.minimum(ours - 0.5, 0.5 - theirs),
-        "people_unsure": np.minimum(0.5 - ours, theirs - 0.5),
+        "both_certain": np.where(agree, 0.5 - np.maximum(model, volunteers), -1),
+        "both_uncertain": np.minimum(model, volunteers) - 0.5,
+        "model_uncertain": np.minimum(model - 0.5, 0.5 - volunteers),
+        "volunteers_uncertain": np.minimum(0.5 - model, volunteers - 0.5),
     }
     return {
         name: np.argsort(-value, kind="stable")[: int((value > 0).sum())]

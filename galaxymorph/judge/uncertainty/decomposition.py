@@ -82,7 +82,7 @@ def choose_for_labelling(
 
 
 for name, metric in {
-    "people": Metric(
+    "volunteers": Metric(
         "rank correlation with volunteers' entropy",
         "Spearman's, of the uncertainty of predictions and of votes",
         "greater",

@@ -60,12 +60,17 @@ def draw_uncertainty(
         most: galaxies in a gallery.
         data: where its catalogue is now, if it has moved.
     """
+    # Galleries of earlier studies, which may have had others.
+    for former in run.figures.glob("corner_*.*"):
+        former.unlink()
     path = run.figures / "uncertainty_sources.png"
     drawn = [write_figure(path, *sources_figure(run, study.table))]
-    if "people" not in study.table:
+    if "volunteer_entropy" not in study.table:
         return drawn
     source = preferred(study.record["sources"])
-    model, volunteers = (study.table[name].to_numpy() for name in (f"{source}_total", "people"))
+    model, volunteers = (
+        study.table[name].to_numpy() for name in (f"{source}_total", "volunteer_entropy")
+    )
     marked = uncertainty_quadrants(model, volunteers, study.table["agrees"].to_numpy())
     path = run.figures / "uncertainty_volunteers.png"
     drawn.append(write_figure(path, *volunteers_figure(model, volunteers, source, marked)))
@@ -78,7 +83,7 @@ def draw_uncertainty(
         if target_of(run.recipe).soft:
             galaxies = most_contested(run, galaxies)
         else:
-            galaxies = galaxies.assign(share=study.table["people_share"].to_numpy()[rows])
+            galaxies = galaxies.assign(share=study.table["volunteer_fraction"].to_numpy()[rows])
         path = run.figures / f"corner_{name}.png"
         drawn.append(draw_gallery(run, path, galaxies, QUADRANTS[name], most))
     return drawn

@@ -35,7 +35,7 @@ VOTES = "training_solutions_rev1.csv"
 def main() -> None:
     """Run, watch, print and keep."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="galaxies in the Kaggle layout")
+    parser.add_argument("--data", type=Path, help="catalogue in Kaggle's layout")
     parser.add_argument("--images", type=int, default=20_000, help="to predict")
     parser.add_argument("--fitted", type=int, default=10_000, help="of these, to fit")
     parser.add_argument("--epochs", type=int, default=9, help="after the frozen ones")

@@ -26,23 +26,24 @@ from galaxymorph.cli.commands import Group
 
 # Command: its module's variable, and its line in --help, which imports none of them.
 COMMANDS = {
-    "fit": ("galaxymorph.cli.fit:fit", "Train a model on galaxies, judge it, draw its figures."),
+    "fit": ("galaxymorph.cli.fit:fit", "Train a model and evaluate it."),
     "interpret": (
         "galaxymorph.cli.interpret:interpret",
-        "Draw which galaxies a run predicts well "
-        "or badly: top losses, confident mistakes, confusions.",
+        "Draw the galaxies with the largest losses, the most confident mistakes and each "
+        "confusion.",
     ),
     "explain": (
         "galaxymorph.cli.explain:explain",
-        "Draw which parts of an image a run's predictions depend on, and test those maps.",
+        "Draw attribution maps, which show the parts of an image that predictions depend on, and "
+        "test them.",
     ),
     "calibrate": (
         "galaxymorph.cli.calibrate:calibrate",
-        "Calibrate a run's probabilities and give it prediction sets.",
+        "Calibrate the probabilities of a run and add prediction sets.",
     ),
     "uncertainty": (
         "galaxymorph.cli.uncertainty:uncertainty",
-        "Compare a run's sources of uncertainty, with volunteers' disagreement.",
+        "Compare sources of uncertainty with each other and with the disagreement of volunteers.",
     ),
     "predict": (
         "galaxymorph.cli.predict:predict",
@@ -54,26 +55,32 @@ COMMANDS = {
     ),
     "triage": (
         "galaxymorph.cli.triage:triage",
-        "Choose the images most worth a volunteer's time, for Zooniverse.",
+        "Select images for volunteers to classify on Zooniverse.",
     ),
-    "quantize": ("galaxymorph.cli.quantize:quantize", "Write a run's model in int8, for speed."),
-    "export": ("galaxymorph.cli.export:export", "Write a run as one file that travels."),
+    "quantize": (
+        "galaxymorph.cli.quantize:quantize",
+        "Convert the model of a run to int8, for faster prediction.",
+    ),
+    "export": ("galaxymorph.cli.export:export", "Export a run as one file."),
     "compare": (
         "galaxymorph.cli.compare:compare",
-        "Set runs side by side on every metric, in the terminal or on a page.",
+        "Compare runs by all metrics, in the terminal or on a page.",
     ),
     "robustness": (
         "galaxymorph.cli.robustness:robustness",
-        "Measure what a run loses on corrupted test images.",
+        "Measure the performance of a run on corrupted test images.",
     ),
-    "report": ("galaxymorph.cli.report:report", "Write a run's page and model card."),
-    "serve": ("galaxymorph.cli.serve:serve", "Serve a run's model as a web page on this machine."),
+    "report": ("galaxymorph.cli.report:report", "Write the report and the model card of a run."),
+    "serve": ("galaxymorph.cli.serve:serve", "Serve the model of a run as a local web page."),
     "survey": (
         "galaxymorph.cli.survey:survey",
         "Simulate galaxies with votes, and draw contact sheets.",
     ),
     "data": ("galaxymorph.cli.data:data", "Check a catalogue of galaxies."),
-    "reproduce": ("galaxymorph.cli.reproduce:reproduce", "Train a run again and compare."),
+    "reproduce": (
+        "galaxymorph.cli.reproduce:reproduce",
+        "Train a run again and compare weights and metrics.",
+    ),
 }
 
 
@@ -129,19 +136,19 @@ class LateGroup(Group):
     "--plugin",
     multiple=True,
     metavar="MODULE|FILE.py",
-    help="Import a module of your own that registers schemes, losses, metrics or the like.",
+    help="Import a module that registers your own label schemes, losses, metrics and so on.",
 )
 def cli(debug: bool, plugin: tuple[str, ...]) -> None:
-    """GalaxyMorph: Galaxy Zoo images and votes into morphology models that can be trusted.
+    """GalaxyMorph: train and test galaxy morphology models on Galaxy Zoo images and votes.
 
-    Start with `fit`: without data it simulates galaxies, and says so.
+    Start with `fit`. If there is no data, it simulates galaxies and prints a message.
 
     \b
     Example:
       python cli.py fit --simulate 600 --name first
       python cli.py predict exports/first galaxy.jpg
 
-    COMMAND --help describes a command. --debug and --plugin may stand behind it too.
+    COMMAND --help describes a command. --debug and --plugin may be given before or after it.
     """
 
 

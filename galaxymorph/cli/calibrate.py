@@ -16,28 +16,27 @@ from galaxymorph.judge import CALIBRATORS, SET_METHODS
 @click.option(
     "--method",
     type=Choice(list(CALIBRATORS)),
-    help="How probabilities are calibrated. Default: the simplest within one standard error of the "
-    "least cross-validated NLL, of those that take so few galaxies.",
+    help="Calibration method. Default: the simplest method whose cross-validated NLL is within "
+    "one standard error of the smallest, among those for which there are enough galaxies.",
 )
 @click.option(
     "--coverage",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Share of prediction sets that are to hold the true class.  [default: 0.9]",
+    help="Probability with which a prediction set contains the true class.  [default: 0.9]",
 )
 @click.option(
     "--sets",
     type=Choice(list(SET_METHODS)),
-    help="How prediction sets are built: lac by the class's probability alone (least ambiguous "
-    "sets), aps and raps by the sum of those above it (adaptive sets, regularised).  "
-    "[default: lac]",
+    help="Score of prediction sets: lac (least ambiguous sets), aps (adaptive sets) or raps "
+    "(regularised adaptive sets).  [default: lac]",
 )
 @FIGURES
 def calibrate(run: Path, method: str | None, coverage: float | None, sets: str | None) -> None:
-    """Calibrate RUN on galaxies that neither trained nor selected its model.
+    """Calibrate RUN on galaxies used neither for training nor for model selection.
 
-    Of classes, that is their probabilities, and prediction sets; of a tree with --loss
-    dirichlet-multinomial the width of the distributions of vote fractions. The calibrator is
-    judged on the test part and stored in the run, so that `predict` uses it.
+    For classes, this calibrates the probabilities and adds prediction sets. For a tree with --loss
+    dirichlet-multinomial, it calibrates the width of the distributions of vote fractions. The
+    calibrator is evaluated on the test part and stored in the run. `predict` then uses it.
 
     \b
     Example:

@@ -18,26 +18,26 @@ ENDINGS = (".html", ".csv", ".parquet")
     "--all",
     "everything",
     is_flag=True,
-    help="Print details (validation scores, single severities and answers) and what one run alone "
-    "has, too.",
+    help="Also print details (validation metrics, single severities and answers) and metrics that "
+    "only one run has.",
 )
 @click.option(
     "-o",
     "--output",
     type=PATH,
-    help="Write a page (.html), or every score as a table, a row a run and score (.csv, .parquet).",
+    help="Write a page (.html), or a table (.csv, .parquet) with one row per run and metric.",
 )
 def compare(runs: tuple[Path, ...], everything: bool, output: Path | None) -> None:
-    """Set RUNs side by side on every metric that they have.
+    """Compare RUNs by all metrics that they have.
 
     \b
     Examples:
       python cli.py compare exports/first exports/second
       python cli.py compare exports/first exports/second -o side-by-side.html
 
-    First the differences of macro-F1 from the first run, over the galaxies that both tested, with
-    an interval of the difference itself; then the scores that runs share, the best of a row marked
-    with *, and confusion matrices.
+    The differences of macro-F1 from the first run, on the galaxies tested by both, come first, with
+    intervals of the differences. The metrics that the runs share follow, with the best of each row
+    marked by *, and then the confusion matrices.
     """
     from galaxymorph.learn import Run, say_fit_warnings, write_table
     from galaxymorph.report import compare as compare_runs

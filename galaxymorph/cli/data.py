@@ -20,16 +20,20 @@ def data() -> None:
 
 @data.command()
 @click.argument("path", type=PATH)
-@click.option("--skip-bad", is_flag=True, help="Set bad rows aside in rejected.csv and go on.")
-@click.option("--quick", is_flag=True, help="Don't decode the images, only see that they're there.")
+@click.option(
+    "--skip-bad", is_flag=True, help="Exclude bad rows, list them in rejected.csv, and continue."
+)
+@click.option(
+    "--quick", is_flag=True, help="Check only that the images exist, without decoding them."
+)
 @dataclass_options(CheckOptions, "options")
 @click.pass_context
 def check(context: click.Context, path: Path, skip_bad: bool, options: CheckOptions) -> None:
-    """Print on one screen what is in the catalogue at PATH and what is wrong with which rows.
+    """Summarise the catalogue at PATH and list its faults, each with its row.
 
-    PATH is a folder or a zip in the Kaggle layout, or a table with its images beside it. The
-    exit status is 2 if a row is wrong and --skip-bad isn't given. What a fit would stop at, such as
-    too few galaxies of a class, is told too.
+    PATH is a folder or a zip in Kaggle's layout, or a table with its images beside it. Conditions
+    that would stop a fit, such as too few galaxies of a class, are reported too. The exit status is
+    2 if a row has a fault and --skip-bad is not given.
 
     \b
     Examples:

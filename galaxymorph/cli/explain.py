@@ -19,26 +19,26 @@ from galaxymorph.judge import ATTRIBUTION_METHODS
     "methods",
     type=Choice(list(ATTRIBUTION_METHODS)),
     multiple=True,
-    help="Attribution method; may be given several times. Default: all.",
+    help="Attribution method; can be given several times. Default: all.",
 )
 @click.option(
     "--limit",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Galaxies in each step, drawn at random by the run's seed. Default: what "
-    "keeps a step to a minute or two.",
+    help="Galaxies in each step, drawn at random with the run's seed. Default: as many as take a "
+    "minute or two per step.",
 )
-@click.option("--similar", metavar="ID", help="Draw the galaxies most like this one instead.")
+@click.option("--similar", metavar="ID", help="Draw the galaxies most similar to this one instead.")
 @FIGURES
 @DATA
 @DEVICE
 def explain(
     run: Path, methods: tuple[str, ...], limit: int | None, similar: str | None, data: Path | None
 ) -> None:
-    """Draw which parts of an image RUN's predictions depend on, and test those maps.
+    """Draw maps of the parts of an image that predictions of RUN depend on, and test the maps.
 
-    It looks inside images; `interpret` draws which galaxies are predicted well or badly. Tables
-    and figures about the galaxies of the test part go into RUN's explain/.
+    Tables and figures of the galaxies of the test part are written into explain/ of RUN.
+    `interpret` shows which galaxies are predicted well or badly.
 
     \b
     Examples:

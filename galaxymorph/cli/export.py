@@ -20,21 +20,24 @@ from galaxymorph.predict.exporters import EXPORTERS
     required=True,
     help=" ".join(exporter.words for exporter in EXPORTERS.values()),
 )
-@click.option("--int8", is_flag=True, help="Of onnx: a quarter of the size, and faster.")
+@click.option(
+    "--int8", is_flag=True, help="For onnx: 8-bit weights, a quarter of the size, and faster."
+)
 @click.option(
     "-o",
     "--output",
     type=PATH,
-    help="The file. Default: model.onnx, model.int8.onnx or model.safetensors, in this folder.",
+    help="File to write. Default: model.onnx, model.int8.onnx or model.safetensors in the working "
+    "folder.",
 )
 @DATA
 def export(run: Path, format: str, int8: bool, output: Path | None, data: Path | None) -> None:
-    """Write RUN as one file that travels.
+    """Export RUN as one file.
 
-    It says all that predicting takes: preprocessing, classes, target, views.
-    `galaxymorph.load_predictor` and `predict` take it in place of a run. With --int8, ranges are
-    measured on training galaxies, and what it changes on test galaxies. ONNX needs the extra
-    galaxymorph[onnx].
+    The file contains everything that predictions need: weights, preprocessing, classes, target and
+    views. `galaxymorph.load_predictor` and `predict` accept it instead of a run. With --int8,
+    quantisation ranges are measured on training galaxies, and the change of the outputs on test
+    galaxies. ONNX needs the extra galaxymorph[onnx].
 
     \b
     Example:

@@ -29,11 +29,11 @@ PRESETS_IN_HELP = "\b\nPresets:\n" + "\n".join(
 @DEVICE
 @recipe_options
 def fit(options: FitOptions, **settings: object) -> None:
-    """Train a model on galaxies, judge it and draw its figures, into a run folder.
+    """Train a model on galaxies, evaluate it, and write a run folder with its figures.
 
-    Without data, galaxies are simulated, and the network starts from the package's own weights.
-    Every setting of a recipe has an option here. Defaults in brackets are those of baseline, or of
-    the recipe that is named: fit --recipe small --help shows small's.
+    If there is no data, galaxies are simulated, and training starts from the weights in this
+    package. Every setting of a recipe is an option. The defaults in brackets are those of the
+    preset baseline, or of the recipe given: fit --recipe small --help shows those of small.
 
     \b
     Examples:

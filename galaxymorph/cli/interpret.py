@@ -23,21 +23,21 @@ from galaxymorph.cli.options import DATA, DEVICE, FIGURES, MOST, RUN
 @click.option(
     "--galaxy",
     metavar="ID",
-    help="Draw this galaxy's walk down the decision tree instead, volunteers' and predicted "
-    "fractions side by side.",
+    help="Draw the path of this galaxy down the decision tree instead, with observed and "
+    "predicted fractions.",
 )
 @FIGURES
 @DATA
 @DEVICE
 def interpret(run: Path, part: str, most: int, galaxy: str | None, data: Path | None) -> None:
-    """Draw which galaxies RUN predicts well or badly, as galleries in its figures/.
+    """Draw galleries of the galaxies that RUN predicts well or badly, in its figures/.
 
-    It shows whole galaxies beside their labels; `explain` shows which parts of an image a
-    prediction depends on.
+    `interpret` shows galaxies with their labels; `explain` shows on which parts of an image a
+    prediction depends.
 
-    The galleries are of the largest losses; of classes, the mistakes made with most confidence and
-    each cell of the confusion matrix; of votes, the galaxies that volunteers disagree on, and
-    predicted against volunteers' fractions.
+    The galleries show the largest losses. For classes, they also show the most confident mistakes
+    and each cell of the confusion matrix; for vote fractions, the galaxies on which volunteers
+    disagree most, and predicted against observed fractions.
 
     \b
     Examples:

@@ -107,13 +107,13 @@ def _require_run(context: click.Context, argument: click.Parameter, path: Path) 
 
 
 RUN = click.argument("run", type=PATH, callback=_require_run)
-DATA = click.option("--data", type=PATH, help="Where the catalogue is now, if it has moved.")
+DATA = click.option("--data", type=PATH, help="New location of the catalogue, if it has moved.")
 MOST = click.option(
     "--most",
     type=click.IntRange(1, 200),
     default=20,
     show_default=True,
-    help="Galaxies in a gallery.",
+    help="Galaxies per gallery.",
 )
 # How FITS images are rendered, None for the default.
 RENDERING = several(
@@ -144,7 +144,7 @@ def device_option(callback: Function | None, expose: bool) -> Callable[[Function
         show_default=True,
         expose_value=expose,
         callback=callback,
-        help="Where networks run; auto: a GPU if there is one.",
+        help="Device for networks; auto: a GPU if there is one.",
     )
 
 
@@ -171,8 +171,7 @@ FIGURES = click.option(
     default="png",
     expose_value=False,
     callback=_use_formats,
-    help="Formats that figures are written in beside PNG, which the page shows: at the size of a "
-    "journal's column or page.",
+    help="File formats of figures in addition to PNG, at the width of a journal's column or page.",
 )
 
 

@@ -24,25 +24,25 @@ class Output:
     """Where predictions go; the last three are of a folder."""
 
     output: str | None = option(
-        "Write a .csv or .parquet table instead of printing; or, ending in / or a folder, a "
-        "Parquet file a partition, for a catalogue of any size.",
+        "Write a .csv or .parquet table instead of printing. A folder, or a name that ends in /, "
+        "is filled with Parquet files, for catalogues of any size.",
         flags=("-o", "--output"),
     )
-    as_json: bool = option("Print JSON, an object an image.", False, flags=("--json",))
+    as_json: bool = option("Print JSON, one object per image.", False, flags=("--json",))
     format: str | None = option(
-        "Write a submission to Kaggle's challenge, GalaxyID and 37 answers, into -o FILE.csv; "
-        "after a kill the same command goes on. For a run with --target tree.",
+        "Write a submission to Kaggle's challenge (GalaxyID and 37 answers) into -o FILE.csv, for "
+        "a run with --target tree. After an interruption, repeat the command.",
         choices=("kaggle",),
     )
     partition: int | None = option(
-        "With -o FOLDER/: rows of a file.  [default: 4096]", limits=(1, 1_000_000), metavar="N"
+        "With -o FOLDER/: rows per file.  [default: 4096]", limits=(1, 1_000_000), metavar="N"
     )
     keep: str | None = option(
-        "With -o FOLDER/: keep these columns of the table, such as ra,dec; or all.",
+        "With -o FOLDER/: columns of the table to copy, such as ra,dec, or all.",
         metavar="COLUMN[,COLUMN...]",
     )
     scheduler: str | None = option(
-        "With -o FOLDER/: let the workers of this Dask scheduler predict, such as "
+        "With -o FOLDER/: address of a Dask scheduler whose workers predict, such as "
         "tcp://10.0.0.1:8786.",
         metavar="ADDRESS",
     )
@@ -73,18 +73,18 @@ def predict(
     output: Output,
     options: PredictionOptions,
 ) -> None:
-    """Predict with RUN, or the mean of several, the class or votes of each IMAGE.
+    """Predict the class or vote fractions of each IMAGE, with RUN or the mean of several runs.
 
-    An IMAGE is a file, a folder or a zip. By the run's --target its prediction is a class, with
-    probabilities or shares, or the share of volunteers who would give each answer of the decision
-    tree.
+    An IMAGE is a file, a folder or a zip. Depending on the run's --target, a prediction is a class
+    with probabilities, class shares, or the fraction of volunteers who would give each answer of
+    the decision tree.
 
-    With -o FOLDER/ the IMAGE is a catalogue: a folder, a zip, or a table (CSV, Parquet, FITS) with
-    a column `image` of paths. After a kill the same command goes on, and an image that can't be
-    used is a row with an error.
+    With -o FOLDER/, IMAGE is a catalogue: a folder, a zip, or a table (CSV, Parquet, FITS) with a
+    column `image` of paths. An unusable image becomes a row with an error. After an interruption,
+    repeat the command.
 
-    An image without a galaxy (blank, saturated, outside of the survey's coverage) is a row without
-    a prediction, with its status and error.
+    An image without a galaxy (blank, saturated, or outside the survey's coverage) becomes a row
+    with a status and an error instead of a prediction.
 
     \b
     Examples:

@@ -19,7 +19,7 @@ from galaxymorph.cli.options import DEVICE, PATH, RecipeCommand, given, recipe_o
     type=PATH,
     default=Path("data/pretraining"),
     show_default=True,
-    help="Folder of simulated galaxies; made, or gone on with, if they aren't there.",
+    help="Folder of simulated galaxies; simulated or completed if they are missing.",
 )
 @click.option(
     "--n",
@@ -37,7 +37,7 @@ from galaxymorph.cli.options import DEVICE, PATH, RecipeCommand, given, recipe_o
     type=PATH,
     default=Path("exports"),
     show_default=True,
-    help="Folder of runs.",
+    help="Folder in which the run is created.",
 )
 @click.option(
     "--name", cls=Option, group="run", default="pretrain", show_default=True, help="The run's name."
@@ -45,11 +45,11 @@ from galaxymorph.cli.options import DEVICE, PATH, RecipeCommand, given, recipe_o
 @DEVICE
 @recipe_options
 def pretrain(sky: Path, number: int | None, out: Path, name: str, **settings: object) -> None:
-    """Train a network on simulated galaxies of all surveys, on all 37 answers of the tree.
+    """Train a backbone on simulated galaxies of all surveys, on all 37 answers of the tree.
 
-    The same command goes on after a kill. The run's backbone.safetensors is for fit --weights;
-    the package's own, --weights galaxymorph, was made so. Settings are those of the recipe
-    `pretrain`; each has an option here that overrides it.
+    The result is backbone.safetensors in the run, for fit --weights. The weights in this package
+    (--weights galaxymorph) were made in this way. The settings are those of the recipe `pretrain`,
+    and each is an option. After an interruption, repeat the command.
 
     \b
     Example:

@@ -14,10 +14,11 @@ from galaxymorph.cli.options import DATA, RUN
 @RUN
 @DATA
 def quantize(run: Path, data: Path | None) -> None:
-    """Write RUN's model in int8 for ONNX Runtime, and measure what that costs.
+    """Convert the model of RUN to int8 for ONNX Runtime, and measure the change in performance.
 
-    `predict --precision int8` uses it. Ranges are measured on training galaxies, the cost in
-    macro-F1 (of vote fractions: RMSE) on the test part. Needs the extra galaxymorph[onnx].
+    `predict --precision int8` uses the result. Quantisation ranges are measured on training
+    galaxies, the change in macro-F1 (for vote fractions: RMSE) on the test part. Needs the extra
+    galaxymorph[onnx].
 
     \b
     Example:

@@ -12,14 +12,14 @@ from galaxymorph.cli.options import DATA, FIGURES, PATH, RUN, require_output
 
 @click.command(cls=Command)
 @RUN
-@click.option("-o", "--output", type=PATH, help="The page. Default: RUN/report.html.")
+@click.option("-o", "--output", type=PATH, help="File to write. Default: RUN/report.html.")
 @FIGURES
 @DATA
 def report(run: Path, output: Path | None, data: Path | None) -> None:
-    """Write the page of RUN from whatever it has, and its model card.
+    """Write the report of RUN from its files, and its model card.
 
-    The page is one file that loads nothing from elsewhere: it can be mailed, or put on a web
-    server. The figures that the fit drew are drawn again, so that --figures applies to them.
+    The report is one HTML file that loads nothing from elsewhere: it can be sent by mail or put on
+    a web server. The figures of the fit are drawn again, so that --figures applies to them.
     `compare -o page.html` writes a page of several runs.
 
     \b

@@ -16,9 +16,9 @@ from galaxymorph.cli.options import DATA, DEVICE, RUN
 @DEVICE
 @click.pass_context
 def reproduce(context: click.Context, run: Path, data: Path | None) -> None:
-    """Train RUN again from its own files and compare weights and metrics.
+    """Train RUN again from its own files, and compare weights and metrics bit by bit.
 
-    Exit status 1 if they differ.
+    The exit status is 1 if they differ.
 
     \b
     Example:

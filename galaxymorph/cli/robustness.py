@@ -18,10 +18,10 @@ from galaxymorph.report.analysis_options import RobustnessOptions
 @FIGURES
 @DEVICE
 def robustness(run: Path, options: RobustnessOptions) -> None:
-    """Measure what RUN loses on corrupted test images.
+    """Measure the performance of RUN on corrupted test images.
 
-    Writes robustness.json and robustness.parquet into the run, and a heat map, curves and the
-    galaxies whose class changes into its figures/.
+    The command writes robustness.json and robustness.parquet into the run, and these figures: a
+    heat map, curves, and the galaxies whose class changes.
 
     \b
     Example:

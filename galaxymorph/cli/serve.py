@@ -17,24 +17,24 @@ from galaxymorph.cli.options import RENDERING, RUN, device_option, say_rendering
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Address to listen at; any other than this machine's own lets others in.",
+    help="Address to listen on. Any other than the default lets other machines connect.",
 )
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=8000,
     show_default=True,
-    help="0 for any that is free.",
+    help="Port to listen on; 0 for any free port.",
 )
 @RENDERING
 @device_option(None, expose=True)
 def serve(
     run: Path, host: str, port: int, stretch: str | None, bands: str | None, device: str
 ) -> None:
-    """Serve RUN's model as a web page: drop images, see their classes or walks.
+    """Serve the model of RUN as a local web page that predicts the images dropped on it.
 
-    POST /predict takes images and answers in JSON or CSV; /openapi.json describes it. Nothing that
-    is sent is written anywhere.
+    POST /predict accepts images and answers in JSON or CSV; /openapi.json describes it. Images are
+    neither written to disk nor logged.
 
     \b
     Example:

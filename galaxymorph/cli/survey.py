@@ -41,17 +41,20 @@ def survey() -> None:
     default=("sdss",),
     multiple=True,
     metavar="NAME[,NAME...]",
-    help="sdss, decals, hsc, euclid or hst; of several each galaxy draws one.  [default: sdss]",
+    help="sdss, decals, hsc, euclid or hst. If several are given, each galaxy is observed by one, "
+    "drawn at random.  [default: sdss]",
 )
-@click.option("--seed", type=int, default=7, show_default=True, help="Seed of every random choice.")
-@click.option("--masks", is_flag=True, help="Write masks of arms, bar, bulge, ring, companion.")
+@click.option("--seed", type=int, default=7, show_default=True, help="Seed of all random choices.")
+@click.option("--masks", is_flag=True, help="Write masks of arms, bar, bulge, ring and companion.")
 @click.option(
     "--redshift",
     metavar="Z|LOW-HIGH",
     callback=_redshifts,
-    help="Move the galaxies out to it, or into a range.",
+    help="Move the galaxies to this redshift, or to redshifts in this range.",
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Processes. Default: all cores.")
+@click.option(
+    "--workers", type=click.IntRange(min=1), help="Number of processes. Default: one per core."
+)
 def simulate(
     folder: Path,
     number: int,
@@ -61,10 +64,9 @@ def simulate(
     redshift: tuple[float, float] | None,
     workers: int | None,
 ) -> None:
-    """Simulate galaxies and volunteers' votes into DIR, in Galaxy Zoo's own format.
+    """Simulate galaxies and volunteers' votes in the format of Galaxy Zoo, into the folder DIR.
 
-    A galaxy depends on the seed and its id alone. A run that was killed goes on when the same
-    command is given again.
+    A galaxy depends only on the seed and its id. After an interruption, repeat the command.
 
     \b
     Example:
@@ -85,7 +87,7 @@ def simulate(
     type=PATH,
     default=Path("sheet.png"),
     show_default=True,
-    help="The PNG to write.",
+    help="PNG file to write.",
 )
 @click.option(
     "--n",
@@ -96,16 +98,18 @@ def simulate(
     help="Galaxies on the sheet.",
 )
 @click.option(
-    "--columns", type=click.IntRange(min=1), default=8, show_default=True, help="Galaxies in a row."
+    "--columns", type=click.IntRange(min=1), default=8, show_default=True, help="Galaxies per row."
 )
 @click.option(
-    "--scheme", metavar="NAME", help="Show a label scheme's classes instead of the top answers."
+    "--scheme",
+    metavar="NAME",
+    help="Show the classes of this label scheme instead of the most frequent answers.",
 )
 @dataclass_options(CheckOptions, "reading")
 def show(
     folder: Path, output: Path, number: int, columns: int, scheme: str | None, reading: CheckOptions
 ) -> None:
-    """Draw a contact sheet of the catalogue in DIR: thumbnail, id, label or top answers.
+    """Draw a contact sheet of the catalogue in DIR: images, ids, and labels or answers.
 
     \b
     Example:

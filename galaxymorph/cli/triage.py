@@ -15,14 +15,14 @@ from galaxymorph.predict.uncertainty_sources import UNCERTAINTY_SOURCES
 @RUN
 @click.argument("catalogue", nargs=-1, required=True, metavar="CATALOGUE...")
 @click.option(
-    "-o",
-    "--output",
-    type=PATH,
-    required=True,
-    help="Folder to make, of the images and their manifest.csv.",
+    "-o", "--output", type=PATH, required=True, help="Folder to write: the images and manifest.csv."
 )
 @click.option(
-    "--number", type=click.IntRange(1), default=100, show_default=True, help="Galaxies to choose."
+    "--number",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    help="Number of galaxies to select.",
 )
 @click.option(
     "--source",
@@ -46,12 +46,12 @@ def triage(
     stretch: str | None,
     bands: str | None,
 ) -> None:
-    """Choose, of the images in CATALOGUE, those most worth a volunteer's time for RUN.
+    """Select the images in CATALOGUE that volunteers should classify to improve RUN.
 
-    CATALOGUE is images, folders, zips, or tables with a column `image` of paths, whose ids the
-    manifest keeps. Chosen are those of which the model is most uncertain for want of knowledge,
-    rather than because they look like two classes, and that are unlike each other. The folder can
-    be uploaded to Zooniverse as a subject set.
+    CATALOGUE is images, folders, zips, or tables with a column `image` of paths, whose ids are kept
+    in the manifest. The images with the largest epistemic uncertainty that differ from each other
+    are selected: those for which more labels would help, rather than those that look like two
+    classes. The folder can be uploaded to Zooniverse as a subject set.
 
     \b
     Example:

@@ -18,13 +18,13 @@ from galaxymorph.cli.options import DATA, DEVICE, FIGURES, MOST, RUN
 @DATA
 @DEVICE
 def uncertainty(run: Path, most: int, data: Path | None) -> None:
-    """Compare RUN's sources of uncertainty on its test galaxies, with volunteers' disagreement.
+    """Compare sources of uncertainty of RUN with each other and with volunteers' disagreement.
 
-    Sources are a single prediction, eight views, 20 passes with dropout, and the models of a run
-    that was fitted with --members. Writes uncertainty.json and uncertainty_test.parquet into the
-    run, and into its figures/ risk against coverage, the model's uncertainty against volunteers',
-    and the galaxies of the four corners: both certain, both uncertain, only the model, only the
-    volunteers.
+    The sources are a single prediction, eight views, 20 passes with dropout, and the networks of a
+    run with --members. All are evaluated on the test part. The command writes uncertainty.json and
+    uncertainty_test.parquet into the run, and these figures: risk against coverage, the uncertainty
+    of the model against that of volunteers, and galleries of galaxies for which both, neither or
+    one of them is uncertain.
 
     \b
     Example:

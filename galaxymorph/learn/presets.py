@@ -55,7 +55,8 @@ def _read(path: Path) -> object:
 RECIPES.register(
     "baseline",
     Preset(
-        Recipe(), "the published settings: resnet18 from ImageNet, head first, then its last stage"
+        Recipe(),
+        "the published settings: resnet18 from ImageNet, the head first, then its last stage",
     ),
 )
 # Two stages of the backbone are fine-tuned on stored features of six views.
@@ -81,7 +82,7 @@ RECIPES.register(
             keep="last",
             trunk_views=6,
         ),
-        "a few hundred galaxies, in a minute and without a download: this package's backbone",
+        "resnet18 of this package, no download: a few hundred galaxies take a minute",
     ),
 )
 # The frame that galaxies fill, more epochs, and early stages left as ImageNet made them. A few
@@ -109,7 +110,8 @@ SMALL = Recipe(
 RECIPES.register(
     "small",
     Preset(
-        SMALL, "a thousand galaxies or so: tf_efficientnet_lite0 from ImageNet, fine-tuned whole"
+        SMALL,
+        "tf_efficientnet_lite0 from ImageNet, five stages fine-tuned: about a thousand galaxies",
     ),
 )
 # Noise beyond the published 0.08, and blur beyond its 1.5 pixels of a whole frame at 224, which are
@@ -120,7 +122,7 @@ RECIPES.register(
         replace(
             SMALL, brightness=0.35, contrast=0.25, colour=0.1, blur=3.0, noise=0.12, degraded=0.5
         ),
-        "small, trained on blurred and noisy images too",
+        "as small, trained on blurred and noisy images too",
     ),
 )
 # A network without pretrained weights needs a larger rate and more epochs.
@@ -128,7 +130,7 @@ RECIPES.register(
     "scratch",
     Preset(
         Recipe(weights="none", frozen_epochs=0, epochs=30, lr=2e-3, unfreeze=0, batch=32, views=8),
-        "no pretrained weights: 30 epochs of every layer",
+        "no pretrained weights: all layers trained for 30 epochs",
     ),
 )
 # What the fast pipeline is measured against.
@@ -136,7 +138,7 @@ RECIPES.register(
     "plain",
     Preset(
         Recipe(pipeline="plain", precision="fp32", workers=2),
-        "the baseline by fastai's own transforms, in float32, to compare with",
+        "the baseline with fastai's own transforms, in float32, for comparison",
     ),
 )
 # Images are degraded in every way that a survey does, so that what the backbone represents is
@@ -165,6 +167,6 @@ RECIPES.register(
             held_out=0.06,
             calibration=0.0,
         ),
-        "a backbone for --weights: all 37 answers of the tree, every layer",
+        "a backbone for --weights: all 37 answers of the tree, all layers",
     ),
 )

@@ -61,42 +61,43 @@ class Recipe:
     scheme: str = _setting(
         "layer1", "Label scheme, the rule from vote fractions to classes", "data", choices=SCHEMES
     )
-    target: str = _setting("classes", "What is predicted", "data", choices=TARGETS)
+    target: str = _setting("classes", "What the model predicts", "data", choices=TARGETS)
     schema: str = _setting(
         "galaxy-zoo-challenge",
-        "Vote catalogue whose columns the table has",
+        "Vote catalogue that defines the columns of the table",
         "data",
         choices=SCHEMAS,
     )
     id_column: str | None = _setting(
         None,
-        "Column that names the galaxies and their images. Default: the schema's own, or GalaxyID",
+        "Column of galaxy ids, which are also the names of the images. Default: that of the "
+        "schema, or GalaxyID",
         "data",
         metavar="COLUMN",
     )
     labels_column: str | None = _setting(
-        None, "Column of class names, in place of a scheme", "data", metavar="COLUMN"
+        None, "Column of class names, used instead of a label scheme", "data", metavar="COLUMN"
     )
     arch: str = _setting(
-        "resnet18", "Architecture, of torchvision or timm", "model", metavar="NAME"
+        "resnet18", "Architecture from torchvision or timm", "model", metavar="NAME"
     )
     weights: str = _setting(
         "imagenet",
-        "Where the trunk's weights start: imagenet (downloaded "
-        "once), galaxymorph (a resnet18 trained on simulated galaxies, in this "
-        "package), none (random), or a file",
+        "Initial weights of the trunk: imagenet (downloaded once), galaxymorph (a resnet18 in "
+        "this package, trained on simulated galaxies), none (random), or a file",
         "model",
         metavar="NAME|FILE",
     )
     head: str = _setting(
         "linear",
-        "What follows the trunk: linear, average pooling and one layer; or fastai, its own head",
+        "Head of the network: linear (average pooling and one linear layer) or fastai (fastai's "
+        "default head)",
         "model",
         choices=("linear", "fastai"),
     )
     dropout: float | None = _setting(
         None,
-        "Share of features dropped before the last layer; 0.5 in fastai's head unless given",
+        "Fraction of features dropped before the last layer; fastai's head uses 0.5 by default",
         "model",
         ge=0.0,
         le=0.95,
@@ -104,170 +105,178 @@ class Recipe:
     size: int = _setting(224, "Side of the model's input in pixels", "model", ge=32, le=1024)
     crop: float = _setting(
         1.0,
-        "Share of the image's side that the model sees, about the centre",
+        "Side of the centred square that the model sees, as a fraction of the image's side",
         "model",
         ge=0.05,
         le=1.0,
     )
     stretch: str = _setting(
         "lupton",
-        "How FITS images are brightened; scale and white come from each image",
+        "Intensity stretch of FITS images; scale and white level are estimated from each image",
         "data",
         choices=STRETCHES,
     )
     bands: str | None = _setting(
         None,
-        "Bands of FITS images by name or number, the red first, as "
-        "i,r,g. Default: the file's own, the longest wavelength as red, "
-        "the last where none is known",
+        "Bands of FITS images by name or number, red first, such as i,r,g. Default: all bands of "
+        "the file; red is the longest wavelength, or the last band if wavelengths are unknown",
         "data",
         metavar="BAND[,BAND,BAND]",
     )
-    loss: str | None = _setting(None, "Loss, one of the target's", "training", metavar="NAME")
-    batch: int = _setting(64, "Galaxies in a batch", "training", ge=2, le=4096)
+    loss: str | None = _setting(None, "Loss function", "training", metavar="NAME")
+    batch: int = _setting(64, "Batch size", "training", ge=2, le=4096)
     frozen_epochs: int = _setting(
-        3, "Epochs with a frozen trunk, before the fine-tuning", "training", ge=0, le=1000
+        3, "Epochs with a frozen trunk, before fine-tuning", "training", ge=0, le=1000
     )
-    frozen_lr: float = _setting(3e-4, "Learning rate of those epochs", "training", gt=0.0, le=1.0)
+    frozen_lr: float = _setting(
+        3e-4, "Learning rate of the frozen epochs", "training", gt=0.0, le=1.0
+    )
     epochs: int = _setting(3, "Epochs of fine-tuning", "training", ge=0, le=1000)
     lr: float = _setting(1e-4, "Learning rate of fine-tuning", "training", gt=0.0, le=1.0)
     trunk_lr: float = _setting(
-        1.0, "The trunk's learning rate as a share of the head's", "training", gt=0.0, le=1.0
+        1.0, "Learning rate of the trunk, as a fraction of the head's", "training", gt=0.0, le=1.0
     )
     unfreeze: int = _setting(
         1,
-        "Stages fine-tuned with the head, counted from the last; 0 for all",
+        "Number of stages fine-tuned with the head, counted from the last; 0 for all",
         "training",
         ge=0,
         le=100,
     )
     weight_decay: float = _setting(0.01, "Weight decay of AdamW", "training", ge=0.0, le=1.0)
     class_weights: float = _setting(
-        1.0, "Class weights are train counts to the minus this power", "training", ge=0.0, le=2.0
+        1.0,
+        "Exponent p of the class weights, which are proportional to (training count)^-p",
+        "training",
+        ge=0.0,
+        le=2.0,
     )
     label_smoothing: float = _setting(
-        0.0, "Share of the label spread over all classes", "training", ge=0.0, le=0.5
+        0.0,
+        "Fraction of the label that is spread evenly over all classes",
+        "training",
+        ge=0.0,
+        le=0.5,
     )
     flips: bool = _setting(
         True,
-        "Mirror at random while training. With --no-flips nothing is "
-        "mirrored in predictions either: for classes that differ in handedness",
+        "Mirror images at random in training. With --no-flips, predictions do not mirror either; "
+        "for classes that differ in handedness",
         "augmentation",
     )
     rotate: float = _setting(
-        180.0, "Rotate at random up to this many degrees", "augmentation", ge=0.0, le=180.0
+        180.0, "Largest random rotation, in degrees", "augmentation", ge=0.0, le=180.0
     )
     zoom: float = _setting(
-        1.0, "Enlarge or shrink at random up to this factor", "augmentation", ge=1.0, le=2.0
+        1.0, "Largest random factor of enlargement or reduction", "augmentation", ge=1.0, le=2.0
     )
     shift: float = _setting(
-        0.0, "Shift at random up to this share of the frame", "augmentation", ge=0.0, le=0.5
+        0.0, "Largest random shift, as a fraction of the frame", "augmentation", ge=0.0, le=0.5
     )
     brightness: float = _setting(
-        0.15, "Brighten or dim at random up to this share", "augmentation", ge=0.0, le=0.9
+        0.15, "Largest random change of brightness, as a fraction", "augmentation", ge=0.0, le=0.9
     )
     contrast: float = _setting(
-        0.15, "Change contrast at random up to this share", "augmentation", ge=0.0, le=0.9
+        0.15, "Largest random change of contrast, as a fraction", "augmentation", ge=0.0, le=0.9
     )
     colour: float = _setting(
-        0.0, "Scale each colour at random up to this share", "augmentation", ge=0.0, le=0.9
+        0.0, "Largest random scaling of each colour, as a fraction", "augmentation", ge=0.0, le=0.9
     )
     blur: float = _setting(
         0.0,
-        "Blur by a Gaussian of random sigma, up to this many pixels of the model's input",
+        "Largest sigma of random Gaussian blur, in pixels of the model's input",
         "augmentation",
         ge=0.0,
         le=20.0,
     )
     noise: float = _setting(
-        0.0, "Add noise of random sigma, up to this share of white", "augmentation", ge=0.0, le=0.9
+        0.0, "Largest sigma of random noise, as a fraction of white", "augmentation", ge=0.0, le=0.9
     )
     degraded: float = _setting(
         1.0,
-        "Share of the views that are blurred, and, drawn anew, of those with noise",
+        "Fraction of views that are blurred and, drawn independently, fraction of views with noise",
         "augmentation",
         gt=0.0,
         le=1.0,
     )
     trunk_views: int = _setting(
         3,
-        "Random views of each galaxy that go through the frozen stages, "
-        "once for the whole fit; 0: new ones every epoch",
+        "Random views of each galaxy that are passed through the frozen stages once and stored; 0 "
+        "draws new views in each epoch",
         "augmentation",
         ge=0,
         le=1000,
     )
     target_data: str | None = _setting(
         None,
-        "Folder or zip of another survey's images, without labels, for --adapt",
+        "Folder or zip of unlabelled images of another survey, for --adapt",
         "training",
         metavar="PATH",
     )
     adapt: str = _setting(
         "none",
-        "Align the embeddings of those images with the training images', "
-        "by Deep CORAL (coral) or domain-adversarial training (dann)",
+        "Align the embeddings of the --target-data images with those of the training images, by "
+        "Deep CORAL (coral) or domain-adversarial training (dann)",
         "training",
         choices=("none", "coral", "dann"),
     )
     adapt_weight: float = _setting(
-        1.0, "Weight of that beside the loss", "training", gt=0.0, le=1e6
+        1.0, "Weight of the penalty of --adapt in the loss", "training", gt=0.0, le=1e6
     )
     keep: str = _setting(
         "best",
-        "Weights that are kept: of the best epoch by validation macro-F1 "
-        "(classes), loss (soft3) or RMSE (tree), or of the last",
+        "Weights to keep: those of the best epoch by validation macro-F1 (classes), loss (soft3) "
+        "or RMSE (tree), or those of the last epoch",
         "training",
         choices=("best", "last"),
     )
     members: int = _setting(
         1,
-        "Train a deep ensemble of this many networks, from as many seeds, "
-        "on one split; predictions are their mean",
+        "Networks in a deep ensemble, trained from different seeds on one split; predictions are "
+        "their mean",
         "training",
         ge=1,
         le=50,
     )
-    seed: int = _setting(42, "Seed of every random choice", "training", ge=0, le=2**31 - 1)
+    seed: int = _setting(42, "Seed of all random choices", "training", ge=0, le=2**31 - 1)
     views: int = _setting(
         1,
-        "Flips and 90° rotations averaged when predicting; 4 are rotations alone",
+        "Views averaged in predictions: 1, 4 (rotations by 90°) or 8 (rotations and flips)",
         "evaluation",
         choices=(1, 4, 8),
     )
     held_out: float = _setting(
         0.3,
-        "Share of the galaxies that don't train: half select the model, half test it",
+        "Fraction of the galaxies not used for training: half for validation, half for testing",
         "evaluation",
         gt=0.0,
         le=0.9,
     )
     calibration: float = _setting(
         0.1,
-        "Share of the galaxies that calibrate the model only, taken "
-        "from those that train; 0: the three published parts, and "
-        "validation calibrates",
+        "Fraction of the galaxies reserved for calibration, taken from the training part. With 0, "
+        "the split has the three published parts, and calibration uses the validation part",
         "evaluation",
         ge=0.0,
         le=0.4,
     )
     folds: int = _setting(
-        0, "Cross-validate in this many folds; 0 for one split", "evaluation", ge=0, le=50
+        0, "Number of cross-validation folds; 0 for a single split", "evaluation", ge=0, le=50
     )
     precision: str = _setting(
         "auto",
-        "Number format of training; auto: bf16 where it is faster",
+        "Number format of training; auto: bf16 if it is faster",
         "hardware",
         choices=("auto", "fp32", "bf16", "fp16"),
     )
     pipeline: str = _setting(
         "fast",
-        "Image pipeline: fast; or plain, fastai's own transforms, "
-        "memory layout and progress, to compare with",
+        "Image pipeline: fast, or plain (fastai's own transforms, memory layout and progress "
+        "bars, for comparison)",
         "hardware",
         choices=("fast", "plain"),
     )
-    workers: int = _setting(0, "Processes that load images", "hardware", ge=0, le=64)
+    workers: int = _setting(0, "Number of processes that load images", "hardware", ge=0, le=64)
 
     @property
     def rendering(self) -> Rendering:
@@ -302,9 +311,9 @@ def help_of(setting: Field[Any]) -> str:
     """Return a setting's description, for targets and losses with what there is."""
     words = setting.metadata["description"]
     if setting.name == "target":
-        entries = [f"{name}, {target.words}" for name, target in TARGETS.items()]
+        entries = [f"{name} ({target.words})" for name, target in TARGETS.items()]
     elif setting.name == "loss":
-        entries = [f"{name} has {', '.join(target.losses)}" for name, target in TARGETS.items()]
+        entries = [f"{', '.join(target.losses)} for {name}" for name, target in TARGETS.items()]
     else:
         return words
     return f"{words}: {'; '.join(entries)}"

@@ -8,10 +8,10 @@ from galaxymorph.base import BadInput
 from galaxymorph.base.options import option
 from galaxymorph.images.rendering import STRETCHES
 
-STRETCH = "How FITS images are brightened. Default: as the model is trained on, or lupton."
+STRETCH = "Intensity stretch of FITS images. Default: that of the training images, or lupton."
 BANDS = (
-    "Bands of FITS images by name or number, the red first, as z,r,g. Default: those that the "
-    "model is trained on, or the file's own."
+    "Bands of FITS images by name or number, red first, such as z,r,g. Default: those of the "
+    "training images, or all bands of the file."
 )
 BANDS_METAVAR = "BAND[,BAND,BAND]"
 VIEWS = (1, 4, 8)
@@ -51,39 +51,42 @@ def parse_crops(text: str) -> tuple[float, ...]:
 class PredictionOptions:
     """How images are predicted."""
 
-    skip_bad: bool = option("Name images that can't be used and go on.", False)
+    skip_bad: bool = option("Report unusable images and continue without them.", False)
     precision: str | None = option(
-        "Number format of the network; int8 after `quantize`. Default: the run's own.",
+        "Number format of the network; int8 requires `quantize` first. Default: the run's own.",
         choices=("auto", "fp32", "bf16", "fp16", "int8"),
     )
     views: int | None = option(
-        "Flips and 90° rotations averaged. Default: the run's own.", choices=VIEWS
+        "Views averaged: 1, 4 (rotations by 90°) or 8 (rotations and flips). Default: the run's "
+        "own.",
+        choices=VIEWS,
     )
     crops: tuple[float, ...] = option(
-        "Average over these shares of the image's side. Default: the run's own one.",
+        "Average over crops of these sizes, as fractions of the image's side. Default: the run's "
+        "own.",
         (),
         metavar="SHARE[,SHARE...]",
         parse=parse_crops,
     )
     adapt: bool = option(
-        "Re-estimate BatchNorm's statistics on these images first, for another survey's.", False
+        "First re-estimate BatchNorm's statistics on these images, for images of another survey.",
+        False,
     )
     outliers: bool = option(
-        "Add out-of-distribution scores of each image: energy, and distance to the nearest "
-        "training galaxies.",
+        "Add out-of-distribution scores: energy, and distance to the nearest training galaxies.",
         False,
     )
     drift: bool = option(
-        "Compare the images with as many validation galaxies, 40 or more, and warn if they differ.",
-        True,
+        "Compare 40 images or more with validation galaxies, and warn if they differ.", True
     )
     coverage: float | None = option(
-        "Add each image's prediction set, such that sets hold the true class this often, as 0.9. "
-        "Of a run with --loss dirichlet-multinomial: intervals that hold a fraction this often.",
+        "Add prediction sets that contain the true class with this probability, such as 0.9. For "
+        "a run with --loss dirichlet-multinomial: intervals that contain the vote fraction with "
+        "this probability.",
         metavar="SHARE",
         parse=parse_share,
     )
-    raw: bool = option("Give the model's uncalibrated probabilities, after `calibrate` too.", False)
+    raw: bool = option("Give uncalibrated probabilities, even if the run is calibrated.", False)
     stretch: str | None = option(STRETCH, choices=STRETCHES)
     bands: str | None = option(BANDS, metavar=BANDS_METAVAR)
 

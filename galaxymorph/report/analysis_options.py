@@ -19,31 +19,37 @@ class FitOptions:
     """Where a fit's galaxies and recipe come from, and where its run goes."""
 
     data: Path | None = option(
-        "Folder, zip or table with galaxies in the Kaggle layout.  [default: data/]", group="data"
+        "Catalogue: a folder or zip in Kaggle's layout, or a table.  [default: data/]", group="data"
     )
     source: str | None = option(
-        f"A preset ({', '.join(RECIPES)}), see below, or a JSON file, such as a run's "
-        "recipe.json. Default: baseline from 10,000 galaxies on, if ImageNet's weights can be "
-        "had, and quick otherwise.",
+        f"A preset ({', '.join(RECIPES)}), described below, or a JSON file, such as a run's "
+        "recipe.json. Default: baseline for 10,000 galaxies or more if ImageNet weights are "
+        "available, otherwise quick.",
         flags=("--recipe",),
         metavar="NAME|FILE",
         group="run",
     )
-    out: Path | None = option("Folder of runs.  [default: exports/]", group="run")
-    name: str | None = option("The run's name. Default: made from the recipe.", group="run")
+    out: Path | None = option(
+        "Folder in which the run is created.  [default: exports/]", group="run"
+    )
+    name: str | None = option("Name of the run. Default: derived from the recipe.", group="run")
     resume: Path | None = option(
-        "Go on with a fit that was stopped; takes no other setting than --data.",
+        "Continue an interrupted fit. The only other setting allowed is --data.",
         metavar="RUN",
         group="run",
     )
     simulate: int | None = option(
-        "Galaxies to simulate where there is no data.  [default: 3000]",
+        "Galaxies to simulate if there is no data.  [default: 3000]",
         limits=(1, None),
         metavar="INTEGER",
         group="data",
     )
-    skip_bad: bool = option("Set bad rows aside in rejected.csv and go on.", False, group="data")
-    cache: bool = option("Keep decoded frames on disk, shared between fits.", True, group="data")
+    skip_bad: bool = option(
+        "Exclude bad rows, list them in rejected.csv, and continue.", False, group="data"
+    )
+    cache: bool = option(
+        "Store decoded images on disk, for this and later fits.", True, group="data"
+    )
 
 
 @dataclass(frozen=True)
@@ -54,10 +60,11 @@ class CheckOptions:
         "Column of class names, for a table without vote fractions.", metavar="COLUMN"
     )
     schema: str = option(
-        "The vote catalogue whose columns the table has.", Recipe.schema, choices=SCHEMAS
+        "Vote catalogue that defines the columns of the table.", Recipe.schema, choices=SCHEMAS
     )
     id_column: str | None = option(
-        "Column that names the galaxies and their images. Default: the schema's own, or GalaxyID.",
+        "Column of galaxy ids, which are also the names of the images. Default: that of the "
+        "schema, or GalaxyID.",
         metavar="COLUMN",
     )
     stretch: str | None = option(STRETCH, choices=STRETCHES)
@@ -86,7 +93,8 @@ class RobustnessOptions:
     """What a measurement of robustness tests, and how."""
 
     suite: str = option(
-        "Every corruption, or the published table: noise, blur and brightness at severity 3.",
+        "All corruptions, or those of the published table: noise, blur and brightness at severity "
+        "3.",
         "full",
         choices=("full", "published"),
     )
@@ -95,20 +103,24 @@ class RobustnessOptions:
         metavar="N[,N...]",
         parse=parse_severities,
     )
-    limit: int | None = option("Test this many galaxies, drawn by seed.", limits=(16, None))
+    limit: int | None = option(
+        "Number of test galaxies, drawn at random with the run's seed.", limits=(16, None)
+    )
     views: int | None = option(
-        "Flips and 90° rotations averaged. Default: 1 in the full suite, the run's own in the "
-        "published.",
+        "Views averaged: 1, 4 (rotations by 90°) or 8 (rotations and flips). Default: 1 in the "
+        "full suite, the run's own in the published suite.",
         choices=VIEWS,
     )
     reference: Path | None = option(
-        "Give corruption errors against this run's, measured before with the same options.",
+        "Report corruption errors relative to this run, which must have been measured with the "
+        "same options.",
         metavar="RUN",
     )
     adapt: bool = option(
-        "Re-estimate BatchNorm's statistics on each corruption's images, without labels.", False
+        "Re-estimate BatchNorm's statistics on the images of each corruption, without labels.",
+        False,
     )
-    data: Path | None = option("Where the catalogue is now, if it has moved.")
+    data: Path | None = option("New location of the catalogue, if it has moved.")
 
 
 ROBUSTNESS_DEFAULTS = RobustnessOptions()

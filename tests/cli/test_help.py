@@ -71,8 +71,8 @@ def test_every_preset_is_described(capsys):
 
 
 def test_interpret_and_explain_mention_each_other(capsys):
-    assert "`explain` shows which parts" in help_of(capsys, "interpret")
-    assert "`interpret` draws which galaxies" in help_of(capsys, "explain")
+    assert "`explain` shows on which parts" in help_of(capsys, "interpret")
+    assert "`interpret` shows which galaxies" in help_of(capsys, "explain")
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def cross_entropy(head: None, logits: torch.Tensor, target: torch.Tensor) -> tor
 TARGETS.register(
     "classes",
     Target(
-        words="the class of a scheme, of the galaxies that it keeps",
+        words="one class per galaxy, for the galaxies that the scheme keeps",
         label=label_classes,
         metrics=("classification",),
         monitor="f1_score",

@@ -97,7 +97,7 @@ def dirichlet_multinomial_log_prob(
 TARGETS.register(
     "tree",
     Target(
-        words="the vote fractions of all 37 answers, of every galaxy",
+        words="vote fractions of all 37 answers, for all galaxies",
         label=label_answers,
         metrics=("tree",),
         monitor="rmse",

@@ -1,4 +1,4 @@
-"""The target `soft3`: the shares of a scheme's classes, of every galaxy."""
+"""The target `soft3`: class shares, for all galaxies."""
 
 from __future__ import annotations
 

@@ -130,8 +130,10 @@ def calibration_errors(runs: int) -> dict[str, float]:
                 wrong = rng.random(n) >= confidence - error
                 first = np.where(best == 0, confidence, 1 - confidence)
                 probabilities = np.column_stack([first, 1 - first])
-                interval = calibration_intervals(probabilities, np.where(wrong, 1 - best, best), 0)
-                return holds(interval["ece_equal_mass"], error)
+                scores = calibration_intervals(
+                    probabilities, np.where(wrong, 1 - best, best), 0
+                ).scores
+                return holds(scores["ece_equal_mass"], error)
 
             found[f"n {n}, true {error}"] = share(trial, max(20, runs // SLOW), n)
     return found

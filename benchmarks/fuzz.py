@@ -37,7 +37,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from galaxymorph.base import BadInput, Progress, write_json
 from galaxymorph.cli import main as cli
 from galaxymorph.images import decode_bytes
-from galaxymorph.judge.calibration.run_calibration import load_calibrators, sets_of
+from galaxymorph.judge.calibration.stored_calibration import load_calibrators, sets_of
 from galaxymorph.learn import Run, environment, make_recipe
 from galaxymorph.learn.recipe import recipe_to_dict
 from galaxymorph.predict import load_predictor

@@ -5,7 +5,6 @@ from .content import Fault as Fault
 from .content import NoContent as NoContent
 from .content import require_content as require_content
 from .corruptions import CORRUPTIONS as CORRUPTIONS
-from .corruptions import PUBLISHED as PUBLISHED
 from .corruptions import SEVERITIES as SEVERITIES
 from .corruptions import Corruption as Corruption
 from .corruptions import corrupt as corrupt

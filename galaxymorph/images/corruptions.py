@@ -436,8 +436,3 @@ def _sky(batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     level = edge.median(dim=2, keepdim=True).values
     deviation = (edge - level).abs().median(dim=2, keepdim=True).values
     return level[..., None], 1.4826 * deviation[..., None]
-
-
-# The published table: severity 3 of each, beside the clean images (design of the reference work:
-# noise sigma 0.08, blur radius 1.5 pixels at 224, brightness times 0.7).
-PUBLISHED = ("gaussian_noise", "psf_blur", "brightness")

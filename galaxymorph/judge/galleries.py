@@ -14,7 +14,7 @@ from fastai.data.transforms import CategoryMap
 from fastai.interpret import ClassificationInterpretation, Interpretation
 
 from galaxymorph.base import Progress, safe_file_name
-from galaxymorph.judge.calibration.run_calibration import calibrated_predictions
+from galaxymorph.judge.calibration.stored_calibration import calibrated_predictions
 from galaxymorph.judge.metrics.metric import class_codes
 from galaxymorph.judge.metrics.questions import questions_of
 from galaxymorph.judge.metrics.vote_fractions import question_divergence, question_entropy

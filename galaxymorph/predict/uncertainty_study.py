@@ -185,7 +185,7 @@ def _scores(
     predictions = Predictions(table.assign(predicted=best), run.classes, seed)
     scores |= {name: METRICS[name].judge(predictions) for name in ("macro_f1", "accuracy")}
     scores["risk"] = proportion(int(risk.sum()), len(table))
-    calibration = calibration_intervals(mean, truth, seed)
+    calibration = calibration_intervals(mean, truth, seed).scores
     names = ("nll", "ece_equal_mass", "brier")
     return {
         "scores": {name: calibration[name] for name in names} | scores,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from galaxymorph.base import BadInput, Progress
 from galaxymorph.images import SEVERITIES
 from galaxymorph.judge import (
+    SUITES,
     calibrate_fractions,
     calibrate_run,
     corruption_error,
@@ -39,7 +40,7 @@ class Analysis:
     """What an analysis wrote into a run: its JSON file, the content of that, and the figures."""
 
     path: Path
-    record: dict[str, Any]
+    record: Mapping[str, Any]
     figures: list[Path]
 
 
@@ -61,6 +62,7 @@ def calibrate(
         BadInput: the run can't be calibrated, or has vote fractions, which take no such option.
     """
     with held(path) as run:
+        record: Mapping[str, Any]
         if deviation_columns(run.recipe, run.classes):
             _refuse(run, method=method, coverage=coverage, sets=sets)
             fractions = calibrate_fractions(run)
@@ -105,8 +107,12 @@ def robustness(path: Path, options: RobustnessOptions = ROBUSTNESS_DEFAULTS) -> 
     reference = Run(options.reference) if options.reference else None
     known = read_robustness(reference) if reference else None
     theirs = galaxy_errors(reference) if reference else None
-    if options.suite == "published" and options.severities is not None:
-        raise BadInput("--severities: the published suite has severity 3 alone", "leave it out")
+    fixed = SUITES.find(options.suite, "--suite").severities
+    if fixed and options.severities is not None:
+        numbers = ", ".join(map(str, fixed))
+        raise BadInput(
+            f"--severities: the {options.suite} suite has severity {numbers} alone", "leave it out"
+        )
     chosen = (options.suite, options.severities or SEVERITIES)
     with held(path) as run:
         if known is not None:

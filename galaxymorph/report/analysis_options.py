@@ -8,6 +8,7 @@ from pathlib import Path
 from galaxymorph.base import BadInput
 from galaxymorph.base.options import option
 from galaxymorph.images.rendering import STRETCHES
+from galaxymorph.judge.robustness.conditions import SUITES
 from galaxymorph.learn.presets import RECIPES
 from galaxymorph.learn.recipe import Recipe
 from galaxymorph.predict.options import BANDS, BANDS_METAVAR, STRETCH, VIEWS
@@ -93,13 +94,12 @@ class RobustnessOptions:
     """What a measurement of robustness tests, and how."""
 
     suite: str = option(
-        "All corruptions, or those of the published table: noise, blur and brightness at severity "
-        "3.",
+        "; ".join(f"{name}: {suite.label}" for name, suite in SUITES.items()) + ".",
         "full",
-        choices=("full", "published"),
+        choices=SUITES,
     )
     severities: tuple[int, ...] | None = option(
-        "Severities of the full suite.  [default: 1,2,3,4,5]",
+        "Severities of a suite without its own, such as full.  [default: 1,2,3,4,5]",
         metavar="N[,N...]",
         parse=parse_severities,
     )

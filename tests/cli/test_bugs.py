@@ -34,7 +34,11 @@ OF_CATALOGUES = {
 OF_RUNS = {
     "galaxymorph.learn.runs.fingerprint": ["interpret", "RUN"],
     "galaxymorph.learn.runs.predicted_columns": ["interpret", "RUN"],
-    "galaxymorph.judge.calibration.run_calibration.read_calibrators": ["predict", "RUN", "IMAGES"],
+    "galaxymorph.judge.calibration.stored_calibration.read_calibrators": [
+        "predict",
+        "RUN",
+        "IMAGES",
+    ],
     "galaxymorph.predict.overlap._first_parts": ["predict", "RUN", "IMAGES"],
 }
 

@@ -11,7 +11,6 @@ import torch
 
 from galaxymorph.base import BadInput
 from galaxymorph.images import CORRUPTIONS, STRETCHES, Rendering, corrupt, corruption, stretch
-from galaxymorph.judge import SUITES
 from galaxymorph.zoo import load_schema
 from tests.makers import IMAGES, galaxy_images, in_folder, write_files, write_kaggle_folder
 
@@ -124,7 +123,7 @@ def test_a_corruption_and_a_stretch_are_decorated_functions(monkeypatch):
     def root(planes, noise, white):
         return (planes / white).clip(0, 1) ** 0.5
 
-    assert "haze" in SUITES["full"][0] and CORRUPTIONS["haze"].label == "haze"
+    assert CORRUPTIONS["haze"].label == "haze"
     dark = torch.zeros(1, 3, 4, 4)
     assert np.allclose(corrupt(dark, "haze", 2, ["a"]), 0.2)
     assert Rendering().changed("root").stretch == "root"

@@ -14,7 +14,7 @@ from galaxymorph.judge import (
     interpret_classes,
     part_metrics,
 )
-from galaxymorph.judge.metrics.bootstrap import _resample, over_folds
+from galaxymorph.judge.metrics.bootstrap import over_folds
 from galaxymorph.judge.metrics.classification import (
     class_f1,
     f1_difference,
@@ -174,17 +174,6 @@ def test_the_difference_of_macro_f1_covers_and_is_that_of_the_values():
     covered = sum(low <= truth <= high for low, high in intervals)
     # 95 % and what the mean's own error takes away: 270 has a chance of 1e-4 at 0.935.
     assert covered >= binom(300, 0.935).ppf(1e-4)
-
-
-def test_resamples_within_strata_have_as_many_of_each():
-    strata = np.repeat([0, 1, 2], [50, 5, 2])[np.random.default_rng(0).permutation(57)]
-    rng = np.random.default_rng(1)
-    seen = set()
-    for _ in range(200):
-        rows = _resample(rng, 57, strata)
-        assert np.bincount(strata[rows]).tolist() == [50, 5, 2]
-        seen |= set(rows)
-    assert len(seen) == 57
 
 
 def test_the_interval_over_folds_is_wider_than_over_galaxies_where_trainings_differ():

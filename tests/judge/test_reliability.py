@@ -13,6 +13,7 @@ from galaxymorph.judge.calibration.reliability import (
     binned,
     binned_error,
     calibrated_band,
+    calibration_error,
     calibration_intervals,
     calibration_scores,
     confidence_band,
@@ -21,7 +22,6 @@ from galaxymorph.judge.calibration.reliability import (
     reliability_table,
     truth_scores,
 )
-from galaxymorph.judge.robustness.suites import calibration_error
 from galaxymorph.zoo import SCHEMAS, to_cumulative
 from tests.judge.test_vote_fractions import distribution_metrics, tree_metrics
 
@@ -52,7 +52,7 @@ def test_intervals_of_calibration_errors_cover_as_often_as_they_say(n, error, mo
     covered = 0
     for seed in range(40):
         found, truth = overconfident(n, rng, error)
-        interval = calibration_intervals(found, truth, seed)["ece_equal_mass"]
+        interval = calibration_intervals(found, truth, seed).scores["ece_equal_mass"]
         covered += interval["low"] <= error <= interval["high"]
         assert interval["low"] <= interval["value"] <= interval["high"]
     assert covered >= binom(40, 0.9).ppf(1e-4)

@@ -13,9 +13,10 @@ from torch import nn
 
 from galaxymorph.base import BadInput
 from galaxymorph.images import CORRUPTIONS
+from galaxymorph.judge.calibration.reliability import calibration_error
 from galaxymorph.judge.metrics.classification import f1_difference
 from galaxymorph.judge.metrics.metric import class_codes
-from galaxymorph.judge.robustness.suites import calibration_error, corruption_error
+from galaxymorph.judge.robustness.corruption_errors import corruption_error
 from galaxymorph.learn import adapt_batchnorm
 from tests.conftest import RECIPE, galaxymorph
 

@@ -11,7 +11,8 @@ anything is rarer. Their order stays, and no galaxy loses more than log((n + 1) 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -83,18 +84,15 @@ class Calibrator:
 
         The method `variance` is of moments of fractions, shape (n, 2 answers), see `learn.Link`.
         """
-        found = _method(self.method).apply(np.asarray(probabilities, float), self.parameters)
+        calibrated = _method(self.method).apply(np.asarray(probabilities, float), self.parameters)
         if not self.galaxies:
-            return found
-        return (self.galaxies * found + 1 / found.shape[1]) / (self.galaxies + 1)
+            return calibrated
+        return (self.galaxies * calibrated + 1 / calibrated.shape[1]) / (self.galaxies + 1)
 
 
-def write_calibrators(calibrators: Sequence[Calibrator]) -> list[dict]:
+def write_calibrators(calibrators: Sequence[Calibrator]) -> list[dict[str, Any]]:
     """Return calibrators as JSON takes them."""
-    return [
-        {"method": each.method, "parameters": each.parameters, "galaxies": each.galaxies}
-        for each in calibrators
-    ]
+    return [asdict(calibrator) for calibrator in calibrators]
 
 
 def read_calibrators(record: Mapping[str, list], outputs: int) -> list[Calibrator]:
@@ -107,7 +105,8 @@ def read_calibrators(record: Mapping[str, list], outputs: int) -> list[Calibrato
     Raises:
         Damaged: they aren't what `write_calibrators` gives, of so many.
     """
-    return [_read_calibrator(each, outputs) for each in require_key(record, "calibrators", list)]
+    entries = require_key(record, "calibrators", list)
+    return [_read_calibrator(entry, outputs) for entry in entries]
 
 
 def _read_calibrator(record: object, outputs: int) -> Calibrator:
@@ -175,21 +174,20 @@ def fit_calibrator(method: str, probabilities: np.ndarray, truth: np.ndarray) ->
     return Calibrator(method, fitted, 0 if method == "none" else len(truth))
 
 
-def calibrated_mean(each: np.ndarray, calibrators: Sequence[Calibrator] | None) -> np.ndarray:
+def calibrated_mean(outputs: np.ndarray, calibrators: Sequence[Calibrator] | None) -> np.ndarray:
     """Return the calibrated mean over models, shape (n, classes).
 
     Args:
-        each: the models' probabilities, shape (models, n, classes).
+        outputs: the models' probabilities, shape (models, n, classes).
         calibrators: one a model, or a single one of the mean, as an ensemble has; None leaves the
             models as they are.
     """
     if calibrators is None:
-        return each.mean(axis=0)
+        return outputs.mean(axis=0)
     if len(calibrators) == 1:
-        return calibrators[0](each.mean(axis=0))
-    return np.mean(
-        [calibrator(outputs) for calibrator, outputs in zip(calibrators, each, strict=True)], axis=0
-    )
+        return calibrators[0](outputs.mean(axis=0))
+    pairs = zip(calibrators, outputs, strict=True)
+    return np.mean([calibrator(model) for calibrator, model in pairs], axis=0)
 
 
 def class_counts(truth: np.ndarray, classes: int) -> np.ndarray:
@@ -217,10 +215,10 @@ def held_out_losses(
     folds = class_folds(truth, seed)
     losses = {name: np.empty(len(truth)) for name in methods}
     for fold in range(FOLDS):
-        held = folds == fold
+        held_out = folds == fold
         for name in methods:
-            calibrator = fit_calibrator(name, probabilities[~held], truth[~held])
-            losses[name][held] = _losses(calibrator(probabilities[held]), truth[held])
+            calibrator = fit_calibrator(name, probabilities[~held_out], truth[~held_out])
+            losses[name][held_out] = _losses(calibrator(probabilities[held_out]), truth[held_out])
     return losses
 
 
@@ -228,9 +226,9 @@ def class_folds(truth: np.ndarray, seed: int, folds: int = FOLDS) -> np.ndarray:
     """Return the fold of each galaxy, shape (n,): those of a class are dealt out evenly."""
     order = np.random.default_rng(seed).permutation(len(truth))
     order = order[np.argsort(truth[order], kind="stable")]
-    found = np.empty(len(truth), int)
-    found[order] = np.arange(len(truth)) % folds
-    return found
+    fold = np.empty(len(truth), int)
+    fold[order] = np.arange(len(truth)) % folds
+    return fold
 
 
 def choose_method(losses: Mapping[str, np.ndarray]) -> str:
@@ -275,21 +273,21 @@ def _fit_temperature(probabilities: np.ndarray, truth: np.ndarray) -> dict[str, 
     from scipy.optimize import minimize_scalar
 
     logs = _log(probabilities)
-    found = minimize_scalar(
+    best = minimize_scalar(
         lambda power: nll(_softmax(np.exp(power) * logs), truth),
         bounds=(POWERS[0], _most_power(logs)),
         method="bounded",
         options={"xatol": 1e-7},
     )
-    return {"temperature": [float(np.exp(-found.x))]}
+    return {"temperature": [float(np.exp(-best.x))]}
 
 
 def _most_power(logs: np.ndarray) -> float:
     """Return the logarithm of the largest 1 / temperature.
 
-    Where every galaxy is classified rightly, the likelihood rises for ever as the temperature
-    falls. But n right answers of n make a mean confidence of (n + 1) / (n + 2) at most (Laplace's
-    rule of succession).
+    If every galaxy is classified correctly, the likelihood rises without limit as the temperature
+    falls. The mean confidence after n correct predictions of n is at most (n + 1) / (n + 2)
+    (Laplace's rule of succession).
     """
     from scipy.optimize import brentq
 
@@ -311,18 +309,17 @@ def _fit_vector(probabilities: np.ndarray, truth: np.ndarray) -> dict[str, list]
 
     logs = _log(probabilities)
     count = logs.shape[1]
-    known = np.eye(count)[truth]
-
+    one_hot = np.eye(count)[truth]
     start = np.r_[np.ones(count), np.zeros(count)]
 
-    # A normal prior of unit width about the model as it is: where galaxies can be told apart
-    # without a mistake, the likelihood has no maximum.
+    # A normal prior of unit width about the uncalibrated model: where classes are separated without
+    # a mistake, the likelihood has no maximum.
     def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
         scaled = _softmax(values[:count] * logs + values[count:])
-        wrong = (scaled - known) / len(truth)
-        away = values - start
-        slope = np.concatenate([(wrong * logs).sum(0), wrong.sum(0)]) + away / len(truth)
-        return nll(scaled, truth) + np.square(away).sum() / (2 * len(truth)), slope
+        wrong = (scaled - one_hot) / len(truth)
+        offset = values - start
+        slope = np.concatenate([(wrong * logs).sum(0), wrong.sum(0)]) + offset / len(truth)
+        return nll(scaled, truth) + np.square(offset).sum() / (2 * len(truth)), slope
 
     best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(-20, 20)] * 2 * count)
     return {"scale": best.x[:count].tolist(), "shift": best.x[count:].tolist()}
@@ -348,9 +345,8 @@ def _fit_isotonic(probabilities: np.ndarray, truth: np.ndarray) -> dict[str, lis
 
 def _apply_isotonic(probabilities: np.ndarray, parameters: Parameters) -> np.ndarray:
     columns = zip(probabilities.T, parameters["from"], parameters["to"], strict=True)
-    each = np.stack([np.interp(column, start, end) for column, start, end in columns], axis=1)
-    each = np.clip(each, LEAST, None)
-    return each / each.sum(axis=1, keepdims=True)
+    scores = np.stack([np.interp(column, start, end) for column, start, end in columns], axis=1)
+    return _normalised(np.clip(scores, LEAST, None))
 
 
 def _apply_variance(moments: np.ndarray, parameters: Parameters) -> np.ndarray:
@@ -360,9 +356,12 @@ def _apply_variance(moments: np.ndarray, parameters: Parameters) -> np.ndarray:
     return np.hstack([mean, mean**2 + np.clip(variance, 0, MOST_VARIANCE * mean * (1 - mean))])
 
 
-def _as_it_is(probabilities: np.ndarray, parameters: Parameters) -> np.ndarray:
-    each = np.maximum(probabilities, SATURATED)
-    return each / each.sum(axis=1, keepdims=True)
+def _unchanged(probabilities: np.ndarray, parameters: Parameters) -> np.ndarray:
+    return _normalised(np.maximum(probabilities, SATURATED))
+
+
+def _normalised(scores: np.ndarray) -> np.ndarray:
+    return scores / scores.sum(axis=1, keepdims=True)
 
 
 # The simplest first. Guo et al. 2017 (arXiv:1706.04599), section 4, has temperature and vector;
@@ -372,7 +371,7 @@ def _as_it_is(probabilities: np.ndarray, parameters: Parameters) -> np.ndarray:
 # of an isotonic curve is a frequency of its few galaxies; scikit-learn's guide warns of it much
 # under 1,000 (after Niculescu-Mizil & Caruana 2005, ICML, section 5, where it is best from there).
 CALIBRATORS: Registry[Method] = Registry("calibrator")
-CALIBRATORS.register("none", Method("the model as it is", lambda p, truth: {}, _as_it_is))
+CALIBRATORS.register("none", Method("the uncalibrated model", lambda p, truth: {}, _unchanged))
 CALIBRATORS.register(
     "temperature",
     Method(

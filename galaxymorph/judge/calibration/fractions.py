@@ -16,12 +16,8 @@ import pandas as pd
 from galaxymorph.base import write_json
 from galaxymorph.judge.calibration.calibrators import Calibrator, write_calibrators
 from galaxymorph.judge.calibration.fraction_intervals import interval_metrics, vote_nll, vote_ranks
-from galaxymorph.judge.calibration.run_calibration import (
-    FILE,
-    FORMAT,
-    add_to_predictions,
-    calibration_part,
-)
+from galaxymorph.judge.calibration.run_calibration import add_to_predictions
+from galaxymorph.judge.calibration.stored_calibration import FILE, FORMAT, calibration_part
 from galaxymorph.judge.metrics.bootstrap import LEVEL, RESAMPLES, mean_interval
 from galaxymorph.judge.metrics.expected_fractions import expected_fractions
 from galaxymorph.judge.metrics.metric import tree_of

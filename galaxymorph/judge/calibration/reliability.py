@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
 
 from galaxymorph.judge.calibration.calibrators import nll
-from galaxymorph.judge.metrics.bootstrap import LEVEL, RESAMPLES, Interval, bootstrap
+from galaxymorph.judge.metrics.bootstrap import RESAMPLES, Interval, bootstrap, central
 from galaxymorph.judge.metrics.metric import METRICS, Metric
 
 # Bins at most, and galaxies in a bin, of calibration errors, parts of the Brier score and
@@ -55,7 +55,7 @@ def calibration_scores(
     Args:
         probabilities: rows sum to 1.
         truth: positions of the true classes.
-        debiased: take the bias of few galaxies off: of calibration errors see `binned_error`; of
+        debiased: subtract the bias of few galaxies: of calibration errors see `binned_error`; of
             the parts of the Brier score after Ferro & Fricker 2012 (Q. J. R. Meteorol. Soc. 138,
             1954, equations 10 to 12), whose sum is the same.
 
@@ -66,15 +66,15 @@ def calibration_scores(
         raise ValueError("a probability is NaN or infinite")
     confidence = probabilities.max(axis=1)
     hits = (probabilities.argmax(axis=1) == truth).astype(float)
-    known = np.eye(probabilities.shape[1])[truth]
-    by_class = [binned(p, y, mass_bins(p)) for p, y in zip(probabilities.T, known.T, strict=True)]
-    brier = float(np.square(probabilities - known).sum(axis=1).mean())
-    parts = np.sum([_brier_parts(each, debiased) for each in by_class], axis=0)
-    mass, width = (binned(confidence, hits, bins(confidence)) for bins in (mass_bins, width_bins))
+    one_hot = np.eye(probabilities.shape[1])[truth]
+    by_class = [binned(p, y, mass_bins(p)) for p, y in zip(probabilities.T, one_hot.T, strict=True)]
+    brier = float(np.square(probabilities - one_hot).sum(axis=1).mean())
+    parts = np.sum([_brier_parts(one, debiased) for one in by_class], axis=0)
+    mass = binned(confidence, hits, mass_bins(confidence))
     return {
         "ece_equal_mass": binned_error(mass, debiased),
-        "ece_equal_width": binned_error(width, debiased),
-        "ece_classwise": float(np.mean([binned_error(each, debiased) for each in by_class])),
+        "ece_equal_width": calibration_error(confidence, hits, debiased),
+        "ece_classwise": float(np.mean([binned_error(one, debiased) for one in by_class])),
         "nll": nll(probabilities, truth),
         "brier": brier,
         "reliability": float(parts[0]),
@@ -84,7 +84,38 @@ def calibration_scores(
     }
 
 
-def calibration_intervals(probabilities: np.ndarray, truth: np.ndarray, seed: int) -> dict:
+def calibration_error(confidence: np.ndarray, hits: np.ndarray, debiased: bool = False) -> float:
+    """Return the expected calibration error in bins of equal width (Guo et al. 2017, eq. 3).
+
+    Args:
+        confidence: of the predicted class, shape (n,).
+        hits: whether it is right, shape (n,).
+        debiased: see `binned_error`.
+    """
+    return binned_error(binned(confidence, hits, width_bins(confidence)), debiased)
+
+
+@dataclass(frozen=True)
+class CalibrationScores:
+    """The scores of probabilities with intervals.
+
+    Args:
+        scores: of `calibration_scores`, by name.
+        if_calibrated: of each calibration error, see `calibrated_band`.
+    """
+
+    scores: dict[str, Interval]
+    if_calibrated: dict[str, Band]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The scores as `calibration.json` has them."""
+        return {**self.scores, "if_calibrated": self.if_calibrated}
+
+
+def calibration_intervals(
+    probabilities: np.ndarray, truth: np.ndarray, seed: int
+) -> CalibrationScores:
     """Return debiased `calibration_scores` with intervals, and those of a calibrated model.
 
     An interval of a calibration error is that of its debiased estimate, see `bootstrap`; where
@@ -95,22 +126,16 @@ def calibration_intervals(probabilities: np.ndarray, truth: np.ndarray, seed: in
         probabilities: rows sum to 1, shape (n, classes).
         truth: positions of the true classes, shape (n,).
         seed: of the resampling.
-
-    Returns:
-        By name value, low and high; and `if_calibrated`, of each calibration error the central
-        interval of what a model has whose probabilities are right, see `calibrated_band`.
     """
-    found = bootstrap(
+    scores = bootstrap(
         lambda rows: calibration_scores(probabilities[rows], truth[rows], debiased=True),
         len(truth),
         seed,
         BIASED,
     )
     band = calibrated_band(probabilities, seed)
-    return found | {
-        **{name: from_zero(found[name], band[name]) for name in ERRORS},
-        "if_calibrated": band,
-    }
+    scores |= {name: from_zero(scores[name], band[name]) for name in ERRORS}
+    return CalibrationScores(scores, band)
 
 
 def calibrated_band(probabilities: np.ndarray, seed: int) -> dict[str, Band]:
@@ -142,20 +167,32 @@ def calibrated_band(probabilities: np.ndarray, seed: int) -> dict[str, Band]:
     return {name: band_of(values) for name, values in errors.items()}
 
 
-def confidence_band(confidence: np.ndarray, seed: int) -> Band:
-    """Return the errors, in bins of equal width, of confidences that are right: `calibrated_band`.
+def confidence_error_interval(confidence: np.ndarray, hits: np.ndarray, seed: int) -> Interval:
+    """Return the debiased `calibration_error` with its interval, as `calibration_intervals` has it.
 
     Args:
-        confidence: of the most probable class, shape (n,).
-        seed: of the draws.
+        confidence: of the predicted class, shape (n,).
+        hits: whether it is right, shape (n,).
+        seed: of resampling and draws.
     """
+    error = bootstrap(
+        lambda rows: {"ece": calibration_error(confidence[rows], hits[rows], debiased=True)},
+        len(confidence),
+        seed,
+        ("ece",),
+    )["ece"]
+    return from_zero(error, confidence_band(confidence, seed))
+
+
+def confidence_band(confidence: np.ndarray, seed: int) -> Band:
+    """Return `calibrated_band` of the `calibration_error` of confidences, shape (n,)."""
     hits = np.random.default_rng(seed).random((RESAMPLES, len(confidence))) < confidence
     return band_of(_drawn_errors(confidence, hits, width_bins(confidence)))
 
 
 def band_of(values: np.ndarray) -> Band:
     """Return `low` and `high` of the central `LEVEL` of errors, which aren't below 0."""
-    low, high = np.quantile(np.maximum(values, 0), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = central(np.maximum(values, 0))
     return {"low": round(float(low), 6), "high": round(float(high), 6)}
 
 
@@ -178,22 +215,22 @@ def truth_scores(
     Args:
         probabilities: of the model.
         chances: of the simulation.
-        debiased: take the bias of few galaxies off, see `binned_error`.
+        debiased: subtract the bias of few galaxies, see `binned_error`.
     """
     at = probabilities.argmax(axis=1)
     rows = np.arange(len(at))
     confidence, chance = probabilities[rows, at], chances[rows, at]
     bins = mass_bins(confidence)
-    held = binned(confidence, chance, bins)
+    in_bins = binned(confidence, chance, bins)
     # Chances aren't drawn: a bin's gap varies as its galaxies' gaps do.
-    counts = np.maximum(held.counts, 1)
+    counts = np.maximum(in_bins.counts, 1)
     gaps = confidence - chance
     mean = np.bincount(bins, gaps, minlength=BINS) / counts
     variance = np.bincount(bins, np.square(gaps - mean[bins]), minlength=BINS) / counts**2
-    held = replace(held, variance=variance)
+    in_bins = replace(in_bins, variance=variance)
     return {
         "truth_error": float(np.abs(probabilities - chances).mean()),
-        "ece_truth": binned_error(held, debiased),
+        "ece_truth": binned_error(in_bins, debiased),
     }
 
 
@@ -223,23 +260,23 @@ def equal_mass(values: np.ndarray, bins: int) -> np.ndarray:
     return np.minimum(((rankdata(values) - 0.5) * bins / len(values)).astype(int), bins - 1)
 
 
-def binned_error(held: Binned, debiased: bool) -> float:
+def binned_error(in_bins: Binned, debiased: bool) -> float:
     """Return the mean over galaxies of their bin's absolute gap of probability and outcome.
 
     An absolute gap is larger than the true one in the mean. If a bin's gap is normal about the true
     one with standard deviation s, the expectation of its absolute value exceeds the true gap by the
-    folded normal distribution's mean less that gap, which is estimated at the gap itself and taken
-    off (Kumar, Liang & Ma 2019, NeurIPS, section 4, of any power; Leone et al. 1961, Technometrics
-    3, 543, for the mean). What is left may be below 0.
+    folded normal distribution's mean less that gap, which is estimated at the gap itself and
+    subtracted (Kumar, Liang & Ma 2019, NeurIPS, section 4, of any power; Leone et al. 1961,
+    Technometrics 3, 543, for the mean). The result may be below 0.
 
     Args:
-        held: what bins hold.
-        debiased: whether it is taken off.
+        in_bins: the content of bins.
+        debiased: whether it is subtracted.
     """
-    gaps = np.abs(held.means - held.outcomes)
+    gaps = np.abs(in_bins.means - in_bins.outcomes)
     if debiased:
-        gaps = 2 * gaps - _folded_mean(gaps, np.sqrt(held.variance))
-    return float((held.counts * gaps).sum() / held.counts.sum())
+        gaps = 2 * gaps - _folded_mean(gaps, np.sqrt(in_bins.variance))
+    return float((in_bins.counts * gaps).sum() / in_bins.counts.sum())
 
 
 def reliability_table(probabilities: np.ndarray, truth: np.ndarray) -> pd.DataFrame:
@@ -282,7 +319,7 @@ def _joined(bins: np.ndarray, least: int) -> np.ndarray:
 
 
 def binned(values: np.ndarray, outcomes: np.ndarray, bins: np.ndarray) -> Binned:
-    """Return what bins hold: see `Binned`.
+    """Return the content of bins, see `Binned`.
 
     Args:
         values: probabilities, shape (n,).
@@ -291,10 +328,10 @@ def binned(values: np.ndarray, outcomes: np.ndarray, bins: np.ndarray) -> Binned
     """
     counts = np.bincount(bins, minlength=BINS)
     divisors = np.maximum(counts, 1)
-    means, seen = (
-        np.bincount(bins, each, minlength=BINS) / divisors for each in (values, outcomes)
+    means, shares = (
+        np.bincount(bins, column, minlength=BINS) / divisors for column in (values, outcomes)
     )
-    return Binned(counts, means, seen, _variance(counts, means, seen))
+    return Binned(counts, means, shares, _variance(counts, means, shares))
 
 
 def _variance(counts: np.ndarray, means: np.ndarray, outcomes: np.ndarray) -> np.ndarray:
@@ -327,21 +364,21 @@ def _drawn_errors(values: np.ndarray, outcomes: np.ndarray, bins: np.ndarray) ->
     return (counts * (2 * gaps - _folded_mean(gaps, spread))).sum(axis=1) / counts.sum()
 
 
-def _brier_parts(held: Binned, debiased: bool) -> np.ndarray:
+def _brier_parts(in_bins: Binned, debiased: bool) -> np.ndarray:
     """Return reliability, resolution and uncertainty of one class."""
-    weights = held.counts / held.counts.sum()
-    mean = (weights * held.outcomes).sum()
+    weights = in_bins.counts / in_bins.counts.sum()
+    mean = (weights * in_bins.outcomes).sum()
     parts = np.array(
         [
-            (weights * (held.means - held.outcomes) ** 2).sum(),
-            (weights * (held.outcomes - mean) ** 2).sum(),
+            (weights * (in_bins.means - in_bins.outcomes) ** 2).sum(),
+            (weights * (in_bins.outcomes - mean) ** 2).sum(),
             mean * (1 - mean),
         ]
     )
     if not debiased:
         return parts
-    within = held.outcomes * (1 - held.outcomes) / np.maximum(held.counts - 1, 1)
-    noise, all_noise = (weights * within).sum(), parts[2] / max(held.counts.sum() - 1, 1)
+    within = in_bins.outcomes * (1 - in_bins.outcomes) / np.maximum(in_bins.counts - 1, 1)
+    noise, all_noise = (weights * within).sum(), parts[2] / max(in_bins.counts.sum() - 1, 1)
     return parts + [-noise, all_noise - noise, all_noise]
 
 

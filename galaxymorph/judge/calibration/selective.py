@@ -1,27 +1,28 @@
-"""What is gained by passing the uncertain galaxies on to volunteers: selective prediction."""
+"""Selective prediction: the most certain galaxies are kept, others left to volunteers."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
-from galaxymorph.judge.metrics.bootstrap import proportion
+from galaxymorph.judge.metrics.bootstrap import Interval, proportion
 from galaxymorph.judge.metrics.metric import METRICS, Metric
 
-# Confidence that the accuracy of what is kept is at least as high as asked.
+# Confidence that the galaxies kept have at least the required accuracy.
 CONFIDENCE = 0.95
 
 
 def risk_coverage(uncertainty: np.ndarray, wrong: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the share kept and the share of those that are wrong, the surest kept first.
+    """Return the share kept and the share of those that are wrong, the most certain kept first.
 
     Galaxies of equal uncertainty come in any order: the risk is the mean over all orders.
 
     Args:
         uncertainty: of each galaxy, in any unit, shape (n,).
-        wrong: whether its prediction is, or what it costs, shape (n,).
+        wrong: whether its prediction is, or its loss, shape (n,).
     """
     values, at, counts = np.unique(uncertainty, return_inverse=True, return_counts=True)
     means = np.bincount(at, np.asarray(wrong, float), minlength=len(values)) / counts
@@ -36,7 +37,7 @@ def aurc(uncertainty: np.ndarray, wrong: np.ndarray) -> float:
 
 
 def least_kept(accuracy: float, confidence: float = CONFIDENCE) -> int:
-    """Return the least number of galaxies, all right, that show an accuracy.
+    """Return the least number of galaxies, all of them right, that prove an accuracy.
 
     The least n with accuracy ** n <= 1 - confidence: 29 for 0.9, 59 for 0.95, 299 for 0.99.
     """
@@ -46,20 +47,20 @@ def least_kept(accuracy: float, confidence: float = CONFIDENCE) -> int:
 def guaranteed_limit(
     uncertainty: np.ndarray, wrong: np.ndarray, accuracy: float, confidence: float = CONFIDENCE
 ) -> float | None:
-    """Return the largest uncertainty up to which predictions are as accurate as asked, or None.
+    """Return the largest uncertainty up to which predictions are accurate enough, or None.
 
     With `confidence` over draws of these galaxies, new galaxies of no larger uncertainty are right
-    at least as often as asked. Limits are tested in rising order, each by Clopper and Pearson's
+    at least as often as required. Limits are tested in rising order, each by Clopper and Pearson's
     (1934) bound of the share wrong, until one fails (fixed sequence testing: Angelopoulos et al.
     2021, arXiv:2110.01052, section 2.3, in place of the union bound over a search of Geifman &
-    El-Yaniv 2017, NeurIPS, algorithm 1). One wrong galaxy among the surest would end that at once,
-    so there are several sequences, which begin where `least_kept` galaxies are kept, twice as many
-    and so on, and share the error probability evenly.
+    El-Yaniv 2017, NeurIPS, algorithm 1). One wrong galaxy among the most certain would end that at
+    once, so there are several sequences, which begin where `least_kept` galaxies are kept, twice as
+    many and so on, and share the error probability evenly.
 
     Args:
         uncertainty: of galaxies that calibrate, shape (n,).
         wrong: whether their predictions are, shape (n,).
-        accuracy: that is asked for, below 1.
+        accuracy: required, below 1.
         confidence: that it is reached.
     """
     from scipy.stats import beta
@@ -71,47 +72,54 @@ def guaranteed_limit(
     # Galaxies of equal uncertainty are kept together.
     ends = np.append(np.diff(ordered) > 0, True)
     sequences = 1 + max(0, int(math.log2(max(1, len(ordered) / least_kept(accuracy, confidence)))))
-    each = 1 - (1 - confidence) / sequences
-    bounds = beta.ppf(each, errors + 1, np.maximum(kept - errors, 1e-9))
+    level = 1 - (1 - confidence) / sequences
+    bounds = beta.ppf(level, errors + 1, np.maximum(kept - errors, 1e-9))
     limits = []
     for number in range(sequences):
-        tested = ends & (kept >= least_kept(accuracy, each) * 2**number)
+        tested = ends & (kept >= least_kept(accuracy, level) * 2**number)
         passed = np.minimum.accumulate(bounds[tested] <= 1 - accuracy + 1e-12)
         limits.extend(ordered[tested][passed])
     return float(max(limits)) if limits else None
+
+
+class KeptAtAccuracy(TypedDict):
+    """The galaxies that may be kept at an accuracy.
+
+    `limit` of the uncertainty, on one set of galaxies; of others `kept`, the share within it, and
+    the `accuracy` of those (Wilson 1927; Clopper & Pearson 1934), None without a limit; and
+    `least`, the number of calibrating galaxies that it takes.
+    """
+
+    limit: NotRequired[float | None]
+    least: int
+    kept: Interval
+    accuracy: Interval
 
 
 def keep_at_accuracies(
     calibrating: tuple[np.ndarray, np.ndarray],
     tested: tuple[np.ndarray, np.ndarray],
     accuracies: Sequence[float],
-) -> dict[str, dict]:
-    """Return what may be kept at each accuracy: chosen on some galaxies, judged on others.
+) -> dict[str, KeptAtAccuracy]:
+    """Return the galaxies that may be kept at each accuracy.
 
     Args:
         calibrating: uncertainties and whether predictions are wrong, of the galaxies on which the
             limit is chosen, see `guaranteed_limit`.
-        tested: likewise, of others.
-        accuracies: that are asked for.
-
-    Returns:
-        By accuracy: `limit`, of the uncertainty; of the tested galaxies `kept`, the share within
-        it, and `accuracy` of those, each value, low and high (Wilson 1927; Clopper & Pearson 1934);
-        and `least`, how many calibrating galaxies it takes. Without a limit, `limit` and the values
-        are None, and nothing is kept.
+        tested: likewise, of those on which it is judged.
+        accuracies: required.
     """
-    found = {}
-    for accuracy in accuracies:
-        limit = guaranteed_limit(*calibrating, accuracy)
-        judged = [(tested, limit)] if limit is not None else []
-        found[f"{accuracy:g}"] = {"limit": limit, **_judged(judged, accuracy)}
-    return found
+    limits = {accuracy: guaranteed_limit(*calibrating, accuracy) for accuracy in accuracies}
+    return {
+        f"{accuracy:g}": {"limit": limit, **_kept([(tested, limit)], accuracy)}
+        for accuracy, limit in limits.items()
+    }
 
 
 def keep_at_accuracies_by_halves(
     uncertainty: np.ndarray, wrong: np.ndarray, accuracies: Sequence[float], seed: int
-) -> dict[str, dict]:
-    """Return `keep_at_accuracies` of galaxies of which there are no others to choose the limit on.
+) -> dict[str, KeptAtAccuracy]:
+    """Return `keep_at_accuracies` of galaxies without others to choose the limit on.
 
     It is chosen on either half of them and judged on the other, both taken together; where one half
     has no limit, nothing is kept of the other.
@@ -119,28 +127,34 @@ def keep_at_accuracies_by_halves(
     Args:
         uncertainty: shape (n,).
         wrong: whether predictions are, shape (n,).
-        accuracies: that are asked for.
+        accuracies: required.
         seed: of the halves.
     """
     first = np.random.default_rng(seed).permutation(len(wrong)) < len(wrong) // 2
-    halves = [(np.asarray(uncertainty)[own], np.asarray(wrong)[own]) for own in (first, ~first)]
-    found = {}
+    uncertainty, wrong = np.asarray(uncertainty), np.asarray(wrong)
+    halves = [(uncertainty[rows], wrong[rows]) for rows in (first, ~first)]
+    kept = {}
     for accuracy in accuracies:
         limits = [guaranteed_limit(*half, accuracy) for half in halves]
-        judged = [
-            (half, -math.inf if limit is None else limit)
-            for half, limit in zip(halves, reversed(limits), strict=True)
-        ]
-        known = any(limit is not None for limit in limits)
-        found[f"{accuracy:g}"] = _judged(judged if known else [], accuracy)
-    return found
+        pairs = list(zip(halves, reversed(limits), strict=True))
+        kept[f"{accuracy:g}"] = _kept(pairs, accuracy)
+    return kept
 
 
-def _judged(judged: list[tuple[tuple[np.ndarray, np.ndarray], float]], accuracy: float) -> dict:
-    """Return how many galaxies are within their limits, and how many of those are right."""
+def _kept(
+    tested: list[tuple[tuple[np.ndarray, np.ndarray], float | None]], accuracy: float
+) -> KeptAtAccuracy:
+    """Return the share of galaxies within their limits, and its accuracy; None without a limit.
+
+    Args:
+        tested: uncertainties and whether predictions are wrong, and the limit, None for nothing.
+        accuracy: required.
+    """
+    if all(limit is None for _, limit in tested):
+        tested = []
     kept = right = total = 0
-    for (uncertainty, wrong), limit in judged:
-        within = np.asarray(uncertainty, float) <= limit
+    for (uncertainty, wrong), limit in tested:
+        within = np.asarray(uncertainty, float) <= (-math.inf if limit is None else limit)
         kept += int(within.sum())
         right += int((1 - np.asarray(wrong, float)[within]).sum())
         total += len(within)
@@ -151,7 +165,7 @@ def _judged(judged: list[tuple[tuple[np.ndarray, np.ndarray], float]], accuracy:
     }
 
 
-AREA = "mean risk of the galaxies kept, the surest first, over the shares kept"
+AREA = "mean risk of the galaxies kept, the most certain first, over the shares kept"
 for name, metric in {
     "aurc": Metric("area under risk and coverage", AREA, "less", digits=4, short="AURC"),
     "aurc_total": Metric("AURC by total uncertainty", AREA, "less", digits=4, short="AURC, total"),

@@ -12,6 +12,7 @@ from galaxymorph.base import Progress
 
 RESAMPLES = 1000
 LEVEL = 0.95
+TAILS = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
 
 
 class Interval(TypedDict):
@@ -33,11 +34,7 @@ def unknown() -> Interval:
 
 
 def bootstrap(
-    score: Callable[[np.ndarray], dict[str, float]],
-    n: int,
-    seed: int,
-    biased: Collection[str] = (),
-    strata: np.ndarray | None = None,
+    score: Callable[[np.ndarray], dict[str, float]], n: int, seed: int, biased: Collection[str] = ()
 ) -> dict[str, Interval]:
     """Return each score with its bootstrap interval.
 
@@ -47,24 +44,23 @@ def bootstrap(
         seed: of the resampling.
         biased: scores, never below 0, of which a resample is another value in the mean than of the
             galaxies themselves: a calibration error is larger of them. Their interval is that of
-            the deviations of resamples from their mean, turned about the value (Davison & Hinkley
+            the deviations of resamples from their mean, mirrored about the value (Davison & Hinkley
             1997, Bootstrap Methods, section 5.2.1, the basic interval, centred).
-        strata: of each galaxy, a code, shape (n,): as many of each are drawn as there are.
 
     Returns:
         By name: `value` on the galaxies themselves, `low` and `high`, the central `LEVEL` of
-        `RESAMPLES` resamples (Efron & Tibshirani 1993, chapter 13). A score that is NaN, since
-        no galaxy says anything of it, has None for all three; resamples where it is are left out.
+        `RESAMPLES` resamples (Efron & Tibshirani 1993, chapter 13). A score that is NaN,
+        of no galaxy, has None for all three; resamples where it is are left out.
     """
     rng = np.random.default_rng(seed)
     value = score(np.arange(n))
     resampled = []
     with Progress("bootstrap", RESAMPLES, "resamples") as progress:
         for _ in range(RESAMPLES):
-            resampled.append(score(_resample(rng, n, strata)))
+            resampled.append(score(rng.integers(0, n, n)))
             progress.advance()
     draws = pd.DataFrame(resampled)
-    tails = draws.quantile([(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    tails = draws.quantile(TAILS)
     intervals = {}
     for name in value:
         ends = tails[name].to_numpy()
@@ -75,13 +71,9 @@ def bootstrap(
     return intervals
 
 
-def _resample(rng: np.random.Generator, n: int, strata: np.ndarray | None) -> np.ndarray:
-    if strata is None:
-        return rng.integers(0, n, n)
-    order = np.argsort(strata, kind="stable")
-    counts = np.bincount(strata)
-    first = np.repeat(np.cumsum(counts) - counts, counts)
-    return order[first + (rng.random(n) * np.repeat(counts, counts)).astype(int)]
+def central(draws: np.ndarray) -> np.ndarray:
+    """Return the ends of the central `LEVEL` of draws; those that are NaN are left out."""
+    return np.nanquantile(draws, TAILS)
 
 
 def value_with_interval(value: float, draws: np.ndarray) -> Interval:
@@ -91,7 +83,7 @@ def value_with_interval(value: float, draws: np.ndarray) -> Interval:
         value: on the galaxies themselves.
         draws: on resamples, shape (RESAMPLES,).
     """
-    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = central(draws)
     return interval(value, min(low, value), max(high, value))
 
 
@@ -104,7 +96,7 @@ def mean_interval(values: np.ndarray, seed: int) -> Interval:
     """Return the mean of a value a galaxy with its percentile bootstrap interval, as `bootstrap`.
 
     Args:
-        values: shape (n,); NaN for a galaxy that says nothing of it, which is left out.
+        values: shape (n,); NaN for a galaxy without one, which is left out.
         seed: of the resampling.
     """
     values = np.asarray(values, float)
@@ -126,8 +118,7 @@ def ratio_interval(above: np.ndarray, below: np.ndarray, seed: int) -> Interval:
     rows = np.random.default_rng(seed).integers(0, n, (RESAMPLES, n))
     with np.errstate(invalid="ignore", divide="ignore"):
         draws = above[rows].sum(axis=1) / below[rows].sum(axis=1)
-    low, high = np.nanquantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return interval(above.sum() / below.sum(), low, high)
+    return interval(above.sum() / below.sum(), *central(draws))
 
 
 def proportion(hits: int, of: int, method: Literal["wilson", "exact"] = "wilson") -> Interval:

@@ -175,7 +175,8 @@ METRICS: Registry[Metric] = Registry(
         "galaxymorph.judge.calibration.fraction_intervals",
         "galaxymorph.judge.calibration.conformal",
         "galaxymorph.judge.calibration.selective",
-        "galaxymorph.judge.robustness.suites",
+        "galaxymorph.judge.robustness.measurement",
+        "galaxymorph.judge.robustness.corruption_errors",
         "galaxymorph.judge.uncertainty.decomposition",
     ],
 )

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.judge import Calibration, calibrated_predictions, prediction_kind, risk_coverage
+from galaxymorph.judge.calibration.run_calibration import SetsRecord
 from galaxymorph.learn import Run
 from galaxymorph.report.figures.panels import Captioned, draw_intervals, legend_below
 from galaxymorph.report.figures.style import (
@@ -42,36 +43,40 @@ def reliability_figure(calibration: Calibration) -> Captioned:
 
     Of a run without a calibrator, before and after are the same, and stand once.
     """
-    tables = {"before": (calibration.before, ORANGE), "after": (calibration.after, BLUE)}
-    if calibration.record["method"] == "none":
+    record = calibration.record
+    tables = {
+        "before": (calibration.before, record["before"], ORANGE),
+        "after": (calibration.after, record["after"], BLUE),
+    }
+    if record["method"] == "none":
         del tables["before"]
     number = len(tables)
     size = (PAGE if number > 1 else COLUMN, 3.2)
     figure, grid = plt.subplots(1, number, figsize=size, sharey=True, squeeze=False)
-    least = min(table[["confidence", "low"]].min().min() for table, _ in tables.values())
+    least = min(table[["confidence", "low"]].min().min() for table, _, _ in tables.values())
     limits = (max(0, least - 0.05), 1.02)
-    for axes, (when, (table, colour)) in zip(grid[0], tables.items(), strict=True):
+    for axes, (when, (table, scores, colour)) in zip(grid[0], tables.items(), strict=True):
         axes.plot([0, 1], [0, 1], color=GREY, lw=1, ls=":")
         ends = table[["accuracy", "low", "high"]].to_numpy(float)
-        scores = [dict(zip(("value", "low", "high"), row, strict=True)) for row in ends]
-        draw_intervals(axes, scores, colour, at=table["confidence"].to_numpy())
-        error = interval_words(calibration.record[when]["ece_equal_mass"])
+        intervals = [dict(zip(("value", "low", "high"), row, strict=True)) for row in ends]
+        draw_intervals(axes, intervals, colour, at=table["confidence"].to_numpy())
+        error = interval_words(scores["ece_equal_mass"])
         title = f"{when.capitalize()}: c" if number > 1 else "C"
         axes.set(
             title=f"{title}alibration error\n{error}", xlabel="confidence", xlim=limits, ylim=limits
         )
         axes.grid()
     grid[0, 0].set_ylabel("accuracy, 95 % intervals")
-    counts = pd.concat([table["galaxies"] for table, _ in tables.values()])
+    counts = pd.concat([table["galaxies"] for table, _, _ in tables.values()])
     each = f"{counts.min()}" if counts.nunique() == 1 else f"{counts.min()} to {counts.max()}"
     return figure, (
-        f"Reliability ({calibration_method(calibration.record)}): accuracy against "
+        f"Reliability ({calibration_method(record)}): accuracy against "
         f"confidence of {calibration.after['galaxies'].sum():,} test galaxies, {each} in a bin. "
         "On the dotted line accuracy equals confidence."
     )
 
 
-def coverage_figure(study: pd.DataFrame, sets: dict) -> Captioned:
+def coverage_figure(study: pd.DataFrame, sets: SetsRecord) -> Captioned:
     """Return how coverage spreads over random splits, and the exact band it should keep to.
 
     Args:

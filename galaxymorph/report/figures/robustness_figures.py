@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.images import centre_frame, decode
-from galaxymorph.judge import METRICS, Condition, corrupted_inputs
+from galaxymorph.judge import METRICS, Condition, RobustnessRecord, corrupted_inputs
 from galaxymorph.learn import Run, item_frame, target_of, with_images
 from galaxymorph.report.figures.contact_sheets import (
     contact_sheet,
@@ -44,7 +44,7 @@ FLIPS, COLUMNS = 15, 3
 
 @styled
 def draw_robustness(
-    run: Run, scores: dict, table: pd.DataFrame, data: Path | None = None
+    run: Run, scores: RobustnessRecord, table: pd.DataFrame, data: Path | None = None
 ) -> list[Path]:
     """Draw a heat map, the curves and the galaxies that flip into a run's `figures/`."""
     # What an earlier suite drew would stand beside scores that it isn't of.
@@ -59,7 +59,7 @@ def draw_robustness(
     return [write_figure(run.figures / f"{name}.png", *pair) for name, pair in figures.items()]
 
 
-def heat_figure(scores: dict) -> Captioned:
+def heat_figure(scores: RobustnessRecord) -> Captioned:
     """Return what each corruption and severity costs, the most harmful first."""
     severities = [str(severity) for severity in scores["severities"]]
     lost = {
@@ -85,7 +85,7 @@ def heat_figure(scores: dict) -> Captioned:
     )
 
 
-def curves_figure(scores: dict) -> Captioned:
+def curves_figure(scores: RobustnessRecord) -> Captioned:
     """Return the score by severity, with its interval, a panel a corruption."""
     headline, names = scores["headline"], list(scores["corruptions"])
     figure, grid = panels(len(names), 4, 1.35, sharex=True, sharey=True)
@@ -117,7 +117,7 @@ def curves_figure(scores: dict) -> Captioned:
     )
 
 
-def points_figure(scores: dict) -> Captioned:
+def points_figure(scores: RobustnessRecord) -> Captioned:
     """Return the score of the clean images and of each corruption at one severity."""
     headline, (severity,) = scores["headline"], scores["severities"]
     records = {"clean": scores["clean"]} | {
@@ -126,7 +126,9 @@ def points_figure(scores: dict) -> Captioned:
     }
     figure, axes = plt.subplots(figsize=(COLUMN, 0.9 + 0.24 * len(records)))
     draw_intervals(axes, [record[headline] for record in records.values()], BLUE)
-    axes.axvline(scores["clean"][headline]["value"], color=GREY, lw=0.8, ls=":")
+    clean = scores["clean"][headline]["value"]
+    if clean is not None:
+        axes.axvline(clean, color=GREY, lw=0.8, ls=":")
     name_rows(axes, list(records))
     words = metric_heading(headline)
     axes.set(title=f"Severity {severity}", xlabel=f"{words}, 95 % intervals")

@@ -31,7 +31,7 @@ def main() -> None:
             fit,
             ["interpret", run],
             ["predict", run, image],
-            ["quantize", run],
+            ["export", run, "--format", "onnx-int8"],
             ["predict", run, image, "--precision", "int8"],
             ["reproduce", run],
         ]

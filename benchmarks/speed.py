@@ -166,7 +166,7 @@ def measure_predict(variant: str, data: Path, work: Path, seed: int, images: int
     rows = [{**about, "variant": variant, **timed(predict, work)[0]}]
     rows[0]["network_alone"] = network_alone(run, images, "auto")
     if variant == "fast":
-        _, output = timed(["quantize", run], work)
+        _, output = timed(["export", run, "--format", "onnx-int8"], work)
         row, _ = timed([*predict, "--precision", "int8"], work)
         rows.append({**about, "variant": "fast, int8", **row, "cost": output.splitlines()[-1]})
         rows[1]["network_alone"] = network_alone(run, images, "int8")

@@ -154,7 +154,7 @@ RULES = [
     (r"python cli.py explain", COSTS),
     (r"python cli.py robustness .*published", Run()),
     (r"python cli.py robustness", COSTS),
-    (r"python cli.py (reproduce|quantize|export .*--int8)", COSTS),
+    (r"python cli.py (reproduce|export .*int8)", COSTS),
     (r"python cli.py predict .*(--scheduler|--precision int8|model.onnx)", COSTS),
     (r"python cli.py fit --resume", Run()),
     (r"python cli.py fit .*--members 5", Run(*RANDOM, "--members", "2")),

@@ -99,7 +99,7 @@ UNCERTAINTY_SOURCES.register(
 )
 
 
-def _write(run, path, number_format, data):
+def _write(run, path, data):
     shutil.make_archive(str(path.with_suffix("")), "zip", run.path)
     path.with_suffix(".zip").rename(path)
 

@@ -57,11 +57,7 @@ COMMANDS = {
         "galaxymorph.cli.triage:triage",
         "Select images for volunteers to classify on Zooniverse.",
     ),
-    "quantize": (
-        "galaxymorph.cli.quantize:quantize",
-        "Convert the model of a run to int8, for faster prediction.",
-    ),
-    "export": ("galaxymorph.cli.export:export", "Export a run as one file."),
+    "export": ("galaxymorph.cli.export:export", "Export a run as one file, or convert it to int8."),
     "compare": (
         "galaxymorph.cli.compare:compare",
         "Compare runs by all metrics, in the terminal or on a page.",
@@ -85,7 +81,7 @@ COMMANDS = {
 
 
 # Former names of commands, which aren't listed.
-RENAMED = {"doubt": "uncertainty"}
+RENAMED = {"doubt": "uncertainty", "quantize": "export --format onnx-int8"}
 
 # What the extra `train` installs: checking data and predicting from an ONNX file do without.
 OF_TRAIN = {
@@ -113,11 +109,17 @@ class LateGroup(Group):
         """Return the commands in the order of use rather than of the alphabet."""
         return list(COMMANDS)
 
+    def resolve_command(
+        self, context: click.Context, arguments: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return a command, by its former name too, and its arguments."""
+        if new := RENAMED.get(arguments[0]):
+            say(f"{arguments[0]} is now called {new}")
+            arguments = [*new.split(), *arguments[1:]]
+        return super().resolve_command(context, arguments)
+
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         """Import and return a command."""
-        if name in RENAMED:
-            say(f"{name} is now called {RENAMED[name]}")
-            name = RENAMED[name]
         if name not in COMMANDS:
             return None
         module, variable = COMMANDS[name][0].split(":")

@@ -15,8 +15,6 @@ from .images import expand_images as expand_images
 from .images import say_empty_frames as say_empty_frames
 from .images import submission_images as submission_images
 from .images import usable_images as usable_images
-from .onnx_files import Quantization as Quantization
-from .onnx_files import quantize_run as quantize_run
 from .options import PredictionOptions as PredictionOptions
 from .outliers import measure_drift as measure_drift
 from .outliers import outlier_scores as outlier_scores

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from galaxymorph.base import BadInput, Registry
+from galaxymorph.predict.run_files import QUANTIZED
 
 if TYPE_CHECKING:
     from galaxymorph.learn import Run
     from galaxymorph.predict.predictors.protocol import Predictor
 
-    # From a run, a path, a number format and where the run's catalogue is now, to what the number
-    # format changes, if it isn't float32.
-    Write = Callable[[Run, Path, str, Path | None], dict[str, float] | None]
+    Write = Callable[[Run, Path, Path | None], str | None]
     Load = Callable[[Path, str | None], Predictor]
 
 # The key, among a file's own metadata, of the model's description: see `learn.describe`.
@@ -29,10 +28,11 @@ class Exporter:
     Args:
         ending: of its files' names, such as `.onnx`.
         words: one sentence for the help of `export`.
-        write: writes a trained run, all folds of it, into a file, and returns what a number format
-            other than the first changes, as `export` prints it.
+        write: writes a trained run, all folds of it, into a file; the last argument is the present
+            place of the run's catalogue, None if it hasn't moved. It may return lines to print.
         load: returns the predictor of a file in a precision of `precisions`, or in its own.
-        number_formats: that `write` knows, the default first.
+        name_in_run: of the file, which is by default written into the run's folder; empty for a
+            file `model` with the ending, in the current folder.
         precisions: that `load` knows besides the file's own.
         needs_pytorch: whether predicting imports PyTorch.
     """
@@ -41,17 +41,21 @@ class Exporter:
     words: str
     write: Write
     load: Load
-    number_formats: tuple[str, ...] = ("fp32",)
+    name_in_run: str = ""
     precisions: tuple[str, ...] = ()
     needs_pytorch: bool = True
 
 
-def _write_onnx(
-    run: Run, path: Path, number_format: str, data: Path | None
-) -> dict[str, float] | None:
-    from galaxymorph.predict.onnx_files import write_onnx_file
+def _write_onnx(run: Run, path: Path, data: Path | None) -> None:
+    from galaxymorph.predict.onnx_files import write_float32
 
-    return write_onnx_file(run, path, number_format, data)
+    write_float32(run, path)
+
+
+def _write_int8(run: Run, path: Path, data: Path | None) -> str:
+    from galaxymorph.predict.onnx_files import write_int8
+
+    return write_int8(run, path, data)
 
 
 def _load_onnx(path: Path, precision: str | None) -> Predictor:
@@ -60,7 +64,7 @@ def _load_onnx(path: Path, precision: str | None) -> Predictor:
     return load_onnx_file(path)
 
 
-def _write_safetensors(run: Run, path: Path, number_format: str, data: Path | None) -> None:
+def _write_safetensors(run: Run, path: Path, data: Path | None) -> None:
     from galaxymorph.predict.predictors.safetensors_predictor import write_safetensors
 
     write_safetensors(run, path)
@@ -81,7 +85,14 @@ EXPORTERS: Registry[Exporter] = Registry(
             "onnx predicts without PyTorch, and can't run code.",
             _write_onnx,
             _load_onnx,
-            number_formats=("fp32", "int8"),
+            needs_pytorch=False,
+        ),
+        "onnx-int8": Exporter(
+            ".onnx",
+            "onnx-int8 is a quarter of its size and faster; `predict --precision int8` takes it.",
+            _write_int8,
+            _load_onnx,
+            name_in_run=QUANTIZED,
             needs_pytorch=False,
         ),
         "safetensors": Exporter(
@@ -97,46 +108,43 @@ EXPORTERS: Registry[Exporter] = Registry(
 
 def exporter_of(path: Path) -> Exporter | None:
     """Return the format that a file's ending names, None if it names none."""
-    return next((each for each in EXPORTERS.values() if each.ending == path.suffix), None)
+    return next((format for format in EXPORTERS.values() if format.ending == path.suffix), None)
 
 
 @dataclass(frozen=True)
 class Export:
-    """The file written and, in int8, what that changes: see `Exporter.write`."""
+    """The file written, and lines about it, see `Exporter.write`."""
 
     path: Path
-    loss: dict[str, float] | None = None
+    notes: str = ""
 
 
-def export_run(
-    run: Run, format: str, path: Path, int8: bool = False, data: Path | None = None
-) -> Export:
+def export_run(run: Run, format: str, path: Path | None = None, data: Path | None = None) -> Export:
     """Write a trained run, all folds of it, as one file that `load_predictor` takes.
 
     Args:
         run: trained.
         format: of `EXPORTERS`.
-        path: of the file, ending accordingly.
-        int8: with 8-bit weights and activations, as `quantize_run` has it; what that changes on
-            test galaxies is measured, and written into the file.
+        path: of the file, ending accordingly; the default depends on the format, see `Exporter`.
         data: where the run's catalogue is now, if it has moved; for int8.
 
     Raises:
-        BadInput: the run isn't finished, the format is unknown or has no int8, the path has another
-            ending or no folder, an extra isn't installed, or for int8 the run's images aren't
-            there.
+        BadInput: the run isn't finished, the format is unknown, the path has another ending or no
+            folder, an extra isn't installed, another process writes into the run, or for int8 the
+            run's images aren't there.
     """
+    from galaxymorph.learn import locked
+
     run.require_trained()
     exporter = EXPORTERS.find(format, "--format")
+    if path is None and exporter.name_in_run:
+        path = run.path / exporter.name_in_run
+        with locked(run):
+            return Export(path, exporter.write(run, path, data) or "")
+    path = path or Path(f"model{exporter.ending}")
     if path.suffix != exporter.ending or not path.parent.is_dir() or path.is_dir():
         raise BadInput(
             f"-o {path}: not a {exporter.ending} file in a folder that exists",
             f"give a name that ends in {exporter.ending}",
         )
-    number_format = "int8" if int8 else exporter.number_formats[0]
-    if number_format not in exporter.number_formats:
-        able = " or ".join(
-            name for name, each in EXPORTERS.items() if number_format in each.number_formats
-        )
-        raise BadInput(f"--int8: {format} has no int8", f"use --format {able}")
-    return Export(path, exporter.write(run, path, number_format, data))
+    return Export(path, exporter.write(run, path, data) or "")

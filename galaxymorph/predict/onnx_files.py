@@ -1,4 +1,4 @@
-"""Networks as ONNX files, in float32 or in int8, and what int8 changes."""
+"""Networks as ONNX files, in float32 or int8, and the change of predictions by int8."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import logging
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,7 @@ from galaxymorph.learn import (
     image_loader,
     images_of_batch,
     load_network,
+    prediction_table,
     target_of,
     true_columns,
     with_images,
@@ -33,8 +34,7 @@ from galaxymorph.learn import (
 )
 from galaxymorph.predict.exporters import METADATA
 from galaxymorph.predict.predictors.loading import load_predictor, model_id
-from galaxymorph.predict.predictors.onnx_predictor import library, load_onnx_file, load_quantized
-from galaxymorph.predict.run_files import QUANTIZED
+from galaxymorph.predict.predictors.onnx_predictor import library, load_onnx_file
 from galaxymorph.zoo.columns import TEST, TRAIN
 
 # Galaxies that the ranges of activations are measured on, and test galaxies at most on which the
@@ -53,41 +53,62 @@ class Networks(nn.Module):
         return torch.stack([network(images) for network in self.networks])
 
 
-def write_onnx_file(
-    run: Run, path: Path, number_format: str, data: Path | None
-) -> dict[str, float] | None:
-    """Write a run's networks and their description into one `.onnx` file.
+def write_float32(run: Run, path: Path) -> None:
+    """Write a run's networks and their description into one `.onnx` file, in float32.
+
+    Raises:
+        BadInput: the extra isn't installed.
+    """
+    _require_libraries()
+    with tempfile.TemporaryDirectory() as folder, replacing(path) as temporary:
+        bare = Path(folder) / "bare.onnx"
+        _write_network(_networks(run), run.recipe.size, bare)
+        _write_described(bare, _description(run, "fp32"), temporary)
+
+
+def write_int8(run: Run, path: Path, data: Path | None = None) -> str:
+    """Write a run's networks and their description into one `.onnx` file, in int8.
+
+    Weights and activations are 8-bit (static quantization, a scale a channel; Jacob et al. 2018,
+    arXiv:1712.05877), their ranges measured on training galaxies; the head stays in float32.
 
     Args:
         run: trained.
         path: of the file.
-        number_format: fp32 or int8.
-        data: where the run's catalogue is now, if it has moved; for int8.
+        data: where the run's catalogue is now, if it has moved.
 
     Returns:
-        None, or of int8 the mean and the largest change of an output over `galaxies` of the test
-        part, which is written into the file too.
+        Two lines: the mean and the largest change of an output on test galaxies, which is written
+        into the file as `int8_loss`; and the score on the test part before and after.
 
     Raises:
-        BadInput: the extra isn't installed, or for int8 the run's images aren't there.
+        BadInput: the extra isn't installed, or the run's images aren't there.
     """
     _require_libraries()
-    size = run.recipe.size
-    networks = [fold_batchnorm(load_network(member).cpu(), size) for member in run.members]
-    network = Networks(networks).eval()
-    description = describe(run) | {"run_id": model_id(run.path)} | describe_calibrators(run)
-    description["number_format"] = number_format
     with tempfile.TemporaryDirectory() as folder, replacing(path) as temporary:
         bare = Path(folder) / "bare.onnx"
-        if number_format == "fp32":
-            _write_float32(network, size, bare)
-            _write_described(bare, description, temporary)
-            return None
-        _write_int8(network, run.members[0], data, bare)
+        _quantize(_networks(run), run.members[0], data, bare)
+        description = _description(run, "int8")
         _write_described(bare, description, temporary)
         change = _change(run, temporary, data)
         _write_described(bare, description | {"int8_loss": change}, temporary)
-    return change
+        scores = _scores(run, temporary, data)
+    return (
+        f"int8 changes an output by {change['mean_change']:.4f} in the mean and by at most "
+        f"{change['largest_change']:.4f} ({change['galaxies']:,} test galaxies)\n{scores}"
+    )
+
+
+def _networks(run: Run) -> Networks:
+    networks = [
+        fold_batchnorm(load_network(member).cpu(), run.recipe.size) for member in run.members
+    ]
+    return Networks(networks).eval()
+
+
+def _description(run: Run, number_format: str) -> dict[str, Any]:
+    identity = {"run_id": model_id(run.path), "number_format": number_format}
+    return describe(run) | identity | describe_calibrators(run)
 
 
 def _write_described(source: Path, description: Mapping[str, object], path: Path) -> None:
@@ -110,51 +131,25 @@ def _change(run: Run, path: Path, data: Path | None) -> dict[str, float]:
     }
 
 
-@dataclass(frozen=True)
-class Quantization:
-    """The files written, and a score on the test part before and after, with the galaxies."""
-
-    paths: list[Path]
-    galaxies: int
-    score: str
-    before: float
-    after: float
-
-
-def quantize_run(run: Run, data: Path | None = None) -> Quantization:
-    """Write `model.int8.onnx` beside each of a run's models, and measure it on the test part.
-
-    Weights and activations are 8-bit (static quantization, a scale a channel; Jacob et al. 2018,
-    arXiv:1712.05877), their ranges measured on training galaxies; the head stays in float32.
-
-    Args:
-        run: trained.
-        data: where its catalogue is now, if it has moved.
-
-    Raises:
-        BadInput: the run isn't finished, its images aren't there, or the extra isn't installed.
-    """
-    run.require_trained()
-    _require_libraries()
-    before = run.predictions(TEST)
-    paths = [member.path / QUANTIZED for member in run.members]
-    for member, path in zip(run.members, paths, strict=True):
-        network = fold_batchnorm(load_network(member).cpu(), run.recipe.size)
-        with replacing(path) as temporary:
-            _write_int8(network, member, data, temporary)
-    after = pd.concat([_predicted(part, data) for part in run.splits])
+def _scores(run: Run, path: Path, data: Path | None) -> str:
+    """Return a line with the test part's score in full precision and in int8."""
+    predictor, before, after = load_onnx_file(path), [], []
+    for number, split in enumerate(run.splits):
+        test = _images(split, TEST, data).reset_index(drop=True)
+        outputs = predictor.outputs_of_each(list(test["image"]))
+        # A fold's network has trained on the other folds' galaxies.
+        mean = outputs[number] if run.folds else outputs.mean(axis=0)
+        truth = with_targets(split, test, data)[["label", *true_columns(run.recipe, run.classes)]]
+        before.append(split.predictions(TEST))
+        after.append(prediction_table(mean, run.recipe, run.classes).join(truth))
     target = target_of(run.recipe)
     metric = METRICS["macro_f1" if target.chooses else headline_of(target)]
-    scores = (metric.point(Predictions.of(run, table)) for table in (before, after))
-    return Quantization(paths, len(after), metric.heading, *scores)
-
-
-def _predicted(run: Run, data: Path | None) -> pd.DataFrame:
-    """Return the test part's predictions in int8, with labels."""
-    test = _images(run, TEST, data).reset_index(drop=True)
-    predictions = load_quantized(run).predict(list(test["image"]))
-    test = with_targets(run, test, data)
-    return predictions.join(test[["label", *true_columns(run.recipe, run.classes)]])
+    tables = [pd.concat(before), pd.concat(after)]
+    exact, small = (metric.point(Predictions.of(run, table)) for table in tables)
+    galaxies = len(tables[1])
+    return (
+        f"test {metric.heading} of {galaxies:,} galaxies: {exact:.4f} before, {small:.4f} in int8"
+    )
 
 
 def _images(run: Run, part: str, data: Path | None) -> pd.DataFrame:
@@ -167,7 +162,7 @@ def _require_libraries() -> None:
         library(name)
 
 
-def _write_float32(network: nn.Module, size: int, path: Path) -> None:
+def _write_network(network: nn.Module, size: int, path: Path) -> None:
     """Write a network as ONNX: `images`, float32 of shape (n, 3, size, size), to `logits`."""
     with _quiet():
         torch.onnx.export(
@@ -183,7 +178,7 @@ def _write_float32(network: nn.Module, size: int, path: Path) -> None:
         )
 
 
-def _write_int8(network: nn.Module, run: Run, data: Path | None, path: Path) -> None:
+def _quantize(network: nn.Module, run: Run, data: Path | None, path: Path) -> None:
     """Write a network as ONNX with 8-bit weights and activations, but for its last layers.
 
     The ranges of activations are measured on training galaxies of the run.
@@ -195,7 +190,7 @@ def _write_int8(network: nn.Module, run: Run, data: Path | None, path: Path) -> 
     say(f"{run.path}: measuring the ranges on {len(chosen)} training galaxies")
     with tempfile.TemporaryDirectory() as folder:
         plain, prepared = (Path(folder) / name for name in ("plain.onnx", "prepared.onnx"))
-        _write_float32(network, run.recipe.size, plain)
+        _write_network(network, run.recipe.size, plain)
         with _quiet():
             # Symbolic shapes are for transformers; some exporters' reshapes break what infers them.
             quantization.quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
@@ -212,11 +207,20 @@ def _write_int8(network: nn.Module, run: Run, data: Path | None, path: Path) -> 
 
 
 def _head_nodes(path: Path) -> list[str]:
-    """Return the names of the last layer's nodes: a handful of weights that decide everything."""
+    """Return the names of the last layer's nodes, and of those that stack several networks' logits.
+
+    Its few weights decide everything.
+    """
     import onnx
 
-    nodes = onnx.load(str(path)).graph.node
-    return [node.name for node in nodes if node.op_type in ("Gemm", "MatMul")]
+    names: list[str] = []
+    outputs: set[str] = set()
+    for node in onnx.load(str(path)).graph.node:
+        stacks = node.op_type in ("Unsqueeze", "Concat") and not outputs.isdisjoint(node.input)
+        if stacks or node.op_type in ("Gemm", "MatMul"):
+            names.append(node.name)
+            outputs.update(node.output)
+    return names
 
 
 class _Reader:

@@ -53,7 +53,8 @@ class PredictionOptions:
 
     skip_bad: bool = option("Report unusable images and continue without them.", False)
     precision: str | None = option(
-        "Number format of the network; int8 requires `quantize` first. Default: the run's own.",
+        "Number format of the network; int8 requires `export --format onnx-int8`. "
+        "Default: the run's own.",
         choices=("auto", "fp32", "bf16", "fp16", "int8"),
     )
     views: int | None = option(

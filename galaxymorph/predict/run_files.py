@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from galaxymorph.learn import Run
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from galaxymorph.learn import Run
 
 WEIGHTS, DESCRIPTION, SPLIT = "model.safetensors", "model.json", "split.csv"
 EMBEDDINGS = "embeddings.npz"

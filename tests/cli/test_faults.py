@@ -37,7 +37,7 @@ WRITING = {
     "uncertainty": [],
     "explain": ["--limit", "4", "--method", "gradcam"],
     "interpret": [],
-    "quantize": [],
+    "export": ["--format", "onnx-int8"],
     "report": [],
     "robustness": ["--suite", "published", "--limit", "16"],
 }
@@ -120,9 +120,7 @@ def own(tmp_path_factory) -> tuple[Path, Path]:
     return data, folder / "run"
 
 
-@pytest.mark.parametrize(
-    "command", ["uncertainty", "explain", "interpret", "quantize", "robustness"]
-)
+@pytest.mark.parametrize("command", ["uncertainty", "explain", "interpret", "export", "robustness"])
 def test_an_image_that_vanished_since_the_fit_is_named_and_nothing_is_lost(command, own, capsys):
     data, run = own
     galaxy = pd.read_parquet(run / "predictions_test.parquet")["galaxy"].iloc[0]

@@ -317,7 +317,7 @@ def test_int8_predicts_what_float32_does(simple, soft_runs, tmp_path, capsys, na
     pytest.importorskip("onnxruntime")
     run = tmp_path / "run"
     shutil.copytree(soft_runs / name, run)
-    assert galaxymorph("quantize", run) == 0
+    assert galaxymorph("export", run, "--format", "onnx-int8") == 0
     score = "macro-F1" if name == "soft3" else "RMSE"
     assert f"test {score} of 9 galaxies: " in capsys.readouterr().out
     images = [str(path) for path in sorted((simple / "images_training_rev1").iterdir())]

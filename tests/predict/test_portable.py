@@ -47,7 +47,7 @@ def exports(run, tmp_path_factory):
     for name, options in {
         "alone.safetensors": ["--format", "safetensors"],
         "model.onnx": ["--format", "onnx"],
-        "small.onnx": ["--format", "onnx", "--int8"],
+        "small.onnx": ["--format", "onnx-int8"],
     }.items():
         assert galaxymorph("export", run, *options, "-o", folder / name) == 0
         found[name] = folder / name
@@ -200,7 +200,7 @@ def test_predict_takes_an_export_in_place_of_a_run(exports, images, expected, tm
         (["--format", "onnx", "-o", "x.safetensors"], "not a .onnx file"),
         (
             ["--format", "safetensors", "--int8", "-o", "x.safetensors"],
-            "safetensors has no int8; use",
+            "export format 'safetensors-int8' is unknown",
         ),
     ],
 )

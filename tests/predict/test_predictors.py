@@ -65,11 +65,15 @@ def calibrated(run, tmp_path_factory) -> Path:
     return copy
 
 
+# int8 differs from the others by more than rounding, see `test_quantization.py`.
+EXACT = [name for name in EXPORTERS if name != "onnx-int8"]
+
+
 @pytest.fixture(scope="module")
 def files(calibrated, tmp_path_factory) -> dict[str, Path]:
     pytest.importorskip("onnxruntime")
     folder = tmp_path_factory.mktemp("files")
-    paths = {name: folder / f"model{each.ending}" for name, each in EXPORTERS.items()}
+    paths = {name: folder / f"model{EXPORTERS[name].ending}" for name in EXACT}
     for name, path in paths.items():
         export_run(Run(calibrated), name, path)
     return paths
@@ -88,7 +92,7 @@ def averaged(calibrated, files, raw):
 
 PREDICTORS = {
     "run": lambda run, files, raw: load_predictor(run, "fp32", raw=raw),
-    **{name: lambda run, files, raw, name=name: load(name, files, raw) for name in EXPORTERS},
+    **{name: lambda run, files, raw, name=name: load(name, files, raw) for name in EXACT},
     "external": lambda run, files, raw: External(load_predictor(run, "fp32", raw=raw)),
     "averaged": averaged,
     "pickle": lambda run, files, raw: load_predictor(run / "model.pkl", trust_pickle=True),
@@ -223,7 +227,7 @@ from galaxymorph.predict.exporters import EXPORTERS, Exporter
 from galaxymorph.predict.uncertainty_sources import UNCERTAINTY_SOURCES, UncertaintySource
 
 
-def write(run, path, number_format, data):
+def write(run, path, data):
     path.write_text(str(run.path.absolute()))
 
 

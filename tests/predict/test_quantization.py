@@ -14,13 +14,15 @@ from galaxymorph.predict import load_predictor
 from galaxymorph.predict.predictors.onnx_predictor import _dihedral
 from tests.conftest import galaxymorph
 
+INT8 = ("--format", "onnx-int8")
+
 
 @pytest.fixture(scope="module")
 def quantized(run, tmp_path_factory):
     pytest.importorskip("onnxruntime")
     copy = tmp_path_factory.mktemp("quantized") / "run"
     shutil.copytree(run, copy)
-    assert galaxymorph("quantize", copy) == 0
+    assert galaxymorph("export", *INT8, copy) == 0
     return copy
 
 
@@ -50,8 +52,8 @@ def test_int8_needs_neither_pytorch_nor_fastai(quantized, simple):
     )
     alone = json.loads(done.stdout)
     assert alone["columns"] == list(here.columns)
-    found = np.array([row[3:] for row in alone["data"]], float)
-    assert np.abs(found - here.iloc[:, 3:].to_numpy(float)).max() < 1e-6
+    predicted = np.array([row[3:] for row in alone["data"]], float)
+    assert np.abs(predicted - here.iloc[:, 3:].to_numpy(float)).max() < 1e-6
 
 
 @pytest.mark.parametrize("view", range(8))
@@ -60,12 +62,24 @@ def test_views_are_numbered_as_in_training(view):
     assert np.array_equal(_dihedral(batch, view), dihedral(torch.from_numpy(batch), view).numpy())
 
 
-def test_quantize_says_what_it_costs(quantized, capsys):
-    assert galaxymorph("quantize", quantized) == 0
+def test_export_says_what_int8_costs(quantized, capsys):
+    assert galaxymorph("export", *INT8, quantized) == 0
     out = capsys.readouterr().out
     assert f"{quantized / 'model.int8.onnx'}: " in out
     metrics = json.loads((quantized / "metrics.json").read_text())
     assert f"{metrics['test']['macro_f1']['value']:.4f} before" in out
+    assert "int8 changes an output by " in out
+
+
+def test_former_names_write_the_same_file(quantized, run, tmp_path, capsys):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    assert galaxymorph("quantize", copy) == 0
+    assert galaxymorph("export", copy, "--format", "onnx", "--int8", "-o", tmp_path / "a.onnx") == 0
+    assert "quantize is now called export --format onnx-int8" in capsys.readouterr().err
+    written = (quantized / "model.int8.onnx").read_bytes()
+    assert (copy / "model.int8.onnx").read_bytes() == written
+    assert (tmp_path / "a.onnx").read_bytes() == written
 
 
 def test_predict_takes_int8_and_says_how_to_make_it(quantized, run, simple, capsys):
@@ -73,11 +87,11 @@ def test_predict_takes_int8_and_says_how_to_make_it(quantized, run, simple, caps
     assert galaxymorph("predict", quantized, image, "--precision", "int8", "--json") == 0
     assert json.loads(capsys.readouterr().out)[0]["galaxy"] == image.stem
     assert galaxymorph("predict", run, image, "--precision", "int8") == 2
-    assert "has no model.int8.onnx; make it with: python cli.py quantize" in capsys.readouterr().err
+    assert "has no model.int8.onnx; make it with: python cli.py export" in capsys.readouterr().err
 
 
 def test_a_missing_library_is_named_with_its_extra(run, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "onnx", None)
-    assert galaxymorph("quantize", run) == 2
+    assert galaxymorph("export", *INT8, run) == 2
     assert "pip install 'galaxymorph[onnx]'" in capsys.readouterr().err
     assert not (run / "model.int8.onnx").exists()

@@ -104,18 +104,24 @@ class OnnxPredictor(BasePredictor):
 
 
 def load_quantized(run: Run) -> OnnxPredictor:
-    """Load a trained run's networks in int8.
+    """Load a trained run's networks in int8, as `export --format onnx-int8` writes them.
 
     Raises:
-        BadInput: they haven't been made, or the extra isn't installed.
+        BadInput: there is no such file, or the extra isn't installed.
     """
+    quantized = run.path / QUANTIZED
+    if not quantized.exists():
+        raise BadInput(
+            f"--precision int8: {run.path} has no {QUANTIZED}",
+            f"make it with: python cli.py export {run.path} --format onnx-int8",
+        )
     path = run.members[0].path / DESCRIPTION
     description = read_json(path)
     # It validates the description too.
     described_recipe(description, str(path))
     mean, std = _levels(description)
     return OnnxPredictor(
-        sessions=[open_session(_quantized(member)) for member in run.members],
+        sessions=[open_session(quantized)],
         recipe=run.recipe,
         classes=run.classes,
         mean=mean,
@@ -203,16 +209,6 @@ def library(name: str) -> Any:
         raise BadInput(
             f"this needs {name}, which isn't installed", "pip install 'galaxymorph[onnx]'"
         ) from error
-
-
-def _quantized(run: Run) -> Path:
-    path = run.path / QUANTIZED
-    if not path.exists():
-        raise BadInput(
-            f"--precision int8: {run.path} has no {QUANTIZED}",
-            "make it with: python cli.py quantize RUN",
-        )
-    return path
 
 
 def _by_network(logits: np.ndarray) -> np.ndarray:

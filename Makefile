@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 OLDEST := .venv-oldest
-EXTRAS := train lite0 onnx survey explain morphometry scale fits test
+EXTRAS := lite0 morphometry onnx scale test
 comma := ,
 empty :=
 EVERYTHING := .[$(subst $(empty) ,$(comma),$(EXTRAS))]

@@ -5,7 +5,7 @@ import lazy_loader
 from galaxymorph.base.former_names import find_former_names
 from galaxymorph.base.plugins import load_named_plugins
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 

@@ -17,6 +17,7 @@ import click
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.io import fits
 from PIL import Image
 
 from galaxymorph.cli import cli
@@ -287,7 +288,6 @@ def test_a_command_of_the_documents_does_what_it_says(desk, command):
 
 
 def write_cutouts(folder: Path) -> None:
-    fits = pytest.importorskip("astropy.io.fits", reason="the extra fits is missing")
     rng = np.random.default_rng(0)
     (folder / "images").mkdir()
     for number in range(1, 41):
@@ -364,7 +364,6 @@ def test_every_benchmark_is_importable_and_says_what_it_is():
 
 def test_the_notebook_runs_from_its_first_cell_to_its_last(tmp_path, monkeypatch, capsys):
     """With fewer galaxies; a line that begins with ! is a command, as Jupyter has it."""
-    pytest.importorskip("galsim", reason="the extra survey is missing")
     notebook = json.loads((ROOT / "docs" / "first-model.ipynb").read_text(encoding="utf-8"))
     monkeypatch.chdir(tmp_path)
     known = {}

@@ -83,23 +83,7 @@ COMMANDS = {
 # Former names of commands, which aren't listed.
 RENAMED = {"doubt": "uncertainty", "quantize": "export --format onnx-int8"}
 
-# What the extra `train` installs: checking data and predicting from an ONNX file do without.
-OF_TRAIN = {
-    "fastai",
-    "fastcore",
-    "fasttransform",
-    "jinja2",
-    "matplotlib",
-    "safetensors",
-    "scipy",
-    "sklearn",
-    "starlette",
-    "timm",
-    "torch",
-    "torchvision",
-    "uvicorn",
-}
-TRAIN = "pip install 'galaxymorph[train]'"
+DEPENDENCIES = "install it, or galaxymorph with all its dependencies"
 
 
 class LateGroup(Group):
@@ -204,10 +188,10 @@ def main(arguments: list[str] | None = None) -> None:
     except OSError as error:
         _end(error, 1, debug)
     except ModuleNotFoundError as error:
-        package = str(error.name).split(".")[0]
-        if package not in OF_TRAIN:
+        module = str(error.name).split(".")[0]
+        if module == "galaxymorph":
             _end(f"{error} (a bug of galaxymorph's: --debug shows where)", 1, debug)
-        _end(f"this needs {package}, which isn't installed; {TRAIN}", 2, debug)
+        _end(f"this needs {module}, which isn't installed; {DEPENDENCIES}", 2, debug)
     except Exception as error:
         _end(
             f"{type(error).__name__}: {error} (a bug of galaxymorph's: --debug shows where)",

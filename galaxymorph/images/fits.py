@@ -60,12 +60,8 @@ def decode_fits(data: bytes, reference: str, rendering: Rendering = DEFAULT) -> 
 
 def _read(data: bytes, reference: str, bands: str | None) -> tuple[list[Plane], list[np.ndarray]]:
     """Return the planes to be shown, red first, and their values."""
-    try:
-        from astropy.io import fits
-    except ImportError as error:
-        raise BadInput(
-            f"{reference}: FITS needs astropy", "pip install 'galaxymorph[fits]'"
-        ) from error
+    from astropy.io import fits
+
     with warnings.catch_warnings(), reading(reference, "download it again", "damaged FITS"):
         # A cut file is only warned of, until its pixels are read.
         warnings.simplefilter("ignore")

@@ -31,7 +31,6 @@ from .calibration.stored_calibration import sets_of as sets_of
 from .calibration.stored_calibration import too_few_for_sets as too_few_for_sets
 from .explain.attribution import attribute as attribute
 from .explain.attribution import chosen_rows as chosen_rows
-from .explain.attribution import require_captum as require_captum
 from .explain.attribution import require_feature_maps as require_feature_maps
 from .explain.attribution_maps import GRID as GRID
 from .explain.attribution_maps import NEIGHBOURS as NEIGHBOURS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -134,8 +133,8 @@ class Explainer:
 def load_explainer(run: Run) -> Explainer:
     """Load a run's first model and the embeddings that its fit wrote.
 
-    Without captum, or without feature maps at the trunk's end, there is no attribution map; without
-    embeddings there are no neighbours.
+    Without feature maps at the trunk's end there is no attribution map; without embeddings
+    there are no neighbours.
     """
     member = run.members[0]
     network = load_network(member)
@@ -144,8 +143,6 @@ def load_explainer(run: Run) -> Explainer:
 
 
 def _has_maps(network: nn.Module, size: int) -> bool:
-    if importlib.util.find_spec("captum") is None:
-        return False
     trunk, device = next(network.children()), next(network.parameters()).device
     with torch.inference_mode():
         return trunk(torch.zeros(1, 3, size, size, device=device)).ndim == 4

@@ -36,7 +36,6 @@ from galaxymorph.judge import (
     plane,
     probe_table,
     randomisation,
-    require_captum,
     require_feature_maps,
     shortcut_table,
     true_concepts,
@@ -112,9 +111,8 @@ def explain_run(
         data: where the run's catalogue is now, if it has moved.
 
     Raises:
-        BadInput: the run isn't finished, captum is missing, or a method can't be applied.
+        BadInput: the run isn't finished, or a method can't be applied.
     """
-    require_captum()
     with Steps([IMAGES_SHARE, *STEPS.values()]) as steps:
         steps.begin()
         explanation = _explanation(run, methods, limit, data)

@@ -8,7 +8,6 @@ the records at the end, so that they don't depend on the order of the work.
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import io
 import json
 import multiprocessing
@@ -51,8 +50,7 @@ FIRST = 100001
 BLOCK = 16
 IMAGES, MASKS, BLOCKS = "images_training_rev1", "masks", ".blocks"
 SETTINGS, TABLE = "survey.json", "training_solutions_rev1.csv"
-NEEDED = ("galsim", "astropy")
-VERSIONED = ("galaxymorph", *NEEDED, "numpy", "scipy", "pillow", "pandas")
+VERSIONED = ("galaxymorph", "galsim", "astropy", "numpy", "scipy", "pillow", "pandas")
 # Independent streams of random numbers; a new one goes last, so that the others stay.
 STREAMS = ("structure", "conditions", "field", "exposure", "votes")
 
@@ -96,9 +94,8 @@ def simulate(folder: str | Path, simulation: Simulation, workers: int | None = N
         workers: processes; all cores by default. The result doesn't depend on it.
 
     Raises:
-        BadInput: the folder holds something else, or a package is missing.
+        BadInput: the folder holds something else.
     """
-    require_packages()
     folder = Path(folder)
     if _is_done(folder, simulation):
         say(f"{folder} holds these galaxies already")
@@ -161,13 +158,6 @@ def _as_turned(galaxy: Galaxy, turn: float) -> Galaxy:
         companion_angle=(galaxy.companion_angle + turn) % 360,
         tail_angle=(galaxy.tail_angle + turn) % 360,
     )
-
-
-def require_packages() -> None:
-    """Raise BadInput if a package is missing that simulating needs."""
-    for package in NEEDED:
-        if importlib.util.find_spec(package) is None:
-            raise BadInput(f"simulating a sky needs {package}", "pip install 'galaxymorph[survey]'")
 
 
 def _description(simulation: Simulation) -> dict[str, object]:

@@ -499,12 +499,8 @@ def _open_fits(file: _File) -> _Opened:
 
 
 def _fits_units(file: _File) -> Any:
-    try:
-        from astropy.io import fits
-    except ImportError as error:
-        raise BadInput(
-            f"{file.reference}: reading FITS takes astropy", "pip install 'galaxymorph[fits]'"
-        ) from error
+    from astropy.io import fits
+
     plain = file.path and not file.unpack
     stream = file.path if plain else file.seekable()
     with library_errors():
@@ -547,12 +543,8 @@ def _fits_cells(cells: np.ndarray, column: Any) -> np.ndarray:
 
 def _open_astropy(name: str) -> Callable[[_File], _Opened]:
     def opened(file: _File) -> _Opened:
-        try:
-            from astropy.table import Table as AstropyTable
-        except ImportError as error:
-            raise BadInput(
-                f"{file.reference}: reading {name} takes astropy", "pip install 'galaxymorph[fits]'"
-            ) from error
+        from astropy.table import Table as AstropyTable
+
         content = file.read()
         # Real files break the standards in small ways, of which astropy warns.
         with warnings.catch_warnings(), library_errors():

@@ -58,7 +58,7 @@ def test_a_fault_has_one_line_and_a_traceback_only_with_debug(tmp_path):
     assert "Traceback" in debug.stderr
 
 
-def test_a_command_without_its_libraries_names_the_extra(run, simple):
+def test_a_command_without_its_libraries_names_the_package(run, simple):
     script = (
         "import sys; sys.modules['torch'] = sys.modules['fastai'] = None\n"
         f"sys.argv = ['cli.py', 'predict', {str(run)!r}, {str(simple)!r}]\n"
@@ -68,7 +68,8 @@ def test_a_command_without_its_libraries_names_the_extra(run, simple):
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
-        "error: this needs torch, which isn't installed; pip install 'galaxymorph[train]'"
+        "error: this needs torch, which isn't installed; install it, or galaxymorph with all its "
+        "dependencies"
     ]
 
 

@@ -85,8 +85,6 @@ def test_a_run_that_cannot_be_written_into_is_told_in_a_line(command, copied):
 
 @pytest.mark.parametrize("what", ["fit", "table", "catalogue", "simulate"])
 def test_an_output_that_cannot_be_written_is_told_in_a_line(what, run, simple, tmp_path):
-    if what == "simulate":
-        pytest.importorskip("galsim", reason="the extra survey is missing")
     tmp_path.chmod(0o555)
     words = {
         "fit": ["fit", "--data", simple, "--recipe", RECIPE, *QUICK, "--out", tmp_path],

@@ -70,8 +70,6 @@ def words_of(what: str, run: Path, simple: Path, at: Path) -> list:
     ],
 )
 def test_a_full_disk_is_told_in_a_line_and_loses_nothing(what, size, run, simple, tmp_path):
-    if what == "simulate":
-        pytest.importorskip("galsim", reason="the extra survey is missing")
     if what in ("calibrate", "report"):
         for name, content in files(run).items():
             (tmp_path / "run" / name).parent.mkdir(parents=True, exist_ok=True)

@@ -104,7 +104,6 @@ def test_a_catalogue_of_a_schema_is_checked(plugin, tmp_path):
 
 
 def test_a_survey_is_simulated(plugin, tmp_path):
-    pytest.importorskip("galsim")
     words = ("survey", "simulate", tmp_path / "sky", "--n", "2", "--survey", "mine")
     done = command(*words, "--plugin", plugin)
     assert done.returncode == 0, done.stderr

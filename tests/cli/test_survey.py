@@ -14,12 +14,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-pytest.importorskip("galsim")
-
-from galaxymorph.base import BadInput  # noqa: E402
-from galaxymorph.survey import read_masks  # noqa: E402
-from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, read_catalogue, vote_counts  # noqa: E402
-from tests.conftest import galaxymorph  # noqa: E402
+from galaxymorph.base import BadInput
+from galaxymorph.survey import read_masks
+from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, read_catalogue, vote_counts
+from tests.conftest import galaxymorph
 
 ROOT = Path(__file__).parents[2]
 ANSWERS = GALAXY_ZOO_CHALLENGE.columns
@@ -169,17 +167,6 @@ def test_a_folder_of_something_else_is_refused(sky, tmp_path, capsys):
     assert galaxymorph("survey", "simulate", tmp_path) == 2
     assert "holds files, but no survey.json" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
-
-
-def test_a_missing_extra_is_named(tmp_path, monkeypatch, capsys):
-    import importlib.util
-
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *rest: None if name == "galsim" else find(name)
-    )
-    assert galaxymorph("survey", "simulate", tmp_path / "sky", "--n", "1") == 2
-    assert "needs galsim; pip install 'galaxymorph[survey]'" in capsys.readouterr().err
 
 
 def test_galaxies_are_moved_to_higher_redshift(tmp_path):

@@ -5,6 +5,7 @@ import random
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from PIL import Image
 
 from galaxymorph.images import NO_CONTENT, NoContent, decode_bytes, require_content
@@ -112,7 +113,6 @@ def test_no_real_image_is_refused(real, crop):
 
 
 def fits_bytes(planes: np.ndarray, bands: str = "grz") -> bytes:
-    fits = pytest.importorskip("astropy.io.fits")
     unit, stream = fits.PrimaryHDU(np.float32(planes)), io.BytesIO()
     unit.header["BANDS"] = bands
     unit.writeto(stream)

@@ -7,6 +7,7 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.io import fits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,8 +15,6 @@ from galaxymorph.base import BadInput
 from galaxymorph.images import STRETCHES, Rendering, decode, decode_bytes
 from tests.conftest import QUICK, RECIPE, galaxymorph
 from tests.makers import IMAGES, galaxy_ids, labels_bytes
-
-fits = pytest.importorskip("astropy.io.fits", reason="the extra fits is missing")
 
 
 def galaxy(side: int = 40, seed: int = 0, brightness: float = 100.0) -> np.ndarray:

@@ -6,11 +6,10 @@ import io
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from galaxymorph.base import BadInput
 from galaxymorph.images import Rendering, decode_bytes
-
-fits = pytest.importorskip("astropy.io.fits", reason="the extra fits is missing")
 
 SIDE = 40
 NOISE = np.random.default_rng(0).normal(0, 1, (SIDE, SIDE))

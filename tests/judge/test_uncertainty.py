@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.io import fits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -81,7 +82,6 @@ def test_triage_writes_a_folder_that_zooniverse_takes(run, simple, tmp_path):
 
 
 def test_triage_renders_what_zooniverse_does_not_show_and_numbers_namesakes(run, tmp_path):
-    fits = pytest.importorskip("astropy.io.fits")
     place, rng = tmp_path / "place", np.random.default_rng(0)
     for name, kind in (
         ("a/1.jpg", "JPEG"),

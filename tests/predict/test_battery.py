@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from astropy.io import fits
 from fastai.learner import load_learner
 from fastai.vision.core import PILImage
 from PIL import Image
@@ -23,8 +24,6 @@ from galaxymorph.report.server.answers import Upload
 from tests.conftest import QUICK, RECIPE, galaxymorph
 from tests.makers import IMAGES, galaxy_ids, image_bytes, labels_bytes
 from tests.simple import KINDS, render
-
-fits = pytest.importorskip("astropy.io.fits", reason="the extra fits is missing")
 
 BANDS = "zrg"
 # bfloat16 apart, which commands predict in where the processor has it.

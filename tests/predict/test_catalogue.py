@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.table import Table
 from PIL import Image
 
 from galaxymorph.base import BadInput
@@ -324,7 +325,7 @@ def test_catalogues_come_in_many_forms(run, images, tmp_path, kind):
     elif kind == "csv.gz":
         write_catalogue(source, images[:3])
     else:
-        table = pytest.importorskip("astropy.table").Table
+        table = Table
         rows = [str(image) for image in images[:3]]
         table({"Image": rows, "GalaxyID": [7, 8, 9]}).write(source)
     assert galaxymorph("predict", run, source, "-o", f"{tmp_path / 'out'}/", *EXACT) == 0
@@ -526,7 +527,7 @@ def test_a_listing_that_is_damaged_anywhere_is_refused_in_a_line(tmp_path, endin
     elif ending == ".parquet":
         table.to_parquet(path, index=False)
     else:
-        pytest.importorskip("astropy.table").Table.from_pandas(table).write(path)
+        Table.from_pandas(table).write(path)
     sound, rng, refused = path.read_bytes(), np.random.default_rng(0), 0
     for _ in range(150):
         data = bytearray(sound)

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.table import Table
 from PIL import Image
 
 from galaxymorph.learn import Run
@@ -76,7 +77,7 @@ def test_catalogues_of_every_kind_do(run, mixed, tmp_path, capsys, ending):
         path.write_bytes(zip_bytes(images))
     elif ending != "folder":
         kinds = {"vot": "votable", "ecsv": "ascii.ecsv"}
-        table = pytest.importorskip("astropy.table").Table.from_pandas(listing)
+        table = Table.from_pandas(listing)
         table.write(path, format=kinds.get(ending, ending))
     out = tmp_path / "out"
     assert galaxymorph("predict", run, path, "-o", f"{out}/", "--partition", "3") == 0
@@ -164,7 +165,7 @@ def test_columns_of_the_table_are_kept_as_they_are(run, mixed, tmp_path, capsys,
     elif ending == "parquet":
         listing.to_parquet(path, index=False)
     else:
-        table = pytest.importorskip("astropy.table").Table.from_pandas(listing)
+        table = Table.from_pandas(listing)
         table.write(path, format={"vot": "votable"}.get(ending, ending))
     out, words = tmp_path / "out", ["predict", run, path, "--partition", "3"]
     assert galaxymorph(*words, "--keep", "ra, plate,n_votes,specz", "-o", f"{out}/") == 0

@@ -5,13 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-pytest.importorskip("galsim")
-
-from galaxymorph.base import BadInput  # noqa: E402
+from galaxymorph.base import BadInput
 from galaxymorph.survey import KINDS, SURVEYS, at_redshift, draw_galaxy, observe, render, vote
-from galaxymorph.survey.masks import MASK_BITS, brightest, mask_png  # noqa: E402
-from galaxymorph.survey.volunteers import TREE  # noqa: E402
-from galaxymorph.zoo import broken_sums  # noqa: E402
+from galaxymorph.survey.masks import MASK_BITS, brightest, mask_png
+from galaxymorph.survey.volunteers import TREE
+from galaxymorph.zoo import broken_sums
 
 
 def streams(seed: int, number: int = 4) -> list[np.random.Generator]:

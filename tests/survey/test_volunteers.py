@@ -5,10 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-pytest.importorskip("galsim")
-
-from galaxymorph.survey.volunteers import SKILL_SHARES, TREE, _chances, _walk  # noqa: E402
-from galaxymorph.zoo import broken_sums, to_cumulative  # noqa: E402
+from galaxymorph.survey.volunteers import SKILL_SHARES, TREE, _chances, _walk
+from galaxymorph.zoo import broken_sums, to_cumulative
 
 
 @settings(max_examples=40, deadline=None)

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.io import fits
+from astropy.table import Table
 
 from galaxymorph.base import BadInput, read_bytes
 from galaxymorph.learn import gather_galaxies, make_recipe, target_images
@@ -306,7 +308,6 @@ DEEPER = {
 
 @pytest.mark.parametrize("name", ["catalogue.fits", "mine.fit.gz", "mine.fits.bz2"])
 def test_a_table_of_fits_among_cutouts_is_no_cutout(tmp_path, name):
-    fits = pytest.importorskip("astropy.io.fits")
     cutout = fits.PrimaryHDU(np.zeros((8, 8), "float32"))
     table = fits.BinTableHDU(np.rec.array([(1, "a"), (2, "b")], names="GalaxyID,kind"))
     cutout.writeto(tmp_path / "1.fits")
@@ -330,7 +331,7 @@ def test_a_folders_table_may_be_of_any_format(tmp_path, name):
     if name.lower().endswith(".parquet"):
         frame.to_parquet(place / name)
     elif name.endswith(".fits"):
-        pytest.importorskip("astropy.table").Table.from_pandas(frame).write(place / name)
+        Table.from_pandas(frame).write(place / name)
     else:
         frame.to_csv(place / name, index=False, sep="\t" if "tsv" in name else ",")
     catalogue = read_catalogue(place, "kind")

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.table import Table
 from PIL import Image
 
 from galaxymorph.zoo import handed_classes
@@ -27,8 +28,7 @@ def own_catalogue(folder, labels, ending="csv", names=None):
         table.to_parquet(path, index=False)
     else:
         kinds = {"vot": "votable", "ecsv": "ascii.ecsv"}
-        astropy = pytest.importorskip("astropy.table")
-        astropy.Table.from_pandas(table).write(path, format=kinds.get(ending, ending))
+        Table.from_pandas(table).write(path, format=kinds.get(ending, ending))
     return path
 
 

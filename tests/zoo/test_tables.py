@@ -7,6 +7,8 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.io import fits
+from astropy.table import MaskedColumn, Table
 
 from galaxymorph.base import BadInput
 from galaxymorph.predict.listing import list_images
@@ -79,10 +81,10 @@ def binary(kind: str, table: pd.DataFrame) -> bytes:
         with zipfile.ZipFile(stream, "w") as archive:
             archive.writestr("t.csv", table.to_csv(index=False))
     else:
-        astropy = pytest.importorskip("astropy.table").Table.from_pandas(table)
+        stored = Table.from_pandas(table)
         text = io.StringIO()
         form = {"fits": "fits", "vot": "votable", "ecsv": "ascii.ecsv"}[kind]
-        astropy.write(text if kind == "ecsv" else stream, format=form)
+        stored.write(text if kind == "ecsv" else stream, format=form)
         return stream.getvalue() or text.getvalue().encode()
     return stream.getvalue()
 
@@ -129,12 +131,10 @@ def test_a_gap_makes_no_float_of_whole_numbers(tmp_path):
     table = pd.DataFrame({"id": pd.array([int(LONG), None], "Int64"), "image": ["a.jpg", "b.jpg"]})
     table.to_parquet(tmp_path / "t.parquet")
     assert listed(tmp_path / "t.parquet") == [(LONG, "a.jpg"), ("b", "b.jpg")]
-    masked = pytest.importorskip("astropy.table").MaskedColumn([int(LONG), 2], mask=[False, True])
-    astropy = pytest.importorskip("astropy.table").Table(
-        {"id": masked, "image": ["a.jpg  ", "b.jpg"]}
-    )
+    masked = MaskedColumn([int(LONG), 2], mask=[False, True])
+    stored = Table({"id": masked, "image": ["a.jpg  ", "b.jpg"]})
     for ending, form in (("fits", "fits"), ("vot", "votable"), ("ecsv", "ascii.ecsv")):
-        astropy.write(tmp_path / f"t.{ending}", format=form)
+        stored.write(tmp_path / f"t.{ending}", format=form)
         assert listed(tmp_path / f"t.{ending}") == [(LONG, "a.jpg"), ("b", "b.jpg")]
 
 
@@ -277,7 +277,6 @@ def test_a_column_of_pictures_is_named(nested, tmp_path):
 
 
 def test_an_image_is_no_table_of_fits(tmp_path):
-    fits = pytest.importorskip("astropy.io.fits")
     fits.PrimaryHDU(np.zeros((4, 4))).writeto(tmp_path / "t.fits")
     with pytest.raises(BadInput, match="no table in this FITS file"):
         open_table(tmp_path / "t.fits")

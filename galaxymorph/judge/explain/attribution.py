@@ -6,7 +6,6 @@ colour of the image's own sky, because black is no absence of light in a picture
 
 from __future__ import annotations
 
-import importlib.util
 from contextlib import nullcontext
 
 import numpy as np
@@ -18,12 +17,6 @@ from galaxymorph.base import BadInput, Progress
 from galaxymorph.judge.explain.attribution_methods import ATTRIBUTION_METHODS, BATCH
 from galaxymorph.judge.explain.explained_model import ExplainedModel, normalised
 from galaxymorph.learn import resolve_precision, serving_network, side_by_side
-
-
-def require_captum() -> None:
-    """Raise BadInput if captum is missing."""
-    if importlib.util.find_spec("captum") is None:
-        raise BadInput("attribution needs captum", "pip install 'galaxymorph[explain]'")
 
 
 def require_feature_maps(subject: ExplainedModel) -> None:
@@ -61,7 +54,6 @@ def attribute(
         network: in place of the subject's own, for its answers all the same.
         quiet: show no progress.
     """
-    require_captum()
     how, recipe = ATTRIBUTION_METHODS[method], subject.run.recipe
     if how.differentiates:
         explained = network or subject.network

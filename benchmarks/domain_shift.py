@@ -1,6 +1,6 @@
 """What another survey costs a run, what recovers it, and how well outliers are detected.
 
-    python benchmarks/domain_shift.py transfer RUN --target CATALOGUE --labels GZ1 --fit coral,dann
+    python benchmarks/domain_shift.py transfer RUN --target CATALOGUE --labels GZ1 --fit
     python benchmarks/domain_shift.py outliers RUN --other NAME=FOLDER ...
     python benchmarks/domain_shift.py simulate FOLDER --n 2000
 
@@ -8,8 +8,8 @@
 run on one folder and transfer it to the others. `transfer` halves the target: one half, without
 labels, is adapted to, and lends 10, 50 and 200 labels to a new last layer; macro-F1 is of the
 other. Where the target has the run's own galaxies, those of its test part are tested, at home too,
-and the others lent. `--fit` trains the run's own recipe again with Deep CORAL and
-domain-adversarial training, on the run's own training galaxies. `outliers` gives the AUROC of the
+and the others lent. `--fit` trains the run's own recipe again with Deep CORAL, on
+the run's own training galaxies. `outliers` gives the AUROC of the
 outlier scores for sky, stars and artifacts, made of the run's own images, and for other folders.
 """
 
@@ -60,7 +60,7 @@ def main() -> None:
     one = commands.add_parser("transfer")
     one.add_argument("--target", type=Path, required=True)
     one.add_argument("--labels", choices=["scheme", "GZ1"], default="scheme")
-    one.add_argument("--fit", default="", help="coral, dann or both, by comma")
+    one.add_argument("--fit", action="store_true", help="train again with Deep CORAL")
     one.add_argument("--adapt-weight", type=float, default=1.0)
     one.set_defaults(measure=transfer)
     two = commands.add_parser("outliers")
@@ -130,8 +130,8 @@ def transfer(arguments: argparse.Namespace) -> dict:
                 "mean": round(float(np.mean(scores)), 4),
                 "deviation": round(float(np.std(scores)), 4),
             }
-    for how in filter(None, arguments.fit.split(",")):
-        found[how] = scored(adapted_fit(run, how, lent, tested, arguments), run.classes)
+    if arguments.fit:
+        found["coral"] = scored(adapted_fit(run, lent, tested, arguments), run.classes)
     return found
 
 
@@ -193,19 +193,19 @@ def refitted(
 
 
 def adapted_fit(
-    run: Run, how: str, lent: pd.DataFrame, tested: pd.DataFrame, arguments: argparse.Namespace
+    run: Run, lent: pd.DataFrame, tested: pd.DataFrame, arguments: argparse.Namespace
 ) -> pd.DataFrame:
-    """Train the run's recipe again with an adaptation; return its predictions abroad."""
+    """Train the run's recipe again with Deep CORAL; return its predictions on the target."""
     with tempfile.TemporaryDirectory() as folder:
         images = Path(folder) / "target"
         images.mkdir()
         for image in lent["image"]:
             (images / Path(image).name).symlink_to(Path(image).absolute())
         recipe = replace(
-            run.recipe, adapt=how, target_data=str(images), adapt_weight=arguments.adapt_weight
+            run.recipe, adapt="coral", target_data=str(images), adapt_weight=arguments.adapt_weight
         )
         galaxies = gather_galaxies(run.data["path"], recipe, skip_bad=True)
-        again = start_run(Path(folder) / how, recipe, galaxies)
+        again = start_run(Path(folder) / "coral", recipe, galaxies)
         train_run(again, galaxies)
         return predicted(again, tested)
 

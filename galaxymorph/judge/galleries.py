@@ -152,7 +152,7 @@ def _losses(run: Run, part: str, data: Path | None, progress: Progress) -> np.nd
     learn = make_learner(run, join_targets(split, rows), load=True)
     loader = learn.dls.test_dl(rows, with_labels=True)
     kind = Interpretation if target_of(run.recipe).soft else ClassificationInterpretation
-    with learn.no_logging(), learn.added_cbs(ShowProgress(progress, trained=False)):
+    with learn.no_logging(), learn.added_cbs(ShowProgress(progress, training=False)):
         return kind.from_learner(learn, dl=loader).losses.numpy()
 
 

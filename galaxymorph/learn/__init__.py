@@ -4,7 +4,7 @@ import gc
 
 import lazy_loader
 
-from galaxymorph.learn.imports import lean_imports
+from galaxymorph.learn.acceleration.imports import lean_imports
 
 _import, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 

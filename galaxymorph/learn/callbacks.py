@@ -1,4 +1,4 @@
-"""What happens around the training loop: one concern a callback."""
+"""Callbacks of a fit, one concern each, and the checkpoints that it is resumed from."""
 
 from __future__ import annotations
 
@@ -16,20 +16,28 @@ from pathlib import Path
 import numpy as np
 import torch
 from fastai.callback.core import Callback
+from fastai.callback.tracker import TrackerCallback
 from fastai.learner import Learner
 from fastai.torch_core import set_seed
 
 from galaxymorph.base import Damaged, Progress, reading, replacing, write_text
-from galaxymorph.learn.distributed import bare, own_loader, processes, rank
+from galaxymorph.learn.distributed import processes, rank, unwrapped_model, wrapped_loader
 from galaxymorph.learn.targets.registry import Target
+
+# In a run's folder `checkpoints`: the weights that `--keep` chooses, the state of the fit, and the
+# stored features.
+KEPT, LAST, FEATURES = "kept.pt", "last.pt", "features"
 
 
 @dataclass
 class TrainingState:
-    """Where a fit stands at the end of an epoch; with model and optimizer, all it needs to go on.
+    """The progress of a fit: with model and optimizer, all that it is resumed from.
 
-    `stage` and `epoch` count what is complete, `best` is the best score of the target's
-    monitor, with its sign turned where less is better.
+    Args:
+        stage: number of complete stages.
+        epoch: number of complete epochs of the next stage.
+        best: best value of the target's monitor, negated where less is better.
+        history: a row of `history.csv` for each epoch.
     """
 
     stage: int = 0
@@ -39,7 +47,10 @@ class TrainingState:
 
 
 class FrozenInEval(Callback):
-    """Keep frozen modules in evaluation mode, so that their running statistics stay put."""
+    """Keep frozen modules in evaluation mode, so that their running statistics don't change.
+
+    fastai's `BnFreeze` does so for BatchNorm alone, not for dropout and stochastic depth.
+    """
 
     order = 0
 
@@ -51,7 +62,7 @@ class FrozenInEval(Callback):
 
 
 class SeedEpochs(Callback):
-    """Seed every random choice of an epoch by its number, so that a fit can go on at any one."""
+    """Seed every random choice of an epoch by its number, so that a fit can be resumed at any."""
 
     order = -20
 
@@ -60,128 +71,159 @@ class SeedEpochs(Callback):
 
     def before_epoch(self) -> None:
         seed = (self.seed * 10_007 + self.first + self.epoch) % 2**31
-        # Every process its own random views, of galaxies in the same order.
+        # Each process has other random views, and the galaxies in the same order.
         set_seed((seed + rank()) % 2**31, reproducible=True)
-        loader = own_loader(self.dls.train)
+        loader = wrapped_loader(self.dls.train)
         loader.rng = random.Random(seed)
-        # Stored features have a number of views, which take turns.
+        # By which stored features choose their view.
         loader.epoch = self.first + self.epoch
 
 
-class Journal(Callback):
-    """Write the weights to keep, the history, and then where the fit stands, after every epoch.
+class EpochCallback(Callback):
+    """Act after each epoch, those excepted that were complete before the fit was resumed."""
 
-    A fit killed before the last of them repeats the epoch and writes the same again.
+    def __init__(self, state: TrainingState):
+        self.state, self.first = state, state.epoch
+
+    def after_epoch(self) -> None:
+        if self.epoch >= self.first:
+            self.after_new_epoch()
+
+    def after_new_epoch(self) -> None:
+        raise NotImplementedError
+
+
+class BestWeightsCallback(TrackerCallback):
+    """Write `kept.pt`: the weights of the best epoch by the target's monitor, or of the last."""
+
+    # Before the history and the checkpoint, see `CheckpointCallback`.
+    order = 58
+
+    def __init__(self, folder: Path, state: TrainingState, target: Target, keep_best: bool):
+        super().__init__(
+            target.monitor, np.greater if target.rises else np.less, reset_on_fit=False
+        )
+        self.folder, self.state, self.keep_best = folder, state, keep_best
+        self.first, self.sign = state.epoch, 1 if target.rises else -1
+        self.best = self.sign * state.best
+
+    def after_epoch(self) -> None:
+        if self.epoch < self.first:
+            return
+        super().after_epoch()
+        self.state.best = self.sign * float(self.best)
+        # The first epoch's are written even if its score is NaN, so that there are some.
+        if not rank() and (self.new_best or not self.keep_best or not self.state.history):
+            save_tensors(self.folder / KEPT, unwrapped_model(self.learn.model).state_dict())
+
+
+class HistoryCallback(EpochCallback):
+    """Append each epoch's learning rate, losses and metrics to the state, and write them as CSV.
+
+    fastai's `CSVLogger` appends to its file, and its training loss is smoothed across epochs, so
+    that a resumed fit would write another file.
     """
 
     order = 60
 
-    def __init__(
-        self, folder: Path, state: TrainingState, stage: str, keep_best: bool, target: Target
-    ):
-        self.folder, self.state, self.stage, self.keep_best = folder, state, stage, keep_best
-        self.target = target
+    def __init__(self, path: Path, state: TrainingState, stage: str):
+        super().__init__(state)
+        self.path, self.stage = path, stage
 
     def before_train(self) -> None:
-        # fastai's own training loss is smoothed across epochs, so it would forget at a kill.
         self.total, self.count = 0.0, 0
 
     def after_batch(self) -> None:
         if not self.training:
             return
-        # Left on the device: a copy would wait for all that a GPU still has to do. Several
-        # processes average theirs. Training batches are all of one size.
+        # Left on the device: a copy would wait for the GPU. Several processes average theirs.
+        # All training batches have one size.
         loss = self.learn.loss.detach().mean()
         self.total += loss if processes() == 1 else self.learn.to_detach(loss)
         self.count += 1
 
-    def after_epoch(self) -> None:
-        if self.epoch < self.state.epoch:
-            return
+    def after_new_epoch(self) -> None:
         names = self.recorder.metric_names[1:-1]
-        record = dict(zip(names, map(float, self.recorder.values[-1]), strict=True))
-        state = self.state
-        state.epoch += 1
-        state.history.append(
+        self.state.epoch += 1
+        self.state.history.append(
             {
                 "stage": self.stage,
-                "epoch": len(state.history) + 1,
+                "epoch": len(self.state.history) + 1,
                 "lr": float(self.opt.hypers[-1]["lr"]),
-                **record,
+                **dict(zip(names, map(float, self.recorder.values[-1]), strict=True)),
                 "train_loss": float(self.total / self.count),
             }
         )
-        monitored = record[self.target.monitor]
-        score = monitored if self.target.rises else -monitored
-        # The first is kept even if it is no number, so that there is one.
-        kept = not self.keep_best or score > state.best or len(state.history) == 1
-        state.best = max(state.best, score)
-        if rank():
-            return
-        if kept:
-            save_tensors(self.folder / "kept.pt", bare(self.learn.model).state_dict())
-        write_history(self.folder.parent / "history.csv", state)
-        # Last, since what stands in it is not done again.
-        save_checkpoint(self.folder / "last.pt", self.learn, state)
+        if not rank():
+            write_history(self.path, self.state)
 
 
-class ShowProgress(Callback):
-    """Advance a progress bar by the galaxies seen: those trained on, or those predicted."""
+class CheckpointCallback(EpochCallback):
+    """Write model, optimizer and state after each epoch, the last of an epoch's files.
 
-    order = 70
-    # Seconds between two readings of the loss, which wait for all that a GPU still has to do.
-    BETWEEN = 0.5
+    A fit killed before this file repeats the epoch and writes the same again. fastai's
+    `SaveModelCallback` has neither the history nor the best score.
+    """
 
-    def __init__(self, progress: Progress, trained: bool = True):
-        self.progress, self.trained = progress, trained
-        self.last_reading = 0.0
+    order = 62
 
-    def after_batch(self) -> None:
-        if bool(self.training) != self.trained:
-            return
-        note, now = "", time.monotonic()
-        if self.trained and now - self.last_reading >= self.BETWEEN:
-            self.last_reading, note = now, f"loss {float(self.smooth_loss):.3f}"
-        self.progress.advance(processes() * len(self.x), note)
+    def __init__(self, path: Path, state: TrainingState):
+        super().__init__(state)
+        self.path = path
+
+    def after_new_epoch(self) -> None:
+        if not rank():
+            save_checkpoint(self.path, self.learn, self.state)
 
 
-class SayEpochs(Callback):
-    """Say after every epoch how it went."""
+class ReportEpochs(EpochCallback):
+    """Print a line after each epoch: its losses and the first of the target's epoch metrics."""
 
     order = 65
 
     def __init__(
-        self,
-        progress: Progress,
-        label: str,
-        state: TrainingState,
-        epochs: int,
-        scores: Mapping[str, str],
+        self, progress: Progress, label: str, state: TrainingState, epochs: int, target: Target
     ):
-        self.progress, self.label, self.state, self.epochs = progress, label, state, epochs
-        # One is enough for a line.
-        self.score, self.words = next(iter(scores.items()))
-        self.said = len(state.history)
+        super().__init__(state)
+        self.progress, self.label, self.epochs = progress, label, epochs
+        self.metric, self.metric_label = next(iter(target.epoch_metrics.items()))
 
-    def after_epoch(self) -> None:
-        if len(self.state.history) == self.said:
-            return
-        self.said = len(self.state.history)
+    def after_new_epoch(self) -> None:
         last = self.state.history[-1]
         self.progress.say(
             f"{self.label}, epoch {last['epoch']}/{self.epochs} ({last['stage']}): "
             f"loss {last['train_loss']:.3f}, validation loss {last['valid_loss']:.3f}, "
-            f"{self.words} {last[self.score]:.3f}"
+            f"{self.metric_label} {last[self.metric]:.3f}"
         )
 
 
+class ShowProgress(Callback):
+    """Advance a progress bar by each batch's galaxies, of training or of prediction."""
+
+    order = 70
+    # Seconds between two readings of the loss, which wait for the GPU.
+    INTERVAL = 0.5
+
+    def __init__(self, progress: Progress, training: bool = True):
+        self.progress, self.of_training = progress, training
+        self.last_reading = 0.0
+
+    def after_batch(self) -> None:
+        if bool(self.training) != self.of_training:
+            return
+        note, now = "", time.monotonic()
+        if self.of_training and now - self.last_reading >= self.INTERVAL:
+            self.last_reading, note = now, f"loss {float(self.smooth_loss):.3f}"
+        self.progress.advance(processes() * len(self.x), note)
+
+
 def galaxies_to_train(epochs: int, learn: Learner) -> int:
-    """Return how many galaxies a fit of that many epochs sees, an incomplete batch left out."""
+    """Return how many galaxies that many epochs train on, incomplete batches left out."""
     return epochs * len(learn.dls.train) * learn.dls.train.bs
 
 
 def save_tensors(path: Path, value: object) -> None:
-    """Write what torch can read again without running code, whole or not at all."""
+    """Write tensors and plain values, whole or not at all; torch reads them without code."""
     with replacing(path) as temporary:
         torch.save(value, temporary)
 
@@ -192,7 +234,7 @@ def load_tensors(path: Path) -> dict:
     Raises:
         BadInput: the file isn't there, or is damaged.
     """
-    with reading(path, f"delete {path.parent}/*.pt, and the fit begins anew"):
+    with reading(path, f"delete {path.parent}/*.pt, and the fit starts again"):
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
         except (RuntimeError, pickle.UnpicklingError) as error:
@@ -208,7 +250,7 @@ def save_checkpoint(path: Path, learn: Learner, state: TrainingState) -> None:
     save_tensors(
         path,
         {
-            "model": bare(learn.model).state_dict(),
+            "model": unwrapped_model(learn.model).state_dict(),
             "opt": {"state": optimizer["state"], "param_groups": groups},
             "state": asdict(state),
         },
@@ -229,7 +271,7 @@ def restore_checkpoint(path: Path, learn: Learner) -> None:
 
 def learner_state(learn: Learner) -> dict[str, dict]:
     """Return a copy of the model's and the optimizer's state, on the CPU."""
-    model = bare(learn.model).state_dict()
+    model = unwrapped_model(learn.model).state_dict()
     return {
         "model": {name: value.to("cpu", copy=True) for name, value in model.items()},
         "opt": deepcopy(learn.opt.state_dict()),

@@ -16,9 +16,9 @@ from fasttransform import Transform
 
 from galaxymorph.base import BadInput
 from galaxymorph.images import Fault, Frames, Source, galaxy_image
+from galaxymorph.learn.acceleration.gpu_memory import fits_on_gpu, frames_on_gpu
 from galaxymorph.learn.acceleration.loaders import FileItems, StoredItems, ThreadedDL
 from galaxymorph.learn.backbones.architectures import pixel_stats
-from galaxymorph.learn.card import fits_on_card, frames_on_card
 from galaxymorph.learn.distributed import processes
 from galaxymorph.learn.recipe import Recipe, item_frame
 from galaxymorph.learn.targets.columns import loss_columns, target_of
@@ -157,7 +157,7 @@ def _read_stored(
 ) -> None:
     """Let loaders read whole batches of frames, where all of their galaxies are decoded.
 
-    On a card that has room for them the frames are copied there once.
+    If GPU memory has room for the frames, they are copied there once.
     """
     for loader, part in zip(loaders, parts, strict=True):
         threaded = isinstance(loader, ThreadedDL) and not loader.fake_l.num_workers
@@ -165,8 +165,8 @@ def _read_stored(
             rows = part["digest"].map(frames.rows).to_numpy()
             targets = _targets(part, recipe, classes)
             loader.source = (
-                frames_on_card(frames.pixels, rows, targets)
-                if fits_on_card(len(rows) * frames.pixels.nbytes)
+                frames_on_gpu(frames.pixels, rows, targets)
+                if fits_on_gpu(len(rows) * frames.pixels.nbytes)
                 else StoredItems(frames.pixels, rows, targets)
             )
 

@@ -1,29 +1,29 @@
 """Training in several processes, by `accelerate launch cli.py fit …`: one run, made by the first.
 
-The first process does all that a fit does. The others wait until it trains a model, train it
-along, each on its share of every batch, and write nothing.
+The first process does all that a fit does. The others wait until it trains a model, train on
+their share of every batch, and write nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
+import fastai
 import torch
 import torch.distributed
 from fastai.distributed import DistributedDL
 from fastai.learner import Learner
 from fastai.torch_core import default_device
-from fastcore.basics import patch
 from torch import nn
 
 from galaxymorph.base import BadInput, mute
 
 Result = TypeVar("Result")
-# The first process may judge and draw for as long as it likes while the others wait.
-PATIENCE = timedelta(days=7)
+# How long processes wait for the first, which evaluates and draws without them.
+TIMEOUT = timedelta(days=7)
 
 
 def processes() -> int:
@@ -38,12 +38,12 @@ def rank() -> int:
 
 @contextmanager
 def together(help_with: Callable[[Any], None]) -> Iterator[bool]:
-    """Join the processes that were launched together; yield whether this one leads.
+    """Join the processes that were launched together; yield whether this is the first.
 
-    The others help until the first one has ended, and are told False.
+    The others work on tasks until the first has ended.
 
     Args:
-        help_with: called in the others with each task that the first one announces.
+        help_with: called in the others with each task of `announced`.
 
     Raises:
         BadInput: accelerate isn't installed.
@@ -55,7 +55,7 @@ def together(help_with: Callable[[Any], None]) -> Iterator[bool]:
         raise BadInput(
             "several processes need accelerate", "pip install 'galaxymorph[scale]'"
         ) from None
-    waits = InitProcessGroupKwargs(timeout=PATIENCE).to_kwargs()
+    waits = InitProcessGroupKwargs(timeout=TIMEOUT).to_kwargs()
     PartialState(cpu=default_device().type == "cpu", **waits)
     try:
         if rank():
@@ -72,49 +72,74 @@ def together(help_with: Callable[[Any], None]) -> Iterator[bool]:
 
 def announced(task: object) -> object:
     """Return the first process's task, in every process."""
-    said = [task]
-    torch.distributed.broadcast_object_list(said, 0, device=_device())
-    return said[0]
+    tasks = [task]
+    torch.distributed.broadcast_object_list(tasks, 0, device=_device())
+    return tasks[0]
 
 
-def first_does(work: Callable[[], Result]) -> Result:
-    """Do something in the first process, then in the others, which find it done."""
+def first_process_first(work: Callable[[], Result]) -> Result:
+    """Return the result of `work`, called in the first process before the others."""
     if rank():
         torch.distributed.barrier()
-    found = work()
+    result = work()
     if processes() > 1 and not rank():
         torch.distributed.barrier()
-    return found
+    return result
 
 
-def training_together(learn: Learner) -> AbstractContextManager[object]:
-    """Return a context in which a learner trains in all processes."""
+@contextmanager
+def training_together(learn: Learner) -> Iterator[None]:
+    """Let a learner train in all processes within the block.
+
+    Raises:
+        BadInput: this version of fastai can't train in several processes without GPUs.
+    """
     if processes() == 1:
-        return nullcontext()
-    cpu = default_device().type == "cpu"
+        yield
+        return
     # BatchNorm across processes exists on GPUs alone.
-    return learn.distrib_ctx(sync_bn=not cpu, cpu=cpu)
+    on_cpu = default_device().type == "cpu"
+    broadcast = _broadcast_of_fastai()
+    if on_cpu:
+        DistributedDL._broadcast = _broadcast_on_cpu
+    try:
+        with learn.distrib_ctx(sync_bn=not on_cpu, cpu=on_cpu):
+            yield
+    finally:
+        DistributedDL._broadcast = broadcast
 
 
-def bare(model: nn.Module) -> nn.Module:
-    """Return a model without what lets it train in several processes."""
+def unwrapped_model(model: nn.Module) -> nn.Module:
+    """Return the model that `DistributedDataParallel` wraps, or the model itself."""
     return model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
 
 
-def own_loader(loader: Any) -> Any:
-    """Return the loader that a distributed one takes its share of."""
+def wrapped_loader(loader: Any) -> Any:
+    """Return the loader that `DistributedDL` wraps, or the loader itself."""
     return loader.dl if isinstance(loader, DistributedDL) else loader
 
 
-# fastai's own sends a CUDA tensor and has no hook of a public name. Where a later version has no
-# method of this name, the patch is never called, and training in several CPU processes fails there
-# with fastai's own message.
-@patch
-def _broadcast(self: DistributedDL, t: list[int], rank: int) -> list[int]:
-    """Send which galaxies come in an epoch to all processes; fastai's own knows GPUs alone."""
-    told = torch.tensor(t, dtype=torch.long, device=_device())
-    torch.distributed.broadcast(told, rank)
-    return told.tolist()
+def _broadcast_of_fastai() -> Callable:
+    """Return fastai's method that sends the order of an epoch's galaxies to all processes.
+
+    It has no public name, and sends a CUDA tensor, so that without GPUs it has to be replaced.
+
+    Raises:
+        BadInput: this version of fastai has no such method.
+    """
+    broadcast = getattr(DistributedDL, "_broadcast", None)
+    if broadcast is None:
+        raise BadInput(
+            f"fastai {fastai.__version__}: its loaders for several processes have changed",
+            "train in one process, or install fastai 2.8",
+        )
+    return broadcast
+
+
+def _broadcast_on_cpu(self: DistributedDL, t: list[int], rank: int) -> list[int]:
+    order = torch.tensor(t, dtype=torch.long)
+    torch.distributed.broadcast(order, rank)
+    return order.tolist()
 
 
 def _is_joined() -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from fastai.callback.core import Callback
 from fastai.callback.progress import ProgressCallback
 from fastai.callback.schedule import fit_one_cycle  # noqa: F401, the patch of Learner
 from fastai.learner import Learner
@@ -17,6 +18,7 @@ from fastai.torch_core import default_device, set_seed
 from galaxymorph.base import BadInput, Progress, Steps, remove_leftovers, say
 from galaxymorph.images import Frames
 from galaxymorph.learn.acceleration.features import stored_features
+from galaxymorph.learn.acceleration.gpu_memory import LossOnGPU
 from galaxymorph.learn.acceleration.gradients import fast_weight_gradients
 from galaxymorph.learn.acceleration.hardware import (
     closing_autocast,
@@ -28,9 +30,14 @@ from galaxymorph.learn.acceleration.serving import serving_network
 from galaxymorph.learn.adaptation.domain import TargetImages, adaptation_callbacks, target_images
 from galaxymorph.learn.backbones.architectures import require_weights
 from galaxymorph.learn.callbacks import (
+    FEATURES,
+    KEPT,
+    LAST,
+    BestWeightsCallback,
+    CheckpointCallback,
     FrozenInEval,
-    Journal,
-    SayEpochs,
+    HistoryCallback,
+    ReportEpochs,
     SeedEpochs,
     ShowProgress,
     TrainingState,
@@ -41,9 +48,14 @@ from galaxymorph.learn.callbacks import (
     read_state,
     restore_checkpoint,
 )
-from galaxymorph.learn.card import LossOnCard
 from galaxymorph.learn.data import galaxy_loaders, predicting_loader
-from galaxymorph.learn.distributed import announced, first_does, processes, rank, training_together
+from galaxymorph.learn.distributed import (
+    announced,
+    first_process_first,
+    processes,
+    rank,
+    training_together,
+)
 from galaxymorph.learn.embeddings import write_embeddings
 from galaxymorph.learn.galaxies import Galaxies, gather_galaxies, join_targets
 from galaxymorph.learn.inference import infer
@@ -51,7 +63,14 @@ from galaxymorph.learn.learner import learner_on
 from galaxymorph.learn.models import export_learner, write_weights
 from galaxymorph.learn.predictions import mean_table, prediction_table
 from galaxymorph.learn.recipe import Recipe
-from galaxymorph.learn.run_files import EXPORT, REJECTED, SPLIT, TRAIN_MEANS, predictions_file
+from galaxymorph.learn.run_files import (
+    EXPORT,
+    HISTORY,
+    REJECTED,
+    SPLIT,
+    TRAIN_MEANS,
+    predictions_file,
+)
 from galaxymorph.learn.runs import (
     Run,
     create_run,
@@ -166,7 +185,7 @@ def train_run(run: Run, galaxies: Galaxies) -> None:
         keep_freed_memory()
     if run.recipe.adapt != "none" and processes() > 1:
         raise BadInput(f"--adapt {run.recipe.adapt}: not in several processes", "use one")
-    others = target_images(run.recipe) if not run.is_trained else None
+    target_domain = None if run.is_trained else target_images(run.recipe)
     shares = [0.0 if member.is_trained else 1.0 for member in run.members]
     with locked(run), Steps(shares, numbered=False) as steps:
         remove_leftovers(run.path)
@@ -177,7 +196,7 @@ def train_run(run: Run, galaxies: Galaxies) -> None:
             if not member.is_trained:
                 if processes() > 1:
                     announced((str(member.path), galaxies.path, galaxies.frames is not None))
-                _train_member(member, label, galaxies, others)
+                _train_member(member, label, galaxies, target_domain)
         if run.folds:
             for part in _predicted_parts(run.folds[0].split):
                 tables = [
@@ -237,92 +256,104 @@ def stages(recipe: Recipe) -> list[Stage]:
     return [stage for stage in both if stage.epochs]
 
 
-def _train_member(run: Run, label: str, galaxies: Galaxies, others: TargetImages | None) -> None:
+def _train_member(
+    run: Run, label: str, galaxies: Galaxies, target_domain: TargetImages | None
+) -> None:
     recipe = run.recipe
     images = galaxies.table.set_index("galaxy")["image"]
     split = run.split.assign(image=run.split["galaxy"].map(images))
     split = join_targets(split, galaxies.table)
     learn = make_learner(run, split, galaxies.frames)
-    checkpoint = run.checkpoints / "last.pt"
-    state = read_state(checkpoint)
-    plan = stages(recipe)
-    done = sum(stage.epochs for stage in plan[: state.stage]) + state.epoch
-    left = sum(stage.epochs for stage in plan) - done
-    if left:
-        features = first_does(lambda: stored_features(learn, recipe, run.checkpoints / "features"))
-        with Progress(label, galaxies_to_train(left, learn), "images") as progress:
+    state, plan = read_state(run.checkpoints / LAST), stages(recipe)
+    complete = sum(stage.epochs for stage in plan[: state.stage]) + state.epoch
+    remaining = sum(stage.epochs for stage in plan) - complete
+    if remaining:
+        features = first_process_first(
+            lambda: stored_features(learn, recipe, run.checkpoints / "features")
+        )
+        with Progress(label, galaxies_to_train(remaining, learn), "images") as progress:
+            fit = _MemberFit(learn, run, state, plan, label, progress, target_domain)
             for number in range(state.stage, len(plan)):
                 with features.feeding(learn, plan[number].name):
-                    _train_stage(learn, run, state, plan, number, label, progress, others)
+                    fit.train_stage(number)
     if rank():
         return
-    shutil.rmtree(run.checkpoints / "features", ignore_errors=True)
+    shutil.rmtree(run.checkpoints / FEATURES, ignore_errors=True)
     _load_kept(run, learn)
     _write_results(run, learn, split, galaxies.frames)
 
 
-def _train_stage(
-    learn: Learner,
-    run: Run,
-    state: TrainingState,
-    plan: list[Stage],
-    number: int,
-    label: str,
-    progress: Progress,
-    others: TargetImages | None,
-) -> None:
-    stage = plan[number]
-    learn.freeze_to(stage.freeze_to)
-    if state.epoch:
-        restore_checkpoint(run.checkpoints / "last.pt", learn)
-    recipe, target = run.recipe, target_of(run.recipe)
-    before = sum(earlier.epochs for earlier in plan[:number])
-    precision = resolve_precision(recipe.precision, learn.model)
-    first, start = state.epoch, learner_state(learn)
+@dataclass(frozen=True)
+class _MemberFit:
+    """The fit of one model, stage by stage, from its state."""
 
-    def train(parts: int) -> None:
-        callbacks = [
-            *precision_callbacks(precision),
-            FrozenInEval(),
-            SeedEpochs(recipe.seed, before),
-            Journal(run.checkpoints, state, stage.name, recipe.keep == "best", target),
-            SayEpochs(
-                progress, label, state, sum(stage.epochs for stage in plan), target.epoch_metrics
-            ),
-            ShowProgress(progress),
-            *split_callbacks(parts, recipe),
-        ]
-        if recipe.pipeline == "fast" and default_device().type != "cpu":
-            callbacks.append(LossOnCard())
-        # A frozen trunk has nothing to adapt.
-        if stage.name == "fine-tuned":
-            callbacks += adaptation_callbacks(recipe, others, run.checkpoints, state.epoch)
-        # One view is enough to tell epochs apart; eight would take longer than to train.
+    learn: Learner
+    run: Run
+    state: TrainingState
+    plan: list[Stage]
+    label: str
+    progress: Progress
+    target_domain: TargetImages | None
+
+    def train_stage(self, number: int) -> None:
+        """Train a stage of the plan to its end, in parts of batches where memory is too small."""
+        learn, state, stage = self.learn, self.state, self.plan[number]
+        last = self.run.checkpoints / LAST
+        learn.freeze_to(stage.freeze_to)
+        if state.epoch:
+            restore_checkpoint(last, learn)
+        first, start = state.epoch, learner_state(learn)
+
+        def restore() -> None:
+            if state.epoch > first:
+                restore_checkpoint(last, learn)
+            else:
+                load_learner_state(learn, start)
+
+        train_in_parts(lambda parts: self._train(number, parts), restore, learn.dls.train.bs)
+        state.stage, state.epoch = number + 1, 0
+
+    def _train(self, number: int, parts: int) -> None:
+        learn, recipe, stage = self.learn, self.run.recipe, self.plan[number]
+        precision = resolve_precision(recipe.precision, learn.model)
+        callbacks = self._callbacks(number, parts, precision)
+        fast = recipe.pipeline == "fast" and precision == "bf16" and default_device().type == "cpu"
+        # One view is enough to compare epochs; eight would take longer than training.
         with (
             learn.no_logging(),
             learn.removed_cbs(learn.average_views),
-            fast_weight_gradients(learn.model) if _gains(recipe, precision) else nullcontext(),
+            fast_weight_gradients(learn.model) if fast else nullcontext(),
             training_together(learn),
             closing_autocast(callbacks),
         ):
-            learn.fit_one_cycle(stage.epochs, stage.lr, start_epoch=state.epoch, cbs=callbacks)
+            learn.fit_one_cycle(stage.epochs, stage.lr, start_epoch=self.state.epoch, cbs=callbacks)
 
-    def restore() -> None:
-        if state.epoch > first:
-            restore_checkpoint(run.checkpoints / "last.pt", learn)
-        else:
-            load_learner_state(learn, start)
-
-    train_in_parts(train, restore, learn.dls.train.bs)
-    state.stage, state.epoch = number + 1, 0
-
-
-def _gains(recipe: Recipe, precision: str) -> bool:
-    return recipe.pipeline == "fast" and precision == "bf16" and default_device().type == "cpu"
+    def _callbacks(self, number: int, parts: int, precision: str) -> list[Callback]:
+        run, recipe, state, stage = self.run, self.run.recipe, self.state, self.plan[number]
+        target, folder = target_of(recipe), run.checkpoints
+        epochs_before = sum(earlier.epochs for earlier in self.plan[:number])
+        epochs = sum(stage.epochs for stage in self.plan)
+        callbacks = [
+            *precision_callbacks(precision),
+            FrozenInEval(),
+            SeedEpochs(recipe.seed, epochs_before),
+            BestWeightsCallback(folder, state, target, recipe.keep == "best"),
+            HistoryCallback(run.path / HISTORY, state, stage.name),
+            CheckpointCallback(folder / LAST, state),
+            ReportEpochs(self.progress, self.label, state, epochs, target),
+            ShowProgress(self.progress),
+            *split_callbacks(parts, recipe),
+        ]
+        if recipe.pipeline == "fast" and default_device().type != "cpu":
+            callbacks.append(LossOnGPU())
+        # A frozen trunk has nothing to adapt.
+        if stage.name == "fine-tuned":
+            callbacks += adaptation_callbacks(recipe, self.target_domain)
+        return callbacks
 
 
 def _load_kept(run: Run, learn: Learner) -> None:
-    learn.model.load_state_dict(load_tensors(run.checkpoints / "kept.pt"))
+    learn.model.load_state_dict(load_tensors(run.checkpoints / KEPT))
 
 
 def _predicted_parts(split: pd.DataFrame) -> list[str]:

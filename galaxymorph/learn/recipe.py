@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from galaxymorph.base import BadInput, did_you_mean, loaded_plugins, use_one_of
+from galaxymorph.base import BadInput, did_you_mean, loaded_plugins, say, use_one_of
 from galaxymorph.images.rendering import STRETCHES, Rendering
 from galaxymorph.learn.targets.registry import TARGETS
 from galaxymorph.zoo.schemas import SCHEMAS
@@ -25,8 +25,12 @@ if TYPE_CHECKING:
 
 # Settings of former runs under today's names.
 RENAMED = {"body_lr": "trunk_lr"}
-# What a file may hold besides settings: one that was removed, and where an editor has the schema.
-IGNORED = {"consistency", "$schema"}
+# Settings that were removed, with the value that had no effect.
+REMOVED = {"consistency": 0.0}
+# Values of settings that were removed.
+REMOVED_VALUES = {("adapt", "dann")}
+# Where an editor has the JSON schema.
+SCHEMA_KEY = "$schema"
 # How much wider than the model's frame the items are, so that rotation brings in sky. A square
 # rotated by 45 degrees reaches sqrt(2) as far; beyond a quarter more, what comes into its corners
 # is mirrored sky, as cheap as it is harmless.
@@ -216,9 +220,9 @@ class Recipe:
     adapt: str = _setting(
         "none",
         "Align the embeddings of the --target-data images with those of the training images, by "
-        "Deep CORAL (coral) or domain-adversarial training (dann)",
+        "Deep CORAL (coral)",
         "training",
-        choices=("none", "coral", "dann"),
+        choices=("none", "coral"),
     )
     adapt_weight: float = _setting(
         1.0, "Weight of the penalty of --adapt in the loss", "training", gt=0.0, le=1e6
@@ -291,7 +295,7 @@ class Recipe:
             if choices := choices_of(setting):
                 null = [None] if setting.default is None else []
                 schema["properties"][setting.name]["enum"] = [*choices, *null]
-        schema["properties"]["$schema"] = {"type": "string"}
+        schema["properties"][SCHEMA_KEY] = {"type": "string"}
         return schema
 
     @property
@@ -379,7 +383,7 @@ RULES = (
     Rule(
         lambda r: (r.adapt == "none") != (r.target_data is None),
         "adapt is {r.adapt!r}, target-data {r.target_data!r}",
-        "give both, coral or dann and a folder of images, or neither",
+        "give both, coral and a folder of images, or neither",
     ),
     Rule(
         lambda r: r.adapt != "none" and (_plain(r) or r.epochs == 0),
@@ -544,8 +548,23 @@ def recipe_from_dict(values: object, name: str) -> Recipe:
     if not isinstance(values, dict):
         raise BadInput(f"{name}: not a recipe", "it must hold a JSON object of settings")
     values = {RENAMED.get(str(key), str(key)): value for key, value in values.items()}
-    kept = {key: value for key, value in values.items() if key not in IGNORED}
-    return _validated(kept, f"{name}: ")
+    values.pop(SCHEMA_KEY, None)
+    for key, value in list(values.items()):
+        if key in REMOVED and value == REMOVED[key]:
+            _say_removed(name, key)
+            del values[key]
+        elif key in REMOVED or (isinstance(value, str) and (key, value) in REMOVED_VALUES):
+            raise BadInput(
+                f"{name}: {key} {value!r} was removed",
+                "leave it out, or use the galaxymorph version that wrote the file",
+            )
+    return _validated(values, f"{name}: ")
+
+
+# A run's recipe is read many times in a process.
+@lru_cache
+def _say_removed(name: str, key: str) -> None:
+    say(f"{name}: the setting {key} was removed; it is ignored, since its value had no effect")
 
 
 def resolve(recipe: Recipe) -> Recipe:

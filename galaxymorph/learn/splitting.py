@@ -21,7 +21,7 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 
 def free_memory() -> None:
-    """Give a card's unused memory back; no tensor of a failed step may be referred to any more."""
+    """Release unused GPU memory; a failed step's tensors must not be referenced any more."""
     gc.collect()
     if default_device().type == "cuda":
         torch.cuda.empty_cache()
@@ -46,7 +46,7 @@ def in_halves(work: Callable[[torch.Tensor], torch.Tensor], batch: torch.Tensor)
             raise BadInput(
                 f"{default_device()}: out of memory with one image of "
                 f"{batch.shape[-1]} pixels a side",
-                "use --device cpu, or end what else runs on the card",
+                "use --device cpu, or end what else runs on the GPU",
             ) from error
     # Outside the handler, whose traceback holds the tensors of the failed step.
     free_memory()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from galaxymorph.base import BadInput
 from tests.conftest import RECIPE, galaxymorph
 
 pytest.importorskip("accelerate", reason="the extra scale is missing")
@@ -150,3 +151,12 @@ def test_adapting_takes_one_process(simple, tmp_path):
     _, said = process.communicate(timeout=120)
     assert process.returncode != 0
     assert "not in several processes" in said
+
+
+def test_a_fastai_without_the_private_method_is_named(monkeypatch):
+    from galaxymorph.learn import distributed
+
+    monkeypatch.setattr(distributed, "processes", lambda: 2)
+    monkeypatch.delattr(distributed.DistributedDL, "_broadcast")
+    with pytest.raises(BadInput, match="train in one process"), distributed.training_together(None):
+        pass

@@ -73,6 +73,19 @@ def test_a_block_is_fused_where_its_code_can_be_followed(block, count):
 
 def test_without_onednn_a_network_stays_as_it_is(monkeypatch):
     monkeypatch.delattr(torch._C._nn, "mkldnn_reorder_conv2d_weight")
+    stays_as_it_is()
+
+
+@pytest.mark.parametrize("error", [AttributeError, TypeError, RuntimeError])
+def test_where_the_kernel_has_changed_a_network_stays_as_it_is(monkeypatch, error):
+    def changed(*_):
+        raise error("of another version")
+
+    monkeypatch.setattr("galaxymorph.learn.acceleration.fusion._convolve", changed)
+    stays_as_it_is()
+
+
+def stays_as_it_is():
     trunk = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU()).eval()
     found = fused(trunk, torch.bfloat16, 8)
     assert convolutions(found) == 0

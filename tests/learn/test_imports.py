@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from galaxymorph.learn.imports import lean_imports
+from galaxymorph.learn.acceleration.imports import lean_imports
 
 MODULE = "json.tool"
 
@@ -35,7 +35,7 @@ def test_a_network_is_ready_without_what_only_other_commands_need():
 @pytest.fixture
 def unloaded(monkeypatch):
     monkeypatch.delitem(sys.modules, MODULE, raising=False)
-    monkeypatch.setattr("galaxymorph.learn.imports.DEFERRED", {MODULE: "main"})
+    monkeypatch.setattr("galaxymorph.learn.acceleration.imports.DEFERRED", {MODULE: "main"})
 
 
 def test_a_module_is_loaded_when_something_of_it_is_used(unloaded):

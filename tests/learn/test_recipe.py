@@ -67,3 +67,14 @@ def test_every_preset_is_sound_and_stays_itself_once_written(name, tmp_path):
     path.write_text(json.dumps(asdict(recipe)))
     assert make_recipe(str(path), {}) == recipe
     assert RECIPES[name].note
+
+
+def test_a_removed_setting_without_effect_is_ignored_and_others_are_refused(tmp_path, capsys):
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps({"consistency": 0.0, "adapt": "none"}))
+    assert make_recipe(str(path), {}) == make_recipe("baseline", {})
+    assert f"{path}: the setting consistency was removed" in capsys.readouterr().err
+    for settings in ({"consistency": 4.0}, {"adapt": "dann", "target_data": "images"}):
+        path.write_text(json.dumps(settings))
+        with pytest.raises(BadInput, match="was removed; leave it out, or use the galaxymorph"):
+            make_recipe(str(path), {})

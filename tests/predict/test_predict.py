@@ -145,7 +145,7 @@ def test_adapting_changes_predictions_and_needs_images_enough(run, simple, tmp_p
     assert change.mean() > 1e-3
     assert np.allclose(adapted[CLASSES].sum(axis=1), 1, atol=1e-5)
     assert galaxymorph("predict", run, *images[:5], "--adapt") == 2
-    assert "5 images tell no statistics" in capsys.readouterr().err
+    assert "5 images are too few" in capsys.readouterr().err
     assert galaxymorph("predict", run, folder, "--adapt", "--precision", "int8") == 2
     assert "int8 has its statistics built in" in capsys.readouterr().err
 

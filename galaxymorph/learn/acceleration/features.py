@@ -28,10 +28,10 @@ from fastai.torch_core import default_device, set_seed
 from torch import nn
 
 from galaxymorph.base import BadInput, Progress, Rows, read_json, replace_folder, say
+from galaxymorph.learn.acceleration.gpu_memory import RowsOnGPU, fits_on_gpu
 from galaxymorph.learn.acceleration.hardware import KEPT, resolve_precision
 from galaxymorph.learn.acceleration.serving import DTYPES, in_chunks, serving_parts
 from galaxymorph.learn.backbones.architectures import stages_of
-from galaxymorph.learn.card import RowsOnCard, fits_on_card
 from galaxymorph.learn.distributed import processes
 from galaxymorph.learn.recipe import Recipe
 
@@ -51,7 +51,7 @@ class FeatureDL(DataLoader):
 
     epoch = 0
 
-    def __init__(self, features: Rows | RowsOnCard, targets: torch.Tensor, **settings: Any):
+    def __init__(self, features: Rows | RowsOnGPU, targets: torch.Tensor, **settings: Any):
         self.features, self.targets = features, targets
         self.views = len(features) // len(targets)
         super().__init__(n=len(targets), indexed=True, device=default_device(), **settings)
@@ -61,7 +61,7 @@ class FeatureDL(DataLoader):
 
     def create_batch(self, b: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         rows = [at + (self.epoch + at) % self.views * self.n for at in b]
-        if isinstance(self.features, RowsOnCard):
+        if isinstance(self.features, RowsOnGPU):
             return _channels_first(self.features.read(rows)), self.targets[b]
         stored = torch.from_numpy(self.features.read(rows))
         if self.features.dtype == STORED["bf16"]:
@@ -156,13 +156,13 @@ def _works(early: EarlyStages, noise: torch.Tensor) -> bool:
 class Features:
     """Stored features of a fit's galaxies, by its stages, for those that can train on them.
 
-    They lie in files in `folder`, or by stage and part on a card that has room for them.
+    They are in files in `folder` or, if there is room, in GPU memory, by stage and part.
     """
 
     folder: Path
     precision: str
     early: dict[str, EarlyStages]
-    on_card: dict[tuple[str, str], tuple[RowsOnCard, torch.Tensor]] | None = None
+    on_gpu: dict[tuple[str, str], tuple[RowsOnGPU, torch.Tensor]] | None = None
 
     @contextmanager
     def feeding(self, learn: Learner, stage: str) -> Iterator[None]:
@@ -187,9 +187,9 @@ class Features:
         finally:
             learn.dls = images
 
-    def _rows(self, stage: str, part: str) -> tuple[Rows | RowsOnCard, torch.Tensor]:
-        if self.on_card is not None:
-            return self.on_card[stage, part]
+    def _rows(self, stage: str, part: str) -> tuple[Rows | RowsOnGPU, torch.Tensor]:
+        if self.on_gpu is not None:
+            return self.on_gpu[stage, part]
         about = read_json(self.folder / "features.json", f"delete {self.folder}")
         if about["precision"] != self.precision:
             raise BadInput(
@@ -208,8 +208,8 @@ def stored_features(learn: Learner, recipe: Recipe, folder: Path) -> Features:
     Args:
         learn: on images.
         recipe: its `trunk_views` says how many views of each training galaxy.
-        folder: for the features: those of one fit, so that it can go on. A card that has room
-            for them keeps them instead, and a fit that goes on makes them again.
+        folder: for the features of one fit. If there is room in GPU memory, they are kept there
+            instead, and a resumed fit computes them again.
 
     Raises:
         BadInput: the disk has no room.
@@ -222,8 +222,8 @@ def stored_features(learn: Learner, recipe: Recipe, folder: Path) -> Features:
         return features
     passes = _trunk_passes(learn, recipe, features)
     # Several processes share files.
-    if processes() == 1 and fits_on_card(passes.nbytes):
-        return replace(features, on_card=_to_card(passes))
+    if processes() == 1 and fits_on_gpu(passes.nbytes):
+        return replace(features, on_gpu=_to_gpu(passes))
     _to_files(passes, features)
     return features
 
@@ -304,8 +304,8 @@ def _to_files(passes: _TrunkPasses, features: Features) -> None:
         (folder / "features.json").write_text(json.dumps(about), encoding="utf-8")
 
 
-def _to_card(passes: _TrunkPasses) -> dict[tuple[str, str], tuple[RowsOnCard, torch.Tensor]]:
-    """Return the features on the card, and the galaxies' targets, by stage and part."""
+def _to_gpu(passes: _TrunkPasses) -> dict[tuple[str, str], tuple[RowsOnGPU, torch.Tensor]]:
+    """Return the features in GPU memory, and the galaxies' targets, by stage and part."""
     stored = {}
     with passes.progress() as progress:
         for part, (loader, _) in passes.parts.items():
@@ -322,7 +322,7 @@ def _to_card(passes: _TrunkPasses) -> dict[tuple[str, str], tuple[RowsOnCard, to
                 targets.append(batch_targets)
             known = torch.cat(targets)[: len(loader.dataset)]
             for stage, array in zip(passes.stages, arrays, strict=True):
-                stored[stage, part] = RowsOnCard(array), known
+                stored[stage, part] = RowsOnGPU(array), known
     return stored
 
 

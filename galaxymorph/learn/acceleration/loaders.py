@@ -23,8 +23,8 @@ from galaxymorph.images import (
     galaxy_image,
     map_images,
 )
+from galaxymorph.learn.acceleration.gpu_memory import FramesOnGPU
 from galaxymorph.learn.acceleration.hardware import KEPT
-from galaxymorph.learn.card import FramesOnCard
 
 # Items made ahead, in batches: one for the network to take, one in the making.
 BATCHES_AHEAD = 2
@@ -98,7 +98,7 @@ class ThreadedDL(TfmdDL):
     made without fastai's steps for each item, the same to the bit.
     """
 
-    source: StoredItems | FramesOnCard | FileItems | None = None
+    source: StoredItems | FramesOnGPU | FileItems | None = None
 
     def new(self, dataset: Any = None, cls: Any = None, **kwargs: Any) -> ThreadedDL:
         fresh = super().new(dataset, cls, **kwargs)
@@ -118,7 +118,7 @@ class ThreadedDL(TfmdDL):
 
     def _batches(self, samps: Iterable[int]) -> Iterator:
         source = self.source
-        if isinstance(source, FramesOnCard):
+        if isinstance(source, FramesOnGPU):
             yield from map(source.batch, self.chunkify(samps))
             return
         if isinstance(source, StoredItems):

@@ -15,15 +15,20 @@ from fastai.torch_core import default_device
 from torch import nn
 
 from galaxymorph.base import BadInput, Rows
-from galaxymorph.learn import card, splitting
-from galaxymorph.learn.acceleration import features
+from galaxymorph.learn import splitting
+from galaxymorph.learn.acceleration import features, gpu_memory
+from galaxymorph.learn.acceleration.gpu_memory import (
+    LossOnGPU,
+    RowsOnGPU,
+    fits_on_gpu,
+    frames_on_gpu,
+)
 from galaxymorph.learn.acceleration.hardware import (
     precision_callbacks,
     resolve_precision,
     use_device,
 )
 from galaxymorph.learn.acceleration.loaders import StoredItems
-from galaxymorph.learn.card import LossOnCard, RowsOnCard, fits_on_card, frames_on_card
 from galaxymorph.learn.splitting import SplitBatches, in_halves, train_in_parts
 from tests.conftest import QUICK, RECIPE, galaxymorph
 
@@ -145,12 +150,12 @@ def test_a_fit_that_runs_out_of_memory_ends_as_it_would_have(simple, tmp_path, m
     np.testing.assert_allclose(split["train_loss"], whole["train_loss"], rtol=1e-2)
 
 
-def test_frames_on_the_card_are_those_of_the_file(tmp_path):
+def test_frames_in_gpu_memory_are_those_of_the_file(tmp_path):
     frames = np.random.default_rng(0).integers(0, 256, (7, 5, 5, 3), dtype=np.uint8)
     frames.tofile(tmp_path / "pixels.bin")
     pixels = Rows(tmp_path / "pixels.bin", (5, 5, 3), np.dtype("uint8"))
     rows, targets = np.array([6, 0, 3, 3, 1]), torch.arange(5)
-    there = frames_on_card(pixels, rows, targets)
+    there = frames_on_gpu(pixels, rows, targets)
     expected = StoredItems(pixels, rows, targets).batch([4, 0, 2])
     for one, other in zip(there.batch([4, 0, 2]), expected, strict=True):
         assert one.device == default_device()
@@ -158,19 +163,19 @@ def test_frames_on_the_card_are_those_of_the_file(tmp_path):
         assert torch.equal(one.cpu(), other)
 
 
-def test_data_goes_to_a_card_that_has_room(monkeypatch):
-    monkeypatch.setattr(card, "default_device", lambda: torch.device("cuda"))
+def test_data_goes_to_a_gpu_that_has_room(monkeypatch):
+    monkeypatch.setattr(gpu_memory, "default_device", lambda: torch.device("cuda"))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1000, 2000))
-    assert fits_on_card(400)
-    assert not fits_on_card(401)
-    monkeypatch.setattr(card, "default_device", lambda: torch.device("cpu"))
-    assert not fits_on_card(1)
+    assert fits_on_gpu(400)
+    assert not fits_on_gpu(401)
+    monkeypatch.setattr(gpu_memory, "default_device", lambda: torch.device("cpu"))
+    assert not fits_on_gpu(1)
 
 
-def test_features_on_the_card_train_as_those_in_files(simple, tmp_path, monkeypatch):
+def test_features_in_gpu_memory_train_as_those_in_files(simple, tmp_path, monkeypatch):
     options = ["--data", simple, "--recipe", RECIPE, "--out", tmp_path, *QUICK]
     options += ["--weights", "galaxymorph", "--frozen-epochs", 1, "--unfreeze", 1]
-    monkeypatch.setattr(features, "fits_on_card", lambda _: False)
+    monkeypatch.setattr(features, "fits_on_gpu", lambda _: False)
     assert galaxymorph("fit", *options, "--name", "files") == 0
     used = []
 
@@ -178,21 +183,21 @@ def test_features_on_the_card_train_as_those_in_files(simple, tmp_path, monkeypa
         used.append(nbytes)
         return True
 
-    monkeypatch.setattr(features, "fits_on_card", fits)
-    assert galaxymorph("fit", *options, "--name", "card") == 0
+    monkeypatch.setattr(features, "fits_on_gpu", fits)
+    assert galaxymorph("fit", *options, "--name", "gpu") == 0
     assert len(used) == 1
-    files, there = ((tmp_path / name / "model.safetensors") for name in ("files", "card"))
+    files, there = ((tmp_path / name / "model.safetensors") for name in ("files", "gpu"))
     assert files.read_bytes() == there.read_bytes()
 
 
-def test_rows_on_the_card_are_read_in_the_given_order():
-    rows = RowsOnCard(torch.arange(12.0, device=default_device()).view(4, 3))
+def test_rows_in_gpu_memory_are_read_in_the_given_order():
+    rows = RowsOnGPU(torch.arange(12.0, device=default_device()).view(4, 3))
     assert len(rows) == 4
     assert rows.read([2, 0]).tolist() == [[6, 7, 8], [0, 1, 2]]
 
 
-def test_the_loss_averaged_on_the_card_is_that_of_fastai():
-    plain, there = fitted(), fitted([LossOnCard()])
+def test_the_loss_averaged_in_gpu_memory_is_that_of_fastai():
+    plain, there = fitted(), fitted([LossOnGPU()])
     assert type(plain.recorder.smooth_loss) is AvgSmoothLoss
     assert type(there.recorder.smooth_loss) is not AvgSmoothLoss
     expected = torch.stack(list(plain.recorder.losses))

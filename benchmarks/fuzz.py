@@ -40,9 +40,9 @@ from galaxymorph.images import decode_bytes
 from galaxymorph.judge.calibration.stored_calibration import load_calibrators, sets_of
 from galaxymorph.learn import Run, environment, make_recipe
 from galaxymorph.learn.recipe import recipe_to_dict
+from galaxymorph.learn.run_files import DESCRIPTION, WEIGHTS
 from galaxymorph.predict import load_predictor
 from galaxymorph.predict.listing import list_images
-from galaxymorph.predict.run_files import DESCRIPTION, WEIGHTS
 from galaxymorph.zoo import read_catalogue, read_votes
 from tests.makers import IMAGES, TABLE, galaxy_images, image_bytes, table_bytes, zip_bytes
 from tests.simple import simple_galaxies

@@ -14,6 +14,7 @@ from galaxymorph.base import BadInput, say
 from galaxymorph.base.options import option
 from galaxymorph.cli.commands import Command
 from galaxymorph.cli.options import DEVICE, RUN, dataclass_options, require_output, say_rendering
+from galaxymorph.learn import run_files
 from galaxymorph.predict.options import PredictionOptions
 
 ENDINGS = (".csv", ".parquet")
@@ -177,7 +178,7 @@ def _fill_folder(output: Output, model: Path, catalogue: str, options: Predictio
 
 def _models_and_images(run: Path, others: Sequence[str]) -> tuple[list[Path], list[str]]:
     """Return the models, of which each but the first is told by its recipe.json, and the images."""
-    more = list(takewhile(lambda name: (Path(name) / "recipe.json").is_file(), others))
+    more = list(takewhile(lambda name: (Path(name) / run_files.RECIPE).is_file(), others))
     images = list(others[len(more) :])
     if not images:
         raise BadInput("no image is named, only runs", "name images, a folder or a zip after them")
@@ -208,7 +209,7 @@ def _require_folder_options(
             raise BadInput(f"{where}: a folder takes no {name}", "leave it out")
     if len(models) > 1:
         raise BadInput(f"{where}: a folder takes one run", f"leave out {models[1]}")
-    is_file = not (models[0] / "recipe.json").is_file()
+    is_file = not (models[0] / run_files.RECIPE).is_file()
     if options.outliers and (options.precision == "int8" or is_file):
         raise BadInput("--outliers: it takes a run in PyTorch", "leave it out")
     catalogue = catalogues[0]

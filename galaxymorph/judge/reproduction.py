@@ -19,6 +19,7 @@ from galaxymorph.learn import (
     locked,
     require_same_galaxies,
     restart_run,
+    run_files,
     train_run,
 )
 
@@ -46,7 +47,7 @@ def reproduce_run(run: Run, data: Path | None = None) -> Reproduction:
     run.require_trained()
     galaxies = gather_galaxies(data or run.data["path"], run.recipe, skip_bad=True)
     require_same_galaxies(run, galaxies)
-    path = run.path / "metrics.json"
+    path = run.path / run_files.METRICS
     known = read_json(path) if path.exists() else run_metrics(run)
     with locked(run), _emptied(run.path / ".reproduce") as folder:
         again = restart_run(folder / "run", run)
@@ -71,12 +72,12 @@ def _emptied(folder: Path) -> Iterator[Path]:
 
 
 def _difference(old: Path, new: Path) -> float:
-    mine, theirs = (load_file(folder / "model.safetensors") for folder in (old, new))
+    mine, theirs = (load_file(folder / run_files.WEIGHTS) for folder in (old, new))
     return max(float(abs(mine[name].astype(float) - theirs[name]).max()) for name in mine)
 
 
 def _environment_changes(run: Run) -> list[str]:
-    before = read_json(run.path / "environment.json")
+    before = read_json(run.path / run_files.ENVIRONMENT)
     now: dict = environment()
     flat_before, flat_now = ({**each, **dict(each["packages"])} for each in (before, now))
     return [

@@ -1,3 +1,4 @@
+from . import run_files as run_files
 from .acceleration.hardware import keep_freed_memory as keep_freed_memory
 from .acceleration.hardware import resolve_precision as resolve_precision
 from .acceleration.hardware import side_by_side as side_by_side

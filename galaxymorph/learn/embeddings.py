@@ -15,10 +15,10 @@ from galaxymorph.base import BadInput, Progress, read_arrays, replacing
 from galaxymorph.images import Frames
 from galaxymorph.learn.data import predicting_loader
 from galaxymorph.learn.inference import images_of_batch
+from galaxymorph.learn.run_files import EMBEDDINGS
 from galaxymorph.learn.runs import Run
 from galaxymorph.learn.splitting import in_halves
 
-FILE = "embeddings.npz"
 # Galaxies whose embeddings a fit keeps, and how many of them may be of the validation part.
 MOST, MOST_VALID = 2000, 1000
 
@@ -89,7 +89,7 @@ def write_embeddings(
         vectors, _ = embed(network, batches, progress.advance)
     # A network that diverged has features beyond half precision, where they would become infinite.
     most = np.finfo(np.float16).max
-    with replacing(run.path / FILE) as temporary:
+    with replacing(run.path / EMBEDDINGS) as temporary:
         # Text of fixed width, so that nothing in the file is a pickle.
         np.savez_compressed(
             temporary,
@@ -105,7 +105,7 @@ def read_embeddings(run: Run) -> Embeddings:
     Raises:
         BadInput: the run is of a version that wrote none.
     """
-    path = run.path / FILE
+    path = run.path / EMBEDDINGS
     if not path.exists():
         raise BadInput(f"{path}: no such file", "fit again: older versions kept no embeddings")
     stored = read_arrays(path, ["vectors", "part", "galaxy"])

@@ -16,6 +16,7 @@ from galaxymorph.base import Damaged, reading, replacing, write_json
 from galaxymorph.learn.backbones.architectures import build_model, pixel_stats, plain_names
 from galaxymorph.learn.description import describe_model
 from galaxymorph.learn.recipe import recipe_to_dict
+from galaxymorph.learn.run_files import DESCRIPTION, WEIGHTS
 from galaxymorph.learn.runs import Run
 
 
@@ -29,7 +30,7 @@ def export_learner(learn: Learner, path: Path) -> None:
 def load_network(run: Run) -> nn.Module:
     """Return a trained member's network, from its safetensors, on the device in use."""
     model = build_model(run.recipe, len(run.outputs))
-    path = run.path / "model.safetensors"
+    path = run.path / WEIGHTS
     with reading(path):
         try:
             model.load_state_dict(load_file(path))
@@ -67,11 +68,11 @@ def write_backbone(run: Run, path: Path) -> None:
 
 def write_weights(model: nn.Module, run: Run) -> None:
     """Write `model.safetensors`, and `model.json`: what its inputs and outputs mean."""
-    with replacing(run.path / "model.safetensors") as temporary:
+    with replacing(run.path / WEIGHTS) as temporary:
         save_file(
             {name: value.contiguous() for name, value in model.state_dict().items()}, temporary
         )
-    write_json(run.path / "model.json", describe(run))
+    write_json(run.path / DESCRIPTION, describe(run))
 
 
 def describe(run: Run) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Names of the files in a run's folder."""
+"""Names of the files in a run's folder, for all rooms. Nothing here imports PyTorch."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ EXPORT = "model.pkl"
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "model.json"
 EMBEDDINGS = "embeddings.npz"
+# In int8, by the command `quantize`.
+QUANTIZED = "model.int8.onnx"
 METRICS = "metrics.json"
 CALIBRATION = "calibration.json"
 UNCERTAINTY = "uncertainty.json"
+UNCERTAINTY_TABLE = "uncertainty_test.parquet"
 ROBUSTNESS = "robustness.json"
+ROBUSTNESS_TABLE = "robustness.parquet"
 CARD = "model-card.md"
 REPORT = "report.html"
 # Files under names of earlier versions.
-FORMER_FILES = {"doubt.json": UNCERTAINTY, "doubt_test.parquet": "uncertainty_test.parquet"}
+FORMER_FILES = {"doubt.json": UNCERTAINTY, "doubt_test.parquet": UNCERTAINTY_TABLE}
 
 
 def predictions_file(part: str) -> str:

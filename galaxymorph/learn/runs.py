@@ -46,6 +46,7 @@ from galaxymorph.learn.recipe import (
     recipe_to_dict,
 )
 from galaxymorph.learn.run_files import (
+    EMBEDDINGS,
     ENVIRONMENT,
     FORMER_FILES,
     HISTORY,
@@ -222,6 +223,11 @@ class Run:
         if not path.exists():
             return None
         return read_csv(path, ("stage", "epoch", "train_loss", "valid_loss"))
+
+    @property
+    def has_embeddings(self) -> bool:
+        """Whether the run has the embeddings of its galaxies; early versions wrote none."""
+        return (self.members[0].path / EMBEDDINGS).exists()
 
     @property
     def is_trained(self) -> bool:

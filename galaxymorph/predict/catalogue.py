@@ -42,9 +42,10 @@ from galaxymorph.predict.partitions import (
 )
 from galaxymorph.predict.predictors.loading import is_run, model_id
 from galaxymorph.predict.predictors.protocol import Predictor
-from galaxymorph.predict.run_files import CATALOGUE, PARTITIONS
 from galaxymorph.predict.tables import has_intervals
 
+# Files of a folder of predictions: its description, and the tables.
+CATALOGUE, PARTITIONS = "_catalogue.json", "part-*.parquet"
 # 2: with prediction sets and out-of-distribution scores. 3: with a status. 4: `galaxy` for `id`,
 # and `part`.
 FORMAT = 4

@@ -23,7 +23,6 @@ from galaxymorph.learn import (
     read_embeddings,
     target_of,
 )
-from galaxymorph.predict.run_files import has_embeddings
 
 NEIGHBOURS = 6
 # Within this distance of each other two images are compared pixel by pixel.
@@ -138,7 +137,7 @@ def load_explainer(run: Run) -> Explainer:
     """
     member = run.members[0]
     network = load_network(member)
-    embeddings = read_embeddings(member) if has_embeddings(run) else None
+    embeddings = read_embeddings(member) if run.has_embeddings else None
     return Explainer(member, network, embeddings, _has_maps(network, member.recipe.size))
 
 

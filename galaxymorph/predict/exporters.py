@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from galaxymorph.base import BadInput, Registry
-from galaxymorph.predict.run_files import QUANTIZED
+from galaxymorph.learn import run_files
 
 if TYPE_CHECKING:
     from galaxymorph.learn import Run
@@ -92,7 +92,7 @@ EXPORTERS: Registry[Exporter] = Registry(
             "onnx-int8 is a quarter of its size and faster; `predict --precision int8` takes it.",
             _write_int8,
             _load_onnx,
-            name_in_run=QUANTIZED,
+            name_in_run=run_files.QUANTIZED,
             needs_pytorch=False,
         ),
         "safetensors": Exporter(

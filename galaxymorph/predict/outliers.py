@@ -33,7 +33,6 @@ from galaxymorph.learn import (
 )
 from galaxymorph.predict.predictors.protocol import Predictor
 from galaxymorph.predict.predictors.torch_predictor import TorchPredictor
-from galaxymorph.predict.run_files import has_embeddings
 
 
 def measure_drift(run: Run, images: Sequence[str]) -> Drift | None:
@@ -48,7 +47,7 @@ def measure_drift(run: Run, images: Sequence[str]) -> Drift | None:
     member = run.members[0]
     if len(images) < LEAST:
         return None
-    if not has_embeddings(run):
+    if not run.has_embeddings:
         say(f"drift not checked: {run.path} kept no embeddings")
         return None
     known = read_embeddings(member).of("valid")

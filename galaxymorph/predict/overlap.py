@@ -15,8 +15,7 @@ import pandas as pd
 
 from galaxymorph.base import BadInput, Damaged, map_ahead, read_bytes, read_csv, reading, say
 from galaxymorph.images import digest_bytes
-from galaxymorph.learn import Run
-from galaxymorph.predict.run_files import SPLIT
+from galaxymorph.learn import Run, run_files
 from galaxymorph.zoo import PARTS
 
 COLUMNS = ["galaxy", "digest", "split"]
@@ -84,9 +83,9 @@ def _first_parts(split: pd.DataFrame, name: str) -> dict[str, str]:
 
 def _splits(model: Path) -> list[pd.DataFrame]:
     folder = model if model.is_dir() else model.parent
-    if (folder / "recipe.json").is_file():
-        return [_read(member.path / SPLIT) for member in Run(folder).members]
-    return [_read(folder / SPLIT)] if (folder / SPLIT).is_file() else []
+    if (folder / run_files.RECIPE).is_file():
+        return [_read(member.path / run_files.SPLIT) for member in Run(folder).members]
+    return [_read(folder / run_files.SPLIT)] if (folder / run_files.SPLIT).is_file() else []
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -126,8 +125,8 @@ def add_split_parts(table: pd.DataFrame, models: Sequence[str | Path]) -> pd.Dat
 def missing_split(model: str | Path) -> str:
     """Return the line on why there is no column `part`."""
     return (
-        f"{model}: no {SPLIT} beside it, so that there is no column `{COLUMN}` of which images it "
-        "was trained on"
+        f"{model}: no {run_files.SPLIT} beside it, so that there is no column `{COLUMN}` of which "
+        "images it was trained on"
     )
 
 

@@ -35,7 +35,6 @@ from galaxymorph.predict.overlap import COLUMN, SplitParts, load_split_parts
 from galaxymorph.predict.predictors.base import changeable
 from galaxymorph.predict.predictors.loading import is_run, load_predictor, model_id
 from galaxymorph.predict.predictors.protocol import Predictor
-from galaxymorph.predict.run_files import has_embeddings
 from galaxymorph.predict.tables import add_intervals, has_intervals, mask_failed
 from galaxymorph.zoo import to_conditional
 
@@ -205,7 +204,7 @@ def _any_usable(references: Sequence[str], predictor: Predictor) -> bool:
 def _recording(predictor: Predictor, model: CatalogueModel) -> AbstractContextManager[Embedded]:
     """Record embeddings where PyTorch predicts and the run has some to compare them with."""
     run = model.run
-    if run is None or not has_embeddings(run) or model.options.precision == "int8":
+    if run is None or not run.has_embeddings or model.options.precision == "int8":
         return nullcontext([])
     # Here, since predicting from an ONNX file does without PyTorch.
     from galaxymorph.predict.outliers import record_embeddings

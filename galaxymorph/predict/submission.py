@@ -13,10 +13,9 @@ from pathlib import Path
 import pandas as pd
 
 from galaxymorph.base import BadInput, Progress, as_utf8, make_folder, replacing, say, write_text
-from galaxymorph.learn import Run, target_of
+from galaxymorph.learn import Run, run_files, target_of
 from galaxymorph.predict.predictors.averaging import MeanPredictor
 from galaxymorph.predict.predictors.protocol import Predictor
-from galaxymorph.predict.run_files import WEIGHTS
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE
 from galaxymorph.zoo.image_files import galaxy_name
 
@@ -102,7 +101,7 @@ def _parts_folder(
 ) -> Path:
     """Return the folder of the parts, those of another model or of other images removed."""
     weights = [
-        hashlib.sha256((member.path / WEIGHTS).read_bytes()).hexdigest()
+        hashlib.sha256((member.path / run_files.WEIGHTS).read_bytes()).hexdigest()
         for run in runs
         for member in run.members
     ]

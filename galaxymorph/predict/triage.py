@@ -28,10 +28,10 @@ from galaxymorph.predict.images import drop_empty_frames, expand_catalogues, usa
 from galaxymorph.predict.listing import ListedImage
 from galaxymorph.predict.overlap import COLUMN, describe_parts, load_split_parts
 from galaxymorph.predict.prediction import say_skipped
-from galaxymorph.predict.run_files import MANIFEST
 from galaxymorph.predict.uncertainty_sources import open_uncertainty_source
 from galaxymorph.zoo.image_files import galaxy_name
 
+MANIFEST = "manifest.csv"
 # What Zooniverse shows as it is, and up to how many bytes (its help page on subject sets).
 SHOWN = {"JPEG": ".jpg", "PNG": ".png"}
 MAX_BYTES = 1_000_000

@@ -27,8 +27,7 @@ from galaxymorph.judge import (
     square_errors,
     volunteer_fractions,
 )
-from galaxymorph.learn import Run, target_of, true_columns, with_images, write_table
-from galaxymorph.predict.run_files import UNCERTAINTY, UNCERTAINTY_TABLE
+from galaxymorph.learn import Run, run_files, target_of, true_columns, with_images, write_table
 from galaxymorph.predict.uncertainty_sources import (
     UNCERTAINTY_SOURCES,
     SourceUnavailable,
@@ -112,8 +111,8 @@ def study_uncertainty(run: Run, data: Path | None = None) -> UncertaintyStudy:
             entropy = table["volunteer_entropy"].to_numpy()
             sources[source]["volunteers"] = _correlations(sampled.uncertainty, entropy, run)
     record = {"format": FORMAT, "galaxies": len(table), "sources": sources}
-    write_json(run.path / UNCERTAINTY, record)
-    write_table(run.path / UNCERTAINTY_TABLE, table)
+    write_json(run.path / run_files.UNCERTAINTY, record)
+    write_table(run.path / run_files.UNCERTAINTY_TABLE, table)
     return UncertaintyStudy(record, table)
 
 

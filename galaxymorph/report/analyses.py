@@ -22,7 +22,7 @@ from galaxymorph.judge import (
     robustness_settings,
     write_robustness,
 )
-from galaxymorph.learn import Run, deviation_columns, held
+from galaxymorph.learn import Run, deviation_columns, held, run_files
 from galaxymorph.predict import study_uncertainty
 from galaxymorph.report.analysis_options import ROBUSTNESS_DEFAULTS, RobustnessOptions
 from galaxymorph.report.explanation import draw_similar, explain_run
@@ -71,7 +71,7 @@ def calibrate(
             classes = calibrate_run(run, coverage or 0.9, method, sets or "lac")
             record, figures = classes.record, draw_calibration(run, classes)
         refresh_report(run)
-        return Analysis(run.path / "calibration.json", record, figures)
+        return Analysis(run.path / run_files.CALIBRATION, record, figures)
 
 
 def _refuse(run: Run, **options: object) -> None:
@@ -95,7 +95,7 @@ def uncertainty(path: Path, most: int = 20, data: Path | None = None) -> Analysi
         study = study_uncertainty(run, data)
         figures = draw_uncertainty(run, study, most, data)
         refresh_report(run, data)
-        return Analysis(run.path / "uncertainty.json", study.record, figures)
+        return Analysis(run.path / run_files.UNCERTAINTY, study.record, figures)
 
 
 def robustness(path: Path, options: RobustnessOptions = ROBUSTNESS_DEFAULTS) -> Analysis:
@@ -129,7 +129,7 @@ def robustness(path: Path, options: RobustnessOptions = ROBUSTNESS_DEFAULTS) -> 
             write_robustness(run, scores, table)
         figures = draw_robustness(run, scores, table, options.data)
         refresh_report(run, options.data)
-        return Analysis(run.path / "robustness.json", scores, figures)
+        return Analysis(run.path / run_files.ROBUSTNESS, scores, figures)
 
 
 def interpret(

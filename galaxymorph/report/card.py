@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from galaxymorph.base import write_text
-from galaxymorph.learn import Run, output_names, target_of
+from galaxymorph.learn import Run, output_names, run_files, target_of
 from galaxymorph.report.metric_tables import corruption_label, metric_heading
 from galaxymorph.report.page_content import PageContent
 from galaxymorph.report.sections import gather_sections
 from galaxymorph.report.server.markup import render
 
-FILE = "model-card.md"
 # Of robustness, how many corruptions are named, the most harmful first.
 HARMFUL = 3
 # The page's sections that a card takes from.
@@ -26,7 +25,7 @@ def write_card(run: Run, data: Path | None = None) -> Path:
         data: where its catalogue is now, if it has moved.
     """
     page = PageContent(run, data)
-    path = run.path / FILE
+    path = run.path / run_files.CARD
     text = render(
         "card.md",
         name=run.path.resolve().name,
@@ -36,7 +35,7 @@ def write_card(run: Run, data: Path | None = None) -> Path:
         several=run.part_word,
         count=len(run.members),
         sections=gather_sections(page, SECTIONS_OF_CARD),
-        harmful=_harmful(page) if page.has("robustness.json") else None,
+        harmful=_harmful(page) if page.has(run_files.ROBUSTNESS) else None,
     )
     write_text(path, text)
     return path
@@ -44,7 +43,7 @@ def write_card(run: Run, data: Path | None = None) -> Path:
 
 def _harmful(page: PageContent) -> tuple[str, list[tuple[str, float, float]]]:
     """Return the metric's heading; and corruption with severity, score and loss of the worst."""
-    scores = page.json("robustness.json")
+    scores = page.json(run_files.ROBUSTNESS)
     headline = scores["headline"]
     rows = [
         (

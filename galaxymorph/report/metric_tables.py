@@ -11,7 +11,7 @@ import numpy as np
 from galaxymorph.base import read_json, say
 from galaxymorph.images import CORRUPTIONS
 from galaxymorph.judge import METRICS, OVER_FOLDS, SET_METHODS, metrics_of
-from galaxymorph.learn import Recipe, target_of
+from galaxymorph.learn import Recipe, run_files, target_of
 from galaxymorph.report.side_by_side import Cell, Comparison, Difference
 from galaxymorph.report.tables import PARTS, console, interval_words, make_table, print_table
 from galaxymorph.zoo import Tree
@@ -397,7 +397,7 @@ def print_comparison(comparison: Comparison, everything: bool = False) -> None:
         table.add_row(words, *map(_compared, row.cells))
     print_table(table)
     for name, run in zip(names, runs, strict=True):
-        path = run.path / "metrics.json"
+        path = run.path / run_files.METRICS
         metrics = read_json(path) if path.exists() else {"test": {}}
         if "confusion" in metrics["test"]:
             _print_confusion(metrics["classes"], metrics["test"]["confusion"], run.recipe, name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from galaxymorph.base import BadInput, say, write_text
-from galaxymorph.learn import Run, fit_warnings, held, target_of
+from galaxymorph.learn import Run, fit_warnings, held, run_files, target_of
 from galaxymorph.report.card import write_card
 from galaxymorph.report.figures.run_figures import redraw
 from galaxymorph.report.figures.vote_figures import draw_votes
@@ -14,8 +14,6 @@ from galaxymorph.report.page_content import PageContent
 from galaxymorph.report.sections import SECTIONS, gather_sections
 from galaxymorph.report.server.markup import render, section_template
 from galaxymorph.report.side_by_side import Comparison, Row
-
-FILE = "report.html"
 
 
 def write_report(run: Run, data: Path | None = None, output: Path | None = None) -> Path:
@@ -39,7 +37,7 @@ def write_report(run: Run, data: Path | None = None, output: Path | None = None)
         (name, SECTIONS[name].title, section_template(name, SECTIONS[name].template), content)
         for name, content in contents.items()
     ]
-    output = output or run.path / FILE
+    output = output or run.path / run_files.REPORT
     write_text(output, render("run.html", title=run.path.resolve().name, sections=sections))
     write_card(run, data)
     return output

@@ -13,13 +13,13 @@ import pandas as pd
 
 from galaxymorph.base import read_json
 from galaxymorph.judge import Predictions, calibrated_predictions, is_calibrated, part_metrics
-from galaxymorph.learn import Run, target_of
+from galaxymorph.learn import Run, run_files, target_of
 from galaxymorph.report.figures.gallery import Gallery, gallery_of
 from galaxymorph.report.figures.pictures import LIMIT, TEXT, Picture, encode_pictures, read_picture
 from galaxymorph.report.tables import PARTS
 
 # Files of a run that the gallery needs.
-PREDICTED = ("metrics.json", "predictions_test.parquet")
+PREDICTED = (run_files.METRICS, "predictions_test.parquet")
 # Pictures that the page draws itself, or that its gallery stands for.
 DRAWN = {"scores_by_class", "confusion_valid", "confusion_test"}
 
@@ -38,7 +38,7 @@ class PageContent:
 
         So that one kind of prediction stands everywhere on the page.
         """
-        metrics, run = self.json("metrics.json"), self.run
+        metrics, run = self.json(run_files.METRICS), self.run
         if not target_of(run.recipe).soft and is_calibrated(self.test):
             for part in PARTS:
                 table = run.predictions(part).drop_duplicates("galaxy", ignore_index=True)

@@ -31,6 +31,7 @@ from galaxymorph.learn import (
     fit_warnings,
     help_of,
     label_words,
+    run_files,
     target_of,
     without_effect,
 )
@@ -106,7 +107,7 @@ def section(
     return register
 
 
-@section("headline", "Result", "metrics.json", "split.csv")
+@section("headline", "Result", run_files.METRICS, run_files.SPLIT)
 def _headline(page: PageContent) -> Content:
     reference, words = reference_of(page.run)
     test = page.metrics["test"]
@@ -134,7 +135,7 @@ def _headline(page: PageContent) -> Content:
     }
 
 
-@section("trained", "What was trained", "split.csv")
+@section("trained", "What was trained", run_files.SPLIT)
 def _trained(page: PageContent) -> Content:
     run, recipe, split = page.run, page.run.recipe, page.run.split
     target = target_of(recipe)
@@ -191,7 +192,7 @@ def _curves(page: PageContent) -> Content | None:
     }
 
 
-@section("confusion", "Confusion matrices", "metrics.json")
+@section("confusion", "Confusion matrices", run_files.METRICS)
 def _confusions(page: PageContent) -> Content | None:
     if "confusion" not in page.metrics["test"]:
         return None
@@ -210,7 +211,7 @@ def _confusions(page: PageContent) -> Content | None:
     return {"classes": names, "matrices": matrices, "truth": page.run.recipe.truth}
 
 
-@section("per_class", "Scores by class", "metrics.json")
+@section("per_class", "Scores by class", run_files.METRICS)
 def _per_class(page: PageContent) -> Content | None:
     per_class = page.metrics["test"].get("per_class")
     if not per_class:
@@ -277,9 +278,9 @@ def _votes(page: PageContent) -> Content | None:
     return {"questions": questions, "pictures": pictures}
 
 
-@section("calibration", "Calibration", "calibration.json")
+@section("calibration", "Calibration", run_files.CALIBRATION)
 def _calibration(page: PageContent) -> Content:
-    record = page.json("calibration.json")
+    record = page.json(run_files.CALIBRATION)
     patterns = ("calibrat", "reliab", "risk", "coverage", "set", "ranks")
     return {
         "how": calibration_method(record),
@@ -293,9 +294,9 @@ def _calibration(page: PageContent) -> Content:
     }
 
 
-@section("uncertainty", "Uncertainty", "uncertainty.json")
+@section("uncertainty", "Uncertainty", run_files.UNCERTAINTY)
 def _uncertainty(page: PageContent) -> Content:
-    record = read_uncertainty(page.run.path / "uncertainty.json")
+    record = read_uncertainty(page.run.path / run_files.UNCERTAINTY)
     names, sources = source_metrics(record), record["sources"]
     kept = next(iter(sources.values())).get("kept_at_accuracy", {})
     return {
@@ -327,9 +328,9 @@ def _kept(record: dict[str, Any] | float) -> float | None:
     return record["kept"]["value"] if isinstance(record, dict) else record
 
 
-@section("robustness", "Robustness", "robustness.json")
+@section("robustness", "Robustness", run_files.ROBUSTNESS)
 def _robustness(page: PageContent) -> Content:
-    scores = page.json("robustness.json")
+    scores = page.json(run_files.ROBUSTNESS)
     headline = scores["headline"]
     rows = [
         (
@@ -398,7 +399,7 @@ def _gallery(page: PageContent) -> Content:
 @section("recipe", "Making it again")
 def _recipe(page: PageContent) -> Content:
     run, baseline, idle = page.run, Recipe(), without_effect(page.run.recipe)
-    environment = page.json("environment.json") if page.has("environment.json") else {}
+    environment = page.json(run_files.ENVIRONMENT) if page.has(run_files.ENVIRONMENT) else {}
     packages = environment.pop("packages", {})
     settings = []
     for each in fields(Recipe):
@@ -407,7 +408,7 @@ def _recipe(page: PageContent) -> Content:
             differs = value != getattr(baseline, each.name)
             name = each.name.replace("_", "-")
             settings.append((name, _setting(value), differs, help_of(each)))
-    files = [name for name in ("split.csv", "model.safetensors") if page.has(name)]
+    files = [name for name in (run_files.SPLIT, run_files.WEIGHTS) if page.has(name)]
     path = shlex.quote(str(run.path))
     return {
         "settings": settings,
@@ -422,7 +423,7 @@ def _recipe(page: PageContent) -> Content:
 
 def fit_command(run: Run) -> str:
     """Return the command that makes a run again from its own recipe."""
-    recipe = str(run.path / "recipe.json")
+    recipe = str(run.path / run_files.RECIPE)
     return shlex.join(["python", "cli.py", "fit", "--data", run.data["path"], "--recipe", recipe])
 
 

@@ -17,11 +17,11 @@ from galaxymorph.base import write_json
 from galaxymorph.judge.calibration.calibrators import Calibrator, write_calibrators
 from galaxymorph.judge.calibration.fraction_intervals import interval_metrics, vote_nll, vote_ranks
 from galaxymorph.judge.calibration.run_calibration import add_to_predictions
-from galaxymorph.judge.calibration.stored_calibration import FILE, FORMAT, calibration_part
+from galaxymorph.judge.calibration.stored_calibration import FORMAT, calibration_part
 from galaxymorph.judge.metrics.bootstrap import LEVEL, RESAMPLES, mean_interval
 from galaxymorph.judge.metrics.expected_fractions import expected_fractions
 from galaxymorph.judge.metrics.metric import tree_of
-from galaxymorph.learn import Run, deviation_columns, loss_columns, predicted_columns
+from galaxymorph.learn import Run, deviation_columns, loss_columns, predicted_columns, run_files
 from galaxymorph.zoo import CALIBRATED, Tree, deviations, known_fractions, prefixed
 
 METHOD = "variance"
@@ -90,7 +90,7 @@ def calibrate_fractions(run: Run) -> FractionCalibration:
             for when, spread in (("before", before), ("after", after))
         },
     }
-    write_json(run.path / FILE, record)
+    write_json(run.path / run_files.CALIBRATION, record)
     ranks = (vote_ranks(tree, mean, spread, counts, seed) for spread in (before, after))
     return FractionCalibration(record, *ranks)
 

@@ -36,7 +36,6 @@ from galaxymorph.judge.calibration.reliability import (
 )
 from galaxymorph.judge.calibration.selective import KeptAtAccuracy, aurc, keep_at_accuracies
 from galaxymorph.judge.calibration.stored_calibration import (
-    FILE,
     FORMAT,
     SCORE,
     Labelled,
@@ -48,7 +47,7 @@ from galaxymorph.judge.calibration.stored_calibration import (
 )
 from galaxymorph.judge.metrics.bootstrap import LEVEL, RESAMPLES, Interval, bootstrap
 from galaxymorph.judge.metrics.expected_fractions import class_chances
-from galaxymorph.learn import Run, write_table
+from galaxymorph.learn import Run, run_files, write_table
 from galaxymorph.zoo import CALIBRATED, prefixed
 
 ACCURACIES = (0.9, 0.95, 0.99)
@@ -177,7 +176,7 @@ def calibrate_run(
         "selective": _selective(chosen, calibrating, Labelled(calibrated, truth), seed),
         "sets": _sets_record(run, calibrating, tested, coverage, sets, study),
     }
-    write_json(run.path / FILE, record)
+    write_json(run.path / run_files.CALIBRATION, record)
     before, after = (reliability_table(values, truth) for values in (uncalibrated, calibrated))
     return Calibration(record, before, after, study)
 
@@ -305,18 +304,18 @@ def add_to_predictions(
             added, in place of columns of the same names.
     """
     for part in ("valid", "calibration", "test"):
-        if not (run.splits[0].path / f"predictions_{part}.parquet").exists():
+        if not (run.splits[0].path / run_files.predictions_file(part)).exists():
             continue
         tables = []
         for number, (fold, calibrator) in enumerate(zip(run.splits, calibrators, strict=True), 1):
             table = fold.predictions(part)
             added = columns(fold, calibrator, table)
             table = table.drop(columns=added.columns, errors="ignore").join(added)
-            write_table(fold.path / f"predictions_{part}.parquet", table)
+            write_table(fold.path / run_files.predictions_file(part), table)
             tables.append(table.assign(fold=number))
         if run.folds:
             pooled = pd.concat(tables, ignore_index=True)
-            write_table(run.path / f"predictions_{part}.parquet", pooled)
+            write_table(run.path / run_files.predictions_file(part), pooled)
 
 
 def _joined_losses(folds: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

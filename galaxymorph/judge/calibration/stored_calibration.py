@@ -24,11 +24,10 @@ from galaxymorph.judge.calibration.conformal import (
 )
 from galaxymorph.judge.calibration.set_methods import SET_METHODS
 from galaxymorph.judge.metrics.metric import true_codes
-from galaxymorph.learn import Run, predicted_columns, target_of
+from galaxymorph.learn import Run, predicted_columns, run_files, target_of
 from galaxymorph.zoo import CALIBRATED, PROBABILITY, prefixed, without_prefix
 
 FORMAT = 1
-FILE = "calibration.json"
 # Of the adaptive sets' scores: 2 is randomised.
 SCORE = 2
 
@@ -61,7 +60,7 @@ def load_calibrators(run: Run) -> list[Calibrator] | None:
     Raises:
         BadInput: the file is damaged or of another version.
     """
-    path = run.path / FILE
+    path = run.path / run_files.CALIBRATION
     if not path.exists():
         return None
     record = read_json(path)
@@ -96,7 +95,7 @@ def stored_sets(run: Run) -> StoredSets | None:
     Raises:
         BadInput: the file is damaged, or its sets are of a score that is no longer used.
     """
-    path = run.path / FILE
+    path = run.path / run_files.CALIBRATION
     if not path.exists():
         return None
     with reading(path):
@@ -233,9 +232,9 @@ def prediction_kind(run: Run) -> str:
     """Return in words whether a run's probabilities are calibrated, or that they are fractions."""
     if target_of(run.recipe).soft:
         return "vote fractions"
-    if not (run.path / FILE).exists():
+    if not (run.path / run_files.CALIBRATION).exists():
         return "uncalibrated probabilities"
-    method = read_json(run.path / FILE).get("method")
+    method = read_json(run.path / run_files.CALIBRATION).get("method")
     if method in (None, "none"):
         return "probabilities kept as they are by calibrate"
     return f"probabilities calibrated by {method}"

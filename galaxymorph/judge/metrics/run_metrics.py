@@ -12,13 +12,13 @@ from galaxymorph.judge.fit_checks import fit_warnings
 from galaxymorph.judge.metrics.bootstrap import LEVEL, RESAMPLES, over_folds
 from galaxymorph.judge.metrics.metric import OF_FOLDS, OVER_FOLDS, Predictions, metrics_of
 from galaxymorph.judge.metrics.vote_fractions import agreed_galaxies, expected_of
-from galaxymorph.learn import Run, Target, deviation_columns, loss_columns, target_of
+from galaxymorph.learn import Run, Target, deviation_columns, loss_columns, run_files, target_of
 
 
 def judge_run(run: Run) -> dict:
     """Write the metrics of a trained run to `metrics.json` and return them."""
     metrics = run_metrics(run)
-    write_json(run.path / "metrics.json", metrics)
+    write_json(run.path / run_files.METRICS, metrics)
     return metrics
 
 

@@ -18,8 +18,8 @@ from galaxymorph.judge.metrics.bootstrap import (
 )
 from galaxymorph.judge.metrics.metric import METRICS, Metric, tree_of, true_and_predicted
 from galaxymorph.judge.metrics.vote_fractions import square_errors
-from galaxymorph.judge.robustness.records import TABLE, CorruptionErrors, require_alike
-from galaxymorph.learn import Run, predicted_columns, target_of
+from galaxymorph.judge.robustness.records import CorruptionErrors, require_alike
+from galaxymorph.learn import Run, predicted_columns, run_files, target_of
 
 # Ratios of errors to a reference's; an error below the least is rounding.
 RATIOS, LEAST_ERROR = ("ce", "relative_ce"), 1e-3
@@ -153,7 +153,10 @@ def galaxy_errors(run: Run) -> np.ndarray:
     Raises:
         BadInput: the run's robustness isn't measured, or its table is damaged.
     """
-    path, remedy = run.path / TABLE, f"run `python cli.py robustness {run.path}` again"
+    path, remedy = (
+        run.path / run_files.ROBUSTNESS_TABLE,
+        f"run `python cli.py robustness {run.path}` again",
+    )
     if not path.exists():
         raise BadInput(f"{path} isn't there", remedy)
     chooses = target_of(run.recipe).chooses

@@ -9,9 +9,8 @@ import pandas as pd
 
 from galaxymorph.base import BadInput, read_json, write_json
 from galaxymorph.judge.metrics.bootstrap import Interval
-from galaxymorph.learn import Run, write_table
+from galaxymorph.learn import Run, run_files, write_table
 
-RECORD, TABLE = "robustness.json", "robustness.parquet"
 # Metrics by name.
 ConditionScores = dict[str, Interval]
 
@@ -65,8 +64,8 @@ class RobustnessRecord(Settings):
 
 def write_robustness(run: Run, record: RobustnessRecord, table: pd.DataFrame) -> None:
     """Write `robustness.json` and `robustness.parquet` into a run's folder."""
-    write_table(run.path / TABLE, table)
-    write_json(run.path / RECORD, record)
+    write_table(run.path / run_files.ROBUSTNESS_TABLE, table)
+    write_json(run.path / run_files.ROBUSTNESS, record)
 
 
 def read_robustness(run: Run) -> dict[str, Any]:
@@ -75,7 +74,7 @@ def read_robustness(run: Run) -> dict[str, Any]:
     Raises:
         BadInput: its robustness hasn't been measured, or the file is damaged.
     """
-    path = run.path / RECORD
+    path = run.path / run_files.ROBUSTNESS
     if not path.exists():
         raise BadInput(
             f"{run.path}: its robustness isn't measured",

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 from galaxymorph.base import BadInput
 from galaxymorph.judge import load_calibrators
-from galaxymorph.learn import Run, say_fit_warnings
+from galaxymorph.learn import Run, run_files, say_fit_warnings
 from galaxymorph.predict.exporters import exporter_of
 from galaxymorph.predict.predictors.base import changeable
-from galaxymorph.predict.run_files import DESCRIPTION, PICKLE, WEIGHTS
 
 if TYPE_CHECKING:
     from galaxymorph.judge import Calibrator
@@ -94,7 +93,7 @@ def model_id(path: str | Path) -> str:
     else:
         run = Run(Path(path))
         run.require_trained()
-        files = [member.path / WEIGHTS for member in run.members]
+        files = [member.path / run_files.WEIGHTS for member in run.members]
     digest = hashlib.sha256()
     for file in files:
         _require_file(file)
@@ -104,12 +103,12 @@ def model_id(path: str | Path) -> str:
 
 def _exported_file(path: Path) -> Path | None:
     """Return the file that a path means on its own, None if it means a run."""
-    if path.suffix == PICKLE or exporter_of(path):
+    if path.suffix == Path(run_files.EXPORT).suffix or exporter_of(path):
         return path
-    if path.name == DESCRIPTION:
-        return path.with_name(WEIGHTS)
-    if (path / WEIGHTS).exists() and not (path / "recipe.json").exists():
-        return path / WEIGHTS
+    if path.name == run_files.DESCRIPTION:
+        return path.with_name(run_files.WEIGHTS)
+    if (path / run_files.WEIGHTS).exists() and not (path / run_files.RECIPE).exists():
+        return path / run_files.WEIGHTS
     return None
 
 
@@ -135,7 +134,8 @@ def _load_file(path: Path, precision: str | None, trust_pickle: bool) -> Predict
     if exporter is None and not trust_pickle:
         raise BadInput(
             f"{path}: a pickle runs whatever code is in it when it is loaded",
-            f"load the run's {WEIGHTS} instead, or say trust_pickle=True if you made the file",
+            f"load the run's {run_files.WEIGHTS} instead, or say trust_pickle=True if you made the "
+            "file",
         )
     _require_file(path)
     if precision not in (None, "auto", *(exporter.precisions if exporter else ())):

@@ -23,12 +23,12 @@ from galaxymorph.learn import (
     described_recipe,
     item_frame,
     loss_entry,
+    run_files,
     target_of,
 )
 from galaxymorph.predict.exporters import METADATA
 from galaxymorph.predict.predictors.base import BasePredictor
 from galaxymorph.predict.predictors.protocol import Faults, OnProgress
-from galaxymorph.predict.run_files import DESCRIPTION, QUANTIZED
 from galaxymorph.zoo import Tree, cumulative_moments, to_cumulative
 
 # Outputs of early layers for this many images stay in the processor's cache.
@@ -109,13 +109,13 @@ def load_quantized(run: Run) -> OnnxPredictor:
     Raises:
         BadInput: there is no such file, or the extra isn't installed.
     """
-    quantized = run.path / QUANTIZED
+    quantized = run.path / run_files.QUANTIZED
     if not quantized.exists():
         raise BadInput(
-            f"--precision int8: {run.path} has no {QUANTIZED}",
+            f"--precision int8: {run.path} has no {run_files.QUANTIZED}",
             f"make it with: python cli.py export {run.path} --format onnx-int8",
         )
-    path = run.members[0].path / DESCRIPTION
+    path = run.members[0].path / run_files.DESCRIPTION
     description = read_json(path)
     # It validates the description too.
     described_recipe(description, str(path))

@@ -25,11 +25,11 @@ from galaxymorph.learn import (
     load_network,
     make_link,
     pixel_stats,
+    run_files,
     serving_network,
 )
 from galaxymorph.predict.exporters import METADATA
 from galaxymorph.predict.predictors.torch_predictor import TorchPredictor
-from galaxymorph.predict.run_files import DESCRIPTION
 
 # In a file of several networks, each one's tensors are called by its number and this.
 NETWORK = "network{}."
@@ -90,9 +90,12 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     if metadata is not None:
         with reading(path, "copy it again"):
             return parse_json(metadata), state
-    beside = path.with_name(DESCRIPTION)
+    beside = path.with_name(run_files.DESCRIPTION)
     if not beside.exists():
-        raise BadInput(f"{path}: no {DESCRIPTION} beside it", f"copy the run's {DESCRIPTION} too")
+        raise BadInput(
+            f"{path}: no {run_files.DESCRIPTION} beside it",
+            f"copy the run's {run_files.DESCRIPTION} too",
+        )
     return read_json(beside, "copy it again"), state
 
 

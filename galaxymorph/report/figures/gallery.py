@@ -23,14 +23,13 @@ from galaxymorph.judge import (
     true_and_predicted,
     verdicts,
 )
-from galaxymorph.learn import Run, target_of, with_images
+from galaxymorph.learn import Run, run_files, target_of, with_images
 from galaxymorph.report.figures.panels import in_words
 from galaxymorph.report.figures.pictures import thumbnails
 from galaxymorph.report.figures.uncertainty_figures import preferred
 from galaxymorph.zoo import CALIBRATED, PROBABILITY, Tree, likeliest_walk, prefixed, to_conditional
 
 # The uncertainty of each test galaxy.
-UNCERTAINTY = "uncertainty_test.parquet"
 # Galaxies listed without their images: a page of words that a browser still sorts at once.
 UNSEEN = 2000
 
@@ -147,7 +146,7 @@ def _galaxies(run: Run, table: pd.DataFrame) -> pd.DataFrame:
         error=_rounded(error),
         uncertainty=_rounded(entropies_of(run)(given)),
     )
-    path = run.path / UNCERTAINTY
+    path = run.path / run_files.UNCERTAINTY_TABLE
     if path.exists():
         known = read_parquet(path, ["galaxy"], "run uncertainty again").set_index("galaxy")
         with reading(path, "run uncertainty again"):

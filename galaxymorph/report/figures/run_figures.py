@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from galaxymorph.base import read_json
-from galaxymorph.learn import Run, loss_name, loss_words, target_of
+from galaxymorph.learn import Run, loss_name, loss_words, run_files, target_of
 from galaxymorph.report.figures.panels import (
     Captioned,
     draw_intervals,
@@ -61,9 +61,9 @@ def redraw(run: Run) -> list[Path]:
     """
     from galaxymorph.report.figures.vote_figures import draw_votes
 
-    if not (run.path / "metrics.json").exists():
+    if not (run.path / run_files.METRICS).exists():
         return []
-    return draw_run(run, read_json(run.path / "metrics.json")) + draw_votes(run)
+    return draw_run(run, read_json(run.path / run_files.METRICS)) + draw_votes(run)
 
 
 def _class_figures(run: Run, metrics: dict) -> dict[str, Captioned]:

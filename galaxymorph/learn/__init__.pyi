@@ -71,6 +71,9 @@ from .targets.columns import target_of as target_of
 from .targets.columns import true_columns as true_columns
 from .targets.loss import make_link as make_link
 from .targets.loss import make_loss as make_loss
+from .targets.registry import ACCURACY as ACCURACY
+from .targets.registry import MACRO_F1 as MACRO_F1
+from .targets.registry import RMSE as RMSE
 from .targets.registry import TARGETS as TARGETS
 from .targets.registry import Loss as Loss
 from .targets.registry import Target as Target

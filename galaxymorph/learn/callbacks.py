@@ -100,11 +100,11 @@ class BestWeightsCallback(TrackerCallback):
     order = 58
 
     def __init__(self, folder: Path, state: TrainingState, target: Target, keep_best: bool):
-        super().__init__(
-            target.monitor, np.greater if target.rises else np.less, reset_on_fit=False
-        )
+        greater = target.monitor.greater_is_better
+        comparison = np.greater if greater else np.less
+        super().__init__(target.monitor.column, comparison, reset_on_fit=False)
         self.folder, self.state, self.keep_best = folder, state, keep_best
-        self.first, self.sign = state.epoch, 1 if target.rises else -1
+        self.first, self.sign = state.epoch, 1 if greater else -1
         self.best = self.sign * state.best
 
     def after_epoch(self) -> None:
@@ -186,14 +186,14 @@ class ReportEpochs(EpochCallback):
     ):
         super().__init__(state)
         self.progress, self.label, self.epochs = progress, label, epochs
-        self.metric, self.metric_label = next(iter(target.epoch_metrics.items()))
+        self.metric = target.epoch_metrics[0]
 
     def after_new_epoch(self) -> None:
         last = self.state.history[-1]
         self.progress.say(
             f"{self.label}, epoch {last['epoch']}/{self.epochs} ({last['stage']}): "
             f"loss {last['train_loss']:.3f}, validation loss {last['valid_loss']:.3f}, "
-            f"{self.metric_label} {last[self.metric]:.3f}"
+            f"{self.metric.label} {last[self.metric.column]:.3f}"
         )
 
 

@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from galaxymorph import __version__
-from galaxymorph.base import BadInput, Damaged, reading, require_numbers, require_words
-from galaxymorph.learn.recipe import Recipe, recipe_from_dict
+from galaxymorph.base import (
+    BadInput,
+    Damaged,
+    loaded_plugins,
+    reading,
+    require_numbers,
+    require_words,
+)
+from galaxymorph.learn.recipe import Recipe, naming_missing_plugins, recipe_from_dict
 from galaxymorph.learn.targets.columns import loss_name, output_names
 from galaxymorph.zoo.schemas import SCHEMAS
 
@@ -51,6 +58,7 @@ def describe_model(
     return {
         "format": FORMAT,
         "galaxymorph": __version__,
+        "plugins": list(loaded_plugins()),
         **{name: getattr(recipe, name) for name in SETTINGS},
         "loss": loss_name(recipe),
         "scheme": recipe.scheme if recipe.labels_column is None else None,
@@ -69,8 +77,8 @@ def described_recipe(about: object, name: str) -> Recipe:
         name: of the file, for errors.
 
     Raises:
-        BadInput: the description isn't one, is of a later format, or holds what this version
-            doesn't know.
+        BadInput: the description isn't one, is of a later format, or holds what this version or
+            its loaded plugins don't have.
     """
     if not isinstance(about, dict) or "format" not in about:
         raise BadInput(f"{name}: not a model's description", "give the files of a run")
@@ -89,6 +97,7 @@ def described_recipe(about: object, name: str) -> Recipe:
     with reading(name, "give the files of a run"):
         require_words(about["classes"], "classes")
         require_words(about["outputs"], "outputs")
+        require_words(about.get("plugins", []), "plugins")
         for key in ("mean", "std"):
             if len(require_numbers(about[key], key)) != 3:
                 raise Damaged(f"{key}: {about[key]!r}")
@@ -97,8 +106,9 @@ def described_recipe(about: object, name: str) -> Recipe:
         known.setdefault("schema", _schema_of(about["outputs"]))
     if about.get("scheme"):
         known["scheme"] = about["scheme"]
-    # A frozen stage is nothing to predict with, and weights come with the file.
-    recipe = recipe_from_dict(known | {"weights": "none"}, name)
+    # Weights come with the file, and there is no stage to freeze.
+    with naming_missing_plugins(about.get("plugins", [])):
+        recipe = recipe_from_dict(known | {"weights": "none"}, name)
     if about["outputs"] != output_names(recipe, about["classes"]):
         raise BadInput(f"{name}: damaged (outputs aren't those of its target)", "copy it again")
     return recipe

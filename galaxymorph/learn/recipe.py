@@ -515,10 +515,13 @@ def require_views(recipe: Recipe, views: int | None) -> None:
 
 @contextmanager
 def naming_missing_plugins(plugins: Iterable[str]) -> Iterator[None]:
-    """Let a recipe that can't be used name the plugins of its run that aren't loaded.
+    """Let an unusable recipe's error name the plugins that it was made with and that are missing.
+
+    Args:
+        plugins: that were loaded when the recipe was written.
 
     Raises:
-        BadInput: the block raised it; its remedy is the first missing plugin, if one is.
+        BadInput: the block raised it.
     """
     try:
         yield
@@ -528,7 +531,8 @@ def naming_missing_plugins(plugins: Iterable[str]) -> Iterator[None]:
             raise
         fault = str(error).partition(";")[0]
         raise BadInput(
-            f"{fault}, and the run was made with a plugin", f"add --plugin {missing[0]}"
+            f"{fault}, and the plugins that it was made with aren't loaded",
+            f"add {' '.join(f'--plugin {plugin}' for plugin in missing)}",
         ) from error
 
 

@@ -15,6 +15,7 @@ from galaxymorph.judge.metrics.bootstrap import (
     value_with_interval,
 )
 from galaxymorph.judge.metrics.metric import METRICS, Metric, Predictions
+from galaxymorph.learn import ACCURACY, MACRO_F1
 
 
 def accuracy_interval(counts: np.ndarray) -> Interval:
@@ -166,7 +167,7 @@ METRICS.register(
 METRICS.register(
     "macro_f1",
     Metric(
-        "macro-F1",
+        MACRO_F1.label,
         "mean over classes of F1, each class counting alike",
         "greater",
         SHARE,
@@ -181,7 +182,7 @@ METRICS.register(
 METRICS.register(
     "accuracy",
     Metric(
-        "accuracy",
+        ACCURACY.label,
         "share of galaxies whose predicted class is the true one",
         "greater",
         SHARE,

@@ -14,6 +14,7 @@ import numpy as np
 from galaxymorph.judge.metrics.bootstrap import Interval, bootstrap, mean_interval
 from galaxymorph.judge.metrics.expected_fractions import expected_fractions
 from galaxymorph.judge.metrics.metric import METRICS, Metric, Predictions
+from galaxymorph.learn import RMSE
 from galaxymorph.zoo.tree import Tree, known_fractions, reached, to_conditional
 
 # Volunteers agree where one answer has more than this share of those asked, and a question counts
@@ -332,7 +333,7 @@ METRICS.register(
         "root-mean-square error over all answers and galaxies, the Kaggle challenge's score",
         "less",
         digits=4,
-        short="RMSE",
+        short=RMSE.label,
         family="tree",
         headline=True,
         value=lambda predictions: np.sqrt(_squares(predictions).mean()),

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from galaxymorph.learn.targets.registry import TARGETS, Loss, Target, register_loss
+from galaxymorph.learn.targets.registry import (
+    ACCURACY,
+    MACRO_F1,
+    TARGETS,
+    Loss,
+    Target,
+    register_loss,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -42,8 +49,8 @@ TARGETS.register(
         words="one class per galaxy, for the galaxies that the scheme keeps",
         label=label_classes,
         metrics=("classification",),
-        monitor="f1_score",
-        epoch_metrics={"f1_score": "macro-F1", "accuracy": "accuracy"},
+        monitor=MACRO_F1,
+        epoch_metrics=(MACRO_F1, ACCURACY),
         make_metrics=make_metrics,
         soft=False,
     ),

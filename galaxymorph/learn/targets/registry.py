@@ -6,7 +6,7 @@ its own. Nothing here imports PyTorch or pandas, so that a command line lists th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +53,27 @@ class Loss:
 
 
 @dataclass(frozen=True)
+class EpochMetric:
+    """A validation metric of each epoch.
+
+    Args:
+        column: of `history.csv`: the name that fastai gives to the metric.
+        label: in words, the same as in `judge.METRICS`.
+        greater_is_better: whether greater values are better.
+    """
+
+    column: str
+    label: str
+    greater_is_better: bool = False
+
+
+VALIDATION_LOSS = EpochMetric("valid_loss", "validation loss")
+MACRO_F1 = EpochMetric("f1_score", "macro-F1", greater_is_better=True)
+ACCURACY = EpochMetric("accuracy", "accuracy", greater_is_better=True)
+RMSE = EpochMetric("rmse", "RMSE")
+
+
+@dataclass(frozen=True)
 class Target:
     """What a model predicts.
 
@@ -61,10 +82,9 @@ class Target:
         label: from a catalogue and a scheme's name to the galaxies, each with a `label`, by which
             the split is stratified, and to the classes; see `zoo.labels`.
         metrics: the families of metrics that judge it, the first of them before the others.
-        monitor: the column of `history.csv` by which epochs are compared.
-        epoch_metrics: the other metrics in that file and their names in words.
-        make_metrics: from the loss and the number of classes to fastai's metrics of an epoch.
-        rises: whether more of `monitor` is better.
+        monitor: the metric by which epochs are compared.
+        epoch_metrics: the metrics of an epoch besides the losses; the first is printed.
+        make_metrics: from the loss and the number of classes to these metrics in fastai's form.
         prefix: of the columns of predictions; the output's name follows.
         chooses: whether the largest output is the predicted class.
         soft: whether each galaxy's target is a vector rather than its `label`.
@@ -75,10 +95,9 @@ class Target:
     words: str
     label: Callable[[Catalogue, str], Labels]
     metrics: tuple[str, ...]
-    monitor: str
-    epoch_metrics: Mapping[str, str]
+    monitor: EpochMetric
+    epoch_metrics: Sequence[EpochMetric]
     make_metrics: Callable[[GalaxyLoss, int], list[Any]]
-    rises: bool = True
     prefix: str = PROBABILITY
     chooses: bool = True
     soft: bool = True

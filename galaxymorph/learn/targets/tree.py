@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from galaxymorph.learn.targets.registry import TARGETS, Loss, Target, register_loss
+from galaxymorph.learn.targets.registry import RMSE, TARGETS, Loss, Target, register_loss
 from galaxymorph.learn.targets.vote_shares import make_metrics
 from galaxymorph.zoo.schemas import GALAXY_ZOO_CHALLENGE
 
@@ -100,10 +100,9 @@ TARGETS.register(
         words="vote fractions of all 37 answers, for all galaxies",
         label=label_answers,
         metrics=("tree",),
-        monitor="rmse",
-        epoch_metrics={"rmse": "RMSE"},
+        monitor=RMSE,
+        epoch_metrics=(RMSE,),
         make_metrics=make_metrics,
-        rises=False,
         prefix="",
         chooses=False,
         tree=GALAXY_ZOO_CHALLENGE,

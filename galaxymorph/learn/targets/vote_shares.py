@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from galaxymorph.learn.targets.registry import TARGETS, Loss, Target, register_loss
+from galaxymorph.learn.targets.registry import (
+    RMSE,
+    TARGETS,
+    VALIDATION_LOSS,
+    Loss,
+    Target,
+    register_loss,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -45,10 +52,9 @@ TARGETS.register(
         words="the shares of a scheme's classes, of every galaxy",
         label=label_shares,
         metrics=("distribution", "classification"),
-        monitor="valid_loss",
-        epoch_metrics={"rmse": "RMSE"},
+        monitor=VALIDATION_LOSS,
+        epoch_metrics=(RMSE,),
         make_metrics=make_metrics,
-        rises=False,
     ),
 )
 register_loss("kl", Loss("divergence of class shares", ("soft3",), kl_divergence))

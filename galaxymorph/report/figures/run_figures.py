@@ -97,7 +97,8 @@ def history_of(run: Run) -> pd.DataFrame:
 def kept_epoch(run: Run) -> int:
     """Return the epoch whose weights a trained run with one split has, counted from 1."""
     target, history = target_of(run.recipe), history_of(run)
-    scores = history[target.monitor] * (1 if target.rises else -1)
+    sign = 1 if target.monitor.greater_is_better else -1
+    scores = sign * history[target.monitor.column]
     is_best = run.recipe.keep == "best" and bool(scores.notna().any())
     return int(history["epoch"].to_numpy()[scores.argmax() if is_best else -1])
 
@@ -106,12 +107,12 @@ def learning_curves(run: Run) -> Captioned:
     """Return losses and validation scores by epoch; of several models a line each."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.6))
     members = run.members
-    metrics = target_of(run.recipe).epoch_metrics.items()
+    metrics = target_of(run.recipe).epoch_metrics
     looks = zip(metrics, ((GREEN, "^"), (PURPLE, "D")), strict=False)
     lines = [
         (left, "train_loss", BLUE, "o", "training loss"),
         (left, "valid_loss", ORANGE, "s", "validation loss"),
-        *((right, column, *look, f"validation {words}") for (column, words), look in looks),
+        *((right, each.column, *look, f"validation {each.label}") for each, look in looks),
     ]
     for member in members:
         history, kept = history_of(member), kept_epoch(member)
@@ -156,7 +157,7 @@ def loss_axis(run: Run) -> str:
 
 def score_axis(run: Run) -> str:
     """Return the label of an axis of a run's validation scores."""
-    return ", ".join(target_of(run.recipe).epoch_metrics.values())
+    return ", ".join(metric.label for metric in target_of(run.recipe).epoch_metrics)
 
 
 def confusion_figure(metrics: dict, part: str, words: str, truth: str) -> Captioned:

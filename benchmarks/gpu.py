@@ -279,18 +279,21 @@ def run_fit(setup: dict, name: str, options: list, limit_mib: int = 0) -> dict:
         options: of the command line.
         limit_mib: how much of a card's memory may be used, 0 for all.
     """
+    from galaxymorph.api.fitting import start_fit
+    from galaxymorph.api.options import FitOptions
+    from galaxymorph.base.progress import printed_log
     from galaxymorph.judge import judge_run
     from galaxymorph.learn import train_run, use_device
-    from galaxymorph.report.analysis_options import FitOptions
-    from galaxymorph.report.fitting import start_fit
 
     recipe, changes = parsed(options)
     use_device(setup["device"])
     limit_memory(setup["device"], limit_mib)
     lines = TimedLines()
-    with contextlib.redirect_stderr(lines), busy(setup["device"]) as shares:
+    with contextlib.redirect_stderr(lines), printed_log(), busy(setup["device"]) as shares:
         before = time.perf_counter()
-        options = FitOptions(Path(setup["data"]), recipe, Path(setup["work"]), name)
+        options = FitOptions(
+            data=Path(setup["data"]), recipe=recipe, out=Path(setup["work"]), name=name
+        )
         run, galaxies = start_fit(options, changes)
         gathered = time.perf_counter()
         shares.clear()

@@ -52,8 +52,10 @@ with learn.no_bar(), learn.no_logging():
 """
 NETWORK_ALONE = """
 import sys, time, torch
+from galaxymorph.base.process import own_process
 from galaxymorph.learn import keep_freed_memory
 from galaxymorph.predict import load_predictor
+own_process()
 keep_freed_memory()
 predictor = load_predictor(sys.argv[1], sys.argv[3])
 batch = torch.randn(64, 3, predictor.recipe.size, predictor.recipe.size)

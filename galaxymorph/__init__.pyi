@@ -1,6 +1,34 @@
+from .api import Analysis as Analysis
+from .api import CatalogueCheck as CatalogueCheck
+from .api import Metrics as Metrics
+from .api import Run as Run
+from .api import Score as Score
+from .api import calibrate as calibrate
+from .api import check as check
+from .api import compare as compare
+from .api import explain as explain
+from .api import export as export
+from .api import fit as fit
+from .api import interpret as interpret
+from .api import open_run as open_run
+from .api import predict as predict
+from .api import predict_catalogue as predict_catalogue
+from .api import pretrain as pretrain
+from .api import quantize as quantize
+from .api import report as report
+from .api import reproduce as reproduce
+from .api import robustness as robustness
+from .api import serve as serve
+from .api import show as show
+from .api import simulate as simulate
+from .api import triage as triage
+from .api import uncertainty as uncertainty
+from .base import BadInput as BadInput
 from .base import load_plugin as load_plugin
+from .learn import Recipe as Recipe
 from .learn import galaxy_dataloaders as galaxy_dataloaders
 from .learn import galaxy_learner as galaxy_learner
 from .predict import load_predictor as load_predictor
+from .zoo import read_catalogue as read_catalogue
 
 __version__: str

@@ -13,6 +13,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 import pytest
 
 from galaxymorph.base import plugins
+from galaxymorph.base.progress import printed_log
 from galaxymorph.cli import main
 from galaxymorph.zoo import SCHEMES
 from tests.simple import simple_galaxies
@@ -32,6 +33,13 @@ def galaxymorph(*arguments) -> int:
 @pytest.fixture(scope="session", autouse=True)
 def _cache(tmp_path_factory):
     os.environ["GALAXYMORPH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True)
+def _log():
+    """Print what the package logs, as the command line does."""
+    with printed_log():
+        yield
 
 
 @pytest.fixture(autouse=True)

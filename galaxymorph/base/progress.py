@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import html
 import io
+import logging
 import os
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import Task
 
+# Of a pipe's lines, and of a notebook's, which replace each other.
 SECONDS_BETWEEN_LINES = 10.0
+SECONDS_BETWEEN_UPDATES = 0.5
+LOG = logging.getLogger("galaxymorph")
 
 
 _muted = False
@@ -30,10 +35,38 @@ def mute() -> None:
 
 
 def say(text: str = "") -> None:
-    """Print a line to standard error, which leaves standard output to results.
+    """Log a line: for the command line's user, who sees every line, or for a script's log.
 
-    A line that can't be printed, as to a closed pipe, is dropped.
+    The level is INFO, which Python shows only where logging is set up for it, or WARNING of a line
+    that begins with the word.
     """
+    LOG.log(logging.WARNING if text.startswith("warning:") else logging.INFO, "%s", text)
+
+
+@contextmanager
+def printed_log() -> Iterator[None]:
+    """Print every line of the log to standard error, which leaves standard output to results."""
+    handler, level, propagates = _Printer(), LOG.level, LOG.propagate
+    LOG.addHandler(handler)
+    LOG.setLevel(logging.INFO)
+    LOG.propagate = False
+    try:
+        yield
+    finally:
+        LOG.removeHandler(handler)
+        LOG.setLevel(level)
+        LOG.propagate = propagates
+
+
+class _Printer(logging.Handler):
+    """Print each record's text."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _print_line(record.getMessage())
+
+
+def _print_line(text: str) -> None:
+    """Print to standard error; a line that can't be printed, as to a closed pipe, is dropped."""
     if _muted:
         return
     with suppress(OSError, ValueError):
@@ -135,11 +168,14 @@ class Progress:
         self.done = 0
         self.note = ""
         self._bar: RichProgress | None = None
+        self._cell: _CellLine | None = None
         self._advancing = Lock()
 
     def __enter__(self) -> Progress:
         self.started = self._last_line = time.monotonic()
-        if sys.stderr and sys.stderr.isatty() and not _muted:
+        if _in_notebook():
+            self._cell = _CellLine()
+        elif sys.stderr and sys.stderr.isatty() and not _muted:
             self._bar = bar = _rich_bar(self.unit)
             self._task = bar.add_task(Steps.name() + self.label, total=self.total, note="")
             bar.start()
@@ -153,8 +189,12 @@ class Progress:
             if self._bar:
                 note = ", ".join(filter(None, (Steps.rest(), self.note)))
                 self._bar.update(self._task, advance=units, note=note)
-            elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
+            elif time.monotonic() - self._last_line >= self._pause:
                 self._line()
+
+    @property
+    def _pause(self) -> float:
+        return SECONDS_BETWEEN_UPDATES if self._cell else SECONDS_BETWEEN_LINES
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""
@@ -171,10 +211,12 @@ class Progress:
     ) -> None:
         if self._bar:
             self._bar.stop()
-        elif kind is None and time.monotonic() - self.started > 2:
-            self._line()
+        elif kind is None and (
+            time.monotonic() - self.started > 2 or (self._cell and self._cell.is_shown)
+        ):
+            self._line(ended=True)
 
-    def _line(self) -> None:
+    def _line(self, ended: bool = False) -> None:
         self._last_line = time.monotonic()
         seconds = self._last_line - self.started
         rate = self.done / seconds if seconds else 0.0
@@ -187,7 +229,40 @@ class Progress:
             Steps.rest(left if self.done else 0.0),
             self.note,
         ]
-        say(", ".join(filter(None, parts)))
+        text = ", ".join(filter(None, parts))
+        if self._cell:
+            self._cell.show(text, None if ended else self.done / max(self.total, 1))
+        else:
+            _print_line(text)
+
+
+def _in_notebook() -> bool:
+    """Tell whether the code runs in a Jupyter notebook, whose cells show a line that changes."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return hasattr(shell, "kernel")
+
+
+class _CellLine:
+    """A line in a notebook's cell, which the next one replaces; the last one stays."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is a line."""
+        return self._handle is not None
+
+    def show(self, text: str, share: float | None) -> None:
+        """Show a line, with a bar of the share that is done if there is one."""
+        from IPython.display import display
+
+        bar = "" if share is None else f"<progress value='{share:.3f}'></progress> "
+        content = {"text/plain": text, "text/html": f"<small>{bar}{html.escape(text)}</small>"}
+        if self._handle is None:
+            self._handle = display(content, raw=True, display_id=True)
+        else:
+            self._handle.update(content, raw=True)
 
 
 def _rich_bar(unit: str) -> RichProgress:

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import warnings
+from typing import NoReturn
 
 import click
 
@@ -22,6 +23,8 @@ from galaxymorph.base import (
     print_anything,
     say,
 )
+from galaxymorph.base.process import own_process
+from galaxymorph.base.progress import printed_log
 from galaxymorph.cli.commands import Group
 
 # Command: its module's variable, and its line in --help, which imports none of them.
@@ -156,7 +159,7 @@ def _end_on_sigterm() -> None:
         signal.signal(signal.SIGTERM, stop)
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 for success, 1 for failure, 2 for bad input."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     print_anything()
@@ -165,6 +168,12 @@ def main(arguments: list[str] | None = None) -> None:
     # Python's last look for cycles takes a second once PyTorch is there; all goes with the process.
     atexit.register(gc.freeze)
     _end_on_sigterm()
+    own_process()
+    with printed_log():
+        _run(arguments)
+
+
+def _run(arguments: list[str]) -> NoReturn:
     debug = "--debug" in arguments
     arguments = [word for word in arguments if word != "--debug"]
     try:
@@ -235,7 +244,7 @@ def _require_utf8(word: str) -> None:
         )
 
 
-def _end(error: object, status: int, debug: bool) -> None:
+def _end(error: object, status: int, debug: bool) -> NoReturn:
     if debug:
         raise
     say(f"error: {error}")

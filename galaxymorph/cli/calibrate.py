@@ -3,35 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from galaxymorph.cli.commands import Choice, Command
-from galaxymorph.cli.options import FIGURES, RUN
-from galaxymorph.judge import CALIBRATORS, SET_METHODS
+from galaxymorph.api.options import CalibrateOptions
+from galaxymorph.cli.commands import Command
+from galaxymorph.cli.options import RUN, options_of
 
 
 @click.command(cls=Command)
 @RUN
-@click.option(
-    "--method",
-    type=Choice(list(CALIBRATORS)),
-    help="Calibration method. Default: the simplest method whose cross-validated NLL is within "
-    "one standard error of the smallest, among those for which there are enough galaxies.",
-)
-@click.option(
-    "--coverage",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Probability with which a prediction set contains the true class.  [default: 0.9]",
-)
-@click.option(
-    "--sets",
-    type=Choice(list(SET_METHODS)),
-    help="Score of prediction sets: lac (least ambiguous sets), aps (adaptive sets) or raps "
-    "(regularised adaptive sets).  [default: lac]",
-)
-@FIGURES
-def calibrate(run: Path, method: str | None, coverage: float | None, sets: str | None) -> None:
+@options_of(CalibrateOptions)
+def calibrate(run: Path, **options: Any) -> None:
     """Calibrate RUN on galaxies used neither for training nor for model selection.
 
     For classes, this calibrates the probabilities and adds prediction sets. For a tree with --loss
@@ -42,10 +26,10 @@ def calibrate(run: Path, method: str | None, coverage: float | None, sets: str |
     Example:
       python cli.py calibrate exports/RUN --coverage 0.95
     """
-    from galaxymorph.report import calibrate as calibrate_run
+    import galaxymorph as gm
     from galaxymorph.report import print_calibration
 
-    result = calibrate_run(run, method, coverage, sets)
+    result = gm.calibrate(run, **options)
     print_calibration(result.record)
     for path in result.figures:
         click.echo(path)

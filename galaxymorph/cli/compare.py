@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from galaxymorph.api.options import CompareOptions
 from galaxymorph.cli.commands import Command
-from galaxymorph.cli.options import PATH, require_output
-
-ENDINGS = (".html", ".csv", ".parquet")
+from galaxymorph.cli.options import PATH, options_of
 
 
 @click.command(cls=Command)
@@ -21,13 +21,8 @@ ENDINGS = (".html", ".csv", ".parquet")
     help="Also print details (validation metrics, single severities and answers) and metrics that "
     "only one run has.",
 )
-@click.option(
-    "-o",
-    "--output",
-    type=PATH,
-    help="Write a page (.html), or a table (.csv, .parquet) with one row per run and metric.",
-)
-def compare(runs: tuple[Path, ...], everything: bool, output: Path | None) -> None:
+@options_of(CompareOptions)
+def compare(runs: tuple[Path, ...], everything: bool, **options: Any) -> None:
     """Compare RUNs by all metrics that they have.
 
     \b
@@ -39,19 +34,13 @@ def compare(runs: tuple[Path, ...], everything: bool, output: Path | None) -> No
     intervals of the differences. The metrics that the runs share follow, with the best of each row
     marked by *, and then the confusion matrices.
     """
-    from galaxymorph.learn import Run, say_fit_warnings, write_table
-    from galaxymorph.report import compare as compare_runs
-    from galaxymorph.report import print_comparison, write_comparison
+    import galaxymorph as gm
+    from galaxymorph.learn import say_fit_warnings
+    from galaxymorph.report import print_comparison
 
-    require_output(output, ENDINGS, f"end it in {', '.join(ENDINGS)}")
-    comparison = compare_runs([Run(path) for path in runs])
+    comparison = gm.compare(*runs, **options)
     for run in comparison.runs:
         say_fit_warnings(run)
     print_comparison(comparison, everything)
-    if output is None:
-        return
-    if output.suffix == ".html":
-        write_comparison(comparison, output)
-    else:
-        write_table(output, comparison.scores)
-    click.echo(output)
+    if options["output"] is not None:
+        click.echo(options["output"])

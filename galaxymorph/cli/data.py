@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from galaxymorph.api.options import CheckOptions
 from galaxymorph.cli.commands import Group
-from galaxymorph.cli.options import PATH, dataclass_options
-from galaxymorph.report.analysis_options import CheckOptions
+from galaxymorph.cli.options import PATH, options_of
+
+if TYPE_CHECKING:
+    from galaxymorph import CatalogueCheck
 
 SHOWN = 10
 
@@ -23,12 +27,9 @@ def data() -> None:
 @click.option(
     "--skip-bad", is_flag=True, help="Exclude bad rows, list them in rejected.csv, and continue."
 )
-@click.option(
-    "--quick", is_flag=True, help="Check only that the images exist, without decoding them."
-)
-@dataclass_options(CheckOptions, "options")
+@options_of(CheckOptions)
 @click.pass_context
-def check(context: click.Context, path: Path, skip_bad: bool, options: CheckOptions) -> None:
+def check(context: click.Context, path: Path, skip_bad: bool, **options: Any) -> None:
     """Summarise the catalogue at PATH and list its faults, each with its row.
 
     PATH is a folder or a zip in Kaggle's layout, or a table with its images beside it. Conditions
@@ -40,12 +41,12 @@ def check(context: click.Context, path: Path, skip_bad: bool, options: CheckOpti
       python cli.py data check data
       python cli.py data check my/ --labels-column kind --id-column name
     """
+    import galaxymorph as gm
     from galaxymorph.base import say
     from galaxymorph.learn import write_table
-    from galaxymorph.report import check_catalogue, print_check
 
-    result = check_catalogue(path, options)
-    print_check(result)
+    result = gm.check(path, **options)
+    _print(result)
     problems = result.catalogue.problems
     for problem in problems[:SHOWN]:
         click.echo(problem)
@@ -53,7 +54,24 @@ def check(context: click.Context, path: Path, skip_bad: bool, options: CheckOpti
         click.echo(f"… and {len(problems) - SHOWN:,} more; --skip-bad writes them all")
     if problems and not skip_bad:
         context.exit(2)
-    rejected = result.catalogue.rejected()
-    if skip_bad and not rejected.empty:
-        write_table(Path("rejected.csv"), rejected)
+    if skip_bad and not result.rejected.empty:
+        write_table(Path("rejected.csv"), result.rejected)
         say("written: rejected.csv")
+
+
+def _print(check: CatalogueCheck) -> None:
+    """Print a catalogue's state, how many galaxies every scheme keeps by class, and the notes."""
+    from rich.table import Table
+
+    from galaxymorph.report.tables import console, make_table, print_table
+
+    table = Table(box=None, show_header=False)
+    for name, value in check.state:
+        table.add_row(name, value)
+    print_table(table)
+    table = make_table("", ["scheme", "kept", "classes"], left={"classes"})
+    for row in check.classes:
+        table.add_row(*row)
+    print_table(table)
+    for note in check.notes:
+        console().print(note, soft_wrap=True)

@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from galaxymorph.base import BadInput
-from galaxymorph.cli.commands import Choice, Command
-from galaxymorph.cli.options import DATA, DEVICE, FIGURES, RUN
-from galaxymorph.judge import ATTRIBUTION_METHODS
+from galaxymorph.api.options import ExplainOptions
+from galaxymorph.cli.commands import Command
+from galaxymorph.cli.options import RUN, options_of
 
 
 @click.command(cls=Command)
 @RUN
-@click.option(
-    "--method",
-    "methods",
-    type=Choice(list(ATTRIBUTION_METHODS)),
-    multiple=True,
-    help="Attribution method; can be given several times. Default: all.",
-)
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Galaxies in each step, drawn at random with the run's seed. Default: as many as take a "
-    "minute or two per step.",
-)
-@click.option("--similar", metavar="ID", help="Draw the galaxies most similar to this one instead.")
-@FIGURES
-@DATA
-@DEVICE
-def explain(
-    run: Path, methods: tuple[str, ...], limit: int | None, similar: str | None, data: Path | None
-) -> None:
+@options_of(ExplainOptions)
+def explain(run: Path, **options: Any) -> None:
     """Draw maps of the parts of an image that predictions of RUN depend on, and test the maps.
 
     Tables and figures of the galaxies of the test part are written into explain/ of RUN.
@@ -45,13 +26,11 @@ def explain(
       python cli.py explain exports/RUN --limit 100
       python cli.py explain exports/RUN --similar 100008
     """
-    from galaxymorph.report import explain as explain_run
-    from galaxymorph.report import explain_galaxy
+    import galaxymorph as gm
+    from galaxymorph.report import print_rows
 
-    if similar is not None:
-        if methods or limit:
-            raise BadInput("--similar draws one figure", "leave out --method and --limit")
-        click.echo(explain_galaxy(run, similar, data))
-        return
-    for path in explain_run(run, methods, limit, data):
+    result = gm.explain(run, **options)
+    for title, rows in result.tables.items():
+        print_rows(title, rows)
+    for path in result.files:
         click.echo(path)

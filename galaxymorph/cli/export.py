@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from galaxymorph.api.options import ExportOptions
 from galaxymorph.cli.commands import Choice, Command
-from galaxymorph.cli.options import DATA, PATH, RUN
+from galaxymorph.cli.options import RUN, options_of
 from galaxymorph.predict.exporters import EXPORTERS
 
 
@@ -21,15 +23,8 @@ from galaxymorph.predict.exporters import EXPORTERS
     help=" ".join(exporter.words for exporter in EXPORTERS.values()),
 )
 @click.option("--int8", is_flag=True, hidden=True, help="Former name of --format onnx-int8.")
-@click.option(
-    "-o",
-    "--output",
-    type=PATH,
-    help="File to write. Default: model.onnx or model.safetensors in the working folder; for "
-    "onnx-int8, model.int8.onnx in RUN.",
-)
-@DATA
-def export(run: Path, format: str, int8: bool, output: Path | None, data: Path | None) -> None:
+@options_of(ExportOptions)
+def export(run: Path, format: str, int8: bool, **options: Any) -> None:
     """Export RUN as one file.
 
     The file contains everything that predictions need: weights, preprocessing, classes, target and
@@ -43,10 +38,9 @@ def export(run: Path, format: str, int8: bool, output: Path | None, data: Path |
       python cli.py export exports/RUN --format onnx-int8
       python cli.py predict exports/RUN images/ --precision int8
     """
-    from galaxymorph.learn import Run
-    from galaxymorph.predict import export_run
+    import galaxymorph as gm
 
-    result = export_run(Run(run), f"{format}-int8" if int8 else format, output, data)
+    result = gm.export(run, f"{format}-int8" if int8 else format, **options)
     click.echo(f"{result.path}: {result.path.stat().st_size / 1e6:.1f} MB")
     if result.notes:
         click.echo(result.notes)

@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from galaxymorph.cli.commands import Choice, Command
-from galaxymorph.cli.options import DATA, DEVICE, FIGURES, MOST, RUN
+from galaxymorph.api.options import InterpretOptions
+from galaxymorph.cli.commands import Command
+from galaxymorph.cli.options import RUN, options_of
 
 
 @click.command(cls=Command)
 @RUN
-@click.option(
-    "--part",
-    type=Choice(["test", "valid"]),
-    default="test",
-    show_default=True,
-    help="Part of the split whose galaxies are drawn.",
-)
-@MOST
-@click.option(
-    "--galaxy",
-    metavar="ID",
-    help="Draw the path of this galaxy down the decision tree instead, with observed and "
-    "predicted fractions.",
-)
-@FIGURES
-@DATA
-@DEVICE
-def interpret(run: Path, part: str, most: int, galaxy: str | None, data: Path | None) -> None:
+@options_of(InterpretOptions)
+def interpret(run: Path, **options: Any) -> None:
     """Draw galleries of the galaxies that RUN predicts well or badly, in its figures/.
 
     `interpret` shows galaxies with their labels; `explain` shows on which parts of an image a
@@ -44,11 +30,7 @@ def interpret(run: Path, part: str, most: int, galaxy: str | None, data: Path | 
       python cli.py interpret exports/RUN
       python cli.py interpret exports/RUN --galaxy 100008
     """
-    from galaxymorph.report import interpret as draw_galleries
-    from galaxymorph.report import interpret_galaxy
+    import galaxymorph as gm
 
-    if galaxy:
-        click.echo(interpret_galaxy(run, galaxy, data))
-        return
-    for path in draw_galleries(run, part, most, data):
+    for path in gm.interpret(run, **options).files:
         click.echo(path)

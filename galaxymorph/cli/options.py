@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
@@ -11,71 +10,65 @@ from typing import Any
 import click
 
 from galaxymorph.base import BadInput, say
+from galaxymorph.base.options import options_in, type_name
 from galaxymorph.cli.commands import Choice, Command, Option
 from galaxymorph.learn.presets import RECIPES, make_recipe
 from galaxymorph.learn.recipe import Recipe, choices_of, help_of, resolve
-from galaxymorph.predict.options import PredictionOptions
-from galaxymorph.report.figures.style import use_formats
 
 # What click decorates, and makes of it: its own types say no more.
 Function = Callable[..., Any]
 PATH = click.Path(path_type=Path)
-DEVICES = ("auto", "cpu", "cuda", "mps")
 # Of a fit's options, in the order of its help.
 GROUPS = ("run", "data", "model", "training", "augmentation", "evaluation", "hardware")
 
 
-def dataclass_options(kind: type, argument: str) -> Callable[[Function], Function]:
-    """Give a command the options of a dataclass, see `base.options`, as an argument, an instance.
+def options_of(
+    kind: type, but: Collection[str] = (), required: Collection[str] = ()
+) -> Callable[[Function], Function]:
+    """Give a command the options of a dataclass, see `base.options`.
 
     Args:
-        kind: the dataclass; its other fields are options that the command declares itself.
-        argument: its name.
+        kind: the dataclass.
+        but: options that the command declares itself.
+        required: options that have to be given.
     """
-    names = {each.name for each in fields(kind)}
-
-    def decorate(command: Function) -> Function:
-        @functools.wraps(command)
-        def call(*arguments: object, **values: object) -> object:
-            options = kind(**{key: values.pop(key) for key in names & values.keys()})
-            return command(*arguments, **values, **{argument: options})
-
-        return several(*(_field_option(each) for each in fields(kind) if each.metadata))(call)
-
-    return decorate
+    return several(
+        *(
+            _field_option(each, each.name in required)
+            for each in options_in(kind)
+            if each.name not in but
+        )
+    )
 
 
-def _field_option(each: Field[Any]) -> Callable[[Function], Function]:
-    about = each.metadata
-    # The type is text where annotations are postponed, and `X | None` is X here.
-    named = each.type.__name__ if isinstance(each.type, type) else str(each.type)
-    kind = named.split(" ")[0].rpartition(".")[2]
-    flag = f"--{each.name.replace('_', '-')}"
+def _field_option(each: Field[Any], required: bool = False) -> Callable[[Function], Function]:
+    about, kind = each.metadata, type_name(each)
+    flags = about["flags"] or [f"--{each.name.replace('_', '-')}"]
     settings: dict[str, Any] = {
         "cls": Option,
         "help": about["about"],
         "group": about["group"],
         "default": each.default,
-        "show_default": each.default is not None and about["parse"] is None,
+        "show_default": not (each.default is None or about["parse"] or about["multiple"]),
     }
     if kind == "bool":
         if each.default:
-            return click.option(f"{flag}/--no-{flag[2:]}", each.name, **settings)
-        flags = about["flags"] or [flag]
+            return click.option(f"{flags[0]}/--no-{flags[0][2:]}", each.name, **settings)
         return click.option(*flags, each.name, is_flag=True, **{**settings, "show_default": False})
-    settings["metavar"] = about["metavar"]
+    settings |= {"metavar": about["metavar"], "multiple": about["multiple"], "required": required}
     low, high = about["limits"]
     if about["choices"]:
         values = {str(value): value for value in about["choices"]}
         settings["type"] = Choice(list(values))
-        settings["callback"] = lambda context, option, text: values.get(text, text)
+        if not about["multiple"]:
+            settings["callback"] = lambda context, option, text: values.get(text, text)
     elif parse := about["parse"]:
         settings |= {"default": None, "callback": _parsed(parse, each.default)}
     elif kind == "Path":
         settings["type"] = PATH
     elif kind == "int":
         settings["type"] = click.IntRange(low, high)
-    return click.option(*(about["flags"] or [flag]), each.name, **settings)
+    return click.option(*flags, each.name, **settings)
 
 
 def _parsed(parse: Callable[[str], Any], default: object) -> Function:
@@ -107,96 +100,14 @@ def _require_run(context: click.Context, argument: click.Parameter, path: Path) 
 
 
 RUN = click.argument("run", type=PATH, callback=_require_run)
-DATA = click.option("--data", type=PATH, help="New location of the catalogue, if it has moved.")
-MOST = click.option(
-    "--most",
-    type=click.IntRange(1, 200),
-    default=20,
-    show_default=True,
-    help="Galaxies per gallery.",
-)
-# How FITS images are rendered, None for the default.
-RENDERING = several(
-    *(
-        _field_option(each)
-        for each in fields(PredictionOptions)
-        if each.name in ("stretch", "bands")
-    )
-)
-SKIP_BAD_IMAGES = _field_option(
-    next(each for each in fields(PredictionOptions) if each.name == "skip_bad")
-)
 
 
-def device_option(callback: Function | None, expose: bool) -> Callable[[Function], Function]:
-    """Return the option of the device on which networks run.
-
-    Args:
-        callback: uses the device.
-        expose: whether the command gets its name.
-    """
-    return click.option(
-        "--device",
-        cls=Option,
-        group="hardware",
-        type=Choice(DEVICES),
-        default="auto",
-        show_default=True,
-        expose_value=expose,
-        callback=callback,
-        help="Device for networks; auto: a GPU if there is one.",
-    )
-
-
-def _use_device(context: click.Context, option: click.Parameter, name: str) -> None:
-    if name != "auto" and not context.resilient_parsing:
-        from galaxymorph.learn import use_device
-
-        use_device(name)
-
-
-DEVICE = device_option(_use_device, expose=False)
-
-
-def _use_formats(context: click.Context, option: click.Parameter, value: str) -> None:
-    if not context.resilient_parsing:
-        use_formats([name.strip().lower() for name in value.split(",")])
-
-
-FIGURES = click.option(
-    "--figures",
-    cls=Option,
-    group="evaluation",
-    metavar="pdf,svg,png",
-    default="png",
-    expose_value=False,
-    callback=_use_formats,
-    help="File formats of figures in addition to PNG, at the width of a journal's column or page.",
-)
-
-
-def say_rendering(stretch: str | None, bands: str | None) -> None:
+def say_rendering(options: Mapping[str, Any]) -> None:
     """Say in one line that FITS is rendered otherwise than the model is trained on, if it is."""
-    options = {"--stretch": stretch, "--bands": bands}
-    given = [f"{name} {value}" for name, value in options.items() if value is not None]
+    values = {f"--{name}": options[name] for name in ("stretch", "bands")}
+    given = [f"{name} {value}" for name, value in values.items() if value is not None]
     if given:
         say(f"FITS images: {' and '.join(given)}, in place of what the model is trained on")
-
-
-def require_output(output: Path | None, endings: tuple[str, ...], remedy: str) -> None:
-    """Raise BadInput for an output that doesn't end so, or whose folder isn't there.
-
-    Args:
-        output: the option's value.
-        endings: of which it has one, with the dot.
-        remedy: for another ending.
-    """
-    if output is None:
-        return
-    if output.suffix not in endings:
-        raise BadInput(f"-o {output}: ending {output.suffix!r}", remedy)
-    if output.is_dir() or not output.absolute().parent.is_dir():
-        raise BadInput(f"-o {output}: not a file in a folder that exists", "make the folder first")
 
 
 def recipe_options(command: Function) -> Function:
@@ -204,7 +115,7 @@ def recipe_options(command: Function) -> Function:
     return several(*map(_option, fields(Recipe)))(command)
 
 
-def given(settings: dict[str, object]) -> dict[str, object]:
+def given(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that the user gave."""
     return {name: value for name, value in settings.items() if value is not None}
 

@@ -2,49 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import click
 
+from galaxymorph.api.options import PretrainOptions
 from galaxymorph.base import say
-from galaxymorph.cli.commands import Option
-from galaxymorph.cli.options import DEVICE, PATH, RecipeCommand, given, recipe_options
+from galaxymorph.cli.fit import print_results
+from galaxymorph.cli.options import RecipeCommand, given, options_of, recipe_options
 
 
 @click.command(cls=RecipeCommand, preset="pretrain")
-@click.option(
-    "--sky",
-    cls=Option,
-    group="data",
-    type=PATH,
-    default=Path("data/pretraining"),
-    show_default=True,
-    help="Folder of simulated galaxies; simulated or completed if they are missing.",
-)
-@click.option(
-    "--n",
-    "number",
-    cls=Option,
-    group="data",
-    type=click.IntRange(min=1),
-    metavar="INTEGER",
-    help="Galaxies to simulate.  [default: 32000]",
-)
-@click.option(
-    "--out",
-    cls=Option,
-    group="run",
-    type=PATH,
-    default=Path("exports"),
-    show_default=True,
-    help="Folder in which the run is created.",
-)
-@click.option(
-    "--name", cls=Option, group="run", default="pretrain", show_default=True, help="The run's name."
-)
-@DEVICE
+@options_of(PretrainOptions)
 @recipe_options
-def pretrain(sky: Path, number: int | None, out: Path, name: str, **settings: object) -> None:
+def pretrain(**options: Any) -> None:
     """Train a backbone on simulated galaxies of all surveys, on all 37 answers of the tree.
 
     The result is backbone.safetensors in the run, for fit --weights. The weights in this package
@@ -56,8 +27,9 @@ def pretrain(sky: Path, number: int | None, out: Path, name: str, **settings: ob
       python cli.py pretrain --n 8000 --name mine
       python cli.py fit --weights exports/mine/backbone.safetensors
     """
-    from galaxymorph.report import pretrain as train_backbone
+    import galaxymorph as gm
 
-    path = train_backbone(sky, number, out, name, given(settings))
-    click.echo(path.parent)
-    say(f"use it: python cli.py fit --weights {path}")
+    run = gm.pretrain(**given(options))
+    print_results(run)
+    click.echo(run.path)
+    say(f"use it: python cli.py fit --weights {run.path / 'backbone.safetensors'}")

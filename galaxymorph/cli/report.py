@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from galaxymorph.api.options import ReportOptions
 from galaxymorph.cli.commands import Command
-from galaxymorph.cli.options import DATA, FIGURES, PATH, RUN, require_output
+from galaxymorph.cli.options import RUN, options_of
 
 
 @click.command(cls=Command)
 @RUN
-@click.option("-o", "--output", type=PATH, help="File to write. Default: RUN/report.html.")
-@FIGURES
-@DATA
-def report(run: Path, output: Path | None, data: Path | None) -> None:
+@options_of(ReportOptions)
+def report(run: Path, **options: Any) -> None:
     """Write the report of RUN from its files, and its model card.
 
     The report is one HTML file that loads nothing from elsewhere: it can be sent by mail or put on
@@ -26,7 +26,6 @@ def report(run: Path, output: Path | None, data: Path | None) -> None:
     Example:
       python cli.py report exports/RUN
     """
-    from galaxymorph.report import renew_report
+    import galaxymorph as gm
 
-    require_output(output, (".html",), "end it in .html")
-    click.echo(renew_report(run, data, output))
+    click.echo(gm.report(run, **options))

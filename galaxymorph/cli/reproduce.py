@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from galaxymorph.api.options import ReproduceOptions
 from galaxymorph.cli.commands import Command
-from galaxymorph.cli.options import DATA, DEVICE, RUN
+from galaxymorph.cli.options import RUN, options_of
 
 
 @click.command(cls=Command)
 @RUN
-@DATA
-@DEVICE
+@options_of(ReproduceOptions)
 @click.pass_context
-def reproduce(context: click.Context, run: Path, data: Path | None) -> None:
+def reproduce(context: click.Context, run: Path, **options: Any) -> None:
     """Train RUN again from its own files, and compare weights and metrics bit by bit.
 
     The exit status is 1 if they differ.
@@ -24,10 +25,9 @@ def reproduce(context: click.Context, run: Path, data: Path | None) -> None:
     Example:
       python cli.py reproduce exports/RUN
     """
-    from galaxymorph.judge import reproduce_run
-    from galaxymorph.learn import Run
+    import galaxymorph as gm
 
-    result = reproduce_run(Run(run), data)
+    result = gm.reproduce(run, **options)
     weights = "identical" if result.weights else f"differ by up to {result.largest_difference:.3g}"
     click.echo(f"weights: {weights}")
     click.echo(f"metrics: {'identical' if result.metrics else 'differ'}")

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from galaxymorph.api.options import RobustnessOptions
 from galaxymorph.base import say
 from galaxymorph.cli.commands import Command
-from galaxymorph.cli.options import DEVICE, FIGURES, RUN, dataclass_options
-from galaxymorph.report.analysis_options import RobustnessOptions
+from galaxymorph.cli.options import RUN, options_of
 
 
 @click.command(cls=Command)
 @RUN
-@dataclass_options(RobustnessOptions, "options")
-@FIGURES
-@DEVICE
-def robustness(run: Path, options: RobustnessOptions) -> None:
+@options_of(RobustnessOptions)
+def robustness(run: Path, **options: Any) -> None:
     """Measure the performance of RUN on corrupted test images.
 
     The command writes robustness.json and robustness.parquet into the run, and these figures: a
@@ -27,12 +26,10 @@ def robustness(run: Path, options: RobustnessOptions) -> None:
     Example:
       python cli.py robustness exports/RUN --suite published
     """
-    from galaxymorph.learn import keep_freed_memory
+    import galaxymorph as gm
     from galaxymorph.report import print_robustness
-    from galaxymorph.report import robustness as measure
 
-    keep_freed_memory()
-    result = measure(run, options)
+    result = gm.robustness(run, **options)
     print_robustness(result.record)
     for path in result.figures:
         say(f"drawn: {path}")

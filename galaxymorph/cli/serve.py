@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from galaxymorph.api.options import ServeOptions
 from galaxymorph.base import say
 from galaxymorph.cli.commands import Command
-from galaxymorph.cli.options import RENDERING, RUN, device_option, say_rendering
+from galaxymorph.cli.options import RUN, options_of, say_rendering
 
 
 @click.command(cls=Command)
 @RUN
-@click.option(
-    "--host",
-    default="127.0.0.1",
-    show_default=True,
-    help="Address to listen on. Any other than the default lets other machines connect.",
-)
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=8000,
-    show_default=True,
-    help="Port to listen on; 0 for any free port.",
-)
-@RENDERING
-@device_option(None, expose=True)
-def serve(
-    run: Path, host: str, port: int, stretch: str | None, bands: str | None, device: str
-) -> None:
+@options_of(ServeOptions)
+def serve(run: Path, **options: Any) -> None:
     """Serve the model of RUN as a local web page that predicts the images dropped on it.
 
     POST /predict accepts images and answers in JSON or CSV; /openapi.json describes it. Images are
@@ -40,13 +26,15 @@ def serve(
     Example:
       python cli.py serve exports/RUN --port 8080
     """
-    from galaxymorph.report import open_server
+    import galaxymorph as gm
 
-    say_rendering(stretch, bands)
-    server = open_server(run, host, port, stretch, bands, device)
+    say_rendering(options)
+    server = gm.serve(run, **options)
     click.echo(server.address)
     say("stop it with Ctrl-C")
     try:
-        server.run()
+        server.wait()
     except KeyboardInterrupt:
+        server.stop()
+        server.wait()
         say("stopped")

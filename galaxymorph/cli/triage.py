@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from galaxymorph.cli.commands import Choice, Command
-from galaxymorph.cli.options import DEVICE, PATH, RENDERING, RUN, SKIP_BAD_IMAGES, say_rendering
-from galaxymorph.predict.uncertainty_sources import UNCERTAINTY_SOURCES
+from galaxymorph.api.options import TriageOptions
+from galaxymorph.cli.commands import Command
+from galaxymorph.cli.options import PATH, RUN, options_of, say_rendering
 
 
 @click.command(cls=Command)
@@ -17,35 +18,8 @@ from galaxymorph.predict.uncertainty_sources import UNCERTAINTY_SOURCES
 @click.option(
     "-o", "--output", type=PATH, required=True, help="Folder to write: the images and manifest.csv."
 )
-@click.option(
-    "--number",
-    type=click.IntRange(1),
-    default=100,
-    show_default=True,
-    help="Number of galaxies to select.",
-)
-@click.option(
-    "--source",
-    type=Choice(list(UNCERTAINTY_SOURCES)),
-    default="views",
-    show_default=True,
-    help="Source of uncertainty: "
-    + "; ".join(f"{name}, {entry.words}" for name, entry in UNCERTAINTY_SOURCES.items())
-    + ".",
-)
-@SKIP_BAD_IMAGES
-@RENDERING
-@DEVICE
-def triage(
-    run: Path,
-    catalogue: tuple[str, ...],
-    output: Path,
-    number: int,
-    source: str,
-    skip_bad: bool,
-    stretch: str | None,
-    bands: str | None,
-) -> None:
+@options_of(TriageOptions)
+def triage(run: Path, catalogue: tuple[str, ...], output: Path, **options: Any) -> None:
     """Select the images in CATALOGUE that volunteers should classify to improve RUN.
 
     CATALOGUE is images, folders, zips, or tables with a column `image` of paths, whose ids are kept
@@ -57,9 +31,8 @@ def triage(
     Example:
       python cli.py triage exports/RUN images/ -o to-label --number 50
     """
-    from galaxymorph.learn import Run
-    from galaxymorph.predict import triage_files
+    import galaxymorph as gm
 
-    say_rendering(stretch, bands)
-    triage_files(Run(run), catalogue, output, number, source, skip_bad, stretch, bands)
+    say_rendering(options)
+    gm.triage(run, catalogue, output, **options)
     click.echo(output / "manifest.csv")

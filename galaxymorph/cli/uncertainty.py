@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from galaxymorph.api.options import UncertaintyOptions
 from galaxymorph.base import say
 from galaxymorph.cli.commands import Command
-from galaxymorph.cli.options import DATA, DEVICE, FIGURES, MOST, RUN
+from galaxymorph.cli.options import RUN, options_of
 
 
 @click.command(cls=Command)
 @RUN
-@MOST
-@FIGURES
-@DATA
-@DEVICE
-def uncertainty(run: Path, most: int, data: Path | None) -> None:
+@options_of(UncertaintyOptions)
+def uncertainty(run: Path, **options: Any) -> None:
     """Compare sources of uncertainty of RUN with each other and with volunteers' disagreement.
 
     The sources are a single prediction, eight views, 20 passes with dropout, and the networks of a
@@ -30,12 +29,10 @@ def uncertainty(run: Path, most: int, data: Path | None) -> None:
     Example:
       python cli.py uncertainty exports/RUN
     """
-    from galaxymorph.learn import keep_freed_memory
+    import galaxymorph as gm
     from galaxymorph.report import print_uncertainty
-    from galaxymorph.report import uncertainty as compare
 
-    keep_freed_memory()
-    result = compare(run, most, data)
+    result = gm.uncertainty(run, **options)
     print_uncertainty(result.record)
     for path in result.figures:
         say(f"drawn: {path}")

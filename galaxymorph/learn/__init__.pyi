@@ -1,5 +1,6 @@
 from . import run_files as run_files
 from .acceleration.hardware import keep_freed_memory as keep_freed_memory
+from .acceleration.hardware import on_device as on_device
 from .acceleration.hardware import resolve_precision as resolve_precision
 from .acceleration.hardware import side_by_side as side_by_side
 from .acceleration.hardware import use_device as use_device

@@ -40,6 +40,7 @@ from galaxymorph.predict.partitions import (
     partitions,
     predict_partition,
 )
+from galaxymorph.predict.prediction import keep_memory
 from galaxymorph.predict.predictors.loading import is_run, model_id
 from galaxymorph.predict.predictors.protocol import Predictor
 from galaxymorph.predict.tables import has_intervals
@@ -107,6 +108,8 @@ def predict_catalogue(
         BadInput: the folder holds something else, or the model or the catalogue can't be used.
     """
     out, catalogue = Path(out), Path(catalogue)
+    if scheduler is None and isinstance(model, str | Path):
+        keep_memory([model], options)
     chosen = _model(model, options, name)
     columns = kept_columns(catalogue, keep)
     number, digest, kinds = _scan(catalogue, columns)

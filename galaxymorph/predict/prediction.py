@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import shlex
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from galaxymorph.base import BadInput, say
+from galaxymorph.base.process import is_own_process
 from galaxymorph.images import Rendering, require_fits
 from galaxymorph.judge import (
     calibration_part,
@@ -32,17 +34,13 @@ from galaxymorph.predict.images import (
 from galaxymorph.predict.options import DEFAULTS, PredictionOptions
 from galaxymorph.predict.overlap import add_split_parts
 from galaxymorph.predict.predictors.averaging import average_predictors
-from galaxymorph.predict.predictors.loading import is_run, load_predictor
+from galaxymorph.predict.predictors.loading import is_run, load_predictor, needs_pytorch
 from galaxymorph.predict.predictors.protocol import PredictionSets, Predictor
 from galaxymorph.predict.submission import require_submittable, write_submission
 from galaxymorph.predict.tables import add_intervals, has_intervals, predicted_table
 
 # Of the images that can't be used, how many are named.
 NAMED = 10
-
-
-def _nothing() -> None:
-    pass
 
 
 @dataclass(frozen=True)
@@ -63,10 +61,7 @@ class Predictions:
 
 
 def predict_files(
-    models: Sequence[Path],
-    paths: Sequence[str],
-    options: PredictionOptions = DEFAULTS,
-    on_checked: Callable[[], object] = _nothing,
+    models: Sequence[Path], paths: Sequence[str], options: PredictionOptions = DEFAULTS
 ) -> Predictions:
     """Predict image files by a model, or the mean of several models.
 
@@ -74,7 +69,6 @@ def predict_files(
         models: runs or exported files with the same outputs.
         paths: of images, folders and zips.
         options: how.
-        on_checked: called once the arguments are valid, before the models are loaded.
 
     Raises:
         BadInput: a model or an image can't be used, or options exclude each other.
@@ -84,7 +78,7 @@ def predict_files(
     sets = _prediction_sets(models, runs, options)
     references = expand_images(paths)
     require_fits(references, {"stretch": options.stretch, "bands": options.bands})
-    on_checked()
+    keep_memory(models, options)
     references = _usable(references, models, options)
     predictor = _load(models, references, options)
     table = predicted_table(predictor, references, sets)
@@ -110,7 +104,6 @@ def submit_files(
     models: Sequence[Path],
     paths: Sequence[str],
     options: PredictionOptions = DEFAULTS,
-    on_checked: Callable[[], object] = _nothing,
 ) -> None:
     """Write a submission to Kaggle's Galaxy Zoo challenge, see `write_submission`.
 
@@ -119,7 +112,6 @@ def submit_files(
         models: runs of the challenge's tree, whose mean is submitted.
         paths: of the test images: files, folders and zips.
         options: how; a submission has neither out-of-distribution scores nor intervals.
-        on_checked: called once the arguments are valid, before the models are loaded.
 
     Raises:
         BadInput: as `predict_files`, or a run predicts something else than the challenge's answers.
@@ -134,13 +126,22 @@ def submit_files(
         require_submittable(run)
     references = submission_images(paths)
     require_fits(references, {"stretch": options.stretch, "bands": options.bands})
-    on_checked()
+    keep_memory(models, options)
     references = _usable(references, models, options)
     if options.skip_bad:
         references = drop_empty_frames(references, runs[0].recipe)
     predictor = _load(models, references, options)
     _warn_of_drift(runs, references, options)
     write_submission(output, runs, predictor, references)
+
+
+def keep_memory(models: Sequence[str | Path], options: PredictionOptions) -> None:
+    """Let a command keep freed memory, and keep what the libraries made out of collections."""
+    if is_own_process() and any(needs_pytorch(path, options.precision) for path in models):
+        from galaxymorph.learn import keep_freed_memory
+
+        keep_freed_memory(room=2**27, steady=True)
+        gc.freeze()
 
 
 def _runs(models: Sequence[Path], options: PredictionOptions) -> list[Run]:

@@ -60,7 +60,6 @@ from galaxymorph.report.figures.embedding_figure import (
     draw_row,
 )
 from galaxymorph.report.figures.overlays import draw_maps
-from galaxymorph.report.tables import print_rows
 
 # Galaxies of each step by default.
 CURVES, CHECKS, MASKS, EMBEDDED, MEASURED = 48, 500, 1000, 1000, 160
@@ -84,6 +83,8 @@ class Explanation:
         maps: by method the galaxies' rows and their maps.
         record: the tables of `explain.json`, by name.
         embedded: the embeddings by stage.
+        tables: rows by title, in the order of the steps.
+        files: that were written.
     """
 
     subject: ExplainedModel
@@ -93,6 +94,8 @@ class Explanation:
     maps: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     record: dict[str, Any] = field(default_factory=dict)
     embedded: dict[str, np.ndarray] = field(default_factory=dict)
+    tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    files: list[Path] = field(default_factory=list)
 
     def rows(self, most: int) -> np.ndarray:
         """Return the rows of a step's galaxies: `most` of them, or the limit."""
@@ -101,8 +104,8 @@ class Explanation:
 
 def explain_run(
     run: Run, methods: Sequence[str] = (), limit: int | None = None, data: Path | None = None
-) -> Iterator[Path]:
-    """Explain a run's answers on its test part; yield each file as it is written.
+) -> Explanation:
+    """Explain a run's answers on its test part, into its folder `explain`.
 
     Args:
         run: trained.
@@ -118,8 +121,9 @@ def explain_run(
         explanation = _explanation(run, methods, limit, data)
         for step in STEPS:
             steps.begin()
-            yield from step(explanation)
-    yield from _write(explanation)
+            explanation.files += step(explanation)
+    explanation.files += _write(explanation)
+    return explanation
 
 
 def _explanation(
@@ -164,7 +168,7 @@ def _faithfulness(explanation: Explanation) -> Iterator[Path]:
     by_order = curves(subject, chosen, maps)
     table = areas(by_order, subject.seed)
     explanation.record["deletion and insertion"] = table
-    print_rows("Area under the answer's probability", table)
+    explanation.tables["Area under the answer's probability"] = table
     yield draw_curves(explanation.folder / "deletion_insertion.png", by_order, table)
 
 
@@ -175,14 +179,11 @@ def _random_weights(explanation: Explanation) -> Iterator[Path]:
         for row in randomisation(subject, method, rows[some], maps[some]):
             table.append({"method": method, **row})
     explanation.record["random weights"] = table
-    print_rows("Rank correlation with the trained network's maps", table)
-    print_rows(
-        "Which maps deserve belief, the best first",
-        [
-            {**row, "method": ATTRIBUTION_METHODS[str(row["method"])].label}
-            for row in verdicts(explanation.record)
-        ],
-    )
+    explanation.tables["Rank correlation with the trained network's maps"] = table
+    explanation.tables["Which maps deserve belief, the best first"] = [
+        {**row, "method": ATTRIBUTION_METHODS[str(row["method"])].label}
+        for row in verdicts(explanation.record)
+    ]
     yield draw_randomisation(explanation.folder / "random_weights.png", table)
 
 
@@ -200,14 +201,14 @@ def _masks(explanation: Explanation) -> Iterator[Path]:
     explanation.record["true masks"] = table
     if not table:
         return
-    print_rows("Share of the attribution on true features, over their area", table)
+    explanation.tables["Share of the attribution on true features, over their area"] = table
     yield draw_looked_at(explanation.folder / "true_masks.png", table, subject.words)
 
 
 def _shortcuts(explanation: Explanation) -> Iterator[Path]:
     table = shortcut_table(explanation.subject, explanation.rows(CHECKS))
     explanation.record["shortcuts"] = table
-    print_rows("Answers that change without what shouldn't matter", table)
+    explanation.tables["Answers that change without what shouldn't matter"] = table
     yield draw_effects(explanation.folder / "shortcuts.png", table, "change", SHORTCUTS)
 
 
@@ -218,7 +219,7 @@ def _physics(explanation: Explanation) -> Iterator[Path]:
         f"Physics checks, passed where at most {MOST_CHANGED:.0%} of answers change (of one view; "
         "predict averages the run's views)"
     )
-    print_rows(title, table)
+    explanation.tables[title] = table
     path = explanation.folder / "physics.png"
     yield draw_effects(path, table, "check", PHYSICS, MOST_CHANGED)
 
@@ -264,7 +265,7 @@ def _probes(explanation: Explanation, name: str, table: list[dict]) -> Iterator[
     for row in table:
         line = stages.setdefault(row["concept"], {"concept": row["concept"]})
         line |= {"galaxies": row["galaxies"], row["stage"]: row["r2"]["value"]}
-    print_rows(f"Linear probes of {name}: cross-validated R²", list(stages.values()))
+    explanation.tables[f"Linear probes of {name}: cross-validated R²"] = list(stages.values())
     yield draw_probes(explanation.folder / f"probes_{name.replace(' ', '_')}.png", table)
 
 

@@ -19,7 +19,7 @@ from galaxymorph.report.figures.pictures import LIMIT, TEXT, Picture, encode_pic
 from galaxymorph.report.tables import PARTS
 
 # Files of a run that the gallery needs.
-PREDICTED = (run_files.METRICS, "predictions_test.parquet")
+PREDICTED: tuple[str, ...] = (run_files.METRICS, "predictions_test.parquet")
 # Pictures that the page draws itself, or that its gallery stands for.
 DRAWN = {"scores_by_class", "confusion_valid", "confusion_test"}
 

@@ -90,7 +90,7 @@ def make_table(title: str, columns: Sequence[str], left: Collection[str] = ()) -
 VERDICTS = {"passes"}
 
 
-def print_rows(title: str, rows: list[dict[str, object]]) -> None:
+def print_rows(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Print rows of one kind: words, counts, numbers, and scores with their intervals."""
     table = Table(box=box.SIMPLE_HEAD, title=title)
     for name, value in rows[0].items():

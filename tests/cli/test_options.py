@@ -6,12 +6,12 @@ from pathlib import Path
 import click
 import pytest
 
+from galaxymorph.api.options import RobustnessOptions
 from galaxymorph.base import BadInput
 from galaxymorph.base.options import option
 from galaxymorph.cli.commands import Command
-from galaxymorph.cli.options import dataclass_options
+from galaxymorph.cli.options import options_of
 from galaxymorph.predict import PredictionOptions
-from galaxymorph.report import RobustnessOptions
 
 
 def doubled(text: str) -> int:
@@ -31,9 +31,9 @@ class Options:
 
 def parsed(*words: str) -> Options:
     @click.command(cls=Command)
-    @dataclass_options(Options, "options")
-    def command(options: Options) -> Options:
-        return options
+    @options_of(Options)
+    def command(**options: object) -> Options:
+        return Options(**options)
 
     return command.main(list(words), standalone_mode=False)
 

@@ -92,6 +92,8 @@ def test_kept_memory_does_not_pile_up():
         "import gc, torch\n"
         "from galaxymorph.learn.acceleration import hardware\n"
         "from galaxymorph.learn.acceleration.hardware import KEPT, keep_freed_memory\n"
+        "from galaxymorph.base.process import own_process\n"
+        "own_process()\n"
         "resident_bytes = hardware.resident_bytes\n"
         "keep_freed_memory()\n"
         "gc.disable()\n"

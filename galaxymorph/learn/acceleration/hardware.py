@@ -15,10 +15,11 @@ from typing import TypeVar
 import torch
 from fastai.callback.core import Callback
 from fastai.callback.fp16 import MixedPrecision
-from fastai.torch_core import default_device, to_float
+from fastai.torch_core import default_device, defaults, to_float
 from torch import nn
 
 from galaxymorph.base import BadInput
+from galaxymorph.base.process import is_own_process
 
 Given = TypeVar("Given")
 Found = TypeVar("Found")
@@ -43,18 +44,31 @@ def use_device(name: str) -> None:
     default_device({"auto": None, "cpu": False}.get(name, True))
 
 
+@contextmanager
+def on_device(name: str) -> Iterator[None]:
+    """Let networks run on a device meanwhile, see `use_device`."""
+    before = defaults.use_cuda
+    use_device(name)
+    try:
+        yield
+    finally:
+        default_device(before)
+
+
 def keep_freed_memory(room: int = 2**29, steady: bool = False) -> None:
     """Let the C library keep what tensors free, for the next ones, until the process ends.
 
     Otherwise every large tensor is fetched from the kernel and given back, page by page, which
     takes a fifth of a fit's time on a CPU. The options are glibc's, see mallopt(3); elsewhere
-    nothing changes.
+    nothing changes, and nor does it in a process that isn't a command's own.
 
     Args:
         room: bytes by which the process may grow before what is unused is given back; half a GiB
             are a batch's worth of activations in training, and prediction needs less.
         steady: all batches are of a kind, so that none needs more than the first ones.
     """
+    if not is_own_process():
+        return
     trim_threshold, mmap_max = -1, -4
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

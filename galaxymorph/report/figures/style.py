@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -63,16 +64,27 @@ FORMATS = ("png", "pdf", "svg")
 _formats = ["png"]
 
 
-def use_formats(names: Sequence[str]) -> None:
-    """Write every figure from now on in these formats beside its PNG.
+@contextmanager
+def figure_formats(names: str | Sequence[str]) -> Iterator[None]:
+    """Write every figure meanwhile in these formats beside its PNG.
+
+    Args:
+        names: of `FORMATS`; as text separated by commas.
 
     Raises:
         BadInput: one isn't of `FORMATS`.
     """
-    for name in names:
+    listed = names.split(",") if isinstance(names, str) else names
+    chosen = [name.strip().lower() for name in listed]
+    for name in chosen:
         if name not in FORMATS:
             raise BadInput(f"--figures {name}: no such format", f"use {', '.join(FORMATS)}")
-    _formats[:] = ["png", *(name for name in names if name != "png")]
+    before = list(_formats)
+    _formats[:] = ["png", *(name for name in chosen if name != "png")]
+    try:
+        yield
+    finally:
+        _formats[:] = before
 
 
 def styled(draw: Callable[Arguments, Result]) -> Callable[Arguments, Result]:

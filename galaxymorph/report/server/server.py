@@ -110,9 +110,32 @@ class ModelServer:
         if self._loading.done():
             self._loading.result()
 
+    def start(self) -> None:
+        """Answer in a thread, which ends with the process or by `stop`."""
+        self._thread = Thread(target=self._server.run, args=([self._socket],), daemon=True)
+        self._thread.start()
+        Thread(target=self._fill, daemon=True).start()
+
+    def wait(self) -> None:
+        """Wait until a server that was started is stopped.
+
+        Raises:
+            BadInput: the model can't be loaded.
+        """
+        self._thread.join()
+        if self._loading.done():
+            self._loading.result()
+
     def stop(self) -> None:
-        """Let `run` return; may be called from another thread."""
+        """Stop answering; may be called from another thread."""
         self._server.should_exit = True
+
+    def __repr__(self) -> str:
+        return f"<ModelServer {self.address}>"
+
+    def _repr_html_(self) -> str:
+        """Return a link for a notebook's cell."""
+        return f"<a href='{self.address}' target='_blank'>{self.address}</a>"
 
     def _fill(self) -> None:
         try:
@@ -126,7 +149,7 @@ class ModelServer:
 def open_server(
     run: Path, host: str, port: int, stretch: str | None, bands: str | None, device: str
 ) -> ModelServer:
-    """Return the server of a run's model, whose address is bound; `run` loads and serves it.
+    """Return the server of a run's model, whose address is bound; `start` loads and serves it.
 
     Args:
         run: trained.
@@ -141,9 +164,10 @@ def open_server(
     """
 
     def load() -> ServedModel:
-        from galaxymorph.learn import use_device
+        if device != "auto":
+            from galaxymorph.learn import use_device
 
-        use_device(device)
+            use_device(device)
         return load_model(run, stretch, bands)
 
     return ModelServer(run.resolve().name, load, host, port, fit_warnings(Run(run)))

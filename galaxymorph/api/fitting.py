@@ -1,78 +1,97 @@
-"""A whole fit: from a catalogue, found or simulated, to a run with scores, figures and a page."""
+"""Fits: from a catalogue, given or simulated, to a run with metrics, figures and a page."""
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from galaxymorph.api.calling import split_options, takes
+from galaxymorph.api.options import FitOptions, PretrainOptions, ReproduceOptions
+from galaxymorph.api.runs import Run
 from galaxymorph.base import BadInput, Steps, say
 from galaxymorph.learn.presets import make_recipe
 from galaxymorph.learn.recipe import Recipe, require_weights_file
-from galaxymorph.report.analysis_options import FitOptions
 
 if TYPE_CHECKING:
-    from galaxymorph.learn import Run
+    from galaxymorph.judge import Reproduction
+    from galaxymorph.learn import Run as RunFolder
     from galaxymorph.learn.galaxies import Galaxies
 
-    Started = tuple[Run, Galaxies]
+    Started = tuple[RunFolder, Galaxies]
 
 # Where the galaxies of a fit without data are made.
 SIMULATED = Path("data/simulated")
 BACKBONE = "backbone.safetensors"
 
 
-def fit(options: FitOptions, changes: dict[str, Any]) -> Run:
-    """Train a run, or go on with one, judge it and draw it; return it.
+@takes(FitOptions, settings=True)
+def fit(data: str | os.PathLike[str] | None = None, **options: Any) -> Run:
+    """Train a model on galaxies, judge it and draw its figures; return the run.
+
+    Without data, galaxies are simulated, and the network starts from the package's own weights.
 
     Args:
-        options: where the galaxies are, and where the run goes.
-        changes: settings in place of the recipe's, by name.
+        data: folder, zip or table with galaxies in the Kaggle layout. Default: data/.
 
     Raises:
         BadInput: a setting, the catalogue or the run's folder can't be used.
+
+    Example:
+        >>> import galaxymorph as gm
+        >>> run = gm.fit("sky", recipe="quick", size=64, epochs=2, name="first")
+        >>> run.path.as_posix()
+        'exports/first'
     """
-    if options.resume:
-        given = (options.source, options.name, options.out, options.skip_bad, options.simulate)
+    chosen, changes = split_options(FitOptions, options)
+    place = None if data is None else Path(data)
+    if chosen.resume:
+        given = (chosen.recipe, chosen.name, chosen.out, chosen.skip_bad, chosen.simulate)
         if changes or any(given):
             raise BadInput("--resume takes no settings", "the run's own recipe goes on")
-        run, galaxies = resume_fit(options.resume, options.data, options.cache)
+        run, galaxies = resume_fit(chosen.resume, place, chosen.cache)
     else:
         # Before galaxies are simulated for nothing.
-        make_recipe(options.source or "baseline", changes)
-        data, is_simulated = _find_data(options.data, options.simulate)
-        if is_simulated and not (options.source or changes.keys() & {"arch", "weights"}):
+        make_recipe(chosen.recipe or "baseline", changes)
+        folder, is_simulated = _find_data(place, chosen.simulate)
+        if is_simulated and not (chosen.recipe or changes.keys() & {"arch", "weights"}):
             changes = {**changes, "weights": "galaxymorph"}
-        run, galaxies = start_fit(replace(options, data=data), changes)
+        run, galaxies = start_fit(replace(chosen, data=folder), changes)
     finish_fit(run, galaxies)
-    return run
+    return Run(run.path)
 
 
-def pretrain(sky: Path, number: int | None, out: Path, name: str, changes: dict[str, Any]) -> Path:
-    """Train a backbone on simulated galaxies, or go on with it; return the file of its weights.
+@takes(PretrainOptions, settings=True)
+def pretrain(**options: Any) -> Run:
+    """Train a backbone on simulated galaxies of all surveys, or go on with it; return the run.
 
-    Args:
-        sky: folder of the galaxies, which are simulated if they aren't there.
-        number: of them; None for the default.
-        out: folder of runs.
-        name: of the run.
-        changes: settings in place of the recipe `pretrain`'s.
+    Its file `backbone.safetensors` is for `weights` of `fit`. Settings are those of the recipe
+    `pretrain`.
 
     Raises:
         BadInput: the run exists and settings are given, or they are of several networks.
+
+    Example:
+        >>> import galaxymorph as gm
+        >>> run = gm.pretrain(sky="sky-of-all", n=40, name="mine", size=32, epochs=1)
+        >>> (run.path / "backbone.safetensors").exists()
+        True
     """
     from galaxymorph.learn import write_backbone
     from galaxymorph.survey import PRETRAINING, simulate
 
+    chosen, changes = split_options(PretrainOptions, options)
     for setting, most in (("folds", 0), ("members", 1)):
         if (value := int(changes.get(setting) or 0)) > most:
             raise BadInput(f"--{setting} {value}: a backbone is one network", "leave it out")
+    sky, out, name = chosen.sky, chosen.out, chosen.name
     path = out / name
     # Training takes longer than simulating; where the sky is there already, it is all.
     with Steps([1, 3]) as steps:
         steps.begin()
-        simulate(sky, replace(PRETRAINING, number=number or PRETRAINING.number))
+        simulate(sky, replace(PRETRAINING, number=chosen.n or PRETRAINING.number))
         steps.begin()
         if path.exists():
             if changes:
@@ -82,12 +101,34 @@ def pretrain(sky: Path, number: int | None, out: Path, name: str, changes: dict[
                 )
             run, galaxies = resume_fit(path, sky, cache=True)
         else:
-            run, galaxies = start_fit(FitOptions(sky, "pretrain", out, name), changes)
+            wanted = FitOptions(data=sky, recipe="pretrain", out=out, name=name)
+            run, galaxies = start_fit(wanted, changes)
         # Without the settings, which the run has.
         words = ["--sky", str(sky), "--out", str(out), "--name", name]
         finish_fit(run, galaxies, f"python cli.py pretrain {shlex.join(words)}")
     write_backbone(run, path / BACKBONE)
-    return path / BACKBONE
+    return Run(path)
+
+
+@takes(ReproduceOptions)
+def reproduce(run: str | os.PathLike[str], **options: Any) -> Reproduction:
+    """Train a run again from its own files and compare weights and metrics.
+
+    Args:
+        run: a trained run or its folder.
+
+    Raises:
+        BadInput: the run isn't finished, or the catalogue isn't the one it was split on.
+
+    Example:
+        >>> import galaxymorph as gm
+        >>> again = gm.reproduce("exports/first")
+        >>> again.weights, again.metrics
+        (True, True)
+    """
+    from galaxymorph.judge import reproduce_run
+
+    return reproduce_run(Run(Path(run)), ReproduceOptions(**options).data)
 
 
 def _find_data(data: Path | None, number: int | None) -> tuple[Path, bool]:
@@ -124,7 +165,7 @@ def start_fit(options: FitOptions, changes: dict[str, Any]) -> Started:
     # These import no PyTorch, so that a fault of an option or a table is told at once.
     from galaxymorph.learn import read_labels
 
-    source, data, name = options.source, options.data or Path("data"), options.name
+    source, data, name = options.recipe, options.data or Path("data"), options.name
     recipe = make_recipe(source or "baseline", changes)
     require_weights_file(recipe)
     if name is not None and (not name or Path(name).name != name):
@@ -167,7 +208,7 @@ def _default_name(source: str, recipe: Recipe) -> str:
     return "-".join(parts)
 
 
-def _say_started(run: Run, galaxies: Galaxies) -> None:
+def _say_started(run: RunFolder, galaxies: Galaxies) -> None:
     from galaxymorph.learn import label_words
     from galaxymorph.zoo import handed_classes
 
@@ -184,9 +225,10 @@ def _say_started(run: Run, galaxies: Galaxies) -> None:
 
 def resume_fit(path: Path, data: Path | None, cache: bool) -> Started:
     """Return a run that was stopped, and its galaxies."""
-    from galaxymorph.learn import Run, gather_galaxies, require_same_galaxies
+    from galaxymorph.learn import Run as RunFolder
+    from galaxymorph.learn import gather_galaxies, require_same_galaxies
 
-    run = Run(path)
+    run = RunFolder(path)
     # What was set aside at the start is again; anything else that is missing is noticed.
     galaxies = gather_galaxies(data or run.data["path"], run.recipe, skip_bad=True, cache=cache)
     require_same_galaxies(run, galaxies)
@@ -194,8 +236,8 @@ def resume_fit(path: Path, data: Path | None, cache: bool) -> Started:
     return run, galaxies
 
 
-def finish_fit(run: Run, galaxies: Galaxies, again: str = "") -> None:
-    """Train a run from where it stands, judge it, draw it, and print its metrics.
+def finish_fit(run: RunFolder, galaxies: Galaxies, again: str = "") -> None:
+    """Train a run from where it stands, judge it, draw it, and write its page.
 
     Args:
         run: started.
@@ -204,26 +246,20 @@ def finish_fit(run: Run, galaxies: Galaxies, again: str = "") -> None:
     """
     from galaxymorph.judge import judge_run
     from galaxymorph.learn import say_fit_warnings, train_run
-    from galaxymorph.report import draw_run, print_metrics, write_report
+    from galaxymorph.report import draw_run, write_report
 
     again = again or f"python cli.py fit --resume {shlex.quote(str(run.path))}"
     try:
         train_run(run, galaxies)
         try:
-            metrics = judge_run(run)
-            draw_run(run, metrics)
-            page = write_report(run)
+            draw_run(run, judge_run(run))
+            write_report(run)
         except Exception:
             say(
                 f"{run.path} is trained, and has its model and its predictions; its scores, "
                 f"figures and page are made by: {again}"
             )
             raise
-        # Last, since it may have nowhere to go.
-        print_metrics(metrics, run.recipe)
     except KeyboardInterrupt as stop:
         raise type(stop)(f"go on with: {again}") from None
     say_fit_warnings(run)
-    say(f"figures: {run.figures}/")
-    say(f"report: {page}")
-    say(f"look at its mistakes: python cli.py interpret {shlex.quote(str(run.path))}")

@@ -1,0 +1,324 @@
+"""Analyses of a trained run: each writes its record and figures, and renews the run's page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from galaxymorph.api.calling import takes
+from galaxymorph.api.options import (
+    CalibrateOptions,
+    CompareOptions,
+    ExplainOptions,
+    InterpretOptions,
+    ReportOptions,
+    RobustnessOptions,
+    UncertaintyOptions,
+)
+from galaxymorph.base import BadInput, Progress
+from galaxymorph.images import SEVERITIES
+from galaxymorph.judge import (
+    calibrate_fractions,
+    calibrate_run,
+    corruption_error,
+    galaxy_errors,
+    galleries_of,
+    read_robustness,
+    require_alike,
+    robustness_of,
+    robustness_settings,
+    write_robustness,
+)
+from galaxymorph.learn import Run, deviation_columns, held, keep_freed_memory, write_table
+from galaxymorph.learn.run_files import CALIBRATION, ROBUSTNESS, UNCERTAINTY
+from galaxymorph.predict import study_uncertainty
+from galaxymorph.report import Comparison, renew_report, write_comparison
+from galaxymorph.report import compare as compare_runs
+from galaxymorph.report.explanation import draw_similar, explain_run
+from galaxymorph.report.figures.calibration_figures import draw_calibration
+from galaxymorph.report.figures.contact_sheets import draw_gallery
+from galaxymorph.report.figures.fraction_figures import draw_fraction_calibration
+from galaxymorph.report.figures.robustness_figures import draw_robustness
+from galaxymorph.report.figures.uncertainty_figures import draw_uncertainty
+from galaxymorph.report.figures.vote_figures import draw_votes, draw_walk
+from galaxymorph.report.notebook import html_figures, html_link
+from galaxymorph.report.page import refresh_report
+
+# A run's folder, or the run.
+RunLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """The result of an analysis. A notebook shows its figures.
+
+    Args:
+        path: the file or the folder in the run that holds the numbers.
+        record: the numbers, as in that file.
+        figures: the PNG files.
+        files: all files that were written.
+        tables: rows by title, of `explain`.
+    """
+
+    path: Path
+    record: Mapping[str, Any]
+    figures: Sequence[Path] = ()
+    files: Sequence[Path] = ()
+    tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<Analysis {self.path}, {len(self.figures)} figures>"
+
+    def _repr_html_(self) -> str:
+        """Return the figures for a notebook's cell."""
+        return f"{html_figures(self.figures)}<p><small>{html_link(self.path)}</small></p>"
+
+
+@takes(CalibrateOptions)
+def calibrate(run: RunLike, **options: Any) -> Analysis:
+    """Calibrate a run on galaxies that neither trained nor selected its model.
+
+    Of classes, that is their probabilities, and prediction sets; of a tree with distributions of
+    vote fractions, the variances of those. Later predictions of the run are calibrated.
+
+    Args:
+        run: a trained run or its folder.
+
+    Raises:
+        BadInput: the run can't be calibrated, or has vote fractions, which take no such option.
+
+    Example:
+        >>> import galaxymorph as gm
+        >>> calibration = gm.calibrate("exports/first", coverage=0.9)
+        >>> calibration.record["sets"]["coverage"]
+        0.9
+    """
+    chosen = CalibrateOptions(**options)
+    with held(Path(run)) as held_run:
+        if deviation_columns(held_run.recipe, held_run.classes):
+            _refuse(held_run, method=chosen.method, coverage=chosen.coverage, sets=chosen.sets)
+            fractions = calibrate_fractions(held_run)
+            record, figures = fractions.record, draw_fraction_calibration(held_run, fractions)
+        else:
+            classes = calibrate_run(
+                held_run, chosen.coverage or 0.9, chosen.method, chosen.sets or "lac"
+            )
+            record, figures = classes.record, draw_calibration(held_run, classes)
+        refresh_report(held_run)
+        return Analysis(held_run.path / CALIBRATION, record, figures)
+
+
+def _refuse(run: Run, **options: object) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise BadInput(
+            f"--{given[0]}: {run.path} predicts vote fractions, and the option is of classes",
+            "leave it out; `predict --coverage` chooses the intervals",
+        )
+
+
+@takes(UncertaintyOptions)
+def uncertainty(run: RunLike, **options: Any) -> Analysis:
+    """Compare a run's sources of uncertainty on its test galaxies, with volunteers' disagreement.
+
+    Sources are a single prediction, eight views, 20 passes with dropout, and the models of a run
+    that was fitted with several members.
+
+    Args:
+        run: a trained run or its folder.
+
+    Example:
+        >>> import galaxymorph as gm
+        >>> study = gm.uncertainty("exports/first")
+        >>> sorted(study.record["sources"])
+        ['dropout', 'single', 'views']
+    """
+    chosen = UncertaintyOptions(**options)
+    keep_freed_memory()
+    with held(Path(run)) as held_run:
+        study = study_uncertainty(held_run, chosen.data)
+        figures = draw_uncertainty(held_run, study, chosen.most, chosen.data)
+        refresh_report(held_run, chosen.data)
+        return Analysis(held_run.path / UNCERTAINTY, study.record, figures)
+
+
+@takes(RobustnessOptions)
+def robustness(run: RunLike, **options: Any) -> Analysis:
+    """Measure what a run loses on corrupted test images.
+
+    Args:
+        run: a trained run or its folder.
+
+    Raises:
+        BadInput: images are missing, or the reference isn't measured, or otherwise than this run.
+
+    Example:
+        >>> import galaxymorph as gm
+        >>> result = gm.robustness("exports/first", suite="published")
+        >>> sorted(result.record["corruptions"])
+        ['blur', 'brightness', 'noise']
+    """
+    chosen = RobustnessOptions(**options)
+    reference = Run(chosen.reference) if chosen.reference else None
+    known = read_robustness(reference) if reference else None
+    theirs = galaxy_errors(reference) if reference else None
+    if chosen.suite == "published" and chosen.severities is not None:
+        raise BadInput("--severities: the published suite has severity 3 alone", "leave it out")
+    suite = (chosen.suite, chosen.severities or SEVERITIES)
+    keep_freed_memory()
+    with held(Path(run)) as held_run:
+        if known is not None:
+            settings = robustness_settings(held_run, *suite, chosen.views)
+            require_alike(settings, known, str(chosen.reference))
+        scores, table = robustness_of(
+            held_run, *suite, chosen.limit, chosen.views, chosen.adapt, chosen.data
+        )
+        write_robustness(held_run, scores, table)
+        if known is not None:
+            errors, seed = galaxy_errors(held_run), held_run.recipe.seed
+            scores["reference"] = corruption_error(
+                scores, known, str(chosen.reference), errors, theirs, seed
+            )
+            write_robustness(held_run, scores, table)
+        figures = draw_robustness(held_run, scores, table, chosen.data)
+        refresh_report(held_run, chosen.data)
+        return Analysis(held_run.path / ROBUSTNESS, scores, figures)
+
+
+@takes(InterpretOptions)
+def interpret(run: RunLike, **options: Any) -> Analysis:
+    """Draw which galaxies a run predicts well or badly, as galleries in its figures.
+
+    The galleries are of the largest losses; of classes, the mistakes made with most confidence and
+    each cell of the confusion matrix; of votes, the galaxies that volunteers disagree on, and
+    predicted against volunteers' fractions. With `galaxy`, one galaxy's walk down the decision tree
+    is drawn instead.
+
+    Args:
+        run: a trained run or its folder.
+
+    Example:
+        >>> import galaxymorph as gm
+        >>> galleries = gm.interpret("exports/first", most=4)
+        >>> "top_losses" in [path.stem for path in galleries.figures]
+        True
+    """
+    chosen = InterpretOptions(**options)
+    with held(Path(run)) as held_run:
+        if chosen.galaxy:
+            files = [draw_walk(held_run, chosen.galaxy, chosen.data)]
+            return Analysis(held_run.figures, {}, files, files)
+        galleries = galleries_of(held_run, chosen.part, chosen.data)
+        filled = {name: gallery for name, gallery in galleries.items() if len(gallery[1])}
+        files = []
+        with Progress("drawing", len(filled), "galleries") as progress:
+            for name, (title, galaxies) in filled.items():
+                file = held_run.figures / f"{name}.png"
+                files.append(draw_gallery(held_run, file, galaxies, title, chosen.most))
+                progress.advance()
+        files += draw_votes(held_run, chosen.part)
+        refresh_report(held_run, chosen.data)
+        return Analysis(held_run.figures, {}, files, files)
+
+
+@takes(ExplainOptions)
+def explain(run: RunLike, **options: Any) -> Analysis:
+    """Draw which parts of an image a run's predictions depend on, and test those maps.
+
+    It looks inside images; `interpret` draws which galaxies are predicted well or badly. With
+    `similar`, the galaxies most like one are drawn instead.
+
+    Args:
+        run: a trained run or its folder.
+
+    Raises:
+        BadInput: captum is missing, or a method can't be applied to the network.
+
+    Example:
+        >>> import galaxymorph as gm
+        >>> explanation = gm.explain("exports/first", method="gradcam", limit=4)
+        >>> explanation.record["deletion and insertion"][0]["method"]
+        'gradcam'
+    """
+    chosen = ExplainOptions(**options)
+    if chosen.similar is not None and (chosen.method or chosen.limit):
+        raise BadInput("--similar draws one figure", "leave out --method and --limit")
+    with held(Path(run)) as held_run:
+        folder = held_run.path / "explain"
+        if chosen.similar is not None:
+            files = [draw_similar(held_run, chosen.similar, chosen.data)]
+            return Analysis(folder, {}, files, files)
+        done = explain_run(held_run, chosen.method, chosen.limit, chosen.data)
+        refresh_report(held_run, chosen.data)
+        figures = [path for path in done.files if path.suffix == ".png"]
+        return Analysis(folder, done.record, figures, done.files, done.tables)
+
+
+@takes(ReportOptions)
+def report(run: RunLike, **options: Any) -> Path:
+    """Write the page of a run from whatever it has, and its model card; return the page.
+
+    The page is one file that loads nothing from elsewhere. The figures that the fit drew are drawn
+    again, so that `figures` applies to them.
+
+    Args:
+        run: a trained run or its folder.
+
+    Example:
+        >>> import galaxymorph as gm
+        >>> gm.report("exports/first").as_posix()
+        'exports/first/report.html'
+    """
+    chosen = ReportOptions(**options)
+    require_output(chosen.output, (".html",), "end it in .html")
+    return renew_report(Path(run), chosen.data, chosen.output)
+
+
+@takes(CompareOptions)
+def compare(*runs: RunLike, **options: Any) -> Comparison:
+    """Set runs side by side on every metric that they have.
+
+    Differences of macro-F1 from the first run are over the galaxies that both tested, each with an
+    interval of the difference itself.
+
+    Args:
+        runs: trained runs or their folders, two or more.
+
+    Raises:
+        BadInput: fewer than two runs, one given twice, or one whose fit isn't finished.
+
+    Example:
+        >>> import galaxymorph as gm
+        >>> comparison = gm.compare("exports/first", "exports/second")
+        >>> comparison.names
+        ['first', 'second']
+        >>> table = comparison.scores
+    """
+    chosen = CompareOptions(**options)
+    endings = (".html", ".csv", ".parquet")
+    require_output(chosen.output, endings, f"end it in {', '.join(endings)}")
+    comparison = compare_runs([Run(Path(run)) for run in runs])
+    if chosen.output is not None and chosen.output.suffix == ".html":
+        write_comparison(comparison, chosen.output)
+    elif chosen.output is not None:
+        write_table(chosen.output, comparison.scores)
+    return comparison
+
+
+def require_output(output: Path | None, endings: tuple[str, ...], remedy: str) -> None:
+    """Raise BadInput for an output that doesn't end so, or whose folder isn't there.
+
+    Args:
+        output: the option's value.
+        endings: of which it has one, with the dot.
+        remedy: for another ending.
+    """
+    if output is None:
+        return
+    if output.suffix not in endings:
+        raise BadInput(f"-o {output}: ending {output.suffix!r}", remedy)
+    if output.is_dir() or not output.absolute().parent.is_dir():
+        raise BadInput(f"-o {output}: not a file in a folder that exists", "make the folder first")

@@ -1,0 +1,319 @@
+"""Predictions: of images and catalogues, as files for elsewhere, and as a server."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from galaxymorph.api.analyses import RunLike, require_output
+from galaxymorph.api.calling import takes
+from galaxymorph.api.options import (
+    ExportOptions,
+    MovedData,
+    PredictOptions,
+    ServeOptions,
+    TriageOptions,
+)
+from galaxymorph.base import BadInput
+from galaxymorph.learn import Run, held, write_table
+from galaxymorph.predict import (
+    PARTITION,
+    average_predictors,
+    export_run,
+    has_intervals,
+    is_run,
+    load_predictor,
+    predict_files,
+    say_uncalibrated,
+    submit_files,
+    triage_files,
+)
+from galaxymorph.predict import predict_catalogue as fill_folder
+from galaxymorph.predict.exporters import EXPORTERS
+from galaxymorph.zoo import file_kind, is_zip
+
+if TYPE_CHECKING:
+    from galaxymorph.predict import Export, Quantization
+    from galaxymorph.predict.failures import Failures
+    from galaxymorph.report import ModelServer
+
+Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+TABLES = (".csv", ".parquet")
+
+
+@takes(PredictOptions)
+def predict(run: RunLike | Sequence[RunLike], images: Any, **options: Any) -> pd.DataFrame:
+    """Return the predictions of images by a run or an exported file, or the mean of several.
+
+    By the run's target a prediction is a class with probabilities, shares, or the share of
+    volunteers who would give each answer of the decision tree. An image without a galaxy is a row
+    without a prediction, with its `status` and `error`. For a catalogue of any size see
+    `predict_catalogue`.
+
+    Args:
+        run: a trained run, its folder or an exported file; or several, with the same outputs.
+        images: files, folders and zips; or images of Pillow's or arrays of pixels.
+
+    Raises:
+        BadInput: a model or an image can't be used, or options exclude each other.
+
+    Example:
+        >>> import galaxymorph as gm
+        >>> table = gm.predict("exports/first", "sky/images_training_rev1/100001.jpg")
+        >>> list(table["galaxy"])
+        ['100001']
+    """
+    chosen = PredictOptions(**options)
+    models = [Path(each) for each in _listed(run)]
+    if chosen.is_folder:
+        raise BadInput(f"-o {chosen.output}: a folder", "use predict_catalogue")
+    _require_file_options(chosen)
+    paths = _listed(images)
+    if not all(isinstance(path, str | os.PathLike) for path in paths):
+        return _predict_pixels(models, images, chosen)
+    names = [str(path) for path in paths]
+    if chosen.format and chosen.path:
+        submit_files(chosen.path, models, names, chosen)
+        return pd.read_csv(chosen.path)
+    table = predict_files(models, names, chosen).table
+    if chosen.path:
+        write_table(chosen.path, table)
+    return table
+
+
+def _listed(value: Any) -> list[Any]:
+    """Return what is given as a list; a path or an image is one."""
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _predict_pixels(models: Sequence[Path], images: Any, chosen: PredictOptions) -> pd.DataFrame:
+    """Return the predictions of images in memory."""
+    refused = {
+        "output": chosen.output,
+        "format": chosen.format,
+        "coverage": chosen.coverage,
+        "outliers": chosen.outliers,
+        "adapt": chosen.adapt,
+        "skip_bad": chosen.skip_bad,
+    }
+    for name, value in refused.items():
+        if value:
+            raise BadInput(f"{name}: images in memory don't have it", "give files")
+    predictors = [
+        load_predictor(
+            path, chosen.precision, raw=chosen.raw, stretch=chosen.stretch, bands=chosen.bands
+        )
+        for path in models
+    ]
+    return average_predictors(predictors, models, chosen.views, chosen.crops).predict(images)
+
+
+@takes(PredictOptions)
+def predict_catalogue(
+    run: RunLike, catalogue: str | os.PathLike[str], output: str | os.PathLike[str], **options: Any
+) -> Failures:
+    """Fill a folder with the predictions of a catalogue of any size, or go on filling it.
+
+    The folder holds a Parquet file a partition. After a kill the same call goes on. Returned are
+    the rows that failed, counted by kind; each has its `error`.
+
+    Args:
+        run: a trained run, its folder or an exported file.
+        catalogue: a folder, a zip, or a table (CSV, Parquet, FITS) with a column `image` of paths.
+        output: the folder, new, empty, or that of the same call before a kill.
+
+    Raises:
+        BadInput: the folder holds something else, or the model or the catalogue can't be used.
+
+    Example:
+        >>> import galaxymorph as gm
+        >>> images = "sky/images_training_rev1"
+        >>> failures = gm.predict_catalogue("exports/first", images, "predictions")
+        >>> failures.number, failures.rows
+        (0, 60)
+    """
+    model, name = Path(run), str(catalogue)
+    chosen = PredictOptions(output=str(output), **options)
+    _require_folder_options(chosen, model, name)
+    if chosen.coverage and is_run(model):
+        folder = Run(model)
+        say_uncalibrated(folder, "intervals" if has_intervals(folder.recipe) else "sets")
+    return fill_folder(
+        str(chosen.output),
+        model,
+        name,
+        chosen,
+        scheduler=chosen.scheduler,
+        keep=[column.strip() for column in (chosen.keep or "").split(",") if column.strip()],
+        size=chosen.partition or PARTITION,
+    )
+
+
+def models_and_images(run: Path, others: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Return the models, of which each but the first is told by its recipe.json, and the images.
+
+    Raises:
+        BadInput: there is no image.
+    """
+    more = list(takewhile(lambda name: (Path(name) / "recipe.json").is_file(), others))
+    images = list(others[len(more) :])
+    if not images:
+        raise BadInput("no image is named, only runs", "name images, a folder or a zip after them")
+    return [run, *map(Path, more)], images
+
+
+def _require_folder_options(chosen: PredictOptions, model: Path, catalogue: str) -> None:
+    """Raise BadInput for what a folder of predictions has no use for."""
+    where = f"-o {chosen.output}"
+    refused = {
+        "--format": chosen.format,
+        "--skip-bad": chosen.skip_bad,
+        "--adapt": chosen.adapt,
+        "--crops": chosen.crops,
+    }
+    for name, value in refused.items():
+        if value:
+            raise BadInput(f"{where}: a folder takes no {name}", "leave it out")
+    is_file = not (model / "recipe.json").is_file()
+    if chosen.outliers and (chosen.precision == "int8" or is_file):
+        raise BadInput("--outliers: it takes a run in PyTorch", "leave it out")
+    if Path(catalogue).is_file() and not is_zip(catalogue) and file_kind(catalogue) is None:
+        raise BadInput(
+            f"{where}: a folder takes a catalogue, and {catalogue} is none",
+            "give a folder, a zip or a table of images; or write to a .csv or .parquet file",
+        )
+
+
+def _require_file_options(chosen: PredictOptions) -> None:
+    """Raise BadInput for options of a folder, or a file that can't be written."""
+    for name in ("partition", "keep", "scheduler"):
+        if (value := getattr(chosen, name)) is not None:
+            raise BadInput(f"--{name} {value}: it goes with -o FOLDER/", "give a folder")
+    path = chosen.path
+    is_json = path is not None and path.suffix.lower() == ".json"
+    remedy = f"use {' or '.join(TABLES)}, or end it in / for a catalogue's folder"
+    require_output(path, TABLES, remedy + "; JSON is printed by --json, without -o" * is_json)
+    if chosen.format and (path is None or path.suffix != ".csv"):
+        raise BadInput("--format kaggle writes a table", "give -o FILE.csv, and no --json")
+
+
+@takes(TriageOptions)
+def triage(
+    run: RunLike, catalogue: Paths, output: str | os.PathLike[str], **options: Any
+) -> pd.DataFrame:
+    """Choose the images most worth a volunteer's time, into a new folder; return its manifest.
+
+    Chosen are those of which the model is most uncertain for want of knowledge, rather than because
+    they look like two classes, and that are unlike each other. The folder can be uploaded to
+    Zooniverse as a subject set.
+
+    Args:
+        run: a trained run or its folder.
+        catalogue: images, folders, zips, or tables with a column `image` of paths.
+        output: folder to make, of the images and their `manifest.csv`.
+
+    Raises:
+        BadInput: the folder exists, the run hasn't that source, or an image can't be used.
+
+    Example:
+        >>> import galaxymorph as gm
+        >>> chosen = gm.triage("exports/first", "sky/images_training_rev1", "to-label", number=3)
+        >>> len(chosen)
+        3
+    """
+    chosen = TriageOptions(**options)
+    paths = [str(path) for path in _listed(catalogue)]
+    return triage_files(
+        Run(Path(run)),
+        paths,
+        Path(output),
+        chosen.number,
+        chosen.source,
+        chosen.skip_bad,
+        chosen.stretch,
+        chosen.bands,
+    )
+
+
+@takes(ExportOptions)
+def export(run: RunLike, format: str, **options: Any) -> Export:
+    """Write a run as one file that travels, with all that predicting takes.
+
+    `load_predictor` and `predict` take it in place of a run.
+
+    Args:
+        run: a trained run or its folder.
+        format: the file's: safetensors, onnx, or one of a plugin.
+
+    Raises:
+        BadInput: the format is unknown, or a package that it takes is missing.
+
+    Example:
+        >>> import galaxymorph as gm
+        >>> file = gm.export("exports/first", "safetensors", output="model.safetensors")
+        >>> file.path.name
+        'model.safetensors'
+    """
+    chosen = ExportOptions(**options)
+    ending = EXPORTERS.find(format, "--format").ending
+    path = chosen.output or Path("model.int8.onnx" if chosen.int8 else f"model{ending}")
+    return export_run(Run(Path(run)), format, path, chosen.int8, chosen.data)
+
+
+@takes(MovedData)
+def quantize(run: RunLike, **options: Any) -> Quantization:
+    """Write a run's model in int8 for ONNX Runtime, and measure what that costs.
+
+    `predict` with `precision="int8"` uses it. Needs the extra galaxymorph[onnx].
+
+    Args:
+        run: a trained run or its folder.
+
+    Raises:
+        BadInput: the run's images aren't there, or the extra isn't installed.
+
+    Example:
+        >>> import galaxymorph as gm
+        >>> result = gm.quantize("exports/first")
+        >>> result.paths[0].name
+        'model.int8.onnx'
+    """
+    from galaxymorph.predict import quantize_run
+
+    with held(Path(run)) as locked:
+        return quantize_run(locked, MovedData(**options).data)
+
+
+@takes(ServeOptions)
+def serve(run: RunLike, **options: Any) -> ModelServer:
+    """Serve a run's model as a web page of this machine, until it is stopped; return the server.
+
+    POST /predict takes images and answers in JSON or CSV; /openapi.json describes it. Nothing that
+    is sent is written anywhere. It serves in a thread, and ends with the process.
+
+    Args:
+        run: a trained run or its folder.
+
+    Raises:
+        BadInput: the address can't be bound.
+
+    Example:
+        >>> import galaxymorph as gm
+        >>> server = gm.serve("exports/first", port=0)
+        >>> server.address.startswith("http://127.0.0.1:")
+        True
+        >>> server.stop()
+    """
+    from galaxymorph.report import open_server
+
+    chosen = ServeOptions(**options)
+    server = open_server(
+        Path(run), chosen.host, chosen.port, chosen.stretch, chosen.bands, chosen.device
+    )
+    server.start()
+    return server

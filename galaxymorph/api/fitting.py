@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from galaxymorph.api.calling import split_options, takes
 from galaxymorph.api.options import FitOptions, PretrainOptions, ReproduceOptions
+from galaxymorph.api.paths import Place, RunLike
 from galaxymorph.api.runs import Run
 from galaxymorph.base import BadInput, Steps, say
 from galaxymorph.learn.presets import make_recipe
@@ -28,7 +28,7 @@ BACKBONE = "backbone.safetensors"
 
 
 @takes(FitOptions, settings=True)
-def fit(data: str | os.PathLike[str] | None = None, **options: Any) -> Run:
+def fit(data: Place | None = None, **options: Any) -> Run:
     """Train a model on galaxies, judge it and draw its figures; return the run.
 
     Without data, galaxies are simulated, and the network starts from the package's own weights.
@@ -75,7 +75,7 @@ def pretrain(**options: Any) -> Run:
 
     Example:
         >>> import galaxymorph as gm
-        >>> run = gm.pretrain(sky="sky-of-all", n=40, name="mine", size=32, epochs=1)
+        >>> run = gm.pretrain(sky="many-skies", n=30, name="mine", size=32, epochs=1)
         >>> (run.path / "backbone.safetensors").exists()
         True
     """
@@ -111,7 +111,7 @@ def pretrain(**options: Any) -> Run:
 
 
 @takes(ReproduceOptions)
-def reproduce(run: str | os.PathLike[str], **options: Any) -> Reproduction:
+def reproduce(run: RunLike, **options: Any) -> Reproduction:
     """Train a run again from its own files and compare weights and metrics.
 
     Args:

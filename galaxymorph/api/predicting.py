@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from galaxymorph.api.analyses import RunLike, require_output
 from galaxymorph.api.calling import takes
 from galaxymorph.api.options import (
     ExportOptions,
@@ -19,6 +18,7 @@ from galaxymorph.api.options import (
     ServeOptions,
     TriageOptions,
 )
+from galaxymorph.api.paths import Place, Places, RunLike, require_output
 from galaxymorph.base import BadInput
 from galaxymorph.learn import Run, held, write_table
 from galaxymorph.predict import (
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from galaxymorph.predict.failures import Failures
     from galaxymorph.report import ModelServer
 
-Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 TABLES = (".csv", ".parquet")
 
 
@@ -114,9 +113,7 @@ def _predict_pixels(models: Sequence[Path], images: Any, chosen: PredictOptions)
 
 
 @takes(PredictOptions)
-def predict_catalogue(
-    run: RunLike, catalogue: str | os.PathLike[str], output: str | os.PathLike[str], **options: Any
-) -> Failures:
+def predict_catalogue(run: RunLike, catalogue: Place, output: Place, **options: Any) -> Failures:
     """Fill a folder with the predictions of a catalogue of any size, or go on filling it.
 
     The folder holds a Parquet file a partition. After a kill the same call goes on. Returned are
@@ -135,7 +132,7 @@ def predict_catalogue(
         >>> images = "sky/images_training_rev1"
         >>> failures = gm.predict_catalogue("exports/first", images, "predictions")
         >>> failures.number, failures.rows
-        (0, 60)
+        (0, 100)
     """
     model, name = Path(run), str(catalogue)
     chosen = PredictOptions(output=str(output), **options)
@@ -203,9 +200,7 @@ def _require_file_options(chosen: PredictOptions) -> None:
 
 
 @takes(TriageOptions)
-def triage(
-    run: RunLike, catalogue: Paths, output: str | os.PathLike[str], **options: Any
-) -> pd.DataFrame:
+def triage(run: RunLike, catalogue: Places, output: Place, **options: Any) -> pd.DataFrame:
     """Choose the images most worth a volunteer's time, into a new folder; return its manifest.
 
     Chosen are those of which the model is most uncertain for want of knowledge, rather than because

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from galaxymorph import api
+from galaxymorph.api.paths import Place
 from galaxymorph.base import BadInput, read_json
 from galaxymorph.judge import metrics_of
 from galaxymorph.learn import Run as RunFolder
@@ -76,7 +76,7 @@ class Run(RunFolder):
         """
         return super().predictions(part)
 
-    def learner(self, data: str | os.PathLike[str] | None = None) -> Learner:
+    def learner(self, data: Place | None = None) -> Learner:
         """Return fastai's `Learner` with the trained weights, on the galaxies of the fit.
 
         Args:
@@ -146,11 +146,11 @@ class Run(RunFolder):
         """Train the run again and compare, see `galaxymorph.reproduce`."""
         return api.reproduce(self, **options)
 
-    def compare(self, *others: str | os.PathLike[str], **options: Any) -> Comparison:
+    def compare(self, *others: Place, **options: Any) -> Comparison:
         """Set the run beside others, see `galaxymorph.compare`."""
         return api.compare(self, *others, **options)
 
-    def triage(self, catalogue: Any, output: str | os.PathLike[str], **options: Any) -> Any:
+    def triage(self, catalogue: Any, output: Place, **options: Any) -> Any:
         """Choose images for volunteers, see `galaxymorph.triage`."""
         return api.triage(self, catalogue, output, **options)
 
@@ -188,7 +188,7 @@ class Run(RunFolder):
         return "".join(parts)
 
 
-def open_run(path: str | os.PathLike[str]) -> Run:
+def open_run(path: Place) -> Run:
     """Return the run in a folder.
 
     Args:

@@ -11,6 +11,14 @@ class BadInput(Exception):
 
     The message is one line that names the thing at fault and, after a semicolon, what to do.
     The command line prints it without a traceback and exits with status 2.
+
+    Example:
+        >>> import galaxymorph as gm
+        >>> try:
+        ...     gm.open_run("nowhere")
+        ... except gm.BadInput as error:
+        ...     print(error)
+        nowhere: not a run (it has no recipe.json); give a folder in exports/
     """
 
     def __init__(self, fault: object, remedy: str = ""):

@@ -34,6 +34,13 @@ def load_plugin(source: str | Path) -> str:
 
     Raises:
         BadInput: there is no such module or file, or it can't be imported; the cause is attached.
+
+    Example:
+        >>> import galaxymorph as gm
+        >>> from pathlib import Path
+        >>> _ = Path("my_scheme.py").write_text("# SCHEMES.register(...) and the like")
+        >>> gm.load_plugin("my_scheme.py").endswith("my_scheme.py")
+        True
     """
     name = str(source)
     if name.endswith(".py"):

@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 import threading
-import warnings
 from typing import NoReturn
 
 import click
@@ -163,8 +162,6 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 for success, 1 for failure, 2 for bad input."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     print_anything()
-    # timm and fastai still decorate with it, and there is nothing a user could do.
-    warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
     # Python's last look for cycles takes a second once PyTorch is there; all goes with the process.
     atexit.register(gc.freeze)
     _end_on_sigterm()

@@ -1,11 +1,14 @@
 """Learning: recipes, data blocks, networks, the two-stage fit and its run folder."""
 
 import gc
+import warnings
 
 import lazy_loader
 
 from galaxymorph.learn.acceleration.imports import lean_imports
 
+# timm and fastai still decorate with it, and there is nothing a user could do.
+warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
 _import, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 

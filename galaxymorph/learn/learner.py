@@ -56,6 +56,13 @@ def galaxy_dataloaders(
 
     Raises:
         BadInput: a setting, a row or an image can't be used, or the galaxies can't be split.
+
+    Example:
+        >>> import galaxymorph as gm
+        >>> dls = gm.galaxy_dataloaders("sky", "quick", size=64, batch=16)
+        >>> images, labels = dls.one_batch()
+        >>> tuple(images.shape)
+        (16, 3, 64, 64)
     """
     if isinstance(recipe, str):
         # Several views are averaged by `learn.tta()`; given, they are averaged in every prediction.
@@ -92,6 +99,14 @@ def galaxy_learner(
 
     Raises:
         BadInput: the architecture is unknown or the weights can't be had.
+
+    Example:
+        >>> import galaxymorph as gm
+        >>> dls = gm.galaxy_dataloaders("sky", "quick", size=64)
+        >>> learn = gm.galaxy_learner(dls)
+        >>> with learn.no_bar(), learn.no_logging():
+        ...     learn.fit_one_cycle(1, 2e-3)
+        >>> probabilities, labels = learn.get_preds()
     """
     recipe = dls.recipe
     learn = learner_on(

@@ -57,6 +57,12 @@ class Recipe:
 
     The defaults are the published baseline. A frozen trunk of random weights learns nothing, so
     `weights="none"` goes with `frozen_epochs=0` and `unfreeze=0`: see `resolve`.
+
+    Example:
+        >>> import galaxymorph as gm
+        >>> recipe = gm.Recipe(arch="resnet34", size=128)
+        >>> recipe.epochs
+        10
     """
 
     # Read by pydantic.

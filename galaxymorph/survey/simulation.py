@@ -13,6 +13,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -242,15 +243,28 @@ def _mapped(workers: int) -> Iterator:
     pool = ProcessPoolExecutor(
         workers, multiprocessing.get_context("spawn"), initializer=_start_worker
     )
+
+    def submit(folder: Path, simulation: Simulation, todo: list[int]) -> Iterator[int]:
+        with _nameless_main():
+            futures = [pool.submit(_simulate_block, folder, simulation, block) for block in todo]
+        return (future.result() for future in as_completed(futures))
+
     try:
-        yield lambda folder, simulation, todo: (
-            future.result()
-            for future in as_completed(
-                [pool.submit(_simulate_block, folder, simulation, block) for block in todo]
-            )
-        )
+        yield submit
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _nameless_main() -> Iterator[None]:
+    """Hide the script's file from processes that are started, which would run it again."""
+    main = sys.modules["__main__"]
+    hidden = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        vars(main).update(hidden)
 
 
 def _start_worker() -> None:

@@ -129,6 +129,12 @@ def read_catalogue(
 
     Raises:
         BadInput: the table can't be read or lacks a column.
+
+    Example:
+        >>> import galaxymorph as gm
+        >>> catalogue = gm.read_catalogue("sky")
+        >>> list(catalogue.table.columns[:3])
+        ['galaxy', 'Class1.1', 'Class1.2']
     """
     if Path(path).is_file() and not str(path).lower().endswith(".zip"):
         # A file that is no table is refused before its images are looked for.

@@ -33,7 +33,7 @@ def folder(tmp_path_factory):
         patch.chdir(folder)
         for name in FIRST:
             run_example(name)
-        gm.fit("sky", recipe="quick", size=64, epochs=1, seed=2, name="second")
+        gm.fit("sky", recipe="quick", scheme="layer1", size=64, epochs=1, name="second")
     return folder
 
 

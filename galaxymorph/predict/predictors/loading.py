@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def load_predictor(
-    path: str | Path,
+    path: str | os.PathLike[str],
     precision: str | None = None,
     adapt_to: Sequence[str] | None = None,
     trust_pickle: bool = False,
@@ -47,6 +48,13 @@ def load_predictor(
         BadInput: nothing of these, an unknown stretch, a precision that the file or the device
             hasn't, no int8 file, a format that this version doesn't read, images that can't be
             adapted to, or a pickle that isn't trusted.
+
+    Example:
+        >>> import galaxymorph as gm
+        >>> predictor = gm.load_predictor("exports/first")
+        >>> table = predictor.predict("sky/images_training_rev1/100001.jpg")
+        >>> table["predicted"].iloc[0] in predictor.classes
+        True
     """
     path = Path(path)
     file = _exported_file(path)

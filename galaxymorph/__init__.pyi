@@ -14,7 +14,6 @@ from .api import open_run as open_run
 from .api import predict as predict
 from .api import predict_catalogue as predict_catalogue
 from .api import pretrain as pretrain
-from .api import quantize as quantize
 from .api import report as report
 from .api import reproduce as reproduce
 from .api import robustness as robustness

@@ -18,7 +18,6 @@ from .metrics import Score as Score
 from .predicting import export as export
 from .predicting import predict as predict
 from .predicting import predict_catalogue as predict_catalogue
-from .predicting import quantize as quantize
 from .predicting import serve as serve
 from .predicting import triage as triage
 from .runs import Run as Run

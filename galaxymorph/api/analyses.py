@@ -21,6 +21,7 @@ from galaxymorph.api.paths import RunLike, require_output
 from galaxymorph.base import BadInput, Progress
 from galaxymorph.images import SEVERITIES
 from galaxymorph.judge import (
+    SUITES,
     calibrate_fractions,
     calibrate_run,
     corruption_error,
@@ -95,6 +96,7 @@ def calibrate(run: RunLike, **options: Any) -> Analysis:
     """
     chosen = CalibrateOptions(**options)
     with held(Path(run)) as held_run:
+        record: Mapping[str, Any]
         if deviation_columns(held_run.recipe, held_run.classes):
             _refuse(held_run, method=chosen.method, coverage=chosen.coverage, sets=chosen.sets)
             fractions = calibrate_fractions(held_run)
@@ -162,8 +164,12 @@ def robustness(run: RunLike, **options: Any) -> Analysis:
     reference = Run(chosen.reference) if chosen.reference else None
     known = read_robustness(reference) if reference else None
     theirs = galaxy_errors(reference) if reference else None
-    if chosen.suite == "published" and chosen.severities is not None:
-        raise BadInput("--severities: the published suite has severity 3 alone", "leave it out")
+    fixed = SUITES.find(chosen.suite, "--suite").severities
+    if fixed and chosen.severities is not None:
+        numbers = ", ".join(map(str, fixed))
+        raise BadInput(
+            f"--severities: the {chosen.suite} suite has severity {numbers} alone", "leave it out"
+        )
     suite = (chosen.suite, chosen.severities or SEVERITIES)
     keep_freed_memory()
     with held(Path(run)) as held_run:

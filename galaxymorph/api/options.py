@@ -200,7 +200,6 @@ class RobustnessOptions(Figures, Device):
 
     suite: str = option(
         "; ".join(f"{name}: {suite.label}" for name, suite in SUITES.items()) + ".",
-" 3.",
         "full",
         choices=SUITES,
     )

@@ -11,16 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from galaxymorph.api.calling import takes
-from galaxymorph.api.options import (
-    ExportOptions,
-    MovedData,
-    PredictOptions,
-    ServeOptions,
-    TriageOptions,
-)
+from galaxymorph.api.options import ExportOptions, PredictOptions, ServeOptions, TriageOptions
 from galaxymorph.api.paths import Place, Places, RunLike, require_output
 from galaxymorph.base import BadInput
-from galaxymorph.learn import Run, held, write_table
+from galaxymorph.learn import Run, write_table
 from galaxymorph.predict import (
     PARTITION,
     average_predictors,
@@ -34,11 +28,10 @@ from galaxymorph.predict import (
     triage_files,
 )
 from galaxymorph.predict import predict_catalogue as fill_folder
-from galaxymorph.predict.exporters import EXPORTERS
 from galaxymorph.zoo import file_kind, is_zip
 
 if TYPE_CHECKING:
-    from galaxymorph.predict import Export, Quantization
+    from galaxymorph.predict import Export
     from galaxymorph.predict.failures import Failures
     from galaxymorph.report import ModelServer
 
@@ -243,7 +236,7 @@ def export(run: RunLike, format: str, **options: Any) -> Export:
 
     Args:
         run: a trained run or its folder.
-        format: the file's: safetensors, onnx, or one of a plugin.
+        format: of the file: onnx, onnx-int8, safetensors, or one of a plugin.
 
     Raises:
         BadInput: the format is unknown, or a package that it takes is missing.
@@ -255,33 +248,7 @@ def export(run: RunLike, format: str, **options: Any) -> Export:
         'model.safetensors'
     """
     chosen = ExportOptions(**options)
-    ending = EXPORTERS.find(format, "--format").ending
-    path = chosen.output or Path("model.int8.onnx" if chosen.int8 else f"model{ending}")
-    return export_run(Run(Path(run)), format, path, chosen.int8, chosen.data)
-
-
-@takes(MovedData)
-def quantize(run: RunLike, **options: Any) -> Quantization:
-    """Write a run's model in int8 for ONNX Runtime, and measure what that costs.
-
-    `predict` with `precision="int8"` uses it. Needs the extra galaxymorph[onnx].
-
-    Args:
-        run: a trained run or its folder.
-
-    Raises:
-        BadInput: the run's images aren't there, or the extra isn't installed.
-
-    Example:
-        >>> import galaxymorph as gm
-        >>> result = gm.quantize("exports/first")
-        >>> result.paths[0].name
-        'model.int8.onnx'
-    """
-    from galaxymorph.predict import quantize_run
-
-    with held(Path(run)) as locked:
-        return quantize_run(locked, MovedData(**options).data)
+    return export_run(Run(Path(run)), format, chosen.output, chosen.data)
 
 
 @takes(ServeOptions)

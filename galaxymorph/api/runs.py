@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from galaxymorph.api.analyses import Analysis
     from galaxymorph.api.metrics import Metrics
     from galaxymorph.judge import Reproduction
-    from galaxymorph.predict import Export, Quantization
+    from galaxymorph.predict import Export
     from galaxymorph.report import Comparison
 
 
@@ -137,10 +137,6 @@ class Run(RunFolder):
     def export(self, format: str, **options: Any) -> Export:
         """Write the run as one file, see `galaxymorph.export`."""
         return api.export(self, format=format, **options)
-
-    def quantize(self, **options: Any) -> Quantization:
-        """Write the model in int8, see `galaxymorph.quantize`."""
-        return api.quantize(self, **options)
 
     def reproduce(self, **options: Any) -> Reproduction:
         """Train the run again and compare, see `galaxymorph.reproduce`."""

@@ -106,7 +106,7 @@ def galaxy_learner(
         >>> learn = gm.galaxy_learner(dls)
         >>> with learn.no_bar(), learn.no_logging():
         ...     learn.fit_one_cycle(1, 2e-3)
-        >>> probabilities, labels = learn.get_preds()
+        ...     probabilities, labels = learn.get_preds()
     """
     recipe = dls.recipe
     learn = learner_on(

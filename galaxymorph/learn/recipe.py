@@ -62,7 +62,7 @@ class Recipe:
         >>> import galaxymorph as gm
         >>> recipe = gm.Recipe(arch="resnet34", size=128)
         >>> recipe.epochs
-        10
+        3
     """
 
     # Read by pydantic.

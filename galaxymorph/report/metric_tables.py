@@ -406,12 +406,7 @@ def print_comparison(comparison: Comparison, everything: bool = False) -> None:
 
 
 def _compared(cell: Cell | None) -> str:
-    if cell is None:
-        return "–"
-    words = f"{cell.value:.3f}"
-    if cell.low is not None:
-        words += f" ({cell.low:.3f}–{cell.high:.3f})"
-    return f"{words} {'*' if cell.best else ' '}"
+    return "–" if cell is None else str(cell)
 
 
 def _print_differences(differences: Sequence[Difference], first: str) -> None:

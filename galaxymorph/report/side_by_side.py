@@ -17,6 +17,7 @@ from galaxymorph.judge import (
     unranked_runs,
 )
 from galaxymorph.learn import Run, without_effect
+from galaxymorph.report.notebook import html_table
 
 # Scores that a comparison leaves out unless all are wanted: parts of others, or not of tested
 # galaxies.
@@ -42,6 +43,12 @@ class Cell:
     low: float | None
     high: float | None
     best: bool
+
+    def __str__(self) -> str:
+        words = f"{self.value:.3f}"
+        if self.low is not None:
+            words += f" ({self.low:.3f}–{self.high:.3f})"
+        return f"{words} {'*' if self.best else ' '}"
 
 
 @dataclass(frozen=True)
@@ -150,6 +157,32 @@ class Comparison:
             )
             for path, each in paired_differences(self.runs).items()
         ]
+
+    def _repr_html_(self) -> str:
+        """Return differences and shared scores for a notebook's cell, the best marked with *."""
+        # It says in words what this module holds.
+        from galaxymorph.report.metric_tables import score_name
+
+        differences = [
+            (
+                each.run,
+                f"{each.value:+.3f} ({each.low:+.3f} to {each.high:+.3f})",
+                each.verdict,
+                f"{each.galaxies:,}",
+            )
+            for each in self.differences
+        ]
+        heading = ("run", f"macro-F1 minus that of {self.names[0]}", "verdict", "galaxies")
+        rows = [
+            (
+                score_name(row.score) if row.file == "metrics" else f"{row.file}: {row.score}",
+                *(f"{cell}" if cell else "–" for cell in row.cells),
+            )
+            for row in self.rows
+            if not row.is_detail
+        ]
+        tables = [html_table(heading, differences)] if differences else []
+        return "".join([*tables, html_table(("score", *self.names), rows)])
 
     def settings_that_differ(self) -> Iterator[tuple[str, list[str]]]:
         """Yield the settings that differ between the runs, and their values."""

@@ -259,7 +259,9 @@ def _mapped(workers: int) -> Iterator:
 def _nameless_main() -> Iterator[None]:
     """Hide the script's file from processes that are started, which would run it again."""
     main = sys.modules["__main__"]
-    hidden = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
+    hidden: dict[str, Any] = {
+        name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)
+    }
     main.__spec__ = None
     try:
         yield

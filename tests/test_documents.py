@@ -4,7 +4,6 @@ A command that costs minutes, or takes what a test hasn't, is only parsed, for t
 `RULES` gives. One that no rule knows fails, so that a new document can't escape.
 """
 
-import json
 import os
 import re
 import shlex
@@ -360,24 +359,3 @@ def test_every_benchmark_is_importable_and_says_what_it_is():
     for path in sorted((ROOT / "benchmarks").glob("*.py")):
         compile(path.read_text(encoding="utf-8"), path.name, "exec")
         assert path.read_text(encoding="utf-8").startswith('"""')
-
-
-def test_the_notebook_runs_from_its_first_cell_to_its_last(tmp_path, monkeypatch, capsys):
-    """With fewer galaxies; a line that begins with ! is a command, as Jupyter has it."""
-    notebook = json.loads((ROOT / "docs" / "first-model.ipynb").read_text(encoding="utf-8"))
-    monkeypatch.chdir(tmp_path)
-    known = {}
-    for cell in notebook["cells"]:
-        source = "".join(cell["source"])
-        if cell["cell_type"] != "code":
-            continue
-        assert not cell["outputs"]
-        python = [line for line in source.splitlines() if not line.startswith("!")]
-        exec("\n".join(python).replace("N = 600", "N = 60"), known)
-        for line in source.splitlines():
-            if line.startswith("!"):
-                words = shlex.split(line[1:].format(**known))
-                assert words[0] == "galaxymorph"
-                assert galaxymorph(*words[1:]) == 0
-    assert "of the intervals of 'smooth' hold the truth" in capsys.readouterr().out
-    assert (tmp_path / "runs" / "votes" / "report.html").exists()

@@ -1,12 +1,18 @@
-"""The examples in the docstrings of `import galaxymorph as gm`, run as they stand."""
+"""The examples in the docstrings of `import galaxymorph as gm`, and the notebooks, run."""
 
 import doctest
+import re
+import shutil
+from pathlib import Path
 
+import nbclient
+import nbformat
 import pytest
 
 import galaxymorph as gm
 from galaxymorph import api
 
+ROOT = Path(__file__).parents[2]
 # First what the other examples use: the sky, and runs on it.
 FIRST = ["simulate", "fit"]
 # Classes that are named for what functions return; their examples are those of the functions.
@@ -43,3 +49,71 @@ def test_the_example_of_a_public_name_runs(name, folder, monkeypatch):
         return
     monkeypatch.chdir(folder)
     run_example(name)
+
+
+def executed(name: str, folder: Path, **replaced: str) -> nbformat.NotebookNode:
+    """Return a notebook of the documents with its outputs, run in a folder as Jupyter would."""
+    notebook = nbformat.read(ROOT / "docs" / name, as_version=4)
+    for cell in notebook.cells:
+        for old, new in replaced.items():
+            cell.source = re.sub(rf"^{old} = .*", f"{old} = {new}", cell.source, flags=re.M)
+    resources = {"metadata": {"path": str(folder)}}
+    nbclient.NotebookClient(notebook, timeout=900, resources=resources).execute()
+    return notebook
+
+
+def outputs_of(notebook: nbformat.NotebookNode) -> list[tuple[str, dict]]:
+    """Return the code of each cell, and what it shows by type, text of streams included."""
+    shown = []
+    for cell in notebook.cells:
+        data: dict = {}
+        for output in cell.get("outputs", ()):
+            data |= output.get("data", {})
+            if output.output_type == "stream":
+                data[output.name] = data.get(output.name, "") + output.text
+        shown.append((cell.source, data))
+    return shown
+
+
+def shown_by(notebook: nbformat.NotebookNode, code: str) -> dict:
+    return next(data for source, data in outputs_of(notebook) if source.endswith(code))
+
+
+def test_the_first_notebook_runs_and_its_results_draw_themselves(folder, tmp_path):
+    shutil.copytree(folder / "sky", tmp_path / "sky")
+    notebook = executed("first-model.ipynb", tmp_path, N="100")
+    assert "image/png" in shown_by(notebook, "gm.show(sky, n=12, columns=6)")
+    assert "layer1" in shown_by(notebook, "gm.check(sky)")["text/html"]
+    fitted = shown_by(notebook, "\nrun")
+    assert "macro-F1" in fitted["text/html"]
+    assert "exports/classes/report.html" in fitted["text/html"]
+    assert "<img src='data:image/webp" in shown_by(notebook, "run.calibrate()")["text/html"]
+    assert "predicted" in shown_by(notebook, '.drop(columns="image").round(2)')["text/html"]
+    printed = shown_by(notebook, 'contain the expected fraction")')["stdout"]
+    assert re.fullmatch(r"(\w+ calibration: \d+% of the .*\n){2}", printed)
+    assert (tmp_path / "exports" / "votes" / "report.html").exists()
+    # Of progress, a line is left of each step, and no bar.
+    for cell in notebook.cells:
+        text = "".join(output.get("text", "") for output in cell.get("outputs", ()))
+        assert len(text.splitlines()) < 12, text
+        assert "\r" not in text
+
+
+@pytest.mark.real
+def test_the_notebook_of_real_galaxies_runs_with_fastais_own_calls(real, tmp_path):
+    (tmp_path / "data").symlink_to(real / "galaxy-zoo-challenge")
+    notebook = executed("real-galaxies.ipynb", tmp_path, EPOCHS="1")
+    assert "elliptical 870" in shown_by(notebook, "gm.check(DATA)")["text/html"]
+    for code in ("nrows=2)", "learn.lr_find()", "plot_loss()", "figsize=(4, 4))"):
+        assert "image/png" in shown_by(notebook, code), code
+    report = shown_by(notebook, "print_classification_report()")["stdout"]
+    assert "elliptical" in report
+    assert "macro-F1" in shown_by(notebook, "\nrun")["text/html"]
+
+
+@pytest.mark.parametrize("name", ["first-model.ipynb", "real-galaxies.ipynb"])
+def test_a_notebook_is_stored_without_outputs(name):
+    notebook = nbformat.read(ROOT / "docs" / name, as_version=4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert not any(cell.outputs or cell.execution_count for cell in code)

@@ -21,12 +21,12 @@ from galaxymorph.judge import (
     anomaly,
     areas,
     attribute,
+    attribution_on_features,
     can_measure,
     chosen_rows,
     curves,
     digests,
     embeddings,
-    evidence_on_features,
     explained_model,
     mask_folder,
     measure_all,
@@ -76,7 +76,7 @@ class Explanation:
     """What the steps share.
 
     Args:
-        subject: the model and its test galaxies.
+        model: the model and its test galaxies.
         folder: that is filled.
         methods: of attribution.
         limit: galaxies that each step takes; None for each step's own.
@@ -87,7 +87,7 @@ class Explanation:
         files: that were written.
     """
 
-    subject: ExplainedModel
+    model: ExplainedModel
     folder: Path
     methods: Sequence[str]
     limit: int | None
@@ -99,7 +99,7 @@ class Explanation:
 
     def rows(self, most: int) -> np.ndarray:
         """Return the rows of a step's galaxies: `most` of them, or the limit."""
-        return chosen_rows(self.subject, self.limit or most)
+        return chosen_rows(self.model, self.limit or most)
 
 
 def explain_run(
@@ -129,11 +129,11 @@ def explain_run(
 def _explanation(
     run: Run, methods: Sequence[str], limit: int | None, data: Path | None
 ) -> Explanation:
-    subject = explained_model(run, data)
+    model = explained_model(run, data)
     methods = list(dict.fromkeys(methods)) or list(ATTRIBUTION_METHODS)
     if any(ATTRIBUTION_METHODS[name].needs_feature_maps for name in methods):
-        require_feature_maps(subject)
-    explanation = Explanation(subject, run.path / "explain", methods, limit)
+        require_feature_maps(model)
+    explanation = Explanation(model, run.path / "explain", methods, limit)
     make_folder(explanation.folder)
     return explanation
 
@@ -141,42 +141,42 @@ def _explanation(
 def _write(explanation: Explanation) -> Iterator[Path]:
     path = explanation.folder / "galaxies.parquet"
     columns = ["galaxy", "image", "label", "answer", "confidence", "right"]
-    write_table(path, explanation.subject.table[columns])
+    write_table(path, explanation.model.table[columns])
     yield path
     write_json(explanation.folder / "explain.json", explanation.record)
     yield explanation.folder / "explain.json"
 
 
 def _maps(explanation: Explanation) -> Iterator[Path]:
-    subject = explanation.subject
+    model = explanation.model
     for method in explanation.methods:
         rows = explanation.rows(ATTRIBUTION_METHODS[method].limit)
-        maps = attribute(subject, method, rows)
+        maps = attribute(model, method, rows)
         explanation.maps[method] = rows, maps
-        yield from draw_maps(explanation.folder / method, subject, method, rows, maps)
-    names = subject.table["galaxy"].to_numpy(object)
+        yield from draw_maps(explanation.folder / method, model, method, rows, maps)
+    names = model.table["galaxy"].to_numpy(object)
     named = {method: (names[rows], maps) for method, (rows, maps) in explanation.maps.items()}
     yield write_grids(explanation.folder, named)
 
 
 def _faithfulness(explanation: Explanation) -> Iterator[Path]:
-    subject = explanation.subject
+    model = explanation.model
     # Draws are nested, so every method has maps of these.
     least = min(CURVES, *(ATTRIBUTION_METHODS[method].limit for method in explanation.methods))
     chosen = explanation.rows(least)
     maps = {method: of[np.isin(rows, chosen)] for method, (rows, of) in explanation.maps.items()}
-    by_order = curves(subject, chosen, maps)
-    table = areas(by_order, subject.seed)
+    by_order = curves(model, chosen, maps)
+    table = areas(by_order, model.seed)
     explanation.record["deletion and insertion"] = table
     explanation.tables["Area under the answer's probability"] = table
     yield draw_curves(explanation.folder / "deletion_insertion.png", by_order, table)
 
 
 def _random_weights(explanation: Explanation) -> Iterator[Path]:
-    subject, table = explanation.subject, []
+    model, table = explanation.model, []
     for method, (rows, maps) in explanation.maps.items():
         some = np.isin(rows, explanation.rows(ATTRIBUTION_METHODS[method].random))
-        for row in randomisation(subject, method, rows[some], maps[some]):
+        for row in randomisation(model, method, rows[some], maps[some]):
             table.append({"method": method, **row})
     explanation.record["random weights"] = table
     explanation.tables["Rank correlation with the trained network's maps"] = table
@@ -188,32 +188,32 @@ def _random_weights(explanation: Explanation) -> Iterator[Path]:
 
 
 def _masks(explanation: Explanation) -> Iterator[Path]:
-    subject, table = explanation.subject, []
-    if not mask_folder(subject):
+    model, table = explanation.model, []
+    if not mask_folder(model):
         return
-    masks = true_masks(subject, explanation.rows(MASKS))
+    masks = true_masks(model, explanation.rows(MASKS))
     for method, (rows, maps) in explanation.maps.items():
         some = np.isin(explanation.rows(MASKS), rows)
         of = {name: mask[some] for name, mask in masks.items()}
         table += [
-            {"method": method, **row} for row in evidence_on_features(subject, rows, maps, of)
+            {"method": method, **row} for row in attribution_on_features(model, rows, maps, of)
         ]
     explanation.record["true masks"] = table
     if not table:
         return
     explanation.tables["Share of the attribution on true features, over their area"] = table
-    yield draw_looked_at(explanation.folder / "true_masks.png", table, subject.words)
+    yield draw_looked_at(explanation.folder / "true_masks.png", table, model.words)
 
 
 def _shortcuts(explanation: Explanation) -> Iterator[Path]:
-    table = shortcut_table(explanation.subject, explanation.rows(CHECKS))
+    table = shortcut_table(explanation.model, explanation.rows(CHECKS))
     explanation.record["shortcuts"] = table
     explanation.tables["Answers that change without what shouldn't matter"] = table
     yield draw_effects(explanation.folder / "shortcuts.png", table, "change", SHORTCUTS)
 
 
 def _physics(explanation: Explanation) -> Iterator[Path]:
-    table = physics_checks(explanation.subject, explanation.rows(CHECKS))
+    table = physics_checks(explanation.model, explanation.rows(CHECKS))
     explanation.record["physics checks"] = table
     title = (
         f"Physics checks, passed where at most {MOST_CHANGED:.0%} of answers change (of one view; "
@@ -225,11 +225,11 @@ def _physics(explanation: Explanation) -> Iterator[Path]:
 
 
 def _concepts(explanation: Explanation) -> Iterator[Path]:
-    subject, rows = explanation.subject, explanation.rows(EMBEDDED)
-    explanation.embedded = embeddings(subject, rows)
-    truth = truth_of(subject, rows)
+    model, rows = explanation.model, explanation.rows(EMBEDDED)
+    explanation.embedded = embeddings(model, rows)
+    truth = truth_of(model, rows)
     if truth is not None:
-        table = probe_table(explanation.embedded, true_concepts(truth), subject.seed)
+        table = probe_table(explanation.embedded, true_concepts(truth), model.seed)
         yield from _probes(explanation, "true parameters", table)
     if not can_measure():
         say("no morphometry: pip install 'galaxymorph[morphometry]' adds it")
@@ -238,11 +238,11 @@ def _concepts(explanation: Explanation) -> Iterator[Path]:
 
 
 def _morphometry(explanation: Explanation, rows: np.ndarray) -> Iterator[Path]:
-    subject = explanation.subject
+    model = explanation.model
     some = np.isin(rows, explanation.rows(MEASURED))
-    galaxies = subject.table.iloc[rows[some]].reset_index(drop=True)
+    galaxies = model.table.iloc[rows[some]].reset_index(drop=True)
     measured = galaxies[["galaxy", "label", "answer"]].join(
-        measure_all(list(galaxies["image"]), subject.run.recipe.rendering)
+        measure_all(list(galaxies["image"]), model.run.recipe.rendering)
     )
     path = explanation.folder / "morphometry.csv"
     write_table(path, measured)
@@ -250,10 +250,10 @@ def _morphometry(explanation: Explanation, rows: np.ndarray) -> Iterator[Path]:
     sound = (measured["flag"] < SUSPECT).to_numpy()
     concepts = {name: measured[name].where(sound).to_numpy(float) for name in MEASURES}
     embedded = {name: each[some] for name, each in explanation.embedded.items()}
-    yield from _probes(explanation, "morphometry", probe_table(embedded, concepts, subject.seed))
+    yield from _probes(explanation, "morphometry", probe_table(embedded, concepts, model.seed))
     drawn = measured[sound].dropna(subset=["gini", "m20"])
     if len(drawn):
-        yield draw_gini_m20(explanation.folder / "gini_m20.png", subject, drawn)
+        yield draw_gini_m20(explanation.folder / "gini_m20.png", model, drawn)
 
 
 def _probes(explanation: Explanation, name: str, table: list[dict]) -> Iterator[Path]:
@@ -270,14 +270,14 @@ def _probes(explanation: Explanation, name: str, table: list[dict]) -> Iterator[
 
 
 def _embedding(explanation: Explanation) -> Iterator[Path]:
-    subject, rows = explanation.subject, explanation.rows(EMBEDDED)
+    model, rows = explanation.model, explanation.rows(EMBEDDED)
     last = list(explanation.embedded.values())[-1]
     if len(rows) < 3:
         return
-    yield draw_map(explanation.folder / "map.png", subject, rows, *plane(last))
-    pictures, typical = digests(subject.pixels(rows).numpy()), typical_distance(whitened(last))
+    yield draw_map(explanation.folder / "map.png", model, rows, *plane(last))
+    pictures, typical = digests(model.pixels(rows).numpy()), typical_distance(whitened(last))
     explanation.record["neighbours"] = {"median distance of any two": round(typical, 4)}
-    near = neighbour_table(list(subject.table["galaxy"].iloc[rows]), whitened(last), pictures)
+    near = neighbour_table(list(model.table["galaxy"].iloc[rows]), whitened(last), pictures)
     write_table(explanation.folder / NEIGHBOURS, near)
     yield explanation.folder / NEIGHBOURS
     scores = anomaly(whitened(last))
@@ -286,13 +286,13 @@ def _embedding(explanation: Explanation) -> Iterator[Path]:
     explanation.record["most anomalous"] = [
         {"galaxy": galaxy, "distance": round(float(score), 4)}
         for galaxy, score in zip(
-            subject.table["galaxy"].iloc[subject_rows], scores[order], strict=False
+            model.table["galaxy"].iloc[subject_rows], scores[order], strict=False
         )
     ]
     notes = [f"distance {scores[at]:.1f}" for at in order[:SHOWN]]
     title = f"Farthest from their neighbours, of {len(rows):,} (median {np.median(scores):.1f})"
     path = explanation.folder / "anomalous.png"
-    yield draw_row(path, subject, subject_rows, notes, title)
+    yield draw_row(path, model, subject_rows, notes, title)
 
 
 def draw_similar(run: Run, galaxy: str, data: Path | None = None) -> Path:
@@ -306,11 +306,11 @@ def draw_similar(run: Run, galaxy: str, data: Path | None = None) -> Path:
     Raises:
         BadInput: the galaxy isn't of the run.
     """
-    subject = explained_model(run, data, galaxy)
-    rows = np.arange(len(subject.table))
-    last = list(embeddings(subject, rows).values())[-1]
-    row = int(np.flatnonzero(subject.table["galaxy"] == galaxy)[0])
-    pictures = digests(subject.pixels(rows).numpy())
+    model = explained_model(run, data, galaxy)
+    rows = np.arange(len(model.table))
+    last = list(embeddings(model, rows).values())[-1]
+    row = int(np.flatnonzero(model.table["galaxy"] == galaxy)[0])
+    pictures = digests(model.pixels(rows).numpy())
     near, away = nearest(whitened(last), pictures, row, SHOWN - 1)
     typical = typical_distance(whitened(last))
     folder = run.path / "explain"
@@ -324,7 +324,7 @@ def draw_similar(run: Run, galaxy: str, data: Path | None = None) -> Path:
         title = f"No galaxy is like {galaxy}: these are as far away as any two are ({typical:.1f})"
         say(title)
     path = folder / f"similar_{safe_file_name(galaxy)}.png"
-    return draw_row(path, subject, np.concatenate([[row], near]), notes, title)
+    return draw_row(path, model, np.concatenate([[row], near]), notes, title)
 
 
 # Seconds that reading the images and each step take of 131 galaxies (resnet18, 224 pixels), for

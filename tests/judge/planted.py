@@ -33,7 +33,7 @@ def red_network() -> nn.Module:
 
 
 def planted(n: int = 6) -> tuple[ExplainedModel, np.ndarray]:
-    """Return a subject and where each galaxy's patch is, boolean of shape (n, SIDE, SIDE)."""
+    """Return a model and where each galaxy's patch is, boolean of shape (n, SIDE, SIDE)."""
     rng = np.random.default_rng(5)
     frames = rng.integers(60, 90, (n, 3, SIDE, SIDE), dtype=np.uint8)
     where = np.zeros((n, SIDE, SIDE), bool)
@@ -43,7 +43,7 @@ def planted(n: int = 6) -> tuple[ExplainedModel, np.ndarray]:
     network = red_network()
     recipe = Recipe(size=SIDE, weights="none", frozen_epochs=0, unfreeze=0)
     table = pd.DataFrame({"galaxy": range(n), "answer": "red", "label": "red", "right": True})
-    subject = ExplainedModel(
+    model = ExplainedModel(
         SimpleNamespace(recipe=recipe),
         network,
         network,
@@ -55,4 +55,4 @@ def planted(n: int = 6) -> tuple[ExplainedModel, np.ndarray]:
         ["plain", "red"],
         Path("nowhere"),
     )
-    return subject, where
+    return model, where

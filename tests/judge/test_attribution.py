@@ -23,8 +23,8 @@ from galaxymorph.judge import (
     areas,
     as_grids,
     attribute,
+    attribution_on_features,
     curves,
-    evidence_on_features,
     physics_checks,
     probe_table,
     randomisation,
@@ -141,8 +141,8 @@ def test_a_probe_reads_what_is_there_and_nothing_else():
 
 @pytest.mark.parametrize("method", ATTRIBUTION_METHODS)
 def test_attribution_falls_on_the_patch_that_decides(method):
-    subject, patch = planted()
-    maps = attribute(subject, method, np.arange(len(patch)))
+    model, patch = planted()
+    maps = attribute(model, method, np.arange(len(patch)))
     assert maps.shape == patch.shape
     assert maps.min() >= 0
     on_patch = (maps * patch).sum(axis=(1, 2)) / maps.sum(axis=(1, 2))
@@ -154,18 +154,18 @@ def test_attribution_falls_on_the_patch_that_decides(method):
 
 
 def test_a_network_without_feature_maps_is_refused_in_one_line():
-    subject, _ = planted(1)
+    model, _ = planted(1)
     flat = nn.Sequential(nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 8)), nn.Linear(8, 2))
     with pytest.raises(BadInput, match="no feature maps"):
-        require_feature_maps(replace(subject, network=flat))
+        require_feature_maps(replace(model, network=flat))
 
 
 def test_deletion_and_insertion_by_the_map_beat_random_order():
-    subject, patch = planted()
+    model, patch = planted()
     rows = np.arange(len(patch))
     blind = np.ones(patch.shape, np.float32)
-    maps = {"occlusion": attribute(subject, "occlusion", rows), "blind": blind}
-    table = areas(curves(subject, rows, maps), 0)
+    maps = {"occlusion": attribute(model, "occlusion", rows), "blind": blind}
+    table = areas(curves(model, rows, maps), 0)
     gain = {(row["order"], row["curve"]): row["gain over random"] for row in table}
     for curve in ("deletion", "insertion"):
         assert gain["occlusion", curve]["low"] > 0.05
@@ -174,32 +174,32 @@ def test_deletion_and_insertion_by_the_map_beat_random_order():
 
 @pytest.mark.parametrize("method", ATTRIBUTION_METHODS)
 def test_random_weights_leave_little_of_the_maps(method):
-    subject, patch = planted()
+    model, patch = planted()
     rows = np.arange(len(patch))
-    table = randomisation(subject, method, rows, attribute(subject, method, rows))
+    table = randomisation(model, method, rows, attribute(model, method, rows))
     assert [row["random"] for row in table][1] == "head"
     # Its head and its second stage can but let the one channel through.
     assert table[-1]["correlation"]["value"] < 0.8
 
 
 def test_answers_change_with_the_patch_and_not_with_the_rest():
-    subject, patch = planted()
-    found = {row["change"]: row for row in shortcut_table(subject, np.arange(len(patch)))}
+    model, patch = planted()
+    found = {row["change"]: row for row in shortcut_table(model, np.arange(len(patch)))}
     assert found["the galaxy itself masked"]["changed"]["value"] == 1
-    assert found["colour turned off"]["changed"]["value"] == 1
+    assert found["colour removed"]["changed"]["value"] == 1
     assert found["background replaced by flat sky"]["changed"]["value"] == 0
-    checks = {row["check"]: row for row in physics_checks(subject, np.arange(len(patch)))}
+    checks = {row["check"]: row for row in physics_checks(model, np.arange(len(patch)))}
     assert checks["mirrored"]["verdict"] == ("pass" if len(patch) >= 72 else "undecided")
-    assert checks["turned by 90 degrees"]["distance"]["value"] < 0.01
+    assert checks["rotated by 90 degrees"]["distance"]["value"] < 0.01
     assert checks["dimmed to 0.5"]["verdict"] == "fail"
 
 
 def test_evidence_on_a_feature_is_counted_against_its_area():
-    subject, patch = planted()
+    model, patch = planted()
     rows = np.arange(len(patch))
     even = np.ones(patch.shape, np.float32)
     for maps, low, high in ((even, 0.99, 1.01), (patch.astype("float32"), 15, 17)):
-        (row,) = evidence_on_features(subject, rows, maps, {"bar": patch})
+        (row,) = attribution_on_features(model, rows, maps, {"bar": patch})
         assert low < row["times chance"]["value"] < high
 
 

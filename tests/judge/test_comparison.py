@@ -5,13 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from galaxymorph.judge import metric_of
 from galaxymorph.judge.metrics.comparison import (
     best_rows,
     compare_runs,
     paired_differences,
     scores_in,
 )
+from galaxymorph.judge.metrics.metric import metric_of
 from galaxymorph.learn import Run
 from tests.conftest import galaxymorph
 

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from galaxymorph.base import Registry
-from galaxymorph.judge import DIRECTIONS, METRICS, Metric, Predictions, metric_of
+from galaxymorph.judge import METRICS, Metric, Predictions
+from galaxymorph.judge.metrics.metric import DIRECTIONS, metric_of
 from galaxymorph.judge.metrics.run_metrics import run_metrics
 from galaxymorph.learn import Run
 from tests.conftest import galaxymorph

@@ -6,14 +6,8 @@ from hypothesis import strategies as st
 from scipy.stats import binom, norm, t
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 
-from galaxymorph.judge import (
-    Predictions,
-    bootstrap,
-    confident_mistakes,
-    confusion_cells,
-    interpret_classes,
-    part_metrics,
-)
+from galaxymorph.judge import Predictions, bootstrap, part_metrics
+from galaxymorph.judge.galleries import confident_mistakes, confusion_cells, interpret_classes
 from galaxymorph.judge.metrics.bootstrap import over_folds
 from galaxymorph.judge.metrics.classification import (
     class_f1,

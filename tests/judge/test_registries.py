@@ -11,11 +11,11 @@ from galaxymorph.judge import (
     CALIBRATORS,
     SET_METHODS,
     AttributionMethod,
-    SetMethod,
     calibrate_run,
     load_calibrators,
 )
 from galaxymorph.judge.calibration.calibrators import Method
+from galaxymorph.judge.calibration.set_methods import SetMethod
 from galaxymorph.learn import Run
 
 

@@ -1,7 +1,7 @@
-"""Attribution: which pixels speak for a network's answer, by captum's methods.
+"""Attribution: which pixels support a network's answer, by captum's methods.
 
-A map is the positive part: the evidence for the answer. What is taken away is replaced by the
-colour of the image's own sky, because black is no absence of light in a picture of the sky.
+A map is the positive part of an attribution. Removed pixels are replaced by the background level of
+the image, since black is not the absence of light in it.
 """
 
 from __future__ import annotations
@@ -19,69 +19,69 @@ from galaxymorph.judge.explain.explained_model import ExplainedModel, normalised
 from galaxymorph.learn import resolve_precision, serving_network, side_by_side
 
 
-def require_feature_maps(subject: ExplainedModel) -> None:
+def require_feature_maps(model: ExplainedModel) -> None:
     """Raise BadInput if a network has no feature maps for Grad-CAM to weigh."""
-    trunk = next(subject.network.children())
+    trunk = next(model.network.children())
     with torch.no_grad():
-        shape = trunk(normalised(subject.pixels([0]), subject.run.recipe.arch)).shape
+        shape = trunk(normalised(model.pixels([0]), model.run.recipe.arch)).shape
     if len(shape) != 4:
         raise BadInput(
-            f"--method gradcam: {subject.run.recipe.arch} has no feature maps at its end",
+            f"--method gradcam: {model.run.recipe.arch} has no feature maps at its end",
             "use --method occlusion or integrated-gradients",
         )
 
 
-def chosen_rows(subject: ExplainedModel, limit: int) -> np.ndarray:
-    """Return which galaxies are looked at: at most `limit`, drawn at random by the seed."""
-    n = len(subject.table)
-    rng = np.random.default_rng(subject.seed)
+def chosen_rows(model: ExplainedModel, limit: int) -> np.ndarray:
+    """Return the rows of at most `limit` galaxies, drawn at random by the seed."""
+    n = len(model.table)
+    rng = np.random.default_rng(model.seed)
     return np.sort(rng.permutation(n)[:limit])
 
 
 def attribute(
-    subject: ExplainedModel,
+    model: ExplainedModel,
     method: str,
     rows: np.ndarray,
     network: nn.Module | None = None,
     quiet: bool = False,
 ) -> np.ndarray:
-    """Return the evidence for the network's answers: at least 0, shape (n, size, size).
+    """Return the attribution maps of the network's answers: at least 0, shape (n, size, size).
 
     Args:
-        subject: whose answers are explained.
+        model: whose answers are explained.
         method: of `ATTRIBUTION_METHODS`.
-        rows: which galaxies.
-        network: in place of the subject's own, for its answers all the same.
+        rows: of the galaxies.
+        network: in place of the model's, for the model's answers.
         quiet: show no progress.
     """
-    how, recipe = ATTRIBUTION_METHODS[method], subject.run.recipe
-    if how.differentiates:
-        explained = network or subject.network
+    entry, recipe = ATTRIBUTION_METHODS[method], model.run.recipe
+    if entry.differentiates:
+        explained = network or model.network
     else:
-        explained = subject.serving if network is None else serving_network(network, recipe)
-    in_bf16 = how.differentiates and resolve_precision(recipe.precision, explained) == "bf16"
-    shown = nullcontext() if quiet else Progress(how.label, len(rows), "galaxies")
+        explained = model.serving if network is None else serving_network(network, recipe)
+    in_bf16 = entry.differentiates and resolve_precision(recipe.precision, explained) == "bf16"
+    shown = nullcontext() if quiet else Progress(entry.label, len(rows), "galaxies")
     batches = [rows[at : at + BATCH] for at in range(0, len(rows), BATCH)]
     with shown as progress:
 
         def maps(some: np.ndarray) -> np.ndarray:
-            # Autocast is a thread's own.
+            # Autocast is set for each thread.
             with autocast(default_device().type, torch.bfloat16, enabled=in_bf16):
-                found = how.apply(explained, *_inputs(subject, some))
+                attribution = entry.apply(explained, *_inputs(model, some))
             if progress:
                 progress.advance(len(some))
-            return found.detach().float().relu().cpu().numpy()
+            return attribution.detach().float().relu().cpu().numpy()
 
         return np.concatenate(
-            list(map(maps, batches)) if how.hooks else side_by_side(maps, batches)
+            list(map(maps, batches)) if entry.hooks else side_by_side(maps, batches)
         )
 
 
 def _inputs(
-    subject: ExplainedModel, rows: np.ndarray
+    model: ExplainedModel, rows: np.ndarray
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the network's input, the answers' positions and the input without the galaxy."""
-    pixels, arch = subject.pixels(rows), subject.run.recipe.arch
-    skies = subject.sky[rows][:, :, None, None].expand_as(pixels)
-    targets = subject.targets(rows).to(default_device())
+    """Return the network's input, the answers' positions, and frames of the background level."""
+    pixels, arch = model.pixels(rows), model.run.recipe.arch
+    skies = model.sky[rows][:, :, None, None].expand_as(pixels)
+    targets = model.targets(rows).to(default_device())
     return normalised(pixels, arch), targets, normalised(skies, arch).contiguous()

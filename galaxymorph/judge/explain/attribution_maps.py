@@ -1,4 +1,4 @@
-"""What `explain` found of each galaxy, kept small enough to stand in a page."""
+"""Attribution maps and neighbours of each galaxy, small enough for a page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHOWN = 6
 
 
 def as_grids(maps: np.ndarray) -> np.ndarray:
-    """Return maps of evidence as grids of bytes, each galaxy's largest cell 255.
+    """Return attribution maps as grids of bytes, each galaxy's largest cell 255.
 
     Args:
         maps: at least 0, shape (n, side, side).
@@ -28,20 +28,20 @@ def as_grids(maps: np.ndarray) -> np.ndarray:
         uint8, shape (n, GRID, GRID).
     """
     side = (GRID, GRID)
-    images = [Image.fromarray(each.astype(np.float32)) for each in maps]
+    images = [Image.fromarray(image.astype(np.float32)) for image in maps]
     small = [np.asarray(image.resize(side, Image.Resampling.BOX)) for image in images]
     cells = np.stack(small)
     most = cells.max(axis=(1, 2), keepdims=True)
     return np.round(255 * cells / np.maximum(most, np.finfo(np.float32).tiny)).astype(np.uint8)
 
 
-def write_grids(folder: Path, found: Mapping[str, tuple[Sequence[str], np.ndarray]]) -> Path:
+def write_grids(folder: Path, by_method: Mapping[str, tuple[Sequence[str], np.ndarray]]) -> Path:
     """Write `maps.npz`: of each method the galaxies' names and their maps, see `as_grids`."""
     path = folder / MAPS
     arrays = {
-        f"{what} {method}": values
-        for method, (galaxies, maps) in found.items()
-        for what, values in (("galaxy", np.array(galaxies, str)), ("maps", as_grids(maps)))
+        f"{content} {method}": values
+        for method, (galaxies, maps) in by_method.items()
+        for content, values in (("galaxy", np.array(galaxies, str)), ("maps", as_grids(maps)))
     }
     with replacing(path) as temporary:
         np.savez_compressed(temporary, allow_pickle=False, **arrays)
@@ -49,13 +49,13 @@ def write_grids(folder: Path, found: Mapping[str, tuple[Sequence[str], np.ndarra
 
 
 def read_grids(folder: Path) -> dict[str, dict[str, np.ndarray]]:
-    """Return by galaxy its grid of each method, none where `explain` has written none."""
+    """Return the grid of each method by galaxy; none before `explain`."""
     path = folder / MAPS
     grids: dict[str, dict[str, np.ndarray]] = {}
     if not path.exists():
         return {}
     stored = read_arrays(path, remedy="explain again")
-    for name in (each for each in stored if each.startswith("galaxy ")):
+    for name in (key for key in stored if key.startswith("galaxy ")):
         method = name.removeprefix("galaxy ")
         galaxies, maps = stored[name].tolist(), stored.get(f"maps {method}", ())
         with reading(path, "explain again"):
@@ -76,7 +76,7 @@ def neighbour_table(
     Args:
         galaxies: names, n of them.
         embedding: see `whitened`, shape (n, components).
-        pictures: what tells pictures apart, see `nearest`.
+        pictures: a digest of each, see `nearest`.
     """
     rows = []
     limit = ALIKE * typical_distance(embedding)
@@ -90,7 +90,7 @@ def neighbour_table(
 
 
 def read_neighbours(folder: Path) -> dict[str, list[list]]:
-    """Return each galaxy's nearest, the nearest first, none where `explain` has written none.
+    """Return each galaxy's nearest neighbours, the nearest first; none before `explain`.
 
     Each is its name, its distance, and whether it is alike.
     """
@@ -100,7 +100,7 @@ def read_neighbours(folder: Path) -> dict[str, list[list]]:
     columns = ["galaxy", "neighbour", "distance", "alike"]
     table = read_parquet(path, columns[:-1], "explain again")
     if "alike" not in table:
-        # Of an earlier version, which didn't tell: as then, none is called unlike.
+        # Tables of an earlier version lack it.
         table["alike"] = True
     neighbours: dict[str, list[list]] = {}
     for galaxy, *row in table[columns].itertuples(index=False, name=None):

@@ -27,7 +27,7 @@ class AttributionMethod:
 
     Args:
         label: in words.
-        apply: from a network, its input, the answers' positions and the input without the galaxy
+        apply: from a network, its input, the answers' positions and frames of the background level
             to a map, shape (n, side, side).
         differentiates: whether the network must have gradients, or may be one for inference.
         hooks: whether the network is changed while it runs, so that no two threads may share it.
@@ -51,10 +51,10 @@ def _grad_cam(
     """Selvaraju et al. 2017 (ICCV), equations 1 and 2, on the trunk's last feature maps."""
     from captum.attr import LayerAttribution, LayerGradCam
 
-    found = LayerGradCam(network, next(network.children())).attribute(
+    maps = LayerGradCam(network, next(network.children())).attribute(
         batch, target=targets, relu_attributions=True
     )
-    return LayerAttribution.interpolate(found, tuple(batch.shape[-2:]), "bilinear")[:, 0]
+    return LayerAttribution.interpolate(maps, tuple(batch.shape[-2:]), "bilinear")[:, 0]
 
 
 def _integrated_gradients(
@@ -63,10 +63,10 @@ def _integrated_gradients(
     """Sundararajan et al. 2017 (ICML), equation 3, from a frame of empty sky."""
     from captum.attr import IntegratedGradients
 
-    found = IntegratedGradients(network).attribute(
+    by_band = IntegratedGradients(network).attribute(
         batch, skies, target=targets, n_steps=STEPS, internal_batch_size=2 * BATCH
     )
-    return found.sum(dim=1)
+    return by_band.sum(dim=1)
 
 
 def _occlusion(
@@ -76,7 +76,7 @@ def _occlusion(
     from captum.attr import Occlusion
 
     window, stride = (max(1, round(share * batch.shape[-1])) for share in (WINDOW, STRIDE))
-    found = Occlusion(network).attribute(
+    by_band = Occlusion(network).attribute(
         batch,
         (3, window, window),
         (3, stride, stride),
@@ -84,7 +84,7 @@ def _occlusion(
         target=targets,
         perturbations_per_eval=8,
     )
-    return found[:, 0]
+    return by_band[:, 0]
 
 
 ATTRIBUTION_METHODS: Registry[AttributionMethod] = Registry("attribution method")

@@ -1,7 +1,7 @@
-"""What is explained: a trained network, galaxies that it wasn't fitted on, and what it says.
+"""The model that is explained: a trained network, test galaxies, and its answers to them.
 
-The network answers from the one central view of each galaxy, not from the mean over views that
-`predict` may take: averaging would hide what is looked for here.
+An answer is that to the one central view of a galaxy, not the mean over views that `predict` may
+take: averaging would hide the effects that are measured.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ WINGS = 4
 
 @dataclass(frozen=True)
 class ExplainedModel:
-    """A network and the galaxies that it is looked at with.
+    """A network and the galaxies that it is explained on.
 
     Args:
         run: a member: a run with one split, or a fold.
@@ -52,10 +52,10 @@ class ExplainedModel:
         serving: the same for inference alone.
         table: `galaxy`, `image`, `label`, `answer` (the network's), `confidence`, `right`.
         frames: uint8, shape (n, 3, side, side), with the margin around the model's frame.
-        sky: the sky's colour, 0 to 1, shape (n, 3).
-        own: which pixels of the model's frame are the galaxy's, boolean, shape (n, size, size).
-        others: which are other sources'.
-        answers: what the network chooses from: classes, or the tree's first answers.
+        sky: background levels, 0 to 1, shape (n, 3).
+        galaxy_masks: the galaxy's pixels in the model's frame, boolean, shape (n, size, size).
+        other_masks: those of other sources.
+        answers: classes, or the answers to the tree's first question.
         data: the catalogue's path.
     """
 
@@ -65,8 +65,8 @@ class ExplainedModel:
     table: pd.DataFrame
     frames: torch.Tensor
     sky: torch.Tensor
-    own: np.ndarray
-    others: np.ndarray
+    galaxy_masks: np.ndarray
+    other_masks: np.ndarray
     answers: list[str]
     data: Path
 
@@ -84,11 +84,13 @@ class ExplainedModel:
     def words(self) -> dict[str, str]:
         """The answers in words."""
         tree = target_of(self.run.recipe).tree
-        said = [answer.text for answer in tree.questions[0].answers] if tree else self.answers
-        return {name: word.replace("_", " ") for name, word in zip(self.answers, said, strict=True)}
+        words = [answer.text for answer in tree.questions[0].answers] if tree else self.answers
+        return {
+            name: word.replace("_", " ") for name, word in zip(self.answers, words, strict=True)
+        }
 
     def pixels(self, rows: Sequence[int] | np.ndarray) -> torch.Tensor:
-        """Return what the model sees of galaxies: values 0 to 1, shape (n, 3, size, size)."""
+        """Return the model's input of galaxies: values 0 to 1, shape (n, 3, size, size)."""
         start = (self.frames.shape[-1] - self.size) // 2
         inner = slice(start, start + self.size)
         return self.frames[torch.as_tensor(rows)][..., inner, inner].float() / 255
@@ -105,54 +107,56 @@ def normalised(pixels: torch.Tensor, arch: str) -> torch.Tensor:
     return ((pixels - mean) / std).to(default_device())
 
 
-def probabilities(subject: ExplainedModel, pixels: torch.Tensor) -> np.ndarray:
+def probabilities(model: ExplainedModel, pixels: torch.Tensor) -> np.ndarray:
     """Return the probability of each answer, shape (n, answers).
 
     Args:
-        subject: whose network is asked.
+        model: that predicts.
         pixels: values 0 to 1, shape (n, 3, size, size).
     """
-    activate = make_link(subject.run.recipe).inverse_link
-    found = []
+    inverse_link = make_link(model.run.recipe).inverse_link
+    parts = []
     with torch.inference_mode():
         for part in pixels.split(BATCH):
-            logits = subject.serving(normalised(part, subject.run.recipe.arch))
-            found.append(activate(logits)[:, : len(subject.answers)].float().cpu())
-    return torch.cat(found).numpy()
+            logits = model.serving(normalised(part, model.run.recipe.arch))
+            parts.append(inverse_link(logits)[:, : len(model.answers)].float().cpu())
+    return torch.cat(parts).numpy()
 
 
 def probabilities_of(
-    subject: ExplainedModel,
+    model: ExplainedModel,
     rows: np.ndarray,
     change: Callable[[np.ndarray], torch.Tensor],
-    seen: Callable[[int], object] | None = None,
+    on_progress: Callable[[int], object] | None = None,
 ) -> np.ndarray:
     """Return probabilities, shape (n, answers), of galaxies that are changed batch by batch.
 
     Args:
-        subject: whose network is asked.
-        rows: which galaxies.
-        change: from some of the rows to what the model is to see of them.
-        seen: called with the number of galaxies after each batch.
+        model: that predicts.
+        rows: of the galaxies.
+        change: from some of the rows to the changed pixels.
+        on_progress: called with the number of galaxies after each batch.
     """
 
-    def changed(some: np.ndarray) -> np.ndarray:
-        answers = probabilities(subject, change(some))
-        if seen:
-            seen(len(some))
-        return answers
+    def predict(some: np.ndarray) -> np.ndarray:
+        predicted = probabilities(model, change(some))
+        if on_progress:
+            on_progress(len(some))
+        return predicted
 
-    parts = side_by_side(changed, [rows[at : at + BATCH] for at in range(0, len(rows), BATCH)])
-    return np.concatenate(parts) if parts else np.zeros((0, len(subject.answers)))
+    parts = side_by_side(predict, [rows[at : at + BATCH] for at in range(0, len(rows), BATCH)])
+    return np.concatenate(parts) if parts else np.zeros((0, len(model.answers)))
 
 
-def explained_model(run: Run, data: Path | None = None, also: str | None = None) -> ExplainedModel:
+def explained_model(
+    run: Run, data: Path | None = None, further: str | None = None
+) -> ExplainedModel:
     """Load a trained run's network and the galaxies of its test part.
 
     Args:
         run: trained; of several models the first is taken.
         data: where its catalogue is now, if it has moved.
-        also: a galaxy of another part to be taken along.
+        further: a galaxy of another part, in addition.
 
     Raises:
         BadInput: the fit isn't finished, the galaxy isn't of the run, or an image is missing.
@@ -162,28 +166,27 @@ def explained_model(run: Run, data: Path | None = None, also: str | None = None)
         say(f"several models: explaining the first {run.part_word}, {run.members[0].path}")
         run = run.members[0]
     split = run.split
-    if also is not None and also not in set(split["galaxy"]):
-        raise BadInput(f"{run.path}: no galaxy {also}", "give one of its split.csv")
-    wanted = (split["split"] == "test") | (split["galaxy"] == also)
+    if further is not None and further not in set(split["galaxy"]):
+        raise BadInput(f"{run.path}: no galaxy {further}", "give one of its split.csv")
+    wanted = (split["split"] == "test") | (split["galaxy"] == further)
     table = with_images(split[wanted].reset_index(drop=True), data)
     table = with_targets(run, table, data)
-    frames, sky, own, others = _read_images(list(table["image"]), run)
-    # Convolutions are faster in this layout, and nothing asks for the weights' gradients.
+    images = _read_images(list(table["image"]), run)
+    # Convolutions are faster in this layout, and no gradients of weights are needed.
     network = load_network(run).to(memory_format=torch.channels_last).requires_grad_(False)
-    subject = ExplainedModel(
+    model = ExplainedModel(
         run,
         network,
         serving_network(network, run.recipe),
         table,
-        frames,
-        sky,
-        own,
-        others,
+        *images,
         _answers(run),
         Path(data or run.data["path"]),
     )
-    found = _asked(subject)
-    return replace(subject, table=_with_answers(subject, found))
+    rows = np.arange(len(table))
+    with Progress("predicting", len(rows), "galaxies") as progress:
+        predicted = probabilities_of(model, rows, model.pixels, progress.advance)
+    return replace(model, table=_with_answers(model, predicted))
 
 
 def _answers(run: Run) -> list[str]:
@@ -191,55 +194,50 @@ def _answers(run: Run) -> list[str]:
     return [answer.column for answer in tree.questions[0].answers] if tree else list(run.classes)
 
 
-def _asked(subject: ExplainedModel) -> np.ndarray:
-    rows = np.arange(len(subject.table))
-    with Progress("asking the network", len(rows), "galaxies") as progress:
-        return probabilities_of(subject, rows, subject.pixels, progress.advance)
-
-
-def _with_answers(subject: ExplainedModel, found: np.ndarray) -> pd.DataFrame:
-    """Add the network's answer; `label` becomes volunteers' first answer, of a tree."""
-    table, tree = subject.table, target_of(subject.run.recipe).tree
+def _with_answers(model: ExplainedModel, predicted: np.ndarray) -> pd.DataFrame:
+    """Return the table with the network's answers; of a tree, `label` is the volunteers' first."""
+    table, tree = model.table, target_of(model.run.recipe).tree
     if tree:
-        votes = table[prefixed(TARGET, subject.answers)].to_numpy(float)
-        table = table.assign(label=np.array(subject.answers)[votes.argmax(axis=1)])
-    best = found.argmax(axis=1)
-    answer = np.array(subject.answers, dtype=object)[best]
+        votes = table[prefixed(TARGET, model.answers)].to_numpy(float)
+        table = table.assign(label=np.array(model.answers)[votes.argmax(axis=1)])
+    answer = np.array(model.answers, dtype=object)[predicted.argmax(axis=1)]
     return table.assign(
-        answer=answer, confidence=found.max(axis=1), right=answer == table["label"].to_numpy()
+        answer=answer, confidence=predicted.max(axis=1), right=answer == table["label"].to_numpy()
     )
 
 
-def _read_images(references: list[str], run: Run) -> tuple:
-    """Return frames, skies, and the masks of the galaxies and of other sources."""
+def _read_images(
+    references: list[str], run: Run
+) -> tuple[torch.Tensor, torch.Tensor, np.ndarray, np.ndarray]:
+    """Return frames, background levels, and the masks of galaxies and of other sources."""
     crop, side = item_frame(run.recipe)
     rendering = run.recipe.rendering
 
     def read(reference: str) -> tuple[np.ndarray, ...]:
         image = decode(reference, rendering)
         segments = segment(image)
-        masks = np.stack([_widened(segments.own), _widened(segments.others)], axis=2)
+        masks = np.stack([_widened(segments.galaxy), _widened(segments.others)], axis=2)
         return (
             centre_frame(image, crop, side),
             segments.sky,
             framed_masks(masks, run.recipe.crop, run.recipe.size),
         )
 
-    found = []
+    images = []
     with (
         ThreadPoolExecutor(os.cpu_count()) as pool,
         Progress("reading images", len(references), "images") as progress,
     ):
-        for each in map_ahead(pool, read, references, 64):
-            found.append(each)
+        for image in map_ahead(pool, read, references, 64):
+            images.append(image)
             progress.advance()
-    frames, skies, masks = (np.stack(each) for each in zip(*found, strict=True))
-    own = masks[..., 0]
+    frames, skies, masks = (np.stack(arrays) for arrays in zip(*images, strict=True))
+    galaxy = masks[..., 0]
     return (
         torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous(),
         torch.from_numpy(skies).float(),
-        own,
-        masks[..., 1] & ~own,
+        galaxy,
+        masks[..., 1] & ~galaxy,
     )
 
 

@@ -1,9 +1,11 @@
-"""Whether a map deserves belief: deletion and insertion, and a network of random weights."""
+"""Faithfulness of attribution maps: deletion and insertion, and networks of random weights."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,16 +18,16 @@ from galaxymorph.base import Progress
 from galaxymorph.judge.explain.attribution import attribute
 from galaxymorph.judge.explain.attribution_methods import ATTRIBUTION_METHODS
 from galaxymorph.judge.explain.explained_model import ExplainedModel, normalised, probabilities
-from galaxymorph.judge.metrics.bootstrap import mean_interval
+from galaxymorph.judge.metrics.bootstrap import mean_interval, unknown
 from galaxymorph.learn import side_by_side
 from galaxymorph.learn.backbones.architectures import stages_of
 
-# A frame is taken away in cells, this many a side; pixels at random would leave a galaxy to be
-# seen through the gaps, which no map could be compared with.
+# A frame is deleted in cells, this many a side: a galaxy would remain visible between single random
+# pixels, and the random control would be no comparison.
 CELLS = 16
 STEPS = 16
-# Beside the maps' orders: from the centre outward, which knows only that galaxies are in the
-# middle, and at random.
+# Orders of cells that maps are compared with: from the centre outward, as galaxies are centred, and
+# at random.
 CONTROLS = ("centre first", "random")
 # A spread of logits over galaxies below this is rounding: random weights let no signal through.
 DEAD = 1e-6
@@ -35,7 +37,7 @@ UNLIKE = 0.5
 
 @dataclass(frozen=True)
 class Curves:
-    """The answer's probability as the frame is taken away or filled, by a method or a control.
+    """The answer's probability as the frame is deleted or inserted, by a method or a control.
 
     Args:
         shares: of the frame, from 0 to 1, shape (k,).
@@ -48,57 +50,66 @@ class Curves:
     insertion: dict[str, np.ndarray]
 
 
-def curves(subject: ExplainedModel, rows: np.ndarray, maps: dict[str, np.ndarray]) -> Curves:
+def curves(model: ExplainedModel, rows: np.ndarray, maps: dict[str, np.ndarray]) -> Curves:
     """Return deletion and insertion curves (Petsiuk et al. 2018, BMVC, section 3.2).
 
-    Cells of the frame become sky, the one of most evidence first, or appear on a frame of sky.
+    Cells of the frame become sky, the largest attribution first, or appear on a frame of sky.
 
     Args:
-        subject: whose answers.
-        rows: which galaxies.
+        model: whose answers.
+        rows: of the galaxies.
         maps: of these by method, shape (n, size, size).
     """
     counts = np.linspace(0, CELLS**2, STEPS + 1).round().astype(int)
-    rng = np.random.default_rng(subject.seed)
-    # Drawn one galaxy after the other, whatever thread each is worked on by.
-    ranks = [_ranks({m: each[at] for m, each in maps.items()}, rng) for at in range(len(rows))]
+    rng = np.random.default_rng(model.seed)
+    # Drawn in the order of galaxies, which threads would change.
+    ranks = [
+        _ranks({method: images[at] for method, images in maps.items()}, rng)
+        for at in range(len(rows))
+    ]
     with Progress("deletion and insertion", len(rows), "galaxies") as progress:
 
-        def answers(at: int) -> dict[str, np.ndarray]:
-            found = {
-                order: _answers_along(subject, rows[at], each, counts)
-                for order, each in ranks[at].items()
+        def predict(at: int) -> dict[str, np.ndarray]:
+            probabilities = {
+                order: _answers_along(model, rows[at], rank, counts)
+                for order, rank in ranks[at].items()
             }
             progress.advance()
-            return found
+            return probabilities
 
-        each_galaxy = side_by_side(answers, range(len(rows)))
-    stacked = {
-        order: np.stack([answers[order] for answers in each_galaxy]) for order in (*maps, *CONTROLS)
-    }
+        galaxies = side_by_side(predict, range(len(rows)))
     deletion, insertion = (
-        {order: each[:, part] for order, each in stacked.items()} for part in (0, 1)
+        {
+            order: np.stack([probabilities[order][part] for probabilities in galaxies])
+            for order in (*maps, *CONTROLS)
+        }
+        for part in (0, 1)
     )
     return Curves(counts / CELLS**2, deletion, insertion)
 
 
 def _answers_along(
-    subject: ExplainedModel, row: int, ranks: np.ndarray, counts: np.ndarray
+    model: ExplainedModel, row: int, ranks: np.ndarray, counts: np.ndarray
 ) -> np.ndarray:
     """Return the answer's probability as cells are deleted, and inserted, shape (2, k)."""
-    pixels, sky = subject.pixels([row]), subject.sky[row].view(1, 3, 1, 1)
+    pixels, sky = model.pixels([row]), model.sky[row].view(1, 3, 1, 1)
     first = torch.from_numpy(ranks < counts[:, None, None]).float()[:, None]
     first = F.interpolate(first, size=pixels.shape[-2:], mode="nearest")
     both = torch.cat([pixels * (1 - first) + sky * first, pixels * first + sky * (1 - first)])
-    return probabilities(subject, both)[:, int(subject.targets([row])[0])].reshape(2, -1)
+    return probabilities(model, both)[:, int(model.targets([row])[0])].reshape(2, -1)
 
 
-def _ranks(evidence: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Return in which order cells go, 0 the first, shape (CELLS, CELLS), by method or control."""
+def _ranks(maps: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Return the ranks of cells, 0 the first, shape (CELLS, CELLS), by method or control.
+
+    Args:
+        maps: of one galaxy by method, shape (size, size).
+        rng: of the random order, and of ties.
+    """
     at = np.arange(CELLS) - (CELLS - 1) / 2
-    values = {method: -by_cell(each[None])[0] for method, each in evidence.items()}
+    values = {method: -by_cell(image[None])[0] for method, image in maps.items()}
     values |= {"centre first": np.hypot(*np.meshgrid(at, at)), "random": np.zeros((CELLS, CELLS))}
-    # Cells without evidence, and those at one distance, are in no order.
+    # Cells without attribution, and those at one distance, are tied.
     ties = rng.permutation(CELLS**2)
     ranks = {}
     for order, value in values.items():
@@ -114,57 +125,56 @@ def by_cell(maps: np.ndarray) -> np.ndarray:
     return pooled[:, 0].numpy()
 
 
-def areas(found: Curves, seed: int) -> list[dict[str, object]]:
+def areas(curves: Curves, seed: int) -> list[dict[str, object]]:
     """Return the mean areas under each method's curves with intervals, and gains over controls.
 
-    A gain is how much less probability deletion leaves, or how much more insertion finds, than
-    the control on the same galaxies: positive is better, for both.
+    A gain is by how much the area is smaller by deletion, or larger by insertion, than of the
+    control on the same galaxies: positive is better, for both.
     """
     table = []
     for kind, by_order, sign in (
-        ("deletion", found.deletion, -1),
-        ("insertion", found.insertion, 1),
+        ("deletion", curves.deletion, -1),
+        ("insertion", curves.insertion, 1),
     ):
-        under = {order: trapezoid(each, found.shares, axis=1) for order, each in by_order.items()}
+        under = {
+            order: trapezoid(curve, curves.shares, axis=1) for order, curve in by_order.items()
+        }
         for order, area in under.items():
             row: dict[str, object] = {"curve": kind, "order": order, "galaxies": len(area)}
             row["area"] = mean_interval(area, seed)
             for control in CONTROLS:
                 gain = sign * (area - under[control])
-                nothing = dict.fromkeys(("value", "low", "high"))
-                row[f"gain over {control}"] = (
-                    mean_interval(gain, seed) if order not in CONTROLS else nothing
-                )
+                is_map = order not in CONTROLS
+                row[f"gain over {control}"] = mean_interval(gain, seed) if is_map else unknown()
             table.append(row)
     return table
 
 
 def randomisation(
-    subject: ExplainedModel, method: str, rows: np.ndarray, maps: np.ndarray
+    model: ExplainedModel, method: str, rows: np.ndarray, maps: np.ndarray
 ) -> list[dict[str, object]]:
-    """Return how much of the maps is left as weights become random, from the head down.
+    """Return how similar maps stay as weights become random, from the head down.
 
     The cascading check of Adebayo et al. 2018 (NeurIPS), section 3: Spearman's rank correlation of
     the maps, over the frame's cells, with those of the trained network, for the same answers. Every
     parameter is drawn anew: by its layer's own initialisation, or, where a layer has none, as layer
     scale and position embeddings, by a permutation of its values. BatchNorm's statistics are re-
     estimated on the galaxies, or signals would die from layer to layer; `signal` is the standard
-    deviation of the logits over galaxies, and where it is rounding, `dead` says that the row shows
-    nothing. A map without any evidence left counts as 0. The first row compares the trained
-    network's maps of one galaxy with those of the next: what maps share because galaxies stand in
-    the middle.
+    deviation of the logits over galaxies; where it is rounding, the row is `dead`. An empty map
+    counts as 0. The first row compares the trained network's maps of one galaxy with those of the
+    next: the similarity that arises because galaxies are centred.
 
     Args:
-        subject: whose network.
+        model: whose network.
         method: of `ATTRIBUTION_METHODS`.
-        rows: which galaxies.
+        rows: of the galaxies.
         maps: of these by the trained network, shape (n, size, size).
     """
     before = by_cell(maps)
-    first = _likeness("another galaxy's map", before, np.roll(before, 1, axis=0), subject.seed)
+    first = _similarity("another galaxy's map", before, np.roll(before, 1, axis=0), model.seed)
     table = [{**first, "signal": None, "dead": False}]
-    network = deepcopy(subject.network)
-    batch = normalised(subject.pixels(rows), subject.run.recipe.arch)
+    network = deepcopy(model.network)
+    batch = normalised(model.pixels(rows), model.run.recipe.arch)
     stages = stages_of(network)
     names = ["head", *(f"… and stage {at}" for at in range(len(stages), 0, -1))]
     head = list(network.children())[1]
@@ -174,20 +184,20 @@ def randomisation(
     ) as progress:
         for name, part in zip(names, parts, strict=True):
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(subject.seed)
+                torch.manual_seed(model.seed)
                 for module in part:
                     _randomise(module)
             _reestimate(network, batch)
-            after = by_cell(attribute(subject, method, rows, network, quiet=True))
+            after = by_cell(attribute(model, method, rows, network, quiet=True))
             signal = _signal(network, batch)
-            row = _likeness(name, before, after, subject.seed)
+            row = _similarity(name, before, after, model.seed)
             table.append({**row, "signal": signal, "dead": signal < DEAD})
             progress.advance()
     return table
 
 
-def verdicts(found: dict) -> list[dict[str, object]]:
-    """Return what the tests of each attribution method come to, the method to believe first.
+def verdicts(record: Mapping[str, Any]) -> list[dict[str, object]]:
+    """Return the verdict of each attribution method's tests, the most faithful method first.
 
     A method passes where its curves are no worse than those of cells from the centre outward (the
     95 % interval of neither gain is below 0), and where random weights of the head leave a mean
@@ -195,16 +205,16 @@ def verdicts(found: dict) -> list[dict[str, object]]:
     then larger gains.
 
     Args:
-        found: `deletion and insertion` and `random weights`, as in `explain.json`.
+        record: `deletion and insertion` and `random weights`, as in `explain.json`.
     """
     table = []
     for method in ATTRIBUTION_METHODS:
         gains = {
             row["curve"]: row["gain over centre first"]
-            for row in found.get("deletion and insertion", ())
+            for row in record.get("deletion and insertion", ())
             if row["order"] == method
         }
-        rows = [row for row in found.get("random weights", ()) if row["method"] == method]
+        rows = [row for row in record.get("random weights", ()) if row["method"] == method]
         if len(gains) < 2 or len(rows) < 2:
             continue
         other, head = rows[0], rows[1]
@@ -242,13 +252,13 @@ def _randomise(module: nn.Module) -> None:
             continue
         for parameter in part.parameters(recurse=False):
             values = parameter.data.flatten()
-            alone = values * torch.randn(1).to(values)
-            drawn = values[torch.randperm(len(values))] if len(values) > 1 else alone
+            single = values * torch.randn(1).to(values)
+            drawn = values[torch.randperm(len(values))] if len(values) > 1 else single
             parameter.data = drawn.view_as(parameter.data)
 
 
 def _reestimate(network: nn.Module, batch: torch.Tensor) -> None:
-    """Give BatchNorm the statistics of a batch under the weights as they are."""
+    """Give BatchNorm the statistics of a batch under the present weights."""
     layers = [layer for layer in network.modules() if isinstance(layer, _BatchNorm)]
     if not layers or len(batch) < 2:
         return
@@ -269,17 +279,17 @@ def _signal(network: nn.Module, batch: torch.Tensor) -> float:
         return float(network(batch).float().std(dim=0, correction=0).mean())
 
 
-def _likeness(name: str, before: np.ndarray, after: np.ndarray, seed: int) -> dict[str, object]:
+def _similarity(name: str, before: np.ndarray, after: np.ndarray, seed: int) -> dict[str, object]:
     from scipy.stats import spearmanr
 
-    found = [
+    correlations = [
         spearmanr(b.ravel(), a.ravel()).statistic if np.ptp(a) > 0 and np.ptp(b) > 0 else 0.0
         for b, a in zip(before, after, strict=True)
     ]
     blank = float(np.mean([np.ptp(a) <= 0 for a in after]))
     return {
         "random": name,
-        "galaxies": len(found),
-        "correlation": mean_interval(np.array(found), seed),
+        "galaxies": len(correlations),
+        "correlation": mean_interval(np.array(correlations), seed),
         "blank": blank,
     }

@@ -85,17 +85,17 @@ def measure(image: str, rendering: Rendering) -> dict[str, float]:
     import statmorph
 
     nothing = dict.fromkeys(MEASURES, np.nan) | {"flag": 4}
-    found = segment(decode(image, rendering))
-    if not found.found:
+    segments = segment(decode(image, rendering))
+    if not segments.galaxy.any():
         return nothing
-    rim = np.concatenate([found.grey[:EDGE].ravel(), found.grey[-EDGE:].ravel()])
+    rim = np.concatenate([segments.grey[:EDGE].ravel(), segments.grey[-EDGE:].ravel()])
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         try:
             shape = statmorph.source_morphology(
-                255.0 * (found.grey - np.median(rim)),
-                found.own.astype(int),
-                mask=found.others,
+                255.0 * (segments.grey - np.median(rim)),
+                segments.galaxy.astype(int),
+                mask=segments.others,
                 gain=1.0,
                 sersic_fitting_args={"maxiter": 20},
             )[0]

@@ -1,4 +1,4 @@
-"""Galaxies by what the network makes of them: a map, who is near whom, who is near nobody."""
+"""Galaxies in the space of the network's embedding: a map, nearest neighbours, outliers."""
 
 from __future__ import annotations
 
@@ -51,14 +51,13 @@ def nearest(
 
     Args:
         embedding: see `whitened`, shape (n, components).
-        pictures: what tells pictures apart, as digests: the row itself and those of its picture,
-            under whatever name, are left out.
-        row: of which.
-        most: rows returned.
+        pictures: a digest of each row's picture: rows with the same one are left out.
+        row: whose neighbours.
+        most: number of rows returned.
     """
     away = np.linalg.norm(embedding - embedding[row], axis=1)
-    own = np.array([picture == pictures[row] for picture in pictures])
-    order = np.argsort(np.where(own, np.inf, away), kind="stable")[: min(most, (~own).sum())]
+    same = np.array([picture == pictures[row] for picture in pictures])
+    order = np.argsort(np.where(same, np.inf, away), kind="stable")[: min(most, (~same).sum())]
     return order, away[order]
 
 

@@ -1,20 +1,18 @@
-"""What must not change a galaxy's morphology: the sky's symmetries, and how it was observed."""
+"""Changes after which a galaxy's morphology is the same: symmetries of the sky, and observation."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from galaxymorph.base import Progress
-from galaxymorph.judge.explain.explained_model import ExplainedModel, probabilities_of
-from galaxymorph.judge.explain.shortcuts import effect
+from galaxymorph.base import Registry
+from galaxymorph.judge.explain.changes import Change, effects_of
+from galaxymorph.judge.explain.explained_model import ExplainedModel
 from galaxymorph.judge.metrics.bootstrap import Interval
 
 # A check passes if at most this share of the answers changes, with 97.5 % confidence.
@@ -22,86 +20,88 @@ MOST_CHANGED = 0.05
 
 
 @dataclass(frozen=True)
-class Move:
-    """How a galaxy's frame is laid over its image: turned (degrees), mirrored, shifted, enlarged.
+class Transform:
+    """How a galaxy's frame is laid over its image.
 
     Args:
-        turn: counter-clockwise.
-        mirror: left and right exchanged.
+        rotation: in degrees, counter-clockwise.
+        mirror: whether left and right are exchanged.
         shift: of the frame's side, to the right and down by as much.
-        enlarge: factor.
+        scale: factor of enlargement.
     """
 
-    turn: float = 0.0
+    rotation: float = 0.0
     mirror: bool = False
     shift: float = 0.0
-    enlarge: float = 1.0
+    scale: float = 1.0
 
 
-def moved(subject: ExplainedModel, rows: np.ndarray, move: Move) -> torch.Tensor:
-    """Return galaxies as a moved frame sees them, shape (n, 3, size, size).
+def transformed(model: ExplainedModel, rows: np.ndarray, transform: Transform) -> torch.Tensor:
+    """Return galaxies in a transformed frame, shape (n, 3, size, size).
 
     Where the recipe leaves sky around the frame, that sky comes in; otherwise mirrored sky does.
     """
-    frames = subject.frames[torch.as_tensor(rows)].float() / 255
-    scale = subject.size / frames.shape[-1] / move.enlarge
-    angle, sign = math.radians(move.turn), -1.0 if move.mirror else 1.0
+    frames = model.frames[torch.as_tensor(rows)].float() / 255
+    scale = model.size / frames.shape[-1] / transform.scale
+    angle, sign = math.radians(transform.rotation), -1.0 if transform.mirror else 1.0
     # The grid's range is -1 to 1, twice the frame's side.
-    offset = -2 * move.shift * subject.size / frames.shape[-1]
+    offset = -2 * transform.shift * model.size / frames.shape[-1]
     matrix = torch.tensor(
         [
             [scale * math.cos(angle) * sign, -scale * math.sin(angle), offset],
             [scale * math.sin(angle) * sign, scale * math.cos(angle), offset],
         ]
     )
-    shape = [len(frames), 3, subject.size, subject.size]
+    shape = [len(frames), 3, model.size, model.size]
     grid = F.affine_grid(matrix.expand(len(frames), 2, 3), shape, align_corners=False)
     return F.grid_sample(
         frames, grid, mode="bicubic", padding_mode="reflection", align_corners=False
     ).clamp(0, 1)
 
 
-def dimmed(subject: ExplainedModel, rows: np.ndarray, factor: float) -> torch.Tensor:
-    """Return galaxies with their light over the sky scaled; the sky stays as bright as it is."""
-    sky = subject.sky[rows][:, :, None, None]
-    return (sky + (subject.pixels(rows) - sky) * factor).clamp(0, 1)
+def dimmed(model: ExplainedModel, rows: np.ndarray, factor: float) -> torch.Tensor:
+    """Return galaxies with their light above the background level scaled."""
+    sky = model.sky[rows][:, :, None, None]
+    return (sky + (model.pixels(rows) - sky) * factor).clamp(0, 1)
 
 
-def _move(**how: Any) -> Callable[[ExplainedModel, np.ndarray], torch.Tensor]:
-    return lambda subject, rows: moved(subject, rows, Move(**how))
+def _keeps_handedness(model: ExplainedModel) -> np.ndarray:
+    """Return whether a mirrored galaxy is of the same class, which `--no-flips` denies."""
+    return np.full(len(model.table), model.run.recipe.flips)
 
 
-CHECKS: dict[str, Callable[[ExplainedModel, np.ndarray], torch.Tensor]] = {
-    "turned by 90 degrees": _move(turn=90),
-    "turned by 180 degrees": _move(turn=180),
-    "turned by 45 degrees": _move(turn=45),
-    "mirrored": _move(mirror=True),
-    "dimmed to 0.7": lambda subject, rows: dimmed(subject, rows, 0.7),
-    "dimmed to 0.5": lambda subject, rows: dimmed(subject, rows, 0.5),
-    "shifted by 5 % of the frame": _move(shift=0.05),
-    "enlarged by 1.1": _move(enlarge=1.1),
-    "enlarged by 1.25": _move(enlarge=1.25),
-}
+PHYSICS_CHECKS: Registry[Change] = Registry("physics check")
+for name, transform in {
+    "rotated by 90 degrees": Transform(rotation=90),
+    "rotated by 180 degrees": Transform(rotation=180),
+    "rotated by 45 degrees": Transform(rotation=45),
+}.items():
+    PHYSICS_CHECKS.register(name, Change(partial(transformed, transform=transform)))
+PHYSICS_CHECKS.register(
+    "mirrored", Change(partial(transformed, transform=Transform(mirror=True)), _keeps_handedness)
+)
+for factor in (0.7, 0.5):
+    PHYSICS_CHECKS.register(f"dimmed to {factor}", Change(partial(dimmed, factor=factor)))
+for name, transform in {
+    "shifted by 5 % of the frame": Transform(shift=0.05),
+    "enlarged by 1.1": Transform(scale=1.1),
+    "enlarged by 1.25": Transform(scale=1.25),
+}.items():
+    PHYSICS_CHECKS.register(name, Change(partial(transformed, transform=transform)))
 
 
-def physics_checks(subject: ExplainedModel, rows: np.ndarray) -> list[dict[str, object]]:
-    """Return a row a check: its effect, see `shortcuts.effect`, and its `verdict`.
+def physics_checks(model: ExplainedModel, rows: np.ndarray) -> list[dict[str, object]]:
+    """Return a row for each of `PHYSICS_CHECKS`: its `Effect` and its `verdict`.
 
     Args:
-        subject: whose answers.
-        rows: which galaxies.
+        model: whose answers.
+        rows: of the galaxies.
     """
-    checks, table = dict(CHECKS), []
-    if not subject.run.recipe.flips:
-        # Its classes may differ in handedness, which a mirror changes.
-        del checks["mirrored"]
-    with Progress("physics checks", len(rows) * (len(checks) + 1), "images") as progress:
-        before = probabilities_of(subject, rows, subject.pixels, progress.advance)
-        for name, change in checks.items():
-            after = probabilities_of(subject, rows, partial(change, subject), progress.advance)
-            found = effect(before, after, subject.seed)
-            table.append({"check": name, **found, "verdict": verdict(found["changed"])})
-    return table
+    effects = effects_of(PHYSICS_CHECKS, model, rows, "physics checks")
+    return [
+        {"check": name, **effect, "verdict": verdict(effect["changed"])}
+        for name, effect in effects.items()
+    ]
 
 
 def verdict(changed: Interval) -> str:

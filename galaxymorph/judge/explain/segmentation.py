@@ -1,4 +1,4 @@
-"""Which pixels of an image are the galaxy's own, which are other sources', and the sky's colour."""
+"""Segmentation of an image: the galaxy, other sources, and the background level."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy import ndimage
 SIDE = 212
 # The frame's edge that counts as sky, in those pixels.
 EDGE = 20
-# A source: this many connected pixels, each this many sigmas over the sky after smoothing.
+# A source: connected pixels above so many sigmas of the sky after smoothing, at least so many.
 SMOOTHING, SIGMAS, LEAST = 1.5, 2.0, 20
 # The galaxy is the source nearest to the centre, which it may miss by this many pixels.
 OFF_CENTRE = 10
@@ -20,21 +20,23 @@ OFF_CENTRE = 10
 
 @dataclass(frozen=True)
 class Segments:
-    """Boolean masks of shape (SIDE, SIDE); `sky` is red, green, blue from 0 to 1."""
+    """Sources of an image.
 
-    own: np.ndarray
+    Args:
+        galaxy: mask of the source at the centre, boolean, shape (SIDE, SIDE); none if empty.
+        others: mask of the other sources.
+        sky: background level, shape (3,), 0 to 1.
+        grey: the image's light above it, mean over the bands, shape (SIDE, SIDE).
+    """
+
+    galaxy: np.ndarray
     others: np.ndarray
     sky: np.ndarray
     grey: np.ndarray
 
-    @property
-    def found(self) -> bool:
-        """Whether there is a source at the centre."""
-        return bool(self.own.any())
-
 
 def segment(image: Image.Image) -> Segments:
-    """Return the sources of an RGB image, found over its sky.
+    """Return the sources of an RGB image, detected above its background level.
 
     Sources that touch count as one: a companion that overlaps the galaxy is part of it.
     """
@@ -52,5 +54,5 @@ def segment(image: Image.Image) -> Segments:
     middle = slice(SIDE // 2 - OFF_CENTRE, SIDE // 2 + OFF_CENTRE)
     central = labels[middle, middle]
     central = central[central > 0]
-    name = np.bincount(central).argmax() if len(central) else -1
-    return Segments(labels == name, (labels > 0) & (labels != name), sky, grey)
+    label = np.bincount(central).argmax() if len(central) else -1
+    return Segments(labels == label, (labels > 0) & (labels != label), sky, grey)

@@ -1,34 +1,31 @@
-"""Whether a network looks at the galaxy: true masks, and images without what it shouldn't need."""
+"""Shortcuts: answers that depend on other things than the galaxy, by masks and changed images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TypedDict
 
 import numpy as np
 import torch
 
 from galaxymorph.base import Progress, Registry
-from galaxymorph.judge.explain.explained_model import ExplainedModel, framed_masks, probabilities_of
-from galaxymorph.judge.metrics.bootstrap import Interval, mean_interval, proportion, ratio_interval
+from galaxymorph.judge.explain.changes import Change, effects_of
+from galaxymorph.judge.explain.explained_model import ExplainedModel, framed_masks
+from galaxymorph.judge.metrics.bootstrap import mean_interval, ratio_interval
 
-# A feature that covers less of the frame than this can't be looked at.
+# The share of the frame from which a feature is large enough to be tested.
 LEAST_AREA = 0.002
 # Galaxies of an answer, below which no share is worth its interval.
 LEAST_GALAXIES = 5
 MASKS = "masks"
 
 
-def mask_folder(subject: ExplainedModel) -> Path | None:
+def mask_folder(model: ExplainedModel) -> Path | None:
     """Return the folder of a simulated catalogue's true masks, if it has one."""
-    folder = subject.data / MASKS
+    folder = model.data / MASKS
     return folder if folder.is_dir() else None
 
 
-def true_masks(subject: ExplainedModel, rows: np.ndarray) -> dict[str, np.ndarray]:
+def true_masks(model: ExplainedModel, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Return the true masks by feature: boolean, shape (n, size, size).
 
     Raises:
@@ -36,57 +33,57 @@ def true_masks(subject: ExplainedModel, rows: np.ndarray) -> dict[str, np.ndarra
     """
     from galaxymorph.survey import MASK_BITS, read_masks
 
-    recipe, folder = subject.run.recipe, subject.data / MASKS
-    found: dict[str, list[np.ndarray]] = {name: [] for name in MASK_BITS}
+    recipe, folder, names = model.run.recipe, model.data / MASKS, list(MASK_BITS)
+    masks: dict[str, list[np.ndarray]] = {name: [] for name in names}
     with Progress("reading masks", len(rows), "galaxies") as progress:
-        for galaxy in subject.table["galaxy"].iloc[rows]:
-            masks = read_masks(folder / f"{galaxy}.png")
-            names = list(found)
+        for galaxy in model.table["galaxy"].iloc[rows]:
+            whole = read_masks(folder / f"{galaxy}.png")
+            # An image has three channels.
             for group in (names[:3], names[3:]):
-                framed = framed_masks(
-                    np.stack([masks[name] for name in group], axis=2), recipe.crop, recipe.size
-                )
+                stacked = np.stack([whole[name] for name in group], axis=2)
+                framed = framed_masks(stacked, recipe.crop, recipe.size)
                 for at, name in enumerate(group):
-                    found[name].append(framed[..., at])
+                    masks[name].append(framed[..., at])
             progress.advance()
-    return {name: np.stack(each) for name, each in found.items()}
+    return {name: np.stack(framed) for name, framed in masks.items()}
 
 
-def evidence_on_features(
-    subject: ExplainedModel, rows: np.ndarray, maps: np.ndarray, masks: dict[str, np.ndarray]
+def attribution_on_features(
+    model: ExplainedModel, rows: np.ndarray, maps: np.ndarray, masks: dict[str, np.ndarray]
 ) -> list[dict[str, object]]:
-    """Return, by answer and feature, the share of the evidence on the feature over its area.
+    """Return, by answer and feature, the share of the attribution on the feature over its area.
 
-    `times chance` is the mean share over the mean area: 1 is what a map that knows nothing gets.
-    `light` is the same of a map that is the galaxy's brightness over the sky: what a network
-    would get that looks where the light is.
+    `times chance` is the mean share over the mean area: 1 for a map without information. `light` is
+    the same ratio of the galaxy's brightness above the background in place of a map.
 
     Args:
-        subject: whose galaxies.
-        rows: which of them have maps.
+        model: whose galaxies.
+        rows: of the galaxies that have maps.
         maps: shape (n, size, size).
         masks: by feature, of the same galaxies.
     """
-    light = (subject.pixels(rows) - subject.sky[rows][:, :, None, None]).mean(dim=1)
+    light = (model.pixels(rows) - model.sky[rows][:, :, None, None]).mean(dim=1)
     brightness = light.relu().numpy()
-    answers = subject.table["answer"].iloc[rows].to_numpy()
+    answers = model.table["answer"].iloc[rows].to_numpy()
     table = []
-    for answer in subject.answers:
+    for answer in model.answers:
         for feature, mask in masks.items():
             area = mask.mean(axis=(1, 2))
-            of = (answers == answer) & (area >= LEAST_AREA) & (maps.sum(axis=(1, 2)) > 0)
-            if of.sum() < LEAST_GALAXIES:
+            chosen = (answers == answer) & (area >= LEAST_AREA) & (maps.sum(axis=(1, 2)) > 0)
+            if chosen.sum() < LEAST_GALAXIES:
                 continue
-            share, lit = (_share_on(each[of], mask[of]) for each in (maps, brightness))
+            share, of_light = (
+                _share_on(images[chosen], mask[chosen]) for images in (maps, brightness)
+            )
             table.append(
                 {
                     "answer": answer,
                     "feature": feature,
-                    "galaxies": int(of.sum()),
-                    "share": mean_interval(share, subject.seed),
-                    "area": float(area[of].mean()),
-                    "times chance": ratio_interval(share, area[of], subject.seed),
-                    "light": ratio_interval(lit, area[of], subject.seed),
+                    "galaxies": int(chosen.sum()),
+                    "share": mean_interval(share, model.seed),
+                    "area": float(area[chosen].mean()),
+                    "times chance": ratio_interval(share, area[chosen], model.seed),
+                    "light": ratio_interval(of_light, area[chosen], model.seed),
                 }
             )
     return table
@@ -96,140 +93,77 @@ def _share_on(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
     return (maps * masks).sum(axis=(1, 2)) / np.maximum(maps.sum(axis=(1, 2)), 1e-12)
 
 
-@dataclass(frozen=True)
-class Change:
-    """An entry of `CHANGES`.
-
-    Args:
-        label: in words.
-        apply: from a subject and some of its rows to changed pixels, shape (n, 3, size, size).
-        affects: from a subject to which galaxies have what is changed, boolean, shape (n,).
-    """
-
-    label: str
-    apply: Callable[[ExplainedModel, np.ndarray], torch.Tensor]
-    affects: Callable[[ExplainedModel], np.ndarray]
+def _with_sky(model: ExplainedModel, rows: np.ndarray, masks: np.ndarray) -> torch.Tensor:
+    """Return pixels, those in masks at the image's background level."""
+    sky = model.sky[rows][:, :, None, None]
+    return torch.where(torch.from_numpy(masks)[:, None], sky, model.pixels(rows))
 
 
-def _with_sky(subject: ExplainedModel, rows: np.ndarray, where: np.ndarray) -> torch.Tensor:
-    """Return pixels with the image's sky colour in some places."""
-    mask = torch.from_numpy(where)[:, None]
-    return torch.where(mask, subject.sky[rows][:, :, None, None], subject.pixels(rows))
+def _flat_background(model: ExplainedModel, rows: np.ndarray) -> torch.Tensor:
+    return _with_sky(model, rows, ~model.galaxy_masks[rows])
 
 
-def _flat_background(subject: ExplainedModel, rows: np.ndarray) -> torch.Tensor:
-    return _with_sky(subject, rows, ~subject.own[rows])
+def _other_background(model: ExplainedModel, rows: np.ndarray) -> torch.Tensor:
+    """Return galaxies on the background of others, whose galaxies are replaced by their sky."""
+    rng = np.random.default_rng([model.seed, int(rows[0])])
+    donors = rng.choice(np.flatnonzero(_segmented(model)), len(rows))
+    background = _with_sky(model, donors, model.galaxy_masks[donors])
+    masks = torch.from_numpy(model.galaxy_masks[rows])[:, None]
+    return torch.where(masks, model.pixels(rows), background)
 
 
-def _other_background(subject: ExplainedModel, rows: np.ndarray) -> torch.Tensor:
-    """Return galaxies on the background of others, whose own place shows those others' sky."""
-    rng = np.random.default_rng([subject.seed, int(rows[0])])
-    candidates = np.flatnonzero(_found(subject))
-    donors = rng.choice(candidates, len(rows))
-    background = _with_sky(subject, donors, subject.own[donors])
-    return torch.where(
-        torch.from_numpy(subject.own[rows])[:, None], subject.pixels(rows), background
-    )
+def _without_others(model: ExplainedModel, rows: np.ndarray) -> torch.Tensor:
+    return _with_sky(model, rows, model.other_masks[rows])
 
 
-def _without_others(subject: ExplainedModel, rows: np.ndarray) -> torch.Tensor:
-    return _with_sky(subject, rows, subject.others[rows])
+def _without_galaxy(model: ExplainedModel, rows: np.ndarray) -> torch.Tensor:
+    return _with_sky(model, rows, model.galaxy_masks[rows])
 
 
-def _without_galaxy(subject: ExplainedModel, rows: np.ndarray) -> torch.Tensor:
-    return _with_sky(subject, rows, subject.own[rows])
-
-
-def _grey(subject: ExplainedModel, rows: np.ndarray) -> torch.Tensor:
-    pixels = subject.pixels(rows)
+def _grey(model: ExplainedModel, rows: np.ndarray) -> torch.Tensor:
+    pixels = model.pixels(rows)
     return pixels.mean(dim=1, keepdim=True).expand_as(pixels)
 
 
-def _found(subject: ExplainedModel) -> np.ndarray:
-    return np.asarray(subject.own.any(axis=(1, 2)) & ~subject.own.all(axis=(1, 2)))
+def _segmented(model: ExplainedModel) -> np.ndarray:
+    """Return whether the galaxy is found, and doesn't fill the frame, boolean, shape (n,)."""
+    masks = model.galaxy_masks
+    return np.asarray(masks.any(axis=(1, 2)) & ~masks.all(axis=(1, 2)))
 
 
-def _accompanied(subject: ExplainedModel) -> np.ndarray:
-    return _found(subject) & (subject.others.mean(axis=(1, 2)) >= LEAST_AREA)
-
-
-def _all(subject: ExplainedModel) -> np.ndarray:
-    return np.ones(len(subject.table), bool)
+def _accompanied(model: ExplainedModel) -> np.ndarray:
+    return _segmented(model) & (model.other_masks.mean(axis=(1, 2)) >= LEAST_AREA)
 
 
 CHANGES: Registry[Change] = Registry("change of images")
-for name, change in {
-    "flat background": Change("background replaced by flat sky", _flat_background, _found),
-    "other background": Change("background of another galaxy", _other_background, _found),
-    "no others": Change("other sources masked", _without_others, _accompanied),
-    "no colour": Change("colour turned off", _grey, _all),
-    "no galaxy": Change("the galaxy itself masked", _without_galaxy, _found),
-}.items():
-    CHANGES.register(name, change)
+CHANGES.register("background replaced by flat sky", Change(_flat_background, _segmented))
+CHANGES.register("background of another galaxy", Change(_other_background, _segmented))
+CHANGES.register("other sources masked", Change(_without_others, _accompanied))
+CHANGES.register("colour removed", Change(_grey))
+CHANGES.register("the galaxy itself masked", Change(_without_galaxy, _segmented))
 
 
-def shortcut_table(subject: ExplainedModel, rows: np.ndarray) -> list[dict[str, object]]:
-    """Return how often the answer changes when the image loses what shouldn't matter.
+def shortcut_table(model: ExplainedModel, rows: np.ndarray) -> list[dict[str, object]]:
+    """Return the `Effect` of each of `CHANGES`, and with true masks of masking companions.
 
-    The last row is the other way round: where the galaxy itself is gone, an answer that stays is
-    one that the background gives. See `effect`. With true masks a row for companions is added.
+    The last is the opposite of the others: where the galaxy itself is masked, an answer that stays
+    comes from the background.
 
     Args:
-        subject: whose answers.
-        rows: which galaxies are tried, where they have what is changed.
+        model: whose answers.
+        rows: of the galaxies.
     """
     changes = dict(CHANGES)
-    if mask_folder(subject):
-        changes = {"no companion": _companion_change(subject, rows)} | changes
-    with Progress("shortcuts", len(rows) * (len(changes) + 1), "images") as progress:
-        before = probabilities_of(subject, rows, subject.pixels, progress.advance)
-        table = []
-        for change in changes.values():
-            affected = change.affects(subject)[rows]
-            some = rows[affected]
-            after = probabilities_of(
-                subject, some, partial(change.apply, subject), progress.advance
-            )
-            progress.advance(len(rows) - len(some))
-            if len(some):
-                change_effect = effect(before[affected], after, subject.seed)
-                table.append({"change": change.label, **change_effect})
-    return table
+    if mask_folder(model):
+        changes = {"true companion masked": _companion_change(model, rows)} | changes
+    effects = effects_of(changes, model, rows, "shortcuts")
+    return [{"change": name, **effect} for name, effect in effects.items()]
 
 
-def _companion_change(subject: ExplainedModel, rows: np.ndarray) -> Change:
-    masks = np.zeros_like(subject.others)
-    masks[rows] = true_masks(subject, rows)["companion"]
+def _companion_change(model: ExplainedModel, rows: np.ndarray) -> Change:
+    masks = np.zeros_like(model.other_masks)
+    masks[rows] = true_masks(model, rows)["companion"]
     return Change(
-        "true companion masked",
-        lambda subject, at: _with_sky(subject, at, masks[at]),
-        lambda subject: masks.mean(axis=(1, 2)) >= LEAST_AREA,
+        lambda model, some: _with_sky(model, some, masks[some]),
+        lambda model: masks.mean(axis=(1, 2)) >= LEAST_AREA,
     )
-
-
-class Effect(TypedDict):
-    """What a change of images does to answers, see `effect`."""
-
-    galaxies: int
-    changed: Interval
-    distance: Interval
-
-
-def effect(before: np.ndarray, after: np.ndarray, seed: int) -> Effect:
-    """Return what a change of images does to answers.
-
-    `changed` is the share of galaxies with another largest answer, `distance` the mean total
-    variation (half the sum of absolute differences: 0 the same, 1 disjoint), with intervals: of
-    the share exact (Clopper & Pearson 1934), of the mean by percentile bootstrap.
-
-    Args:
-        before: probabilities, shape (n, answers).
-        after: likewise.
-        seed: of the resampling.
-    """
-    changed = before.argmax(axis=1) != after.argmax(axis=1)
-    return {
-        "galaxies": len(before),
-        "changed": proportion(int(changed.sum()), len(changed), "exact"),
-        "distance": mean_interval(np.abs(before - after).sum(axis=1) / 2, seed),
-    }

@@ -53,13 +53,13 @@ def draw_probes(path: Path, table: list[dict[str, Any]]) -> Path:
 
 
 @styled
-def draw_gini_m20(path: Path, subject: ExplainedModel, table: pd.DataFrame) -> Path:
+def draw_gini_m20(path: Path, model: ExplainedModel, table: pd.DataFrame) -> Path:
     """Draw Gini against M20, coloured by the network's answer, with the lines of Lotz et al."""
     figure, axes = plt.subplots(figsize=(0.7 * PAGE, 3.8))
-    for answer, look in _looks(subject).items():
+    for answer, look in _looks(model).items():
         rows = table[table["answer"] == answer]
         if len(rows):
-            label = f"{subject.words[answer]} ({len(rows):,})"
+            label = f"{model.words[answer]} ({len(rows):,})"
             axes.scatter(rows["m20"], rows["gini"], s=10, lw=0, alpha=0.8, label=label, **look)
     left, right = table["m20"].max() + 0.1, table["m20"].min() - 0.1
     m20 = np.linspace(right, left, 50)
@@ -79,22 +79,22 @@ def draw_gini_m20(path: Path, subject: ExplainedModel, table: pd.DataFrame) -> P
     return write_figure(path, figure, caption)
 
 
-def _looks(subject: ExplainedModel) -> dict[str, dict[str, Any]]:
+def _looks(model: ExplainedModel) -> dict[str, dict[str, Any]]:
     """Return colour and marker of each answer."""
     pairs = zip(SERIES, MARKERS, strict=True)
     looks: list[dict[str, Any]] = [{"color": colour, "marker": mark} for colour, mark in pairs]
-    return dict(zip(subject.answers, looks, strict=False))
+    return dict(zip(model.answers, looks, strict=False))
 
 
 @styled
 def draw_map(
-    path: Path, subject: ExplainedModel, rows: np.ndarray, where: np.ndarray, shares: np.ndarray
+    path: Path, model: ExplainedModel, rows: np.ndarray, where: np.ndarray, shares: np.ndarray
 ) -> Path:
     """Draw galaxies where they are in the plane, at most one a cell, framed by their answer.
 
     Args:
         path: of the picture.
-        subject: whose galaxies.
+        model: whose galaxies.
         rows: which of them.
         where: shape (n, 2).
         shares: of the variance that the two axes hold.
@@ -103,14 +103,14 @@ def draw_map(
     ranks = where.argsort(axis=0).argsort(axis=0) / max(len(where) - 1, 1)
     across = int(np.clip(np.sqrt(2 * len(where)), 3, ACROSS))
     cells = np.minimum((ranks * across).astype(int), across - 1)
-    looks, other = _looks(subject), {"color": GREY}
-    answers = subject.table["answer"].iloc[rows].to_numpy()
+    looks, other = _looks(model), {"color": GREY}
+    answers = model.table["answer"].iloc[rows].to_numpy()
     figure, (axes, right) = plt.subplots(1, 2, figsize=(PAGE, 5.2), width_ratios=(9, 4))
     # The first galaxy of each cell.
     _, firsts = np.unique(cells, axis=0, return_index=True)
     for at in np.sort(firsts):
         x, y = cells[at]
-        image = subject.pixels([rows[at]])[0].permute(1, 2, 0).numpy()
+        image = model.pixels([rows[at]])[0].permute(1, 2, 0).numpy()
         colour = looks.get(answers[at], other)["color"]
         axes.imshow(image, extent=(x + 0.06, x + 0.94, y + 0.06, y + 0.94))
         frame = Rectangle((x + 0.04, y + 0.04), 0.92, 0.92, fill=False, color=colour, lw=1)
@@ -118,9 +118,9 @@ def draw_map(
     axes.set(xlim=(0, across), ylim=(0, across), aspect="equal", xticks=[], yticks=[])
     axes.set_xlabel(f"rank along component 1 ({shares[0]:.0%} of the variance)")
     axes.set_ylabel(f"rank along component 2 ({shares[1]:.0%})")
-    for answer in subject.answers:
+    for answer in model.answers:
         own = answers == answer
-        label = f"{subject.words[answer]} ({own.sum():,})"
+        label = f"{model.words[answer]} ({own.sum():,})"
         right.scatter(*where[own].T, s=6, lw=0, label=label, **looks.get(answer, other))
     right.set_box_aspect(1)
     right.set(xticks=[], yticks=[], xlabel="component 1", ylabel="component 2")
@@ -135,22 +135,22 @@ def draw_map(
 @styled
 def draw_row(
     path: Path,
-    subject: ExplainedModel,
+    model: ExplainedModel,
     rows: np.ndarray,
     notes: list[str],
     title: str,
     columns: int = 6,
 ) -> Path:
     """Draw galaxies in rows, with label and prediction, and a note each."""
-    truth = subject.run.recipe.truth
+    truth = model.run.recipe.truth
     figure, places = contact_sheet(len(rows), columns, 5)
-    galaxies = subject.table.iloc[rows].to_dict("records")
+    galaxies = model.table.iloc[rows].to_dict("records")
     for axes, row, galaxy, note in zip(places, rows, galaxies, notes, strict=False):
-        axes.imshow(subject.pixels([row])[0].permute(1, 2, 0).numpy())
-        right, answer = galaxy["right"], subject.words[galaxy["answer"]]
+        axes.imshow(model.pixels([row])[0].permute(1, 2, 0).numpy())
+        right, answer = galaxy["right"], model.words[galaxy["answer"]]
         lines = [
             prediction_words(right, answer, galaxy["confidence"]),
-            f"{truth}: {subject.words[galaxy['label']]}",
+            f"{truth}: {model.words[galaxy['label']]}",
             note,
         ]
         label_image(axes, label_lines(galaxy["galaxy"], lines, columns), verdict_colour(right))

@@ -30,19 +30,19 @@ SMOOTHING = 1 / 48
 
 
 def draw_maps(
-    folder: Path, subject: ExplainedModel, method: str, rows: np.ndarray, maps: np.ndarray
+    folder: Path, model: ExplainedModel, method: str, rows: np.ndarray, maps: np.ndarray
 ) -> Iterator[Path]:
     """Draw a gallery for the right and one for the wrong answers of each class; yield the files.
 
     Args:
         folder: of the pictures.
-        subject: whose galaxies they are.
+        model: whose galaxies they are.
         method: of `ATTRIBUTION_METHODS`.
         rows: which galaxies have maps.
         maps: shape (n, size, size).
     """
-    table = subject.table.iloc[rows].reset_index(drop=True)
-    for label in subject.answers:
+    table = model.table.iloc[rows].reset_index(drop=True)
+    for label in model.answers:
         for right, words in ((True, "right"), (False, "wrong")):
             chosen = table[(table["label"] == label) & (table["right"] == right)]
             chosen = chosen.sort_values("confidence", ascending=False, kind="stable")
@@ -50,11 +50,11 @@ def draw_maps(
                 continue
             at = _spread(chosen.index.to_numpy()) if right else chosen.index.to_numpy()[:MOST]
             title = (
-                f"{ATTRIBUTION_METHODS[method].label}: {subject.words[label]}, {words} predictions "
+                f"{ATTRIBUTION_METHODS[method].label}: {model.words[label]}, {words} predictions "
                 f"({len(at)} of {len(chosen):,})"
             )
             path = folder / f"{safe_file_name(label)}_{words}.png"
-            yield draw_overlays(path, subject, rows[at], maps[at], title)
+            yield draw_overlays(path, model, rows[at], maps[at], title)
 
 
 def _spread(positions: np.ndarray) -> np.ndarray:
@@ -66,17 +66,17 @@ def _spread(positions: np.ndarray) -> np.ndarray:
 
 @styled
 def draw_overlays(
-    path: Path, subject: ExplainedModel, rows: np.ndarray, maps: np.ndarray, title: str
+    path: Path, model: ExplainedModel, rows: np.ndarray, maps: np.ndarray, title: str
 ) -> Path:
     """Draw images, each beside itself under its map, brightest where the attribution is."""
     figure, places = contact_sheet(2 * len(rows), 2 * PAIRS, 2, 0.5)
-    galaxies = subject.table.iloc[rows].to_dict("records")
+    galaxies = model.table.iloc[rows].to_dict("records")
     for at, (row, galaxy, attribution) in enumerate(zip(rows, galaxies, maps, strict=True)):
         left, right = places[2 * at : 2 * at + 2]
-        image = subject.pixels([row])[0].permute(1, 2, 0).numpy()
+        image = model.pixels([row])[0].permute(1, 2, 0).numpy()
         left.imshow(image)
         overlay(right, image, attribution)
-        answer = f"{subject.words[galaxy['answer']]} {galaxy['confidence']:.0%}"
+        answer = f"{model.words[galaxy['answer']]} {galaxy['confidence']:.0%}"
         label_image(left, [str(galaxy["galaxy"]), answer], verdict_colour(galaxy["right"]))
     height = figure.get_figheight()
     bar = figure.add_axes((0.3, 0.36 / height, 0.4, 0.08 / height))

@@ -24,6 +24,8 @@ from .formats import FITS_HEAD as FITS_HEAD
 from .formats import HEAD as HEAD
 from .formats import is_fits_table as is_fits_table
 from .formats import sniff as sniff
+from .imports import import_extra as import_extra
+from .imports import outside_code as outside_code
 from .plugins import load_installed_plugins as load_installed_plugins
 from .plugins import load_named_plugins as load_named_plugins
 from .plugins import load_plugin as load_plugin

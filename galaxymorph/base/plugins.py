@@ -14,6 +14,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from galaxymorph.base.errors import BadInput
+from galaxymorph.base.imports import outside_code
 from galaxymorph.base.progress import say
 from galaxymorph.base.registry import registering
 
@@ -47,20 +48,13 @@ def load_plugin(source: str | Path) -> str:
         name = str(Path(name).resolve())
     if name in _loaded:
         return name
-    try:
-        with registering(name):
+    option = f"--plugin {source}"
+    remedy = "correct the plugin; --debug shows where"
+    with outside_code(option, "it fails when imported", remedy), registering(name):
+        try:
             _import(name)
-    except BadInput as error:
-        raise BadInput(f"--plugin {source}: {error}") from error
-    except FileNotFoundError as error:
-        raise BadInput(f"--plugin {source}: no such file", "check the path") from error
-    except ModuleNotFoundError as error:
-        raise BadInput(f"--plugin {source}: {error}", "install it, or give a .py file") from error
-    except Exception as error:
-        raise BadInput(
-            f"--plugin {source}: it fails when imported ({type(error).__name__}: {error})",
-            "correct the plugin; --debug shows where",
-        ) from error
+        except ModuleNotFoundError as error:
+            raise BadInput(str(error), "install it, or give a .py file") from error
     _loaded[name] = None
     os.environ[VARIABLE] = os.pathsep.join(_loaded)
     return name

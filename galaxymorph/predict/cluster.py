@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 
-from galaxymorph.base import BadInput, say
+from galaxymorph.base import BadInput, import_extra, say
 
 Part = TypeVar("Part")
 Setup = TypeVar("Setup")
@@ -59,15 +59,9 @@ def map_on_cluster(
 
 @contextmanager
 def _client(scheduler: str) -> Iterator[Any]:
+    distributed = import_extra("distributed", "scale", "--scheduler")
     try:
-        from distributed import Client
-    except ImportError as error:
-        raise BadInput(
-            "--scheduler needs dask.distributed, which isn't installed",
-            "pip install 'galaxymorph[scale]'",
-        ) from error
-    try:
-        client = Client(scheduler, timeout=SECONDS_TO_CONNECT, set_as_default=False)
+        client = distributed.Client(scheduler, timeout=SECONDS_TO_CONNECT, set_as_default=False)
     except (OSError, ValueError) as error:
         raise BadInput(
             f"--scheduler {scheduler}: no answer ({error})", "start one with: dask scheduler"

@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from galaxymorph.base import replacing, say
+from galaxymorph.base import import_extra, replacing, say
 from galaxymorph.judge import METRICS, Predictions, describe_calibrators, headline_of
 from galaxymorph.learn import (
     Run,
@@ -34,7 +34,7 @@ from galaxymorph.learn import (
 )
 from galaxymorph.predict.exporters import METADATA
 from galaxymorph.predict.predictors.loading import load_predictor, model_id
-from galaxymorph.predict.predictors.onnx_predictor import library, load_onnx_file
+from galaxymorph.predict.predictors.onnx_predictor import load_onnx_file
 from galaxymorph.zoo.columns import TEST, TRAIN
 
 # Galaxies that the ranges of activations are measured on, and test galaxies at most on which the
@@ -159,7 +159,7 @@ def _images(run: Run, part: str, data: Path | None) -> pd.DataFrame:
 
 def _require_libraries() -> None:
     for name in ("onnx", "onnxscript", "onnxruntime"):
-        library(name)
+        import_extra(name, "onnx", "export to ONNX")
 
 
 def _write_network(network: nn.Module, size: int, path: Path) -> None:

@@ -30,37 +30,34 @@ class MeanPredictor(BasePredictor):
     predictors: Sequence[Predictor]
 
     def outputs_of_each(
-        self,
-        images: Sequence[Source],
-        on_progress: OnProgress | None = None,
-        faults: Faults | None = None,
+        self, images: Sequence[Source], on_progress: OnProgress = None, faults: Faults = None
     ) -> np.ndarray:
         """Return each predictor's outputs, see `Predictor.outputs_of_each`."""
         chunks = []
         for start in range(0, len(images), CHUNK):
             sources = images[start : start + CHUNK]
             decoded = self._decoded(sources)
-            each = []
+            by_model = []
             for predictor in self.predictors:
-                empty: Faults = {}
-                each.append(predictor.outputs(decoded, None, empty))
-                # Threads find them in any order.
-                for at in sorted(empty):
+                unusable: dict[int, Fault] = {}
+                by_model.append(predictor.outputs(decoded, None, unusable))
+                # Threads meet them in any order.
+                for at in sorted(unusable):
                     # Pixels have no name, which the fault of a file has.
-                    fault = _fault_of(predictor, sources[at], start + at) or empty[at]
+                    fault = _fault_of(predictor, sources[at], start + at) or unusable[at]
                     if faults is None:
                         raise fault.error
                     faults[start + at] = fault
-            # A model of distributions gives mean squares too, for which the others have none.
-            width = min(outputs.shape[1] for outputs in each)
-            chunks.append(np.stack([outputs[:, :width] for outputs in each]))
+            # A model of distributions has mean squares too, and the others have none.
+            width = min(outputs.shape[1] for outputs in by_model)
+            chunks.append(np.stack([outputs[:, :width] for outputs in by_model]))
             if on_progress:
                 on_progress(len(sources))
         return np.concatenate(chunks, axis=1)
 
     def _decoded(self, images: Sequence[Source]) -> Sequence[Source]:
         """Return the images' pixels, unless the predictors render FITS files differently."""
-        if len({each.recipe.rendering for each in self.predictors}) > 1:
+        if len({predictor.recipe.rendering for predictor in self.predictors}) > 1:
             return images
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             return list(pool.map(self._pixels, images))

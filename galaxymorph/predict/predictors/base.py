@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from galaxymorph.base import BadInput
-from galaxymorph.images import Source
+from galaxymorph.images import Fault, Source, galaxy_image
 from galaxymorph.judge import Calibrator, calibrated_mean
 from galaxymorph.learn import Recipe
 from galaxymorph.predict.images import Images
@@ -45,10 +46,7 @@ class BasePredictor(ABC):
         return predicted_table(self, images, sets)
 
     def outputs(
-        self,
-        images: Sequence[Source],
-        on_progress: OnProgress | None = None,
-        faults: Faults | None = None,
+        self, images: Sequence[Source], on_progress: OnProgress = None, faults: Faults = None
     ) -> np.ndarray:
         """Return the calibrated mean of `outputs_of_each`, shape (n, outputs).
 
@@ -57,12 +55,23 @@ class BasePredictor(ABC):
         """
         return calibrated_mean(self.outputs_of_each(images, on_progress, faults), self.calibrators)
 
+    def frame(self, source: Source, at: int, faults: Faults) -> Image.Image | None:
+        """Return an image for a network; None if it can't be used, and `faults` has the reason.
+
+        Raises:
+            BadInput: the image can't be used, and `faults` is None.
+        """
+        try:
+            return galaxy_image(source, self.recipe.crop, self.recipe.rendering, at)
+        except BadInput as error:
+            if faults is None:
+                raise
+            faults[at] = Fault(error)
+            return None
+
     @abstractmethod
     def outputs_of_each(
-        self,
-        images: Sequence[Source],
-        on_progress: OnProgress | None = None,
-        faults: Faults | None = None,
+        self, images: Sequence[Source], on_progress: OnProgress = None, faults: Faults = None
     ) -> np.ndarray:
         """Return each model's uncalibrated outputs, see `Predictor.outputs_of_each`."""
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 from fastai.learner import Learner, load_learner
 from fastai.vision.core import PILImage
+from PIL import Image
 
-from galaxymorph.base import BadInput
-from galaxymorph.images import Fault, Source, galaxy_image
+from galaxymorph.base import outside_code
+from galaxymorph.images import Source
 from galaxymorph.learn import Run, make_link
 from galaxymorph.predict.predictors.base import BasePredictor
 from galaxymorph.predict.predictors.protocol import Faults, OnProgress
@@ -25,22 +26,13 @@ class LearnerPredictor(BasePredictor):
     learn: Learner
 
     def outputs_of_each(
-        self,
-        images: Sequence[Source],
-        on_progress: OnProgress | None = None,
-        faults: Faults | None = None,
+        self, images: Sequence[Source], on_progress: OnProgress = None, faults: Faults = None
     ) -> np.ndarray:
         """Return the learner's outputs, shape (1, n, outputs); see `Predictor.outputs_of_each`."""
-        opened = []
-        for at, source in enumerate(images):
-            try:
-                image = galaxy_image(source, self.recipe.crop, self.recipe.rendering, at)
-                opened.append(PILImage(image))
-            except BadInput as error:
-                if faults is None:
-                    raise
-                faults[at] = Fault(error)
-                opened.append(PILImage.create(np.zeros((64, 64, 3), np.uint8)))
+        blank = Image.new("RGB", (64, 64))
+        opened = [
+            PILImage(self.frame(source, at, faults) or blank) for at, source in enumerate(images)
+        ]
         # The images are opened, so the steps that find and open them are left out.
         steps = len(self.learn.dls.tfms[0].fs)
         loader = self.learn.dls.test_dl(opened, rm_type_tfms=steps, num_workers=0)
@@ -60,16 +52,8 @@ def load_pickled(path: Path) -> LearnerPredictor:
     """
     run = Run(path.parent)
     recipe, classes = run.recipe, run.classes
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            learn = load_learner(path)
-    except FileNotFoundError as error:
-        raise BadInput(f"{path}: no such file", "check the path") from error
-    except Exception as error:
-        # A pickle of other versions fails with errors of any type.
-        raise BadInput(
-            f"{path}: doesn't load here ({type(error).__name__}: {error})",
-            "load the run, or its model.safetensors",
-        ) from error
+    remedy = "load the run, or its model.safetensors"
+    with outside_code(path, "doesn't load here", remedy), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        learn = load_learner(path)
     return LearnerPredictor(learn=learn, recipe=recipe, classes=classes)

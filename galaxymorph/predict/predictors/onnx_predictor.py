@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from galaxymorph.base import BadInput, map_ahead, parse_json, read_json, reading
-from galaxymorph.images import Fault, Source, centre_frame, galaxy_image
+from galaxymorph.base import BadInput, import_extra, map_ahead, parse_json, read_json, reading
+from galaxymorph.images import Source, centre_frame
 from galaxymorph.judge import described_calibrators
 from galaxymorph.learn import (
     CONCENTRATIONS,
@@ -54,10 +53,7 @@ class OnnxPredictor(BasePredictor):
     kernel: str = "pillow"
 
     def outputs_of_each(
-        self,
-        images: Sequence[Source],
-        on_progress: OnProgress | None = None,
-        faults: Faults | None = None,
+        self, images: Sequence[Source], on_progress: OnProgress = None, faults: Faults = None
     ) -> np.ndarray:
         """Return each network's uncalibrated outputs, see `Predictor.outputs_of_each`."""
         with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -87,18 +83,13 @@ class OnnxPredictor(BasePredictor):
         ]
         return np.mean(views, axis=0)
 
-    def _input(self, source: Source, at: int, faults: Faults | None) -> np.ndarray:
+    def _input(self, source: Source, at: int, faults: Faults) -> np.ndarray:
         crop, side = item_frame(self.recipe)
         size = self.recipe.size
-        start = (side - size) // 2
-        try:
-            image = galaxy_image(source, self.recipe.crop, self.recipe.rendering, at)
-            frame = centre_frame(image, crop, side, self.kernel)
-        except BadInput as error:
-            if faults is None:
-                raise
-            faults[at] = Fault(error)
+        image = self.frame(source, at, faults)
+        if image is None:
             return np.zeros((3, size, size), np.float32)
+        frame, start = centre_frame(image, crop, side, self.kernel), (side - size) // 2
         central = frame[start : start + size, start : start + size].transpose(2, 0, 1)
         return (central - self.mean) / self.std
 
@@ -179,7 +170,7 @@ def open_session(path: Path, exact: bool = False) -> Any:
     Raises:
         BadInput: the file isn't ONNX, or the extra isn't installed.
     """
-    onnxruntime = library("onnxruntime")
+    onnxruntime = import_extra("onnxruntime", "onnx", "a model in ONNX")
     threads = os.cpu_count() or 1
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -195,20 +186,6 @@ def open_session(path: Path, exact: bool = False) -> Any:
     except Exception as error:
         # ONNX Runtime's errors have no other base.
         raise BadInput(f"{path}: not readable as ONNX ({error})", "export it again") from error
-
-
-def library(name: str) -> Any:
-    """Import a library of the extra `onnx`.
-
-    Raises:
-        BadInput: it isn't installed.
-    """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise BadInput(
-            f"this needs {name}, which isn't installed", "pip install 'galaxymorph[onnx]'"
-        ) from error
 
 
 def _by_network(logits: np.ndarray) -> np.ndarray:

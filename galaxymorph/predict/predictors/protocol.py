@@ -14,9 +14,9 @@ from galaxymorph.learn import Recipe
 from galaxymorph.predict.images import Images
 
 # Called with the number of images after each batch.
-OnProgress: TypeAlias = Callable[[int], object]
-# Why an image can't be used, by its place.
-Faults: TypeAlias = dict[int, Fault]
+OnProgress: TypeAlias = Callable[[int], object] | None
+# Filled with the reasons why images can't be used, by their places.
+Faults: TypeAlias = dict[int, Fault] | None
 # From each model's uncalibrated probabilities, shape (models, n, classes), to prediction sets.
 PredictionSets: TypeAlias = Callable[[np.ndarray], Sequence[str]]
 
@@ -49,18 +49,12 @@ class Predictor(Protocol):
         """
 
     def outputs(
-        self,
-        images: Sequence[Source],
-        on_progress: OnProgress | None = None,
-        faults: Faults | None = None,
+        self, images: Sequence[Source], on_progress: OnProgress = None, faults: Faults = None
     ) -> np.ndarray:
         """Return the calibrated mean of `outputs_of_each`, shape (n, outputs)."""
 
     def outputs_of_each(
-        self,
-        images: Sequence[Source],
-        on_progress: OnProgress | None = None,
-        faults: Faults | None = None,
+        self, images: Sequence[Source], on_progress: OnProgress = None, faults: Faults = None
     ) -> np.ndarray:
         """Return each model's uncalibrated outputs, shape (models, n, outputs).
 
@@ -70,8 +64,8 @@ class Predictor(Protocol):
         Args:
             images: as `galaxymorph.images.as_image` takes them.
             on_progress: called with the number of images after each batch.
-            faults: filled, in place of an error, with why an image can't be used; its outputs have
-                no meaning.
+            faults: filled with the reasons why images can't be used, in place of an error; the
+                outputs of these images have no meaning.
 
         Raises:
             BadInput: an image can't be used, and `faults` is None.

@@ -39,10 +39,7 @@ class TorchPredictor(BasePredictor):
     mean_and_square: Callable[[torch.Tensor], torch.Tensor]
 
     def outputs_of_each(
-        self,
-        images: Sequence[Source],
-        on_progress: OnProgress | None = None,
-        faults: Faults | None = None,
+        self, images: Sequence[Source], on_progress: OnProgress = None, faults: Faults = None
     ) -> np.ndarray:
         """Return each network's uncalibrated outputs, see `Predictor.outputs_of_each`."""
         batches = image_loader(images, self.recipe, faults)

@@ -42,7 +42,9 @@ from galaxymorph.learn import (
     start_run,
     train_run,
 )
-from galaxymorph.predict import expand_images, load_predictor, outlier_scores
+from galaxymorph.predict import load_predictor
+from galaxymorph.predict.images import expand_images
+from galaxymorph.predict.outliers import outlier_scores
 from galaxymorph.zoo import label_catalogue, read_catalogue
 
 # What Galaxy Zoo 1 calls layer1's classes; its face-on spirals have none there.

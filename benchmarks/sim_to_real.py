@@ -18,7 +18,8 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 from galaxymorph.base import write_json
 from galaxymorph.judge import bootstrap
 from galaxymorph.predict import load_predictor
-from galaxymorph.zoo import SCHEMES, class_values, label_catalogue, read_catalogue
+from galaxymorph.zoo import SCHEMES, label_catalogue, read_catalogue
+from galaxymorph.zoo.schemes import class_values
 
 # Of the cuts of each of the five classes, the last says most (Zhu et al. 2019).
 DECIDING = {

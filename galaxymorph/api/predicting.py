@@ -31,7 +31,7 @@ from galaxymorph.predict import predict_catalogue as fill_folder
 from galaxymorph.zoo import file_kind, is_zip
 
 if TYPE_CHECKING:
-    from galaxymorph.predict import Export
+    from galaxymorph.predict.exporters import Export
     from galaxymorph.predict.failures import Failures
     from galaxymorph.report import ModelServer
 

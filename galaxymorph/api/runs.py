@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from galaxymorph.api.analyses import Analysis
     from galaxymorph.api.metrics import Metrics
     from galaxymorph.judge import Reproduction
-    from galaxymorph.predict import Export
+    from galaxymorph.predict.exporters import Export
     from galaxymorph.report import Comparison
 
 

@@ -6,7 +6,6 @@ from .content import NoContent as NoContent
 from .content import require_content as require_content
 from .corruptions import CORRUPTIONS as CORRUPTIONS
 from .corruptions import SEVERITIES as SEVERITIES
-from .corruptions import Corruption as Corruption
 from .corruptions import corrupt as corrupt
 from .corruptions import corruption as corruption
 from .corruptions import frame_scale as frame_scale
@@ -17,8 +16,6 @@ from .decoding import decode_bytes as decode_bytes
 from .decoding import galaxy_image as galaxy_image
 from .decoding import holds_fits as holds_fits
 from .duplicates import near_duplicates as near_duplicates
-from .duplicates import perceptual_hash as perceptual_hash
-from .fits import is_fits as is_fits
 from .frame import centre_frame as centre_frame
 from .inspection import Inspection as Inspection
 from .inspection import copies_in_words as copies_in_words

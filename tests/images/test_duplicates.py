@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from galaxymorph.images import inspect_images, near_duplicates, perceptual_hash
+from galaxymorph.images import inspect_images, near_duplicates
+from galaxymorph.images.duplicates import perceptual_hash
 from galaxymorph.images.inspection import copies_in_words
 
 

@@ -10,7 +10,7 @@ import torch
 from galaxymorph.base import BadInput
 from galaxymorph.learn import Run, make_recipe
 from galaxymorph.learn.views import random_affines
-from galaxymorph.predict import open_uncertainty_source
+from galaxymorph.predict.uncertainty_sources import open_uncertainty_source
 from tests.conftest import galaxymorph
 
 

@@ -14,7 +14,8 @@ from safetensors.numpy import load_file
 
 from galaxymorph.learn import TARGETS, make_recipe
 from galaxymorph.predict import load_predictor
-from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, SCHEMES, broken_sums, soft_targets
+from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, SCHEMES, soft_targets
+from galaxymorph.zoo.tree import broken_sums
 from tests.conftest import RECIPE, galaxymorph
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from galaxymorph import load_predictor
-from galaxymorph.zoo import SCHEMAS, broken_sums, read_catalogue, read_votes
+from galaxymorph.zoo import SCHEMAS, read_catalogue, read_votes
+from galaxymorph.zoo.tree import broken_sums
 from tests.conftest import RECIPE, galaxymorph
 from tests.zoo.test_votes import made_votes, write
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from galaxymorph.base import BadInput
-from galaxymorph.predict import expand_images, submission_images
 from galaxymorph.predict.failures import Failures, error_kind
+from galaxymorph.predict.images import expand_images, submission_images
 from tests.conftest import galaxymorph
 from tests.makers import (
     IMAGES,

@@ -20,10 +20,10 @@ from galaxymorph.predict import (
     average_predictors,
     export_run,
     load_predictor,
-    model_id,
     predict_catalogue,
     predicted_table,
 )
+from galaxymorph.predict.predictors.loading import model_id
 from tests.conftest import galaxymorph
 
 CLASSES = ["p_elliptical", "p_spiral", "p_irregular"]

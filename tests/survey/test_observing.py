@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from galaxymorph.base import BadInput
-from galaxymorph.survey import KINDS, SURVEYS, at_redshift, draw_galaxy, observe, render, vote
+from galaxymorph.survey import SURVEYS
+from galaxymorph.survey.galaxies import KINDS, draw_galaxy
+from galaxymorph.survey.light import render
 from galaxymorph.survey.masks import MASK_BITS, brightest, mask_png
-from galaxymorph.survey.volunteers import TREE
-from galaxymorph.zoo import broken_sums
+from galaxymorph.survey.observing import at_redshift, observe
+from galaxymorph.survey.volunteers import TREE, vote
+from galaxymorph.zoo.tree import broken_sums
 
 
 def streams(seed: int, number: int = 4) -> list[np.random.Generator]:
@@ -141,7 +144,8 @@ def test_the_masks_file_holds_a_bit_for_each_feature_that_is_there(tmp_path):
 
 
 def test_a_turned_image_agrees_with_its_truth_and_its_masks():
-    from galaxymorph.survey import Simulation, simulate_galaxy
+    from galaxymorph.survey import Simulation
+    from galaxymorph.survey.simulation import simulate_galaxy
 
     sky = Simulation(1, ("sdss",), 3)
     observation, _, truth = simulate_galaxy(sky, 100031)

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from galaxymorph.survey.volunteers import SKILL_SHARES, TREE, _chances, _walk
-from galaxymorph.zoo import broken_sums, to_cumulative
+from galaxymorph.zoo import to_cumulative
+from galaxymorph.zoo.tree import broken_sums
 
 
 @settings(max_examples=40, deadline=None)

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from galaxymorph.base import BadInput
 from galaxymorph.images import decode, image_problems, inspect_images
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE as TREE
-from galaxymorph.zoo import Problem, broken_sums, count_classes, read_catalogue
+from galaxymorph.zoo import Problem, count_classes, read_catalogue
+from galaxymorph.zoo.tree import broken_sums
 from tests.makers import (
     FIRST_ID,
     IMAGES,

@@ -7,15 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_np
 
 from galaxymorph.base import BadInput
-from galaxymorph.zoo import (
-    GALAXY_ZOO_CHALLENGE,
-    KINDS,
-    SCHEMAS,
-    broken_sums,
-    reached,
-    to_conditional,
-    to_cumulative,
-)
+from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, SCHEMAS, reached, to_conditional, to_cumulative
+from galaxymorph.zoo.schemas import KINDS
+from galaxymorph.zoo.tree import broken_sums
 
 GALAXY_ZOO_2 = SCHEMAS["galaxy-zoo-2"].tree
 GALAXY_ZOO_DECALS = SCHEMAS["galaxy-zoo-decals"].tree

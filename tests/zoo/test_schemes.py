@@ -10,12 +10,12 @@ from galaxymorph.zoo import (
     SCHEMES,
     Scheme,
     assign_labels,
-    class_values,
     read_catalogue,
     soft_label_catalogue,
     soft_targets,
     split_galaxies,
 )
+from galaxymorph.zoo.schemes import class_values
 from tests.makers import galaxy_images, labels_bytes, write_files
 
 

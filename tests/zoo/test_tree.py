@@ -8,13 +8,13 @@ from hypothesis.extra import numpy as st_np
 from galaxymorph.zoo import (
     GALAXY_ZOO_CHALLENGE,
     SCHEMAS,
-    broken_sums,
     draw_votes,
     likeliest_walk,
     reached,
     to_conditional,
     to_cumulative,
 )
+from galaxymorph.zoo.tree import broken_sums
 
 TREE = GALAXY_ZOO_CHALLENGE
 SIZES = [3, 2, 2, 2, 4, 2, 3, 7, 3, 3, 6]

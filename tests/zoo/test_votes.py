@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from galaxymorph.base import BadInput
-from galaxymorph.zoo import SCHEMAS, broken_sums, read_votes, to_cumulative
+from galaxymorph.zoo import SCHEMAS, read_votes, to_cumulative
+from galaxymorph.zoo.tree import broken_sums
 from tests.makers import votes_table
 
 ASKED = 40

@@ -117,7 +117,7 @@ def write_figure(path: Path, figure: Figure, caption: str) -> Path:
     for name in dict.fromkeys((*_formats, *sorted(drawn_before))):
         metadata = {
             "png": {"Description": caption},
-            "pdf": {"ExplainedModel": caption, "CreationDate": None},
+            "pdf": {"Subject": caption, "CreationDate": None},
             "svg": {"Description": caption, "Date": None},
         }[name]
         with replacing(path.with_suffix(f".{name}")) as temporary:

@@ -94,6 +94,7 @@ from .metrics.vote_fractions import entropy as entropy
 from .metrics.vote_fractions import kl_divergence as kl_divergence
 from .metrics.vote_fractions import question_entropy as question_entropy
 from .metrics.vote_fractions import square_errors as square_errors
+from .reproduction import Reproduction as Reproduction
 from .reproduction import reproduce_run as reproduce_run
 from .robustness.conditions import SUITES as SUITES
 from .robustness.conditions import Condition as Condition

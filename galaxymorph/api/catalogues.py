@@ -158,9 +158,9 @@ class CatalogueCheck:
     def _repr_html_(self) -> str:
         """Return the state, the classes and the first problems for a notebook's cell."""
         problems = [str(problem) for problem in self.catalogue.problems]
-        parts = [html_table(("", ""), self.state)]
+        parts = [html_table(("", ""), self.state, (0, 1))]
         if self.counts:
-            parts.append(html_table(("scheme", "kept", "classes"), self.classes))
+            parts.append(html_table(("scheme", "kept", "classes"), self.classes, (0, 2)))
         notes = [(line,) for line in [*self.notes, *problems[:SHOWN]]]
         if notes:
             parts.append(html_table(("notes and problems",), notes))

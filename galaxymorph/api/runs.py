@@ -170,7 +170,7 @@ class Run(RunFolder):
         parts = [
             f"<p><b>{escape(self.path.name)}</b>: {metrics.galaxies:,} test galaxies, values with "
             "95 % intervals</p>",
-            html_table(("metric", "value", "better"), rows),
+            html_table(("metric", "value", "better"), rows, (0, 2)),
         ]
         if metrics.confusion is not None:
             counts = metrics.confusion.to_numpy().tolist()

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # Of a pipe's lines, and of a notebook's, which replace each other.
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_UPDATES = 0.5
+# Of work whose line stays in a notebook's cell when it has ended.
+SECONDS_TO_STAY = 10.0
 LOG = logging.getLogger("galaxymorph")
 
 
@@ -211,10 +213,10 @@ class Progress:
     ) -> None:
         if self._bar:
             self._bar.stop()
-        elif kind is None and (
-            time.monotonic() - self.started > 2 or (self._cell and self._cell.is_shown)
-        ):
+        elif kind is None and time.monotonic() - self.started > 2:
             self._line(ended=True)
+        if self._cell and time.monotonic() - self.started < SECONDS_TO_STAY:
+            self._cell.clear()
 
     def _line(self, ended: bool = False) -> None:
         self._last_line = time.monotonic()
@@ -248,11 +250,6 @@ class _CellLine:
     def __init__(self) -> None:
         self._handle: Any = None
 
-    @property
-    def is_shown(self) -> bool:
-        """Whether there is a line."""
-        return self._handle is not None
-
     def show(self, text: str, share: float | None) -> None:
         """Show a line, with a bar of the share that is done if there is one."""
         from IPython.display import display
@@ -263,6 +260,11 @@ class _CellLine:
             self._handle = display(content, raw=True, display_id=True)
         else:
             self._handle.update(content, raw=True)
+
+    def clear(self) -> None:
+        """Remove the line, if there is one."""
+        if self._handle is not None:
+            self._handle.update({"text/plain": ""}, raw=True)
 
 
 def _rich_bar(unit: str) -> RichProgress:

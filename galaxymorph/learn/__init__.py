@@ -7,8 +7,10 @@ import lazy_loader
 
 from galaxymorph.learn.acceleration.imports import lean_imports
 
-# timm and fastai still decorate with it, and there is nothing a user could do.
-warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
+# What libraries warn of when they are imported, and there is nothing a user could do: decorators of
+# timm's and fastai's, and a notebook's widgets, which only bars of other libraries need.
+for message in (".*torch.jit.script.*", "IProgress not found"):
+    warnings.filterwarnings("ignore", message=message)
 _import, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 

@@ -174,7 +174,7 @@ def _read_stored(
 def _targets(table: pd.DataFrame, recipe: Recipe, classes: Sequence[str]) -> torch.Tensor:
     """Return what the DataBlock makes of the targets: codes of classes, or float vectors."""
     if target_of(recipe).soft:
-        return torch.from_numpy(table[loss_columns(recipe, classes)].to_numpy("float32"))
+        return torch.from_numpy(table[loss_columns(recipe, classes)].to_numpy("float32", copy=True))
     return TensorCategory(torch.from_numpy(pd.Index(classes).get_indexer(pd.Index(table["label"]))))
 
 

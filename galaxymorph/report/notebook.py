@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from html import escape
 from pathlib import Path
 
@@ -14,16 +14,23 @@ FIGURE_BYTES = 1_500_000
 SHADE = "rgba(0, 114, 178, {:.2f})"
 
 
-def html_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table of text, the first column on the left."""
-    cells = "".join(f"<th{_side(at)}>{escape(name)}</th>" for at, name in enumerate(header))
-    lines = "".join(
-        "<tr>"
-        + "".join(f"<td{_side(at)}>{escape(str(cell))}</td>" for at, cell in enumerate(row))
-        + "</tr>"
-        for row in rows
+def html_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], words: Collection[int] = (0,)
+) -> str:
+    """Return a table of text; columns but those of words are of numbers, and on the right."""
+    sides = ["left" if at in words else "right" for at in range(len(header))]
+    styles = [f" style='text-align:{side}'" for side in sides]
+    head = _row("th", header, styles)
+    body = "".join(_row("td", row, styles) for row in rows)
+    return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
+
+
+def _row(tag: str, cells: Sequence[str], styles: Sequence[str]) -> str:
+    content = "".join(
+        f"<{tag}{style}>{escape(str(cell))}</{tag}>"
+        for cell, style in zip(cells, styles, strict=True)
     )
-    return f"<table><thead><tr>{cells}</tr></thead><tbody>{lines}</tbody></table>"
+    return f"<tr>{content}</tr>"
 
 
 def html_confusion(classes: Sequence[str], counts: Sequence[Sequence[int]], corner: str) -> str:
@@ -67,7 +74,3 @@ def html_figures(paths: Sequence[Path], budget: int = FIGURE_BYTES) -> str:
 def html_link(path: Path) -> str:
     """Return a link to a file, which opens where the notebook may read it."""
     return f"<a href='{escape(path.as_posix(), quote=True)}'>{escape(str(path))}</a>"
-
-
-def _side(column: int) -> str:
-    return f" style='text-align:{'left' if column == 0 else 'right'}'"

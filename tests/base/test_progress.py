@@ -1,5 +1,8 @@
+import logging
 import re
+import sys
 import time
+import types
 
 import pytest
 
@@ -129,3 +132,69 @@ def test_news_goes_to_standard_error(capsys):
 def test_bad_input_is_one_line_that_says_what_to_do(arguments, message):
     assert str(BadInput(*arguments)) == message
     assert one_line(message) == message
+
+
+class Cell:
+    """What a notebook's cell shows: `display` of IPython, and the handle that it returns."""
+
+    def __init__(self) -> None:
+        self.shown: list[dict] = []
+
+    def display(self, content: dict, raw: bool, display_id: bool) -> "Cell":
+        assert raw
+        assert display_id
+        self.shown.append(content)
+        return self
+
+    def update(self, content: dict, raw: bool) -> None:
+        self.shown.append(content)
+
+
+@pytest.fixture
+def cell(monkeypatch):
+    shell = type("Shell", (), {"kernel": True})()
+    cell = Cell()
+    display = types.SimpleNamespace(display=cell.display)
+    ipython = types.SimpleNamespace(get_ipython=lambda: shell, display=display)
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    return cell
+
+
+def test_a_notebook_has_one_line_that_changes(clock, cell, capsys):
+    with Progress("training <a>", 100, "images") as shown:
+        for _ in range(10):
+            clock[0] += 2
+            shown.advance(10)
+    assert capsys.readouterr().err == ""
+    first, last = cell.shown[0], cell.shown[-1]
+    assert first["text/html"].startswith("<small><progress value='0.100'></progress> training &lt;")
+    assert last["text/plain"] == "training <a>: 100/100 images, 5 images/s, 20 s"
+    assert "<progress" not in last["text/html"]
+
+
+def test_a_notebook_keeps_no_line_of_short_work(clock, cell):
+    with Progress("reading", 10, "images") as shown:
+        for _ in range(2):
+            clock[0] += 1
+            shown.advance(5)
+    assert cell.shown[-1] == {"text/plain": ""}
+
+
+def test_the_log_is_printed_by_commands_alone(capsys):
+    logging.getLogger("galaxymorph").handlers.clear()
+    say("a note")
+    assert capsys.readouterr() == ("", "")
+    with progress.printed_log():
+        say("a note")
+        say("warning: of something")
+    assert capsys.readouterr() == ("", "a note\nwarning: of something\n")
+    assert not logging.getLogger("galaxymorph").handlers
+
+
+def test_a_warning_is_seen_without_a_command(caplog):
+    with caplog.at_level(logging.WARNING, "galaxymorph"):
+        logging.getLogger("galaxymorph").propagate = True
+        say("a note")
+        say("warning: of something")
+    assert {record.getMessage() for record in caplog.records} == {"warning: of something"}

@@ -48,6 +48,9 @@ def say(text: str = "") -> None:
 @contextmanager
 def printed_log() -> Iterator[None]:
     """Print every line of the log to standard error, which leaves standard output to results."""
+    if any(isinstance(handler, _Printer) for handler in LOG.handlers):
+        yield
+        return
     handler, level, propagates = _Printer(), LOG.level, LOG.propagate
     LOG.addHandler(handler)
     LOG.setLevel(logging.INFO)

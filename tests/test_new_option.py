@@ -74,8 +74,6 @@ def test_the_setting_is_an_option_of_fit(patched):
 def test_the_setting_reaches_the_learner_and_is_recorded(patched, simple, tmp_path):
     words = ["--data", simple, "--recipe", RECIPE, *QUICK, "--out", tmp_path, "--name", "run"]
     printed = patched_main(patched, "fit", *words, "--adam-eps", "0.25")
-    assert {line for line in printed.splitlines() if line.startswith("epsilon")} == {
-        "epsilon 0.25"
-    }
+    assert {line for line in printed.splitlines() if line.startswith("epsilon")} == {"epsilon 0.25"}
     recipe = json.loads((tmp_path / "run" / "recipe.json").read_text())["recipe"]
     assert recipe["adam_eps"] == 0.25

@@ -1,6 +1,7 @@
 # make fit: set up and train.   make test: set up and test.   make lint: style and types.   make bench: speed.
 # make gpu: checks and speed on a GPU.
 # make oldest: test with the oldest versions that setup.cfg allows.
+# make docs: build the site.   make package: build, check and try the distributions.
 PYTHON ?= python3
 BIN := .venv/bin
 OLDEST := .venv-oldest
@@ -13,7 +14,7 @@ docs: setup
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
-.PHONY: docs fit test oldest lint bench gpu setup clean
+.PHONY: docs fit test oldest lint bench gpu package setup clean
 
 fit: setup
 	$(BIN)/python cli.py fit $(ARGS)
@@ -37,6 +38,9 @@ bench: setup
 gpu: setup
 	$(BIN)/python benchmarks/gpu.py $(ARGS)
 
+package:
+	$(PYTHON) tools/package.py
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -50,4 +54,4 @@ setup: .venv/.installed
 	touch $@
 
 clean:
-	rm -rf .venv $(OLDEST) build *.egg-info
+	rm -rf .venv $(OLDEST) build dist *.egg-info

@@ -1,8 +1,8 @@
 from . import run_files as run_files
 from .acceleration.hardware import keep_freed_memory as keep_freed_memory
+from .acceleration.hardware import map_on_cores as map_on_cores
 from .acceleration.hardware import on_device as on_device
 from .acceleration.hardware import resolve_precision as resolve_precision
-from .acceleration.hardware import side_by_side as side_by_side
 from .acceleration.hardware import use_device as use_device
 from .acceleration.serving import ServingNetwork as ServingNetwork
 from .acceleration.serving import fold_batchnorm as fold_batchnorm

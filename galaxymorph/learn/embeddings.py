@@ -1,4 +1,4 @@
-"""What a network makes of an image before its last layer, and those of a run's own galaxies."""
+"""Embeddings: the inputs of a network's last layer, and those stored with a run."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ from galaxymorph.learn.run_files import EMBEDDINGS
 from galaxymorph.learn.runs import Run
 from galaxymorph.learn.splitting import in_halves
 
-# Galaxies whose embeddings a fit keeps, and how many of them may be of the validation part.
-MOST, MOST_VALID = 2000, 1000
+# Largest number of galaxies whose embeddings a fit stores, and of those from the validation part.
+MAX_STORED, MAX_VALID = 2000, 1000
 
 
 @dataclass(frozen=True)
 class Embeddings:
-    """A run's own: vectors of shape (n, features), and each galaxy's part and name."""
+    """The embeddings stored with a run: shape (n, features), and each galaxy's part and name."""
 
     vectors: np.ndarray
     part: np.ndarray
     galaxy: np.ndarray
 
     def of(self, part: str) -> np.ndarray:
-        """Return those of train or valid."""
+        """Return the embeddings of a part, train or valid."""
         return self.vectors[self.part == part]
 
 
 def last_layer(network: nn.Module) -> nn.Linear:
-    """Return the layer that makes logits of embeddings."""
+    """Return the layer from embeddings to logits."""
     return [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
 
 
 def embed(
-    network: nn.Module, batches: Iterable, seen: Callable[[int], object] | None = None
+    network: nn.Module, batches: Iterable, on_progress: Callable[[int], object] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return embeddings, shape (n, features), and logits, shape (n, outputs), of one view each.
 
     Args:
         network: in evaluation mode.
         batches: its inputs, alone or as the first of a tuple.
-        seen: called with the number of images after each batch.
+        on_progress: called with the number of images after each batch.
     """
     inputs: list[torch.Tensor] = []
     hook = last_layer(network).register_forward_pre_hook(
-        lambda _, given: inputs.append(given[0].float())
+        lambda _, arguments: inputs.append(arguments[0].float())
     )
 
     def both(images: torch.Tensor) -> torch.Tensor:
@@ -67,8 +67,8 @@ def embed(
             for batch in batches:
                 images = images_of_batch(batch)
                 rows.append(in_halves(both, images).cpu())
-                if seen:
-                    seen(len(images))
+                if on_progress:
+                    on_progress(len(images))
     finally:
         hook.remove()
     width = last_layer(network).in_features
@@ -79,34 +79,34 @@ def embed(
 def write_embeddings(
     run: Run, network: nn.Module, loaders: DataLoaders, split: pd.DataFrame, frames: Frames | None
 ) -> None:
-    """Write `embeddings.npz` of up to `MOST` training and validation galaxies, drawn by seed."""
+    """Write `embeddings.npz` of up to `MAX_STORED` galaxies, drawn by the run's seed."""
     valid, train = (split[split["split"] == part] for part in ("valid", "train"))
-    valid = valid.sample(min(len(valid), MOST_VALID), random_state=run.recipe.seed)
-    train = train.sample(min(len(train), MOST - len(valid)), random_state=run.recipe.seed)
+    valid = valid.sample(min(len(valid), MAX_VALID), random_state=run.recipe.seed)
+    train = train.sample(min(len(train), MAX_STORED - len(valid)), random_state=run.recipe.seed)
     rows = pd.concat([train, valid], ignore_index=True)
     with Progress("embeddings", len(rows), "images") as progress:
         batches = predicting_loader(loaders, rows, run.recipe, run.classes, frames)
         vectors, _ = embed(network, batches, progress.advance)
-    # A network that diverged has features beyond half precision, where they would become infinite.
-    most = np.finfo(np.float16).max
+    # Features of a network that diverged exceed half precision, and would become infinite.
+    largest = np.finfo(np.float16).max
     with replacing(run.path / EMBEDDINGS) as temporary:
-        # Text of fixed width, so that nothing in the file is a pickle.
+        # Text of fixed width needs no pickle.
         np.savez_compressed(
             temporary,
-            vectors=vectors.clip(-most, most).astype(np.float16),
+            vectors=vectors.clip(-largest, largest).astype(np.float16),
             part=rows["split"].to_numpy(str),
             galaxy=rows["galaxy"].to_numpy(str),
         )
 
 
 def read_embeddings(run: Run) -> Embeddings:
-    """Return what a fit wrote of a member.
+    """Return the stored embeddings of a member of a run.
 
     Raises:
-        BadInput: the run is of a version that wrote none.
+        BadInput: an early version fitted the run, without embeddings.
     """
     path = run.path / EMBEDDINGS
     if not path.exists():
-        raise BadInput(f"{path}: no such file", "fit again: older versions kept no embeddings")
+        raise BadInput(f"{path}: no such file", "fit again: older versions stored no embeddings")
     stored = read_arrays(path, ["vectors", "part", "galaxy"])
     return Embeddings(stored["vectors"].astype(np.float32), stored["part"], stored["galaxy"])

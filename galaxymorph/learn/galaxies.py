@@ -1,4 +1,4 @@
-"""The galaxies that a fit starts from: read, labelled, checked, and still the same later on."""
+"""The galaxies of a fit: read, labelled and checked, and compared when it is resumed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from galaxymorph.zoo import (
 
 @dataclass(frozen=True)
 class Galaxies:
-    """What a fit starts from: the labelled galaxies with their images' digests, and rejects."""
+    """The labelled galaxies of a fit with their images' digests, and the rejected rows."""
 
     table: pd.DataFrame
     classes: list[str]
@@ -51,7 +51,7 @@ class Galaxies:
 
 @dataclass(frozen=True)
 class Labelled:
-    """The galaxies of a catalogue with their labels, their images not yet decoded."""
+    """The labelled galaxies of a catalogue, before their images are decoded."""
 
     catalogue: Catalogue
     classes: list[str]
@@ -59,7 +59,7 @@ class Labelled:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many galaxies each class has."""
+        """The number of galaxies in each class."""
         counts = self.catalogue.table["label"].value_counts()
         return {name: int(counts.get(name, 0)) for name in self.classes}
 
@@ -88,7 +88,7 @@ def read_labels(path: str | Path, recipe: Recipe, skip_bad: bool = False) -> Lab
     if table.empty:
         raise BadInput(
             f"{catalogue.source}: no galaxy with a class is left to fit",
-            "see `data check`, which names what is wrong with which row",
+            "see `data check`, which names each faulty row",
         )
     if left_out := len(catalogue.table) - len(table):
         by = f"column {recipe.labels_column}" if recipe.labels_column else f"scheme {recipe.scheme}"
@@ -116,29 +116,29 @@ def decode_galaxies(
     catalogue = labelled.catalogue
     references = list(catalogue.table["image"])
     settings = {name: getattr(recipe, name) for name in ("stretch", "bands")}
-    changed = {name: each for name, each in settings.items() if each != getattr(Recipe, name)}
+    changed = {name: value for name, value in settings.items() if value != getattr(Recipe, name)}
     require_fits(references, changed)
     frames = None
     if cache and recipe.pipeline == "fast":
-        frames, found = cached_frames(references, *item_frame(recipe), recipe.rendering)
+        frames, inspections = cached_frames(references, *item_frame(recipe), recipe.rendering)
     else:
-        found = inspect_images(references, crop=recipe.crop, rendering=recipe.rendering)
-    table = catalogue.table.assign(digest=[inspection.digest for inspection in found])
-    catalogue = catalogue.set_aside(image_problems(catalogue, found))
+        inspections = inspect_images(references, crop=recipe.crop, rendering=recipe.rendering)
+    table = catalogue.table.assign(digest=[inspection.digest for inspection in inspections])
+    catalogue = catalogue.set_aside(image_problems(catalogue, inspections))
     if not skip_bad:
         catalogue.require_sound()
-    _say_empty(found)
+    _say_empty(inspections)
     table = table[table["digest"] != ""].drop(columns="row").reset_index(drop=True)
     if table.empty and references:
-        raise BadInput(f"{catalogue.source}: none of its images can be used", found[0].fault)
-    # A run is looked at from other folders too, and what it says of its images must hold there.
+        raise BadInput(f"{catalogue.source}: none of its images can be used", inspections[0].fault)
+    # Commands on the run may be started in another folder.
     table["image"] = table["image"].map(_absolute)
     rejected, source = catalogue.rejected(), _absolute(catalogue.source)
     return Galaxies(table, labelled.classes, rejected, labelled.path, source, frames)
 
 
 def split_faults(catalogue: Catalogue) -> dict[str, str]:
-    """Return why a fit with the default parts couldn't split a catalogue, by scheme.
+    """Return the faults, by scheme, for which a fit with default parts can't split a catalogue.
 
     Plain labels count as one scheme; a tree other than the challenge's has none.
     """
@@ -165,18 +165,18 @@ def gather_galaxies(
     return decode_galaxies(read_labels(path, recipe, skip_bad), recipe, skip_bad, cache)
 
 
-def _say_empty(found: Sequence[Inspection]) -> None:
-    counts = Counter(each.status for each in found if each.status in NO_CONTENT)
+def _say_empty(inspections: Sequence[Inspection]) -> None:
+    counts = Counter(image.status for image in inspections if image.status in NO_CONTENT)
     if counts:
         kinds = ", ".join(f"{status} {number:,}" for status, number in counts.items())
         say(f"{counts.total():,} images show no galaxy and are set aside: {kinds}")
 
 
 def with_images(table: pd.DataFrame, data: str | Path | None = None) -> pd.DataFrame:
-    """Return a run's table with the images where they are now.
+    """Return a run's table with the present paths of the images.
 
     Args:
-        table: `galaxy` and `image`, where they were.
+        table: `galaxy` and `image`, their former paths.
         data: the catalogue, if it has moved.
 
     Raises:
@@ -185,7 +185,9 @@ def with_images(table: pd.DataFrame, data: str | Path | None = None) -> pd.DataF
     if data is None:
         first = table["image"].iloc[0] if len(table) else None
         if first and not Path(first.split(REFERENCE_SEPARATOR)[0]).exists():
-            raise BadInput(f"{first}: no such file", "say with --data where the catalogue is now")
+            raise BadInput(
+                f"{first}: no such file", "give the catalogue's present path with --data"
+            )
         return table
     layout = find_layout(data)
     images = table["galaxy"].map(layout.name_of).map(layout.images)
@@ -196,7 +198,7 @@ def with_images(table: pd.DataFrame, data: str | Path | None = None) -> pd.DataF
 
 
 def join_targets(table: pd.DataFrame, source: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of galaxies with the soft targets that another has of them, if any."""
+    """Return a table of galaxies with the soft targets of another table, if it has any."""
     columns = [name for name in target_columns(source) if name not in table]
     return table.join(source.set_index("galaxy")[columns], on="galaxy") if columns else table
 
@@ -204,15 +206,15 @@ def join_targets(table: pd.DataFrame, source: pd.DataFrame) -> pd.DataFrame:
 def with_targets(run: Run, table: pd.DataFrame, data: str | Path | None = None) -> pd.DataFrame:
     """Return a table of a trained run's galaxies with their soft targets, if the run has such.
 
-    They stand beside the run's predictions; those of galaxies that trained are in the catalogue.
+    The predictions' tables have them; those of training galaxies are read from the catalogue.
 
     Args:
         run: trained.
-        table: `galaxy` and what else is known.
+        table: `galaxy` and other columns.
         data: the catalogue, if it has moved.
 
     Raises:
-        BadInput: the catalogue is needed and isn't there.
+        BadInput: the catalogue is needed and missing.
     """
     columns = {*true_columns(run.recipe, run.classes), *loss_columns(run.recipe, run.classes)}
     if not target_of(run.recipe).soft or columns <= set(table):

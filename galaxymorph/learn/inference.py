@@ -17,14 +17,14 @@ from galaxymorph.learn.views import dihedral
 
 @dataclass(frozen=True)
 class Link:
-    """How a network's logits and its predictions are turned into each other.
+    """The link between a network's logits and its predictions.
 
     Args:
         inverse_link: from logits to predictions, both of shape (n, outputs).
         link_function: from a prediction, and the logits of one similar to it, to logits.
-        mean_and_square: from logits to what is averaged over views and networks: the prediction
-            and, where logits stand for a distribution of each output, its mean square beside that,
-            shape (n, 2 outputs).
+        mean_and_square: from logits to the quantities that are averaged over views and networks:
+            the predictions and, if logits stand for a distribution of each output, its mean
+            squares, shape (n, 2 outputs).
     """
 
     inverse_link: Callable[[torch.Tensor], torch.Tensor]
@@ -53,13 +53,13 @@ SOFTMAX = Link(_softmax, _log, _softmax)
 
 
 class AverageViews(Callback):
-    """Give, outside training, logits that stand for the prediction averaged over several views.
+    """Replace the logits, outside training, by those of the prediction averaged over views.
 
-    Loss functions and activations then see what they would have seen as the model's output.
+    Loss functions and activations then get them as the model's output.
     """
 
     order = -5
-    # That of learners exported before there was another.
+    # Of learners that were exported before there was another.
     link = SOFTMAX
 
     def __init__(self, views: int, link: Link = SOFTMAX):
@@ -104,7 +104,7 @@ def infer(
     inverse_link: Callable[[torch.Tensor], torch.Tensor],
     on_progress: Callable[[int], object] | None = None,
 ) -> np.ndarray:
-    """Return the predictions for every galaxy, shape (n, outputs): the mean of `infer_each`."""
+    """Return the mean predictions of networks, shape (n, outputs), see `infer_each`."""
     return infer_each(networks, batches, views, inverse_link, on_progress).mean(axis=0)
 
 
@@ -128,13 +128,13 @@ def infer_each(
     with torch.inference_mode():
         for batch in batches:
             batch = images_of_batch(batch)
-            each = [
+            predictions = [
                 in_halves(
                     partial(mean_prediction, network, views=views, inverse_link=inverse_link), batch
                 )
                 for network in networks
             ]
-            parts.append(torch.stack(each).cpu())
+            parts.append(torch.stack(predictions).cpu())
             if on_progress:
                 on_progress(len(batch))
     return torch.cat(parts, dim=1).numpy()

@@ -1,4 +1,4 @@
-"""A trained model as files: fastai's export, and weights that no code travels with."""
+"""The files of a trained model: fastai's export, and weights without code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from galaxymorph.learn.runs import Run
 def export_learner(learn: Learner, path: Path) -> None:
     """Write `learn.export()`, whole or not at all."""
     with replacing(path) as temporary:
-        # fastai joins it to the learner's own path, and an absolute one stays what it is.
+        # fastai joins the path to the learner's, which leaves an absolute one unchanged.
         learn.export(temporary.resolve())
 
 
@@ -42,11 +42,10 @@ def load_network(run: Run) -> nn.Module:
 def write_backbone(run: Run, path: Path) -> None:
     """Write a trained run's trunk for `--weights`: safetensors in half precision.
 
-    Tensors have the names that torchvision or timm give them; the file's metadata says what the
-    trunk was trained on and how.
+    Tensors have torchvision's or timm's names; the file's metadata describes the training.
 
     Args:
-        run: one that isn't cross-validated.
+        run: not cross-validated.
         path: of the file.
     """
     state = plain_names(load_network(run).get_submodule("0"), run.recipe.arch)
@@ -54,7 +53,7 @@ def write_backbone(run: Run, path: Path) -> None:
         name: value.half().contiguous() if value.is_floating_point() else value
         for name, value in state.items()
     }
-    about = {
+    metadata = {
         "made_by": f"galaxymorph {__version__}",
         "arch": run.recipe.arch,
         "recipe": recipe_to_dict(run.recipe),
@@ -62,12 +61,12 @@ def write_backbone(run: Run, path: Path) -> None:
         "fingerprint": run.data["fingerprint"],
     }
     with replacing(path) as temporary:
-        # One entry: of several, the library writes the order at random.
-        save_file(halves, temporary, {"galaxymorph": json.dumps(about)})
+        # One entry: the library writes several in random order.
+        save_file(halves, temporary, {"galaxymorph": json.dumps(metadata)})
 
 
 def write_weights(model: nn.Module, run: Run) -> None:
-    """Write `model.safetensors`, and `model.json`: what its inputs and outputs mean."""
+    """Write `model.safetensors` and `model.json`, which describes its inputs and outputs."""
     with replacing(run.path / WEIGHTS) as temporary:
         save_file(
             {name: value.contiguous() for name, value in model.state_dict().items()}, temporary
@@ -76,5 +75,5 @@ def write_weights(model: nn.Module, run: Run) -> None:
 
 
 def describe(run: Run) -> dict[str, object]:
-    """Return what a run's `model.json` says, see `describe_model`."""
+    """Return the description of a run's model, see `describe_model`."""
     return describe_model(run.recipe, run.classes, run.outputs, pixel_stats(run.recipe.arch))

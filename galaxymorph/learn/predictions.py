@@ -1,4 +1,4 @@
-"""The table of predictions: what a network says of each galaxy."""
+"""The table of a network's predictions."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from galaxymorph.zoo import deviations
 def mean_table(
     tables: Sequence[pd.DataFrame], recipe: Recipe, classes: Sequence[str]
 ) -> pd.DataFrame:
-    """Return the predictions of an ensemble: the mean of its models', of the same galaxies.
+    """Return the predictions of an ensemble: the mean of its models'.
 
     Args:
-        tables: what is known of each galaxy, and `prediction_table`, one a model.
+        tables: the galaxies' columns and `prediction_table`, one for each model.
         recipe: of the models.
         classes: in order.
     """
@@ -26,27 +26,29 @@ def mean_table(
 
     def moments(table: pd.DataFrame) -> np.ndarray:
         mean = table[means].to_numpy(float)
-        # The mean of a mixture's squares, where there are distributions.
+        # The mean square of a mixture of distributions.
         return np.hstack([mean, mean**2 + table[spreads] ** 2]) if spreads else mean
 
-    said = prediction_table(np.mean([moments(table) for table in tables], axis=0), recipe, classes)
-    known = tables[0].drop(columns=said.columns)
-    return pd.concat([known, said], axis=1)
+    mean = np.mean([moments(table) for table in tables], axis=0)
+    table = prediction_table(mean, recipe, classes)
+    return pd.concat([tables[0].drop(columns=table.columns), table], axis=1)
 
 
-def prediction_table(found: np.ndarray, recipe: Recipe, classes: Sequence[str]) -> pd.DataFrame:
-    """Return a row a galaxy: a column an output, `p_<class>` or an answer's own name.
+def prediction_table(
+    predictions: np.ndarray, recipe: Recipe, classes: Sequence[str]
+) -> pd.DataFrame:
+    """Return predictions with a column for each output: `p_<class>`, or the answer's name.
 
-    Where the largest says which class a galaxy has, `predicted` and its `confidence` come first.
-    Where the network gives distributions, `sd_<answer>`, their standard deviations, come last.
+    If the outputs are shares of classes, the `predicted` class and its `confidence` come first; if
+    they are distributions, their standard deviations `sd_<answer>` come last.
 
     Args:
-        found: predictions, shape (n, outputs), or moments, see `Link`, of shape (n, 2 outputs).
+        predictions: shape (n, outputs), or moments, see `Link`, of shape (n, 2 outputs).
         recipe: of the network.
         classes: in order.
     """
     columns = predicted_columns(recipe, classes)
-    mean, square = found[:, : len(columns)], found[:, len(columns) :]
+    mean, square = np.split(predictions, [len(columns)], axis=1)
     table = pd.DataFrame(mean, columns=columns)
     if target_of(recipe).chooses:
         best = mean.argmax(axis=1)

@@ -1,4 +1,4 @@
-"""The run folder: what a fit writes, where, and how to find one's way in it."""
+"""The folder of a run: its record, split, history and predictions, and the lock on it."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ from galaxymorph.learn.run_files import (
 from galaxymorph.learn.targets.columns import output_names, predicted_columns
 from galaxymorph.zoo.columns import COUNT, TARGET, TEST, TRAIN
 
-# 2: the setting body_lr became trunk_lr, dropout and weights are written as they ran. 3: split.csv
-# holds a digest of each galaxy's votes rather than the votes, and plugins are recorded.
+# 2: the setting body_lr is trunk_lr; dropout and weights are resolved. 3: split.csv has a digest of
+# each galaxy's votes instead of the votes, and plugins are recorded.
 FORMAT = 3
 READS = (1, 2, 3)
-# Where a run's galaxies came from.
+# The origin of a run's galaxies.
 DATA = ("path", "source", "fingerprint")
 SPLIT_COLUMNS = ("galaxy", "image", "label", "split", "digest")
-# Columns that a split may have besides: of soft targets, of cross-validation.
+# Optional columns: of soft targets, of cross-validation.
 MORE_SPLIT_COLUMNS = ("votes", "fold")
 PACKAGES = (
     "fastai",
@@ -85,19 +85,19 @@ PACKAGES = (
 class Run:
     """A fit's folder.
 
-    A cross-validated run holds one such folder a fold under `folds/`, a deep ensemble one a model
-    under `members/`.
+    A cross-validated run has such a folder for each fold under `folds/`, a deep ensemble one for
+    each model under `members/`.
     """
 
     path: Path
-    # In place of the recipe's own, for images of another kind; see `rendered`.
+    # In place of the recipe's, see `rendered`.
     rendering: Rendering | None = None
 
     def rendered(self, stretch: str | None = None, bands: str | None = None) -> Run:
-        """Return the run as one whose recipe renders FITS by what is given.
+        """Return the run with another rendering of FITS in its recipe.
 
         Raises:
-            BadInput: it isn't a run, or the stretch isn't known.
+            BadInput: it isn't a run, or the stretch is unknown.
         """
         if stretch is None and bands is None:
             return self
@@ -149,12 +149,12 @@ class Run:
 
     @property
     def outputs(self) -> list[str]:
-        """What the model's outputs stand for: the classes, or the answers of a tree."""
+        """The names of the model's outputs: the classes, or the answers of a tree."""
         return output_names(self.recipe, self.classes)
 
     @property
     def data(self) -> dict[str, str]:
-        """Where the galaxies came from: `path`, `source` and `fingerprint`."""
+        """The origin of the galaxies: `path`, `source` and `fingerprint`."""
         return self._record["data"]
 
     @cached_property
@@ -173,28 +173,28 @@ class Run:
 
     @property
     def members(self) -> list[Run]:
-        """The folders that hold a model each: the folds, those of an ensemble, or the run."""
+        """The runs with one model each: the folds, those of an ensemble, or the run itself."""
         return self.folds or self.ensemble or [self]
 
     @property
     def part_word(self) -> str:
-        """What each of several `members` is called: fold, member, or nothing where there is one."""
+        """The word for one of several `members`: fold or member; empty if there is one."""
         return "fold" if self.folds else "member" if self.ensemble else ""
 
     @property
     def splits(self) -> list[Run]:
-        """The folders whose test parts have no galaxy in common: the folds, or the run itself."""
+        """The runs whose test parts have no galaxy in common: the folds, or the run itself."""
         return self.folds or [self]
 
     @cached_property
     def split(self) -> pd.DataFrame:
         """`split.csv`: galaxy, image, label, split and the image's digest, in the order drawn.
 
-        Of a soft target `votes` follows, a digest of each galaxy's votes. Runs before format 3
-        have the votes themselves.
+        For a soft target there is `votes`, a digest of each galaxy's votes; before format 3, the
+        votes.
         """
         path = self.path / SPLIT
-        # pandas' own parser of numbers isn't exact before its version 3.
+        # pandas parses numbers exactly since its version 3 only.
         table = read_csv(path, SPLIT_COLUMNS, dtype=str, keep_default_na=False)
         kinds = dict.fromkeys(target_columns(table), float) | {"fold": int}
         with reading(path):
@@ -203,11 +203,11 @@ class Run:
             except ValueError as error:
                 raise Damaged(error) from error
             if fingerprint(table, self.data) != self.data["fingerprint"]:
-                raise Damaged("its galaxies aren't those that recipe.json has a fingerprint of")
+                raise Damaged("its galaxies aren't those of the fingerprint in recipe.json")
         return table
 
     def train_means(self, columns: Sequence[str]) -> np.ndarray:
-        """Return the means of soft targets over the galaxies that train, shape (columns,)."""
+        """Return the means of soft targets over the training galaxies, shape (columns,)."""
         split = self.split
         if set(columns) <= set(split):
             return _train_means(split, columns)
@@ -218,7 +218,7 @@ class Run:
 
     @property
     def history(self) -> pd.DataFrame | None:
-        """`history.csv`: losses and validation scores, a row an epoch; None where there is none."""
+        """`history.csv`: losses and validation metrics of each epoch; None if it is missing."""
         path = self.path / HISTORY
         if not path.exists():
             return None
@@ -231,20 +231,21 @@ class Run:
 
     @property
     def is_trained(self) -> bool:
-        """Whether the fit reached its end: the predictions are the last thing it writes."""
+        """Whether the fit has ended: the predictions are the last file that it writes."""
         return (self.path / predictions_file(TEST)).exists()
 
     def require_trained(self) -> None:
-        """Raise BadInput unless the fit reached its end."""
+        """Raise BadInput unless the fit has ended."""
         if not self.is_trained and self._record:
             raise BadInput(
                 f"{self.path}: the fit isn't finished", f"go on with fit --resume {self.path}"
             )
 
     def predictions(self, part: str) -> pd.DataFrame:
-        """Return galaxy, image, label, what volunteers said and the prediction, of a part.
+        """Return galaxy, image, label, vote fractions and predictions of a part.
 
-        See `prediction_table`; what volunteers said is `target_<output>`, for soft targets.
+        Vote fractions are `target_<output>`, for soft targets; for predictions see
+        `prediction_table`.
         """
         self.require_trained()
         path = self.path / predictions_file(part)
@@ -254,9 +255,9 @@ class Run:
 
 
 def _near_run(path: Path) -> str:
-    """Return a remedy for a path that is no run: a run there, or in exports/, of a name like it."""
+    """Return a remedy for a path that is no run: a run with a similar name, if there is one."""
     for folder in (path.parent, Path("exports")):
-        runs = [each.parent.name for each in sorted(folder.glob("*/recipe.json"))]
+        runs = [record.parent.name for record in sorted(folder.glob("*/recipe.json"))]
         if not path.exists() and (near := near_names(path.name, runs, most=1)):
             return f"did you mean {folder / near[0]}?"
     return "give a folder in exports/"
@@ -264,7 +265,7 @@ def _near_run(path: Path) -> str:
 
 @contextmanager
 def new_run_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder that becomes the run's when the block succeeds.
+    """Yield a temporary folder that becomes the run's if the block succeeds.
 
     Raises:
         BadInput: the run's folder exists already or can't be made.
@@ -302,7 +303,7 @@ def create_run(path: Path, recipe: Recipe, classes: list[str], data: dict[str, s
 
 
 def free_name(parent: Path, stem: str) -> Path:
-    """Return `parent/stem`, or with -2, -3, … appended the first that doesn't exist."""
+    """Return `parent/stem`, or the first with -2, -3, … appended that doesn't exist."""
     path, n = parent / stem, 2
     while path.exists():
         path, n = parent / f"{stem}-{n}", n + 1
@@ -311,13 +312,13 @@ def free_name(parent: Path, stem: str) -> Path:
 
 @contextmanager
 def locked(run: Run) -> Iterator[None]:
-    """Hold the run for this process.
+    """Lock the run for this process.
 
     Raises:
-        BadInput: another process holds it.
+        BadInput: another process has locked it.
     """
-    with file_lock(run.path / ".lock", wait=False) as held:
-        if not held:
+    with file_lock(run.path / ".lock", wait=False) as is_locked:
+        if not is_locked:
             raise BadInput(
                 f"{run.path}: another process is working on it", "wait for it or stop it"
             )
@@ -326,10 +327,10 @@ def locked(run: Run) -> Iterator[None]:
 
 @contextmanager
 def held(path: str | Path) -> Iterator[Run]:
-    """Yield a finished run that this process alone writes into.
+    """Yield a finished run, locked for this process.
 
     Raises:
-        BadInput: it isn't a run, its fit isn't finished, or another process holds it.
+        BadInput: it isn't a run, its fit isn't finished, or another process has locked it.
     """
     run = Run(Path(path))
     run.require_trained()
@@ -342,9 +343,9 @@ def held(path: str | Path) -> Iterator[Run]:
 
 
 def fit_warnings(run: Run) -> list[dict[str, str]]:
-    """Return the signs that a run's fit failed, each its `what` and `remedy`."""
+    """Return the signs that a run's fit failed, with `what` and `remedy`."""
     path = run.path / METRICS
-    # Runs of before they were looked for have none.
+    # Early versions wrote none.
     return read_json(path).get("warnings", []) if path.exists() else []
 
 
@@ -357,11 +358,11 @@ def say_fit_warnings(run: Run) -> None:
 
 
 def fingerprint(table: pd.DataFrame, data: Mapping[str, str] | None = None) -> str:
-    """Return a digest of which galaxies there are, their labels, votes and images' bytes.
+    """Return a digest of the galaxies, their labels, votes and images.
 
     Args:
         table: `galaxy`, `label`, `digest`, and for a soft target its columns or `votes`.
-        data: of the run that the digest is compared with: before format 3 votes entered otherwise.
+        data: of the run that the digest is compared with: before format 3, votes entered otherwise.
     """
     columns = ["galaxy", "label", "digest"]
     targets = target_columns(table)
@@ -376,7 +377,7 @@ def fingerprint(table: pd.DataFrame, data: Mapping[str, str] | None = None) -> s
 
 
 def with_votes_digest(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table with `votes`, a digest of each galaxy's soft target, where it has one."""
+    """Return a table with `votes`, a digest of each galaxy's soft target, if it has one."""
     targets = target_columns(table)
     if not targets:
         return table
@@ -385,12 +386,12 @@ def with_votes_digest(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_split(run: Run, split: pd.DataFrame) -> None:
-    """Write `split.csv`: which galaxies are in which part, and digests of images and votes."""
+    """Write `split.csv`: the part of each galaxy, and digests of its image and votes."""
     table = with_votes_digest(split)
     more = [name for name in MORE_SPLIT_COLUMNS if name in table]
     write_table(run.path / SPLIT, table[[*SPLIT_COLUMNS, *more]])
     targets = target_columns(split)
-    # The split of a cross-validated run has test parts alone, its folds have the others.
+    # The split of a cross-validated run has test parts only; its folds have the others.
     if targets and (split["split"] == TRAIN).any():
         means = pd.Series(_train_means(split, targets), targets)
         write_json(run.path / TRAIN_MEANS, means.dropna().to_dict())
@@ -398,7 +399,7 @@ def write_split(run: Run, split: pd.DataFrame) -> None:
 
 def _train_means(split: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
     trained = split.loc[split["split"] == TRAIN, list(columns)].to_numpy(float)
-    # An answer of a question that nobody reached has no mean.
+    # The mean of an answer is NaN if no volunteer reached its question.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         return np.nanmean(trained, axis=0)
@@ -410,7 +411,7 @@ def target_columns(table: pd.DataFrame) -> list[str]:
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as CSV or, by its name, as Parquet, whole or not at all."""
+    """Write a table as CSV or, if the path ends so, as Parquet, whole or not at all."""
     with replacing(path) as temporary:
         if path.suffix == ".parquet":
             table.to_parquet(temporary, index=False)

@@ -92,7 +92,7 @@ def test_interpret_takes_folds_either_part_and_moved_data(simple, tmp_path, caps
     data.rename(tmp_path / "moved")
     capsys.readouterr()
     assert galaxymorph("interpret", tmp_path / "cv", "--part", "valid") == 2
-    assert "say with --data where the catalogue is now" in capsys.readouterr().err
+    assert "give the catalogue's present path with --data" in capsys.readouterr().err
     moved = ["--data", tmp_path / "moved"]
     assert galaxymorph("interpret", tmp_path / "cv", "--part", "valid", *moved) == 0
     drawn = [Path(line) for line in capsys.readouterr().out.splitlines()]

@@ -198,7 +198,7 @@ def test_outliers_of_a_run_without_embeddings_are_refused(run, images, tmp_path,
     shutil.copytree(run, tmp_path / "old")
     (tmp_path / "old" / "embeddings.npz").unlink()
     assert galaxymorph("predict", tmp_path / "old", *images, "--outliers") == 2
-    assert "older versions kept no embeddings" in capsys.readouterr().err
+    assert "older versions stored no embeddings" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("output", ["t.csv", "out/"])

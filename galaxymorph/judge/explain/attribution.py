@@ -16,7 +16,7 @@ from torch import autocast, nn
 from galaxymorph.base import BadInput, Progress
 from galaxymorph.judge.explain.attribution_methods import ATTRIBUTION_METHODS, BATCH
 from galaxymorph.judge.explain.explained_model import ExplainedModel, normalised
-from galaxymorph.learn import resolve_precision, serving_network, side_by_side
+from galaxymorph.learn import map_on_cores, resolve_precision, serving_network
 
 
 def require_feature_maps(model: ExplainedModel) -> None:
@@ -73,7 +73,7 @@ def attribute(
             return attribution.detach().float().relu().cpu().numpy()
 
         return np.concatenate(
-            list(map(maps, batches)) if entry.hooks else side_by_side(maps, batches)
+            list(map(maps, batches)) if entry.hooks else map_on_cores(maps, batches)
         )
 
 

@@ -28,9 +28,9 @@ from galaxymorph.learn import (
     item_frame,
     load_network,
     make_link,
+    map_on_cores,
     pixel_stats,
     serving_network,
-    side_by_side,
     target_of,
     with_images,
     with_targets,
@@ -144,7 +144,7 @@ def probabilities_of(
             on_progress(len(some))
         return predicted
 
-    parts = side_by_side(predict, [rows[at : at + BATCH] for at in range(0, len(rows), BATCH)])
+    parts = map_on_cores(predict, [rows[at : at + BATCH] for at in range(0, len(rows), BATCH)])
     return np.concatenate(parts) if parts else np.zeros((0, len(model.answers)))
 
 

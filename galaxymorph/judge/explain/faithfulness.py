@@ -19,7 +19,7 @@ from galaxymorph.judge.explain.attribution import attribute
 from galaxymorph.judge.explain.attribution_methods import ATTRIBUTION_METHODS
 from galaxymorph.judge.explain.explained_model import ExplainedModel, normalised, probabilities
 from galaxymorph.judge.metrics.bootstrap import mean_interval, unknown
-from galaxymorph.learn import side_by_side
+from galaxymorph.learn import map_on_cores
 from galaxymorph.learn.backbones.architectures import stages_of
 
 # A frame is deleted in cells, this many a side: a galaxy would remain visible between single random
@@ -77,7 +77,7 @@ def curves(model: ExplainedModel, rows: np.ndarray, maps: dict[str, np.ndarray])
             progress.advance()
             return probabilities
 
-        galaxies = side_by_side(predict, range(len(rows)))
+        galaxies = map_on_cores(predict, range(len(rows)))
     deletion, insertion = (
         {
             order: np.stack([probabilities[order][part] for probabilities in galaxies])

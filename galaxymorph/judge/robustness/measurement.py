@@ -34,7 +34,7 @@ from galaxymorph.judge.robustness.tested_models import (
     condition_table,
     load_tested_models,
 )
-from galaxymorph.learn import Run, require_views, side_by_side, target_of
+from galaxymorph.learn import Run, map_on_cores, require_views, target_of
 
 # Of the time: reading the images, predicting and computing metrics, for the time left.
 SHARES = (8, 100, 20)
@@ -139,8 +139,8 @@ def _predict_all(
             parts = [models.predict_view(view, progress.advance) for models in tested]
             return np.concatenate(parts)
 
-        tables = side_by_side(predict, conditions)
-        by_view = side_by_side(predict_view, range(VIEWS))
+        tables = map_on_cores(predict, conditions)
+        by_view = map_on_cores(predict_view, range(VIEWS))
     return pd.concat(tables, ignore_index=True), np.stack(by_view)
 
 

@@ -1,1 +1,1 @@
-"""What only makes training and prediction faster, each part removable."""
+"""Faster training and prediction with the same results; each part can be removed."""

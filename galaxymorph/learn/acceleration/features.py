@@ -1,10 +1,10 @@
-"""Training on stored outputs of frozen layers: each view of a galaxy goes through them once.
+"""Training on stored outputs of frozen layers, computed once for each view of a galaxy.
 
-In the two-stage fit the early stages never change, and most of its arithmetic is theirs; in its
-first stage nothing changes but the head. So a few random views of each training galaxy, and the
-central view of each validation galaxy, pass through the network beforehand, in the form that is
-fastest for inference; what reaches the first layer that learns is kept in a file for each stage.
-While a stage lasts the learner is its own, with the frozen layers stepping aside.
+In the two-stage fit the early stages are frozen, and take most of the time; in its first stage all
+but the head is. A few random views of each training galaxy, and the central view of each
+validation galaxy, are passed through the frozen layers beforehand, in the form that is fastest for
+inference. The inputs of the first trained layer are stored; the learner trains on them while the
+frozen layers are bypassed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,10 +35,10 @@ from galaxymorph.learn.backbones.architectures import stages_of
 from galaxymorph.learn.distributed import processes
 from galaxymorph.learn.recipe import Recipe
 
-# Steps of a head that learn nothing, and come before those that do.
+# Layers without weights, at the start of a head.
 POOLING = (nn.AdaptiveAvgPool2d, AdaptiveConcatPool2d, nn.Flatten, Flatten)
 
-# How each number format is stored: NumPy has no bfloat16.
+# The stored type of each number format: NumPy has no bfloat16.
 STORED: dict[str, np.dtype[Any]] = {
     "fp32": np.dtype("float32"),
     "fp16": np.dtype("float16"),
@@ -47,7 +47,7 @@ STORED: dict[str, np.dtype[Any]] = {
 
 
 class FeatureDL(DataLoader):
-    """Batches of stored features and targets; every epoch takes the next view of each galaxy."""
+    """Batches of stored features and targets; each epoch takes the next view of each galaxy."""
 
     epoch = 0
 
@@ -61,10 +61,10 @@ class FeatureDL(DataLoader):
 
     def create_batch(self, b: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         rows = [at + (self.epoch + at) % self.views * self.n for at in b]
-        if isinstance(self.features, RowsOnGPU):
-            return _channels_first(self.features.read(rows)), self.targets[b]
-        stored = torch.from_numpy(self.features.read(rows))
-        if self.features.dtype == STORED["bf16"]:
+        stored = self.features.read(rows)
+        if isinstance(stored, np.ndarray):
+            stored = torch.from_numpy(stored)
+        if stored.dtype == torch.int16:
             stored = stored.view(torch.bfloat16)
         return _channels_first(stored), self.targets[b]
 
@@ -80,21 +80,21 @@ class FeatureDL(DataLoader):
 
 @dataclass(frozen=True)
 class EarlyStages:
-    """The part of a model that no stage of the fit trains: `first` is the module after it."""
+    """The frozen part of a model; `first` is the first module after it."""
 
     model: nn.Module
     first: nn.Module
 
     def outputs(self, batch: torch.Tensor) -> torch.Tensor:
-        """Return what the first trained module would receive, shape (n, channels, side, side)."""
+        """Return the inputs of the module after it, shape (n, channels, side, side) or (n, m)."""
 
         class _Reached(Exception):
             pass
 
-        found = []
+        features = []
 
         def stop(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-            found.append(inputs[0])
+            features.append(inputs[0])
             raise _Reached
 
         hook = self.first.register_forward_pre_hook(stop)
@@ -104,11 +104,11 @@ class EarlyStages:
             pass
         finally:
             hook.remove()
-        return found[0]
+        return features[0]
 
     @contextmanager
     def bypassed(self) -> Iterator[None]:
-        """Let the model take the early stages' outputs in place of images."""
+        """Let the model take the early stages' outputs as its input within the block."""
         modules = _before(self.model, self.first)
         try:
             for module in modules:
@@ -120,23 +120,24 @@ class EarlyStages:
 
 
 def cuts(model: nn.Sequential, recipe: Recipe) -> dict[str, EarlyStages]:
-    """Return, by stage of the fit, what stays frozen in it, where the network can be cut there.
+    """Return the frozen part of a network in each stage of the fit.
 
-    Whether it can is tried: a network that joins early outputs to late ones can't.
+    A stage is left out if the network can't be divided there, which is tested on noise: some
+    networks join early outputs to late ones.
     """
-    stages, found = stages_of(model), {}
+    stages, parts = stages_of(model), {}
     if recipe.frozen_epochs:
         # Pooled outputs are a fiftieth of the size.
-        learns = (part for part in model[1].children() if not isinstance(part, POOLING))
-        found["frozen"] = EarlyStages(model, next(learns))
+        layers = (layer for layer in model[1].children() if not isinstance(layer, POOLING))
+        parts["frozen"] = EarlyStages(model, next(layers))
     if recipe.epochs and 0 < recipe.unfreeze < len(stages):
-        found["fine-tuned"] = EarlyStages(model, stages[-recipe.unfreeze][0])
+        parts["fine-tuned"] = EarlyStages(model, stages[-recipe.unfreeze][0])
     noise = torch.rand(2, 3, recipe.size, recipe.size, generator=torch.Generator().manual_seed(0))
     noise = noise.to(next(model.parameters()).device)
-    return {name: early for name, early in found.items() if _works(early, noise)}
+    return {stage: early for stage, early in parts.items() if _divides(early, noise)}
 
 
-def _works(early: EarlyStages, noise: torch.Tensor) -> bool:
+def _divides(early: EarlyStages, noise: torch.Tensor) -> bool:
     model = early.model
     training = model.training
     try:
@@ -144,17 +145,17 @@ def _works(early: EarlyStages, noise: torch.Tensor) -> bool:
             expected = model.eval()(noise)
             features = early.outputs(noise)
             with early.bypassed():
-                found = model(features)
+                outputs = model(features)
     except (RuntimeError, IndexError, TypeError, ValueError):
         return False
     finally:
         model.train(training)
-    return features.ndim in (2, 4) and torch.equal(found, expected)
+    return features.ndim in (2, 4) and torch.equal(outputs, expected)
 
 
 @dataclass(frozen=True)
 class Features:
-    """Stored features of a fit's galaxies, by its stages, for those that can train on them.
+    """Stored features of a fit's galaxies, for the stages that can train on them.
 
     They are in files in `folder` or, if there is room, in GPU memory, by stage and part.
     """
@@ -166,10 +167,10 @@ class Features:
 
     @contextmanager
     def feeding(self, learn: Learner, stage: str) -> Iterator[None]:
-        """Let a learner train on a stage's features within the block, if there are any.
+        """Let a learner train on a stage's features, if there are any, within the block.
 
         Raises:
-            BadInput: they were stored in another number format than this machine trains in.
+            BadInput: they are stored in another number format than this machine trains in.
         """
         if stage not in self.early:
             yield
@@ -190,24 +191,24 @@ class Features:
     def _rows(self, stage: str, part: str) -> tuple[Rows | RowsOnGPU, torch.Tensor]:
         if self.on_gpu is not None:
             return self.on_gpu[stage, part]
-        about = read_json(self.folder / "features.json", f"delete {self.folder}")
-        if about["precision"] != self.precision:
+        record = read_json(self.folder / "features.json", f"delete {self.folder}")
+        if record["precision"] != self.precision:
             raise BadInput(
-                f"{self.folder}: stored in {about['precision']}, and this machine trains in "
+                f"{self.folder}: stored in {record['precision']}, and this machine trains in "
                 f"{self.precision}",
-                f"go on where the fit began, or delete {self.folder}",
+                f"resume on the machine where the fit began, or delete {self.folder}",
             )
-        shape = tuple(about[part]["shapes"][stage])
+        shape = tuple(record[part]["shapes"][stage])
         rows = Rows(self.folder / f"{stage}-{part}.bin", shape, STORED[self.precision])
         return rows, torch.from_numpy(np.load(self.folder / f"{part}.npy"))
 
 
 def stored_features(learn: Learner, recipe: Recipe, folder: Path) -> Features:
-    """Return a fit's features, made now if the recipe asks for them and they aren't there.
+    """Return a fit's features, computed if the recipe asks for them and they aren't stored yet.
 
     Args:
         learn: on images.
-        recipe: its `trunk_views` says how many views of each training galaxy.
+        recipe: with the number of views of each training galaxy, `trunk_views`.
         folder: for the features of one fit. If there is room in GPU memory, they are kept there
             instead, and a resumed fit computes them again.
 
@@ -216,7 +217,7 @@ def stored_features(learn: Learner, recipe: Recipe, folder: Path) -> Features:
     """
     early = cuts(learn.model, recipe) if recipe.trunk_views else {}
     if recipe.trunk_views and recipe.epochs and "fine-tuned" not in early:
-        say(f"{recipe.arch} can't be cut at a stage: fine-tuning goes through all of it")
+        say(f"{recipe.arch} can't be divided at a stage: fine-tuning runs all of it in each epoch")
     features = Features(folder, resolve_precision(recipe.precision, learn.model), early)
     if not early or folder.exists():
         return features
@@ -230,24 +231,32 @@ def stored_features(learn: Learner, recipe: Recipe, folder: Path) -> Features:
 
 @dataclass(frozen=True)
 class _TrunkPasses:
-    """How all views go through the frozen stages: what the cuts give, an array a cut."""
+    """The passes of all views through the frozen stages, with an array of outputs for each cut.
+
+    Args:
+        stages: of the fit, one for each cut, the earliest cut first.
+        early: the frozen part of each, without that of the cut before.
+        parts: the loader of each part of the split, and the number of views of its galaxies.
+        shapes: of a view's outputs at each cut.
+        dtype: of the outputs.
+        seed: of the views.
+    """
 
     stages: list[str]
     early: list[EarlyStages]
-    # The loader of each part, and how many views of its galaxies.
     parts: dict[str, tuple[TfmdDL, int]]
     shapes: list[tuple[int, ...]]
     dtype: torch.dtype
     seed: int
 
     def rows(self, part: str) -> int:
-        """Return how many views of galaxies a part has."""
+        """Return the number of views of a part's galaxies."""
         loader, views = self.parts[part]
         return len(loader.dataset) * views
 
     @property
     def nbytes(self) -> int:
-        """The bytes of all features."""
+        """The size of all features in bytes."""
         rows = sum(map(self.rows, self.parts))
         return rows * sum(map(math.prod, self.shapes)) * self.dtype.itemsize
 
@@ -255,21 +264,35 @@ class _TrunkPasses:
         """Return a progress bar over all views."""
         return Progress("trunk features", sum(map(self.rows, self.parts)), "images")
 
-    def batches(self, part: str, progress: Progress) -> Iterator[tuple[list, torch.Tensor]]:
-        """Yield a part's features, a tensor a cut, and targets, one view of all after another."""
+    def run(
+        self, part: str, write: Callable[[int, int, torch.Tensor], object], progress: Progress
+    ) -> torch.Tensor:
+        """Compute a part's features, view by view, and return the galaxies' targets.
+
+        Args:
+            part: of the split.
+            write: takes the number of a cut, the first row, and outputs of successive rows.
+            progress: advanced by the number of images.
+        """
         loader, views = self.parts[part]
+        targets: list[torch.Tensor] = []
+        row = 0
         for view in range(views):
             set_seed((self.seed * 10_007 + view) % 2**31, reproducible=True)
-            for images, targets in loader:
-                batch = images.as_subclass(torch.Tensor)
-                yield _cut_outputs(self.early, batch, self.dtype), targets
+            for images, batch_targets in loader:
+                outputs = _cut_outputs(self.early, images.as_subclass(torch.Tensor), self.dtype)
+                for cut, values in enumerate(outputs):
+                    write(cut, row, values)
+                row += len(images)
                 progress.advance(len(images))
+                if view == 0:
+                    targets.append(batch_targets)
+        return torch.cat(targets)
 
 
 def _trunk_passes(learn: Learner, recipe: Recipe, features: Features) -> _TrunkPasses:
     model = nn.Sequential(*serving_parts(learn.model, recipe, features.precision))
     names = {module: name for name, module in learn.model.named_modules()}
-    # From the last cut to the first, each an early part of what is left.
     stages = sorted(features.early, key="fine-tuned".__ne__)
     firsts = [names[features.early[stage].first] for stage in stages]
     early = [EarlyStages(model, model.get_submodule(name)) for name in firsts]
@@ -282,47 +305,43 @@ def _trunk_passes(learn: Learner, recipe: Recipe, features: Features) -> _TrunkP
 
 
 def _to_files(passes: _TrunkPasses, features: Features) -> None:
-    """Write the features, a file a cut and part, and the galaxies' targets."""
-    about: dict[str, object] = {"precision": features.precision}
+    """Write the features, a file for each cut and part, and the galaxies' targets."""
+    record: dict[str, object] = {"precision": features.precision}
     with replace_folder(features.folder) as folder, passes.progress() as progress:
         _require_room(folder, passes.nbytes)
-        for part, (loader, _) in passes.parts.items():
-            targets: list[np.ndarray] = []
+        for part in passes.parts:
             with ExitStack() as stack:
                 paths = [folder / f"{stage}-{part}.bin" for stage in passes.stages]
                 files = [stack.enter_context(path.open("wb")) for path in paths]
-                for outputs, batch_targets in passes.batches(part, progress):
-                    for file, values in zip(files, outputs, strict=True):
-                        bits = values.cpu()
-                        # NumPy has no bfloat16.
-                        bits = bits.view(torch.int16) if bits.dtype == torch.bfloat16 else bits
-                        file.write(bits.numpy().data)
-                    targets.append(batch_targets.as_subclass(torch.Tensor).cpu().numpy())
-            # Every view of the galaxies brings the same ones.
-            np.save(folder / f"{part}.npy", np.concatenate(targets)[: len(loader.dataset)])
-            about[part] = {"shapes": dict(zip(passes.stages, passes.shapes, strict=True))}
-        (folder / "features.json").write_text(json.dumps(about), encoding="utf-8")
+
+                def write(cut: int, row: int, values: torch.Tensor, files: list = files) -> None:
+                    bits = values.cpu()
+                    # NumPy has no bfloat16.
+                    bits = bits.view(torch.int16) if bits.dtype == torch.bfloat16 else bits
+                    files[cut].write(bits.numpy().data)
+
+                targets = passes.run(part, write, progress)
+            np.save(folder / f"{part}.npy", targets.as_subclass(torch.Tensor).cpu().numpy())
+            record[part] = {"shapes": dict(zip(passes.stages, passes.shapes, strict=True))}
+        (folder / "features.json").write_text(json.dumps(record), encoding="utf-8")
 
 
 def _to_gpu(passes: _TrunkPasses) -> dict[tuple[str, str], tuple[RowsOnGPU, torch.Tensor]]:
     """Return the features in GPU memory, and the galaxies' targets, by stage and part."""
     stored = {}
     with passes.progress() as progress:
-        for part, (loader, _) in passes.parts.items():
+        for part in passes.parts:
             arrays = [
                 torch.empty(passes.rows(part), *shape, dtype=passes.dtype, device=default_device())
                 for shape in passes.shapes
             ]
-            targets: list[torch.Tensor] = []
-            row = 0
-            for outputs, batch_targets in passes.batches(part, progress):
-                for array, values in zip(arrays, outputs, strict=True):
-                    array[row : row + len(values)] = values
-                row += len(batch_targets)
-                targets.append(batch_targets)
-            known = torch.cat(targets)[: len(loader.dataset)]
+
+            def write(cut: int, row: int, values: torch.Tensor, arrays: list = arrays) -> None:
+                arrays[cut][row : row + len(values)] = values
+
+            targets = passes.run(part, write, progress)
             for stage, array in zip(passes.stages, arrays, strict=True):
-                stored[stage, part] = RowsOnGPU(array), known
+                stored[stage, part] = RowsOnGPU(array), targets
     return stored
 
 
@@ -330,21 +349,20 @@ def _to_gpu(passes: _TrunkPasses) -> dict[tuple[str, str], tuple[RowsOnGPU, torc
 def _cut_outputs(
     early: list[EarlyStages], batch: torch.Tensor, dtype: torch.dtype
 ) -> list[torch.Tensor]:
-    """Return the outputs of each cut, channels last, every layer run once."""
-    parts = (_successive(early, part) for part in in_chunks(batch, dtype))
+    """Return the outputs of each cut, from the earliest, channels last; each layer runs once."""
+    parts = (_successive_outputs(early, part) for part in in_chunks(batch, dtype))
     outputs = zip(*parts, strict=True)
     return [_channels_last(torch.cat(chunks)).contiguous() for chunks in outputs]
 
 
-def _successive(early: list[EarlyStages], batch: torch.Tensor) -> list[torch.Tensor]:
-    """Return the outputs of each cut, from the earliest, every layer run once."""
-    found = []
+def _successive_outputs(early: list[EarlyStages], batch: torch.Tensor) -> list[torch.Tensor]:
+    outputs = []
     with ExitStack() as stack:
         for cut in early:
             batch = cut.outputs(batch)
-            found.append(batch)
+            outputs.append(batch)
             stack.enter_context(cut.bypassed())
-    return found
+    return outputs
 
 
 def _channels_last(features: torch.Tensor) -> torch.Tensor:
@@ -365,15 +383,15 @@ def _require_room(folder: Path, need: int) -> None:
 
 
 def _before(module: nn.Module, target: nn.Module) -> list[nn.Module]:
-    """Return the modules that stand before `target`, on every level of nesting down to it."""
-    passed: list[nn.Module] = []
+    """Return the modules that precede `target`, on every level of nesting down to it."""
+    before: list[nn.Module] = []
     for child in module.children():
         if child is target:
             break
         if any(inner is target for inner in child.modules()):
-            return passed + _before(child, target)
-        passed.append(child)
-    return passed
+            return before + _before(child, target)
+        before.append(child)
+    return before
 
 
 def _unchanged(features: torch.Tensor) -> torch.Tensor:

@@ -1,8 +1,8 @@
-"""Convolutions that add a shortcut and apply ReLU while their output is still in the cache.
+"""Convolutions fused with the addition of a shortcut and with ReLU, for inference on a CPU.
 
-Only for inference on a CPU: with fast bfloat16 half of a ResNet's time goes into carrying tensors
-between a convolution and the ReLU after it. The kernels are oneDNN's, through the operators that
-PyTorch's own compiler uses; unlike that, they need no C++ compiler and no warm-up.
+With fast bfloat16, half of a ResNet's time goes into moving tensors between a convolution and the
+following ReLU. The kernels are oneDNN's, called by the operators of PyTorch's compiler, without
+its need for a C++ compiler and a warm-up.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import fx, nn
 
-# Of the largest output, in float32.
+# Relative to the largest output, in float32.
 FUSION_TOLERANCE = 1e-3
-# Blocks of a network reach as deep, such as a ResNet's with a convolution in its shortcut; its
-# stages reach deeper.
+# Largest nesting of a network's block, such as a ResNet's with a convolution in its shortcut;
+# stages are nested more deeply.
 BLOCK_DEPTH = 2
 ADDITIONS = {operator.add, operator.iadd, torch.add}
 # Padding, stride, dilation and groups of a convolution.
@@ -27,21 +27,21 @@ RELU_FUNCTIONS = {F.relu, torch.relu, torch.relu_}
 
 
 class FusedConvolution(nn.Module):
-    """A convolution, then perhaps another tensor added, then perhaps ReLU, as one kernel."""
+    """A convolution, an optional addition of a tensor, and an optional ReLU, as one kernel."""
 
     def __init__(self, convolution: nn.Conv2d, relu: bool):
         super().__init__()
         shape = (convolution.padding, convolution.stride, convolution.dilation, convolution.groups)
         self.shape, self.bias, self.relu = shape, convolution.bias, relu
-        # Reordered once, as the kernel wants it, rather than at every call.
+        # Reordered for the kernel once rather than at every call.
         self.weight = _reordered_weight(convolution.weight.detach(), shape)
 
     def forward(self, x: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
         return _convolve(x, added, self.weight, self.bias, self.shape, self.relu)
 
 
-# oneDNN's kernels have no public name in PyTorch. These two functions alone call its private ones;
-# where a version hasn't them, or they take other arguments, `fused` leaves the trunk as it is.
+# oneDNN's kernels have no public name in PyTorch. Only the next two functions use private ones; if
+# a version lacks them, or they take other arguments, `fused` leaves the trunk unfused.
 PRIVATE_ERRORS = (RuntimeError, AttributeError, TypeError)
 
 
@@ -59,7 +59,7 @@ def _convolve(
     shape: Shape,
     relu: bool,
 ) -> torch.Tensor:
-    """Return a convolution, plus `added` if it is given, through ReLU if `relu` is set."""
+    """Return a convolution, plus `added` if given, after ReLU if `relu` is set."""
     kernel = torch.ops.mkldnn._convolution_pointwise
     if added is None:
         return kernel(x, weight, bias, *shape, "relu" if relu else "none", [], "")
@@ -68,9 +68,9 @@ def _convolve(
 
 
 def fused(trunk: nn.Module, dtype: torch.dtype, side: int) -> nn.Module:
-    """Return a trunk in `dtype`, its convolutions fused if that changes nothing but rounding.
+    """Return a trunk in `dtype`, fused if its outputs on noise stay equal up to rounding.
 
-    Whether it does is tried on an image of noise. Stages keep their names.
+    Stages keep their names.
 
     Args:
         trunk: in float32 and evaluation mode, on the CPU; it is changed.
@@ -82,12 +82,12 @@ def fused(trunk: nn.Module, dtype: torch.dtype, side: int) -> nn.Module:
     with torch.inference_mode():
         expected = trunk(noise)
         try:
-            found = _fuse(deepcopy(trunk))(noise)
+            outputs = _fuse(deepcopy(trunk))(noise)
         except PRIVATE_ERRORS:
-            # Without oneDNN, or a network whose shapes differ from what its parts suggest.
+            # oneDNN is missing, or shapes aren't those that the modules suggest.
             return trunk.to(dtype)
-        near = found.shape == expected.shape and bool(
-            (found - expected).abs().max() <= FUSION_TOLERANCE * expected.abs().max()
+        near = outputs.shape == expected.shape and bool(
+            (outputs - expected).abs().max() <= FUSION_TOLERANCE * expected.abs().max()
         )
     return _fuse(trunk.to(dtype)) if near else trunk.to(dtype)
 
@@ -115,7 +115,7 @@ def _depth(module: nn.Module) -> int:
 
 
 def _fuse_neighbours(sequence: nn.Sequential) -> None:
-    """Fuse each convolution of a sequence with the ReLU that follows it."""
+    """Fuse each convolution of a sequence with the following ReLU."""
     steps = [name for name, step in sequence.named_children() if not isinstance(step, nn.Identity)]
     for at, name in enumerate(steps):
         convolution = sequence.get_submodule(name)
@@ -129,7 +129,7 @@ def _fuse_neighbours(sequence: nn.Sequential) -> None:
 
 
 def _fused_block(block: nn.Module) -> nn.Module:
-    """Return a block with the same outputs, or itself if its code can't be followed."""
+    """Return a fused block with the same outputs, or the block itself if fx can't trace it."""
     try:
         traced = fx.symbolic_trace(block)
     except (fx.proxy.TraceError, TypeError, RuntimeError):

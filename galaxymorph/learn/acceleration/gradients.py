@@ -1,7 +1,7 @@
-"""The weight gradient of a convolution as one matrix product: twice as fast in bfloat16 on a CPU.
+"""The weight gradient of a convolution as one matrix product, for training in bfloat16 on a CPU.
 
-PyTorch's own kernel for it takes three times as long as the forward pass, a product of the
-patches with the gradient of the outputs half of that.
+PyTorch's kernel takes three times as long as the forward pass; the product of the patches with the
+gradient of the outputs takes half of that.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.nn.grad import conv2d_input
 
 
 class Convolution(torch.autograd.Function):
-    """A convolution without bias, groups or dilation, both sides and axes padded alike."""
+    """A convolution without bias, groups or dilation, with the same padding on all sides."""
 
     @staticmethod
     def forward(
@@ -35,38 +35,38 @@ class Convolution(torch.autograd.Function):
     ) -> tuple[torch.Tensor | None, torch.Tensor | None, None, None]:
         """Return the gradients of x and of the weight."""
         x, weight = ctx.saved_tensors
-        of_x, of_weight = None, None
+        x_gradient, weight_gradient = None, None
         if ctx.needs_input_grad[0]:
-            of_x = conv2d_input(x.shape, weight, gradient, ctx.stride, ctx.padding)
+            x_gradient = conv2d_input(x.shape, weight, gradient, ctx.stride, ctx.padding)
         if ctx.needs_input_grad[1]:
-            of_weight = _weight_gradient(x, gradient, weight.shape, ctx.stride, ctx.padding)
-        return of_x, of_weight, None, None
+            weight_gradient = _weight_gradient(x, gradient, weight.shape, ctx.stride, ctx.padding)
+        return x_gradient, weight_gradient, None, None
 
 
 @contextmanager
 def fast_weight_gradients(model: nn.Module) -> Iterator[None]:
-    """Let a model's convolutions that learn compute in bfloat16, gradients so, within the block.
+    """Let a model's trained convolutions run in bfloat16 with this gradient within the block.
 
     Args:
-        model: channels-last, frozen where it will be.
+        model: channels-last, and frozen as it will be in training.
     """
-    fitting = [
+    convolutions = [
         module for module in model.modules() if isinstance(module, nn.Conv2d) and _fits(module)
     ]
     try:
-        for module in fitting:
+        for module in convolutions:
             module.forward = partial(  # type: ignore[method-assign]
                 _convolve, module
             )
         yield
     finally:
-        for module in fitting:
+        for module in convolutions:
             module.__dict__.pop("forward", None)
 
 
 def _convolve(module: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
     if not torch.is_grad_enabled():
-        # Of the class, since the module's own `forward` is this function.
+        # The method of the class: the module's `forward` is this function.
         return nn.Conv2d.forward(module, x)
     x, weight = x.to(torch.bfloat16), module.weight.to(torch.bfloat16)
     return Convolution.apply(x, weight, module.stride[0], module.padding[0])

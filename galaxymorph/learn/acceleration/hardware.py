@@ -1,4 +1,4 @@
-"""On what device a network runs and in what number format it trains: what is worthwhile here."""
+"""The device, the number format and the use of memory and threads that suit this machine."""
 
 from __future__ import annotations
 
@@ -21,32 +21,31 @@ from torch import nn
 from galaxymorph.base import BadInput
 from galaxymorph.base.process import is_own_process
 
-Given = TypeVar("Given")
-Found = TypeVar("Found")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
-
-# Without a workspace of its own, cuBLAS may add up in another order from run to run. It is read
-# when CUDA starts: https://docs.nvidia.com/cuda/cublas/#results-reproducibility
+# Without a fixed workspace, cuBLAS may sum in another order from run to run. Read when CUDA starts:
+# https://docs.nvidia.com/cuda/cublas/#results-reproducibility
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def use_device(name: str) -> None:
-    """Make `auto`, `cpu`, `cuda` or `mps` the device of all that follows in this process.
+    """Set the default device of this process: `auto`, `cpu`, `cuda` or `mps`.
 
     Raises:
-        BadInput: there is no such device here.
+        BadInput: this machine doesn't have the device.
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise BadInput("--device cuda: PyTorch sees no GPU here", "use auto or cpu")
     if name == "mps" and not torch.backends.mps.is_available():
         raise BadInput("--device mps: PyTorch sees no Apple GPU here", "use auto or cpu")
-    # True is the one that is there: no machine has both.
+    # True: the available GPU; no machine has both kinds.
     default_device({"auto": None, "cpu": False}.get(name, True))
 
 
 @contextmanager
 def on_device(name: str) -> Iterator[None]:
-    """Let networks run on a device meanwhile, see `use_device`."""
+    """Set the default device within the block, see `use_device`."""
     before = defaults.use_cuda
     use_device(name)
     try:
@@ -56,16 +55,16 @@ def on_device(name: str) -> Iterator[None]:
 
 
 def keep_freed_memory(room: int = 2**29, steady: bool = False) -> None:
-    """Let the C library keep what tensors free, for the next ones, until the process ends.
+    """Let the C library keep freed memory for later tensors, until the process ends.
 
-    Otherwise every large tensor is fetched from the kernel and given back, page by page, which
-    takes a fifth of a fit's time on a CPU. The options are glibc's, see mallopt(3); elsewhere
-    nothing changes, and nor does it in a process that isn't a command's own.
+    Otherwise each large tensor is requested from and returned to the kernel, page by page. The
+    options are glibc's, see mallopt(3); with other libraries, or in a process that isn't a
+    command's, nothing changes.
 
     Args:
-        room: bytes by which the process may grow before what is unused is given back; half a GiB
-            are a batch's worth of activations in training, and prediction needs less.
-        steady: all batches are of a kind, so that none needs more than the first ones.
+        room: bytes by which the process may grow before unused memory is returned; half a GiB is
+            what the activations of a training batch take, and prediction needs less.
+        steady: whether all batches need as much memory as the first ones.
     """
     if not is_own_process():
         return
@@ -79,24 +78,24 @@ def keep_freed_memory(room: int = 2**29, steady: bool = False) -> None:
 
 @dataclass
 class KeptMemory:
-    """What keeps the memory that is kept from piling up.
+    """A limit on the freed memory that is kept, see `keep_freed_memory`.
 
-    Freed memory falls to pieces, and Python's older cycles wait for a collection that seldom
-    comes: some fits grow by a batch a batch, others not at all. So where a process has grown by
-    `room` since it was in its stride, everything unused is collected and given back.
+    Freed memory becomes fragmented, and old reference cycles are seldom collected, so that some
+    fits would grow with every batch. When the process has grown by `room` since its first batches,
+    unused memory is collected and returned.
     """
 
     keeps: bool = False
     # Bytes.
     room: int = 2**29
-    # After giving back, batches until as much is in use again as a batch needs.
+    # Batches after which memory in use is measured: by then it is what a batch needs.
     stride: int = 8
     steady: bool = False
     level: int | None = None
     batches: int = 0
 
     def settle(self) -> None:
-        """Give memory back if need be; to be called between batches."""
+        """Return memory if there is too much of it; to be called between batches."""
         resident = resident_bytes() if self.keeps else 0
         if not resident:
             return
@@ -104,7 +103,7 @@ class KeptMemory:
         if self.batches < self.stride:
             return
         if self.batches == self.stride:
-            # Measured anew, the level creeps; yet a fit's next stage holds more than its first.
+            # The lowest level, unless a later stage of a fit may need more than the first.
             self.level = min(resident, self.level or resident) if self.steady else resident
         if self.level is not None and resident > self.level + self.room:
             gc.collect()
@@ -116,7 +115,7 @@ KEPT = KeptMemory()
 
 
 def resident_bytes() -> int:
-    """Return the process's memory in use, or 0 where Linux's /proc isn't there to say."""
+    """Return the process's memory in use in bytes, or 0 without Linux's /proc."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     except OSError:
@@ -125,13 +124,13 @@ def resident_bytes() -> int:
 
 
 def resolve_precision(precision: str, model: nn.Module) -> str:
-    """Return fp32, bf16 or fp16, of which `auto` chooses what pays on this machine.
+    """Return fp32, bf16 or fp16; `auto` is the fastest on this machine.
 
-    On a CPU that is bf16 where it has instructions for it and the network has no depthwise
+    On a CPU that is bf16 if it has instructions for it and the network has no depthwise
     convolutions, which train no faster in it. On a GPU it is bf16, or fp16 on older ones.
 
     Raises:
-        BadInput: fp16 is asked of a CPU.
+        BadInput: fp16 on a CPU.
     """
     on_cpu = default_device().type == "cpu"
     if precision == "fp16" and on_cpu:
@@ -139,33 +138,34 @@ def resolve_precision(precision: str, model: nn.Module) -> str:
     if precision != "auto":
         return precision
     if on_cpu:
-        able: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-        fast = able.get("amx_bf16") or able.get("avx512_bf16")
+        # PyTorch has had it since 2.6.
+        capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+        fast = capabilities.get("amx_bf16") or capabilities.get("avx512_bf16")
         return "bf16" if fast and not _has_depthwise(model) else "fp32"
     if default_device().type != "cuda":
         return "fp32"
     return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
 
 
-def side_by_side(work: Callable[[Given], Found], each: Sequence[Given]) -> list[Found]:
-    """Return what some work makes of each, done at once on the cores of a CPU, a thread a core.
+def map_on_cores(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """Return the function of each item, computed in a thread per core of a CPU.
 
-    Small networks gain little from several threads a layer, and lose where others share the cores.
+    Small networks gain little from several threads per layer, and lose if others use the cores.
     """
     if default_device().type != "cpu":
-        return list(map(work, each))
+        return list(map(function, items))
     threads = torch.get_num_threads()
     try:
         with ThreadPoolExecutor(
             max(1, threads), initializer=torch.set_num_threads, initargs=(1,)
         ) as pool:
-            return list(pool.map(work, each))
+            return list(pool.map(function, items))
     finally:
         torch.set_num_threads(threads)
 
 
 def precision_callbacks(precision: str) -> list[Callback]:
-    """Return what makes a learner train in a resolved precision."""
+    """Return the callbacks for training in a resolved precision."""
     if precision == "fp32":
         return []
     if default_device().type == "cuda":
@@ -177,8 +177,8 @@ def precision_callbacks(precision: str) -> list[Callback]:
 def closing_autocast(callbacks: Sequence[Callback]) -> Iterator[None]:
     """Leave autocast when an error ends a batch before its callback does.
 
-    Otherwise the lower-precision copies of the weights that it keeps would be used from then on,
-    whatever the optimizer does to the weights.
+    Otherwise its copies of the weights in lower precision would be used from then on, although the
+    optimizer changes the weights.
     """
     try:
         yield
@@ -191,7 +191,7 @@ def closing_autocast(callbacks: Sequence[Callback]) -> Iterator[None]:
 
 
 class CPUAutocast(Callback):
-    """Run the forward pass in bfloat16 where that is safe; fastai's own asks for a GPU."""
+    """Run the forward pass in bfloat16 where that is safe; fastai's callback needs a GPU."""
 
     order = MixedPrecision.order
 

@@ -1,4 +1,4 @@
-"""A loader that reads batches of decoded frames, or makes items in threads, ahead of a network."""
+"""A loader that prepares batches in threads while the network works on the one before."""
 
 from __future__ import annotations
 
@@ -26,30 +26,36 @@ from galaxymorph.images import (
 from galaxymorph.learn.acceleration.gpu_memory import FramesOnGPU
 from galaxymorph.learn.acceleration.hardware import KEPT
 
-# Items made ahead, in batches: one for the network to take, one in the making.
+# Batches prepared in advance: one for the network to take next, one in preparation.
 BATCHES_AHEAD = 2
 
 
 @dataclass(frozen=True)
 class StoredItems:
-    """What a loader's items are, without opening one: rows of a file of frames, and targets."""
+    """The items of a loader as rows of a file of frames, and their targets."""
 
     pixels: Rows
     rows: np.ndarray
     targets: torch.Tensor
 
     def batch(self, items: list[int]) -> tuple[TensorImage, torch.Tensor]:
-        """Return what collating these items would."""
+        """Return the collated items."""
         frames = self.pixels.read(self.rows[items])
         return as_images(frames), self.targets[items]
 
 
 @dataclass(frozen=True)
 class FileItems:
-    """What a loader's items are: files or pixels, of which frames are cut.
+    """The items of a loader as image files or pixels, from which frames are cut.
 
-    With `faults`, an image that can't be used is black, and why stands there by its place. `seen`
-    is the share of a side that the model sees, `crop` with its margin by default.
+    Args:
+        references: to the images.
+        crop: share of the image's side in a frame.
+        side: of a frame, in pixels.
+        rendering: of FITS.
+        faults: filled with the faults of unusable images by position, if given; their frames are
+            black.
+        model_crop: share of the side that the model uses; `crop`, which has a margin, by default.
     """
 
     references: Sequence[Source]
@@ -57,22 +63,22 @@ class FileItems:
     side: int
     rendering: Rendering
     faults: dict[int, Fault] | None = None
-    seen: float | None = None
+    model_crop: float | None = None
 
     def frame(self, item: int) -> tuple[int, np.ndarray | Fault]:
-        """Return an item and its frame, uint8 of shape (side, side, 3), or why it has none."""
+        """Return an item and its frame, uint8 of shape (side, side, 3), or its fault."""
         try:
             source = self.references[item]
-            image = galaxy_image(source, self.seen or self.crop, self.rendering, item)
+            image = galaxy_image(source, self.model_crop or self.crop, self.rendering, item)
             return item, centre_frame(image, self.crop, self.side)
         except BadInput as error:
             return item, Fault(error)
 
     def batch(self, frames: list[tuple[int, np.ndarray | Fault]]) -> TensorImage:
-        """Return what collating the items of these frames would.
+        """Return the collated items of these frames.
 
         Raises:
-            BadInput: an image can't be used, and `faults` is None.
+            BadInput: an image can't be used, and `faults` isn't given.
         """
         return as_images(np.stack([self._pixels(item, frame) for item, frame in frames]))
 
@@ -91,11 +97,11 @@ def as_images(frames: np.ndarray) -> TensorImage:
 
 
 class ThreadedDL(TfmdDL):
-    """A `TfmdDL` whose items are made in threads: decoding and resizing let go of Python's lock.
+    """A `TfmdDL` whose items are made in threads: decoding and resizing release Python's lock.
 
-    Unlike worker processes, threads start at once, copy nothing, and leave the order and every
-    random number as they are, since no transform of an item draws one. With `source`, batches are
-    made without fastai's steps for each item, the same to the bit.
+    Unlike worker processes, threads start at once and copy nothing. The order and the random
+    numbers are the same, since no transform of an item draws any. With `source`, whole batches are
+    read without fastai's steps for each item, with equal values.
     """
 
     source: StoredItems | FramesOnGPU | FileItems | None = None
@@ -109,9 +115,9 @@ class ThreadedDL(TfmdDL):
     def create_batches(self, samps: Iterable[int]) -> Iterator:
         for batch in self._batches(samps):
             yield batch
-            # A transform that finds no method for a target leaves an exception behind, in a
-            # circle with the batch's own tensors. Here they are young and quickly found; once old,
-            # they would stay by the gigabyte.
+            # A transform without a method for a target leaves an exception in a reference cycle
+            # with the batch's tensors. Collecting young objects is fast; old ones would stay, and
+            # amount to gigabytes.
             del batch
             gc.collect(1)
             KEPT.settle()
@@ -122,7 +128,7 @@ class ThreadedDL(TfmdDL):
             yield from map(source.batch, self.chunkify(samps))
             return
         if isinstance(source, StoredItems):
-            # Read while the network works on the batch before: on a GPU it would wait.
+            # Read in advance, so that a GPU doesn't wait.
             with ThreadPoolExecutor(1) as pool:
                 yield from map_ahead(pool, source.batch, self.chunkify(samps), BATCHES_AHEAD)
             return

@@ -1,4 +1,4 @@
-"""A network for inference: BatchNorm folded, in the memory format and precision of the hardware."""
+"""A network for inference: BatchNorm folded, in a memory and number format for the hardware."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from galaxymorph.learn.acceleration.fusion import fused
 from galaxymorph.learn.acceleration.hardware import resolve_precision
 from galaxymorph.learn.recipe import Recipe
 
-# Of the largest output; folding itself moves outputs by a millionth.
+# Relative to the largest output; folding changes outputs by a millionth.
 FOLDING_TOLERANCE = 1e-3
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-# On a CPU, the outputs of early layers for this many images stay in its cache: a fifth faster.
+# Images that pass through the network at once on a CPU, so that early outputs stay in its cache.
 CPU_CHUNK = 16
 
 
 class ServingNetwork(nn.Module):
-    """A model for inference: its trunk in some precision, its head in float32."""
+    """A model for inference: its trunk in a given precision, its head in float32."""
 
     def __init__(self, trunk: nn.Module, head: nn.Module, dtype: torch.dtype):
         super().__init__()
@@ -32,20 +32,20 @@ class ServingNetwork(nn.Module):
         return self.head(self.features(batch))
 
     def features(self, batch: torch.Tensor) -> torch.Tensor:
-        """Return what the trunk gives, in float32."""
+        """Return the trunk's outputs, in float32."""
         return torch.cat([self.trunk(part) for part in in_chunks(batch, self.dtype)]).float()
 
 
 def in_chunks(batch: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, ...]:
-    """Return a batch in the type and layout for inference, in parts that suit the device."""
+    """Return a batch in the type and memory format for inference, in parts on a CPU."""
     batch = batch.to(dtype, memory_format=torch.channels_last)
     return batch.split(CPU_CHUNK) if batch.device.type == "cpu" else (batch,)
 
 
 def serving_network(model: nn.Module, recipe: Recipe, precision: str | None = None) -> nn.Module:
-    """Return a model for inference on the device in use, the same but for rounding.
+    """Return a copy of a model for inference, with equal outputs up to rounding.
 
-    That is a copy, or in the plain pipeline the model itself, as fastai would run it.
+    In the plain pipeline it is the model itself.
 
     Args:
         model: a trunk, then a head.
@@ -53,7 +53,7 @@ def serving_network(model: nn.Module, recipe: Recipe, precision: str | None = No
         precision: of the trunk, in place of the recipe's; see `resolve_precision`.
 
     Raises:
-        BadInput: the device hasn't that precision.
+        BadInput: the device doesn't have that precision.
     """
     resolved = resolve_precision(precision or recipe.precision, model)
     if recipe.pipeline == "plain" and resolved == "fp32":
@@ -63,10 +63,10 @@ def serving_network(model: nn.Module, recipe: Recipe, precision: str | None = No
 
 
 def serving_parts(model: nn.Module, recipe: Recipe, precision: str) -> tuple[nn.Module, nn.Module]:
-    """Return copies of a model's trunk and head for inference on the device in use.
+    """Return copies of a model's trunk and head for inference.
 
     The trunk is folded, channels-last, in a resolved precision and, on a CPU, fused; its stages
-    keep their names. The head stays in float32.
+    keep their names. The head is in float32.
     """
     folded = fold_batchnorm(model, recipe.size).to(memory_format=torch.channels_last)
     trunk, head = folded.get_submodule("0"), folded.get_submodule("1")
@@ -77,21 +77,21 @@ def serving_parts(model: nn.Module, recipe: Recipe, precision: str) -> tuple[nn.
 
 
 def fold_batchnorm(model: nn.Module, side: int) -> nn.Module:
-    """Return a copy in evaluation mode with each BatchNorm folded into the convolution before it.
+    """Return a copy in evaluation mode with each BatchNorm folded into the preceding convolution.
 
-    The copy is tried on an image of noise: where a network runs its layers in another order than
-    it lists them, it stays as it is.
+    It is left unfolded if its outputs on an image of noise differ: a network may run its layers in
+    another order than it lists them.
     """
     plain = deepcopy(model).eval()
     folded = deepcopy(plain)
     _fold(folded)
     device = next(model.parameters()).device
     noise = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(device)
-    # TensorFloat-32, which cuDNN takes for float32, rounds to a thousandth.
+    # cuDNN would use TensorFloat-32 for float32, which rounds to a thousandth.
     exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
     with torch.inference_mode(), exact:
-        expected, found = plain(noise), folded(noise)
-    near = (found - expected).abs().max() <= FOLDING_TOLERANCE * expected.abs().max()
+        expected, outputs = plain(noise), folded(noise)
+    near = (outputs - expected).abs().max() <= FOLDING_TOLERANCE * expected.abs().max()
     return folded if near else plain
 
 

@@ -12,10 +12,30 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 import galaxymorph  # noqa: E402
+import galaxymorph.api  # noqa: E402
 
 GENERATED = HERE / "_generated"
 # The packages whose faces make the API reference, in the order that data flows.
 PACKAGES = ("base", "zoo", "images", "survey", "learn", "judge", "predict", "report")
+
+# The names of `import galaxymorph as gm`, in the order of their page.
+FACE = {
+    "Fits and runs": ("fit", "open_run", "Run", "Metrics", "Score", "pretrain", "reproduce"),
+    "Analyses": (
+        "calibrate",
+        "uncertainty",
+        "robustness",
+        "interpret",
+        "explain",
+        "compare",
+        "report",
+        "Analysis",
+    ),
+    "Predictions": ("predict", "predict_catalogue", "load_predictor", "export", "triage", "serve"),
+    "Catalogues": ("check", "CatalogueCheck", "read_catalogue", "show", "simulate"),
+    "fastai": ("galaxy_dataloaders", "galaxy_learner", "Recipe"),
+    "Errors and plugins": ("BadInput", "load_plugin"),
+}
 
 project = "GalaxyMorph"
 author = "GalaxyMorph developers"
@@ -53,16 +73,20 @@ myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 4
 autodoc_typehints = "signature"
 autosummary_generate = False
+add_module_names = False
 copybutton_prompt_text = "$ "
 
 
 def escape_docstring(app, what, name, obj, options, lines: list[str]) -> None:
     """Turn a docstring's Markdown into reStructuredText: code in backticks, signs as they are."""
     text = "\n".join(lines)
-    parts = re.split(r"(`[^`]+`)", text)
+    # Code in backticks, and the lines of examples.
+    parts = re.split(r"(`[^`]+`|^ *(?:>>>|\.\.\.).*$)", text, flags=re.M)
     for number, part in enumerate(parts):
-        if number % 2:
+        if number % 2 and part.startswith("`"):
             parts[number] = f"`{part}`"
+        elif number % 2:
+            continue
         else:
             parts[number] = re.sub(
                 r"(?<!\\)([*|])", r"\\\1", re.sub(r"(\w)_(?!\w)", r"\1\\_", part)
@@ -178,7 +202,36 @@ def api_page(package: str) -> str:
             "",
         ]
         directive = "autoclass" if kind == "Classes" else "autofunction"
-        lines += [f".. {directive}:: {name}\n" for name in names]
+        # References lead to the page of `import galaxymorph as gm`, where that has the name too.
+        lines += [
+            f".. {directive}:: {name}\n" + "   :no-index:\n" * (name in galaxymorph.__all__)
+            for name in names
+        ]
+    return "\n".join(lines)
+
+
+def face_page() -> str:
+    """Return the reStructuredText page of what `import galaxymorph as gm` has."""
+    named = [name for names in FACE.values() for name in names]
+    missing = set(galaxymorph.__all__) ^ set(named)
+    if missing:
+        raise ValueError(f"names of galaxymorph's face that are missing in FACE: {missing}")
+    lines = ["import galaxymorph as gm", "========================", ""]
+    lines += [
+        "Each command is one of these functions, with options of the same names. Functions return",
+        "data and print nothing; notes are logged under the name ``galaxymorph``. An error of the",
+        "input is a ``gm.BadInput``. A run stands wherever the path of its folder does.",
+        "",
+    ]
+    for title, names in FACE.items():
+        lines += [title, "-" * len(title), ""]
+        for name in names:
+            value = getattr(galaxymorph.api, name, None) or getattr(galaxymorph, name)
+            module = "galaxymorph.api" if name in galaxymorph.api.__all__ else "galaxymorph"
+            if inspect.isclass(value):
+                lines += [f".. autoclass:: {module}.{name}", "   :members:", ""]
+            else:
+                lines += [f".. autofunction:: {module}.{name}", ""]
     return "\n".join(lines)
 
 
@@ -186,6 +239,7 @@ def generate_pages(app) -> None:
     """Write all pages that are made from the code."""
     write_page("recipe.md", recipe_page())
     write_page("votes.md", formats_page())
+    write_page("api/galaxymorph.rst", face_page())
     for package in PACKAGES:
         write_page(f"api/{package}.rst", api_page(package))
 

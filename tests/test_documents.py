@@ -314,6 +314,9 @@ def test_a_snippet_of_the_documents_runs(desk, snippet):
     if snippet.startswith('"'):
         # An entry of a registry.
         snippet = "from galaxymorph.zoo import Scheme\n{" + snippet + "}"
+    # A short fit.
+    quick = f'recipe="{RECIPE}", size=32, batch=16, epochs=1)'
+    snippet = snippet.replace('recipe="quick")', quick)
     compiled = compile(snippet, "snippet", "exec")
     if any(word in snippet for word in UNRUN):
         return

@@ -49,10 +49,11 @@ def test_options_offer_a_users_entries():
     from galaxymorph.cli import calibrate, explain
 
     choices = {
-        option.name: list(option.type.choices)
+        (module.__name__.split(".")[-1], option.name): list(option.type.choices)
         for module in (calibrate, explain)
         for option in vars(importlib.reload(module))[module.__name__.split(".")[-1]].params
         if hasattr(option.type, "choices")
     }
-    assert "square" in choices["sets"] and "mixed" in choices["method"]
-    assert "flat" in choices["methods"]
+    assert "square" in choices["calibrate", "sets"]
+    assert "mixed" in choices["calibrate", "method"]
+    assert "flat" in choices["explain", "method"]

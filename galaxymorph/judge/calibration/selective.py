@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NotRequired, TypedDict
 
 import numpy as np
+from typing_extensions import NotRequired, TypedDict
 
 from galaxymorph.judge.metrics.bootstrap import Interval, proportion
 from galaxymorph.judge.metrics.metric import METRICS, Metric

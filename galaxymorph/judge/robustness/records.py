@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NotRequired, TypedDict
+from typing import Any
 
 import pandas as pd
+from typing_extensions import NotRequired, TypedDict
 
 from galaxymorph.base import BadInput, read_json, write_json
 from galaxymorph.judge.metrics.bootstrap import Interval

@@ -169,7 +169,6 @@ class ExplainOptions(Figures, MovedData, Device):
         "Attribution method; can be given several times. Default: all.",
         (),
         choices=NamesIn("galaxymorph.judge", "ATTRIBUTION_METHODS"),
-        multiple=True,
     )
     limit: int | None = option(
         "Galaxies in each step, drawn at random with the run's seed. Default: as many as take a "
@@ -342,7 +341,6 @@ class SimulateOptions:
         "drawn at random.  [default: sdss]",
         ("sdss",),
         metavar="NAME[,NAME...]",
-        multiple=True,
     )
     seed: int = option("Seed of all random choices.", 7)
     masks: bool = option("Write masks of arms, bar, bulge, ring and companion.", False)

@@ -22,7 +22,6 @@ def option(
     limits: tuple[float | None, float | None] = (None, None),
     metavar: str | None = None,
     flags: Sequence[str] = (),
-    multiple: bool = False,
     parse: Callable[[str], Any] | None = None,
     group: str = "",
 ) -> Any:
@@ -35,7 +34,6 @@ def option(
         limits: of a number, both included; open ones of a share between 0 and 1 are for `parse`.
         metavar: the value's name in the help.
         flags: in place of `--its-name`.
-        multiple: the option may be given several times; the value is a tuple.
         parse: from the text of the command line to the value; raises BadInput.
         group: of the options in the help, if the command has groups.
     """
@@ -45,7 +43,6 @@ def option(
         "limits": limits,
         "metavar": metavar,
         "flags": flags,
-        "multiple": multiple,
         "parse": parse,
         "group": group,
     }
@@ -77,6 +74,11 @@ def type_name(declared: Field[Any]) -> str:
     # It is text where annotations are postponed.
     kind = declared.type
     return (kind.__name__ if isinstance(kind, type) else str(kind)).split(" ")[0].rpartition(".")[2]
+
+
+def is_multiple(declared: Field[Any]) -> bool:
+    """Tell whether an option can be given several times: its type is a tuple, not of one text."""
+    return type_name(declared).startswith("tuple") and not declared.metadata["parse"]
 
 
 def read_options(kind: type, values: Mapping[str, Any], function: str) -> dict[str, Any]:
@@ -111,7 +113,7 @@ def read_option(declared: Field[Any], value: Any) -> Any:
     """
     if value is None:
         return declared.default
-    if declared.metadata["multiple"]:
+    if is_multiple(declared):
         values = [value] if isinstance(value, str) else value
         return tuple(_read_one(declared, each) for each in values)
     return _read_one(declared, value)

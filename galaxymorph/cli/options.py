@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from galaxymorph.base import BadInput, say
-from galaxymorph.base.options import options_in, type_name
+from galaxymorph.base.options import is_multiple, options_in, type_name
 from galaxymorph.cli.commands import Choice, Command, Option
 from galaxymorph.learn.presets import RECIPES, make_recipe
 from galaxymorph.learn.recipe import Recipe, choices_of, help_of, resolve
@@ -49,25 +49,25 @@ def _field_option(each: Field[Any], required: bool = False) -> Callable[[Functio
         "help": about["about"],
         "group": about["group"],
         "default": each.default,
-        "show_default": not (each.default is None or about["parse"] or about["multiple"]),
+        "show_default": not (each.default is None or about["parse"] or is_multiple(each)),
     }
     if kind == "bool":
         if each.default:
             return click.option(f"{flags[0]}/--no-{flags[0][2:]}", each.name, **settings)
         return click.option(*flags, each.name, is_flag=True, **{**settings, "show_default": False})
-    settings |= {"metavar": about["metavar"], "multiple": about["multiple"], "required": required}
+    settings |= {"metavar": about["metavar"], "multiple": is_multiple(each), "required": required}
     low, high = about["limits"]
     if about["choices"]:
         values = {str(value): value for value in about["choices"]}
         settings["type"] = Choice(list(values))
-        if not about["multiple"]:
+        if not is_multiple(each):
             settings["callback"] = lambda context, option, text: values.get(text, text)
     elif parse := about["parse"]:
         settings |= {"default": None, "callback": _parsed(parse, each.default)}
     elif kind == "Path":
         settings["type"] = PATH
     elif kind == "int":
-        settings["type"] = click.IntRange(low, high)
+        settings["type"] = int if low is None and high is None else click.IntRange(low, high)
     return click.option(*flags, each.name, **settings)
 
 

@@ -131,6 +131,11 @@ def with_plugin(words: list[str]) -> None:
     assert (ROOT / words[words.index("--plugin") + 1]).is_file()
 
 
+def example(words: list[str]) -> None:
+    """`test_onnx_example.py` runs it, where the packages that it does without are blocked."""
+    assert (ROOT / words[1]).is_file()
+
+
 def elsewhere(words: list[str]) -> None:
     """Another's program, with the network, a cluster or a running server."""
 
@@ -140,6 +145,7 @@ COSTS = Parse("it takes minutes")
 RULES = [
     (r"python benchmarks/", benchmark),
     (r"python -c ", inline),
+    (r"python docs/examples/", example),
     (r"pip install", installation),
     (r"make ", target),
     (r"python cli.py .*--plugin docs/", with_plugin),

@@ -63,9 +63,9 @@ class NamesIn:
 def options_in(kind: type) -> list[Field[Any]]:
     """Return the options of a dataclass: its own, then those of its bases, the nearest first."""
     order: dict[str, None] = {}
-    for each in kind.__mro__:
-        order |= dict.fromkeys(each.__dict__.get("__annotations__", {}))
-    declared = {each.name: each for each in fields(kind) if each.metadata}
+    for base in kind.__mro__:
+        order |= dict.fromkeys(base.__dict__.get("__annotations__", {}))
+    declared = {entry.name: entry for entry in fields(kind) if entry.metadata}
     return [declared[name] for name in order if name in declared]
 
 
@@ -93,15 +93,15 @@ def read_options(kind: type, values: Mapping[str, Any], function: str) -> dict[s
         BadInput: a value isn't one that the option can have.
         TypeError: there is no such option, as of any function of Python's.
     """
-    declared = {each.name: each for each in options_in(kind)}
+    declared = {entry.name: entry for entry in options_in(kind)}
     for name in values:
         if name not in declared:
             near = near_names(name, list(declared), most=1)
             remedy = f". Did you mean {near[0]!r}?" if near else ""
             raise TypeError(f"{function}() got an unexpected keyword argument {name!r}{remedy}")
     return {
-        name: read_option(each, values[name]) if name in values else each.default
-        for name, each in declared.items()
+        name: read_option(entry, values[name]) if name in values else entry.default
+        for name, entry in declared.items()
     }
 
 
@@ -115,7 +115,7 @@ def read_option(declared: Field[Any], value: Any) -> Any:
         return declared.default
     if is_multiple(declared):
         values = [value] if isinstance(value, str) else value
-        return tuple(_read_one(declared, each) for each in values)
+        return tuple(_read_one(declared, item) for item in values)
     return _read_one(declared, value)
 
 

@@ -170,7 +170,7 @@ def require(value: object, kind: type[Value] | tuple[type[Value], ...], what: st
     """Return a value out of a file if it is of a type (a boolean is no number); raise Damaged."""
     kinds = kind if isinstance(kind, tuple) else (kind,)
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        names = " or ".join(each.__name__ for each in kinds)
+        names = " or ".join(allowed.__name__ for allowed in kinds)
         raise Damaged(f"{what} is {_shown(value)}, not {names}")
     return value
 

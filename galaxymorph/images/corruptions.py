@@ -152,7 +152,7 @@ def sky_noise(batch: torch.Tensor, electrons: float, scene: Scene) -> torch.Tens
     White is that many electrons; a sky of a tenth of white lies under everything.
     """
     counts = (batch + SKY).cpu().numpy() * electrons
-    drawn = np.stack([rng.poisson(each) for rng, each in zip(scene.rngs, counts, strict=True)])
+    drawn = np.stack([rng.poisson(image) for rng, image in zip(scene.rngs, counts, strict=True)])
     return torch.from_numpy(drawn.astype(np.float32)).to(batch) / electrons - SKY
 
 
@@ -206,7 +206,7 @@ def single_band(batch: torch.Tensor, share: float, scene: Scene) -> torch.Tensor
 def jpeg(batch: torch.Tensor, quality: float, scene: Scene) -> torch.Tensor:
     """Images handed on over the web: JPEG compression at a quality of Pillow's."""
     pixels = (batch.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-    corrupted = np.stack([_through_jpeg(each, int(quality)) for each in pixels])
+    corrupted = np.stack([_through_jpeg(image, int(quality)) for image in pixels])
     return torch.from_numpy(corrupted).permute(0, 3, 1, 2).to(batch) / 255
 
 

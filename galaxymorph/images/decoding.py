@@ -157,7 +157,7 @@ def _formats() -> list[str]:
 
 
 def _unpacked(data: bytes, reference: str) -> bytes:
-    opener = next((each for magic, each in PACKED.items() if data.startswith(magic)), None)
+    opener = next((unpack for magic, unpack in PACKED.items() if data.startswith(magic)), None)
     if opener is None:
         return data
     try:

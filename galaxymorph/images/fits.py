@@ -42,7 +42,9 @@ def decode_fits(data: bytes, reference: str, rendering: Rendering = DEFAULT) -> 
             bands can't be chosen, see `choose_planes`.
     """
     planes, values = _read(data, reference, rendering.bands)
-    require_bands({plane.name: each for plane, each in zip(planes, values, strict=True)}, reference)
+    require_bands(
+        {plane.name: pixels for plane, pixels in zip(planes, values, strict=True)}, reference
+    )
     if all(plane.picture for plane in planes):
         shares = np.stack(values) / 255
     else:

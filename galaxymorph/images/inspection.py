@@ -112,15 +112,15 @@ def inspect_image(reference: str, crop: float = 1.0, rendering: Rendering = DEFA
 
 def copies_in_words(inspections: Sequence[Inspection]) -> list[str]:
     """Return how many images are copies of others, a line each of identical and of alike ones."""
-    sound = [each for each in inspections if each.digest]
-    identical = len(sound) - len({each.digest for each in sound})
+    sound = [inspection for inspection in inspections if inspection.digest]
+    identical = len(sound) - len({inspection.digest for inspection in sound})
     lines = []
     if identical:
         lines.append(
             f"{identical:,} images have the content of another: a split keeps them together"
         )
-    distinct = {each.digest: each.hash for each in sound}
-    hashes = [each for each in distinct.values() if each is not None]
+    distinct = {inspection.digest: inspection.hash for inspection in sound}
+    hashes = [bits for bits in distinct.values() if bits is not None]
     alike = int((near_duplicates(hashes) != np.arange(len(hashes))).sum())
     if alike and len(hashes) == len(distinct):
         lines.append(

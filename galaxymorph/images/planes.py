@@ -295,9 +295,9 @@ def _distinct(planes: list[Plane]) -> list[Plane]:
         if not name:
             name = number
         elif names.count(name.casefold()) > 1:
-            known = {each.name for each in distinct}
+            known = {other.name for other in distinct}
             options = [*(alias for alias in plane.aliases if alias), f"{name}#{number}"]
-            name = next((each for each in options if each not in known), number)
+            name = next((option for option in options if option not in known), number)
         distinct.append(replace(plane, name=name[:40], aliases=(*plane.aliases, number)))
     return distinct
 
@@ -320,7 +320,9 @@ def _known_as(name: str, planes: list[Plane]) -> Plane | None:
         lambda plane: name == plane.name,
         lambda plane: name in plane.aliases,
         # In a header's EXTNAME astropy makes every letter a capital.
-        lambda plane: name.casefold() in [each.casefold() for each in (plane.name, *plane.aliases)],
+        lambda plane: (
+            name.casefold() in [alias.casefold() for alias in (plane.name, *plane.aliases)]
+        ),
     )
     for fits in ways:
         for some in ([plane for plane in planes if not plane.kind], planes):
@@ -361,7 +363,7 @@ def _of_one_image(usable: list[Plane], planes: list[Plane], reference: str) -> l
     for plane in pool:
         # A plane of a cube comes with the others of its cube.
         if plane.index:
-            return [each for each in pool if each.hdu is plane.hdu]
+            return [other for other in pool if other.hdu is plane.hdu]
     by_band: dict[str, list[Plane]] = {}
     for plane in pool:
         by_band.setdefault(plane.band.casefold(), []).append(plane)
@@ -370,7 +372,7 @@ def _of_one_image(usable: list[Plane], planes: list[Plane], reference: str) -> l
     chosen = []
     for band, several in by_band.items():
         same = _without_previews(several)
-        best = [plane for plane in same if plane.rank == max(each.rank for each in same)]
+        best = [plane for plane in same if plane.rank == max(other.rank for other in same)]
         if len(best) > 1 and (best[0].rank == 2 or not band):
             _refuse_choice(best, planes, reference)
         chosen.append(best[0])

@@ -157,8 +157,8 @@ def as_sources(images: Images) -> list[Source]:
     """
     if isinstance(images, str | Path | bytes | Image.Image) or getattr(images, "ndim", 4) < 4:
         images = [cast(Source, images)]
-    each = cast("Iterable[Source]", images)
-    return [str(image) if isinstance(image, Path) else image for image in each]
+    sources = cast("Iterable[Source]", images)
+    return [str(image) if isinstance(image, Path) else image for image in sources]
 
 
 def usable_images(

@@ -112,7 +112,7 @@ def add_split_parts(table: pd.DataFrame, models: Sequence[str | Path]) -> pd.Dat
         known.append(parts)
     galaxies, references = list(table["galaxy"]), list(table["image"])
     digests = _digests(references)
-    by_model = zip(*(each.parts(galaxies, digests) for each in known), strict=True)
+    by_model = zip(*(split.parts(galaxies, digests) for split in known), strict=True)
     first = [next((name for name in PARTS if name in parts), None) for parts in by_model]
     # For one image the column itself is enough.
     if len(first) > 1 and (line := describe_parts(Counter(first))):

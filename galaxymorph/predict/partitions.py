@@ -177,9 +177,9 @@ def predict_partition(
             return PredictedPartition(part.name, None, len(part.failed))
         faults: dict[int, Fault] = {}
         with _recording(predictor, model) as embedded:
-            each = predictor.outputs_of_each(part.references, on_progress, faults)
+            outputs = predictor.outputs_of_each(part.references, on_progress, faults)
     faults = {at: _with_hint(part.images[at], fault) for at, fault in faults.items()} | part.unread
-    table = _predicted(each, faults, predictor, model, embedded)
+    table = _predicted(outputs, faults, predictor, model, embedded)
     return PredictedPartition(part.name, _as_parquet(_joined(part, table, model)), len(faults))
 
 
@@ -198,7 +198,9 @@ def _any_usable(references: Sequence[str], predictor: Predictor) -> bool:
     recipe, cores = predictor.recipe, os.cpu_count() or 1
     inspect = partial(inspect_image, crop=recipe.crop, rendering=recipe.rendering)
     with ThreadPoolExecutor(cores) as pool:
-        return any(not each.fault for each in map_ahead(pool, inspect, references, 4 * cores))
+        return any(
+            not inspection.fault for inspection in map_ahead(pool, inspect, references, 4 * cores)
+        )
 
 
 def _recording(predictor: Predictor, model: CatalogueModel) -> AbstractContextManager[Embedded]:
@@ -213,7 +215,7 @@ def _recording(predictor: Predictor, model: CatalogueModel) -> AbstractContextMa
 
 
 def _predicted(
-    each: np.ndarray,
+    by_model: np.ndarray,
     faults: dict[int, Fault],
     predictor: Predictor,
     model: CatalogueModel,
@@ -225,18 +227,18 @@ def _predicted(
     `entropy`; and those of `outlier_scores` where embeddings are recorded.
 
     Args:
-        each: the models' uncalibrated outputs, shape (models, n, outputs).
+        by_model: the models' uncalibrated outputs, shape (models, n, outputs).
         faults: by the row, why an image can't be used: its values are missing.
         predictor: that gave the outputs.
         model: of the predictor.
         embedded: embeddings and logits of the batches.
     """
-    outputs = calibrated_mean(each, predictor.calibrators)
+    outputs = calibrated_mean(by_model, predictor.calibrators)
     table = prediction_table(outputs, predictor.recipe, predictor.classes)
     if model.coverage and has_intervals(predictor.recipe):
         table = add_intervals(table, predictor.recipe, model.coverage)
     elif model.coverage and model.run:
-        table["set"] = sets_of(model.run, each, model.coverage)
+        table["set"] = sets_of(model.run, by_model, model.coverage)
     means = outputs[:, : len(predicted_columns(predictor.recipe, predictor.classes))]
     table["entropy"] = prediction_entropy(means, predictor.recipe)
     if embedded and model.run:

@@ -106,9 +106,9 @@ def _parts_folder(
         for member in run.members
     ]
     single = predictor.predictors if isinstance(predictor, MeanPredictor) else [predictor]
-    recipes = [each.recipe for each in single]
-    settings = [(each.views, each.crop, asdict(each.rendering)) for each in recipes]
-    kinds = [(type(each).__name__, *how) for each, how in zip(single, settings, strict=True)]
+    recipes = [model.recipe for model in single]
+    settings = [(recipe.views, recipe.crop, asdict(recipe.rendering)) for recipe in recipes]
+    kinds = [(type(model).__name__, *how) for model, how in zip(single, settings, strict=True)]
     identity = [kinds, PART, weights, list(images)]
     digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
     folder = path.with_name(f".{path.name}.parts") / digest

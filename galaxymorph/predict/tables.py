@@ -64,11 +64,11 @@ def predicted_table(
     """
     sources, faults = as_sources(images), EmptyFrames()
     with Progress("predicting", len(sources), "images") as progress:
-        each = predictor.outputs_of_each(sources, progress.advance, faults)
-    outputs = calibrated_mean(each, predictor.calibrators)
+        by_model = predictor.outputs_of_each(sources, progress.advance, faults)
+    outputs = calibrated_mean(by_model, predictor.calibrators)
     table = prediction_table(outputs, predictor.recipe, predictor.classes)
     if sets is not None:
-        table["set"] = sets(each)
+        table["set"] = sets(by_model)
     if faults:
         table = mask_failed(table, faults)
     names = [as_utf8(image) if isinstance(image, str) else "" for image in sources]

@@ -89,7 +89,7 @@ def _passes(model: nn.Module, batch: torch.Tensor) -> list[torch.Tensor]:
 def _drops(module: nn.Module) -> bool:
     from torch.nn import Dropout
 
-    return any(isinstance(each, Dropout) and each.p > 0 for each in module.modules())
+    return any(isinstance(layer, Dropout) and layer.p > 0 for layer in module.modules())
 
 
 def _ensemble(run: Run, models: Sequence[nn.Module]) -> Sampler:
@@ -159,7 +159,7 @@ def open_uncertainty_source(run: Run, source: str) -> Sample:
             with torch.inference_mode():
                 for batch in map(images_of_batch, image_loader(images, run.recipe)):
                     logits = sampler(batch)
-                    samples.append(torch.stack([inverse_link(each).cpu() for each in logits]))
+                    samples.append(torch.stack([inverse_link(tensor).cpu() for tensor in logits]))
                     embeddings.append(inputs[0])
                     inputs.clear()
                     if on_progress:

@@ -48,10 +48,10 @@ def _harmful(page: PageContent) -> tuple[str, list[tuple[str, float, float]]]:
     rows = [
         (
             f"{corruption_label(name)}, severity {severity}",
-            each[headline]["value"],
-            each["drop"]["value"],
+            condition[headline]["value"],
+            condition["drop"]["value"],
         )
         for name, record in scores["corruptions"].items()
-        for severity, each in record["severities"].items()
+        for severity, condition in record["severities"].items()
     ]
     return metric_heading(headline), sorted(rows, key=lambda row: -row[2])[:HARMFUL]

@@ -249,7 +249,7 @@ def _morphometry(explanation: Explanation, rows: np.ndarray) -> Iterator[Path]:
     yield path
     sound = (measured["flag"] < SUSPECT).to_numpy()
     concepts = {name: measured[name].where(sound).to_numpy(float) for name in MEASURES}
-    embedded = {name: each[some] for name, each in explanation.embedded.items()}
+    embedded = {name: vectors[some] for name, vectors in explanation.embedded.items()}
     yield from _probes(explanation, "morphometry", probe_table(embedded, concepts, model.seed))
     drawn = measured[sound].dropna(subset=["gini", "m20"])
     if len(drawn):

@@ -12,7 +12,7 @@ from galaxymorph.base import read_json, say
 from galaxymorph.images import CORRUPTIONS
 from galaxymorph.judge import METRICS, OVER_FOLDS, SET_METHODS, metrics_of
 from galaxymorph.learn import Recipe, run_files, target_of
-from galaxymorph.report.side_by_side import Cell, Comparison, Difference
+from galaxymorph.report.side_by_side import Cell, Comparison
 from galaxymorph.report.tables import PARTS, console, interval_words, make_table, print_table
 from galaxymorph.zoo import Tree
 
@@ -65,7 +65,7 @@ def corruption_label(name: str) -> str:
 def abbreviations(names: Sequence[str]) -> str:
     """Return what the headings of metrics stand for that aren't their labels; may be empty."""
     metrics = [METRICS[name] for name in names if name in METRICS]
-    return "; ".join(f"{each.short}: {each.label}" for each in metrics if each.short)
+    return "; ".join(f"{metric.short}: {metric.label}" for metric in metrics if metric.short)
 
 
 def print_metrics(metrics: Record, recipe: Recipe) -> None:
@@ -112,7 +112,9 @@ def _print_items(title: str, scores: Record, recipe: Recipe) -> None:
     headings = [metric.heading for metric in columns.values()]
     counts = "agreed" if target.tree else "galaxies"
     table = make_table(title, [group.removeprefix("per_"), *headings, counts, *further])
-    asks = {each.name: each.text for each in target.tree.questions} if target.tree else {}
+    asks = (
+        {question.name: question.text for question in target.tree.questions} if target.tree else {}
+    )
     for name, item in scores[group].items():
         values = (interval_words(item[key], metric.digits) for key, metric in columns.items())
         errors = [_question_rmse(scores, target.tree, name)] if target.tree else []
@@ -122,7 +124,7 @@ def _print_items(title: str, scores: Record, recipe: Recipe) -> None:
 
 def _question_rmse(scores: Record, tree: Tree, name: str) -> str:
     """Return the RMSE over a question's answers, a dash if no galaxy was asked it."""
-    question = next(each for each in tree.questions if each.name == name)
+    question = next(entry for entry in tree.questions if entry.name == name)
     values = [scores["per_answer"][answer.column]["rmse"]["value"] for answer in question.answers]
     return "–" if None in values else f"{np.sqrt(np.mean(np.square(values))):.3f}"
 
@@ -206,14 +208,14 @@ def set_tables(record: Record) -> list[tuple[str, list[str], list[list[str]]]]:
     classes, study = sets["classes"], sets["study"]
     nominal, band = f"{100 * sets['coverage']:g} %", study["band"]
     names = ["method", "coverage", *classes, "size", "empty", "full"]
-    each = ", each fold's by its own" if len(sets["thresholds"]) > 1 else ""
+    by_fold = ", each fold's by its own" if len(sets["thresholds"]) > 1 else ""
     methods = dict.fromkeys([sets["method"], *(name.split(",")[0] for name in study["methods"])])
     glossary = ", ".join(
         f"{name}: {SET_METHODS[name].label}" for name in methods if name in SET_METHODS
     )
     own = (
         f"Prediction sets of this run at {nominal}, by {sets['calibrating']:,} galaxies of "
-        f"{record['part']}{each}: {sets['tested']:,} test galaxies"
+        f"{record['part']}{by_fold}: {sets['tested']:,} test galaxies"
     )
     average = (
         f"For comparison, the mean over {study['splits']} random splits of these galaxies, not the "
@@ -289,7 +291,7 @@ def print_uncertainty(record: Record) -> None:
 def source_metrics(record: Record) -> list[str]:
     """Return the metrics that the sources of a study of uncertainty have."""
     scores = [study["scores"] for study in record["sources"].values()]
-    names = [name for name in SOURCE_METRICS if any(name in each for each in scores)]
+    names = [name for name in SOURCE_METRICS if any(name in known for known in scores)]
     # Of classes, the mean error is one minus the accuracy.
     return [name for name in names if name != "risk" or "nll" not in scores[0]]
 
@@ -309,11 +311,11 @@ def print_robustness(scores: Record) -> None:
     table.add_row("none", "", interval_words(clean[headline]), "", *others)
     for name, record in scores["corruptions"].items():
         table.add_section()
-        for severity, each in record["severities"].items():
+        for severity, condition in record["severities"].items():
             table.add_row(
                 f"{corruption_label(name)}, severity {severity}",
-                f"{each['strength']:g} ({record['unit']})",
-                *(interval_words(each[key]) for key in (headline, "drop", *optional)),
+                f"{condition['strength']:g} ({record['unit']})",
+                *(interval_words(condition[key]) for key in (headline, "drop", *optional)),
             )
     print_table(table)
     if glossary := abbreviations([headline, *optional]):
@@ -344,7 +346,7 @@ def score_name(score: str, tree: Tree | None = None) -> str:
     answers: dict[str, str] = {}
     for question in tree.questions if tree else ():
         answers[question.name] = question.text
-        answers |= {each.column: f"{question.text} {each.text}" for each in question.answers}
+        answers |= {answer.column: f"{question.text} {answer.text}" for answer in question.answers}
     # A point between digits is a decimal one (kept_at_accuracy.0.99), one in Class1.2 the column's.
     parts = re.split(r"(?<!\d)\.|\.(?!\d)", score)
     words = [answers.get(part) or _key_words(parts[: at + 1]) for at, part in enumerate(parts)]
@@ -356,7 +358,7 @@ def score_name(score: str, tree: Tree | None = None) -> str:
 def _key_words(parts: list[str]) -> str:
     """Return the last key of a score's name in words."""
     part = parts[-1].removesuffix(OVER_FOLDS)
-    group = next((each for each in reversed(parts[:-1]) if each.startswith("per_")), "")
+    group = next((part for part in reversed(parts[:-1]) if part.startswith("per_")), "")
     metric = METRICS.get(f"{group}.{part}") or METRICS.get(part)
     if metric is None:
         return KEYS.get(parts[-1], parts[-1].replace("_", " "))
@@ -370,7 +372,7 @@ def interval_places(score: Record, low: float, high: float) -> dict[str, float] 
         return None
     ends = [value if score[name] is None else score[name] for name in ("low", "high")]
     start, end, at = (
-        round(100 * min(max((each - low) / (high - low), 0.0), 1.0), 1) for each in (*ends, value)
+        round(100 * min(max((end - low) / (high - low), 0.0), 1.0), 1) for end in (*ends, value)
     )
     return {"start": start, "width": round(end - start, 1), "at": at}
 
@@ -385,7 +387,7 @@ def print_comparison(comparison: Comparison, everything: bool = False) -> None:
     runs, names = comparison.runs, comparison.names
     for name in comparison.unranked:
         console().print(f"{name}: no galaxies and classes in common with {names[0]}, so no best")
-    _print_differences(comparison.differences, names[0])
+    _print_differences(comparison)
     table = make_table("", ["score", *names])
     tree = target_of(runs[0].recipe).tree
     rows = [row for row in comparison.rows if everything or not row.is_detail]
@@ -409,30 +411,31 @@ def _compared(cell: Cell | None) -> str:
     return "–" if cell is None else str(cell)
 
 
-def _print_differences(differences: Sequence[Difference], first: str) -> None:
+def _print_differences(comparison: Comparison) -> None:
     """Print each paired difference as a line with its interval, on one scale about 0."""
-    if not differences:
+    if not comparison.differences:
         return
-    most = max(abs(end) for each in differences for end in (each.low, each.high)) or 1.0
+    most = comparison.largest_end
     scale = f"{-most:+.3f}{'0'.center(DRAWN - 12)}{most:+.3f}"
     table = make_table(
-        f"Test macro-F1 minus that of {first}, 95 % interval",
+        f"Test macro-F1 minus that of {comparison.names[0]}, 95 % interval",
         ["run", "difference", scale, "verdict", "galaxies in common"],
         left={scale, "verdict"},
     )
-    for each in differences:
+    for difference in comparison.differences:
         low, at, high = (
-            round((end / most + 1) / 2 * (DRAWN - 1)) for end in (each.low, each.value, each.high)
+            round((end / most + 1) / 2 * (DRAWN - 1))
+            for end in (difference.low, difference.value, difference.high)
         )
         line = [" "] * DRAWN
         line[low : high + 1] = "─" * (high + 1 - low)
         line[DRAWN // 2] = "│"
         line[at] = "●"
         table.add_row(
-            each.run,
-            f"{each.value:+.3f} ({each.low:+.3f} to {each.high:+.3f})",
+            difference.run,
+            f"{difference.value:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})",
             "".join(line),
-            each.verdict,
-            f"{each.galaxies:,}",
+            difference.verdict,
+            f"{difference.galaxies:,}",
         )
     print_table(table)

@@ -65,7 +65,7 @@ def write_comparison(comparison: Comparison, output: Path) -> Path:
         shown = (score_name(row.score, tree), _better(row), row.cells)
         groups.setdefault(row.file, ([], []))[row.is_detail].append(shown)
     differences = comparison.differences
-    most = max((abs(end) for each in differences for end in (each.low, each.high)), default=0) or 1
+    most = comparison.largest_end
     confusions = [gather_sections(PageContent(run), ["confusion"]) for run in runs]
     page = render(
         "comparison.html",
@@ -78,7 +78,10 @@ def write_comparison(comparison: Comparison, output: Path) -> Path:
         ],
         groups=[(file, *rows) for file, rows in groups.items()],
         unranked=comparison.unranked,
-        differences=[(each, interval_places(vars(each), -most, most)) for each in differences],
+        differences=[
+            (difference, interval_places(vars(difference), -most, most))
+            for difference in differences
+        ],
         confusions=[
             (content["confusion"], {**content["confusion"]["matrices"][0], "words": name})
             for name, content in zip(names, confusions, strict=True)

@@ -68,7 +68,7 @@ class PageContent:
 
     def pictures(self, *patterns: str) -> list[Picture]:
         """Return the run's pictures of some names, each once a page; `encode` fills them in."""
-        used = {each.path for each in self.pictures_used}
+        used = {picture.path for picture in self.pictures_used}
         named = (path for name in patterns for path in sorted(self.run.path.glob(name)))
         paths = [
             path for path in dict.fromkeys(named) if path not in used and path.stem not in DRAWN
@@ -84,7 +84,7 @@ class PageContent:
 
     def folders_left_out(self) -> list[tuple[str, int]]:
         """Return folders with figures that aren't on the page, and how many each has."""
-        used = {each.path for each in self.pictures_used}
+        used = {picture.path for picture in self.pictures_used}
         numbers = Counter(
             path.parent.relative_to(self.run.path).as_posix()
             for top in ("figures", "explain")

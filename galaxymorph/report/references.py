@@ -53,8 +53,8 @@ CHALLENGE = 61_578
 def reference_of(run: Run) -> tuple[Reference | None, str]:
     """Return the published result that a run can be compared with, and why or why not."""
     recipe, split = run.recipe, run.split
-    found = next((each for each in REFERENCES if each.target == recipe.target), None)
-    if found is None or recipe.labels_column is not None:
+    published = next((entry for entry in REFERENCES if entry.target == recipe.target), None)
+    if published is None or recipe.labels_column is not None:
         return None, "No published result is known for these labels."
     if recipe.target != "tree" and recipe.scheme != "layer1":
         return None, (
@@ -62,16 +62,16 @@ def reference_of(run: Run) -> tuple[Reference | None, str]:
             "other classes, so no comparison."
         )
     counts = split["split"].value_counts().to_dict()
-    if found.parts:
-        if recipe.folds or counts != dict(found.parts) or recipe.seed != 42:
+    if published.parts:
+        if recipe.folds or counts != dict(published.parts) or recipe.seed != 42:
             return None, (
                 "The published result is of other galaxies: "
-                + "/".join(f"{number:,}" for number in found.parts.values())
+                + "/".join(f"{number:,}" for number in published.parts.values())
                 + " to train, select and test, drawn with seed 42 from all of the Galaxy Zoo "
                 "challenge. This run's are not those, so no comparison."
             )
-        return found, (
-            f"Published: {found.source}, on the same galaxies: its split was drawn by the same "
+        return published, (
+            f"Published: {published.source}, on the same galaxies: its split was drawn by the same "
             "rule and seed, and has the same sizes."
         )
     if len(split) != CHALLENGE:
@@ -79,7 +79,7 @@ def reference_of(run: Run) -> tuple[Reference | None, str]:
             f"The published error is of the Galaxy Zoo challenge's {CHALLENGE:,} galaxies, and "
             f"this run has {len(split):,}: no comparison."
         )
-    return found, (
-        f"Published: {found.source}, on the challenge's own test galaxies, whose votes are not "
+    return published, (
+        f"Published: {published.source}, on the challenge's own test galaxies, whose votes are not "
         "public; this run's are held out of its training file. Alike, not the same galaxies."
     )

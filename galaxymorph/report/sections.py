@@ -308,7 +308,7 @@ def _uncertainty(page: PageContent) -> Content:
             (
                 source,
                 [study["scores"].get(name) for name in names],
-                [_kept(each) for each in study.get("kept_at_accuracy", {}).values()],
+                [_kept(kept) for kept in study.get("kept_at_accuracy", {}).values()],
                 study["passes"],
                 study["seconds"],
             )
@@ -336,8 +336,8 @@ def _robustness(page: PageContent) -> Content:
         (
             corruption_label(name),
             [
-                {"score": each[headline], "drop": each["drop"]}
-                for each in record["severities"].values()
+                {"score": condition[headline], "drop": condition["drop"]}
+                for condition in record["severities"].values()
             ],
         )
         for name, record in scores["corruptions"].items()
@@ -385,8 +385,8 @@ def _explanation(page: PageContent) -> Content | None:
 def _other_figures(page: PageContent) -> Content | None:
     # The page has it as a table.
     heat = page.run.figures / "robustness.png"
-    pictures = [each for each in page.pictures("figures/*.png") if each.path != heat]
-    page.pictures_used = [each for each in page.pictures_used if each.path != heat]
+    pictures = [picture for picture in page.pictures("figures/*.png") if picture.path != heat]
+    page.pictures_used = [picture for picture in page.pictures_used if picture.path != heat]
     folders = [pair for pair in page.folders_left_out() if pair[0] != "figures"]
     return {"pictures": pictures, "folders": folders} if pictures or folders else None
 
@@ -402,12 +402,12 @@ def _recipe(page: PageContent) -> Content:
     environment = page.json(run_files.ENVIRONMENT) if page.has(run_files.ENVIRONMENT) else {}
     packages = environment.pop("packages", {})
     settings = []
-    for each in fields(Recipe):
-        if each.name not in idle:
-            value = getattr(run.recipe, each.name)
-            differs = value != getattr(baseline, each.name)
-            name = each.name.replace("_", "-")
-            settings.append((name, _setting(value), differs, help_of(each)))
+    for setting in fields(Recipe):
+        if setting.name not in idle:
+            value = getattr(run.recipe, setting.name)
+            differs = value != getattr(baseline, setting.name)
+            name = setting.name.replace("_", "-")
+            settings.append((name, _setting(value), differs, help_of(setting)))
     files = [name for name in (run_files.SPLIT, run_files.WEIGHTS) if page.has(name)]
     path = shlex.quote(str(run.path))
     return {

@@ -149,13 +149,13 @@ class Comparison:
         return [
             Difference(
                 self._name_of[path],
-                each["value"],
-                each["low"],
-                each["high"],
-                each["galaxies"],
-                _verdict(each),
+                difference["value"],
+                difference["low"],
+                difference["high"],
+                difference["galaxies"],
+                _verdict(difference),
             )
-            for path, each in paired_differences(self.runs).items()
+            for path, difference in paired_differences(self.runs).items()
         ]
 
     def _repr_html_(self) -> str:
@@ -165,12 +165,12 @@ class Comparison:
 
         differences = [
             (
-                each.run,
-                f"{each.value:+.3f} ({each.low:+.3f} to {each.high:+.3f})",
-                each.verdict,
-                f"{each.galaxies:,}",
+                difference.run,
+                f"{difference.value:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})",
+                difference.verdict,
+                f"{difference.galaxies:,}",
             )
-            for each in self.differences
+            for difference in self.differences
         ]
         heading = ("run", f"macro-F1 minus that of {self.names[0]}", "verdict", "galaxies")
         rows = [
@@ -184,17 +184,23 @@ class Comparison:
         tables = [html_table(heading, differences)] if differences else []
         return "".join([*tables, html_table(("score", *self.names), rows)])
 
+    @property
+    def largest_end(self) -> float:
+        """The largest absolute end of the differences' intervals, 1 without any."""
+        ends = [abs(end) for pair in self.differences for end in (pair.low, pair.high)]
+        return max(ends, default=0.0) or 1.0
+
     def settings_that_differ(self) -> Iterator[tuple[str, list[str]]]:
         """Yield the settings that differ between the runs, and their values."""
-        for each in fields(self.runs[0].recipe):
+        for setting in fields(self.runs[0].recipe):
             values = [
                 "–"
-                if each.name in without_effect(run.recipe)
-                else str(getattr(run.recipe, each.name))
+                if setting.name in without_effect(run.recipe)
+                else str(getattr(run.recipe, setting.name))
                 for run in self.runs
             ]
             if len(set(values)) > 1:
-                yield each.name, values
+                yield setting.name, values
         for name, key in (("data", "path"), ("catalogue's fingerprint", "fingerprint")):
             values = [run.data[key] for run in self.runs]
             if len(set(values)) > 1:

@@ -78,8 +78,8 @@ def load_schema(path: str | Path) -> Schema:
 
 def _read_tree(record: Mapping[str, Any]) -> Tree:
     questions = [
-        _read_question(require(each, dict, "question"))
-        for each in require_key(record, "questions", list)
+        _read_question(require(question, dict, "question"))
+        for question in require_key(record, "questions", list)
     ]
     zeros_are_known = require(record.get("zeros_are_known", False), bool, "zeros_are_known")
     tree = Tree(require_key(record, "name", str), tuple(questions), zeros_are_known)
@@ -97,8 +97,8 @@ def _read_tree(record: Mapping[str, Any]) -> Tree:
 
 def _read_question(record: Mapping[str, Any]) -> Question:
     answers = []
-    for each in require_key(record, "answers", list):
-        answer = require(each, dict, "answer")
+    for item in require_key(record, "answers", list):
+        answer = require(item, dict, "answer")
         leads_to = answer.get("leads_to")
         if leads_to is not None:
             require(leads_to, str, "leads_to")

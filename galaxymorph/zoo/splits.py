@@ -169,7 +169,7 @@ def _with_every_class(kept: pd.DataFrame, aside: pd.DataFrame) -> list[pd.DataFr
         out = int(np.flatnonzero(label[rows[0]] == name)[0])
         back = int(np.flatnonzero(label[rows[1]] == counts.index[0])[0])
         rows[0][out], rows[1][back] = rows[1][back], rows[0][out]
-    return [both.iloc[each] for each in rows]
+    return [both.iloc[positions] for positions in rows]
 
 
 def need_of_each_class(labels: pd.Series, classes: Sequence[str], least: int, purpose: str) -> None:

@@ -141,25 +141,25 @@ def _find_schema(table: Table, name: str | None, kind: str | None) -> tuple[Sche
         raise BadInput(f"kind {kind!r} is unknown", use_one_of(kind, KINDS))
     schemas = [SCHEMAS.find(name, "--schema")] if name else list(SCHEMAS.values())
     candidates = [
-        (schema, each)
+        (schema, other)
         for schema in schemas
-        for each in schema.columns
-        if kind is None or each == kind
+        for other in schema.columns
+        if kind is None or other == kind
     ]
     if not candidates:
         raise BadInput(
             f"{table.reference}: schema {name} has no {kind} columns", "leave out one of the two"
         )
     present: list[int] = []
-    for schema, each in candidates:
-        columns = schema.answer_columns(each)
+    for schema, other in candidates:
+        columns = schema.answer_columns(other)
         missing = _absent(table, columns)
         if not missing:
-            return schema, each
+            return schema, other
         present.append(len(columns) - len(missing))
     _refuse_other_schema(table, name)
-    schema, each = candidates[int(np.argmax(present))]
-    missing = _absent(table, schema.answer_columns(each))
+    schema, nearest = candidates[int(np.argmax(present))]
+    missing = _absent(table, schema.answer_columns(nearest))
     if not max(present):
         raise BadInput(
             f"{table.reference}: without the {kind or 'vote'} columns of "
@@ -169,7 +169,8 @@ def _find_schema(table: Table, name: str | None, kind: str | None) -> tuple[Sche
     more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
     raise BadInput(
         f"{table.reference}: column {missing[0]!r} is missing{more}",
-        f"schema {schema.tree.name} needs it for {each}{_missing_remedy(table, schema, each)}",
+        f"schema {schema.tree.name} needs it for {nearest}"
+        + _missing_remedy(table, schema, nearest),
     )
 
 
@@ -267,7 +268,7 @@ def _counts(
     _fault_cell(read, wrong, counts, columns, "not a number of votes")
     counts = np.where(wrong, 0.0, counts)
     for question, column in totals.items():
-        at = [each.name for each in schema.tree.questions].index(question)
+        at = [entry.name for entry in schema.tree.questions].index(question)
         total = np.nan_to_num(read.values([column])[:, 0])
         given = counts @ schema.tree.membership[at]
         _fault_total(read, column, total, given)

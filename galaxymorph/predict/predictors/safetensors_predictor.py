@@ -60,7 +60,7 @@ def load_safetensors(path: Path, precision: str | None = None) -> TorchPredictor
     recipe = described_recipe(description, str(path))
     _require_same_pixels(description, recipe, path)
     number = description.get("networks")
-    prefixes = [""] if number is None else [NETWORK.format(each) for each in range(number)]
+    prefixes = [""] if number is None else [NETWORK.format(index) for index in range(number)]
     networks = [
         _network(recipe, len(description["outputs"]), _with_prefix(state, prefix), path)
         for prefix in prefixes

@@ -68,10 +68,10 @@ def reliability_figure(calibration: Calibration) -> Captioned:
         axes.grid()
     grid[0, 0].set_ylabel("accuracy, 95 % intervals")
     counts = pd.concat([table["galaxies"] for table, _, _ in tables.values()])
-    each = f"{counts.min()}" if counts.nunique() == 1 else f"{counts.min()} to {counts.max()}"
+    in_bin = f"{counts.min()}" if counts.nunique() == 1 else f"{counts.min()} to {counts.max()}"
     return figure, (
         f"Reliability ({calibration_method(record)}): accuracy against "
-        f"confidence of {calibration.after['galaxies'].sum():,} test galaxies, {each} in a bin. "
+        f"confidence of {calibration.after['galaxies'].sum():,} test galaxies, {in_bin} in a bin. "
         "On the dotted line accuracy equals confidence."
     )
 

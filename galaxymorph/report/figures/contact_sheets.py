@@ -43,7 +43,7 @@ def draw_gallery(run: Run, path: Path, galaxies: pd.DataFrame, title: str, most:
     crop, kind = run.recipe.crop, prediction_kind(run)
     rows = shown.to_dict("records")
     labels = [_gallery_label(row, run.recipe.truth) for row in rows]
-    lines = max((len(each) for each, _ in labels), default=0)
+    lines = max((len(words) for words, _ in labels), default=0)
     figure, places = contact_sheet(len(rows), COLUMNS, lines)
     for axes, row, (label, colour) in zip(places, rows, labels, strict=True):
         image = decode(row["image"], run.recipe.rendering)

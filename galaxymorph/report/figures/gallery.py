@@ -219,7 +219,9 @@ def _share_pairs(model: np.ndarray, votes: np.ndarray | None = None) -> list[Any
 
 def _walks(tree: Tree, true: np.ndarray, given: np.ndarray) -> list[Any]:
     """Return each galaxy's likeliest walk: question, answer, and the shares of those asked."""
-    pairs = [(each.text, answer.text) for each in tree.questions for answer in each.answers]
+    pairs = [
+        (question.text, answer.text) for question in tree.questions for answer in question.answers
+    ]
     model, votes = (to_conditional(tree, fractions) for fractions in (given, true))
     return [
         [

@@ -46,27 +46,27 @@ def thumbnails(
         pixels: the largest of `SIDES` at which all fit.
     """
     side = _side(references, crop, rendering, budget)
-    found, left = [""] * len(references), budget
+    uris, left = [""] * len(references), budget
     with (
         ThreadPoolExecutor(os.cpu_count()) as pool,
         Progress("gallery", len(references), "images") as progress,
     ):
         encoded = map_ahead(
-            pool, lambda each: thumbnail(each, crop, side, rendering), references, 64
+            pool, lambda reference: thumbnail(reference, crop, side, rendering), references, 64
         )
         for at, uri in enumerate(encoded):
             if len(uri) > left:
                 break
-            found[at] = uri
+            uris[at] = uri
             left -= len(uri)
             progress.advance()
-    return found, side
+    return uris, side
 
 
 def _side(references: Sequence[str], crop: float, rendering: Rendering, budget: int) -> int:
     tasted = references[:: max(1, len(references) // TASTED)]
     for side in SIDES:
-        weights = [len(thumbnail(each, crop, side, rendering)) for each in tasted]
+        weights = [len(thumbnail(reference, crop, side, rendering)) for reference in tasted]
         if not weights or np.mean(weights) * len(references) <= budget * 0.95:
             return side
     return SIDES[-1]
@@ -133,10 +133,10 @@ def _encoded(pictures: Sequence[Picture], widest: int) -> list[str]:
 
     def encode(picture: Picture) -> str:
         with Image.open(picture.path) as image:
-            found = image.convert("RGB")
-        width = max(1, min(found.width, round(widest * picture.width / (PAGE * INCH))))
+            opened = image.convert("RGB")
+        width = max(1, min(opened.width, round(widest * picture.width / (PAGE * INCH))))
         return _uri(
-            found.resize((width, max(1, round(width * found.height / found.width)))), "WEBP", 80
+            opened.resize((width, max(1, round(width * opened.height / opened.width)))), "WEBP", 80
         )
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:

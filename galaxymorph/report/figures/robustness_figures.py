@@ -63,7 +63,7 @@ def heat_figure(scores: RobustnessRecord) -> Captioned:
     """Return what each corruption and severity costs, the most harmful first."""
     severities = [str(severity) for severity in scores["severities"]]
     lost = {
-        name: [record["severities"][each]["drop"]["value"] for each in severities]
+        name: [record["severities"][severity]["drop"]["value"] for severity in severities]
         for name, record in scores["corruptions"].items()
     }
     names = sorted(lost, key=lambda name: -np.mean(lost[name]))

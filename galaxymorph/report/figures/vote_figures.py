@@ -167,7 +167,9 @@ def walk_figure(questions: Questions, galaxy: str, image: Image.Image) -> Figure
         image: of it.
     """
     tree = questions.tree
-    walks = [likeliest_walk(tree, each[0]) for each in (questions.true, questions.predicted)]
+    walks = [
+        likeliest_walk(tree, fractions[0]) for fractions in (questions.true, questions.predicted)
+    ]
     order = [tree.membership[:, at].argmax() for walk in walks for at in walk]
     shown = list(dict.fromkeys(int(at) for at in order))
     rows = -(-len(shown) // WALK_COLUMNS)
@@ -195,7 +197,7 @@ def _draw_question(
     question, answers = tree.questions[at], np.flatnonzero(tree.membership[at])
     places = np.arange(len(answers))
     volunteers, model = (
-        reached(tree, each)[0, at] for each in (questions.true, questions.predicted)
+        reached(tree, fractions)[0, at] for fractions in (questions.true, questions.predicted)
     )
     for share, reach, colour, shift in (
         (questions.true_share, volunteers, BLUE, -0.2),

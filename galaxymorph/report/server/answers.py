@@ -80,13 +80,13 @@ class ServedModel:
         with self.decoding:
             pixels = self._pixels(upload)
             with self.predicting:
-                each = self.outputs_of_each([pixels], lambda number: None)
-        mean = calibrated_mean(each, self.calibrators)[0]
+                by_model = self.outputs_of_each([pixels], lambda number: None)
+        mean = calibrated_mean(by_model, self.calibrators)[0]
         if self.tree is not None:
             return _tree_prediction(mean, self.tree)
         prediction = _class_prediction(mean, self.classes)
         if self.sets is not None:
-            words = self.sets(each)[0]
+            words = self.sets(by_model)[0]
             prediction["set"] = [] if words == EMPTY else words.split("|")
         return prediction
 
@@ -102,17 +102,17 @@ class ServedModel:
                 explanation = self.explainer.explain(pixels)
             neighbours: list[SimilarGalaxy] = [
                 {
-                    "galaxy": each.galaxy,
-                    "label": each.label,
-                    "distance": round(each.distance, 4),
-                    "image": thumbnail(each.image, self.recipe.crop, LIKE_SIDE, self.known),
+                    "galaxy": neighbour.galaxy,
+                    "label": neighbour.label,
+                    "distance": round(neighbour.distance, 4),
+                    "image": thumbnail(neighbour.image, self.recipe.crop, LIKE_SIDE, self.known),
                 }
-                for each in explanation.neighbours
+                for neighbour in explanation.neighbours
             ]
-        seen = frame_uri(Image.fromarray(pixels), self.recipe.crop, SEEN_SIDE)
+        frame = frame_uri(Image.fromarray(pixels), self.recipe.crop, SEEN_SIDE)
         answer: ExplanationAnswer = {
             "answer": explanation.answer,
-            "image": seen,
+            "image": frame,
             "similar": neighbours,
             "alike": explanation.alike,
         }

@@ -61,12 +61,12 @@ def _schema(kind: Any) -> Schema:
 
     def in_place(part: Any) -> Any:
         if isinstance(part, list):
-            return [in_place(each) for each in part]
+            return [in_place(item) for item in part]
         if not isinstance(part, dict):
             return part
         if "$ref" in part:
             return in_place(definitions[part["$ref"].rpartition("/")[2]])
-        return {name: in_place(each) for name, each in part.items()}
+        return {name: in_place(item) for name, item in part.items()}
 
     return in_place(schema)
 

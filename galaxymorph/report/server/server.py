@@ -227,7 +227,9 @@ class _Endpoints:
         ]
         if as_csv:
             return Response(as_table(answers), media_type="text/csv")
-        images = [{"galaxy": galaxy_name(name), "image": name, **each} for name, each in answers]
+        images = [
+            {"galaxy": galaxy_name(name), "image": name, **answer} for name, answer in answers
+        ]
         return JSONResponse({"images": images})
 
     async def explain(self, request: Request) -> Response:
@@ -321,8 +323,8 @@ async def _uploads(request: Request, may_fetch: bool) -> list[Upload]:
 async def _body(request: Request, most: int) -> AsyncGenerator[bytes, None]:
     """Yield a request's body; refuse one that is too long or stays away."""
     too_long = HTTPException(413, f"over {most:,} bytes; make a cutout")
-    told = request.headers.get("Content-Length", "0")
-    if told.isdecimal() and int(told) > most:
+    length = request.headers.get("Content-Length", "0")
+    if length.isdecimal() and int(length) > most:
         raise too_long
     stream, size = aiter(request.stream()), 0
     while True:

@@ -82,16 +82,16 @@ def main() -> None:
     features, labels, classes = learnt_from(arguments.sky)
     counts = dict(zip(classes, np.bincount(labels).tolist(), strict=True))
     print(f"{len(labels):,} galaxies: {counts}")
-    found = {name: [] for name in CHOICES}
+    result = {name: [] for name in CHOICES}
     with Progress("asking", arguments.seeds * len(CHOICES), "campaigns") as progress:
         for seed in range(arguments.seeds):
             for name, choose in CHOICES.items():
-                found[name].append(campaign(features, labels, choose, seed))
+                result[name].append(campaign(features, labels, choose, seed))
                 progress.advance()
     numbers = [FIRST + STEP * at for at in range(ROUNDS + 1)]
     curves = {
         name: {score: np.array([[r[score] for r in one] for one in runs]) for score in SCORES}
-        for name, runs in found.items()
+        for name, runs in result.items()
     }
     record = {
         "galaxies": counts,
@@ -189,8 +189,8 @@ def banded(values: np.ndarray) -> dict[str, list[float]]:
     mean = values.mean(axis=0)
     half = student.ppf(0.975, len(values) - 1) * values.std(axis=0, ddof=1) / len(values) ** 0.5
     return {
-        name: [round(float(value), 5) for value in each]
-        for name, each in (("mean", mean), ("low", mean - half), ("high", mean + half))
+        name: [round(float(value), 5) for value in item]
+        for name, item in (("mean", mean), ("low", mean - half), ("high", mean + half))
     }
 
 
@@ -206,10 +206,10 @@ def draw(record: dict, path: Path) -> None:
         figure, grid = plt.subplots(1, len(SCORES), figsize=(PAGE, 3.1))
         for axes, (score, words) in zip(grid, SCORES.items(), strict=True):
             for name, colour in COLOURS.items():
-                found = record["scores"][name][score]
-                axes.plot(record["labels"], found["mean"], color=colour, label=name)
+                result = record["scores"][name][score]
+                axes.plot(record["labels"], result["mean"], color=colour, label=name)
                 axes.fill_between(
-                    record["labels"], found["low"], found["high"], color=colour, alpha=0.15, lw=0
+                    record["labels"], result["low"], result["high"], color=colour, alpha=0.15, lw=0
                 )
             axes.set(xlabel="galaxies labelled", ylabel=f"test {words}")
             axes.grid()

@@ -37,7 +37,7 @@ def main() -> None:
         run.require_trained()
     require_one_split(runs)
     truth = np.concatenate([true_of(run) for run in runs[0].members])
-    found = {
+    result = {
         words: np.concatenate(
             [
                 predictions(members, *how)
@@ -46,7 +46,7 @@ def main() -> None:
         )
         for words, (chosen, *how) in ways(runs).items()
     }
-    rows = scored(truth, found, runs[0].recipe.seed)
+    rows = scored(truth, result, runs[0].recipe.seed)
     print_rows(f"RMSE, {len(truth):,} galaxies", rows)
     if arguments.output:
         record = {"runs": [run.path.name for run in runs], "galaxies": len(truth), "scores": rows}
@@ -76,13 +76,13 @@ def ways(runs: list[Run]) -> dict[str, tuple]:
     first = runs[:1]
     crop = first[0].recipe.crop
     crops = [round(crop * scale, 3) for scale in (NARROWER, 1, WIDER) if crop * scale <= 1]
-    found = {f"{views} views": (first, views, []) for views in (1, 4, 8)}
-    found |= {f"1 view, crops {', '.join(map(str, crops))}": (first, 1, crops)}
-    found |= {f"8 views, crops {', '.join(map(str, crops))}": (first, 8, crops)}
+    result = {f"{views} views": (first, views, []) for views in (1, 4, 8)}
+    result |= {f"1 view, crops {', '.join(map(str, crops))}": (first, 1, crops)}
+    result |= {f"8 views, crops {', '.join(map(str, crops))}": (first, 8, crops)}
     if len(runs) > 1:
-        found |= {f"8 views, {run.path.name} alone": ([run], 8, []) for run in runs[1:]}
-        found |= {f"{views} views, {len(runs)} runs": (runs, views, []) for views in (1, 8)}
-    return found
+        result |= {f"8 views, {run.path.name} alone": ([run], 8, []) for run in runs[1:]}
+        result |= {f"{views} views, {len(runs)} runs": (runs, views, []) for views in (1, 8)}
+    return result
 
 
 def predictions(members: Sequence[Run], views: int, crops: list[float]) -> np.ndarray:
@@ -94,16 +94,16 @@ def predictions(members: Sequence[Run], views: int, crops: list[float]) -> np.nd
     return chosen.predict(list(table["image"]))[predicted_columns(recipe, classes)].to_numpy(float)
 
 
-def scored(truth: np.ndarray, found: dict[str, np.ndarray], seed: int) -> list[dict]:
+def scored(truth: np.ndarray, predictions: dict[str, np.ndarray], seed: int) -> list[dict]:
     """Return RMSE and gain, with their intervals, of each way of predicting."""
-    errors = {words: np.square(each - truth).mean(axis=1) for words, each in found.items()}
+    errors = {words: np.square(item - truth).mean(axis=1) for words, item in predictions.items()}
     plain = errors["1 views"]
     rows = []
-    for words, each in errors.items():
+    for words, item in errors.items():
         scores = bootstrap(
-            lambda at, each=each: {
-                "rmse": np.sqrt(each[at].mean()),
-                "gain": np.sqrt(plain[at].mean()) - np.sqrt(each[at].mean()),
+            lambda at, item=item: {
+                "rmse": np.sqrt(item[at].mean()),
+                "gain": np.sqrt(plain[at].mean()) - np.sqrt(item[at].mean()),
             },
             len(truth),
             seed,

@@ -81,7 +81,7 @@ def proportions(runs: int) -> dict[str, float]:
 
 def f1_scores(runs: int) -> dict[str, float]:
     """Macro-F1, one class's F1, and the paired difference of macro-F1, of classes of some sizes."""
-    found = {}
+    result = {}
     for counts in ((100, 30, 2), (100, 30, 4), (130, 40, 15), (20, 20, 20), (600, 300, 100)):
         for recalls in ((0.97, 0.9, 0.8), (0.99, 0.97, 0.97), (0.8, 0.7, 0.5)):
             shares = np.repeat((1 - np.array(recalls))[:, None] / 2, 3, axis=1)
@@ -96,13 +96,13 @@ def f1_scores(runs: int) -> dict[str, float]:
                 )
 
             name = f"classes of {', '.join(map(str, counts))}, recalls {recalls}"
-            found[f"macro, {name}"] = share(
+            result[f"macro, {name}"] = share(
                 lambda rng, m=matrix, t=macro: holds(macro_f1_interval(m(rng), 0), t), runs, 1
             )
-            found[f"rarest, {name}"] = share(
+            result[f"rarest, {name}"] = share(
                 lambda rng, m=matrix, t=f1[-1]: holds(class_f1(m(rng), 2), t), runs, 2
             )
-    return found | {"paired difference, classes of 120, 40, 15": _paired(runs)}
+    return result | {"paired difference, classes of 120, 40, 15": _paired(runs)}
 
 
 def _paired(runs: int) -> float:
@@ -112,15 +112,15 @@ def _paired(runs: int) -> float:
     for seed in range(runs):
         before = np.where(rng.random(len(true)) < 0.8, true, rng.integers(0, 3, len(true)))
         after = np.where(rng.random(len(true)) < 0.5, true, before)
-        found = f1_difference(true, before, after, 3, seed)
-        gains.append(found["value"])
-        intervals.append(found)
-    return float(np.mean([holds(each, np.mean(gains)) for each in intervals]))
+        result = f1_difference(true, before, after, 3, seed)
+        gains.append(result["value"])
+        intervals.append(result)
+    return float(np.mean([holds(item, np.mean(gains)) for item in intervals]))
 
 
 def calibration_errors(runs: int) -> dict[str, float]:
     """Expected calibration error in bins of equal mass, of two classes overconfident by so much."""
-    found = {}
+    result = {}
     for n in (100, 200, 1000):
         for error in (0.0, 0.03, 0.086, 0.2):
 
@@ -135,19 +135,19 @@ def calibration_errors(runs: int) -> dict[str, float]:
                 ).scores
                 return holds(scores["ece_equal_mass"], error)
 
-            found[f"n {n}, true {error}"] = share(trial, max(20, runs // SLOW), n)
-    return found
+            result[f"n {n}, true {error}"] = share(trial, max(20, runs // SLOW), n)
+    return result
 
 
 def means(runs: int) -> dict[str, float]:
     """Percentile bootstrap of means and of AURC: NLL, Brier score, RMSE's square, divergences."""
-    found = {}
+    result = {}
     for n in (20, 100, 1000):
 
         def skewed(rng, n=n) -> bool:
             return holds(mean_interval(rng.exponential(1, n), 0), 1.0)
 
-        found[f"mean of exponential values, n {n}"] = share(skewed, runs, n)
+        result[f"mean of exponential values, n {n}"] = share(skewed, runs, n)
     rng = np.random.default_rng(0)
     big = rng.random(200_000)
     truth = aurc(big, rng.random(len(big)) < 0.3 * big)
@@ -158,12 +158,12 @@ def means(runs: int) -> dict[str, float]:
         score = bootstrap(lambda rows: {"aurc": aurc(uncertainty[rows], wrong[rows])}, 200, 0)
         return holds(score["aurc"], truth)
 
-    return found | {"AURC, n 200": share(area, max(20, runs // SLOW), 4)}
+    return result | {"AURC, n 200": share(area, max(20, runs // SLOW), 4)}
 
 
 def selection(runs: int) -> dict[str, float]:
     """Share of calibrations whose kept galaxies are as accurate as promised, with 95 %."""
-    found = {}
+    result = {}
     for accuracy, n in ((0.9, 60), (0.9, 300), (0.95, 300), (0.99, 1000)):
 
         def trial(rng, accuracy=accuracy, n=n) -> bool:
@@ -172,41 +172,41 @@ def selection(runs: int) -> dict[str, float]:
             limit = guaranteed_limit(uncertainty, rng.random(n) < uncertainty**2 / 2, accuracy)
             return limit is None or 1 - limit**2 / 6 >= accuracy
 
-        found[f"{accuracy:g}, {n} calibrating"] = share(trial, runs, n)
-    return found
+        result[f"{accuracy:g}, {n} calibrating"] = share(trial, runs, n)
+    return result
 
 
 def prediction_set_coverage(runs: int) -> dict[str, float]:
     """Mean coverage of sets at 0.9, of a model of which one fold in five is four times as sharp."""
-    powers, found = (0.7, 0.8, 1.0, 1.3, 4.0), {}
+    powers, result = (0.7, 0.8, 1.0, 1.3, 4.0), {}
     for method in ("lac", "aps", "raps"):
         held: dict[str, list[float]] = {"split conformal": [], "CV+": [], "two classes": []}
         for seed in range(max(20, runs // SLOW)):
             rng = np.random.default_rng(seed)
             logits = rng.normal(0, 2, (800, 3))
             truth = drawn_classes(softmax(logits, axis=1), rng)
-            each = [
+            item = [
                 softmax(p * (logits + rng.normal(0, 0.5, logits.shape)), axis=1) for p in powers
             ]
             known = [
-                (e[80 * k : 80 * k + 80], truth[80 * k : 80 * k + 80]) for k, e in enumerate(each)
+                (e[80 * k : 80 * k + 80], truth[80 * k : 80 * k + 80]) for k, e in enumerate(item)
             ]
-            new, labels = np.stack([e[400:] for e in each]), (np.arange(400), truth[400:])
+            new, labels = np.stack([e[400:] for e in item]), (np.arange(400), truth[400:])
             held["CV+"].append(cross_sets(known, new, 0.9, method)[labels].mean())
-            limits = set_thresholds(each[2][:400], truth[:400], 0.9, method)
+            limits = set_thresholds(item[2][:400], truth[:400], 0.9, method)
             held["split conformal"].append(prediction_sets(new[2], limits, method)[labels].mean())
             two = softmax(rng.normal(0, 1.2, (800, 2)), axis=1)
             of_two = drawn_classes(two, rng)
             limits = set_thresholds(two[:400], of_two[:400], 0.9, method)
             own = prediction_sets(two[400:], limits, method)[np.arange(400), of_two[400:]]
             held["two classes"].append(own.mean())
-        found |= {f"{method}, {name}": float(np.mean(each)) for name, each in held.items()}
-    return found
+        result |= {f"{method}, {name}": float(np.mean(item)) for name, item in held.items()}
+    return result
 
 
 def calibrators(runs: int) -> dict[str, float]:
     """Excess NLL over the bare model by the automatic choice, on 20,000 new galaxies, in nats."""
-    found = {}
+    result = {}
     for power in (1.0, 2.0):
         rng = np.random.default_rng(9)
         logits = rng.normal(0, 2, (20_000, 3))
@@ -219,31 +219,31 @@ def calibrators(runs: int) -> dict[str, float]:
                 known = softmax(power * some, axis=1)
                 method = choose_method(held_out_losses(known, own, seed))
                 excess.append(nll(fit_calibrator(method, known, own)(new), truth) - nll(new, truth))
-            found[f"overconfident by {power:g}, {n} calibrating"] = float(np.mean(excess))
-    return found
+            result[f"overconfident by {power:g}, {n} calibrating"] = float(np.mean(excess))
+    return result
 
 
 def fractions(runs: int) -> dict[str, float]:
     """Least and most coverage over answers of 90 % intervals of fractions, by concentrations."""
-    tree, found = SCHEMAS["galaxy-zoo-challenge"].tree, {}
+    tree, result = SCHEMAS["galaxy-zoo-challenge"].tree, {}
     rng = np.random.default_rng(0)
     for low, high in ((0.05, 1), (1, 30), (5, 300)):
         alpha = np.exp(rng.uniform(np.log(low), np.log(high), (12, len(tree.columns))))
         mean, square = cumulative_moments(tree, alpha)
         ends = fraction_intervals(mean, deviations(mean, square), 0.9)
         inside = []
-        for row, each in enumerate(alpha):
-            gammas = np.maximum(rng.gamma(np.tile(each, (40 * runs, 1))), 1e-300)
+        for row, item in enumerate(alpha):
+            gammas = np.maximum(rng.gamma(np.tile(item, (40 * runs, 1))), 1e-300)
             drawn = to_cumulative(tree, to_conditional(tree, gammas))
             inside.append(((drawn >= ends[0][row]) & (drawn <= ends[1][row])).mean(axis=0))
         for name, value in (("least", np.min), ("mean", np.mean), ("most", np.max)):
-            found[f"concentrations {low:g} to {high:g}, {name}"] = float(value(inside))
-    return found
+            result[f"concentrations {low:g} to {high:g}, {name}"] = float(value(inside))
+    return result
 
 
 def variance_factors(runs: int) -> dict[str, float]:
     """Least and most factor of the variance where 1 is true, over questions and draws."""
-    tree, found = SCHEMAS["galaxy-zoo-challenge"].tree, {}
+    tree, result = SCHEMAS["galaxy-zoo-challenge"].tree, {}
     for n in (5, 20, 100):
         rng, factors = np.random.default_rng(n), []
         for _ in range(max(5, runs // 25)):
@@ -253,24 +253,24 @@ def variance_factors(runs: int) -> dict[str, float]:
             counts = draw_votes(tree, cumulative, np.full(n, 40), rng)
             found_ = fit_variance(tree, mean, deviations(mean, square), counts)
             factors.append(found_.parameters["factor"])
-        found |= {
+        result |= {
             f"{n} galaxies, least": float(np.min(factors)),
             f"{n} galaxies, most": float(np.max(factors)),
         }
-    return found
+    return result
 
 
 def verdicts(runs: int) -> dict[str, float]:
     """Share of wrong verdicts of a physics check, by the true share that changes; exact."""
     from scipy.stats import binom
 
-    found = {}
+    result = {}
     for n in (20, 100, 500):
         given = np.array([verdict(proportion(k, n, "exact")) for k in range(n + 1)])
         for truth, wrong in ((0.1, "pass"), (0.04, "fail")):
             chance = binom(n, truth).pmf(np.arange(n + 1))[given == wrong].sum()
-            found[f"n {n}, true {truth}, {wrong}"] = float(chance)
-    return found
+            result[f"n {n}, true {truth}, {wrong}"] = float(chance)
+    return result
 
 
 STUDIES: dict[str, Callable[[int], dict[str, float]]] = {
@@ -311,12 +311,12 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     start = time.perf_counter()
-    found = studies(options.runs)
-    for name, cases in found.items():
+    result = studies(options.runs)
+    for name, cases in result.items():
         print(name)
         for case, value in cases.items():
             print(f"  {value:7.4f}  {case}")
-    record = {"runs": options.runs, "studies": found}
+    record = {"runs": options.runs, "studies": result}
     options.output.write_text(json.dumps(record, indent=1) + "\n")
     print(f"{time.perf_counter() - start:.0f} s, {options.output}")
 

@@ -78,10 +78,10 @@ def main() -> None:
     for command in (one, two, three):
         command.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
-    found = arguments.measure(arguments)
-    print(json.dumps(found, indent=2))
+    result = arguments.measure(arguments)
+    print(json.dumps(result, indent=2))
     if arguments.output:
-        write_json(arguments.output, found)
+        write_json(arguments.output, result)
 
 
 def simulate_pairs(arguments: argparse.Namespace) -> dict:
@@ -93,9 +93,9 @@ def simulate_pairs(arguments: argparse.Namespace) -> dict:
     skies[f"{SURVEYS[0]}-farther"] = (SURVEYS[0], (low, high))
     return {
         name: str(
-            simulate(arguments.run / name, Simulation(arguments.n, (seen,), 7, redshift, False))
+            simulate(arguments.run / name, Simulation(arguments.n, (visited,), 7, redshift, False))
         )
-        for name, (seen, redshift) in skies.items()
+        for name, (visited, redshift) in skies.items()
     }
 
 
@@ -111,7 +111,7 @@ def transfer(arguments: argparse.Namespace) -> dict:
     paired = home["galaxy"].isin(tested["galaxy"])
     if paired.any():
         home = home[paired]
-    found = {
+    result = {
         "run": run.path.name,
         "target": arguments.target.name,
         "galaxies": {"lent": len(lent), "tested": len(tested)},
@@ -123,18 +123,18 @@ def transfer(arguments: argparse.Namespace) -> dict:
     }
     vectors, _ = embedded(run, list(table["image"]))
     shift = drift_between(read_embeddings(run).of("valid"), vectors, SEED)
-    found["drift"] = {"p": shift.p, "auroc": shift.auroc, "warns": shift.warns}
+    result["drift"] = {"p": shift.p, "auroc": shift.auroc, "warns": shift.warns}
     new, old = vectors[len(lent) :], vectors[: len(lent)]
     for n in LABELLED:
         if n <= len(lent):
             scores = [refitted(old, lent, new, tested, n, draw) for draw in range(DRAWS)]
-            found[f"last layer, {n} labels"] = {
+            result[f"last layer, {n} labels"] = {
                 "mean": round(float(np.mean(scores)), 4),
                 "deviation": round(float(np.std(scores)), 4),
             }
     if arguments.fit:
-        found["coral"] = scored(adapted_fit(run, lent, tested, arguments), run.classes)
-    return found
+        result["coral"] = scored(adapted_fit(run, lent, tested, arguments), run.classes)
+    return result
 
 
 def halves(run: Run, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -160,18 +160,18 @@ def target_table(run: Run, arguments: argparse.Namespace) -> pd.DataFrame:
 def predicted(run: Run, table: pd.DataFrame, adapt_to: list[str] | None = None) -> pd.DataFrame:
     """Return a run's predictions of a table's images, beside their labels."""
     predictor = load_predictor(run.path, adapt_to=adapt_to)
-    said = predictor.predict(list(table["image"]))
-    return said.assign(label=table["label"].to_numpy())
+    output = predictor.predict(list(table["image"]))
+    return output.assign(label=table["label"].to_numpy())
 
 
 def scored(table: pd.DataFrame, classes: Sequence[str]) -> dict:
     """Return macro-F1 over the classes that are there, and accuracy, with intervals."""
     predictions = Predictions(table, classes, SEED)
-    found = {name: METRICS[name].judge(predictions) for name in ("macro_f1", "accuracy")}
+    result = {name: METRICS[name].judge(predictions) for name in ("macro_f1", "accuracy")}
     # A class that isn't there has an F1 of 0 in the mean over all.
     times = len(classes) / table["label"].nunique()
-    return found | {
-        "macro_f1": {end: round(times * value, 4) for end, value in found["macro_f1"].items()}
+    return result | {
+        "macro_f1": {end: round(times * value, 4) for end, value in result["macro_f1"].items()}
     }
 
 
@@ -217,7 +217,7 @@ def outliers(arguments: argparse.Namespace) -> dict:
     run = Run(arguments.run)
     tested = list(run.predictions("test")["image"])[: arguments.limit]
     usual = scores_with_baseline(run, tested)
-    found = {"run": run.path.name, "tested": len(tested)}
+    result = {"run": run.path.name, "tested": len(tested)}
     with tempfile.TemporaryDirectory() as folder:
         kinds = {name: written(Path(folder) / name, tested, make) for name, make in KINDS.items()}
         for other in arguments.other:
@@ -226,11 +226,11 @@ def outliers(arguments: argparse.Namespace) -> dict:
         for name, images in kinds.items():
             new = scores_with_baseline(run, images)
             is_new = np.repeat([False, True], [len(usual), len(new)])
-            found[name] = {"images": len(images)} | {
+            result[name] = {"images": len(images)} | {
                 score: round(roc_auc_score(is_new, np.concatenate([usual[score], new[score]])), 4)
                 for score in ("distance", "energy", "uncertainty")
             }
-    return found
+    return result
 
 
 def scores_with_baseline(run: Run, images: Sequence[str]) -> pd.DataFrame:

@@ -344,12 +344,12 @@ def _image(name: str) -> Callable[[Path, bytes], object]:
 def _fits_images() -> list[bytes]:
     from astropy.io import fits
 
-    found = []
+    result = []
     for values in (np.ones((24, 24)), np.random.default_rng(1).normal(0, 1, (3, 24, 24))):
         stream = io.BytesIO()
         fits.PrimaryHDU(values.astype("float32")).writeto(stream)
-        found += [stream.getvalue(), gzip.compress(stream.getvalue())]
-    return found[::2]
+        result += [stream.getvalue(), gzip.compress(stream.getvalue())]
+    return result[::2]
 
 
 @cache
@@ -360,13 +360,13 @@ def _sound_run() -> Run:
     made = ["--arch", "test_resnet", "--size", "32", "--epochs", "1", "--no-cache"]
     words = ["--data", folder / "data", "--recipe", QUICK, "--out", folder, "--name", "run", *made]
     for command in (["fit", *words], ["calibrate", folder / "run"]):
-        said = io.StringIO()
+        output = io.StringIO()
         try:
-            with redirect_stdout(said), redirect_stderr(said):
+            with redirect_stdout(output), redirect_stderr(output):
                 cli([str(word) for word in command])
         except SystemExit as stop:
             if stop.code:
-                sys.exit(f"error: no sound run: {said.getvalue()[-2000:]}")
+                sys.exit(f"error: no sound run: {output.getvalue()[-2000:]}")
     return Run(folder / "run")
 
 
@@ -402,12 +402,12 @@ def _mended(run: Run) -> object:
 
 def _model(name: str, weight: int) -> Reader:
     """Return the reader of one of the two files that hold a model."""
-    sound = {each: (_sound_run().path / each).read_bytes() for each in (DESCRIPTION, WEIGHTS)}
+    sound = {item: (_sound_run().path / item).read_bytes() for item in (DESCRIPTION, WEIGHTS)}
     image = image_bytes(Image.new("RGB", (24, 24)))
 
     def read(folder: Path, data: bytes) -> object:
-        for each in sound:
-            _put(folder, each, data if each == name else sound[each])
+        for item in sound:
+            _put(folder, item, data if item == name else sound[item])
         return load_predictor(folder / WEIGHTS).predict([_put(folder, "a.jpg", image)])
 
     return Reader([sound[name]], read, weight)

@@ -48,15 +48,15 @@ def main() -> None:
     record = {"inputs": 0, "seed": arguments.seed, "outcomes": {}, "finds": []}
     for name in [arguments.only] if arguments.only else readers:
         with tempfile.TemporaryDirectory() as folder:
-            found = Path(folder) / "found.json"
-            words = [sys.executable, __file__, "--only", name, "--found", found]
+            result = Path(folder) / "found.json"
+            words = [sys.executable, __file__, "--only", name, "--found", result]
             words += ["--inputs", arguments.inputs, "--seed", arguments.seed]
             done = subprocess.run(
                 [*map(str, words), "--keep", str(arguments.keep)], capture_output=True, text=True
             )
-            if not found.exists():
+            if not result.exists():
                 sys.exit(f"error: {name}: {done.stderr[-2000:]}")
-            of_reader = json.loads(found.read_text())
+            of_reader = json.loads(result.read_text())
         print(name, of_reader["outcomes"], *of_reader["finds"], sep="\n", flush=True)
         record["inputs"] += sum(of_reader["outcomes"].values())
         record["outcomes"][name] = of_reader["outcomes"]

@@ -301,10 +301,10 @@ def run_fit(setup: dict, name: str, options: list, limit_mib: int = 0) -> dict:
         synchronise(setup["device"])
         trained = time.perf_counter()
     judge_run(run)
-    said = lines.getvalue().splitlines()
+    printed = lines.getvalue().splitlines()
     epochs = [
         at - lines.seconds[0]
-        for at, line in zip(lines.seconds, said, strict=True)
+        for at, line in zip(lines.seconds, printed, strict=True)
         if ", epoch " in line
     ]
     return {
@@ -314,8 +314,8 @@ def run_fit(setup: dict, name: str, options: list, limit_mib: int = 0) -> dict:
         "trained_images_per_second": round(trained_images(run) / (trained - gathered), 1),
         "card_busy_percent": round(sum(shares) / len(shares), 1) if shares else None,
         "epochs_ended_at": [round(at, 1) for at in epochs],
-        "progress": [line for line in said if "images/s" in line and " left" not in line],
-        "out_of_memory": [line for line in said if "out of GPU memory" in line],
+        "progress": [line for line in printed if "images/s" in line and " left" not in line],
+        "out_of_memory": [line for line in printed if "out of GPU memory" in line],
         **scores(run),
         **memory(setup["device"]),
     }
@@ -527,11 +527,11 @@ def time_loaders(setup: dict) -> dict:
     run = start_run(Path(setup["work"]) / "loaders", recipe, galaxies)
     learn = make_learner(run, run.split, galaxies.frames)
     for name in ("first epoch of the loader", "loader with random views"):
-        before, seen = time.perf_counter(), 0
+        before, visited = time.perf_counter(), 0
         for batch in learn.dls.train:
-            seen += len(batch[0])
+            visited += len(batch[0])
         synchronise(device)
-        result[name] = seen / (time.perf_counter() - before)
+        result[name] = visited / (time.perf_counter() - before)
     batch = learn.dls.train.one_batch()[0]
     raw = torch.randint(0, 255, (64, 3, setup["size"], setup["size"]), dtype=torch.uint8)
     raw = raw.to(device)
@@ -639,7 +639,7 @@ def predict_everywhere(setup: dict, run: str) -> dict:
             predictor = load_predictor(run, precision)
             outputs[f"{device}, {precision}"] = predictor.outputs(files, int)
     reference = outputs["cpu, fp32"]
-    return {name: float(np.abs(found - reference).max()) for name, found in outputs.items()}
+    return {name: float(np.abs(returned - reference).max()) for name, returned in outputs.items()}
 
 
 def check_bits(setup: Setup) -> dict:
@@ -655,7 +655,7 @@ def check_bits(setup: Setup) -> dict:
         for name, options in fits.items()
         if name in setup.recipes
     }
-    return {"ok": all(found["same_bits"] for found in result.values()), **result}
+    return {"ok": all(returned["same_bits"] for returned in result.values()), **result}
 
 
 def fit_twice(setup: dict, name: str, options: list) -> dict:
@@ -673,7 +673,10 @@ def fit_twice(setup: dict, name: str, options: list) -> dict:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         run_fit(setup, f"{name}-3", options)
-    return {"same_bits": False, "operations": sorted({str(each.message)[:100] for each in caught})}
+    return {
+        "same_bits": False,
+        "operations": sorted({str(entry.message)[:100] for entry in caught}),
+    }
 
 
 def check_resume(setup: Setup) -> dict:

@@ -60,14 +60,14 @@ def main() -> None:
         victims = make_victims(folder)
         if arguments.only:
             victims = {arguments.only: victims[arguments.only]}
-        found = {
+        result = {
             what: campaign(victim, folder / what, arguments.kills, rng, what)
             for what, victim in victims.items()
         }
-    print(json.dumps(found, indent=2))
+    print(json.dumps(result, indent=2))
     if arguments.output:
-        write_json(arguments.output, {"seed": arguments.seed, "commands": found})
-    sys.exit(any(each["finds"] for each in found.values()))
+        write_json(arguments.output, {"seed": arguments.seed, "commands": result})
+    sys.exit(any(item["finds"] for item in result.values()))
 
 
 def make_victims(folder: Path) -> dict[str, Victim]:
@@ -167,7 +167,7 @@ def run(words: list, kill_after: float | None = None, alone: bool = False, check
         start_new_session=True,
     )
     try:
-        said, _ = process.communicate(timeout=kill_after)
+        output, _ = process.communicate(timeout=kill_after)
     except subprocess.TimeoutExpired:
         if alone:
             process.kill()
@@ -179,8 +179,8 @@ def run(words: list, kill_after: float | None = None, alone: bool = False, check
     if kill_after is not None:
         return False
     if process.returncode and check:
-        sys.exit(f"{' '.join(map(str, words))}\n{said}")
-    return said[-2000:] if process.returncode else ""
+        sys.exit(f"{' '.join(map(str, words))}\n{output}")
+    return output[-2000:] if process.returncode else ""
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -192,12 +192,15 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
-def difference(whole: dict[str, str], found: dict[str, str], known: set[str]) -> str:
+def difference(whole: dict[str, str], repeated: dict[str, str], known: set[str]) -> str:
     """Return in a line how files differ from the undisturbed ones, or nothing."""
     faults = [
-        ("missing", sorted(whole.keys() - found.keys())),
-        ("left over", sorted(found.keys() - whole.keys())),
-        ("differ", sorted(name for name in known if name in found and found[name] != whole[name])),
+        ("missing", sorted(whole.keys() - repeated.keys())),
+        ("left over", sorted(repeated.keys() - whole.keys())),
+        (
+            "differ",
+            sorted(name for name in known if name in repeated and repeated[name] != whole[name]),
+        ),
     ]
     return "; ".join(f"{word}: {', '.join(names)}" for word, names in faults if names)
 

@@ -54,10 +54,10 @@ def main() -> None:
             "predict": ["predict", run, images, "-o", folder / "table.csv"],
             "predict, partitions": ["predict", run, images, "-o", f"{folder}/out/"],
         }
-        found = {what: watched(words) for what, words in commands.items()}
+        result = {what: watched(words) for what, words in commands.items()}
     shown = {
-        what: {k: v for k, v in each.items() if k != "every_5_s_mib"}
-        for what, each in found.items()
+        what: {k: v for k, v in item.items() if k != "every_5_s_mib"}
+        for what, item in result.items()
     }
     print(json.dumps(shown, indent=2))
     if arguments.output:
@@ -66,7 +66,7 @@ def main() -> None:
             "fitted": arguments.fitted,
             "epochs": arguments.epochs,
         }
-        write_json(arguments.output, settings | {"commands": found})
+        write_json(arguments.output, settings | {"commands": result})
 
 
 def simulated(sky: Path, number: int) -> Path:
@@ -118,8 +118,8 @@ def resident(pid: int) -> int:
     total = 0
     try:
         main = psutil.Process(pid)
-        for each in (main, *main.children(recursive=True)):
-            total += each.memory_info().rss
+        for item in (main, *main.children(recursive=True)):
+            total += item.memory_info().rss
     except psutil.NoSuchProcess:
         return total
     return total

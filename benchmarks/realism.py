@@ -82,7 +82,7 @@ def choose(real: Path, simulated: Path, each: int, seed: int) -> pd.DataFrame:
     spirals = pd.read_csv(real / "gz2-five" / "labels.csv").query("label == 'spiral'")
     folder = real / "gz2-five" / "images_training_rev1"
     ours = read_catalogue(simulated).table
-    found = {
+    results = {
         "real": pd.concat(
             [
                 grouped(read_catalogue(real / "galaxy-zoo-challenge").table),
@@ -103,7 +103,7 @@ def choose(real: Path, simulated: Path, each: int, seed: int) -> pd.DataFrame:
     }
     rows = []
     for group in (*LAYER1.values(), "spiral"):
-        pools = {origin: table[table["group"] == group] for origin, table in found.items()}
+        pools = {origin: table[table["group"] == group] for origin, table in results.items()}
         number = min(each, *map(len, pools.values()))
         for origin, pool in pools.items():
             rows.append(pool.sample(number, random_state=seed).assign(origin=origin))
@@ -188,12 +188,12 @@ def morphometry(path: str) -> dict[str, float]:
     sky = np.concatenate([image[:20].ravel(), image[-20:].ravel()])
     image = image - np.median(sky)
     noise = max(1.4826 * np.median(np.abs(sky - np.median(sky))), 1.0)
-    found = detect_sources(ndimage.gaussian_filter(image, 1.5), 2 * noise, n_pixels=20)
+    results = detect_sources(ndimage.gaussian_filter(image, 1.5), 2 * noise, n_pixels=20)
     nothing = dict.fromkeys(MORPHOMETRY, np.nan) | {"flag": 4}
-    if found is None or found.data[106, 106] == 0:
+    if results is None or results.data[106, 106] == 0:
         return nothing
-    own = (found.data == found.data[106, 106]).astype(int)
-    others = (found.data > 0) & (own == 0)
+    own = (results.data == results.data[106, 106]).astype(int)
+    others = (results.data > 0) & (own == 0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -221,8 +221,8 @@ def ks_table(table: pd.DataFrame, names: list[str]) -> dict[str, dict[str, float
 
 def medians(table: pd.DataFrame, names: list[str]) -> dict[str, dict[str, float]]:
     """Return each measure's median by group and origin."""
-    found = table.groupby(["group", "origin"])[names].median().round(3)
-    return {f"{group}, {origin}": row.to_dict() for (group, origin), row in found.iterrows()}
+    results = table.groupby(["group", "origin"])[names].median().round(3)
+    return {f"{group}, {origin}": row.to_dict() for (group, origin), row in results.iterrows()}
 
 
 def histograms(table: pd.DataFrame, bins: int = 16) -> dict[str, dict[str, list]]:

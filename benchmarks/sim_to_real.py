@@ -59,15 +59,15 @@ def main() -> None:
         write_json(arguments.output, results)
 
 
-def scored(true: pd.Series, found: pd.Series, classes: list[str]) -> dict:
+def scored(true: pd.Series, predicted: pd.Series, classes: list[str]) -> dict:
     """Return macro-F1 and accuracy with intervals, and the confusion matrix, rows the true."""
-    true, found = true.to_numpy(), found.to_numpy()
+    true, predicted = true.to_numpy(), predicted.to_numpy()
 
     def scores(at) -> dict[str, float]:
-        f1 = f1_score(true[at], found[at], labels=classes, average="macro", zero_division=0)
-        return {"macro_f1": f1, "accuracy": accuracy_score(true[at], found[at])}
+        f1 = f1_score(true[at], predicted[at], labels=classes, average="macro", zero_division=0)
+        return {"macro_f1": f1, "accuracy": accuracy_score(true[at], predicted[at])}
 
-    confusion = confusion_matrix(true, found, labels=classes).tolist()
+    confusion = confusion_matrix(true, predicted, labels=classes).tolist()
     return bootstrap(scores, len(true), seed=0) | {"galaxies": len(true), "confusion": confusion}
 
 

@@ -215,8 +215,8 @@ def timed(command: list, cache: Path, cli: bool = True) -> tuple[dict, str]:
     if process.returncode:
         raise SystemExit(error[-2000:])
     # The last progress line of the work itself: the rate without starting and writing.
-    said = [line for line in error.splitlines() if line.startswith("predicting:")]
-    rate = said[-1].split("images, ")[1].split(" ")[0] if said else None
+    printed = [line for line in error.splitlines() if line.startswith("predicting:")]
+    rate = printed[-1].split("images, ")[1].split(" ")[0] if printed else None
     took = {"seconds": round(seconds, 2), "peak_mib": peak[0] >> 20, "said_rate": rate}
     return took, output
 
@@ -238,15 +238,15 @@ def watch_memory(process: subprocess.Popen, peak: list[int]) -> None:
 
 def report(rows: list[dict], images: int, real: bool) -> None:
     """Print medians and ratios, and save everything with hardware and commit."""
-    found = pd.DataFrame(rows)
+    results = pd.DataFrame(rows)
     summary: dict = {}
-    for (job, variant), part in found.groupby(["job", "variant"], sort=False):
+    for (job, variant), part in results.groupby(["job", "variant"], sort=False):
         about = {
             "median_seconds": part["seconds"].median(),
             "peak_mib": int(part["peak_mib"].max()),
         }
         summary[f"{job}: {variant}"] = about
-        plain = found[(found["job"] == job) & (found["variant"] == "plain")].set_index("seed")
+        plain = results[(results["job"] == job) & (results["variant"] == "plain")].set_index("seed")
         if plain.empty:
             continue
         ratios = (plain["seconds"] / part.set_index("seed")["seconds"]).round(2)

@@ -50,25 +50,25 @@ def code(document: Path):
 
 def commands(document: Path) -> list[str]:
     """Return the commands of a document, each in a line, without their comments."""
-    found = []
+    result = []
     for language, lines in code(document):
         if language not in ("", "console", "sh"):
             continue
         joined = re.sub(r" *\\\n *", " ", "\n".join(lines))
-        found += [re.split(r" +# ", line)[0].strip() for line in joined.splitlines() if line]
-    return found
+        result += [re.split(r" +# ", line)[0].strip() for line in joined.splitlines() if line]
+    return result
 
 
 def distinct() -> list:
     """Return document and command of each that no earlier document has; the tutorial is apart."""
-    found = {}
+    result = {}
     for document in DOCUMENTS:
         for command in commands(document) if document.name != TUTORIAL else ():
             kind = document.name == SOFT
-            found.setdefault((kind, command), document)
+            result.setdefault((kind, command), document)
     return [
         pytest.param(document.name, command, id=f"{document.stem}: {command}"[:90])
-        for (_, command), document in found.items()
+        for (_, command), document in result.items()
     ]
 
 
@@ -97,9 +97,9 @@ class Parse:
 
 def benchmark(words: list[str]) -> None:
     """It takes an hour or so; the options that its help has are those of the command."""
-    said = (ROOT / words[1]).read_text(encoding="utf-8")
+    output = (ROOT / words[1]).read_text(encoding="utf-8")
     for option in (word for word in words if word.startswith("--")):
-        assert f'"{option}"' in said
+        assert f'"{option}"' in output
 
 
 def installation(words: list[str]) -> None:
@@ -177,9 +177,9 @@ RULES = [
 
 
 def rule_of(command: str):
-    found = [action for pattern, action in RULES if re.match(pattern, command)]
-    assert found, f"no rule for {command!r}: say in RULES what is to be done with it"
-    return found[0]
+    result = [action for pattern, action in RULES if re.match(pattern, command)]
+    assert result, f"no rule for {command!r}: say in RULES what is to be done with it"
+    return result[0]
 
 
 def hold_votes(folder: Path, galaxies: Path, name: str, ending: str) -> None:

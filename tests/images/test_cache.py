@@ -26,8 +26,8 @@ def images(home, simple):
 
 
 def pixels_of(images, **frame):
-    frames, found = cached_frames(images, **frame)
-    return [frames.pixels.read([frames.rows[one.digest]])[0] for one in found]
+    frames, returned = cached_frames(images, **frame)
+    return [frames.pixels.read([frames.rows[one.digest]])[0] for one in returned]
 
 
 FRAME = {"crop": 0.5, "side": 40}
@@ -81,17 +81,17 @@ def test_another_frame_has_frames_of_its_own(images):
 def test_an_image_that_does_not_decode_is_named_every_time(images, calls):
     Path(images[2]).write_bytes(b"no image")
     for _ in range(calls):
-        frames, found = cached_frames([*images, "nowhere.jpg"], **FRAME)
-    assert [bool(inspection.fault) for inspection in found] == [0, 0, 1, 0, 0, 1]
-    assert f"{images[2]}: not an image" in found[2].fault
-    assert "nowhere.jpg: no such file" in found[5].fault
+        frames, returned = cached_frames([*images, "nowhere.jpg"], **FRAME)
+    assert [bool(inspection.fault) for inspection in returned] == [0, 0, 1, 0, 0, 1]
+    assert f"{images[2]}: not an image" in returned[2].fault
+    assert "nowhere.jpg: no such file" in returned[5].fault
     assert len(frames.rows) == 4
 
 
 def test_no_good_image_at_all_is_no_crash(home):
-    frames, found = cached_frames(["nowhere.jpg"], **FRAME)
+    frames, returned = cached_frames(["nowhere.jpg"], **FRAME)
     assert frames.rows == {}
-    assert found[0].fault
+    assert returned[0].fault
 
 
 def test_two_processes_at_once_build_one_cache(images, home):

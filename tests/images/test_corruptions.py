@@ -32,12 +32,12 @@ def test_images_keep_shape_and_range_and_the_argument_is_left_alone(batch, name)
     batch = batch[..., 40:136, 64:160].contiguous()
     before = batch.clone()
     for severity in SEVERITIES:
-        found = corrupt(batch, name, severity, NAMES, 0.7)
-        assert found.shape == batch.shape
-        assert found.dtype == batch.dtype
-        assert found.min() >= 0
-        assert found.max() <= 1
-        assert torch.isfinite(found).all()
+        result = corrupt(batch, name, severity, NAMES, 0.7)
+        assert result.shape == batch.shape
+        assert result.dtype == batch.dtype
+        assert result.min() >= 0
+        assert result.max() <= 1
+        assert torch.isfinite(result).all()
     assert torch.equal(batch, before)
 
 

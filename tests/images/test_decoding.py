@@ -199,11 +199,11 @@ def test_packed_files_are_unpacked(pack):
     ],
 )
 def test_an_image_in_memory_has_the_pixels_of_its_file(source, expected):
-    found = as_image(source)
-    assert found.mode == "RGB"
+    result = as_image(source)
+    assert result.mode == "RGB"
     if expected is not None:
-        assert np.array_equal(np.array(found), expected)
-    assert found is not source
+        assert np.array_equal(np.array(result), expected)
+    assert result is not source
 
 
 @pytest.mark.parametrize(
@@ -231,14 +231,14 @@ def test_a_progressive_jpeg_is_decoded(tmp_path):
 
 def test_images_are_inspected_in_order_with_digest_and_fault(tmp_path):
     write_files(tmp_path, {"a.jpg": JPEG, "b.png": PNG, "c.jpg": b""})
-    found = inspect_images([f"{tmp_path}/{name}" for name in ("c.jpg", "a.jpg", "b.png")])
-    assert [inspection.digest for inspection in found] == [
+    result = inspect_images([f"{tmp_path}/{name}" for name in ("c.jpg", "a.jpg", "b.png")])
+    assert [inspection.digest for inspection in result] == [
         "",
         digest_bytes(JPEG),
         digest_bytes(PNG),
     ]
-    assert found[0].fault == f"{tmp_path}/c.jpg: the file is empty; download it again"
-    assert [inspection.fault for inspection in found[1:]] == ["", ""]
+    assert result[0].fault == f"{tmp_path}/c.jpg: the file is empty; download it again"
+    assert [inspection.fault for inspection in result[1:]] == ["", ""]
 
 
 @pytest.mark.filterwarnings("error")

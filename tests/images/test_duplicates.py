@@ -54,7 +54,7 @@ def test_copies_are_counted_in_words(tmp_path):
         galaxy(seed).save(tmp_path / f"{seed}.png")
     (tmp_path / "5.png").write_bytes((tmp_path / "1.png").read_bytes())
     galaxy(2).save(tmp_path / "6.jpg", quality=90)
-    lines = copies_in_words(inspect_images([str(each) for each in sorted(tmp_path.iterdir())]))
+    lines = copies_in_words(inspect_images([str(item) for item in sorted(tmp_path.iterdir())]))
     assert [line[:30] for line in lines] == [
         "1 images have the content of a",
         "1 more look like another (perc",

@@ -280,9 +280,9 @@ def test_the_longest_wavelength_is_red(layout):
 
 
 def test_two_bands_have_their_mean_as_green():
-    found = shown(file_of(primary(np.stack([FLUX["z"], FLUX["g"]]), BANDS="zg")))
+    result = shown(file_of(primary(np.stack([FLUX["z"], FLUX["g"]]), BANDS="zg")))
     cube = np.stack([FLUX["z"], (FLUX["z"] + FLUX["g"]) / 2, FLUX["g"]])
-    far = found.astype(int) - shown(file_of(primary(cube)), bands="1,2,3").astype(int)
+    far = result.astype(int) - shown(file_of(primary(cube)), bands="1,2,3").astype(int)
     assert np.abs(far).max() <= 1
 
 

@@ -61,11 +61,11 @@ def test_a_failure_leaves_the_number_of_threads_as_it_was():
     before = torch.get_num_threads()
     with pytest.raises(KeyError), workers.decoding_threads() as pool:
         list(pool.map({}.__getitem__, [1]))
-    seen = []
-    thread = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+    visited = []
+    thread = threading.Thread(target=lambda: visited.append(torch.get_num_threads()))
     thread.start()
     thread.join()
-    assert seen == [before] == [torch.get_num_threads()]
+    assert visited == [before] == [torch.get_num_threads()]
 
 
 def test_threads_that_decode_start_no_threads_of_their_own():

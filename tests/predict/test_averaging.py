@@ -29,10 +29,10 @@ def numbers(table: pd.DataFrame) -> np.ndarray:
 
 def test_several_runs_give_the_mean_of_their_predictions(run, other, simple, tmp_path):
     images = simple / "images_training_rev1"
-    each = [numbers(predicted(tmp_path, path, images)) for path in (run, other)]
-    assert not np.allclose(*each, atol=1e-3)
+    item = [numbers(predicted(tmp_path, path, images)) for path in (run, other)]
+    assert not np.allclose(*item, atol=1e-3)
     both = predicted(tmp_path, run, other, images)
-    assert np.allclose(numbers(both), np.mean(each, axis=0), atol=1e-6)
+    assert np.allclose(numbers(both), np.mean(item, axis=0), atol=1e-6)
     assert (both["confidence"] == numbers(both).max(axis=1)).all()
 
 
@@ -41,10 +41,10 @@ def test_views_and_crops_replace_the_runs_own(run, simple, tmp_path):
     plain = predicted(tmp_path, run, images)
     turned = predicted(tmp_path, run, images, "--views", "8")
     assert not np.allclose(numbers(plain), numbers(turned), atol=1e-4)
-    each = [numbers(predicted(tmp_path, run, images, "--crops", crop)) for crop in ("0.6", "1.0")]
-    assert np.allclose(each[1], numbers(plain), atol=1e-6)
+    item = [numbers(predicted(tmp_path, run, images, "--crops", crop)) for crop in ("0.6", "1.0")]
+    assert np.allclose(item[1], numbers(plain), atol=1e-6)
     both = predicted(tmp_path, run, images, "--crops", "0.6,1.0")
-    assert np.allclose(numbers(both), np.mean(each, axis=0), atol=1e-6)
+    assert np.allclose(numbers(both), np.mean(item, axis=0), atol=1e-6)
 
 
 def test_a_run_that_sees_the_whole_frame_takes_no_crops(run, simple, tmp_path, capsys):

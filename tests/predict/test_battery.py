@@ -148,8 +148,8 @@ def by_get_preds(model, images, folder):
 def by_tta(model, images, folder):
     learn = load_learner(model / "model.pkl")
     with learn.no_bar():
-        found = learn.tta(dl=learn.dls.test_dl(images, num_workers=0), n=2, beta=1.0)
-    return found[0].numpy()
+        result = learn.tta(dl=learn.dls.test_dl(images, num_workers=0), n=2, beta=1.0)
+    return result[0].numpy()
 
 
 def predicted(predictor, model, images):
@@ -189,9 +189,9 @@ def by_catalogue(model, images, folder):
     table = folder / "catalogue.csv"
     pd.DataFrame({"id": range(len(images)), "image": images}).to_csv(table, index=False)
     predict_catalogue(folder / "out", model, table, PredictionOptions(precision="fp32"), size=5)
-    found = pd.read_parquet(folder / "out")
-    assert found["error"].isna().all()
-    return found.set_index("galaxy").loc[[str(n) for n in range(len(images))], columns(model)]
+    result = pd.read_parquet(folder / "out")
+    assert result["error"].isna().all()
+    return result.set_index("galaxy").loc[[str(n) for n in range(len(images))], columns(model)]
 
 
 def by_serve(model, images, folder):
@@ -226,8 +226,8 @@ WAYS = {
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 def test_every_way_to_predict_gives_the_same_answer(way, model, expected, tmp_path):
-    found = np.asarray(way(model, list(expected.index), tmp_path), float)
-    far = pd.Series(np.abs(found - expected.to_numpy()).max(axis=1), expected.index)
+    result = np.asarray(way(model, list(expected.index), tmp_path), float)
+    far = pd.Series(np.abs(result - expected.to_numpy()).max(axis=1), expected.index)
     assert far.max() < WAYS[way], far.sort_values().tail(3)
 
 
@@ -241,9 +241,9 @@ def test_what_a_model_is_told_is_seen_in_its_answers(told, files):
 
 
 def test_time_augmentation_starts_from_the_same_pixels(model, expected, tmp_path):
-    found = by_tta(model, list(expected.index), tmp_path)
+    result = by_tta(model, list(expected.index), tmp_path)
     # All weight is on the plain view.
-    assert np.abs(found - expected.to_numpy()).max() < EXACT
+    assert np.abs(result - expected.to_numpy()).max() < EXACT
 
 
 SOURCES = {
@@ -266,24 +266,24 @@ SOURCES = {
 @pytest.mark.parametrize("kind", SOURCES)
 @pytest.mark.parametrize("loaded", ["model.pkl", "run"])
 def test_an_image_may_be_given_by_whatever_holds_its_pixels(kind, loaded, run, files):
-    name = next(each for each in files if each.endswith("colour.png"))
+    name = next(item for item in files if item.endswith("colour.png"))
     if "grey" in kind:
-        name = next(each for each in files if each.endswith("grey.png"))
+        name = next(item for item in files if item.endswith("grey.png"))
     source = SOURCES[kind](name)
     if loaded == "run":
         predictor = package.load_predictor(run, "fp32")
-        found = predicted(predictor, run, source)
+        result = predicted(predictor, run, source)
         wanted = predicted(predictor, run, name)
         assert np.array_equal(predicted(predictor, run, [name, source])[1:], wanted)
     else:
         learn = load_learner(run / "model.pkl")
         with learn.no_bar():
-            answer, number, found = learn.predict(source)
+            answer, number, result = learn.predict(source)
             assert answer == learn.dls.vocab[number]
             wanted = learn.predict(name)[2]
             both = learn.get_preds(dl=learn.dls.test_dl([source, name], num_workers=0))[0]
         assert np.abs((both[0] - both[1]).numpy()).max() < EXACT
-    assert np.abs(np.asarray(found) - np.asarray(wanted)).max() < EXACT
+    assert np.abs(np.asarray(result) - np.asarray(wanted)).max() < EXACT
 
 
 def test_a_picture_that_was_given_stays_of_its_own_kind(run, files):
@@ -299,12 +299,12 @@ def test_a_learner_of_fastais_own_pipeline_takes_them_too(recipe, simple, files,
     arguments = ["--recipe", RECIPE, "--out", tmp_path, "--name", "run", *QUICK, "--epochs", "1"]
     assert galaxymorph("fit", "--data", simple, *arguments, "--pipeline", recipe) == 0
     expected = predicted(package.load_predictor(tmp_path / "run", "fp32"), tmp_path / "run", files)
-    found = by_learner_predict(tmp_path / "run", files, tmp_path)
-    assert np.abs(found - expected).max() < EXACT
+    result = by_learner_predict(tmp_path / "run", files, tmp_path)
+    assert np.abs(result - expected).max() < EXACT
     learn = load_learner(tmp_path / "run" / "model.pkl")
     with learn.no_bar():
-        found = learn.predict(PILImage.create(files[0]))[2]
-    assert np.abs(found.numpy() - expected[0]).max() < EXACT
+        result = learn.predict(PILImage.create(files[0]))[2]
+    assert np.abs(result.numpy() - expected[0]).max() < EXACT
 
 
 def test_16_bits_are_refused_in_one_line_by_all(run, tmp_path, capsys):
@@ -351,8 +351,8 @@ def test_the_advice_about_bands_can_be_followed(run, griz, tmp_path, capsys):
     predictor = package.load_predictor(run, stretch="asinh", bands="z,r,g")
     assert np.abs(table[columns(run)] - predicted(predictor, run, GRIZ)).to_numpy().max() < EXACT
     assert galaxymorph(*folder, *chosen) == 0
-    found = pd.read_parquet(tmp_path / "out")[columns(run)]
-    assert np.abs(found - predicted(predictor, run, GRIZ)).to_numpy().max() < EXACT
+    result = pd.read_parquet(tmp_path / "out")[columns(run)]
+    assert np.abs(result - predicted(predictor, run, GRIZ)).to_numpy().max() < EXACT
     # Another choice doesn't go into the same folder.
     assert galaxymorph(*folder, "--bands", "i,r,g") == 2
     answer = load_model(run, "asinh", "z,r,g").predict(Upload("griz.fits", GRIZ))["classes"]

@@ -192,9 +192,9 @@ def test_a_catalogue_that_failed_altogether_ends_with_status_1_and_says_so_first
     catalogue = listing(tmp_path, [f"away/{image.name}" for image in images[:4]])
     command = ["predict", run, catalogue, "-o", f"{tmp_path / 'out'}/", "--partition", 3, *EXACT]
     assert galaxymorph(*command) == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    first, *kinds = told(said.err)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    first, *kinds = told(printed.err)
     assert first.startswith("error: none of the 4 images could be used; the column `error`")
     assert len(kinds) == 1
     assert kinds[0].startswith(f"  4 no such file, the first: {tmp_path}/away/{images[0].name}: ")
@@ -240,9 +240,9 @@ def test_errors_are_summed_up_by_kind(run, images, tmp_path, capsys, bad, prefix
     rows[:bad] = ["empty.jpg", *(f"gone/{n}.jpg" for n in range(1, bad))]
     out = f"{tmp_path / 'out'}/"
     assert galaxymorph("predict", run, listing(tmp_path, rows), "-o", out, *EXACT) == 0
-    said = capsys.readouterr()
-    assert said.out.strip() == out
-    lines = told(said.err)
+    printed = capsys.readouterr()
+    assert printed.out.strip() == out
+    lines = told(printed.err)
     head = next(line for line in lines if "couldn't be used" in line)
     assert head.startswith(prefix)
     kinds = lines[lines.index(head) + 1 :]
@@ -345,8 +345,8 @@ def test_large_ids_with_gaps_stay_what_they_are(run, images, tmp_path):
     table.to_parquet(tmp_path / "mine.parquet")
     out = tmp_path / "out"
     assert galaxymorph("predict", run, tmp_path / "mine.parquet", "-o", f"{out}/", *EXACT) == 0
-    found = pd.read_parquet(out)["galaxy"].tolist()
-    assert found == ["587722981742084144", images[1].stem, "587722981742084145"]
+    result = pd.read_parquet(out)["galaxy"].tolist()
+    assert result == ["587722981742084144", images[1].stem, "587722981742084145"]
 
 
 def test_the_plain_pipeline_takes_broken_images_and_arrays_too(run, images, tmp_path):
@@ -359,11 +359,11 @@ def test_the_plain_pipeline_takes_broken_images_and_arrays_too(run, images, tmp_
     faults = {}
     (tmp_path / "bad.jpg").write_bytes(b"")
     sources = [str(images[0]), str(tmp_path / "bad.jpg"), np.array(Image.open(images[1]))]
-    found = predictor.outputs(sources, lambda n: None, faults)
+    result = predictor.outputs(sources, lambda n: None, faults)
     assert list(faults) == [1]
     assert "the file is empty" in faults[1]
     expected = predictor.predict([images[0], images[1]])[CLASSES].to_numpy()
-    assert np.allclose(found[[0, 2]], expected, atol=1e-6)
+    assert np.allclose(result[[0, 2]], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -395,8 +395,10 @@ def test_a_folder_holds_one_catalogues_predictions(
     elif change == "precision":
         arguments[-1] = "bf16"
     elif change == "calibration":
-        found = {"calibrators": [{"method": "temperature"}]}
-        monkeypatch.setattr("galaxymorph.predict.catalogue.describe_calibrators", lambda run: found)
+        result = {"calibrators": [{"method": "temperature"}]}
+        monkeypatch.setattr(
+            "galaxymorph.predict.catalogue.describe_calibrators", lambda run: result
+        )
     elif change == "model":
         arguments[1] = tmp_path / "other"
         shutil.copytree(run, tmp_path / "other")
@@ -486,12 +488,12 @@ def test_a_cluster_loses_no_row_when_a_worker_is_killed(run, images, tmp_path, c
     assert len(list(out.glob("part-*"))) < 30
     assert process.wait(timeout=120) == 0, process.stderr.read()
     assert galaxymorph(*arguments, f"{tmp_path / 'local'}/") == 0
-    found, local = pd.read_parquet(out), pd.read_parquet(tmp_path / "local")
-    assert found["galaxy"].tolist() == [str(500 + n) for n in range(1200)]
+    result, local = pd.read_parquet(out), pd.read_parquet(tmp_path / "local")
+    assert result["galaxy"].tolist() == [str(500 + n) for n in range(1200)]
     exact = ["galaxy", "image", "predicted", "model_id", "error"]
-    assert found[exact].equals(local[exact])
+    assert result[exact].equals(local[exact])
     # Workers share the cores, and sums in another order end with other bits.
-    assert np.allclose(found[CLASSES], local[CLASSES], atol=1e-5)
+    assert np.allclose(result[CLASSES], local[CLASSES], atol=1e-5)
 
 
 def test_a_cluster_tries_failed_rows_again(run, images, tmp_path, cluster, capsys):

@@ -78,9 +78,9 @@ def test_the_python_api_has_their_status_for_files_and_pixels(run, mixed):
     predictor = load_predictor(run)
     require_empty(predictor.predict(sorted(mixed.iterdir())))
     pixels = [np.array(Image.open(path)) for path in sorted(mixed.iterdir())]
-    found = predictor.predict(pixels)
-    assert found["status"].tolist() == ["ok", "ok", "blank", "no coverage", "saturated"]
-    assert "image 2: every pixel" in found["error"][2]
+    result = predictor.predict(pixels)
+    assert result["status"].tolist() == ["ok", "ok", "blank", "no coverage", "saturated"]
+    assert "image 2: every pixel" in result["error"][2]
 
 
 def test_an_exported_file_does_the_same(run, mixed, tmp_path):

@@ -60,10 +60,10 @@ def test_a_directory_of_ten_images_has_ten_predictions_by_folder_zip_and_name(
     tables = {}
     for how, given in {"folder": [folder], "zip": [zipped], "names": names}.items():
         assert galaxymorph("predict", run, *given, "--json", "--precision", "fp32") == 0
-        said = capsys.readouterr()
-        table = pd.DataFrame(json.loads(said.out)).set_index("galaxy").sort_index()
+        output = capsys.readouterr()
+        table = pd.DataFrame(json.loads(output.out)).set_index("galaxy").sort_index()
         tables[how] = table.drop(columns="image")
-        assert ("1 file skipped: 1 .npy" in said.err) == (how != "names")
+        assert ("1 file skipped: 1 .npy" in output.err) == (how != "names")
     out = tmp_path / "out"
     assert galaxymorph("predict", run, folder, "-o", f"{out}/", "--precision", "fp32") == 0
     assert capsys.readouterr().err.count("1 file skipped: 1 .npy") == 1
@@ -115,9 +115,9 @@ def test_a_submission_takes_the_test_images_of_the_challenge(tmp_path, capsys, h
             files = {"galaxy-zoo-the-galaxy-challenge.zip": zip_bytes(files)}
         place = write_files(tmp_path / "data", files)
         expected = ["100001.jpg", "999999.jpg"]
-    found = submission_images([str(place)])
-    assert [Path(path).name for path in found] == expected
-    assert all(TEST in path for path in found)
+    result = submission_images([str(place)])
+    assert [Path(path).name for path in result] == expected
+    assert all(TEST in path for path in result)
     assert "images left out because they aren't of the test part: 2" in capsys.readouterr().err
 
 
@@ -175,6 +175,6 @@ def test_failures_are_told_by_their_number():
 @pytest.mark.parametrize("folder", [False, True])
 def test_the_one_zip_of_kaggles_client_gives_its_test_images(tmp_path, write, folder):
     outer = write(tmp_path / "data", 3)
-    found = submission_images([str(outer.parent if folder else outer)])
-    assert [Path(path).name for path in found] == ["100001.jpg", "999999.jpg"]
-    assert all(TEST in path for path in found)
+    result = submission_images([str(outer.parent if folder else outer)])
+    assert [Path(path).name for path in result] == ["100001.jpg", "999999.jpg"]
+    assert all(TEST in path for path in result)

@@ -52,13 +52,13 @@ def test_predictions_name_the_runs_own_by_content_and_by_id(run, mixed, tmp_path
     out = tmp_path / f"t.{ending}"
     words = ["--json"] if ending == "json" else ["-o", out]
     assert galaxymorph("predict", run, folder, *words) == 0
-    said = capsys.readouterr()
+    output = capsys.readouterr()
     read = {"csv": pd.read_csv, "parquet": pd.read_parquet}.get(ending)
-    table = read(out) if read else pd.DataFrame(json.loads(said.out))
+    table = read(out) if read else pd.DataFrame(json.loads(output.out))
     assert parts_in(table) == expected
     assert (
         "5 of 8 images are the run's own (column `part`: 1 train, 1 valid, 1 calibration, 2 test)"
-    ) in said.err
+    ) in output.err
 
 
 @pytest.mark.parametrize("ending", ["folder", "zip", "csv", "parquet", "fits", "vot", "ecsv"])
@@ -89,8 +89,8 @@ def test_triage_marks_them_where_volunteers_do_not_see_it(run, mixed, tmp_path, 
     folder, expected = mixed
     assert galaxymorph("triage", run, folder, "-o", tmp_path / "out", "--number", "8") == 0
     table = pd.read_csv(tmp_path / "out" / "manifest.csv")
-    found = table["#part"].astype(object).where(table["#part"].notna(), None)
-    assert dict(zip(table["galaxy"].astype(str), found, strict=True)) == expected
+    result = table["#part"].astype(object).where(table["#part"].notna(), None)
+    assert dict(zip(table["galaxy"].astype(str), result, strict=True)) == expected
     assert "5 of 8 images are the run's own" in capsys.readouterr().err
 
 
@@ -169,17 +169,17 @@ def test_columns_of_the_table_are_kept_as_they_are(run, mixed, tmp_path, capsys,
         table.write(path, format={"vot": "votable"}.get(ending, ending))
     out, words = tmp_path / "out", ["predict", run, path, "--partition", "3"]
     assert galaxymorph(*words, "--keep", "ra, plate,n_votes,specz", "-o", f"{out}/") == 0
-    found = pd.read_parquet(out)
-    assert found["galaxy"].tolist() == listing["objid"].astype(str).tolist()
+    result = pd.read_parquet(out)
+    assert result["galaxy"].tolist() == listing["objid"].astype(str).tolist()
     for name in ("ra", "specz"):
-        assert np.array_equal(found[name], listing[name], equal_nan=True)
-    assert found["plate"].tolist() == listing["plate"].tolist()
-    assert found["n_votes"].tolist() == list(range(number))
+        assert np.array_equal(result[name], listing[name], equal_nan=True)
+    assert result["plate"].tolist() == listing["plate"].tolist()
+    assert result["n_votes"].tolist() == list(range(number))
     capsys.readouterr()
     assert galaxymorph(*words, "-o", f"{out}/") == 2
-    said = capsys.readouterr().err
-    assert "another choice of columns" in said
-    assert "ra, plate, specz and 1 more aren't copied to the predictions; --keep ra" in said
+    output = capsys.readouterr().err
+    assert "another choice of columns" in output
+    assert "ra, plate, specz and 1 more aren't copied to the predictions; --keep ra" in output
     every = tmp_path / "every"
     assert galaxymorph(*words, "--keep", "all", "-o", f"{every}/") == 0
     assert list(pd.read_parquet(every))[:7] == [
@@ -191,9 +191,9 @@ def test_columns_of_the_table_are_kept_as_they_are(run, mixed, tmp_path, capsys,
         "n_votes",
         "part",
     ]
-    for wrong, told in (("raa", "did you mean 'ra'?"), ("dec", "it has ra, plate")):
+    for wrong, message in (("raa", "did you mean 'ra'?"), ("dec", "it has ra, plate")):
         assert galaxymorph(*words, "--keep", wrong, "-o", f"{tmp_path}/wrong/") == 2
-        assert told in capsys.readouterr().err
+        assert message in capsys.readouterr().err
     assert galaxymorph("predict", run, folder, "--keep", "ra", "-o", f"{tmp_path}/wrong/") == 2
     assert "is no table" in capsys.readouterr().err
     assert not (tmp_path / "wrong").exists()

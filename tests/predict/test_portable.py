@@ -43,15 +43,15 @@ def exports(run, tmp_path_factory):
     copy.mkdir()
     for name in ("model.safetensors", "model.json"):
         shutil.copy(run / name, copy)
-    found = {"folder": copy, "weights": copy / "model.safetensors", "words": copy / "model.json"}
+    result = {"folder": copy, "weights": copy / "model.safetensors", "words": copy / "model.json"}
     for name, options in {
         "alone.safetensors": ["--format", "safetensors"],
         "model.onnx": ["--format", "onnx"],
         "small.onnx": ["--format", "onnx-int8"],
     }.items():
         assert galaxymorph("export", run, *options, "-o", folder / name) == 0
-        found[name] = folder / name
-    return found
+        result[name] = folder / name
+    return result
 
 
 def read_metadata(path: Path) -> dict:
@@ -62,16 +62,16 @@ def read_metadata(path: Path) -> dict:
 @pytest.mark.parametrize("form", ["folder", "weights", "words", "alone.safetensors", "model.onnx"])
 def test_every_form_says_what_the_run_says(exports, images, expected, form):
     precision = None if form == "model.onnx" else "fp32"
-    found = package.load_predictor(exports[form], precision).predict(images)
-    assert found.iloc[:, :3].equals(expected.iloc[:, :3])
-    assert np.abs(found[CLASSES] - expected[CLASSES]).to_numpy().max() < 1e-4
+    result = package.load_predictor(exports[form], precision).predict(images)
+    assert result.iloc[:, :3].equals(expected.iloc[:, :3])
+    assert np.abs(result[CLASSES] - expected[CLASSES]).to_numpy().max() < 1e-4
 
 
 def test_int8_stays_within_its_stated_loss(exports, run):
     table = Run(run).predictions("test")
-    found = package.load_predictor(exports["small.onnx"]).predict(list(table["image"]))
+    result = package.load_predictor(exports["small.onnx"]).predict(list(table["image"]))
     exact = package.load_predictor(run, "fp32").predict(list(table["image"]))
-    change = np.abs(found[CLASSES] - exact[CLASSES]).to_numpy()
+    change = np.abs(result[CLASSES] - exact[CLASSES]).to_numpy()
     stated = read_metadata(exports["small.onnx"])["int8_loss"]
     assert stated["galaxies"] == len(table)
     assert np.allclose(change.mean(), stated["mean_change"], atol=1e-4)
@@ -106,14 +106,14 @@ main(["predict", {str(exports["model.onnx"])!r}, paths[0]])
     assert [len(rows) for rows in tables] == [8, 1, 1, 8, 2]
     assert [row[0] for row in tables[3]] == [str(at) for at in range(8)]
     for rows in tables:
-        found = np.array([row[3:] for row in rows], float)
-        assert np.abs(found - expected[CLASSES][: len(rows)]).to_numpy().max() < 1e-4
+        result = np.array([row[3:] for row in rows], float)
+        assert np.abs(result - expected[CLASSES][: len(rows)]).to_numpy().max() < 1e-4
 
 
 def test_a_predictor_of_torch_takes_arrays_too(run, images, expected):
     arrays = np.stack([np.array(Image.open(path)) for path in images])
-    found = package.load_predictor(run, "fp32").predict(arrays)
-    assert np.abs(found[CLASSES] - expected[CLASSES]).to_numpy().max() < 1e-6
+    result = package.load_predictor(run, "fp32").predict(arrays)
+    assert np.abs(result[CLASSES] - expected[CLASSES]).to_numpy().max() < 1e-6
     with pytest.raises(BadInput, match=r"an array of uint16 of shape \(9, 9, 3\)"):
         package.load_predictor(run, "fp32").predict(np.zeros((9, 9, 3), np.uint16))
 
@@ -121,16 +121,16 @@ def test_a_predictor_of_torch_takes_arrays_too(run, images, expected):
 def test_a_pickle_is_loaded_only_when_it_is_trusted(run, images, expected):
     with pytest.raises(BadInput, match=r"runs whatever code is in it.*model\.safetensors"):
         package.load_predictor(run / "model.pkl")
-    found = package.load_predictor(run / "model.pkl", trust_pickle=True).predict(images)
-    assert found["predicted"].tolist() == expected["predicted"].tolist()
-    assert np.abs(found[CLASSES] - expected[CLASSES]).to_numpy().max() < 1e-4
+    result = package.load_predictor(run / "model.pkl", trust_pickle=True).predict(images)
+    assert result["predicted"].tolist() == expected["predicted"].tolist()
+    assert np.abs(result[CLASSES] - expected[CLASSES]).to_numpy().max() < 1e-4
 
 
 def test_a_model_of_format_1_still_loads(exports, images, expected, tmp_path):
     shutil.copy(exports["weights"], tmp_path)
     shutil.copy(OLD, tmp_path / "model.json")
-    found = package.load_predictor(tmp_path, "fp32").predict(images)
-    assert np.abs(found[CLASSES] - expected[CLASSES]).to_numpy().max() < 1e-6
+    result = package.load_predictor(tmp_path, "fp32").predict(images)
+    assert np.abs(result[CLASSES] - expected[CLASSES]).to_numpy().max() < 1e-6
 
 
 @pytest.mark.parametrize(
@@ -239,5 +239,5 @@ def test_folds_and_views_travel_in_one_file(run, images, tmp_path):
     for layout, precision in (("onnx", None), ("safetensors", "fp32")):
         path = tmp_path / f"cv.{layout}"
         assert galaxymorph("export", cv, "--format", layout, "-o", path) == 0
-        found = package.load_predictor(path, precision).predict(images[:2])
-        assert np.abs(found[CLASSES] - expected[CLASSES]).to_numpy().max() < 1e-4
+        result = package.load_predictor(path, precision).predict(images[:2])
+        assert np.abs(result[CLASSES] - expected[CLASSES]).to_numpy().max() < 1e-4

@@ -203,15 +203,18 @@ def test_outliers_of_a_run_without_embeddings_are_refused(run, images, tmp_path,
 
 @pytest.mark.parametrize("output", ["t.csv", "out/"])
 def test_sets_of_a_run_that_was_never_calibrated_say_so(run, simple, tmp_path, capsys, output):
-    images, told = simple / "images_training_rev1", f"{run} isn't calibrated: sets are of its bare"
+    images, message = (
+        simple / "images_training_rev1",
+        f"{run} isn't calibrated: sets are of its bare",
+    )
     words = ["predict", run, images, "--coverage", "0.8", "--no-drift"]
     assert galaxymorph(*words, "-o", f"{tmp_path}/{output}") == 0
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     own = tmp_path / "run"
     shutil.copytree(run, own)
     assert galaxymorph("calibrate", own, "--coverage", "0.999") == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "Prediction sets of this run at 99.9 %" in said
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Prediction sets of this run at 99.9 %" in text
     words[1] = own
     assert galaxymorph(*words, "-o", f"{tmp_path}/again-{output}") == 0
     assert "isn't calibrated" not in capsys.readouterr().err

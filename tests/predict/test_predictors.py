@@ -137,15 +137,15 @@ def test_the_same_images_give_the_same_table(predictor, images, expected):
 
 def test_outputs_are_the_calibrated_mean_of_each_models(predictor, images, expected):
     counts = []
-    each = predictor.outputs_of_each(images, counts.append)
+    item = predictor.outputs_of_each(images, counts.append)
     assert sum(counts) == len(images)
-    assert each.shape[1:] == (len(images), 3)
+    assert item.shape[1:] == (len(images), 3)
     counts.clear()
     outputs = predictor.outputs(images, counts.append)
     assert sum(counts) == len(images)
     assert np.abs(outputs - expected[CLASSES]).to_numpy().max() < 2e-4
     if predictor.calibrators is None:
-        assert np.abs(outputs - each.mean(axis=0)).max() < 1e-6
+        assert np.abs(outputs - item.mean(axis=0)).max() < 1e-6
 
 
 def test_images_without_a_galaxy_are_rows_with_their_status(predictor, images, tmp_path):
@@ -191,10 +191,10 @@ def test_a_predictor_of_ones_own_predicts_a_catalogue(run, images, tmp_path):
     pd.DataFrame({"id": range(5), "image": images}).to_csv(table, index=False)
     failures = predict_catalogue(tmp_path / "out", own, table, size=2, name="mine")
     assert failures.number == 0
-    found = pd.read_parquet(tmp_path / "out")
-    assert found["model_id"].unique().tolist() == ["mine"]
+    result = pd.read_parquet(tmp_path / "out")
+    assert result["model_id"].unique().tolist() == ["mine"]
     expected = inner.predict(images)
-    assert np.abs(found[CLASSES] - expected[CLASSES]).to_numpy().max() < 1e-6
+    assert np.abs(result[CLASSES] - expected[CLASSES]).to_numpy().max() < 1e-6
     with pytest.raises(BadInput, match="give it a name"):
         predict_catalogue(tmp_path / "other", own, table)
     with pytest.raises(BadInput, match="another model"):
@@ -265,7 +265,7 @@ def test_a_plugins_format_and_source_work_on_the_command_line(
     # Commands are imported once a process, before this plugin here.
     for command, registry in ((export.export, EXPORTERS), (triage.triage, UNCERTAINTY_SOURCES)):
         name = "format" if command is export.export else "source"
-        option = next(each for each in command.params if each.name == name)
+        option = next(item for item in command.params if item.name == name)
         monkeypatch.setattr(option.type, "choices", tuple(registry))
     path = tmp_path / "run.pointer"
     assert galaxymorph("export", run, "--format", "pointer", "-o", path) == 0

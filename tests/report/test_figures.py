@@ -62,19 +62,19 @@ def test_a_page_uses_its_bytes_and_names_what_it_leaves_out(tmp_path):
         noise = np.random.default_rng(at).integers(0, 255, (600, 1500, 3), np.uint8)
         Image.fromarray(noise).save(tmp_path / f"figure_{at}.png")
         pictures.append(read_picture(tmp_path / f"figure_{at}.png"))
-    assert [each.caption for each in pictures] == [f"Figure {at}." for at in range(4)]
+    assert [item.caption for item in pictures] == [f"Figure {at}." for at in range(4)]
     encode_pictures(pictures, 300_000)
-    sizes = [len(each.uri) for each in pictures]
+    sizes = [len(item.uri) for item in pictures]
     assert sum(sizes) <= 300_000 and sizes[0] > 0
     encode_pictures(pictures, 50_000_000)
-    assert all(each.uri for each in pictures)
+    assert all(item.uri for item in pictures)
 
 
 def test_no_gallery_says_nan(run, tmp_path, monkeypatch):
-    said = []
+    output = []
     monkeypatch.setattr(
         "galaxymorph.report.figures.contact_sheets.label_image",
-        lambda axes, lines, *_: said.extend(lines),
+        lambda axes, lines, *_: output.extend(lines),
     )
     table = Run(run).predictions("test").head(2)
     votes = table.assign(
@@ -82,8 +82,8 @@ def test_no_gallery_says_nan(run, tmp_path, monkeypatch):
     )
     draw_gallery(Run(run), tmp_path / "votes.png", votes, "Votes")
     draw_gallery(Run(run), tmp_path / "classes.png", table.assign(share=np.nan), "Classes")
-    assert not any("nan" in line for line in said)
-    assert "volunteers not asked, model" in " ".join(said)
+    assert not any("nan" in line for line in output)
+    assert "volunteers not asked, model" in " ".join(output)
 
 
 @pytest.mark.parametrize("n", [10, 41, 200, 2000])
@@ -104,7 +104,7 @@ def test_the_method_that_passes_comes_first_and_faults_are_named():
 
     gains = {"gradcam": -0.1, "integrated-gradients": 0.3, "occlusion": 0.05}
     left = {"gradcam": 0.1, "integrated-gradients": 0.9, "occlusion": 0.2}
-    found = {
+    result = {
         "deletion and insertion": [
             {"curve": curve, "order": method, "gain over centre first": score(gain)}
             for curve in ("deletion", "insertion")
@@ -116,7 +116,7 @@ def test_the_method_that_passes_comes_first_and_faults_are_named():
             for value in (0.5, left[method])
         ],
     }
-    table = verdicts(found)
+    table = verdicts(result)
     assert [row["method"] for row in table] == ["occlusion", "integrated-gradients", "gradcam"]
     assert [row["passes"] for row in table] == [True, False, False]
     assert "hardly depend" in table[1]["verdict"] and "deletion worse" in table[2]["verdict"]
@@ -220,11 +220,11 @@ def test_compare_leads_with_the_paired_difference(run, copied, capsys):
 
 def test_a_picture_of_the_users_keeps_to_the_page(tmp_path):
     Image.new("RGB", (4000, 100)).save(tmp_path / "wide_one.png")
-    found = read_picture(tmp_path / "wide_one.png")
+    result = read_picture(tmp_path / "wide_one.png")
     assert (
-        isinstance(found, Picture)
-        and found.width <= PAGE * 150 + 1
-        and found.caption == "Wide one."
+        isinstance(result, Picture)
+        and result.width <= PAGE * 150 + 1
+        and result.caption == "Wide one."
     )
     (tmp_path / "broken.png").write_bytes(b"no picture")
     assert read_picture(tmp_path / "broken.png") is None
@@ -235,9 +235,9 @@ def test_a_picture_of_the_users_keeps_to_the_page(tmp_path):
     [("classes", {"F1"}), ("soft3", {"F1", "divergence"}), ("tree", {"percentile"})],
 )
 def test_intervals_are_told_of_the_scores_that_a_target_has(target, words):
-    told = interval_note(TARGETS[target])
-    assert all(word in told for word in words)
-    assert ("F1" in told) == (target != "tree")
+    message = interval_note(TARGETS[target])
+    assert all(word in message for word in words)
+    assert ("F1" in message) == (target != "tree")
 
 
 def test_neighbours_of_an_earlier_version_are_read(tmp_path):

@@ -24,8 +24,8 @@ WIDTHS = {"phone": 390, "desktop": 1280}
 
 
 def data_of(page: Path) -> dict:
-    found = re.search(r'id="gallery-data">(.*?)</script>', page.read_text(), re.DOTALL)
-    return json.loads(found[1])
+    result = re.search(r'id="gallery-data">(.*?)</script>', page.read_text(), re.DOTALL)
+    return json.loads(result[1])
 
 
 class Links(HTMLParser):
@@ -168,8 +168,8 @@ def test_signs_of_a_failed_fit_stand_wherever_runs_are_compared(run, copied, tmp
     page = tmp_path / "page.html"
     for command in (["compare", run, copied], ["compare", run, copied, "-o", page]):
         assert galaxymorph(*command) == 0
-        told = capsys.readouterr().err
-        assert f"warning: {copied}: it <learnt> nothing. Try: more epochs" in told
+        message = capsys.readouterr().err
+        assert f"warning: {copied}: it <learnt> nothing. Try: more epochs" in message
     text = page.read_text()
     warned = re.findall(r'<p class="warn"><strong>Warning of (.*?)\.</strong> (.*?)</p>', text)
     assert (copied.name, "It &lt;learnt&gt; nothing. Try: more epochs.") in warned
@@ -204,12 +204,12 @@ def browser():
 @pytest.fixture(params=WIDTHS)
 def page(browser, run, request):
     opened = browser.new_page(viewport={"width": WIDTHS[request.param], "height": 800})
-    said = []
-    opened.on("console", lambda message: said.append(message.text))
-    opened.on("pageerror", lambda error: said.append(str(error)))
+    output = []
+    opened.on("console", lambda message: output.append(message.text))
+    opened.on("pageerror", lambda error: output.append(str(error)))
     opened.goto((run / "report.html").as_uri())
     yield opened
-    assert said == []
+    assert output == []
     opened.close()
 
 
@@ -282,9 +282,9 @@ def test_a_galaxy_shows_its_evidence_and_its_likes(browser, run, tmp_path):
     shutil.copytree(run, own)
     assert galaxymorph("explain", own, "--method", "gradcam") == 0
     opened = browser.new_page(viewport={"width": 1280, "height": 900})
-    said = []
-    opened.on("console", lambda message: said.append(message.text))
-    opened.on("pageerror", lambda error: said.append(str(error)))
+    output = []
+    opened.on("console", lambda message: output.append(message.text))
+    opened.on("pageerror", lambda error: output.append(str(error)))
     opened.goto((own / "report.html").as_uri())
     opened.locator("#galaxies button").first.click()
     assert opened.locator("#galaxy canvas").count() == 0
@@ -299,7 +299,7 @@ def test_a_galaxy_shows_its_evidence_and_its_likes(browser, run, tmp_path):
     opened.locator("#galaxies button").first.click()
     opened.locator("#galaxy-near button").first.click()
     assert opened.inner_text("#galaxy-title") == f"Galaxy {rows[galaxy]['near'][0][0]}"
-    assert said == []
+    assert output == []
     opened.close()
 
 

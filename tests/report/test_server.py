@@ -111,7 +111,7 @@ def test_several_files_are_answered_in_order_and_what_cannot_be_used_says_why(ur
     files = [("a.jpg", images[0]), ("empty.png", blank), ("b.jpg", images[1]), ("x.jpg", b"words")]
     status, body = send(f"{url}/predict", *files)
     answers = json.loads(body)["images"]
-    assert status == 200 and [each["image"] for each in answers] == [name for name, _ in files]
+    assert status == 200 and [item["image"] for item in answers] == [name for name, _ in files]
     for at, image in ((0, images[0]), (2, images[1])):
         alone = json.loads(ask(f"{url}/predict", image)[1])
         name = files[at][0]
@@ -173,8 +173,8 @@ def test_requests_are_limited_in_bytes_and_images(url):
     many = [("a.jpg", b"")] * (MAX_IMAGES + 1)
     assert send(f"{url}/predict", *many)[0] == 400
     _, kind = as_form()
-    told = ask(f"{url}/predict", b"", Content_Type=kind, Content_Length=str(MAX_REQUEST + 1))
-    assert told[0] == 413
+    message = ask(f"{url}/predict", b"", Content_Type=kind, Content_Length=str(MAX_REQUEST + 1))
+    assert message[0] == 413
 
 
 def test_a_body_in_chunks_is_read_and_limited(url):
@@ -208,10 +208,10 @@ def test_the_address_is_there_before_the_model(model, monkeypatch):
         assert ask(url)[0] == 200
         early = pool.submit(ask, f"{url}/predict", image)
         monkeypatch.setattr(server, "PATIENCE", 0.2)
-        with pytest.raises(urllib.error.HTTPError) as told:
+        with pytest.raises(urllib.error.HTTPError) as message:
             urllib.request.urlopen(urllib.request.Request(f"{url}/predict", image))
-        assert told.value.code == 503 and int(told.value.headers["Retry-After"]) > 0
-        assert "error" in json.loads(told.value.read())
+        assert message.value.code == 503 and int(message.value.headers["Retry-After"]) > 0
+        assert "error" in json.loads(message.value.read())
         ready.set()
         assert early.result(60)[0] in (200, 503)
         monkeypatch.undo()
@@ -234,9 +234,9 @@ def test_serve_refuses_what_is_no_run_and_ends_where_a_run_is_damaged(run, tmp_p
     shutil.copytree(run, broken)
     (broken / "model.safetensors").write_bytes(b"damaged")
     assert galaxymorph("serve", broken, "--port", "0") == 2
-    told = capsys.readouterr()
-    assert told.out.startswith("http://127.0.0.1:")
-    assert "model.safetensors" in told.err.splitlines()[-1]
+    message = capsys.readouterr()
+    assert message.out.startswith("http://127.0.0.1:")
+    assert "model.safetensors" in message.err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("host", ["nowhere.invalid", "203.0.113.7"])
@@ -297,8 +297,8 @@ def test_the_page_and_its_description_are_there(url, run):
     status, page = ask(url)
     assert status == 200 and b"<!doctype html>" in page
     assert b"PORT" not in page and f'image=@galaxy.jpg <span class="here">{url}/'.encode() in page
-    told = json.loads(ask(f"{url}/openapi.json")[1])
-    schema = told["paths"]["/predict"]["post"]["responses"]["200"]["content"]
+    message = json.loads(ask(f"{url}/openapi.json")[1])
+    schema = message["paths"]["/predict"]["post"]["responses"]["200"]["content"]
     required = schema["application/json"]["schema"]["anyOf"][0]["required"]
     answer = json.loads(ask(f"{url}/predict", image_bytes(picture()))[1])
     assert set(required) == set(answer)
@@ -308,9 +308,9 @@ def test_signs_of_a_failed_fit_stand_on_the_page_and_in_its_description(run):
     warnings = [{"what": "it <learnt> nothing", "remedy": "more epochs"}]
     with serving(lambda: load_model(run), warnings=warnings) as address:
         page = ask(address)[1].decode()
-        told = json.loads(ask(f"{address}/openapi.json")[1])
+        message = json.loads(ask(f"{address}/openapi.json")[1])
     assert "It &lt;learnt&gt; nothing. Try: more epochs." in page
-    assert told["info"]["x-warnings"] == warnings
+    assert message["info"]["x-warnings"] == warnings
 
 
 def test_an_answer_comes_with_its_evidence_and_its_likes(url, run):
@@ -318,8 +318,8 @@ def test_an_answer_comes_with_its_evidence_and_its_likes(url, run):
     status, body = ask(f"{url}/explain", Path(row.image).read_bytes())
     look = json.loads(body)
     assert status == 200
-    told = json.loads(ask(f"{url}/openapi.json")[1])["paths"]["/explain"]["post"]
-    schema = told["responses"]["200"]["content"]["application/json"]["schema"]
+    message = json.loads(ask(f"{url}/openapi.json")[1])["paths"]["/explain"]["post"]
+    schema = message["responses"]["200"]["content"]["application/json"]["schema"]
     assert set(look) == set(schema["properties"])
     evidence = np.array(look["evidence"])
     assert evidence.shape == (GRID, GRID) and evidence.min() >= 0 and evidence.max() == 1
@@ -404,17 +404,17 @@ def test_an_image_of_this_machine_is_found_by_its_address(url, run, elsewhere, t
     ],
 )
 def test_other_addresses_are_refused_in_a_line(url, address):
-    status, said = by_address(url, address)
+    status, output = by_address(url, address)
     assert status == 422
-    assert "\n" not in said["error"]
+    assert "\n" not in output["error"]
 
 
 def test_addresses_of_this_machine_lead_nowhere_else(url, elsewhere, tmp_path):
     assert by_address(url, f"{elsewhere}/away")[0] == 422
     assert by_address(url, f"{elsewhere}/words")[0] == 422
     (tmp_path / "huge.jpg").write_bytes(b"\0" * (MAX_BYTES + 1))
-    status, said = by_address(url, (tmp_path / "huge.jpg").as_uri())
-    assert status == 422 and "bytes" in said["error"]
+    status, output = by_address(url, (tmp_path / "huge.jpg").as_uri())
+    assert status == 422 and "bytes" in output["error"]
     for strange in (5, None, ["file:///x"], {}):
         assert by_address(url, strange)[0] == 400
     assert ask(f"{url}/predict", b"{", Content_Type="application/json")[0] == 400
@@ -441,11 +441,11 @@ def test_where_others_can_ask_no_address_is_looked_up(model, tmp_path):
 def test_other_methods_are_told_which_to_use(url, method, path, allowed):
     data = b"x" if method in ("PUT", "POST") else None
     request = urllib.request.Request(f"{url}{path}", data, method=method)
-    with pytest.raises(urllib.error.HTTPError) as told:
+    with pytest.raises(urllib.error.HTTPError) as message:
         urllib.request.urlopen(request)
-    assert told.value.code == 405
-    assert told.value.headers["Allow"] == allowed
-    body = told.value.read()
+    assert message.value.code == 405
+    assert message.value.headers["Allow"] == allowed
+    body = message.value.read()
     assert body == b"" if method == "HEAD" else "\n" not in json.loads(body)["error"]
 
 
@@ -485,9 +485,9 @@ def test_a_calibrated_run_answers_with_its_prediction_set(run, tmp_path):
     assert answer["set"] == ([] if image.set == "none" else image.set.split("|"))
     for name, share in answer["classes"].items():
         assert share == pytest.approx(image[f"calibrated_{name}"], abs=2e-2)
-    told = describe_server(model, MAX_BYTES, MAX_IMAGES)["paths"]["/predict"]["post"]["responses"][
-        "200"
-    ]
-    schema = told["content"]["application/json"]["schema"]["anyOf"][0]
+    message = describe_server(model, MAX_BYTES, MAX_IMAGES)["paths"]["/predict"]["post"][
+        "responses"
+    ]["200"]
+    schema = message["content"]["application/json"]["schema"]["anyOf"][0]
     assert set(schema["properties"]) == set(answer)
     assert "set" not in load_model(run).predict(upload)

@@ -203,9 +203,9 @@ def test_inspection_names_the_image_and_the_row_and_digests_the_others(tmp_path)
     folder = folder_of_zips(tmp_path / "data", 4)
     catalogue = read_catalogue(folder)
     references = [*catalogue.table["image"][:3], f"{folder}/images_training_rev1.zip::gone.jpg"]
-    found = inspect_images(references)
-    assert len({inspection.digest for inspection in found[:3]}) == 3
-    (problem,) = image_problems(catalogue, found)
+    result = inspect_images(references)
+    assert len({inspection.digest for inspection in result[:3]}) == 3
+    (problem,) = image_problems(catalogue, result)
     assert problem.galaxy == str(FIRST_ID + 3)
     assert str(problem) == (
         f"{folder}/training_solutions_rev1.zip row 5: {references[3]}: no such file; check the "

@@ -30,7 +30,7 @@ def test_moments_are_those_of_draws(name):
     tree = TREES[name]
     alpha = np.random.default_rng(3).uniform(1, 30, len(tree.columns))
     fractions = drawn(tree, alpha, 200_000, 4)
-    mean, square = (each[0] for each in cumulative_moments(tree, alpha[None]))
+    mean, square = (item[0] for item in cumulative_moments(tree, alpha[None]))
     assert np.allclose(mean, fractions.mean(axis=0), atol=0.0056)
     assert np.allclose(square, np.square(fractions).mean(axis=0), atol=0.0056)
     assert np.allclose(deviations(mean, square), fractions.std(axis=0), rtol=0.02, atol=1e-4)
@@ -47,8 +47,8 @@ def test_intervals_hold_a_fraction_as_often_as_they_say(name):
     mean, square = cumulative_moments(tree, alpha)
     low, high = fraction_intervals(mean, deviations(mean, square), 0.9)
     exact = tree.membership[tree.asked_of_all].any(axis=0)
-    for at, each in enumerate(alpha):
-        fractions = drawn(tree, each, 20_000, at)
+    for at, item in enumerate(alpha):
+        fractions = drawn(tree, item, 20_000, at)
         inside = ((fractions >= low[at]) & (fractions <= high[at])).mean(axis=0)
         assert np.abs(inside[exact] - 0.9).max() < 0.01
         assert inside.min() > 0.88
@@ -67,9 +67,9 @@ def test_intervals_stay_among_fractions_whatever_the_moments(mean, share, level)
 @settings(max_examples=100, deadline=None)
 def test_a_beta_distribution_has_the_moments_that_it_was_made_of(mean, share):
     deviation = np.sqrt(share * mean * (1 - mean))
-    found = fraction_beta(np.array([mean]), np.array([deviation]))
-    assert found.mean()[0] == pytest.approx(mean, rel=1e-6)
-    assert found.std()[0] == pytest.approx(deviation, rel=1e-6)
+    result = fraction_beta(np.array([mean]), np.array([deviation]))
+    assert result.mean()[0] == pytest.approx(mean, rel=1e-6)
+    assert result.std()[0] == pytest.approx(deviation, rel=1e-6)
 
 
 def test_a_mixture_is_wider_than_its_parts():

@@ -56,10 +56,10 @@ def test_images_are_listed_at_any_depth_and_in_zips_of_any_name(tmp_path):
         "a/OTHER.ZIP": zip_bytes({"folder/in a folder/5.jpg": pictures[5], "inner.zip": inner}),
         "images_test_rev1.zip": zip_bytes({"images_test_rev1/7.jpg": pictures[7]}),
     }
-    found = list_image_files(write_files(tmp_path / "all", files))
-    by_name = {image_name(file.name): read_bytes(file.reference) for file in found.images}
+    result = list_image_files(write_files(tmp_path / "all", files))
+    by_name = {image_name(file.name): read_bytes(file.reference) for file in result.images}
     assert by_name == {str(k): pictures[k] for k in range(8)}
-    assert found.notes() == []
+    assert result.notes() == []
     # The same, zipped as a whole, which makes a zip in a zip in a zip.
     whole = tmp_path / "whole.zip"
     whole.write_bytes(zip_bytes(files))
@@ -108,9 +108,9 @@ def test_images_are_listed_at_any_depth_and_in_zips_of_any_name(tmp_path):
 def test_an_image_is_told_by_what_it_is(tmp_path, name, data, packed):
     files = {f"place/{name}": data}
     place = write_files(tmp_path, {"place.zip": zip_bytes(files)} if packed else files)
-    found = list_image_files(place / ("place.zip" if packed else "place"))
-    assert [image_name(file.name) for file in found.images] == ["1"]
-    assert not found.skipped
+    result = list_image_files(place / ("place.zip" if packed else "place"))
+    assert [image_name(file.name) for file in result.images] == ["1"]
+    assert not result.skipped
 
 
 def test_what_is_left_out_is_counted_and_named_in_one_line(tmp_path):
@@ -127,9 +127,9 @@ def test_what_is_left_out_is_counted_and_named_in_one_line(tmp_path):
     place = write_files(tmp_path / "place", files)
     (place / "gone.jpg").symlink_to("nowhere.jpg")
     os.mkfifo(place / "pipe.jpg")
-    found = list_image_files(place)
+    result = list_image_files(place)
     assert names(place) == ["1.jpg"]
-    assert found.skipped == Counter(
+    assert result.skipped == Counter(
         {
             ".npy": 2,
             "in folders of thumbnails": 2,
@@ -140,10 +140,10 @@ def test_what_is_left_out_is_counted_and_named_in_one_line(tmp_path):
             "no plain file": 1,
         }
     )
-    (note,) = found.notes()
+    (note,) = result.notes()
     assert note.startswith("9 files skipped: 2 ")
     assert note.endswith("1 more")
-    shown = [kind for kind, number in found.skipped.items() if f"{number} {kind}" in note]
+    shown = [kind for kind, number in result.skipped.items() if f"{number} {kind}" in note]
     assert len(shown) == 6
 
 
@@ -169,9 +169,9 @@ def test_what_systems_leave_is_no_galaxy(tmp_path):
     files = dict.fromkeys(junk, JPEG) | {"1.jpg": JPEG}
     place = write_files(tmp_path / ".hidden place", files)
     zipped = write_files(tmp_path, {"place.zip": zip_bytes(files)}) / "place.zip"
-    for each in (place, zipped):
-        assert names(each) == ["1.jpg"]
-        assert list_image_files(each).notes() == []
+    for item in (place, zipped):
+        assert names(item) == ["1.jpg"]
+        assert list_image_files(item).notes() == []
 
 
 @pytest.mark.parametrize("target", ["..", "../..", ".", "here"])
@@ -244,9 +244,9 @@ def test_windows_folders_in_a_zip_are_no_files(tmp_path):
 def test_copies_of_one_image_are_taken_once_and_namesakes_are_told(tmp_path):
     other = image_bytes(picture(2))
     files = {"1.jpg": JPEG, "a.zip": zip_bytes({"1.jpg": JPEG}), "b/1.jpg": other, "2.png": other}
-    found = list_image_files(write_files(tmp_path / "place", files))
-    assert [file.name for file in found.images] == ["1.jpg", "2.png", "b/1.jpg"]
-    copies, namesakes = found.notes()
+    result = list_image_files(write_files(tmp_path / "place", files))
+    assert [file.name for file in result.images] == ["1.jpg", "2.png", "b/1.jpg"]
+    copies, namesakes = result.notes()
     assert copies == "1 copy of images left out"
     assert "1.jpg and b/1.jpg" in namesakes
 

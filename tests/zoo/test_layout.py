@@ -200,8 +200,8 @@ def test_images_are_listed_of_a_folder_or_a_zip(name, tmp_path):
         write_files(tmp_path, {name: zip_bytes(images | {"notes.txt": b""})})
     else:
         write_files(tmp_path / name, images | {"notes.txt": b""})
-    found = list_image_files(tmp_path / name).images
-    assert [read_bytes(file.reference) for file in found] == list(images.values())
+    result = list_image_files(tmp_path / name).images
+    assert [read_bytes(file.reference) for file in result] == list(images.values())
 
 
 def test_images_of_one_name_in_two_folders_are_all_listed(tmp_path):

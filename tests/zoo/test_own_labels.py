@@ -65,9 +65,9 @@ def test_what_a_fit_would_refuse_is_said_by_the_check(tmp_path, capsys):
     few = own_catalogue(tmp_path / "few", ["disk"] * 9 + ["smooth"] * 3)
     assert galaxymorph("data", "check", few, *OWN) == 0
     fault = "class 'smooth' has 3 galaxies, but a split into train, valid and test takes 4"
-    said = capsys.readouterr().out
-    assert f"fit would stop: {fault}" in said
-    assert "--scheme" not in said
+    output = capsys.readouterr().out
+    assert f"fit would stop: {fault}" in output
+    assert "--scheme" not in output
     assert galaxymorph("fit", "--data", few, *OWN, "--out", tmp_path / "runs") == 2
     assert fault in capsys.readouterr().err
     # Four of each class are too few where there are two: of three that are held out one is smooth.
@@ -155,7 +155,7 @@ def test_names_tell_of_handedness(classes, handed):
 def test_handed_classes_get_a_warning_but_with_no_flips(tmp_path, capsys):
     path = own_catalogue(tmp_path / "my", ["cw", "ccw"] * 6)
     assert galaxymorph("data", "check", path, *OWN) == 0
-    assert "cw, ccw" in (said := capsys.readouterr().out) or "ccw, cw" in said
+    assert "cw, ccw" in (output := capsys.readouterr().out) or "ccw, cw" in output
     words = ["fit", "--data", path, "--recipe", RECIPE, *QUICK, "--epochs", "1", *OWN]
     assert galaxymorph(*words, "--out", tmp_path, "--name", "flipped") == 0
     assert "fit again with --no-flips" in capsys.readouterr().err

@@ -27,7 +27,7 @@ def conditionals(draw, tree, rows: int = 3):
 
 def reach_by_walking(tree, conditional: np.ndarray, question: str) -> float:
     """The probability of reaching a question, summed over the answers that lead to it."""
-    asked = next(each for each in tree.questions if each.name == question)
+    asked = next(item for item in tree.questions if item.name == question)
     if asked.asked_of_all:
         return 1.0
     places = {column: at for at, column in enumerate(tree.columns)}
@@ -74,7 +74,7 @@ def test_reach_is_the_sum_over_the_answers_that_lead_to_a_question(schema, data)
     tree = schema.tree
     conditional = data.draw(conditionals(tree, rows=1))
     cumulative = to_cumulative(tree, conditional)
-    walked = [reach_by_walking(tree, conditional[0], each.name) for each in tree.questions]
+    walked = [reach_by_walking(tree, conditional[0], item.name) for item in tree.questions]
     assert np.allclose(reached(tree, cumulative)[0], walked, atol=1e-12)
     assert np.allclose(cumulative @ tree.membership.T, walked, atol=1e-12)
     assert not broken_sums(tree, cumulative).any()

@@ -39,8 +39,8 @@ def one(**fractions) -> pd.DataFrame:
 
 
 def label(scheme: str, **fractions) -> str | None:
-    found = assign_labels(SCHEMES.find(scheme), one(**fractions)).iloc[0]
-    return found["label"] if found["kept"] else None
+    result = assign_labels(SCHEMES.find(scheme), one(**fractions)).iloc[0]
+    return result["label"] if result["kept"] else None
 
 
 def test_layer1_reproduces_the_published_values_and_labels(votes, published):
@@ -117,9 +117,9 @@ def test_gz2_five_cuts_where_the_literature_does(fractions, expected):
 def test_every_scheme_labels_any_votes_with_one_of_its_classes(fractions):
     votes = pd.DataFrame([fractions], columns=GALAXY_ZOO_CHALLENGE.columns)
     for scheme in SCHEMES.values():
-        found = assign_labels(scheme, votes).iloc[0]
-        assert found["label"] in scheme.classes
-        assert found["kept"] == (found["value"] >= scheme.keep)
+        result = assign_labels(scheme, votes).iloc[0]
+        assert result["label"] in scheme.classes
+        assert result["kept"] == (result["value"] >= scheme.keep)
 
 
 def test_a_scheme_of_ones_own_is_an_entry_in_the_registry(monkeypatch):

@@ -163,7 +163,7 @@ def test_images_of_one_content_are_in_one_part(seed):
     alone = ~galaxies["digest"].duplicated(keep=False)
     names = set(galaxies["galaxy"][alone])
     parts = [
-        each[each["galaxy"].isin(names)].set_index("galaxy")["split"] for each in (split, drawn)
+        item[item["galaxy"].isin(names)].set_index("galaxy")["split"] for item in (split, drawn)
     ]
     assert parts[0].equals(parts[1])
     folds = fold_splits(galaxies, CLASSES, 4, seed, calibration=0.1)
@@ -177,20 +177,20 @@ def test_images_of_one_content_are_in_one_part(seed):
 @pytest.mark.parametrize("digests", [None, "", "each"])
 def test_without_copies_a_split_is_the_one_without_digests(digests):
     galaxies = table(90, 40, 20)
-    told = (
+    message = (
         galaxies
         if digests is None
         else galaxies.assign(digest=[f"{digests}{n}" if digests else "" for n in range(150)])
     )
-    for plain, found in zip(
+    for plain, result in zip(
         [
             split_galaxies(galaxies, CLASSES, 42, calibration=0.1),
             *fold_splits(galaxies, CLASSES, 3, 42, 0.1),
         ],
         [
-            split_galaxies(told, CLASSES, 42, calibration=0.1),
-            *fold_splits(told, CLASSES, 3, 42, 0.1),
+            split_galaxies(message, CLASSES, 42, calibration=0.1),
+            *fold_splits(message, CLASSES, 3, 42, 0.1),
         ],
         strict=True,
     ):
-        assert found[["galaxy", "split"]].equals(plain[["galaxy", "split"]])
+        assert result[["galaxy", "split"]].equals(plain[["galaxy", "split"]])

@@ -126,8 +126,8 @@ def test_the_likeliest_walk_goes_on_where_an_answer_leads_and_asks_everybody_que
     cumulative = np.zeros(len(columns))
     for answer, fraction in fractions.items():
         cumulative[columns.index(f"Class{answer}")] = fraction
-    found = likeliest_walk(TREE, cumulative)
-    assert [columns[at] for at in found] == [f"Class{answer}" for answer in walk]
+    result = likeliest_walk(TREE, cumulative)
+    assert [columns[at] for at in result] == [f"Class{answer}" for answer in walk]
 
 
 @pytest.mark.parametrize("name", SCHEMAS)

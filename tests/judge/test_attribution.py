@@ -119,7 +119,7 @@ def test_similar_draws_one_figure_and_names_a_galaxy_that_is_not_there(explained
 
 
 def test_the_command_offers_every_method(explained, capsys):
-    (option,) = (option for option in explain.params if option.name == "methods")
+    (option,) = (option for option in explain.params if option.name == "method")
     assert list(option.type.choices) == list(ATTRIBUTION_METHODS)
     assert galaxymorph("explain", explained, "--similar", "7", "--limit", "3") == 2
     assert "leave out --method and --limit" in capsys.readouterr().err

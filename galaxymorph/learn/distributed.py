@@ -44,17 +44,10 @@ def together(help_with: Callable[[Any], None]) -> Iterator[bool]:
 
     Args:
         help_with: called in the others with each task of `announced`.
-
-    Raises:
-        BadInput: accelerate isn't installed.
     """
-    try:
-        from accelerate import PartialState
-        from accelerate.utils import InitProcessGroupKwargs
-    except ImportError:
-        raise BadInput(
-            "several processes need accelerate", "pip install 'galaxymorph[scale]'"
-        ) from None
+    from accelerate import PartialState
+    from accelerate.utils import InitProcessGroupKwargs
+
     waits = InitProcessGroupKwargs(timeout=TIMEOUT).to_kwargs()
     PartialState(cpu=default_device().type == "cpu", **waits)
     try:

@@ -13,7 +13,6 @@ import pytest
 from galaxymorph.base import BadInput
 from tests.conftest import RECIPE, galaxymorph
 
-pytest.importorskip("accelerate", reason="the extra scale is missing")
 psutil = pytest.importorskip("psutil")
 ROOT = Path(__file__).parents[2]
 # Launches processes that talk to each other, whether there are GPUs or not.

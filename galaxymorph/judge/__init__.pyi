@@ -70,6 +70,7 @@ from .explain.shortcuts import shortcut_table as shortcut_table
 from .explain.shortcuts import true_masks as true_masks
 from .galleries import galleries_of as galleries_of
 from .galleries import most_contested as most_contested
+from .metrics.bootstrap import Interval as Interval
 from .metrics.bootstrap import bootstrap as bootstrap
 from .metrics.bootstrap import mean_interval as mean_interval
 from .metrics.bootstrap import proportion as proportion
@@ -93,6 +94,7 @@ from .metrics.run_metrics import part_metrics as part_metrics
 from .metrics.vote_fractions import entropy as entropy
 from .metrics.vote_fractions import kl_divergence as kl_divergence
 from .metrics.vote_fractions import question_entropy as question_entropy
+from .metrics.vote_fractions import rank_correlations as rank_correlations
 from .metrics.vote_fractions import square_errors as square_errors
 from .reproduction import Reproduction as Reproduction
 from .reproduction import reproduce_run as reproduce_run

@@ -1,4 +1,4 @@
-"""Signs that a fit failed: one class for all, no better than chance, a loss that rose."""
+"""Signs that a fit failed: one class for all, no better than chance, a rising loss."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import random_table
 
-from galaxymorph.judge.metrics.bootstrap import bootstrap
+from galaxymorph.judge.metrics.bootstrap import mean_interval
 from galaxymorph.learn import Run, predicted_columns, target_of, true_columns
 
 # A class that is predicted for this share of the galaxies, and for this much more than are of it,
@@ -45,7 +45,7 @@ def fit_warnings(run: Run, metrics: dict, test: pd.DataFrame) -> Warnings:
 
 
 def class_warnings(counts: np.ndarray, classes: Sequence[str], seed: int) -> Warnings:
-    """Return what is wrong with predicted classes.
+    """Return the signs that predicted classes are wrong.
 
     Chance is judged by a permutation test of macro-F1 (Ojala & Garriga 2010, JMLR 11, 1833,
     test 1): predictions are shuffled over the galaxies, which draws a confusion matrix of the same
@@ -120,8 +120,8 @@ def _fraction_warnings(run: Run, test: pd.DataFrame) -> Warnings:
     true = test[columns].to_numpy(float)
     predicted = test[predicted_columns(run.recipe, run.classes)].to_numpy(float)
     gain = np.nanmean(np.square(true - mean) - np.square(true - predicted), axis=1)
-    found = bootstrap(lambda rows: {"gain": gain[rows].mean()}, len(gain), run.recipe.seed)["gain"]
-    if found["low"] is not None and found["low"] > 0:
+    low = mean_interval(gain, run.recipe.seed)["low"]
+    if low is not None and low > 0:
         return []
     return [
         {

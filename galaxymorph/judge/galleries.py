@@ -16,7 +16,7 @@ from fastai.interpret import ClassificationInterpretation, Interpretation
 from galaxymorph.base import Progress, safe_file_name
 from galaxymorph.judge.calibration.stored_calibration import calibrated_predictions
 from galaxymorph.judge.metrics.metric import class_codes
-from galaxymorph.judge.metrics.questions import questions_of
+from galaxymorph.judge.metrics.questions import Questions, questions_of
 from galaxymorph.judge.metrics.vote_fractions import question_divergence, question_entropy
 from galaxymorph.learn import (
     Run,
@@ -27,7 +27,6 @@ from galaxymorph.learn import (
     with_images,
     with_targets,
 )
-from galaxymorph.zoo import Tree
 
 Galleries = dict[str, tuple[str, pd.DataFrame]]
 
@@ -42,22 +41,24 @@ def galleries_of(run: Run, part: str = "test", data: Path | None = None) -> Gall
     """
     losses = calibrated_predictions(run, top_losses(run, part, data))
     if target_of(run.recipe).soft:
-        losses = _with_question(run, losses, _divergence)
+        questions = questions_of(run, losses)
+        divergence = question_divergence(questions.tree, questions.true, questions.predicted)
+        losses = _with_question(losses, questions, divergence)
     predictions = calibrated_predictions(run, with_images(run.predictions(part), data))
-    found = {f"top_losses_{part}": ("Largest values of the training loss", losses)}
+    galleries = {f"top_losses_{part}": ("Largest values of the training loss", losses)}
     for family in target_of(run.recipe).metrics:
-        found |= FAMILIES[family](run, predictions, part)
-    return found
+        galleries |= FAMILIES[family](run, predictions, part)
+    return galleries
 
 
 def _class_galleries(run: Run, predictions: pd.DataFrame, part: str) -> Galleries:
     mistakes = confident_mistakes(predictions)
-    found = {f"confident_mistakes_{part}": ("Wrong, most confident first", mistakes)}
+    galleries = {f"confident_mistakes_{part}": ("Wrong, most confident first", mistakes)}
     for (true, predicted), galaxies in confusion_cells(predictions, run.classes).items():
         words = f"{run.recipe.truth.capitalize()}: {true}, model: {predicted}".replace("_", " ")
         name = f"{safe_file_name(true)}_as_{safe_file_name(predicted)}"
-        found[f"confusion_{part}/{name}"] = (words, galaxies)
-    return found
+        galleries[f"confusion_{part}/{name}"] = (words, galaxies)
+    return galleries
 
 
 def _vote_galleries(run: Run, predictions: pd.DataFrame, part: str) -> Galleries:
@@ -68,7 +69,7 @@ def _vote_galleries(run: Run, predictions: pd.DataFrame, part: str) -> Galleries
     }
 
 
-# A family of scores, see `judge.metrics`, may have galleries of its own.
+# Galleries by the family of metrics, see `Metric`.
 FAMILIES: dict[str, Callable[[Run, pd.DataFrame, str], Galleries]] = {
     "classification": _class_galleries,
     "distribution": _vote_galleries,
@@ -79,47 +80,39 @@ FAMILIES: dict[str, Callable[[Run, pd.DataFrame, str], Galleries]] = {
 def disagreements(run: Run, predictions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the galaxies by the entropy of volunteers' votes, and by its excess over the model's.
 
-    Each has the question that decides: its answer `says`, `volunteers` and `model`, the fractions
-    of those asked who give it.
+    Each has its decisive question: the words of the most frequent answer, `says`, and its
+    conditional fractions, `volunteers` and `model`.
     """
-    asked = questions_of(run, predictions)
-    humans, model = (question_entropy(asked.tree, each) for each in (asked.true, asked.predicted))
-    orders = ((humans.sum(axis=1), _contested), ((humans - model).sum(axis=1), _overlooked))
-    first, second = (
-        _with_question(run, predictions.iloc[np.argsort(-value, kind="stable")], which)
-        for value, which in orders
+    questions = questions_of(run, predictions)
+    entropies, predicted = (
+        question_entropy(questions.tree, fractions)
+        for fractions in (questions.true, questions.predicted)
     )
-    return first, second
+    by_entropy, by_excess = (
+        _with_question(predictions, questions, values)
+        .iloc[np.argsort(-values.sum(axis=1), kind="stable")]
+        .reset_index(drop=True)
+        for values in (entropies, entropies - predicted)
+    )
+    return by_entropy, by_excess
 
 
 def most_contested(run: Run, predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return predictions with the question on which volunteers disagree most, as above."""
-    return _with_question(run, predictions, _contested)
+    """Return predictions with the question of largest entropy, see `disagreements`."""
+    questions = questions_of(run, predictions)
+    entropies = question_entropy(questions.tree, questions.true)
+    return _with_question(predictions, questions, entropies)
 
 
-def _contested(tree: Tree, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    return question_entropy(tree, true)
-
-
-def _overlooked(tree: Tree, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    return question_entropy(tree, true) - question_entropy(tree, predicted)
-
-
-def _divergence(tree: Tree, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    return question_divergence(tree, true, predicted)
-
-
-def _with_question(run: Run, table: pd.DataFrame, value: Callable) -> pd.DataFrame:
-    """Add what volunteers say most to the question of largest value, and how many do."""
-    asked = questions_of(run, table)
-    question = value(asked.tree, asked.true, asked.predicted).argmax(axis=1)
-    own = asked.tree.membership[question] > 0
-    answer = np.where(own, asked.true, -1).argmax(axis=1)
+def _with_question(table: pd.DataFrame, questions: Questions, values: np.ndarray) -> pd.DataFrame:
+    """Add the most frequent answer to the question of largest value, shape (n, questions)."""
+    answers = questions.tree.membership[values.argmax(axis=1)] > 0
+    answer = np.where(answers, questions.true, -1).argmax(axis=1)
     rows = np.arange(len(table))
     return table.assign(
-        says=[asked.says(at) for at in answer],
-        volunteers=asked.true_share[rows, answer],
-        model=asked.predicted_share[rows, answer],
+        says=[questions.says(at) for at in answer],
+        volunteers=questions.true_share[rows, answer],
+        model=questions.predicted_share[rows, answer],
     ).reset_index(drop=True)
 
 
@@ -127,8 +120,8 @@ def top_losses(run: Run, part: str = "test", data: Path | None = None) -> pd.Dat
     """Return the galaxies of a part by falling loss, with predictions and `loss`.
 
     The losses are those of fastai's `ClassificationInterpretation`, of soft targets its
-    `Interpretation`; a cross-validated run takes each galaxy from
-    the fold that tested it, an ensemble the mean of its models' losses.
+    `Interpretation`; a cross-validated run takes each galaxy from the fold that tested it, an
+    ensemble the mean of its models' losses.
 
     Args:
         run: trained.
@@ -138,9 +131,10 @@ def top_losses(run: Run, part: str = "test", data: Path | None = None) -> pd.Dat
     tables = []
     count = len(run.predictions(part)) * max(1, len(run.ensemble))
     with Progress("losses", count, "images") as progress:
-        for each in run.splits:
-            losses = np.mean([_losses(one, part, data, progress) for one in each.members], axis=0)
-            tables.append(with_images(each.predictions(part), data).assign(loss=losses))
+        for fold in run.splits:
+            losses = [_losses(member, part, data, progress) for member in fold.members]
+            table = with_images(fold.predictions(part), data)
+            tables.append(table.assign(loss=np.mean(losses, axis=0)))
     return pd.concat(tables).sort_values("loss", ascending=False, kind="stable", ignore_index=True)
 
 
@@ -157,7 +151,7 @@ def _losses(run: Run, part: str, data: Path | None, progress: Progress) -> np.nd
 
 
 class StoredPredictions:
-    """A run's table of predictions in place of the learner that fastai's interpretation asks.
+    """A run's table of predictions in place of the learner of fastai's interpretation.
 
     `ClassificationInterpretation` infers again for each confusion matrix, report and list of
     confusions. The run has its predictions already, and those of folds and ensembles, or calibrated

@@ -13,6 +13,7 @@ import pandas as pd
 from galaxymorph.base import Progress, say, write_json
 from galaxymorph.judge import (
     METRICS,
+    Interval,
     Predictions,
     Uncertainty,
     agreed,
@@ -24,6 +25,7 @@ from galaxymorph.judge import (
     keep_at_accuracies_by_halves,
     kl_divergence,
     proportion,
+    rank_correlations,
     square_errors,
     volunteer_fractions,
 )
@@ -192,18 +194,7 @@ def _scores(
     }
 
 
-def _correlations(uncertainty: Uncertainty, entropy: np.ndarray, run: Run) -> dict[str, Any]:
+def _correlations(uncertainty: Uncertainty, entropy: np.ndarray, run: Run) -> dict[str, Interval]:
     """Return Spearman's correlation of each kind of uncertainty with volunteers' entropy."""
-    from scipy.stats import rankdata
-
-    def correlations(rows: np.ndarray) -> dict[str, float]:
-        volunteers = rankdata(entropy[rows])
-        model = {kind: rankdata(getattr(uncertainty, kind)[rows]) for kind in KINDS}
-        return {
-            kind: np.corrcoef(volunteers, ranks)[0, 1]
-            if np.ptp(ranks) and np.ptp(volunteers)
-            else np.nan
-            for kind, ranks in model.items()
-        }
-
-    return bootstrap(correlations, len(entropy), run.recipe.seed)
+    kinds = {kind: getattr(uncertainty, kind) for kind in KINDS}
+    return rank_correlations(entropy, kinds, run.recipe.seed)

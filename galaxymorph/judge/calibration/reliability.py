@@ -9,7 +9,13 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.judge.calibration.calibrators import nll
-from galaxymorph.judge.metrics.bootstrap import RESAMPLES, Interval, bootstrap, central
+from galaxymorph.judge.metrics.bootstrap import (
+    RESAMPLES,
+    Interval,
+    bootstrap,
+    bootstrap_one,
+    central,
+)
 from galaxymorph.judge.metrics.metric import METRICS, Metric
 
 # Bins at most, and galaxies in a bin, of calibration errors, parts of the Brier score and
@@ -175,12 +181,12 @@ def confidence_error_interval(confidence: np.ndarray, hits: np.ndarray, seed: in
         hits: whether it is right, shape (n,).
         seed: of resampling and draws.
     """
-    error = bootstrap(
-        lambda rows: {"ece": calibration_error(confidence[rows], hits[rows], debiased=True)},
+    error = bootstrap_one(
+        lambda rows: calibration_error(confidence[rows], hits[rows], debiased=True),
         len(confidence),
         seed,
-        ("ece",),
-    )["ece"]
+        biased=True,
+    )
     return from_zero(error, confidence_band(confidence, seed))
 
 

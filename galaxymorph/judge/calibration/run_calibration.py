@@ -45,7 +45,7 @@ from galaxymorph.judge.calibration.stored_calibration import (
     sets_of,
     too_few_for_sets,
 )
-from galaxymorph.judge.metrics.bootstrap import LEVEL, RESAMPLES, Interval, bootstrap
+from galaxymorph.judge.metrics.bootstrap import LEVEL, RESAMPLES, Interval, bootstrap, bootstrap_one
 from galaxymorph.judge.metrics.expected_fractions import class_chances
 from galaxymorph.learn import Run, run_files, write_table
 from galaxymorph.zoo import CALIBRATED, prefixed
@@ -192,16 +192,12 @@ def _selective(
         test: calibrated probabilities of the test part.
         seed: of resampling and folds.
     """
-    uncertainty = 1 - test.probabilities.max(axis=1)
     wrong = test.probabilities.argmax(axis=1) != test.truth
-    area = bootstrap(
-        lambda rows: {"aurc": aurc(-test.probabilities[rows].max(axis=1), wrong[rows])},
-        len(wrong),
-        seed,
-    )
+    confidence = test.probabilities.max(axis=1)
+    area = bootstrap_one(lambda rows: aurc(-confidence[rows], wrong[rows]), len(wrong), seed)
     held_out = _out_of_fold(method, calibrating, seed)
-    kept = keep_at_accuracies(held_out, (uncertainty, wrong), ACCURACIES)
-    return {"aurc": area["aurc"], "kept_at_accuracy": kept}
+    kept = keep_at_accuracies(held_out, (1 - confidence, wrong), ACCURACIES)
+    return {"aurc": area, "kept_at_accuracy": kept}
 
 
 def _study(

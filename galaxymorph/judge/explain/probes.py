@@ -12,7 +12,7 @@ import torch
 
 from galaxymorph.base import BadInput, Progress
 from galaxymorph.judge.explain.explained_model import BATCH, ExplainedModel, normalised
-from galaxymorph.judge.metrics.bootstrap import Interval, bootstrap
+from galaxymorph.judge.metrics.bootstrap import Interval, bootstrap_one
 from galaxymorph.judge.metrics.expected_fractions import TRUTH, read_truth
 from galaxymorph.learn.backbones.architectures import stages_of
 
@@ -142,8 +142,7 @@ def _cross_predicted(embedding: np.ndarray, values: np.ndarray, seed: int) -> np
 def _r2_interval(true: np.ndarray, predicted: np.ndarray, seed: int) -> Interval:
     squares = np.square(true - predicted)
 
-    def r2(rows: np.ndarray) -> dict[str, float]:
-        spread = len(rows) * true[rows].var()
-        return {"r2": 1 - squares[rows].sum() / max(spread, 1e-12)}
+    def r2(rows: np.ndarray) -> float:
+        return 1 - squares[rows].sum() / max(len(rows) * true[rows].var(), 1e-12)
 
-    return bootstrap(r2, len(true), seed)["r2"]
+    return bootstrap_one(r2, len(true), seed)

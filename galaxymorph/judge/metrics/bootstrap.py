@@ -71,6 +71,13 @@ def bootstrap(
     return intervals
 
 
+def bootstrap_one(
+    score: Callable[[np.ndarray], float], n: int, seed: int, biased: bool = False
+) -> Interval:
+    """Return one score with its interval, see `bootstrap`."""
+    return bootstrap(lambda rows: {"": score(rows)}, n, seed, [""] if biased else ())[""]
+
+
 def central(draws: np.ndarray) -> np.ndarray:
     """Return the ends of the central `LEVEL` of draws; those that are NaN are left out."""
     return np.nanquantile(draws, TAILS)

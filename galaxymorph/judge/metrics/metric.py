@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.base import Registry
-from galaxymorph.judge.metrics.bootstrap import Interval, bootstrap
+from galaxymorph.judge.metrics.bootstrap import Interval, bootstrap_one
 from galaxymorph.learn import Run, Target, predicted_columns, target_of, true_columns
 from galaxymorph.zoo import Tree
 
@@ -104,7 +104,7 @@ class Metric:
         estimate: from predictions to the value with its interval. The default is the percentile
             bootstrap of `value`.
         estimates: in place of it, for `per_…` metrics, by item.
-        applies: whether predictions have what it takes.
+        applies: whether it can be computed of predictions.
         difference: from two predictions of the same galaxies to the value of the second minus that
             of the first, with its interval. The default is their paired bootstrap.
         interval: how the interval is made, in words.
@@ -139,11 +139,9 @@ class Metric:
         """Return the value with its interval."""
         if self.estimate is not None:
             return self.estimate(predictions)
-        return bootstrap(
-            lambda rows: {"value": self.point(predictions.take(rows))},
-            len(predictions),
-            predictions.seed,
-        )["value"]
+        return bootstrap_one(
+            lambda rows: self.point(predictions.take(rows)), len(predictions), predictions.seed
+        )
 
     def point(self, predictions: Predictions) -> float:
         """Return the value alone, not rounded."""
@@ -152,17 +150,17 @@ class Metric:
         return float(self.value(predictions))
 
     def gain(self, before: Predictions, after: Predictions) -> Interval:
-        """Return by how much the value rises between two predictions of the same galaxies."""
+        """Return the value after minus that before, of predictions of the same galaxies."""
         if self.difference is not None:
             return self.difference(before, after)
-        return bootstrap(
-            lambda rows: {"gain": self.point(after.take(rows)) - self.point(before.take(rows))},
+        return bootstrap_one(
+            lambda rows: self.point(after.take(rows)) - self.point(before.take(rows)),
             len(before),
             before.seed,
-        )["gain"]
+        )
 
     def loss(self, before: Predictions, after: Predictions) -> Interval:
-        """Return by how much the value worsens between two predictions of the same galaxies."""
+        """Return by how much the value is worse after than before, of the same galaxies."""
         return self.gain(after, before) if self.better == "greater" else self.gain(before, after)
 
 
@@ -208,8 +206,8 @@ def metric_of(score: str) -> Metric | None:
     parts = score.split(".")
     for at in reversed(range(len(parts))):
         part = parts[at].removesuffix(OVER_FOLDS)
-        above = next((each for each in reversed(parts[:at]) if each.startswith("per_")), None)
-        for name in (f"{above}.{part}", part, part.rstrip("0123456789").rstrip("_")):
+        group = next((part for part in reversed(parts[:at]) if part.startswith("per_")), None)
+        for name in (f"{group}.{part}", part, part.rstrip("0123456789").rstrip("_")):
             if name in METRICS:
                 return METRICS[name]
     return None
@@ -238,7 +236,11 @@ def tree_of(run: Run) -> Tree:
 
 def true_codes(table: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
     """Return the positions of the true classes, `label` of a table, shape (n,)."""
-    return pd.Index(classes).get_indexer(pd.Index(table["label"]))
+    return _codes(table["label"], classes)
+
+
+def _codes(names: pd.Series, classes: Sequence[str]) -> np.ndarray:
+    return pd.Index(classes).get_indexer(pd.Index(names))
 
 
 def class_codes(table: pd.DataFrame, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -248,9 +250,7 @@ def class_codes(table: pd.DataFrame, classes: Sequence[str]) -> tuple[np.ndarray
         table: the columns `label` and `predicted`, a row a galaxy.
         classes: every class, in order.
     """
-    order = pd.Index(classes)
-    true, predicted = (order.get_indexer(pd.Index(table[name])) for name in ("label", "predicted"))
-    return true, predicted
+    return _codes(table["label"], classes), _codes(table["predicted"], classes)
 
 
 def confusion_of(true: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -259,7 +259,7 @@ def confusion_of(true: np.ndarray, predicted: np.ndarray, classes: int) -> np.nd
     Args:
         true: positions of the true classes, shape (n,).
         predicted: of the predicted ones.
-        classes: how many there are.
+        classes: their number.
     """
     counts = np.bincount(true * classes + predicted, minlength=classes**2)
     return counts.reshape(classes, classes)

@@ -1,4 +1,4 @@
-"""A part's predictions as answers to questions, whatever the soft target."""
+"""Predictions of a soft target as answers to questions."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Questions:
 
     @cached_property
     def true_share(self) -> np.ndarray:
-        """Volunteers' fractions of those asked, shape (n, answers), NaN where nobody was."""
+        """Volunteers' conditional fractions, shape (n, answers), NaN where nobody was asked."""
         return to_conditional(self.tree, self.true)
 
     @cached_property
     def predicted_share(self) -> np.ndarray:
-        """Predicted fractions of those asked, shape (n, answers)."""
+        """Predicted conditional fractions, shape (n, answers)."""
         return to_conditional(self.tree, self.predicted)
 
     def question(self, answer: int) -> Question:
@@ -39,7 +39,8 @@ class Questions:
     def says(self, answer: int) -> str:
         """Return a question and one of its answers in words."""
         question = self.question(answer)
-        words = next(a.text for a in question.answers if a.column == self.tree.columns[answer])
+        column = self.tree.columns[answer]
+        words = next(each.text for each in question.answers if each.column == column)
         return f"{question.text} {words}".strip()
 
 

@@ -11,189 +11,199 @@ from pathlib import Path
 
 import numpy as np
 
-from galaxymorph.judge.metrics.bootstrap import Interval, bootstrap, mean_interval
+from galaxymorph.judge.metrics.bootstrap import Interval, bootstrap, bootstrap_one, mean_interval
 from galaxymorph.judge.metrics.expected_fractions import expected_fractions
 from galaxymorph.judge.metrics.metric import METRICS, Metric, Predictions
 from galaxymorph.learn import RMSE
 from galaxymorph.zoo.tree import Tree, known_fractions, reached, to_conditional
 
-# Volunteers agree where one answer has more than this share of those asked, and a question counts
-# for a galaxy where at least half of all volunteers were asked: otherwise one volunteer who strayed
+# Volunteers agree where one answer has more than this fraction of the votes, and a question counts
+# for a galaxy where at least half of all volunteers reached it: otherwise one volunteer who strayed
 # down a path would count as agreement (Walmsley et al. 2022, MNRAS 509, 3966, table 1).
 AGREED = 0.8
-ASKED = 0.5
-# Predicted shares are kept this far from 0, so that a divergence stays finite: of classes, as the
+REACHED = 0.5
+# Predicted fractions are at least these, so that a divergence stays finite: of classes, as the
 # published targets are, and of answers, half a vote of the some 40 volunteers of a galaxy (Willett
 # et al. 2013, MNRAS 435, 2835, section 2: 44 in the median), since votes tell no rarer ones.
 SMALLEST, HALF_A_VOTE = 1e-8, 0.5 / 40
-# A sum of squares up to here is an answer's that never varies, and rounding.
+# A sum of squares up to here is rounding, of an answer that never varies.
 CONSTANT = 1e-12
 
 Estimates = dict[str, Interval]
 
 
-def question_accuracy(tree: Tree, true: np.ndarray, predicted: np.ndarray, seed: int) -> Estimates:
-    """Return the accuracy of each question's likeliest answer on the galaxies that agree on it.
+def question_accuracy(predictions: Predictions) -> Estimates:
+    """Return the accuracy of each question's most probable answer, where volunteers agree.
 
     See `agreed_galaxies`. By the question's name, with the interval of `bootstrap`.
-
-    Args:
-        tree: the decision tree.
-        true: volunteers' cumulative fractions, shape (n, answers).
-        predicted: the model's, of the same shape.
-        seed: of the resampling.
     """
-    agreed = agreed_galaxies(tree, true)
-    given, foretold = (np.nan_to_num(to_conditional(tree, each)) for each in (true, predicted))
-    right = np.column_stack(
+    tree = _tree_of(predictions)
+    agreed = agreed_galaxies(tree, predictions.true)
+    true, predicted = (
+        np.nan_to_num(to_conditional(tree, fractions))
+        for fractions in (predictions.true, predictions.predicted)
+    )
+    correct = np.column_stack(
         [
-            given[:, members].argmax(axis=1) == foretold[:, members].argmax(axis=1)
-            for members in tree.membership.astype(bool)
+            true[:, answers].argmax(axis=1) == predicted[:, answers].argmax(axis=1)
+            for answers in tree.membership.astype(bool)
         ]
     )
-    terms = {"right": (agreed & right).astype(float), "agreed": agreed.astype(float)}
+    terms = {"correct": (agreed & correct).astype(float), "agreed": agreed.astype(float)}
     names = [question.name for question in tree.questions]
-    return _of_sums(terms, lambda sums: _over(sums["right"], sums["agreed"]), names, seed)
-
-
-def question_kl(tree: Tree, true: np.ndarray, predicted: np.ndarray, seed: int) -> Estimates:
-    """Return the Kullback-Leibler divergence of each question's conditional fractions.
-
-    Each galaxy is weighted by the share of volunteers who were asked, see `question_divergence`.
-    By the question's name; for the arguments see `question_accuracy`.
-    """
-    terms = {"kl": question_divergence(tree, true, predicted), "asked": _asked(tree, true)}
-    names = [question.name for question in tree.questions]
-    return _of_sums(terms, lambda sums: _over(sums["kl"], sums["asked"]), names, seed)
-
-
-def answer_rmse(tree: Tree, true: np.ndarray, predicted: np.ndarray, seed: int) -> Estimates:
-    """Return the root-mean-square error of each answer over the galaxies that were asked.
-
-    By the answer's column; for the arguments see `question_accuracy`.
-    """
-    terms = _error_terms(tree, true, predicted)
     return _of_sums(
-        terms, lambda sums: np.sqrt(_over(sums["error"], sums["known"])), tree.columns, seed
+        terms, lambda sums: _ratio(sums["correct"], sums["agreed"]), names, predictions.seed
     )
 
 
-def answer_r2(tree: Tree, true: np.ndarray, predicted: np.ndarray, seed: int) -> Estimates:
-    """Return the share of each answer's variance that is explained, over galaxies asked.
+def question_kl(predictions: Predictions) -> Estimates:
+    """Return the Kullback-Leibler divergence of each question's conditional fractions, by its name.
 
-    By the answer's column; for the arguments see `question_accuracy`.
+    Each galaxy is weighted by the fraction of volunteers who reached the question, see
+    `question_divergence`.
     """
+    tree = _tree_of(predictions)
+    terms = {
+        "kl": question_divergence(tree, predictions.true, predictions.predicted),
+        "reached": _reached(tree, predictions.true),
+    }
+    names = [question.name for question in tree.questions]
+    return _of_sums(
+        terms, lambda sums: _ratio(sums["kl"], sums["reached"]), names, predictions.seed
+    )
+
+
+def answer_rmse(predictions: Predictions) -> Estimates:
+    """Return the root-mean-square error of each answer's known fractions, by its column."""
+
+    def rmse(sums: Mapping[str, np.ndarray]) -> np.ndarray:
+        return np.sqrt(_ratio(sums["error"], sums["known"]))
+
+    columns = _tree_of(predictions).columns
+    return _of_sums(_error_terms(predictions), rmse, columns, predictions.seed)
+
+
+def answer_r2(predictions: Predictions) -> Estimates:
+    """Return the share of each answer's variance that is explained, by its column."""
+    tree, true = _tree_of(predictions), predictions.true
     known = known_fractions(tree, true)
     # About the mean, or the variance of a rare answer would be lost in the subtraction.
     mean = np.where(known, true, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     centred = np.where(known, true - mean, 0.0)
-    terms = {**_error_terms(tree, true, predicted), "value": centred, "square": np.square(centred)}
+    terms = {**_error_terms(predictions), "value": centred, "square": np.square(centred)}
 
     def r2(sums: Mapping[str, np.ndarray]) -> np.ndarray:
         variance = sums["square"] - np.square(sums["value"]) / np.maximum(sums["known"], 1)
-        return 1 - _over(sums["error"], np.where(variance > CONSTANT, variance, 0.0))
+        return 1 - _ratio(sums["error"], np.where(variance > CONSTANT, variance, 0.0))
 
-    return _of_sums(terms, r2, tree.columns, seed)
+    return _of_sums(terms, r2, tree.columns, predictions.seed)
 
 
 def root_mean(squares: np.ndarray, seed: int) -> Interval:
     """Return the root of the mean over galaxies of squared errors, shape (n,), as `bootstrap`."""
-    return bootstrap(lambda rows: {"root": np.sqrt(squares[rows].mean())}, len(squares), seed)[
-        "root"
-    ]
+    return bootstrap_one(lambda rows: np.sqrt(squares[rows].mean()), len(squares), seed)
 
 
 def agreed_galaxies(tree: Tree, true: np.ndarray) -> np.ndarray:
     """Return whether volunteers agree on a question, boolean, shape (n, questions).
 
-    One answer has over 80 % of the votes, and half of the volunteers were asked.
+    One answer has over 80 % of the votes, and half of the volunteers reached the question.
     """
-    given = np.nan_to_num(to_conditional(tree, true))
-    best = [given[:, members].max(axis=1) for members in tree.membership.astype(bool)]
-    return (np.column_stack(best) > AGREED) & (_asked(tree, true) >= ASKED)
+    conditional = np.nan_to_num(to_conditional(tree, true))
+    largest = [conditional[:, answers].max(axis=1) for answers in tree.membership.astype(bool)]
+    return (np.column_stack(largest) > AGREED) & (_reached(tree, true) >= REACHED)
 
 
 def entropy_correlation(true: np.ndarray, predicted: np.ndarray, seed: int) -> Interval:
     """Return Spearman's rank correlation of volunteers' and the predicted entropy, (n, classes)."""
+    return rank_correlations(entropy(true), {"": entropy(predicted)}, seed)[""]
+
+
+def rank_correlations(one: np.ndarray, others: Mapping[str, np.ndarray], seed: int) -> Estimates:
+    """Return Spearman's rank correlation of one quantity with others, by their names.
+
+    With the interval of `bootstrap`; unknown where either is constant.
+
+    Args:
+        one: shape (n,).
+        others: by name, shape (n,).
+        seed: of the resampling.
+    """
     from scipy.stats import rankdata
 
-    entropies = entropy(true), entropy(predicted)
-    return bootstrap(
-        lambda rows: {"rank": _correlation(*(rankdata(each[rows]) for each in entropies))},
-        len(true),
-        seed,
-    )["rank"]
+    def correlations(rows: np.ndarray) -> dict[str, float]:
+        ranks = rankdata(one[rows])
+        return {name: _correlation(ranks, rankdata(other[rows])) for name, other in others.items()}
+
+    return bootstrap(correlations, len(one), seed)
 
 
 def kl_divergence(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Return the divergence of predicted from true shares in nats, shape (n,).
+    """Return the divergence of predicted from true fractions in nats, shape (n,).
 
-    A true share of 0 adds nothing; a predicted one counts as `SMALLEST` at least.
+    A true fraction of 0 adds nothing; a predicted one counts as `SMALLEST` at least.
     """
     from scipy.special import rel_entr
 
     return rel_entr(true, np.maximum(predicted, SMALLEST)).sum(axis=1)
 
 
-def entropy(shares: np.ndarray) -> np.ndarray:
-    """Return the entropy of shares, which are along the last axis, in nats."""
+def entropy(fractions: np.ndarray) -> np.ndarray:
+    """Return the entropy of fractions along the last axis, in nats."""
     from scipy.special import entr
 
-    return entr(shares).sum(axis=-1)
+    return entr(fractions).sum(axis=-1)
 
 
 def question_entropy(tree: Tree, cumulative: np.ndarray) -> np.ndarray:
-    """Return the entropy of each question's answers, weighted by the share who were asked.
+    """Return the entropy of each question's answers, weighted by the fraction who reached it.
 
-    In nats, shape (n, questions). By the chain rule their sum over the questions of a walk is the
-    walk's own entropy, the questions' answers being independent of each other.
+    In nats, shape (n, questions). By the chain rule, their sum is the entropy of a volunteer's path
+    through the tree, if answers are independent.
     """
-    given = np.nan_to_num(to_conditional(tree, cumulative))
-    each = [entropy(given[:, members]) for members in tree.membership.astype(bool)]
-    return reached(tree, cumulative) * np.column_stack(each)
+    conditional = np.nan_to_num(to_conditional(tree, cumulative))
+    entropies = [entropy(conditional[:, answers]) for answers in tree.membership.astype(bool)]
+    return reached(tree, cumulative) * np.column_stack(entropies)
 
 
 def question_divergence(tree: Tree, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Return the divergence of predicted from true answers, weighted by the share who were asked.
+    """Return the divergence of predicted from true answers, weighted by who reached the question.
 
     In nats, shape (n, questions): of the conditional fractions, see `kl_divergence`. A predicted
-    one counts as `HALF_A_VOTE` at least, or as volunteers' own where that is less, so that the
-    truth has no divergence and a question log(1 / HALF_A_VOTE), 4.4 nats, at most. Where the
-    prediction is that nobody is asked, it says nothing of the answers, and even ones stand for
-    it.
+    one counts as `HALF_A_VOTE` at least, or as the true one where that is less, so that the truth
+    has no divergence and a question log(1 / HALF_A_VOTE), 4.4 nats, at most. Where the prediction
+    is that nobody reaches the question, its answers count as equally probable.
     """
-    given = np.nan_to_num(to_conditional(tree, true))
-    foretold = to_conditional(tree, predicted)
-    divergence = []
-    for members in tree.membership.astype(bool):
-        theirs, ours = given[:, members], foretold[:, members]
-        ours = np.where(np.isnan(ours).any(axis=1, keepdims=True), 1 / members.sum(), ours)
-        ours = np.maximum(ours, np.minimum(theirs, HALF_A_VOTE))
-        divergence.append(kl_divergence(theirs, ours))
-    return _asked(tree, true) * np.column_stack(divergence)
+    conditional = np.nan_to_num(to_conditional(tree, true))
+    conditional_predicted = to_conditional(tree, predicted)
+    divergences = []
+    for answers in tree.membership.astype(bool):
+        p, q = conditional[:, answers], conditional_predicted[:, answers]
+        q = np.where(np.isnan(q).any(axis=1, keepdims=True), 1 / answers.sum(), q)
+        q = np.maximum(q, np.minimum(p, HALF_A_VOTE))
+        divergences.append(kl_divergence(p, q))
+    return _reached(tree, true) * np.column_stack(divergences)
 
 
-def _asked(tree: Tree, true: np.ndarray) -> np.ndarray:
-    """Return the share who were asked each question, 0 where it has no vote at all."""
+def _reached(tree: Tree, true: np.ndarray) -> np.ndarray:
+    """Return the fraction who reached each question, 0 where it has no vote at all."""
     return np.where(np.asarray(true) @ tree.membership.T > 0, reached(tree, true), 0.0)
 
 
 def square_errors(tree: Tree, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """Return the mean squared error of each galaxy over the fractions that are known, shape (n,).
 
-    Of a question that nobody was asked they aren't: see `known_fractions`.
+    Those of a question without votes aren't: see `known_fractions`.
     """
     known = known_fractions(tree, true)
     squares = np.where(known, np.square(predicted - true), 0.0)
     return squares.sum(axis=1) / np.maximum(known.sum(axis=1), 1)
 
 
-def _error_terms(tree: Tree, true: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
-    known = known_fractions(tree, true)
-    return {
-        "known": known.astype(float),
-        "error": np.where(known, np.square(predicted - true), 0.0),
-    }
+def _error_terms(predictions: Predictions) -> dict[str, np.ndarray]:
+    known = known_fractions(_tree_of(predictions), predictions.true)
+    squares = np.square(predictions.predicted - predictions.true)
+    return {"known": known.astype(float), "error": np.where(known, squares, 0.0)}
 
 
 def _of_sums(
@@ -221,7 +231,7 @@ def _of_sums(
     return bootstrap(values, n, seed)
 
 
-def _over(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     return np.divide(above, below, out=np.full_like(above, np.nan), where=below > 0)
 
 
@@ -237,25 +247,17 @@ def _tree_of(predictions: Predictions) -> Tree:
     return predictions.tree
 
 
-def _by_item(
-    estimate: Callable[[Tree, np.ndarray, np.ndarray, int], Estimates],
-) -> Callable[[Predictions], Estimates]:
-    return lambda predictions: estimate(
-        _tree_of(predictions), predictions.true, predictions.predicted, predictions.seed
-    )
-
-
 def _squares(predictions: Predictions) -> np.ndarray:
     return square_errors(_tree_of(predictions), predictions.true, predictions.predicted)
 
 
 def _rmse_gain(before: Predictions, after: Predictions) -> Interval:
     first, second = _squares(before), _squares(after)
-    return bootstrap(
-        lambda rows: {"gain": np.sqrt(second[rows].mean()) - np.sqrt(first[rows].mean())},
+    return bootstrap_one(
+        lambda rows: np.sqrt(second[rows].mean()) - np.sqrt(first[rows].mean()),
         len(first),
         before.seed,
-    )["gain"]
+    )
 
 
 def _divergence(predictions: Predictions) -> np.ndarray:
@@ -280,9 +282,8 @@ def _expected_rmse(predictions: Predictions) -> Interval:
 
 
 DIVERGENCE, SQUARES = "percentile bootstrap of divergence and errors", "percentile bootstrap"
-METRICS.register(
-    "kl",
-    Metric(
+for name, metric in {
+    "kl": Metric(
         "Kullback-Leibler divergence",
         "of the predicted from the volunteers' shares, in nats, the mean over galaxies",
         "less",
@@ -297,10 +298,7 @@ METRICS.register(
         ),
         interval=DIVERGENCE,
     ),
-)
-METRICS.register(
-    "mse",
-    Metric(
+    "mse": Metric(
         "mean squared error of shares",
         "over galaxies and classes",
         "less",
@@ -310,10 +308,7 @@ METRICS.register(
         estimate=lambda predictions: mean_interval(_squared_shares(predictions), predictions.seed),
         interval=DIVERGENCE,
     ),
-)
-METRICS.register(
-    "entropy_spearman",
-    Metric(
+    "entropy_spearman": Metric(
         "rank correlation of entropies",
         "Spearman's, of the entropy of the predicted and of the volunteers' shares",
         "greater",
@@ -325,10 +320,7 @@ METRICS.register(
         ),
         interval=DIVERGENCE,
     ),
-)
-METRICS.register(
-    "rmse",
-    Metric(
+    "rmse": Metric(
         "RMSE of vote fractions",
         "root-mean-square error over all answers and galaxies, the Kaggle challenge's score",
         "less",
@@ -341,10 +333,7 @@ METRICS.register(
         difference=_rmse_gain,
         interval=SQUARES,
     ),
-)
-METRICS.register(
-    "rmse_expected",
-    Metric(
+    "rmse_expected": Metric(
         "RMSE from the fractions that votes were drawn from",
         "known of simulated galaxies only",
         "less",
@@ -354,50 +343,39 @@ METRICS.register(
         applies=lambda predictions: expected_of(predictions) is not None,
         interval=SQUARES,
     ),
-)
-METRICS.register(
-    "per_question.accuracy",
-    Metric(
+    "per_question.accuracy": Metric(
         "accuracy where agreed",
         "of the likeliest answer, where over 80 % of volunteers agree and half were asked",
         "greater",
         (0.0, 1.0),
         family="tree",
-        estimates=_by_item(question_accuracy),
+        estimates=question_accuracy,
         interval=SQUARES,
     ),
-)
-METRICS.register(
-    "per_question.kl",
-    Metric(
+    "per_question.kl": Metric(
         "divergence",
         "Kullback-Leibler, of conditional fractions, in nats, weighted by the share asked",
         "less",
         family="tree",
-        estimates=_by_item(question_kl),
+        estimates=question_kl,
         interval=SQUARES,
     ),
-)
-METRICS.register(
-    "per_answer.rmse",
-    Metric(
+    "per_answer.rmse": Metric(
         "RMSE",
         "root-mean-square error of an answer's vote fraction over the galaxies asked",
         "less",
         family="tree",
-        estimates=_by_item(answer_rmse),
+        estimates=answer_rmse,
         interval=SQUARES,
     ),
-)
-METRICS.register(
-    "per_answer.r2",
-    Metric(
+    "per_answer.r2": Metric(
         "R²",
         "share of the variance of an answer's vote fraction that is explained",
         "greater",
         (-np.inf, 1.0),
         family="tree",
-        estimates=_by_item(answer_r2),
+        estimates=answer_r2,
         interval=SQUARES,
     ),
-)
+}.items():
+    METRICS.register(name, metric)

@@ -36,7 +36,7 @@ class Drift:
 
     @property
     def warns(self) -> bool:
-        """Whether predictions shouldn't be trusted unseen."""
+        """Whether the drift is significant and large."""
         return self.p < LEVEL and self.auroc > EFFECT
 
 
@@ -47,8 +47,8 @@ def drift_between(known: np.ndarray, new: np.ndarray, seed: int) -> Drift:
     (eq. 3) of a Gaussian kernel whose width is the median distance (section 8), by permutation.
 
     Args:
-        known: shape (n, features), of galaxies that training hasn't seen, such as the validation
-            part: those seen lie closer to their classes than any new ones.
+        known: shape (n, features), of galaxies that no model was trained on, such as the validation
+            part: training galaxies lie closer to their classes than any new ones.
         new: shape (m, features).
         seed: of the draw, the permutations and the classifier's folds.
     """
@@ -59,10 +59,10 @@ def drift_between(known: np.ndarray, new: np.ndarray, seed: int) -> Drift:
     both = np.concatenate([known, new]).astype(float)
     is_new = np.arange(len(both)) >= len(known)
     kernel = _kernel(both)
-    found = _mmd(kernel, is_new[None])[0]
+    mmd = _mmd(kernel, is_new[None])[0]
     shuffled = _mmd(kernel, np.stack([rng.permutation(is_new) for _ in range(PERMUTATIONS)]))
-    p = (1 + int((shuffled >= found).sum())) / (1 + PERMUTATIONS)
-    return Drift(float(found), p, _auroc(both, is_new, seed))
+    p = (1 + int((shuffled >= mmd).sum())) / (1 + PERMUTATIONS)
+    return Drift(float(mmd), p, _auroc(both, is_new, seed))
 
 
 def neighbour_distance(known: np.ndarray, new: np.ndarray) -> np.ndarray:
@@ -81,7 +81,7 @@ def neighbour_distance(known: np.ndarray, new: np.ndarray) -> np.ndarray:
 
 
 def energy(logits: np.ndarray) -> np.ndarray:
-    """Return -log sum exp of logits, shape (n,): higher is stranger (Liu et al. 2020, eq. 4)."""
+    """Return -log sum exp of logits, shape (n,), larger of outliers (Liu et al. 2020, eq. 4)."""
     return -logsumexp(logits, axis=1)
 
 

@@ -26,7 +26,7 @@ QUADRANTS = {
 def entropies_of(run: Run) -> Callable[[np.ndarray], np.ndarray]:
     """Return the entropy of a run's outputs, from shape (n, outputs) to (n,), in nats.
 
-    Of a tree that is the entropy of a volunteer's whole walk: see `question_entropy`.
+    Of a tree that is the entropy of a volunteer's path through it: see `question_entropy`.
     """
     tree = target_of(run.recipe).tree
     if tree is None:
@@ -37,7 +37,7 @@ def entropies_of(run: Run) -> Callable[[np.ndarray], np.ndarray]:
 def volunteer_fractions(
     run: Run, table: pd.DataFrame, data: Path | None = None
 ) -> np.ndarray | None:
-    """Return volunteers' shares of a run's outputs, shape (n, outputs), or None if unknown.
+    """Return volunteers' fractions of a run's outputs, shape (n, outputs), or None if unknown.
 
     A run of classes takes them from the votes of its catalogue, by the scheme's rules.
 
@@ -51,16 +51,16 @@ def volunteer_fractions(
     if run.recipe.labels_column:
         return None
     try:
-        found, classes = soft_label_catalogue(
+        votes, classes = soft_label_catalogue(
             read_catalogue(data or run.data["path"]), run.recipe.scheme
         )
     except BadInput:
-        # Plain labels, or a catalogue that isn't there any more: nobody's votes are known.
+        # Plain labels, or a catalogue that was removed: no votes are known.
         return None
-    shares = found.set_index("galaxy")[prefixed(TARGET, classes)]
-    if classes != run.classes or not table["galaxy"].isin(shares.index).all():
+    fractions = votes.set_index("galaxy")[prefixed(TARGET, classes)]
+    if classes != run.classes or not table["galaxy"].isin(fractions.index).all():
         return None
-    return shares.loc[table["galaxy"]].to_numpy(float)
+    return fractions.loc[table["galaxy"]].to_numpy(float)
 
 
 def read_uncertainty(path: Path) -> dict[str, Any]:
@@ -74,16 +74,16 @@ def read_uncertainty(path: Path) -> dict[str, Any]:
 
 
 def agreed(run: Run, table: pd.DataFrame) -> np.ndarray:
-    """Return whether the model's answer is volunteers', of a tree to the first question."""
+    """Return whether the model's answer is the volunteers', of a tree to the first question."""
     target = target_of(run.recipe)
     if not target.soft:
         return (table["label"] == table["predicted"]).to_numpy()
     columns = slice(0, len(target.tree.questions[0].answers)) if target.tree else slice(None)
-    said, predicted = (
-        table[find(run.recipe, run.classes)[columns]].to_numpy().argmax(axis=1)
-        for find in (true_columns, predicted_columns)
+    true, predicted = (
+        table[names(run.recipe, run.classes)[columns]].to_numpy().argmax(axis=1)
+        for names in (true_columns, predicted_columns)
     )
-    return said == predicted
+    return true == predicted
 
 
 def uncertainty_quadrants(

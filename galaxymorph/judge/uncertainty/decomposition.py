@@ -1,4 +1,4 @@
-"""How uncertain a set of predictions is, and which galaxies are worth a volunteer's time."""
+"""Uncertainty of several predictions, and the galaxies that it chooses for labelling."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CANDIDATES = 10
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """What several predictions of each galaxy say together, entropies in nats, each shape (n,).
+    """The uncertainty of several predictions of each galaxy, in nats, each of shape (n,).
 
     `mean`, of shape (n, classes), is the predictive mean; `total` its entropy; `aleatoric` the
     mean entropy of the predictions, which more training doesn't lower; `epistemic` the rest, the
@@ -40,7 +40,7 @@ def decompose_uncertainty(
     """
     mean = samples.mean(axis=0)
     total = entropies(mean)
-    aleatoric = np.mean([entropies(each) for each in samples], axis=0)
+    aleatoric = np.mean([entropies(sample) for sample in samples], axis=0)
     # By concavity never negative, but for rounding.
     return Uncertainty(mean, total, aleatoric, np.maximum(total - aleatoric, 0))
 

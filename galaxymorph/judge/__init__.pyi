@@ -74,6 +74,7 @@ from .metrics.bootstrap import Interval as Interval
 from .metrics.bootstrap import bootstrap as bootstrap
 from .metrics.bootstrap import mean_interval as mean_interval
 from .metrics.bootstrap import proportion as proportion
+from .metrics.comparison import Difference as Difference
 from .metrics.comparison import best_rows as best_rows
 from .metrics.comparison import compare_runs as compare_runs
 from .metrics.comparison import paired_differences as paired_differences

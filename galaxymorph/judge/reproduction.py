@@ -1,4 +1,4 @@
-"""Train a run again from its own files and say whether the result is the same."""
+"""Reproduction: train a run again from its files and compare the result."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def _emptied(folder: Path) -> Iterator[Path]:
 
 
 def _difference(old: Path, new: Path) -> float:
-    mine, theirs = (load_file(folder / run_files.WEIGHTS) for folder in (old, new))
-    return max(float(abs(mine[name].astype(float) - theirs[name]).max()) for name in mine)
+    before, after = (load_file(folder / run_files.WEIGHTS) for folder in (old, new))
+    return max(float(abs(before[name].astype(float) - after[name]).max()) for name in before)
 
 
 def _environment_changes(run: Run) -> list[str]:

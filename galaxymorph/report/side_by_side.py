@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from galaxymorph.judge import (
+    Difference,
     best_rows,
     compare_runs,
     paired_differences,
@@ -77,18 +78,6 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Difference:
-    """A later run's test macro-F1 minus the first's, on the galaxies that both tested."""
-
-    run: str
-    value: float
-    low: float
-    high: float
-    galaxies: int
-    verdict: str
-
-
-@dataclass(frozen=True)
 class Comparison:
     """Trained runs, each once, and a row a score and run, see `judge.compare_runs`."""
 
@@ -147,15 +136,8 @@ class Comparison:
     def differences(self) -> list[Difference]:
         """The paired differences from the first run, of runs that predict classes."""
         return [
-            Difference(
-                self._name_of[path],
-                difference["value"],
-                difference["low"],
-                difference["high"],
-                difference["galaxies"],
-                _verdict(difference),
-            )
-            for path, difference in paired_differences(self.runs).items()
+            replace(difference, run=self._name_of[difference.run])
+            for difference in paired_differences(self.runs)
         ]
 
     def _repr_html_(self) -> str:
@@ -215,12 +197,3 @@ def compare(runs: Sequence[Run]) -> Comparison:
     """
     require_distinct(runs)
     return Comparison(list(runs), compare_runs(runs))
-
-
-def _verdict(difference: dict) -> str:
-    """Return what the interval of a paired difference tells."""
-    if difference["same"]:
-        return "the same predictions"
-    if difference["low"] > 0:
-        return "better"
-    return "worse" if difference["high"] < 0 else "no difference shown"

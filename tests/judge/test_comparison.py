@@ -186,7 +186,8 @@ def test_fewer_than_two_runs_are_refused(run, given, capsys):
 
 def test_the_same_predictions_have_no_difference_to_estimate(run, tmp_path, capsys):
     other = shutil.copytree(run, tmp_path / "other")
-    found = paired_differences([Run(run), Run(other)])[str(other)]
-    assert (found["value"], found["low"], found["high"], found["same"]) == (0.0, 0.0, 0.0, True)
+    (found,) = paired_differences([Run(run), Run(other)])
+    assert (found.run, found.galaxies) == (str(other), len(Run(run).predictions("test")))
+    assert (found.value, found.low, found.high, found.same) == (0.0, 0.0, 0.0, True)
     assert galaxymorph("compare", run, other) == 0
     assert "the same predictions" in capsys.readouterr().out

@@ -1,7 +1,7 @@
-"""Prediction sets that hold the true class as often as asked: split-conformal classification.
+"""Prediction sets with a guaranteed coverage: split-conformal classification.
 
-The thresholds need a table of scores and nothing else, so that serving needs no MAPIE; where
-MAPIE has the same method, a test compares.
+The thresholds need a table of scores only, so that serving needs no MAPIE; tests compare with MAPIE
+where it has the same method.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ def set_thresholds(
         truth: positions of their classes, shape (n,).
         coverage: the share of sets that are to hold the true class.
         method: of `SET_METHODS`.
-        by_class: for each class on its own, rather than over all galaxies.
+        by_class: for each class separately, rather than over all galaxies.
     """
-    own = _true_scores(probabilities, truth, method)
+    scores = _true_scores(probabilities, truth, method)
     classes = np.shape(probabilities)[1]
     if not by_class:
-        return np.full(classes, _quantile(own, coverage))
-    return np.array([_quantile(own[truth == code], coverage) for code in range(classes)])
+        return np.full(classes, _quantile(scores, coverage))
+    return np.array([_quantile(scores[truth == code], coverage) for code in range(classes)])
 
 
 def least_calibrating(coverage: float) -> int:
@@ -60,7 +60,7 @@ def least_calibrating(coverage: float) -> int:
 
 def cross_sets(
     calibrating: Sequence[tuple[np.ndarray, np.ndarray]],
-    each: np.ndarray,
+    probabilities: np.ndarray,
     coverage: float,
     method: str = "lac",
 ) -> np.ndarray:
@@ -75,18 +75,18 @@ def cross_sets(
     Args:
         calibrating: of each fold, its model's probabilities, shape (m_k, classes), of galaxies
             that it wasn't trained on, and positions of their classes.
-        each: every fold's probabilities of the new galaxies, shape (folds, n, classes).
+        probabilities: every fold's, of the new galaxies, shape (folds, n, classes).
         coverage: the share of sets that are to hold the true class.
         method: of `SET_METHODS`.
     """
-    each = np.asarray(each, float)
-    below = np.zeros(each.shape[1:], int)
-    for (probabilities, truth), new in zip(calibrating, each, strict=True):
-        own = np.sort(_true_scores(probabilities, truth, method))
-        below += np.searchsorted(own, SET_METHODS[method].scores(new), side="left")
+    probabilities = np.asarray(probabilities, float)
+    below = np.zeros(probabilities.shape[1:], int)
+    for fold, new in zip(calibrating, probabilities, strict=True):
+        scores = np.sort(_true_scores(*fold, method))
+        below += np.searchsorted(scores, SET_METHODS[method].scores(new), side="left")
     count = sum(len(truth) for _, truth in calibrating)
     sets = below < _rank(count, coverage)
-    return _filled(sets, each.mean(axis=0), method)
+    return _filled(sets, probabilities.mean(axis=0), method)
 
 
 def _true_scores(probabilities: np.ndarray, truth: np.ndarray, method: str) -> np.ndarray:
@@ -105,8 +105,7 @@ def prediction_sets(
 
     Args:
         probabilities: shape (n, classes).
-        thresholds: see `set_thresholds`: shape (classes,), or (n, classes) where galaxies have
-            their own.
+        thresholds: see `set_thresholds`: shape (classes,), or (n, classes) of each galaxy.
         method: of `SET_METHODS`.
     """
     probabilities = np.asarray(probabilities, float)
@@ -126,10 +125,10 @@ def coverage_band(
 
     The number covered is beta-binomial: of `tested` trials with a probability drawn from
     Beta(n + 1 - l, l), l = floor((n + 1)(1 - coverage)) (Angelopoulos & Bates 2023, section 3.2).
-    Of several folds, that of each is drawn on its own.
+    Those of several folds are independent.
 
     Args:
-        parts: of each fold, how many galaxies calibrate and how many are tested.
+        parts: of each fold, the numbers of calibrating and of tested galaxies.
         coverage: the share of sets that are to hold the true class.
         level: of the band.
     """
@@ -144,7 +143,7 @@ def coverage_band(
 
 
 def coverage_law(calibrating: int, tested: int, coverage: float) -> Any:
-    """Return the law of the number covered, or None where every set is full."""
+    """Return scipy's distribution of the number covered, or None where every set is full."""
     from scipy.stats import betabinom
 
     rank = _rank(calibrating, coverage)
@@ -161,16 +160,16 @@ def coverage_study(
 ) -> pd.DataFrame:
     """Return coverage and size of sets over random cuts into galaxies that calibrate and test.
 
-    Each fold's galaxies are cut on their own and have thresholds of their own, as the test part's
-    stored sets have. A row a cut and method: `method`, `by_class`, `coverage`, `size`, `empty`,
+    Each fold's galaxies are cut separately and have separate thresholds, as the stored sets of the
+    test part have. A row a cut and method: `method`, `by_class`, `coverage`, `size`, `empty`,
     `full` (shares of sets), and `coverage_<code>` of each class, NaN where none is tested.
 
     Args:
         parts: of each fold, its model's probabilities, shape (n, classes), positions of the true
-            classes, and how many of these galaxies calibrate.
+            classes, and the number of galaxies that calibrate.
         coverage: the share of sets that are to hold the true class.
         seed: of the cuts.
-        splits: how many cuts.
+        splits: number of cuts.
     """
     rng = np.random.default_rng(seed)
     rows = []
@@ -178,11 +177,11 @@ def coverage_study(
         orders = [rng.permutation(len(truth)) for _, truth, _ in parts]
         for method in SET_METHODS:
             for by_class in (False, True):
-                found = [
+                cuts = [
                     _cut(*part, order, coverage, method, by_class)
                     for part, order in zip(parts, orders, strict=True)
                 ]
-                sets, truth = (np.concatenate(each) for each in zip(*found, strict=True))
+                sets, truth = (np.concatenate(arrays) for arrays in zip(*cuts, strict=True))
                 rows.append({"method": method, "by_class": by_class, **set_scores(sets, truth)})
     names = [f"coverage_{code}" for code in range(parts[0][0].shape[1])]
     return pd.DataFrame(rows).reindex(
@@ -207,14 +206,14 @@ def _cut(
 
 def set_scores(sets: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     """Return coverage, overall and by class, mean size, and the shares of empty and full sets."""
-    held = sets[np.arange(len(truth)), truth]
+    covered = sets[np.arange(len(truth)), truth]
     size = sets.sum(axis=1)
     return {
-        "coverage": float(held.mean()),
+        "coverage": float(covered.mean()),
         "size": float(size.mean()),
         "empty": float((size == 0).mean()),
         "full": float((size == sets.shape[1]).mean()),
-        **{f"coverage_{code}": float(held[truth == code].mean()) for code in np.unique(truth)},
+        **{f"coverage_{code}": float(covered[truth == code].mean()) for code in np.unique(truth)},
     }
 
 
@@ -226,21 +225,21 @@ def set_intervals(sets: np.ndarray, truth: np.ndarray, seed: int) -> dict[str, I
         truth: positions of the true classes, shape (n,).
         seed: of the resampling.
     """
-    held, size, n = sets[np.arange(len(truth)), truth], sets.sum(axis=1), len(truth)
+    covered, size, n = sets[np.arange(len(truth)), truth], sets.sum(axis=1), len(truth)
     return {
-        "coverage": proportion(held.sum(), n),
+        "coverage": proportion(covered.sum(), n),
         "size": mean_interval(size, seed),
         "empty": proportion((size == 0).sum(), n),
         "full": proportion((size == sets.shape[1]).sum(), n),
         **{
-            f"coverage_{code}": proportion(held[truth == code].sum(), (truth == code).sum())
+            f"coverage_{code}": proportion(covered[truth == code].sum(), (truth == code).sum())
             for code in np.unique(truth)
         },
     }
 
 
 def _rank(count: int, coverage: float) -> int:
-    # 0.9 of 10 is 9.000000000000002 in floating point, and one more galaxy isn't asked for.
+    # 0.9 of 10 is 9.000000000000002 in floating point, which needs no galaxy more.
     return math.ceil((count + 1) * coverage - 1e-9)
 
 

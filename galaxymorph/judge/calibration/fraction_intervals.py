@@ -1,7 +1,7 @@
-"""Whether the distributions that a model gives of vote fractions mean what they say.
+"""Calibration of predicted distributions of vote fractions.
 
-Against volunteers, whose votes are drawn, and against the expected fractions that they were drawn
-from, which only a simulation knows.
+They are compared with volunteers' votes, and in simulations with the expected fractions that votes
+were drawn from.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def interval_metrics(
     expected: np.ndarray | None,
     seed: int,
 ) -> dict:
-    """Return how often the predicted intervals of fractions hold what they should.
+    """Return the coverage of the predicted intervals of fractions.
 
     Args:
         tree: the decision tree.
@@ -45,20 +45,25 @@ def interval_metrics(
     below, at = _vote_steps(tree, mean, deviation, counts)
     # The chance that a rank drawn from the step is inside, rather than one draw.
     inside_step = np.minimum(below + at, 1 - tail) - np.maximum(below, tail)
-    held = np.divide(inside_step.clip(0), at, out=np.zeros_like(at), where=at > 0)
+    votes = np.divide(inside_step.clip(0), at, out=np.zeros_like(at), where=at > 0)
     low, high = fraction_intervals(mean, deviation, NOMINAL)
-    inside = {"votes": held.clip(0, 1)}
+    inside = {"votes": votes.clip(0, 1)}
     if expected is not None:
         inside["truth"] = (expected >= low) & (expected <= high)
-    # A question that nobody was asked says nothing of its intervals.
+    # A question without votes is no test of its intervals.
     known = known_fractions(tree, counts)
-    inside = {name: np.where(known, held, np.nan) for name, held in inside.items()}
+    inside = {name: np.where(known, covered, np.nan) for name, covered in inside.items()}
     return {
         "nominal": NOMINAL,
-        **{name: mean_interval(np.nanmean(each, axis=1), seed) for name, each in inside.items()},
+        **{
+            name: mean_interval(np.nanmean(covered, axis=1), seed)
+            for name, covered in inside.items()
+        },
         "width": mean_interval((high - low).mean(axis=1), seed),
         "per_answer": {
-            column: {name: mean_interval(each[:, number], seed) for name, each in inside.items()}
+            column: {
+                name: mean_interval(covered[:, number], seed) for name, covered in inside.items()
+            }
             for number, column in enumerate(tree.columns)
         },
     }
@@ -71,8 +76,8 @@ def vote_ranks(
 
     Of the N volunteers who answered the first question, the number who give an answer follows a
     beta-binomial distribution; a rank is drawn evenly from the step of its distribution function
-    at the number seen, so that ranks are uniform where the prediction is right (Czado, Gneiting &
-    Held 2009, Biometrics 65, 1254).
+    at the observed number, so that ranks are uniform where the prediction is right (Czado, Gneiting
+    & Held 2009, Biometrics 65, 1254).
 
     Args:
         tree: the decision tree.
@@ -88,16 +93,16 @@ def vote_ranks(
 def _vote_steps(
     tree: Tree, mean: np.ndarray, deviation: np.ndarray, counts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distribution function below the votes seen, and its step there."""
+    """Return the distribution function below the observed votes, and its step there."""
     from scipy.stats import betabinom
 
-    volunteers, seen = _votes(tree, counts)
+    volunteers, votes = _votes(tree, counts)
     a, b = fraction_beta(mean, deviation).args
     below, at = np.zeros(mean.shape), np.zeros(mean.shape)
-    for number in range(int(seen.max()) + 1):
+    for number in range(int(votes.max()) + 1):
         step = betabinom.pmf(number, volunteers, a, b)
-        below += np.where(number < seen, step, 0)
-        at += np.where(number == seen, step, 0)
+        below += np.where(number < votes, step, 0)
+        at += np.where(number == votes, step, 0)
     return below, at
 
 
@@ -117,17 +122,17 @@ def vote_nll(
         mean: predicted cumulative fractions, shape (n, answers).
         deviation: their predicted standard deviations.
         counts: volunteers' votes.
-        answers: those that are asked for.
+        answers: of the tree, by position; all by default.
     """
     from scipy.stats import betabinom
 
-    volunteers, seen = _votes(tree, counts)
+    volunteers, votes = _votes(tree, counts)
     a, b = fraction_beta(mean[:, answers], deviation[:, answers]).args
-    return -betabinom.logpmf(seen[:, answers], volunteers, a, b)
+    return -betabinom.logpmf(votes[:, answers], volunteers, a, b)
 
 
 def _votes(tree: Tree, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return how many answered the first question, shape (n, 1), and each answer's votes."""
+    """Return the number who answered the first question, shape (n, 1), and each answer's votes."""
     first = tree.membership[tree.asked_of_all.argmax()].astype(bool)
     volunteers = counts[:, first].sum(axis=1, keepdims=True).round()
     return volunteers, np.minimum(counts.round(), volunteers)

@@ -1,14 +1,15 @@
-"""Calibrating a run of distributions: how wide those of vote fractions have to be.
+"""Calibration of a run's distributions of vote fractions.
 
-A network that was trained on few galaxies is overconfident of common answers, and underconfident
-of rare ones. One factor a question, fitted to votes that it wasn't trained on, calibrates the
-variance of its answers' fractions and leaves their means.
+A network trained on few galaxies is overconfident of common answers, and underconfident of rare
+ones. One factor a question, fitted to votes that it wasn't trained on, calibrates the variance of
+its answers' fractions and leaves their means unchanged.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,15 +38,15 @@ FEW = 20
 
 @dataclass(frozen=True)
 class FractionCalibration:
-    """What `calibrate_fractions` found: its record as in `calibration.json`, and vote ranks."""
+    """The record as in `calibration.json`, and `vote_ranks` before and after."""
 
-    record: dict
+    record: dict[str, Any]
     ranks_before: np.ndarray
     ranks_after: np.ndarray
 
 
 def calibrate_fractions(run: Run) -> FractionCalibration:
-    """Learn each model's factors from its calibration part, judge on test, store in the run.
+    """Fit each model's factors to its calibration part, judge on test, store in the run.
 
     Writes `calibration.json`, and `calibrated_sd_<answer>` into the predictions of every part.
 
@@ -64,8 +65,8 @@ def calibrate_fractions(run: Run) -> FractionCalibration:
 
     def calibrated(member: Run, calibrator: Calibrator, table: pd.DataFrame) -> pd.DataFrame:
         mean, deviation, _ = _arrays(member, table)
-        found = calibrator(np.hstack([mean, mean**2 + deviation**2]))
-        spread = deviations(*np.split(found, 2, axis=1))
+        moments = calibrator(np.hstack([mean, mean**2 + deviation**2]))
+        spread = deviations(*np.split(moments, 2, axis=1))
         return pd.DataFrame(spread, columns=names, index=table.index)
 
     add_to_predictions(run, calibrators, calibrated)
@@ -114,33 +115,32 @@ def fit_variance(
 
     factors = np.ones(len(tree.columns))
     known = known_fractions(tree, counts)
-    for own in tree.membership.astype(bool):
-        if not known[:, own].any():
+    for answers in tree.membership.astype(bool):
+        if not known[:, answers].any():
             continue
 
-        def loss(power: float, own: np.ndarray = own) -> float:
+        def loss(power: float, answers: np.ndarray = answers) -> float:
             wider = deviation * np.exp(power / 2)
-            nats = vote_nll(tree, mean, wider, counts, own)[known[:, own]].sum()
+            nats = vote_nll(tree, mean, wider, counts, answers)[known[:, answers]].sum()
             return float(nats) + power**2 / (2 * WIDTH**2)
 
         best = minimize_scalar(loss, bounds=RANGE, method="bounded", options={"xatol": 1e-4})
-        factors[own] = np.exp(best.x)
+        factors[answers] = np.exp(best.x)
     return Calibrator(METHOD, {"factor": factors.tolist()})
 
 
 def _notes(galaxies: list[int]) -> list[str]:
-    """Return what is to be said of few calibrating galaxies."""
+    """Return notes on few calibrating galaxies."""
     if min(galaxies) >= FEW:
         return []
     return [f"{min(galaxies)} calibrating galaxies are few: variances stay near the model's"]
 
 
 def _arrays(run: Run, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    names = (
-        find(run.recipe, run.classes)
-        for find in (predicted_columns, deviation_columns, loss_columns)
+    mean, deviation, counts = (
+        table[columns(run.recipe, run.classes)].to_numpy(float)
+        for columns in (predicted_columns, deviation_columns, loss_columns)
     )
-    mean, deviation, counts = (table[columns].to_numpy(float) for columns in names)
     return mean, deviation, counts
 
 

@@ -11,7 +11,7 @@ from galaxymorph.base import Registry
 
 # Regularised sets: the penalty of every class after the first (Angelopoulos et al. 2021, eq. 4).
 PENALTY, FREE = 0.1, 1
-# Of `_draws`: how fast they run, and what keeps logarithms finite.
+# Of `_draws`: its period, and the least probability, whose logarithm is finite.
 TURNS, LEAST = 100.0, 1e-40
 
 
@@ -38,11 +38,11 @@ def class_ranks(probabilities: np.ndarray) -> np.ndarray:
 
 
 def _draws(probabilities: np.ndarray) -> np.ndarray:
-    """Return a number from 0 to 1 for each galaxy, shape (n,), that its probabilities fix.
+    """Return a number from 0 to 1 for each galaxy, shape (n,), a function of its probabilities.
 
     It stands for the uniform draw of the randomised scores: the fraction of a weighted sum of
-    logarithms, which runs through many turns from one galaxy to the next, and hardly moves by the
-    rounding of another machine. A score may be any fixed function of a galaxy and a class, so that
+    logarithms, which differs by many turns from one galaxy to the next, and hardly by the rounding
+    of another machine. A score may be any fixed function of a galaxy and a class, so that
     coverage holds whatever the distribution of these numbers is.
     """
     logs = np.log(np.maximum(probabilities, LEAST))
@@ -57,9 +57,9 @@ class SetMethod:
         label: in words.
         scores: from probabilities, shape (n, classes), to the score of every class of every galaxy,
             of the same shape, low where the class fits.
-        keeps_likeliest: whether sets hold the likeliest class in any case. A model that is right
-            more often than the coverage would have empty sets otherwise, of its surest galaxies:
-            with it, they cover more than the coverage.
+        keeps_likeliest: whether sets always hold the most probable class. Otherwise a model that is
+            right more often than the coverage has empty sets, of its most certain galaxies; with
+            it, sets cover more.
     """
 
     label: str
@@ -70,7 +70,7 @@ class SetMethod:
 SET_METHODS: Registry[SetMethod] = Registry("method of prediction sets")
 # 1 - p (Sadinle, Lei & Wasserman 2019).
 SET_METHODS.register("lac", SetMethod("least ambiguous sets", _lac))
-# The probability of all likelier classes and a random share of its own (Romano, Sesia & Candès
+# The probability of all more probable classes and a random share of its own (Romano, Sesia & Candès
 # 2020, equations 5 to 7, as E in the proof of theorem 1).
 SET_METHODS.register("aps", SetMethod("adaptive sets", _aps, keeps_likeliest=True))
 # A penalty added (Angelopoulos et al. 2021, equation 4).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from galaxymorph.judge.uncertainty.agreement import read_uncertainty
 from galaxymorph.learn import Run, predicted_columns, target_of
 from galaxymorph.learn.run_files import UNCERTAINTY
 
-# What isn't a score: how it was measured, and counts.
+# Keys of settings and counts, which are no scores.
 SETTINGS = {
     "adapted",
     "agreed",
@@ -70,9 +71,9 @@ def compare_runs(runs: Sequence[Run]) -> pd.DataFrame:
     names = ["file", "score", "run", "value", "low", "high", "nominal"]
     table = pd.DataFrame(rows, columns=names)
     better = table["score"].map(_better)
-    aimless = (better == "nominal") & table["nominal"].isna()
+    unknown = (better == "nominal") & table["nominal"].isna()
     table["nominal"] = table["nominal"].where(better == "nominal")
-    return table.assign(better=better.mask(aimless, ""))
+    return table.assign(better=better.mask(unknown, ""))
 
 
 def _better(score: str) -> str:
@@ -104,19 +105,19 @@ def nominals_in(values: dict, prefix: str = "") -> dict[str, float]:
 
     It is called `nominal`, or `coverage` beside the thresholds of prediction sets.
     """
-    found = {}
+    nominals = {}
     nominal = values.get("coverage") if "thresholds" in values else values.get("nominal")
     if isinstance(nominal, int | float):
-        found[prefix] = float(nominal)
+        nominals[prefix] = float(nominal)
     for key, value in values.items():
         if isinstance(value, dict):
-            found |= nominals_in(value, f"{prefix}{key}.")
-    return found
+            nominals |= nominals_in(value, f"{prefix}{key}.")
+    return nominals
 
 
 def _nominal_of(score: str, nominals: dict[str, float]) -> float:
-    above = [prefix for prefix in nominals if score.startswith(prefix)]
-    return nominals[max(above, key=len)] if above else np.nan
+    prefixes = [prefix for prefix in nominals if score.startswith(prefix)]
+    return nominals[max(prefixes, key=len)] if prefixes else np.nan
 
 
 def scores_in(values: dict, prefix: str = "") -> Iterator[tuple[str, tuple[float, float, float]]]:
@@ -139,54 +140,75 @@ def scores_in(values: dict, prefix: str = "") -> Iterator[tuple[str, tuple[float
             yield name, (float(value), np.nan, np.nan)
 
 
-def paired_differences(runs: Sequence[Run]) -> dict[str, dict]:
-    """Return each later run's test macro-F1 minus the first's, on the galaxies that both tested.
+@dataclass(frozen=True)
+class Difference:
+    """A later run's test macro-F1 minus the first's, on the galaxies that both tested.
+
+    Args:
+        run: the later run's path, or a name for it.
+        value: of the difference.
+        low: of its interval.
+        high: of its interval.
+        galaxies: their number.
+        same: whether all predictions are the same to the last digit.
+    """
+
+    run: str
+    value: float
+    low: float
+    high: float
+    galaxies: int
+    same: bool
+
+    @property
+    def verdict(self) -> str:
+        """The result in words."""
+        if self.same:
+            return "the same predictions"
+        if self.low > 0:
+            return "better"
+        return "worse" if self.high < 0 else "no difference shown"
+
+
+def paired_differences(runs: Sequence[Run]) -> list[Difference]:
+    """Return the difference of each later run from the first, without `unranked_runs`.
 
     Intervals are of the difference, galaxies resampled with both predictions, so they are narrower
-    than those of the two scores suggest. Runs of vote fractions alone have
-    none.
-
-    Returns:
-        By the run's path: `value`, `low`, `high`, `galaxies`, the number in common, and `same`,
-        whether all predictions are the same to the last digit, so that there is no difference to
-        estimate; without `unranked_runs`.
+    than those of the two scores suggest. Runs of vote fractions have none.
     """
     first, *others = runs
     if not all(target_of(run.recipe).chooses for run in runs):
-        return {}
-    found = {}
-    mine = _tested(first)
+        return []
+    differences = []
+    tested, columns = _tested(first), predicted_columns(first.recipe, first.classes)
     for other in others:
-        theirs = _tested(other)
-        common = mine.index.intersection(theirs.index)
+        other_tested = _tested(other)
+        common = tested.index.intersection(other_tested.index)
         if not _is_ranked(first, other, common):
             continue
-        columns = predicted_columns(first.recipe, first.classes)
-        before, after = (table.loc[common] for table in (mine, theirs))
+        before, after = (table.loc[common] for table in (tested, other_tested))
         same = before[columns].equals(after[columns])
-        difference = (
-            {"value": 0.0, "low": 0.0, "high": 0.0}
-            if same
-            else METRICS["macro_f1"].gain(
-                Predictions.of(first, before),
-                Predictions.of(first, after.assign(label=before["label"])),
-            )
+        after = before if same else after.assign(label=before["label"])
+        gain = METRICS["macro_f1"].gain(Predictions.of(first, before), Predictions.of(first, after))
+        # Of the same predictions there is nothing to estimate.
+        value, low, high = (
+            0.0 if same else _number(end) for end in (gain["value"], gain["low"], gain["high"])
         )
-        found[str(other.path)] = {**difference, "galaxies": len(common), "same": same}
-    return found
+        differences.append(Difference(str(other.path), value, low, high, len(common), same))
+    return differences
 
 
 def unranked_runs(runs: Sequence[Run]) -> list[str]:
-    """Return the paths of later runs whose scores don't compare with the first's.
+    """Return the paths of later runs whose scores can't be compared with the first's.
 
     They have fewer than two tested galaxies in common with it, or other classes or answers.
     """
     first, *others = runs
-    mine = _tested(first).index
+    tested = _tested(first).index
     return [
         str(other.path)
         for other in others
-        if not _is_ranked(first, other, mine.intersection(_tested(other).index))
+        if not _is_ranked(first, other, tested.intersection(_tested(other).index))
     ]
 
 

@@ -1,4 +1,4 @@
-"""What only a simulation knows of its galaxies."""
+"""True parameters, expected vote fractions and class probabilities of simulated galaxies."""
 
 from __future__ import annotations
 
@@ -72,10 +72,10 @@ def class_chances(run: Run, galaxies: Sequence[str], seed: int) -> np.ndarray | 
     rng = np.random.default_rng(seed)
     counts = draw_votes(tree, expected, np.tile(volunteers, (BALLOTS, 1)), rng)
     fractions = (counts / volunteers[:, None]).reshape(-1, len(tree.columns))
-    found = assign_labels(SCHEMES[recipe.scheme], pd.DataFrame(fractions, columns=tree.columns))
-    label = found["label"].to_numpy().reshape(BALLOTS, -1)
-    kept = found["kept"].to_numpy().reshape(BALLOTS, -1)
+    labels = assign_labels(SCHEMES[recipe.scheme], pd.DataFrame(fractions, columns=tree.columns))
+    label = labels["label"].to_numpy().reshape(BALLOTS, -1)
+    kept = labels["kept"].to_numpy().reshape(BALLOTS, -1)
     chances = np.stack([((label == name) & kept).sum(axis=0) for name in run.classes], axis=1)
-    # Of a galaxy that no ballot keeps again nothing is known.
+    # NaN for a galaxy that no ballot keeps.
     total = chances.sum(axis=1, keepdims=True)
     return np.divide(chances, total, out=np.full(chances.shape, np.nan), where=total > 0)

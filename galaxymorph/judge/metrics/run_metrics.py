@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -60,13 +61,13 @@ def part_metrics(predictions: Predictions, families: Sequence[str]) -> dict:
         predictions: of a part.
         families: of metrics.
     """
-    found: dict = {"galaxies": len(predictions)}
-    items: dict = {}
+    metrics: dict[str, Any] = {"galaxies": len(predictions)}
+    items: dict[str, Any] = {}
     for name, metric in metrics_of(families).items():
         if not metric.applies(predictions):
             continue
         if metric.estimates is None:
-            found[name] = metric.judge(predictions)
+            metrics[name] = metric.judge(predictions)
             continue
         group, _, key = name.rpartition(".")
         for item, value in metric.estimates(predictions).items():
@@ -80,18 +81,18 @@ def part_metrics(predictions: Predictions, families: Sequence[str]) -> dict:
         agreed = agreed_galaxies(predictions.tree, predictions.true).sum(axis=0)
         for question, count in zip(predictions.tree.questions, agreed, strict=True):
             items["per_question"][question.name]["agreed"] = int(count)
-    return found | items
+    return metrics | items
 
 
 def _fold_metrics(run: Run, table: pd.DataFrame) -> dict:
     """Return the headline metrics of each fold, and their mean over folds."""
     folds = [Predictions.of(run, fold) for _, fold in table.groupby("fold")]
-    found: dict = {}
+    metrics: dict[str, Any] = {}
     for name, metric in metrics_of(target_of(run.recipe).metrics).items():
         if metric.headline:
             values = [metric.point(fold) for fold in folds]
-            found |= {f"{name}{OF_FOLDS}": values, f"{name}{OVER_FOLDS}": over_folds(values)}
-    return found
+            metrics |= {f"{name}{OF_FOLDS}": values, f"{name}{OVER_FOLDS}": over_folds(values)}
+    return metrics
 
 
 def _deviation_metrics(predictions: Predictions) -> dict | None:
@@ -114,5 +115,5 @@ def _deviation_metrics(predictions: Predictions) -> dict | None:
 def interval_note(target: Target) -> str:
     """Return in words how the intervals of a target's metrics are made."""
     metrics = metrics_of(target.metrics).values()
-    made = ", ".join(dict.fromkeys(each.interval for each in metrics if each.interval))
-    return f"{LEVEL:.0%} over galaxies: {made}, {RESAMPLES} resamples"
+    methods = ", ".join(dict.fromkeys(each.interval for each in metrics if each.interval))
+    return f"{LEVEL:.0%} over galaxies: {methods}, {RESAMPLES} resamples"

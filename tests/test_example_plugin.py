@@ -78,8 +78,10 @@ def test_a_metric_is_in_terminal_file_page_card_and_comparison(fitted, tmp_path)
     assert "error rate" in other
 
 
-def test_a_calibrator_is_fitted_by_its_name(fitted):
-    command("calibrate", fitted, "--method", "half")
+def test_a_calibrator_and_sets_are_fitted_by_their_names(fitted):
+    command("calibrate", fitted, "--method", "half", "--sets", "gap")
+    sets = json.loads((fitted / "calibration.json").read_text())["sets"]
+    assert sets["method"] == "gap" and "gap, marginal" in sets["study"]["methods"]
     image = fitted.parent / "predicted.csv"
     data = json.loads((fitted / "recipe.json").read_text())["data"]["path"]
     command("predict", fitted, Path(data) / "images_training_rev1", "-o", image)
@@ -90,9 +92,12 @@ def test_a_source_of_uncertainty_is_compared(fitted):
     assert "twice" in command("uncertainty", fitted).stdout
 
 
-def test_an_attribution_method_is_drawn_and_tested(fitted):
+def test_an_attribution_method_and_checks_are_drawn_and_tested(fitted):
     command("explain", fitted, "--method", "input-gradient", "--limit", "16")
-    assert "Input x gradient" in (fitted / "report.html").read_text()
+    page = (fitted / "report.html").read_text()
+    assert all(
+        name in page for name in ("Input x gradient", "red and blue exchanged", "contrast halved")
+    )
 
 
 def test_an_export_format_is_written_and_read(fitted, simple, tmp_path):
@@ -125,9 +130,12 @@ def test_a_vote_schema_and_a_loss_train_a_model_that_loads(two_questions, simple
     assert str(PLUGIN) in stop.stderr
 
 
-def test_a_corruption_is_measured_by_its_name(fitted):
-    command("robustness", fitted, "--severities", "3", "--limit", "16")
+def test_a_corruption_is_measured_in_a_suite(fitted):
+    command("robustness", fitted, "--suite", "two", "--limit", "16")
     assert "inverted colours" in (fitted / "report.html").read_text()
+    record = json.loads((fitted / "robustness.json").read_text())
+    assert list(record["corruptions"]) == ["gaussian_noise", "inverted"]
+    assert record["severities"] == [3]
 
 
 def test_a_survey_observes_the_simulated_sky(tmp_path):

@@ -8,8 +8,13 @@ import numpy as np
 
 from galaxymorph.images.corruptions import corruption
 from galaxymorph.judge.calibration.calibrators import CALIBRATORS, Method
+from galaxymorph.judge.calibration.set_methods import SET_METHODS, SetMethod
 from galaxymorph.judge.explain.attribution_methods import ATTRIBUTION_METHODS, AttributionMethod
+from galaxymorph.judge.explain.changes import Change
+from galaxymorph.judge.explain.physics import PHYSICS_CHECKS
+from galaxymorph.judge.explain.shortcuts import CHANGES
 from galaxymorph.judge.metrics.metric import METRICS, Metric
+from galaxymorph.judge.robustness.conditions import SUITES, Suite
 from galaxymorph.learn.presets import RECIPES, Preset
 from galaxymorph.learn.targets.registry import Loss, register_loss
 from galaxymorph.predict.exporters import EXPORTERS, Exporter
@@ -40,6 +45,10 @@ def inverted(batch, strength, scene):
     """Return the images mixed with their negatives."""
     return (1 - strength) * batch + strength * (1 - batch)
 
+
+SUITES.register(
+    "two", Suite("noise and inverted colours at severity 3", ("gaussian_noise", "inverted"), (3,))
+)
 
 RECIPES.register(
     "tiny",
@@ -79,6 +88,16 @@ def input_gradient(network, batch, targets, skies):
 
 ATTRIBUTION_METHODS.register(
     "input-gradient", AttributionMethod("Input x gradient", input_gradient, limit=16, random=2)
+)
+
+PHYSICS_CHECKS.register(
+    "red and blue exchanged", Change(lambda model, rows: model.pixels(rows).flip(1))
+)
+
+CHANGES.register("contrast halved", Change(lambda model, rows: 0.25 + model.pixels(rows) / 2))
+
+SET_METHODS.register(
+    "gap", SetMethod("gap to the most probable class", lambda p: p.max(axis=1, keepdims=True) - p)
 )
 
 CALIBRATORS.register(

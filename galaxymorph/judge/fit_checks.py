@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
@@ -23,10 +24,15 @@ RETRY = (
     "Then another preset or more epochs, see docs/recipes.md"
 )
 
-Warnings = list[dict[str, str]]
+
+class FitWarning(TypedDict):
+    """A sign that a fit failed, and what to do."""
+
+    what: str
+    remedy: str
 
 
-def fit_warnings(run: Run, metrics: dict, test: pd.DataFrame) -> Warnings:
+def fit_warnings(run: Run, metrics: dict, test: pd.DataFrame) -> list[FitWarning]:
     """Return the signs that a fit failed, each with `what` and `remedy`; none if it did not.
 
     Args:
@@ -44,7 +50,7 @@ def fit_warnings(run: Run, metrics: dict, test: pd.DataFrame) -> Warnings:
     return warnings
 
 
-def class_warnings(counts: np.ndarray, classes: Sequence[str], seed: int) -> Warnings:
+def class_warnings(counts: np.ndarray, classes: Sequence[str], seed: int) -> list[FitWarning]:
     """Return the signs that predicted classes are wrong.
 
     Chance is judged by a permutation test of macro-F1 (Ojala & Garriga 2010, JMLR 11, 1833,
@@ -58,7 +64,7 @@ def class_warnings(counts: np.ndarray, classes: Sequence[str], seed: int) -> War
         seed: of the permutations.
     """
     total, of_class, predicted = counts.sum(), counts.sum(axis=1), counts.sum(axis=0)
-    warnings = []
+    warnings: list[FitWarning] = []
     top = int(predicted.argmax())
     share, true_share = predicted[top] / total, of_class[top] / total
     if share >= NEARLY_ALL and (share - true_share >= EXCESS or share == 1 > true_share):
@@ -94,7 +100,7 @@ def class_warnings(counts: np.ndarray, classes: Sequence[str], seed: int) -> War
     return warnings
 
 
-def _loss_warnings(run: Run) -> Warnings:
+def _loss_warnings(run: Run) -> list[FitWarning]:
     """Return a warning if the training loss of a network rose."""
     for member in run.members:
         history = member.history
@@ -113,7 +119,7 @@ def _loss_warnings(run: Run) -> Warnings:
     return []
 
 
-def _fraction_warnings(run: Run, test: pd.DataFrame) -> Warnings:
+def _fraction_warnings(run: Run, test: pd.DataFrame) -> list[FitWarning]:
     """Return a warning if the squared error isn't below that of the training galaxies' mean."""
     columns = true_columns(run.recipe, run.classes)
     mean = run.splits[0].train_means(columns)

@@ -1,4 +1,4 @@
-"""A user's calibrator, set method and attribution method are one entry each."""
+"""A user's calibrator, set method, attribution method, check and suite are one entry each."""
 
 import importlib
 import shutil
@@ -6,22 +6,39 @@ import shutil
 import numpy as np
 import pytest
 
+from galaxymorph.base import BadInput
 from galaxymorph.judge import (
     ATTRIBUTION_METHODS,
     CALIBRATORS,
     SET_METHODS,
+    SUITES,
     AttributionMethod,
     calibrate_run,
     load_calibrators,
+    physics_checks,
+    robustness_settings,
+    shortcut_table,
 )
 from galaxymorph.judge.calibration.calibrators import Method
 from galaxymorph.judge.calibration.set_methods import SetMethod
+from galaxymorph.judge.explain.changes import Change
+from galaxymorph.judge.explain.physics import PHYSICS_CHECKS
+from galaxymorph.judge.explain.shortcuts import CHANGES
+from galaxymorph.judge.robustness.conditions import Suite
 from galaxymorph.learn import Run
+from tests.judge.planted import planted
 
 
 @pytest.fixture(autouse=True)
 def _restored(monkeypatch):
-    for registry in (ATTRIBUTION_METHODS, CALIBRATORS, SET_METHODS):
+    for registry in (
+        ATTRIBUTION_METHODS,
+        CALIBRATORS,
+        CHANGES,
+        PHYSICS_CHECKS,
+        SET_METHODS,
+        SUITES,
+    ):
         monkeypatch.setattr(registry, "_entries", dict(registry))
 
 
@@ -57,3 +74,28 @@ def test_options_offer_a_users_entries():
     assert "square" in choices["calibrate", "sets"]
     assert "mixed" in choices["calibrate", "method"]
     assert "flat" in choices["explain", "method"]
+
+
+def test_a_users_suite_fixes_its_severities_and_is_offered(run):
+    SUITES.register("mine", Suite("brightness at severity 2", ("brightness",), (2,)))
+    settings = robustness_settings(Run(run), "mine", (1, 5), None)
+    assert settings == {"suite": "mine", "severities": [2], "views": 1}
+    with pytest.raises(BadInput, match="suite 'other' is unknown"):
+        robustness_settings(Run(run), "other", (1,), None)
+
+
+def test_a_users_checks_are_made_of_the_galaxies_that_they_affect():
+    model, patch = planted()
+    rows = np.arange(len(patch))
+    some = np.arange(len(patch)) < 4
+    PHYSICS_CHECKS.register("exchanged", Change(lambda model, rows: model.pixels(rows).flip(1)))
+    PHYSICS_CHECKS.register(
+        "of none", Change(PHYSICS_CHECKS["mirrored"].apply, lambda _: ~some & some)
+    )
+    CHANGES.register("as before", Change(lambda model, rows: model.pixels(rows), lambda _: some))
+    checks = {row["check"]: row for row in physics_checks(model, rows)}
+    assert "of none" not in checks
+    assert checks["exchanged"]["changed"]["value"] == 1
+    changes = {row["change"]: row for row in shortcut_table(model, rows)}
+    assert changes["as before"]["galaxies"] == 4
+    assert changes["as before"]["distance"]["value"] == 0

@@ -65,14 +65,11 @@ def corruption_error(
     )
     counts = denominators >= _error_floor(reference)
     ratios = np.divide(numerators, denominators, out=np.full_like(numerators, np.nan), where=counts)
-    draws = None
-    if errors is not None and reference_errors is not None and len(errors) * len(reference_errors):
+    draws = np.full((1, *ratios.shape), np.nan)
+    if errors is not None and reference_errors is not None:
         root = record["headline"] == "rmse"
         draws = _resampled_ratios(errors, reference_errors, len(names), root, seed)
-    means = [
-        _mean_ratio(ratios[used, at], None if draws is None else draws[:, used, at])
-        for at, used in enumerate(counts.T)
-    ]
+    means = [_mean_ratio(ratios[used, at], draws[:, used, at]) for at, used in enumerate(counts.T)]
     return {
         "run": name,
         "mean_ce": means[0],
@@ -103,11 +100,11 @@ def _error_floor(reference: Mapping[str, Any]) -> float:
     return max(width / 2, LEAST_ERROR) * len(reference["severities"])
 
 
-def _mean_ratio(ratios: np.ndarray, draws: np.ndarray | None) -> Interval:
-    """Return the mean over corruptions of ratios, with the interval of their draws."""
+def _mean_ratio(ratios: np.ndarray, draws: np.ndarray) -> Interval:
+    """Return the mean over corruptions of ratios, with the interval of their draws, NaN if none."""
     if not len(ratios):
         return unknown()
-    if draws is None:
+    if np.isnan(draws).all():
         return interval(ratios.mean(), np.nan, np.nan)
     return value_with_interval(ratios.mean(), draws.mean(axis=1))
 

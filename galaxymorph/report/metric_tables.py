@@ -10,7 +10,7 @@ import numpy as np
 
 from galaxymorph.base import read_json, say
 from galaxymorph.images import CORRUPTIONS
-from galaxymorph.judge import METRICS, OVER_FOLDS, SET_METHODS, Difference, metrics_of
+from galaxymorph.judge import METRICS, OVER_FOLDS, SET_METHODS, metrics_of
 from galaxymorph.learn import Recipe, run_files, target_of
 from galaxymorph.report.side_by_side import Cell, Comparison
 from galaxymorph.report.tables import PARTS, console, interval_words, make_table, print_table

@@ -104,7 +104,13 @@ def test_the_notebook_of_real_galaxies_runs_with_fastais_own_calls(real, tmp_pat
     (tmp_path / "data").symlink_to(real / "galaxy-zoo-challenge")
     notebook = executed("real-galaxies.ipynb", tmp_path, EPOCHS="1")
     assert "elliptical 870" in shown_by(notebook, "gm.check(DATA)")["text/html"]
-    for code in ("nrows=2)", "learn.lr_find()", "plot_loss()", "figsize=(4, 4))"):
+    for code in (
+        "nrows=2)",
+        "figsize=(14, 7))",
+        "learn.lr_find()",
+        "plot_loss()",
+        "figsize=(4, 4))",
+    ):
         assert "image/png" in shown_by(notebook, code), code
     report = shown_by(notebook, "print_classification_report()")["stdout"]
     assert "elliptical" in report

@@ -2,6 +2,8 @@ from .catalogue import ID_COLUMNS as ID_COLUMNS
 from .catalogue import Catalogue as Catalogue
 from .catalogue import Problem as Problem
 from .catalogue import read_catalogue as read_catalogue
+from .checks import as_ids as as_ids
+from .checks import as_text as as_text
 from .columns import CALIBRATED as CALIBRATED
 from .columns import DEVIATION as DEVIATION
 from .columns import EXPECTED as EXPECTED
@@ -43,10 +45,8 @@ from .schemes import assign_labels as assign_labels
 from .schemes import soft_targets as soft_targets
 from .splits import fold_splits as fold_splits
 from .splits import split_galaxies as split_galaxies
-from .tables import Piece as Piece
+from .table_formats import Piece as Piece
 from .tables import Table as Table
-from .tables import as_ids as as_ids
-from .tables import as_text as as_text
 from .tables import file_kind as file_kind
 from .tables import open_table as open_table
 from .tree import Answer as Answer

@@ -12,12 +12,12 @@ from pathlib import Path
 import pandas as pd
 
 from galaxymorph.base import BadInput, did_you_mean, near_names, one_line
-from galaxymorph.zoo.checks import CheckedRows, read_checked
+from galaxymorph.zoo.checks import CheckedRows, as_ids, read_checked
 from galaxymorph.zoo.columns import COUNT, prefixed
 from galaxymorph.zoo.image_files import same_content
 from galaxymorph.zoo.layout import Layout, find_layout
 from galaxymorph.zoo.schemas import GALAXY_ZOO_CHALLENGE, SCHEMAS, Schema
-from galaxymorph.zoo.tables import Table, as_ids, open_table
+from galaxymorph.zoo.tables import Table, open_table
 from galaxymorph.zoo.tree import Tree
 from galaxymorph.zoo.votes import Votes, gather_votes
 

@@ -1,4 +1,4 @@
-"""Rows of a table with the first fault of each."""
+"""Rows of a table with the first fault of each, and their cells as text, ids or numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.base import BadInput
-from galaxymorph.zoo.tables import Table, as_ids, as_numbers, as_text
+from galaxymorph.zoo.tables import Table
+
+# In a column of numbers these say that there is none.
+_NO_NUMBER = frozenset(
+    ["", "nan", "na", "n/a", "#n/a", "<na>", "null", "none", "-", "--", "\\n", "masked"]
+)
+# 5.87732E+17; not 2E3140, which is a galaxy's name.
+_SPREADSHEET = r"\d[.,]\d+[eE]\+?\d+|\d[eE]\+\d+"
 
 
 @dataclass
@@ -131,3 +138,70 @@ def _check_ids(read: CheckedRows, name: str, lossy: dict[int, str]) -> None:
 
     # Which of them is right isn't known, so none is kept.
     read.fault(doubled, words)
+
+
+def as_text(column: pd.Series) -> pd.Series:
+    """Return a column as text without spaces about it, NA where it is empty.
+
+    NA and None in a cell are text too. Whole numbers have no decimals.
+    """
+    if pd.api.types.is_float_dtype(column.dtype):
+        return column.map(_number_text, na_action="ignore").astype("string")
+    text = _as_cells(column).astype("string").str.strip(" \t\r\n\f\v\0")
+    return text.mask(text == "")
+
+
+def as_ids(column: pd.Series) -> tuple[pd.Series, dict[int, str]]:
+    """Return a column of ids as text, and what is wrong by row where digits are lost."""
+    text = as_text(column)
+    if pd.api.types.is_float_dtype(column.dtype):
+        dtype = np.dtype(column.dtype if isinstance(column.dtype, np.dtype) else float)
+        numbers = column.to_numpy(float, na_value=np.nan)
+        # From here on not every whole number has a floating-point one of its own.
+        exact = 2.0 ** (np.finfo(dtype.char).nmant + 1)
+        lossy = (np.abs(numbers) >= exact) | (np.mod(numbers, 1) != 0)
+        lossy &= ~np.isnan(numbers)
+        words = "is {}, no exact number: the column is of floating-point numbers, its digits lost"
+        values = column
+    else:
+        lossy = text.str.fullmatch(_SPREADSHEET).fillna(False).to_numpy(bool)
+        words = "is {}, no exact number: a spreadsheet rounded it, its digits are lost"
+        values = text
+    return text, {int(row): words.format(value) for row, value in values[lossy].items()}
+
+
+def as_numbers(column: pd.Series, decimal: str = ".") -> tuple[np.ndarray, np.ndarray]:
+    """Return a column as float64, NaN where it is empty, and which cells are no numbers.
+
+    Truth values and dates are no numbers here.
+    """
+    dtype = column.dtype
+    if pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(dtype):
+        return column.to_numpy(float, na_value=np.nan), np.zeros(len(column), bool)
+    cells = _as_cells(column)
+    if decimal != ".":
+        cells = cells.map(lambda cell: cell if "." in cell else cell.replace(decimal, "."))
+    numbers = pd.to_numeric(cells, errors="coerce").to_numpy(float)
+    absent = np.isnan(numbers)
+    lost = absent.copy()
+    lost[absent] = [cell.strip().lower() not in _NO_NUMBER for cell in cells[absent]]
+    return numbers, lost
+
+
+def _number_text(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else str(value)
+
+
+def _as_cells(column: pd.Series) -> pd.Series:
+    """Return a column as Python's text, "" where it is empty."""
+    if pd.api.types.infer_dtype(column, skipna=False) == "string":
+        return column.astype(object)
+    return column.astype(object).map(_cell_text)
+
+
+def _cell_text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float | np.floating) and value == value:
+        return _number_text(float(value))
+    return "" if value is None or value is pd.NA or value != value else str(value)

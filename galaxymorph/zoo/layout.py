@@ -20,7 +20,7 @@ from galaxymorph.zoo.image_files import (
     skipped_note,
     walk,
 )
-from galaxymorph.zoo.tables import TABLE_ENDINGS
+from galaxymorph.zoo.table_files import TABLE_ENDINGS
 
 # First the Kaggle names, in the order of preference, then what other catalogues are called.
 TABLES = ("training_solutions_rev1", "labels", "catalogue", "catalog")

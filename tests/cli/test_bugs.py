@@ -20,9 +20,9 @@ BUGS = [AttributeError("no such attribute"), KeyError("key"), TypeError("not cal
 # A function that a reader calls, and the catalogue that takes it there.
 OF_CATALOGUES = {
     "galaxymorph.zoo.delimited._encoding": folder_of_files,
-    "galaxymorph.zoo.tables.as_numbers": folder_of_files,
+    "galaxymorph.zoo.checks.as_numbers": folder_of_files,
     "galaxymorph.zoo.checks._check_ids": folder_of_files,
-    "galaxymorph.zoo.tables._arrow_cells": folder_of_files_and_parquet,
+    "galaxymorph.zoo.table_formats._arrow_cells": folder_of_files_and_parquet,
     "galaxymorph.zoo.votes.broken_sums": folder_of_files,
     "galaxymorph.base.archives._stamp_of": folder_of_zips,
     "galaxymorph.base.archives._data_offset": outer_zip_of_stored_zips,
@@ -48,10 +48,6 @@ def plant(monkeypatch: pytest.MonkeyPatch, function: str, bug: Exception) -> Non
         raise bug
 
     monkeypatch.setattr(function, fail)
-    # `as_numbers` and its like are imported by name where they are called.
-    module, _, name = function.rpartition(".")
-    if module == "galaxymorph.zoo.tables" and name == "as_numbers":
-        monkeypatch.setattr(f"galaxymorph.zoo.checks.{name}", fail)
 
 
 def require_bug(capsys: pytest.CaptureFixture, bug: Exception) -> None:

@@ -13,7 +13,7 @@ from astropy.table import MaskedColumn, Table
 from galaxymorph.base import BadInput
 from galaxymorph.predict.listing import list_images
 from galaxymorph.zoo import open_table, read_catalogue, read_votes
-from galaxymorph.zoo.tables import as_ids, as_numbers, as_text
+from galaxymorph.zoo.checks import as_ids, as_numbers, as_text
 from tests.conftest import galaxymorph
 from tests.makers import galaxy_images, write_files
 from tests.zoo.test_votes import made_votes, write

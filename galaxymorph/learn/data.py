@@ -1,4 +1,4 @@
-"""From a table of galaxies to fastai's loaders."""
+"""fastai's `DataBlock` and loaders of a table of galaxies."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from galaxymorph.learn.views import CentralView, Frame, OpenGalaxy, OpenOrBlank,
 
 
 def item_transforms(recipe: Recipe) -> list[Transform]:
-    """Return what turns an opened image into a tensor of the frame and its margin."""
+    """Return the transforms from an opened image to a tensor of the frame and its margin."""
     if recipe.pipeline == "plain":
         return [Resize(recipe.size, ResizeMethod.Squish), ToTensor()]
     return [Frame(*item_frame(recipe)), ToTensor()]
 
 
 def batch_transforms(recipe: Recipe) -> list[Transform]:
-    """Return what turns a batch of them into the model's input, random while training."""
+    """Return the transforms from a batch of these to the model's input, random in training."""
     plain = recipe.pipeline == "plain"
     views = _plain_views(recipe) if plain else [CentralView(recipe.size), RandomView(recipe)]
     normalise = Normalize.from_stats(*pixel_stats(recipe.arch), cuda=False)
@@ -56,7 +56,7 @@ def galaxy_block(
 ) -> DataBlock:
     """Return the `DataBlock` of a table with the columns `image`, `label` and `split`.
 
-    A soft target is a vector: of its columns, see `loss_columns`, rather than of `label`.
+    A soft target is the vector of its columns, see `loss_columns`, in place of `label`.
     """
     columns = loss_columns(recipe, classes)
     soft = target_of(recipe).soft
@@ -76,7 +76,7 @@ def galaxy_block(
 
 
 def saved_split(table: pd.DataFrame) -> tuple[L, L]:
-    """Return the positions of the rows whose `split` is train, and of those where it is valid."""
+    """Return the positions of the rows with `split` train, and of those with valid."""
     part = table["split"].reset_index(drop=True)
     return L(part.index[part == "train"].tolist()), L(part.index[part == "valid"].tolist())
 
@@ -86,13 +86,13 @@ def galaxy_loaders(
 ) -> DataLoaders:
     """Return the loaders of the train and valid parts of a split table.
 
-    The order of the training galaxies is drawn here, so seed before.
+    The order of the training galaxies is drawn here, by seeds that the caller sets.
 
     Args:
         table: `image`, `label`, `split`, the `digest` of each image, and a soft target's columns.
-        recipe: what the model sees and learns.
+        recipe: of the fit.
         classes: in order.
-        frames: decoded, to be used in place of the files.
+        frames: decoded, used in place of the files.
     """
     opener = OpenGalaxy(recipe.rendering, crop=recipe.crop)
     if frames:
@@ -114,10 +114,10 @@ def galaxy_loaders(
 
 
 def _share(recipe: Recipe) -> int:
-    """Return the galaxies of a batch that this process sees: all, unless several train together.
+    """Return the number of galaxies of a batch in this process.
 
     Raises:
-        BadInput: there are more processes than galaxies.
+        BadInput: several processes train together, and have fewer than two galaxies each.
     """
     if recipe.batch // processes() < 2:
         raise BadInput(
@@ -134,14 +134,14 @@ def predicting_loader(
     classes: Sequence[str],
     frames: Frames | None,
 ) -> TfmdDL:
-    """Return the batches of labelled galaxies in order, as a learner's loaders make them.
+    """Return a loader of labelled galaxies in order, with the transforms of a learner's loaders.
 
     Args:
         loaders: of the learner.
         table: as in `galaxy_loaders`.
         recipe: that of the learner.
         classes: in order.
-        frames: decoded, to be used in place of the files.
+        frames: decoded, used in place of the files.
     """
     loader = loaders.test_dl(table, bs=loaders.valid.bs)
     _read_stored([loader], [table], recipe, classes, frames)
@@ -155,7 +155,7 @@ def _read_stored(
     classes: Sequence[str],
     frames: Frames | None,
 ) -> None:
-    """Let loaders read whole batches of frames, where all of their galaxies are decoded.
+    """Let loaders read whole batches of frames, if all of their galaxies are decoded.
 
     If GPU memory has room for the frames, they are copied there once.
     """
@@ -172,7 +172,7 @@ def _read_stored(
 
 
 def _targets(table: pd.DataFrame, recipe: Recipe, classes: Sequence[str]) -> torch.Tensor:
-    """Return what the DataBlock makes of the targets: codes of classes, or float vectors."""
+    """Return the targets as the DataBlock does: codes of classes, or float vectors."""
     if target_of(recipe).soft:
         return torch.from_numpy(table[loss_columns(recipe, classes)].to_numpy("float32", copy=True))
     return TensorCategory(torch.from_numpy(pd.Index(classes).get_indexer(pd.Index(table["label"]))))
@@ -183,8 +183,8 @@ def image_loader(
 ) -> ThreadedDL:
     """Return batches of the model's input for images without labels, in order.
 
-    An image may be given by whatever `as_image` takes. With `faults`, one that can't be used is
-    black, and why stands there by its place.
+    Images are of the types that `as_image` takes. With `faults`, an unusable image is black, and
+    its fault is added there by position.
     """
     opener = (OpenGalaxy if faults is None else OpenOrBlank)(recipe.rendering, crop=recipe.crop)
     loader = ThreadedDL(
@@ -199,7 +199,7 @@ def image_loader(
         frame = (*item_frame(recipe), recipe.rendering)
         loader.source = FileItems(references, *frame, faults, recipe.crop)
     elif faults is not None:
-        # Here before they are opened again, because worker processes can't tell of them.
+        # Checked here, because worker processes can't return faults.
         for at, source in enumerate(references):
             try:
                 galaxy_image(source, recipe.crop, recipe.rendering, at)

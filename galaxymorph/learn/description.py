@@ -1,4 +1,4 @@
-"""What a model's file says of it: all that predicting takes, without code. No PyTorch here."""
+"""The description of a model in its files: the settings for prediction. No PyTorch here."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from galaxymorph.learn.recipe import Recipe, naming_missing_plugins, recipe_from
 from galaxymorph.learn.targets.columns import loss_name, output_names
 from galaxymorph.zoo.schemas import SCHEMAS
 
-# 2: dropout, pipeline, precision, batch, labels_column and the package's version are told.
+# 2: with dropout, pipeline, precision, batch, labels_column and the package's version.
 FORMAT = 2
 READS = (1, 2)
-# The settings of a recipe that predicting takes.
+# The settings of a recipe that affect predictions.
 SETTINGS = (
     "arch",
     "head",
@@ -46,13 +46,13 @@ def describe_model(
     outputs: Sequence[str],
     stats: tuple[Sequence[float], Sequence[float]],
 ) -> dict[str, object]:
-    """Return what `model.json` holds, as JSON takes it.
+    """Return the content of `model.json`.
 
     Args:
         recipe: that the model was trained by.
         classes: in order.
-        outputs: what the model's outputs stand for.
-        stats: mean and standard deviation of its pixels by channel, of white.
+        outputs: names of the model's outputs.
+        stats: mean and standard deviation of its pixels by channel, where white is 1.
     """
     mean, std = stats
     return {
@@ -70,10 +70,10 @@ def describe_model(
 
 
 def described_recipe(about: object, name: str) -> Recipe:
-    """Return the recipe of a description, as far as predicting takes it.
+    """Return the recipe of a description; settings that don't affect predictions are defaults.
 
     Args:
-        about: what `describe_model` made, of this or an earlier version.
+        about: of `describe_model`, of this or an earlier version.
         name: of the file, for errors.
 
     Raises:
@@ -91,9 +91,9 @@ def described_recipe(about: object, name: str) -> Recipe:
             if later
             else "use the galaxymorph version in the run's environment.json",
         )
-    lost = [key for key in ("arch", "classes", "outputs", "mean", "std") if not about.get(key)]
-    if lost:
-        raise BadInput(f"{name}: damaged (no {lost[0]})", "give the files of a run")
+    missing = [key for key in ("arch", "classes", "outputs", "mean", "std") if not about.get(key)]
+    if missing:
+        raise BadInput(f"{name}: damaged (no {missing[0]})", "give the files of a run")
     with reading(name, "give the files of a run"):
         require_words(about["classes"], "classes")
         require_words(about["outputs"], "outputs")
@@ -115,6 +115,6 @@ def described_recipe(about: object, name: str) -> Recipe:
 
 
 def _schema_of(outputs: Sequence[str]) -> str:
-    """Return the schema whose answers these are: files of format 2 didn't say it at first."""
-    fitting = (name for name, each in SCHEMAS.items() if list(each.tree.columns) == list(outputs))
-    return next(fitting, Recipe.schema)
+    """Return the schema with these answers: early files of format 2 didn't name it."""
+    names = (name for name, entry in SCHEMAS.items() if list(entry.tree.columns) == list(outputs))
+    return next(names, Recipe.schema)

@@ -1,4 +1,4 @@
-"""Presets: recipes by name, each with a line that says what it is for."""
+"""Presets: recipes by name, with a line on their purpose."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from galaxymorph.learn.recipe import Recipe, changed_recipe, recipe_from_dict
 
 @dataclass(frozen=True)
 class Preset:
-    """A recipe and what it is for, in a line."""
+    """A recipe and its purpose, in a line."""
 
     recipe: Recipe
     note: str
@@ -23,15 +23,15 @@ RECIPES: Registry[Preset] = Registry("recipe")
 
 
 def make_recipe(source: str, changes: Mapping[str, object]) -> Recipe:
-    """Return a preset, or the recipe in a JSON file, with some settings changed.
+    """Return a preset, or the recipe in a JSON file, with changed settings.
 
     Args:
         source: a preset's name, or the path of a JSON file: a recipe, or a run's `recipe.json`.
-        changes: settings that replace the source's.
+        changes: settings in place of the source's.
 
     Raises:
-        BadInput: the source doesn't exist, or settings are unknown, out of their range or don't go
-            together.
+        BadInput: the source doesn't exist, or settings are unknown, out of range or exclude each
+            other.
     """
     if source in RECIPES:
         return changed_recipe(RECIPES[source].recipe, changes)
@@ -85,8 +85,8 @@ RECIPES.register(
         "resnet18 of this package, no download: a few hundred galaxies take a minute",
     ),
 )
-# The frame that galaxies fill, more epochs, and early stages left as ImageNet made them. A few
-# galaxies of a rare class can't tell epochs apart, so the last is kept.
+# Galaxies fill the frame, and early stages stay as pretrained. A rare class has too few validation
+# galaxies to compare epochs, so the last is kept.
 SMALL = Recipe(
     arch="tf_efficientnet_lite0",
     dropout=0.2,
@@ -114,8 +114,8 @@ RECIPES.register(
         "tf_efficientnet_lite0 from ImageNet, five stages fine-tuned: about a thousand galaxies",
     ),
 )
-# Noise beyond the published 0.08, and blur beyond its 1.5 pixels of a whole frame at 224, which are
-# 2.1 of this input. Where every view is degraded, clean galaxies are the unusual ones, and lose.
+# Noise and blur exceed the published 0.08 and 1.5 pixels (of a whole frame at 224; 2.1 of this
+# input). With every view degraded, clean galaxies would be classified worse.
 RECIPES.register(
     "robust",
     Preset(
@@ -133,7 +133,7 @@ RECIPES.register(
         "no pretrained weights: all layers trained for 30 epochs",
     ),
 )
-# What the fast pipeline is measured against.
+# The fast pipeline is compared with it.
 RECIPES.register(
     "plain",
     Preset(
@@ -141,8 +141,7 @@ RECIPES.register(
         "the baseline with fastai's own transforms, in float32, for comparison",
     ),
 )
-# Images are degraded in every way that a survey does, so that what the backbone represents is
-# galaxies and not one camera.
+# Images are degraded in all ways of surveys, so that features are of galaxies, not of one camera.
 RECIPES.register(
     "pretrain",
     Preset(

@@ -1,8 +1,7 @@
-"""Recipes: every setting of a fit, its help, its limits, and which settings exclude each other.
+"""Recipes: the settings of a fit, their help and limits, and rules on their combinations.
 
-`Recipe` is a frozen dataclass whose fields carry pydantic's own keywords as metadata. pydantic
-validates it, and is imported for that alone: a command's help, which lists every setting, does
-without.
+`Recipe` is a frozen dataclass whose fields have pydantic's keywords as metadata. pydantic is
+imported only to validate one: the help of a command, which lists every setting, starts without it.
 """
 
 from __future__ import annotations
@@ -31,21 +30,20 @@ REMOVED = {"consistency": 0.0}
 REMOVED_VALUES = {("adapt", "dann")}
 # Where an editor has the JSON schema.
 SCHEMA_KEY = "$schema"
-# How much wider than the model's frame the items are, so that rotation brings in sky. A square
-# rotated by 45 degrees reaches sqrt(2) as far; beyond a quarter more, what comes into its corners
-# is mirrored sky, as cheap as it is harmless.
+# The width of items relative to the model's frame, so that rotated views contain sky. A square
+# rotated by 45 degrees needs sqrt(2); what is missing in its corners is mirrored sky.
 MARGIN = 1.25
-# What `weights` takes besides a path.
+# Values of `weights` besides a path.
 WEIGHTS = ("imagenet", "galaxymorph", "none")
 # pydantic's errors of a number out of its range.
 OUT_OF_RANGE = {"greater_than", "greater_than_equal", "less_than_equal", "finite_number"}
 
 
 def _setting(default: Any, description: str, group: str, **limits: Any) -> Any:
-    """Declare a field: its help and group of options, and its limits.
+    """Declare a field with its help, its group of options, and its limits.
 
-    Limits are pydantic's `gt`, `ge` and `le`, or `choices`; of a registry they are its names, a
-    plugin's included. `metavar` is what help writes for the value.
+    Limits are pydantic's `gt`, `ge` and `le`, or `choices`: values, or a registry, whose names
+    include those of plugins. `metavar` stands for the value in help.
     """
     metadata = {"description": description, "group": group, "strict": True, **limits}
     return field(default=default, metadata=metadata)
@@ -290,12 +288,12 @@ class Recipe:
 
     @property
     def rendering(self) -> Rendering:
-        """How FITS becomes what the model sees."""
+        """The rendering of FITS images."""
         return Rendering(self.stretch, self.bands)
 
     @staticmethod
     def model_json_schema() -> dict[str, Any]:
-        """Return the JSON schema of a recipe, by which an editor completes and checks one."""
+        """Return the JSON schema of a recipe, for completion and checks in an editor."""
         schema = _adapter().json_schema()
         for setting in fields(Recipe):
             if choices := choices_of(setting):
@@ -306,19 +304,19 @@ class Recipe:
 
     @property
     def truth(self) -> str:
-        """Who says the true class: volunteers, or labels in a column of the user's own."""
+        """The source of the true classes: `volunteers`, or `labels` of the user's column."""
         return "volunteers" if self.labels_column is None else "labels"
 
 
 def choices_of(setting: Field[Any]) -> list[Any]:
-    """Return the values that a setting takes, those of loaded plugins included; [] for any."""
+    """Return the choices of a setting, with those of loaded plugins; empty if there are none."""
     if setting.name == "loss":
-        return list(dict.fromkeys(name for each in TARGETS.values() for name in each.losses))
+        return list(dict.fromkeys(name for target in TARGETS.values() for name in target.losses))
     return list(setting.metadata.get("choices", ()))
 
 
 def help_of(setting: Field[Any]) -> str:
-    """Return a setting's description, for targets and losses with what there is."""
+    """Return a setting's description, with the entries of targets and losses."""
     words = setting.metadata["description"]
     if setting.name == "target":
         entries = [f"{name} ({target.words})" for name, target in TARGETS.items()]
@@ -331,13 +329,13 @@ def help_of(setting: Field[Any]) -> str:
 
 @dataclass(frozen=True)
 class Rule:
-    """Settings that don't go together, or one that would have no effect beside the others.
+    """A combination of settings that excludes itself, or in which one has no effect.
 
     Args:
-        broken: whether a recipe breaks it.
+        broken: tells whether a recipe has it.
         fault: begins with the setting at fault; `{r.name}` is a setting's value.
-        remedy: what to do.
-        given: a setting; the rule holds only where the user gave it.
+        remedy: for the user.
+        given: a setting without which, if the user didn't give it, the rule doesn't apply.
     """
 
     broken: Callable[[Recipe], object]
@@ -355,7 +353,7 @@ def _soft(recipe: Recipe) -> bool:
 
 
 def _nothing_frozen(recipe: Recipe) -> bool:
-    """Tell whether no stage of the network has the same outputs throughout the fit."""
+    """Tell whether every stage of the network changes its outputs during the fit."""
     fresh = recipe.weights == "none" or recipe.adapt != "none"
     return recipe.unfreeze == 0 or _plain(recipe) or fresh
 
@@ -465,16 +463,17 @@ RULES = (
 
 
 def changed_recipe(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
-    """Return the recipe with some settings changed, none of them to no effect, as it will run.
+    """Return the recipe with changed settings, resolved.
 
     Raises:
-        BadInput: settings are unknown, out of their range, or don't go together; all are named.
+        BadInput: settings are unknown, out of range, exclude each other or have no effect; all
+            faults are named.
     """
     values: dict[str, Any] = asdict(recipe)
     if "target" in changes:
         values["loss"] = None
         if changes["target"] == "classes" and recipe.target != "classes":
-            # A soft target's recipe has them off.
+            # They are 0 in the recipe of a soft target.
             for name in ("class_weights", "label_smoothing"):
                 values[name] = getattr(Recipe, name)
     values |= changes
@@ -486,9 +485,9 @@ def changed_recipe(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
 
 
 def without_effect(recipe: Recipe) -> set[str]:
-    """Return the settings whose value changes nothing in a fit by a recipe, because of others."""
+    """Return the settings that have no effect in a recipe, because of others."""
     idle = {
-        # Labels of a column follow neither; schemes are rules on the challenge's columns.
+        # Schemes are rules on the challenge's columns, and a column of labels needs none.
         "scheme": recipe.labels_column is not None or not _of_challenge(recipe),
         "schema": recipe.labels_column is not None,
         "class_weights": _soft(recipe),
@@ -511,7 +510,7 @@ def require_weights_file(recipe: Recipe) -> None:
 
 
 def require_views(recipe: Recipe, views: int | None) -> None:
-    """Raise BadInput if views would mirror the galaxies of a model whose training never did."""
+    """Raise BadInput for mirrored views of a model that is trained without them."""
     if views == 8 and not recipe.flips:
         raise BadInput(
             "--views 8: four of them are mirrored, and the model is trained with --no-flips",
@@ -543,15 +542,15 @@ def naming_missing_plugins(plugins: Iterable[str]) -> Iterator[None]:
 
 
 def recipe_from_dict(values: object, name: str) -> Recipe:
-    """Return the recipe with these settings; what isn't given stays as in `baseline`.
+    """Return the recipe with these settings; others are those of `baseline`.
 
     Args:
         values: settings, or the object of a run's `recipe.json`.
         name: of the file, for errors.
 
     Raises:
-        BadInput: settings are unknown, of the wrong type, out of their range, or don't go
-            together; all are named.
+        BadInput: settings are unknown, removed, of the wrong type, out of range, or exclude each
+            other; all faults are named.
     """
     if isinstance(values, dict) and isinstance(values.get("recipe"), dict):
         values = values["recipe"]
@@ -578,7 +577,7 @@ def _say_removed(name: str, key: str) -> None:
 
 
 def resolve(recipe: Recipe) -> Recipe:
-    """Return the recipe as it will run: with what follows from its settings."""
+    """Return the recipe with the values that follow from its other settings."""
     default_dropout = 0.5 if recipe.head == "fastai" else 0.0
     changes: dict[str, Any] = {
         "dropout": default_dropout if recipe.dropout is None else recipe.dropout,
@@ -594,7 +593,7 @@ def resolve(recipe: Recipe) -> Recipe:
         epochs = recipe.frozen_epochs + recipe.epochs
         changes |= {"frozen_epochs": 0, "epochs": epochs, "unfreeze": 0}
     if not recipe.flips and recipe.views == 8:
-        # Rotations alone: a mirrored galaxy may be of another class.
+        # Rotations only: a mirrored galaxy may be of another class.
         changes["views"] = 4
     if _nothing_frozen(recipe):
         changes["trunk_views"] = 0
@@ -602,7 +601,7 @@ def resolve(recipe: Recipe) -> Recipe:
 
 
 def item_frame(recipe: Recipe) -> tuple[float, int]:
-    """Return the items' crop and side: the model's frame with its margin, where there is one."""
+    """Return the crop and the side of items: those of the model's frame, with its margin."""
     margin = min(MARGIN, 1 / recipe.crop)
     return recipe.crop * margin, round(recipe.size * margin)
 
@@ -622,7 +621,7 @@ def _adapter() -> TypeAdapter[Recipe]:
 def _validated(
     values: Mapping[str, object], prefix: str, given: Mapping[str, object] | None = None
 ) -> Recipe:
-    """Return the recipe of some values; raise one BadInput that names all their faults."""
+    """Return the recipe with some values; raise a BadInput that names all faults."""
     settings = {setting.name: setting for setting in fields(Recipe)}
     unknown = [name for name in values if name not in settings]
     faults = [
@@ -651,7 +650,7 @@ def _instance(values: dict[str, object]) -> tuple[Recipe | None, dict[str, str]]
     try:
         return _adapter().validate_python(values), {}
     except ValidationError as error:
-        return None, {str(each["loc"][0]): each["type"] for each in error.errors()}
+        return None, {str(fault["loc"][0]): fault["type"] for fault in error.errors()}
 
 
 def _fault_of(setting: Field[Any], value: object, kind: str, prefix: str) -> tuple[str, str]:
@@ -678,5 +677,5 @@ def _conflicts(recipe: Recipe, prefix: str, given: Mapping[str, object]) -> list
 
 
 def _spelt(name: str, prefix: str) -> str:
-    """Return a setting's name as its option, or as it stands in a file."""
+    """Return a setting's name as an option, or as in a file."""
     return name.replace("_", "-") if prefix == "--" else name

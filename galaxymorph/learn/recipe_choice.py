@@ -10,14 +10,14 @@ from galaxymorph.learn.presets import make_recipe
 from galaxymorph.learn.recipe import Recipe
 from galaxymorph.learn.targets.registry import TARGETS
 
-# Galaxies from which on `baseline` is taken, where ImageNet's weights can be had. Below, its few
-# steps at a small learning rate leave it untrained: macro-F1 0.24 of five classes on 300 galaxies.
+# Least number of galaxies for `baseline`. Its few steps at a small learning rate need many: on 300
+# galaxies of five classes its macro-F1 is 0.24.
 MANY = 10_000
 
 
 @dataclass(frozen=True)
 class DefaultRecipe:
-    """A recipe, the preset that it is of, and why that was chosen."""
+    """A recipe, its preset, and the reason for that."""
 
     preset: str
     recipe: Recipe
@@ -27,9 +27,8 @@ class DefaultRecipe:
 def default_recipe(counts: Mapping[str, int], changes: Mapping[str, object]) -> DefaultRecipe:
     """Choose a preset by the number of galaxies and the weights at hand.
 
-    The choice follows the table in docs/recipes.md, measured on real galaxies. The hardware plays
-    no part: on two cores `quick` takes a minute for a thousand galaxies. ImageNet's weights are
-    downloaded, if they can be, where the choice depends on them.
+    The choice follows the table in docs/recipes.md, measured on real galaxies, and doesn't depend
+    on the hardware. ImageNet's weights are downloaded if the choice depends on them.
 
     Args:
         counts: galaxies of each class.
@@ -55,11 +54,11 @@ def default_recipe(counts: Mapping[str, int], changes: Mapping[str, object]) -> 
         return chosen("scratch", "no pretrained weights")
     if weights != "imagenet":
         return chosen("quick", f"--weights {weights}")
-    asked = bool(changes.keys() & {"weights", "arch"})
+    requested = bool(changes.keys() & {"weights", "arch"})
     published = chosen("baseline", f"ImageNet weights of {arch}")
-    if total >= MANY and (asked or has_pretrained(published.recipe)):
+    if total >= MANY and (requested or has_pretrained(published.recipe)):
         return published
     few = f"fewer than the {MANY:,} that baseline takes"
-    if asked:
+    if requested:
         return chosen("quick", few, weights="imagenet")
     return chosen("quick", few if total < MANY else f"{arch}'s ImageNet weights can't be had")

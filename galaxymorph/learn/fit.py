@@ -1,4 +1,4 @@
-"""The two-stage fit: a frozen trunk first, then fine-tuning, into a run folder."""
+"""The fit in two stages, with a frozen trunk and fine-tuned, into a run folder."""
 
 from __future__ import annotations
 
@@ -93,8 +93,13 @@ from galaxymorph.zoo import PARTS, fold_splits, split_galaxies
 
 @dataclass(frozen=True)
 class Stage:
-    """One call of `fit_one_cycle`: its name, what is frozen below, epochs, and the learning
-    rates of the three parameter groups.
+    """A stage of the fit, one call of `fit_one_cycle`.
+
+    Args:
+        name: in `history.csv`.
+        freeze_to: the first trained parameter group.
+        epochs: number of epochs.
+        lr: learning rate of each of the three parameter groups.
     """
 
     name: str
@@ -104,10 +109,9 @@ class Stage:
 
 
 def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
-    """Split the galaxies and make the run's folder, and one a model, before any training.
+    """Split the galaxies, download weights, and make the folder of the run and of its models.
 
-    The folder appears at once with all that a fit needs to go on, its weights downloaded if they
-    have to be.
+    The folder appears at once, with all that the fit can be resumed from.
 
     Raises:
         BadInput: the galaxies can't be split, the folder exists or can't be made, or the weights
@@ -115,12 +119,12 @@ def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
     """
     table, classes = galaxies.table, galaxies.classes
     data = {"path": galaxies.path, "source": galaxies.source, "fingerprint": fingerprint(table)}
-    if target_of(recipe).soft:
+    # The labels of a soft target only stratify the split.
+    soft = target_of(recipe).soft
+    if soft:
         data["votes"] = "digests"
     with new_run_folder(path) as folder:
         run = create_run(folder, recipe, classes, data)
-        # Of a soft target labels are strata alone.
-        soft = target_of(recipe).soft
         if recipe.folds:
             splits = fold_splits(
                 table, classes, recipe.folds, recipe.seed, recipe.calibration, soft
@@ -141,31 +145,31 @@ def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
                 create_run(member.path, replace(recipe, members=1, seed=seed), classes, data)
                 write_split(member, split)
             write_split(run, split)
-        # After everything that can be wrong with the galaxies.
+        # After all faults of the galaxies.
         require_weights(recipe)
         if len(galaxies.rejected):
             write_table(run.path / REJECTED, galaxies.rejected)
     copies = int(table["digest"].duplicated().sum()) if "digest" in table else 0
     if copies:
-        say(f"{copies:,} images have the content of another: each is in the other's part")
+        say(f"{copies:,} images have the content of another and are in the same part")
     if len(galaxies.rejected):
         say(f"{len(galaxies.rejected):,} rows set aside: {path / 'rejected.csv'}")
     return Run(path)
 
 
 def member_seed(seed: int, number: int) -> int:
-    """Return the seed of an ensemble's model: the first one's is the run's own."""
+    """Return the seed of an ensemble's model; that of the first is the run's."""
     if number == 0:
         return seed
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0]) % 2**31
 
 
 def restart_run(path: Path, run: Run) -> Run:
-    """Make a folder like a run's before it was trained: its recipe, its classes, its split."""
+    """Make a folder with a run's recipe, classes and split, as before training."""
     with new_run_folder(path) as folder:
         again = create_run(folder, run.recipe, run.classes, run.data)
-        parts = (each.folds or each.ensemble for each in (run, again))
-        for old, new in [(run, again), *zip(*parts, strict=True)]:
+        members = zip(run.folds or run.ensemble, again.folds or again.ensemble, strict=True)
+        for old, new in [(run, again), *members]:
             if new is not again:
                 create_run(new.path, old.recipe, old.classes, old.data)
             for name in (SPLIT, TRAIN_MEANS):
@@ -175,11 +179,11 @@ def restart_run(path: Path, run: Run) -> Run:
 
 
 def train_run(run: Run, galaxies: Galaxies) -> None:
-    """Train every member of a run from wherever it stands, and write what the fit promises.
+    """Train every member of a run from its state, and write the models and predictions.
 
     Args:
         run: started, perhaps partly trained.
-        galaxies: those that it was split on, wherever their images are now.
+        galaxies: of its split, with their images' present paths.
     """
     if run.recipe.pipeline == "fast" and default_device().type == "cpu":
         keep_freed_memory()
@@ -203,7 +207,7 @@ def train_run(run: Run, galaxies: Galaxies) -> None:
                     fold.predictions(part).assign(fold=n) for n, fold in enumerate(run.folds, 1)
                 ]
                 write_table(run.path / predictions_file(part), pd.concat(tables, ignore_index=True))
-        # A trained one's may hold what `calibrate` added, which its models' don't.
+        # Predictions of a trained run may have columns of `calibrate`, which its models' don't.
         elif run.ensemble and not run.is_trained:
             for part in _predicted_parts(run.split):
                 tables = [member.predictions(part) for member in run.ensemble]
@@ -212,10 +216,10 @@ def train_run(run: Run, galaxies: Galaxies) -> None:
 
 
 def help_training(task: tuple[str, str, bool]) -> None:
-    """Train a model along with the process that leads, and write nothing.
+    """Train a model together with the first process, and write nothing.
 
     Args:
-        task: the member's path, the catalogue's, and whether its decoded images are kept.
+        task: the paths of the member and of the catalogue, and whether frames are cached.
     """
     path, data, cache = task
     run = Run(Path(path))
@@ -226,13 +230,13 @@ def help_training(task: tuple[str, str, bool]) -> None:
 def make_learner(
     run: Run, split: pd.DataFrame | None = None, frames: Frames | None = None, load: bool = False
 ) -> Learner:
-    """Return a member's learner on its galaxies, its random state the one at the fit's start.
+    """Return a member's learner on its galaxies, with the random state at the start of the fit.
 
     Args:
-        run: one that isn't cross-validated, or a fold.
-        split: in place of the run's own.
-        frames: decoded, to be used in place of the files.
-        load: start from the weights that the fit kept rather than the recipe's.
+        run: not cross-validated, or a fold.
+        split: in place of the run's.
+        frames: decoded, used in place of the files.
+        load: start from the weights that the fit selected instead of the recipe's.
     """
     recipe, classes = run.recipe, run.classes
     split = run.split if split is None else split
@@ -247,7 +251,7 @@ def make_learner(
 
 
 def stages(recipe: Recipe) -> list[Stage]:
-    """Return the fit's stages, those without an epoch left out."""
+    """Return the fit's stages that have epochs."""
     trunk = recipe.lr * recipe.trunk_lr
     both = [
         Stage("frozen", -1, recipe.frozen_epochs, [recipe.frozen_lr] * 3),
@@ -357,12 +361,12 @@ def _load_kept(run: Run, learn: Learner) -> None:
 
 
 def _predicted_parts(split: pd.DataFrame) -> list[str]:
-    """Return the parts that are predicted, test the last: once it is written the fit has ended."""
+    """Return the predicted parts; the last is test, whose predictions end the fit."""
     return [part for part in PARTS[1:] if (split["split"] == part).any()]
 
 
 def _write_results(run: Run, learn: Learner, split: pd.DataFrame, frames: Frames | None) -> None:
-    """Write the model in both formats, then the predictions, the last of which ends the fit."""
+    """Write the model in both formats, then the predictions."""
     recipe, classes = run.recipe, run.classes
     export_learner(learn, run.path / EXPORT)
     write_weights(learn.model, run)
@@ -375,7 +379,7 @@ def _write_results(run: Run, learn: Learner, split: pd.DataFrame, frames: Frames
     with Progress("predicting", sum(map(len, parts.values())), "images") as progress:
         for part, rows in parts.items():
             batches = predicting_loader(learn.dls, rows, recipe, classes, frames)
-            found = infer([network], batches, recipe.views, moments, progress.advance)
-            table = prediction_table(found, recipe, classes)
-            known = rows[["galaxy", "image", "label", *true]].reset_index(drop=True)
-            write_table(run.path / predictions_file(part), pd.concat([known, table], axis=1))
+            predictions = infer([network], batches, recipe.views, moments, progress.advance)
+            table = prediction_table(predictions, recipe, classes)
+            columns = rows[["galaxy", "image", "label", *true]].reset_index(drop=True)
+            write_table(run.path / predictions_file(part), pd.concat([columns, table], axis=1))

@@ -1,7 +1,7 @@
-"""fastai at the front: the loaders and the `Learner` of a recipe, for notebooks and for `fit`.
+"""The fastai loaders and `Learner` of a recipe, for notebooks and for `fit`.
 
-Everything of fastai's works on them: `fit_one_cycle`, `lr_find`, `show_results`, `get_preds`,
-`tta`, `predict`, `ClassificationInterpretation` and callbacks of one's own.
+fastai's methods and classes work with them: `fit_one_cycle`, `lr_find`, `show_results`,
+`get_preds`, `tta`, `predict`, `ClassificationInterpretation` and callbacks.
 """
 
 from __future__ import annotations

@@ -51,10 +51,10 @@ def _setting(default: Any, description: str, group: str, **limits: Any) -> Any:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides what a fit does with the galaxies it is given.
+    """The settings that determine a fit on given galaxies.
 
-    The defaults are the published baseline. A frozen trunk of random weights learns nothing, so
-    `weights="none"` goes with `frozen_epochs=0` and `unfreeze=0`: see `resolve`.
+    The defaults are the published baseline. `weights="none"` requires `frozen_epochs=0` and
+    `unfreeze=0`, see `resolve`.
 
     Example:
         >>> import galaxymorph as gm

@@ -1,4 +1,4 @@
-"""Batches that are larger than a GPU's memory, in parts: while training and while predicting."""
+"""Training and prediction with batches larger than a GPU's memory, in parts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from galaxymorph.learn.recipe import Recipe
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Tell whether an error says that the device's memory is used up, on CUDA or on MPS."""
+    """Tell whether an error means that the device is out of memory, on CUDA or MPS."""
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)
 
 
@@ -28,14 +28,14 @@ def free_memory() -> None:
 
 
 def in_halves(work: Callable[[torch.Tensor], torch.Tensor], batch: torch.Tensor) -> torch.Tensor:
-    """Return `work` of a batch; where memory runs out, of its halves, one after the other.
+    """Return `work` of a batch; out of memory, of its halves, one after the other.
 
     Args:
-        work: from a batch to outputs, a row an item, each row of its item alone.
+        work: from a batch to outputs, a row for each item, independent of other items.
         batch: shape (n, …).
 
     Raises:
-        BadInput: one item is too much.
+        BadInput: one item takes too much memory.
     """
     try:
         return work(batch)
@@ -48,22 +48,22 @@ def in_halves(work: Callable[[torch.Tensor], torch.Tensor], batch: torch.Tensor)
                 f"{batch.shape[-1]} pixels a side",
                 "use --device cpu, or end what else runs on the GPU",
             ) from error
-    # Outside the handler, whose traceback holds the tensors of the failed step.
+    # Outside the handler, whose traceback references the tensors of the failed step.
     free_memory()
     middle = (len(batch) + 1) // 2
     return torch.cat([in_halves(work, part) for part in (batch[:middle], batch[middle:])])
 
 
 def train_in_parts(train: Callable[[int], None], restore: Callable[[], None], batch: int) -> None:
-    """Train on whole batches; where memory runs out, go on from a restored state in more parts.
+    """Train on whole batches; out of memory, restore the state and train on more parts.
 
     Args:
         train: takes the number of parts of a batch, and trains to the end of a stage.
-        restore: brings the learner back to a state from which `train` can go on.
+        restore: restores a state of the learner from which `train` can continue.
         batch: galaxies in a batch.
 
     Raises:
-        BadInput: one galaxy of a batch is too much.
+        BadInput: one galaxy takes too much memory.
     """
     parts = 1
     while not _fits(train, parts):
@@ -82,11 +82,11 @@ def train_in_parts(train: Callable[[int], None], restore: Callable[[], None], ba
 
 
 def _fits(train: Callable[[int], None], parts: int) -> bool:
-    # Returning lets go of the traceback, which holds the tensors of the failed step.
+    # Returning releases the traceback, which references the tensors of the failed step.
     try:
         train(parts)
     except RuntimeError as error:
-        # Other processes that train along would wait for this one's gradients for ever.
+        # Other processes would wait for this one's gradients.
         if not is_out_of_memory(error) or processes() > 1:
             raise
         return False
@@ -94,10 +94,10 @@ def _fits(train: Callable[[int], None], parts: int) -> bool:
 
 
 def split_callbacks(parts: int, recipe: Recipe) -> list[Callback]:
-    """Return what trains on batches in parts, nothing for one.
+    """Return the callbacks for training on batches in parts.
 
     Raises:
-        BadInput: the recipe's loss is of whole batches.
+        BadInput: the recipe's loss needs whole batches.
     """
     if parts == 1:
         return []
@@ -110,13 +110,13 @@ def split_callbacks(parts: int, recipe: Recipe) -> list[Callback]:
 
 
 class SplitBatches(Callback):
-    """Train on each batch in parts whose gradients add up to the whole batch's.
+    """Train on each batch in parts whose gradients sum to the batch's.
 
-    The parts' losses are weighted by their number of galaxies. Statistics of BatchNorm layers
-    that train, and class weights, are those of each part.
+    The parts' losses are weighted by their number of galaxies. Statistics of trained BatchNorm
+    layers, and class weights, are those of each part.
     """
 
-    # Within the autocast that MixedPrecision, or that of a CPU, opens before a batch.
+    # Within the autocast that begins before a batch.
     order = MixedPrecision.order + 1
 
     def __init__(self, parts: int):

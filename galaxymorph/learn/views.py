@@ -1,7 +1,7 @@
-"""What a batch of galaxies looks like to the model: the central view, and random ones to train.
+"""Views of galaxies as the model's input: the central one, and random ones for training.
 
-The sky has no up, so a galaxy may be turned by any angle and mirrored. Items come with a margin
-around the frame where the image has one, so that turning brings in sky rather than padding.
+Galaxies have no preferred orientation, so views are rotated by any angle and mirrored. Items have
+a margin around the frame, if the image has, so that rotated views contain sky instead of padding.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from galaxymorph.learn.recipe import Recipe
 
 
 class FramedGalaxy(PILImage):
-    """An image that is cut to its frame already."""
+    """An image that is cut to its frame."""
 
 
 class OpenGalaxy(Transform):
-    """Open an image, out of the decoded frames where it is there.
+    """Open an image: its decoded frame, if there is one, or the file.
 
-    Without frames it is decoded strictly, see `galaxymorph.images.as_image`, FITS by the rendering
-    that the model is trained on, and refused where its frame shows no galaxy, see
-    `require_content`. An exported learner takes the rendering with it, and no frames.
+    A file is decoded strictly, see `galaxymorph.images.as_image`, FITS by the rendering that the
+    model is trained on, and refused if its frame shows no galaxy, see `require_content`. An
+    exported learner keeps the rendering, but no frames.
     """
 
-    # What fastai lets a prediction start with, whatever the images of training were.
+    # The types from which fastai can start a prediction.
     input_types = (str, Path, bytes, Image.Image, np.ndarray, torch.Tensor)
-    # Learners exported before it travelled with them have none.
+    # Early exported learners have none.
     rendering: Rendering | None = None
-    # Of learners that were exported before frames were looked at.
+    # Of early exported learners.
     crop = 1.0
 
     def __init__(
@@ -60,7 +60,7 @@ class OpenGalaxy(Transform):
         return PILImage(galaxy_image(source, self.crop, self._rendering_of(source)))
 
     def _rendering_of(self, source: object) -> Rendering:
-        """Return the rendering, where a file may need one."""
+        """Return the rendering; raise BadInput if an early learner has none for FITS."""
         if self.rendering is not None:
             return self.rendering
         if isinstance(source, str | Path) and holds_fits(str(source)):
@@ -75,7 +75,7 @@ class OpenGalaxy(Transform):
 
 
 class OpenOrBlank(OpenGalaxy):
-    """The same, but an image that can't be used is black."""
+    """Open an image as `OpenGalaxy`; an unusable one is black."""
 
     def encodes(self, source: Any) -> PILImage:
         try:
@@ -85,12 +85,12 @@ class OpenOrBlank(OpenGalaxy):
 
 
 def as_path(reference: str) -> Path:
-    """Turn text into a path: fastai lets a prediction start at any type of the pipeline's steps."""
+    """Return text as a path: fastai starts a prediction at any type that a transform returns."""
     return Path(reference)
 
 
 class Frame(DisplayedTransform):
-    """Cut the centred frame with its margin and bring it to the model's scale."""
+    """Cut the centred frame with its margin and resize it to the model's scale."""
 
     # Before ToTensor (5), which TransformBlock puts first.
     order = 1
@@ -105,7 +105,7 @@ class Frame(DisplayedTransform):
 
 
 class CentralView(DisplayedTransform):
-    """Cut the margin off: what validation and prediction see."""
+    """Cut off the margin, for validation and prediction."""
 
     order, split_idx = 20, 1
 
@@ -118,7 +118,7 @@ class CentralView(DisplayedTransform):
 
 
 class RandomView(DisplayedTransform):
-    """Turn, mirror, zoom, shift and re-expose each galaxy of a batch at random, in one resampling.
+    """Rotate, mirror, zoom, shift and re-expose galaxies at random, in one resampling.
 
     Only while training. Every random number is torch's, so a seed repeats the views.
     """
@@ -165,14 +165,14 @@ def random_affines(n: int, recipe: Recipe, side: int) -> torch.Tensor:
 
 
 def degraded(batch: torch.Tensor, recipe: Recipe) -> torch.Tensor:
-    """Return images as worse nights and other cameras might show them, by random strengths.
+    """Return images with random blur, brightness, contrast, colours and noise.
 
-    The order is nature's: the air blurs, exposure and filters scale, the detector adds noise.
+    The order is physical: the atmosphere blurs, exposure and filters scale, the detector is noisy.
 
     Args:
         batch: shape (n, 3, height, width), values 0 to 1; may be changed in place.
         recipe: the ranges: `blur`, `brightness`, `contrast`, `colour`, `noise`, and `degraded`,
-            the share of images that blur, or noise, comes over.
+            the share of images with blur, and of those with noise.
     """
     if recipe.blur:
         batch = blurred(batch, recipe.blur * _strengths(len(batch), recipe), recipe.blur)
@@ -184,19 +184,19 @@ def degraded(batch: torch.Tensor, recipe: Recipe) -> torch.Tensor:
 
 
 def blurred(batch: torch.Tensor, sigma: torch.Tensor, largest: float) -> torch.Tensor:
-    """Blur each image by a Gaussian of its own.
+    """Blur each image by a Gaussian.
 
     Args:
         batch: shape (n, channels, height, width).
         sigma: shape (n,), pixels.
-        largest: that sigma can be, which decides how far the kernels reach.
+        largest: possible sigma, which determines the size of the kernels.
     """
     n, channels, height, width = batch.shape
     reach = min(math.ceil(3 * largest), height - 1, width - 1)
     at = torch.arange(-reach, reach + 1.0)
     kernels = torch.exp(-0.5 * (at / sigma[:, None].clamp(min=1e-3)) ** 2)
     kernels = (kernels / kernels.sum(dim=1, keepdim=True)).repeat_interleave(channels, 0).to(batch)
-    # One convolution for all, each image and channel a group of its own.
+    # One convolution with a group for each image and channel.
     stack = batch.reshape(1, n * channels, height, width)
     stack = F.pad(stack, (reach, reach, reach, reach), "reflect")
     stack = F.conv2d(stack, kernels[:, None, None, :], groups=n * channels)
@@ -207,7 +207,7 @@ def blurred(batch: torch.Tensor, sigma: torch.Tensor, largest: float) -> torch.T
 def re_expose(
     batch: torch.Tensor, brightness: float, contrast: float, colour: float = 0.0
 ) -> torch.Tensor:
-    """Scale each image, its colours and its contrast about its mean by random factors.
+    """Scale each image, its channels, and its contrast about its mean by random factors.
 
     Args:
         batch: shape (n, 3, height, width), values 0 to 1; the result is clipped to them.
@@ -222,19 +222,19 @@ def re_expose(
         (1 + share * _symmetric(len(batch))).view(shape).to(batch)
         for share in (brightness, contrast)
     )
-    # Both at once and in place: a batch is large enough that every pass through it counts.
+    # Both in one pass and in place, for speed.
     mean = batch.mean(dim=(1, 2, 3), keepdim=True)
     return (batch * (bright * sharp)).add_(bright * mean * (1 - sharp)).clamp_(0, 1)
 
 
 def dihedral(batch: torch.Tensor, view: int) -> torch.Tensor:
-    """Return one of the eight flips and quarter turns, 0 to 7; 0 to 3 are turns only."""
-    turned = torch.rot90(batch, view % 4, dims=(-2, -1))
-    return turned.flip(-1) if view >= 4 else turned
+    """Return one of the eight flips and 90° rotations, 0 to 7; 0 to 3 are rotations."""
+    rotated = torch.rot90(batch, view % 4, dims=(-2, -1))
+    return rotated.flip(-1) if view >= 4 else rotated
 
 
 def _strengths(n: int, recipe: Recipe) -> torch.Tensor:
-    """Return how much of a worsening each image gets, 0 to 1, shape (n,): none for those spared."""
+    """Return random strengths, 0 to 1, shape (n,); 0 for images that aren't degraded."""
     return torch.rand(n) * (torch.rand(n) < recipe.degraded)
 
 

@@ -7,7 +7,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from galaxymorph.learn import Recipe, build_model
-from galaxymorph.learn.backbones.architectures import OWN_WEIGHTS, load_trunk
+from galaxymorph.learn.backbones.architectures import PACKAGE_WEIGHTS, load_trunk
 from tests.conftest import galaxymorph
 
 QUICK = ["--size", "32", "--batch", "16", "--epochs", "1", "--held-out", "0.3"]
@@ -44,11 +44,11 @@ def test_pretrain_simulates_trains_on_the_tree_and_writes_a_backbone_for_fit(
 def test_the_packages_own_weights_are_half_precision_and_load_into_a_resnet18_alone(
     simple, tmp_path, capsys
 ):
-    assert OWN_WEIGHTS.stat().st_size < 23e6
+    assert PACKAGE_WEIGHTS.stat().st_size < 23e6
     recipe = Recipe(weights="galaxymorph")
     trunk = build_model(recipe, 3)[0]
     load_trunk(trunk, recipe)
-    stored = load_file(OWN_WEIGHTS)["layer4.1.conv2.weight"]
+    stored = load_file(PACKAGE_WEIGHTS)["layer4.1.conv2.weight"]
     assert stored.dtype == torch.float16
     assert torch.equal(trunk.state_dict()["7.1.conv2.weight"], stored.float())
     assert np.isfinite(stored.numpy()).all()

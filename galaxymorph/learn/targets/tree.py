@@ -45,8 +45,8 @@ def question_cross_entropy(
 def mean_squared_error(head: TreeHead, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Return the mean squared error over the answers of cumulative fractions, shape (n,).
 
-    Its root over a whole catalogue is the Kaggle challenge's score. Of a question that nobody was
-    asked the target is unknown, and no part of the mean.
+    Its root over a whole catalogue is the Kaggle challenge's score. The answers to a question that
+    no volunteer reached are unknown, and not in the mean.
     """
     from galaxymorph.learn.targets.loss import mean_square
 
@@ -80,8 +80,8 @@ def dirichlet_multinomial_log_prob(
         alpha: concentrations, above 0, shape (n, answers).
         counts: numbers of votes, shape (n, answers).
 
-    Logarithms of large gamma functions cancel: in single precision a question of 10,000 votes would
-    be wrong by 0.01 nats or more. They are taken in double precision wherever there is one.
+    Logarithms of large gamma functions cancel: in single precision the result for 10,000 votes is
+    wrong by 0.01 nats or more. Double precision is used on devices that have it.
     """
     dtype = alpha.dtype
     if alpha.device.type != "mps":
@@ -108,8 +108,8 @@ TARGETS.register(
         tree=GALAXY_ZOO_CHALLENGE,
     ),
 )
-# The default: cross-entropy is smallest at the expected fractions, as squared error is, and has no
-# flat places where a network is surely wrong.
+# The default: cross-entropy is smallest at the expected fractions, as squared error is, and its
+# gradient doesn't vanish for confident errors.
 register_loss(
     "cross-entropy",
     Loss("cross-entropy a question, weighted by who reached it", ("tree",), question_cross_entropy),

@@ -57,12 +57,12 @@ class TreeHead(nn.Module):
         self.zeros_are_known = tree.zeros_are_known
         self.steps = _steps(tree)
         leads = np.where(tree.asked_of_all[:, None], 0.0, tree.leads)
-        # Gathers and sums rather than products of matrices: autocast leaves them alone.
+        # Gathers and sums instead of matrix products, which autocast would convert.
         for name, matrix in (("own", tree.membership), ("above", leads)):
             places, used = _padded(matrix)
             self.register_buffer(f"{name}_places", places.flatten(), persistent=False)
             self.register_buffer(f"{name}_used", used, persistent=False)
-        # A tree's answers stand question by question, so those in use are in their order.
+        # A tree's answers are ordered by question, so those in use are in their order.
         home = torch.nonzero(self.own_used.flatten()).flatten()
         self.register_buffer("home", home, persistent=False)
         question = torch.from_numpy(tree.membership.argmax(axis=0))
@@ -84,8 +84,8 @@ class TreeHead(nn.Module):
     def cumulative(self, conditional: torch.Tensor) -> torch.Tensor:
         """Return the fractions of all volunteers, shape (n, answers)."""
         reach = self.root.to(conditional.dtype).expand(conditional.shape[0], -1)
-        # A question is as deep as the longest way to it, and one step carries the shares one
-        # question further down every way at once.
+        # A question is as deep as the longest path to it; each step follows all paths by one
+        # question.
         for _ in range(self.steps):
             reach = self.root + self.sum_above(conditional * reach[:, self.question])
         return conditional * reach[:, self.question]
@@ -96,7 +96,7 @@ class TreeHead(nn.Module):
         Args:
             cumulative: fractions that obey the tree and that logits can express, such as a mean
                 over several logits' predictions.
-            like: logits whose spread, of a Dirichlet distribution, is kept as far as possible.
+            like: logits of which the spread of a Dirichlet distribution is kept if possible.
         """
         return LINKS[self.link].function(self, cumulative, like)
 
@@ -111,7 +111,7 @@ class TreeHead(nn.Module):
 
     def fractions_of_counts(self, counts: torch.Tensor) -> torch.Tensor:
         """Return the cumulative fractions of vote counts, both of shape (n, answers)."""
-        # A question without votes has fractions of 0, whatever their sum is taken to be.
+        # The fractions of a question without votes are 0 for any divisor.
         votes = self.sum_own(counts).clamp_min(1)
         return self.cumulative(counts / votes[:, self.question])
 
@@ -153,7 +153,7 @@ class TreeLink:
 
 
 def _log(head: TreeHead, cumulative: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    # The share that reached a question falls out within it, as any factor does.
+    # Factors common to a question's answers, such as the share that reached it, cancel.
     return cumulative.clamp_min(torch.finfo(cumulative.dtype).tiny).log()
 
 
@@ -164,7 +164,7 @@ def _dirichlet_mean(head: TreeHead, logits: torch.Tensor) -> torch.Tensor:
 def _dirichlet_logits(head: TreeHead, cumulative: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     least, most = CONCENTRATIONS
     fractions = head.share(cumulative.clamp_min(torch.finfo(cumulative.dtype).tiny))
-    # Concentrations are fractions times their sum, and none may leave the range: a mean's don't,
+    # Concentrations are fractions times their sum, and must be in the range. Those of a mean are,
     # since the largest of a question is at most `most / least` times its smallest.
     low = least / -head._by_question(-fractions, -torch.inf).amax(dim=2)
     high = most / head._by_question(fractions, -torch.inf).amax(dim=2)
@@ -181,13 +181,13 @@ LINKS.register("dirichlet", TreeLink(_dirichlet_mean, _dirichlet_logits))
 def _gather(
     values: torch.Tensor, places: torch.Tensor, used: torch.Tensor, fill: float
 ) -> torch.Tensor:
-    """Return, for each question, some answers' values, shape (n, questions, most answers)."""
+    """Return the values of each question's answers, shape (n, questions, largest number)."""
     values = values.index_select(1, places).unflatten(1, used.shape)
     return values.masked_fill(~used, fill)
 
 
 def _padded(matrix: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the places of each row's ones, padded to the longest row, and which are no padding."""
+    """Return the positions of each row's ones, padded to the longest row, and their mask."""
     rows = [np.flatnonzero(row) for row in matrix]
     longest = max(1, *map(len, rows))
     places = np.array([np.pad(row, (0, longest - len(row))) for row in rows])
@@ -196,7 +196,7 @@ def _padded(matrix: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _steps(tree: Tree) -> int:
-    """Return how many questions come before the deepest one, on the longest way to it."""
+    """Return the number of questions before the deepest one, on the longest path to it."""
     depth = np.zeros(len(tree.questions), int)
     links = tree.leads @ tree.membership.T > 0
     for at in tree.walk:

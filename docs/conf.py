@@ -57,11 +57,13 @@ html_title = "GalaxyMorph"
 html_theme_options = {
     "navigation_with_keys": False,
     "show_toc_level": 2,
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 5,
 }
 html_static_path = ["_static"]
 html_css_files = ["style.css"]
-html_sidebars: dict[str, list[str]] = {"results": [], "contributing": []}
+html_sidebars: dict[str, list[str]] = {
+    name: [] for name in ("install", "results", "gallery", "contributing")
+}
 # Options keep their two hyphens.
 smartquotes = False
 highlight_language = "none"
@@ -146,10 +148,99 @@ def recipe_page() -> str:
         row = (f"`{setting.name}`", f"`{option}`", default, ", ".join(limits), about["description"])
         groups.setdefault(about["group"], []).append(row)
     text = "# Recipe settings\n\nGenerated from `galaxymorph.learn.Recipe`. Defaults are those of "
-    text += "the preset `baseline`; see [Recipes](../recipes.md) for the presets.\n"
+    text += "the preset `baseline`; see [Presets](presets.md) for the others.\n"
     for group, rows in groups.items():
         header = ("setting", "option", "default", "values", "description")
         text += f"\n## {group.capitalize()}\n\n{table(header, rows)}\n"
+    return text
+
+
+def presets_page() -> str:
+    """Return the page of presets: for each, the settings that differ from `baseline`."""
+    from galaxymorph.learn import RECIPES, Recipe
+
+    text = (
+        "# Presets\n\nGenerated from `galaxymorph.learn.RECIPES`. A setting that is not listed has "
+    )
+    text += (
+        "the value of `baseline` ([settings](recipe.md)). [Recipes](../recipes.md) compares them.\n"
+    )
+    for name, preset in RECIPES.items():
+        text += f"\n## {name}\n\n{preset.note[0].upper()}{preset.note[1:]}.\n\n"
+        rows = [
+            (f"`{each.name}`", f"`{getattr(preset.recipe, each.name)}`")
+            for each in fields(Recipe)
+            if getattr(preset.recipe, each.name) != each.default
+        ]
+        text += table(("setting", "value"), rows) + "\n" if rows else ""
+    return text
+
+
+def metrics_page() -> str:
+    """Return the page of metrics, from their registry."""
+    from galaxymorph.judge import METRICS
+    from galaxymorph.judge.metrics.metric import DIRECTIONS
+
+    rows = [
+        (f"`{name}`", metric.label, metric.about, DIRECTIONS[metric.better], metric.family or "")
+        for name, metric in METRICS.items()
+    ]
+    text = (
+        "# Metrics\n\nGenerated from `galaxymorph.judge.METRICS`: the names in "
+        "`metrics.json` and in the files of other commands. "
+        "[Statistics](../statistics.md) has estimators and intervals.\n\n"
+    )
+    return text + table(("name", "label", "definition", "direction", "family"), rows) + "\n"
+
+
+def entries_page() -> str:
+    """Return the page of everything else that is registered, with a line on each entry."""
+    from galaxymorph.images.corruptions import CORRUPTIONS
+    from galaxymorph.images.rendering import STRETCHES
+    from galaxymorph.judge import ATTRIBUTION_METHODS, CALIBRATORS
+    from galaxymorph.learn import TARGETS
+    from galaxymorph.predict.exporters import EXPORTERS
+    from galaxymorph.predict.uncertainty_sources import UNCERTAINTY_SOURCES
+    from galaxymorph.survey.surveys import SURVEYS
+    from galaxymorph.zoo import SCHEMES
+
+    def first_line(value: object) -> str:
+        return (inspect.getdoc(value) or "").split("\n\n")[0].replace("\n", " ")
+
+    kinds = {
+        "Label schemes (`--scheme`)": {name: each.about for name, each in SCHEMES.items()},
+        "Targets (`--target`)": {name: each.words for name, each in TARGETS.items()},
+        "Losses (`--loss`)": {
+            f"{name}, {loss}": entry.words
+            for name, target in TARGETS.items()
+            for loss, entry in target.losses.items()
+        },
+        "Surveys (`--survey`)": {name: each.about for name, each in SURVEYS.items()},
+        "Stretches of FITS images (`--stretch`)": {
+            name: first_line(each) for name, each in STRETCHES.items()
+        },
+        "Corruptions (`robustness`)": {
+            name: f"{each.label}; {each.strength}: {', '.join(map(str, each.strengths))}"
+            for name, each in CORRUPTIONS.items()
+        },
+        "Calibrators (`calibrate --method`)": {
+            name: each.label for name, each in CALIBRATORS.items()
+        },
+        "Sources of uncertainty (`triage --source`)": {
+            name: each.words for name, each in UNCERTAINTY_SOURCES.items()
+        },
+        "Attribution methods (`explain --method`)": {
+            name: each.label for name, each in ATTRIBUTION_METHODS.items()
+        },
+        "Export formats (`export --format`)": {
+            name: each.words for name, each in EXPORTERS.items()
+        },
+    }
+    text = "# Choices of options\n\nGenerated from the registries. "
+    text += "[Plugins](../plugins.md) add entries.\n"
+    for title, entries in kinds.items():
+        rows = [(f"`{name}`", words) for name, words in entries.items()]
+        text += f"\n## {title}\n\n{table(('name', 'meaning'), rows)}\n"
     return text
 
 
@@ -238,8 +329,11 @@ def face_page() -> str:
 def generate_pages(app) -> None:
     """Write all pages that are made from the code."""
     write_page("recipe.md", recipe_page())
+    write_page("presets.md", presets_page())
     write_page("votes.md", formats_page())
     write_page("api/galaxymorph.rst", face_page())
+    write_page("metrics.md", metrics_page())
+    write_page("entries.md", entries_page())
     for package in PACKAGES:
         write_page(f"api/{package}.rst", api_page(package))
 

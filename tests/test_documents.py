@@ -26,8 +26,8 @@ from tests.zoo.test_votes import made_votes
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TUTORIAL = "tutorial.md"
-# Its runs learnt votes.
-SOFT = "soft-labels.md"
+# The runs of these are trained on votes.
+SOFT = ("soft-labels.md", "how-to-votes.md")
 TINY = ["--size", "32", "--batch", "16", "--epochs", "1"]
 RANDOM = [*TINY, "--weights", "none"]
 
@@ -36,7 +36,7 @@ def code(document: Path):
     """Yield language and lines of each fenced or indented block."""
     language, lines = None, []
     for line in [*document.read_text(encoding="utf-8").splitlines(), ""]:
-        fence = line.startswith("```")
+        fence = line.lstrip().startswith("```")
         indented = language is None and line.startswith("    ")
         if indented or (language is not None and not fence):
             lines.append(line[4:] if indented else line)
@@ -45,7 +45,7 @@ def code(document: Path):
             yield language or "", lines
             lines = []
         if fence:
-            language = None if language is not None else line[3:].strip()
+            language = None if language is not None else line.strip()[3:]
 
 
 def commands(document: Path) -> list[str]:
@@ -64,7 +64,7 @@ def distinct() -> list:
     result = {}
     for document in DOCUMENTS:
         for command in commands(document) if document.name != TUTORIAL else ():
-            kind = document.name == SOFT
+            kind = document.name in SOFT
             result.setdefault((kind, command), document)
     return [
         pytest.param(document.name, command, id=f"{document.stem}: {command}"[:90])
@@ -253,7 +253,7 @@ def tree_desk(classes_desk, tmp_path_factory) -> Path:
 @pytest.fixture
 def desk(request, tmp_path, monkeypatch) -> Path:
     """A desk of one's own, to write on, the working folder."""
-    kind = "tree_desk" if request.param == SOFT else "classes_desk"
+    kind = "tree_desk" if request.param in SOFT else "classes_desk"
     own = tmp_path / "desk"
     # Files are replaced, never written into, so that links are as good as copies.
     shutil.copytree(request.getfixturevalue(kind), own, copy_function=os.link)

@@ -114,8 +114,8 @@ def _refuse(run: Run, **options: object) -> None:
     given = [name for name, value in options.items() if value is not None]
     if given:
         raise BadInput(
-            f"--{given[0]}: {run.path} predicts vote fractions, and the option is of classes",
-            "leave it out; `predict --coverage` chooses the intervals",
+            f"--{given[0]}: {run.path} predicts vote fractions, but the option is for classes",
+            "leave it out; `predict --coverage` sets the coverage of intervals",
         )
 
 
@@ -146,7 +146,7 @@ def uncertainty(run: RunLike, **options: Any) -> Analysis:
 
 @takes(RobustnessOptions)
 def robustness(run: RunLike, **options: Any) -> Analysis:
-    """Measure what a run loses on corrupted test images.
+    """Measure the performance of a run on corrupted test images.
 
     Args:
         run: a trained run or its folder.
@@ -195,10 +195,10 @@ def robustness(run: RunLike, **options: Any) -> Analysis:
 def interpret(run: RunLike, **options: Any) -> Analysis:
     """Draw which galaxies a run predicts well or badly, as galleries in its figures.
 
-    The galleries are of the largest losses; of classes, the mistakes made with most confidence and
-    each cell of the confusion matrix; of votes, the galaxies that volunteers disagree on, and
-    predicted against volunteers' fractions. With `galaxy`, one galaxy's walk down the decision tree
-    is drawn instead.
+    The galleries show the largest losses. For classes, they also show the most confident mistakes
+    and each cell of the confusion matrix; for vote fractions, the galaxies on which volunteers
+    disagree most, and predicted against observed fractions. With `galaxy`, one galaxy's walk down
+    the decision tree is drawn instead.
 
     Args:
         run: a trained run or its folder.
@@ -229,7 +229,8 @@ def interpret(run: RunLike, **options: Any) -> Analysis:
 
 @takes(ExplainOptions)
 def explain(run: RunLike, **options: Any) -> Analysis:
-    """Draw which parts of an image a run's predictions depend on, and test those maps.
+    """Draw attribution maps, which show the parts of an image that predictions depend on, and test
+    them.
 
     It looks inside images; `interpret` draws which galaxies are predicted well or badly. With
     `similar`, the galaxies most like one are drawn instead.
@@ -282,7 +283,7 @@ def report(run: RunLike, **options: Any) -> Path:
 
 @takes(CompareOptions)
 def compare(*runs: RunLike, **options: Any) -> Comparison:
-    """Set runs side by side on every metric that they have.
+    """Set runs compared on every metric that they have.
 
     Differences of macro-F1 from the first run are over the galaxies that both tested, each with an
     interval of the difference itself.

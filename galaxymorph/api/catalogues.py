@@ -83,7 +83,8 @@ def show(folder: Place, **options: Any) -> Image.Image:
     require_output(chosen.output, (".png", ".PNG"), "name a .png file")
     if chosen.scheme and (chosen.labels_column or chosen.schema != Recipe.schema):
         raise BadInput(
-            f"--scheme {chosen.scheme}: schemes are rules on the challenge's columns",
+            f"--scheme {chosen.scheme}: label schemes are defined on the columns of Kaggle's "
+            "challenge only",
             "leave out --scheme, or --labels-column and --schema",
         )
     catalogue = read_catalogue(Path(folder), chosen.labels_column, chosen.schema, chosen.id_column)
@@ -118,9 +119,9 @@ class CatalogueCheck:
         problems = [problem.what for problem in catalogue.problems]
         votes = "obey the tree" if catalogue.tree else "none: plain labels"
         if catalogue.unvoted:
-            votes += f"; {len(catalogue.unvoted):,} galaxies without votes are left out"
+            votes += f"; {len(catalogue.unvoted):,} galaxies without votes are excluded"
         if any("the answers of question" in problem for problem in problems):
-            votes = "break the tree in some rows"
+            votes = "violate the decision tree in some rows"
         rejected = {problem.galaxy for problem in catalogue.problems if problem.galaxy}
         absent = sum(problem.startswith("no image") for problem in problems)
         images = f"{absent:,} missing, {catalogue.unused_images:,} without a row"
@@ -207,9 +208,7 @@ def _notes_before_a_fit(counts: dict[str, dict[str, int]], faults: dict[str, str
     classes = counts.get(PLAIN, {})
     lines = list(notes_on_classes(classes))
     if handed := handed_classes(list(classes)):
-        lines.append(
-            f"classes {', '.join(handed)} seem to differ in handedness: fit them with --no-flips"
-        )
+        lines.append(f"classes {', '.join(handed)} seem to differ in handedness; use --no-flips")
     for scheme, fault in faults.items():
         how = "fit" if scheme == PLAIN else f"fit --scheme {scheme}"
         lines.append(f"{how} would stop: {fault}")

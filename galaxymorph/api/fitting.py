@@ -50,7 +50,7 @@ def fit(data: Place | None = None, **options: Any) -> Run:
     if chosen.resume:
         given = (chosen.recipe, chosen.name, chosen.out, chosen.skip_bad, chosen.simulate)
         if changes or any(given):
-            raise BadInput("--resume takes no settings", "the run's own recipe goes on")
+            raise BadInput("--resume accepts no other settings", "the recipe of the run is used")
         run, galaxies = resume_fit(chosen.resume, place, chosen.cache)
     else:
         # Before galaxies are simulated for nothing.
@@ -85,7 +85,7 @@ def pretrain(**options: Any) -> Run:
     chosen, changes = split_options(PretrainOptions, options)
     for setting, most in (("folds", 0), ("members", 1)):
         if (value := int(changes.get(setting) or 0)) > most:
-            raise BadInput(f"--{setting} {value}: a backbone is one network", "leave it out")
+            raise BadInput(f"--{setting} {value}: a backbone is a single network", "leave it out")
     sky, out, name = chosen.sky, chosen.out, chosen.name
     path = out / name
     # Training takes longer than simulating; where the sky is there already, it is all.
@@ -97,7 +97,7 @@ def pretrain(**options: Any) -> Run:
             if changes:
                 raise BadInput(
                     f"{path} exists already",
-                    "leave out the settings to go on, or give another --name",
+                    "leave out the settings to continue it, or give another --name",
                 )
             run, galaxies = resume_fit(path, sky, cache=True)
         else:
@@ -138,18 +138,19 @@ def _find_data(data: Path | None, number: int | None) -> tuple[Path, bool]:
 
     # Before weights are downloaded for nothing.
     if data is not None and not data.exists():
-        raise BadInput(f"{data}: no such file or folder", "give the folder with the Kaggle files")
+        raise BadInput(f"{data}: no such file or folder", "give the folder of Kaggle's files")
     if data is not None and data.is_file() and not is_zip(data.name):
         open_table(data)
     if data is not None or has_catalogue(Path("data")):
         if number:
             raise BadInput(
-                f"--simulate {number}: there is data, {data or 'data/'}", "leave out one of the two"
+                f"--simulate {number}: there is a catalogue already, {data or 'data/'}",
+                "leave out one of the two",
             )
         return data or Path("data"), False
     if strays := [name for name in tables_and_images(Path("data")) if name != SIMULATED.name]:
         raise BadInput(
-            f"data/: no catalogue that can be told, only {', '.join(strays[:3])}",
+            f"data/: no catalogue found, only {', '.join(strays[:3])}",
             "give its folder or its table with --data",
         )
     return embedded_sky(SIMULATED, number or EMBEDDED.number), True
@@ -169,7 +170,7 @@ def start_fit(options: FitOptions, changes: dict[str, Any]) -> Started:
     recipe = make_recipe(source or "baseline", changes)
     require_weights_file(recipe)
     if name is not None and (not name or Path(name).name != name):
-        raise BadInput(f"--name {name!r} isn't a folder's name", "leave out slashes")
+        raise BadInput(f"--name {name!r} is not a valid folder name", "leave out slashes")
     # Before anything is downloaded.
     labelled = read_labels(data, recipe, options.skip_bad)
     from galaxymorph.learn import (
@@ -218,8 +219,8 @@ def _say_started(run: RunFolder, galaxies: Galaxies) -> None:
     say(f"{len(galaxies.table):,} galaxies ({counts}) → {run.path}")
     if run.recipe.flips and (handed := handed_classes(galaxies.classes)):
         say(
-            f"warning: class {handed[0]!r} seems to differ from its mirror image, and galaxies are "
-            "mirrored at random, so that no network can tell them apart; fit again with --no-flips"
+            f"warning: class {handed[0]!r} seems to have a handedness, but images are mirrored at "
+            "random, so no network can learn it; fit again with --no-flips"
         )
 
 
@@ -232,7 +233,11 @@ def resume_fit(path: Path, data: Path | None, cache: bool) -> Started:
     # What was set aside at the start is again; anything else that is missing is noticed.
     galaxies = gather_galaxies(data or run.data["path"], run.recipe, skip_bad=True, cache=cache)
     require_same_galaxies(run, galaxies)
-    say(f"going on with {path}" if not run.is_trained else f"{path} is trained; judging it again")
+    say(
+        f"continuing {path}"
+        if not run.is_trained
+        else f"{path} is trained already; evaluating it again"
+    )
     return run, galaxies
 
 
@@ -256,10 +261,10 @@ def finish_fit(run: RunFolder, galaxies: Galaxies, again: str = "") -> None:
             write_report(run)
         except Exception:
             say(
-                f"{run.path} is trained, and has its model and its predictions; its scores, "
-                f"figures and page are made by: {again}"
+                f"{run.path} is trained and has its model and predictions; to write its metrics, "
+                f"figures and report: {again}"
             )
             raise
     except KeyboardInterrupt as stop:
-        raise type(stop)(f"go on with: {again}") from None
+        raise type(stop)(f"continue with: {again}") from None
     say_fit_warnings(run)

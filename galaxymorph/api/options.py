@@ -231,7 +231,9 @@ class RobustnessOptions(Figures, Device):
 class ReportOptions(Figures, MovedData):
     """Where a run's page goes."""
 
-    output: Path | None = option("The page. Default: RUN/report.html.", flags=("-o", "--output"))
+    output: Path | None = option(
+        "File to write. Default: RUN/report.html.", flags=("-o", "--output")
+    )
 
 
 @dataclass(frozen=True)
@@ -294,7 +296,7 @@ class TriageOptions(Rendered, Device):
         "views",
         choices=NamesIn("galaxymorph.predict.uncertainty_sources", "UNCERTAINTY_SOURCES"),
     )
-    skip_bad: bool = option("Name images that can't be used and go on.", False)
+    skip_bad: bool = option("Report unusable images and continue without them.", False)
 
 
 @dataclass(frozen=True)

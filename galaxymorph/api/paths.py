@@ -27,4 +27,6 @@ def require_output(output: Path | None, endings: tuple[str, ...], remedy: str) -
     if output.suffix not in endings:
         raise BadInput(f"-o {output}: ending {output.suffix!r}", remedy)
     if output.is_dir() or not output.absolute().parent.is_dir():
-        raise BadInput(f"-o {output}: not a file in a folder that exists", "make the folder first")
+        raise BadInput(
+            f"-o {output}: its folder does not exist, or it is a folder", "make the folder first"
+        )

@@ -153,7 +153,9 @@ def models_and_images(run: Path, others: Sequence[str]) -> tuple[list[Path], lis
     more = list(takewhile(lambda name: (Path(name) / "recipe.json").is_file(), others))
     images = list(others[len(more) :])
     if not images:
-        raise BadInput("no image is named, only runs", "name images, a folder or a zip after them")
+        raise BadInput(
+            "no images given, only runs", "give images, a folder or a zip after the runs"
+        )
     return [run, *map(Path, more)], images
 
 
@@ -168,13 +170,15 @@ def _require_folder_options(chosen: PredictOptions, model: Path, catalogue: str)
     }
     for name, value in refused.items():
         if value:
-            raise BadInput(f"{where}: a folder takes no {name}", "leave it out")
+            raise BadInput(
+                f"{where}: an output folder cannot be combined with {name}", "leave it out"
+            )
     is_file = not (model / "recipe.json").is_file()
     if chosen.outliers and (chosen.precision == "int8" or is_file):
-        raise BadInput("--outliers: it takes a run in PyTorch", "leave it out")
+        raise BadInput("--outliers needs a run folder (PyTorch)", "leave it out")
     if Path(catalogue).is_file() and not is_zip(catalogue) and file_kind(catalogue) is None:
         raise BadInput(
-            f"{where}: a folder takes a catalogue, and {catalogue} is none",
+            f"{where}: an output folder is for a catalogue, and {catalogue} is not one",
             "give a folder, a zip or a table of images; or write to a .csv or .parquet file",
         )
 
@@ -183,7 +187,7 @@ def _require_file_options(chosen: PredictOptions) -> None:
     """Raise BadInput for options of a folder, or a file that can't be written."""
     for name in ("partition", "keep", "scheduler"):
         if (value := getattr(chosen, name)) is not None:
-            raise BadInput(f"--{name} {value}: it goes with -o FOLDER/", "give a folder")
+            raise BadInput(f"--{name} {value}: it needs -o FOLDER/", "give a folder")
     path = chosen.path
     is_json = path is not None and path.suffix.lower() == ".json"
     remedy = f"use {' or '.join(TABLES)}, or end it in / for a catalogue's folder"
@@ -255,8 +259,8 @@ def export(run: RunLike, format: str, **options: Any) -> Export:
 def serve(run: RunLike, **options: Any) -> ModelServer:
     """Serve a run's model as a web page of this machine, until it is stopped; return the server.
 
-    POST /predict takes images and answers in JSON or CSV; /openapi.json describes it. Nothing that
-    is sent is written anywhere. It serves in a thread, and ends with the process.
+    POST /predict accepts images and answers in JSON or CSV; /openapi.json describes it. Images are
+    neither written to disk nor logged. It serves in a thread, and ends with the process.
 
     Args:
         run: a trained run or its folder.

@@ -63,7 +63,7 @@ def read_head(reference: str | Path, size: int) -> bytes:
 def _read(reference: str | Path, size: int) -> bytes:
     *archive, last = str(reference).split(REFERENCE_SEPARATOR)
     if not last:
-        raise BadInput("no file is named", "give its path")
+        raise BadInput("no file given", "give its path")
     with _missing_or_broken(reference, "can't be read"):
         try:
             with _open(REFERENCE_SEPARATOR.join(archive), last) as stream:
@@ -298,6 +298,6 @@ def _unpacked_once(outer: zipfile.ZipFile, info: zipfile.ZipInfo, reference: str
     except OSError as error:
         raise BadInput(
             f"{reference}: can't be unpacked to {target.parent} ({error.strerror or error})",
-            "name a folder with room in the environment variable GALAXYMORPH_CACHE",
+            "set the environment variable GALAXYMORPH_CACHE to a folder with enough space",
         ) from error
     return target

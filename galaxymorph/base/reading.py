@@ -70,7 +70,9 @@ def reading(path: str | Path, remedy: str = "", fault: str = "damaged") -> Itera
     except (*FORMAT_ERRORS, Damaged) as error:
         # Parquet's readers raise OSError for damage too, without a number.
         if isinstance(error, OSError) and error.errno:
-            raise BadInput(f"{path}: can't be read ({error.strerror})", "look after it") from error
+            raise BadInput(
+                f"{path}: can't be read ({error.strerror})", "check its permissions and the disk"
+            ) from error
         raise BadInput(f"{path}: {fault} ({_short(error)})", remedy) from error
 
 

@@ -71,7 +71,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         where = f"{option}: " if option else ""
         raise BadInput(
             f"{where}{self.kind} {name!r} is unknown",
-            f"{use_one_of(name, list(self))}; one of a plugin needs --plugin",
+            f"{use_one_of(name, list(self))}; an entry of a plugin needs --plugin",
         )
 
     def plugin_of(self, name: str) -> str | None:

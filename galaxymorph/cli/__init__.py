@@ -237,7 +237,7 @@ def _require_utf8(word: str) -> None:
     """Raise BadInput for a path whose bytes aren't UTF-8: no table of a run could hold it."""
     if as_utf8(word) != word:
         raise BadInput(
-            f"{as_utf8(word)}: a name that isn't UTF-8", "rename it, or make a link to it"
+            f"{as_utf8(word)}: the name is not valid UTF-8", "rename it, or make a link to it"
         )
 
 

@@ -1,4 +1,4 @@
-"""`compare`: runs side by side."""
+"""`compare`: runs compared."""
 
 from __future__ import annotations
 

@@ -51,7 +51,9 @@ def check(context: click.Context, path: Path, skip_bad: bool, **options: Any) ->
     for problem in problems[:SHOWN]:
         click.echo(problem)
     if len(problems) > SHOWN:
-        click.echo(f"… and {len(problems) - SHOWN:,} more; --skip-bad writes them all")
+        click.echo(
+            f"… and {len(problems) - SHOWN:,} more; --skip-bad lists all of them in rejected.csv"
+        )
     if problems and not skip_bad:
         context.exit(2)
     if skip_bad and not result.rejected.empty:

@@ -58,7 +58,7 @@ def _fit(options: dict[str, Any]) -> None:
 
     run = gm.fit(**given(options))
     print_results(run)
-    say(f"look at its mistakes: python cli.py interpret {shlex.quote(str(run.path))}")
+    say(f"to see its errors: python cli.py interpret {shlex.quote(str(run.path))}")
     click.echo(run.path)
 
 

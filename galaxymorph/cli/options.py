@@ -107,7 +107,7 @@ def say_rendering(options: Mapping[str, Any]) -> None:
     values = {f"--{name}": options[name] for name in ("stretch", "bands")}
     given = [f"{name} {value}" for name, value in values.items() if value is not None]
     if given:
-        say(f"FITS images: {' and '.join(given)}, in place of what the model is trained on")
+        say(f"FITS images: {' and '.join(given)} instead of the model's own settings")
 
 
 def recipe_options(command: Function) -> Function:

@@ -79,13 +79,13 @@ def _require_one(
     where = f"-o {chosen.output}"
     if len(catalogues) > 1:
         raise BadInput(
-            f"{where}: a folder takes one catalogue, and {len(catalogues)} are given",
-            "give a folder, a zip or a table, and an output each",
+            f"{where}: an output folder is for one catalogue, but {len(catalogues)} are given",
+            "predict each catalogue into a folder of its own",
         )
     if as_json:
         raise BadInput(f"{where}: a folder takes no --json", "leave it out")
     if len(models) > 1:
-        raise BadInput(f"{where}: a folder takes one run", f"leave out {models[1]}")
+        raise BadInput(f"{where}: an output folder is for one run", f"leave out {models[1]}")
 
 
 def _print(table: pd.DataFrame, model: Path) -> None:

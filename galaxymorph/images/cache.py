@@ -100,9 +100,9 @@ def _build(folder: Path, by_digest: dict[str, str], frame: tuple[float, int, Ren
     free = shutil.disk_usage(folder.parent).free
     if need > 0.9 * free:
         raise BadInput(
-            f"{folder.parent}: decoded, the images take {need / 1e9:.1f} GB, and "
+            f"{folder.parent}: the decoded images need {need / 1e9:.1f} GB, but only "
             f"{free / 1e9:.1f} GB are free",
-            "make room, set GALAXYMORPH_CACHE to a folder elsewhere, or use --no-cache",
+            "free disk space, set GALAXYMORPH_CACHE to another folder, or use --no-cache",
         )
     digests = sorted(by_digest)
     rows: dict[str, int] = {}

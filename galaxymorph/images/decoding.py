@@ -184,7 +184,7 @@ def _levels(array: np.ndarray) -> np.ndarray:
         if not (low >= 0 and high <= 1):
             raise BadInput(
                 f"an array of floats from {low:g} to {high:g}",
-                "give uint8, or floats from 0 to 1; or write it as FITS, to have it stretched",
+                "give uint8, or floats from 0 to 1, or a FITS file, which is stretched",
             )
         levels = (levels * 255).round().astype(np.uint8)
     shape_fits = levels.ndim == 2 or (levels.ndim == 3 and levels.shape[2] in (3, 4))
@@ -204,7 +204,7 @@ def _require_picture(image: Image.Image, frames: int, reference: str) -> None:
             "make a cutout of the galaxy",
         )
     if frames > 1 and image.format != "MPO":
-        raise BadInput(f"{reference}: {frames} frames", "save the one to be used")
+        raise BadInput(f"{reference}: {frames} frames", "save one of them")
     # Pillow calls 16-bit RGB "RGB" and drops the lower bits without a word.
     if any(";16" in str(tile[3]) or "65535" in str(tile[3]) for tile in getattr(image, "tile", ())):
         _refuse_deep(reference, "16-bit")
@@ -212,8 +212,8 @@ def _require_picture(image: Image.Image, frames: int, reference: str) -> None:
 
 def _refuse_deep(reference: str, what: str) -> None:
     raise BadInput(
-        f"{reference}: the image is {what}, and which value is white isn't known",
-        "save it with 8 bits, or as FITS, to have it stretched",
+        f"{reference}: the image is {what}, and its white level is unknown",
+        "save it with 8 bits, or as FITS, which is stretched",
     )
 
 

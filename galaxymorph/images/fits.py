@@ -81,7 +81,7 @@ def _refuse_mask(plane: np.ndarray, reference: str) -> None:
     levels = np.unique(plane)
     if len(levels) == 2:
         raise BadInput(
-            f"{reference}: a mask (its only values are {levels[0]:g} and {levels[1]:g})",
+            f"{reference}: a mask (it has only the values {levels[0]:g} and {levels[1]:g})",
             "give the science image",
         )
 

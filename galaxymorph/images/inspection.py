@@ -66,7 +66,7 @@ def inspect_images(
 
 
 def require_fits(references: Sequence[str], given: Mapping[str, str | None]) -> None:
-    """Raise BadInput if options say how to render FITS, and no image is FITS.
+    """Raise BadInput if options say how to render FITS, and there are no FITS images.
 
     Args:
         references: of the images.
@@ -74,7 +74,7 @@ def require_fits(references: Sequence[str], given: Mapping[str, str | None]) -> 
     """
     options = [f"--{name} {value}" for name, value in given.items() if value is not None]
     if options and not any(map(holds_fits, references)):
-        raise BadInput(f"{options[0]}: no image is FITS", "leave it out")
+        raise BadInput(f"{options[0]}: there are no FITS images", "leave it out")
 
 
 def image_problems(catalogue: Catalogue, inspections: Sequence[Inspection]) -> list[Problem]:

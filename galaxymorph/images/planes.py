@@ -398,8 +398,7 @@ def _refuse_choice(open_: list[Plane], planes: list[Plane], reference: str) -> N
     rest = [plane for plane in planes if plane not in open_]
     beside = f" beside {listed(rest)}" if rest else ""
     raise BadInput(
-        f"{reference}: {len(open_)} science planes, {listed(open_)}{beside}, and nothing "
-        "tells which are meant",
+        f"{reference}: {len(open_)} science planes, {listed(open_)}{beside}, which is ambiguous",
         "choose one with --bands, or three, the red first",
     )
 

@@ -20,8 +20,8 @@ SIGNIFICANCE, PERMUTATIONS = 0.05, 999
 # Relative rise of the training loss that counts: with few galaxies less is noise.
 RISE = 0.05
 RETRY = (
-    "look at the galaxies and their labels with `interpret`: are the labels right, and enough? "
-    "Then another preset or more epochs, see docs/recipes.md"
+    "check with `interpret` whether the labels are correct and numerous enough; then try another "
+    "preset or more epochs (docs/recipes.md)"
 )
 
 
@@ -70,8 +70,8 @@ def class_warnings(counts: np.ndarray, classes: Sequence[str], seed: int) -> lis
     if share >= NEARLY_ALL and (share - true_share >= EXCESS or share == 1 > true_share):
         warnings.append(
             {
-                "what": f"{predicted[top]:,} of {total:,} test galaxies are predicted to be "
-                f"{classes[top]!r}, and {of_class[top]:,} are",
+                "what": f"{predicted[top]:,} of {total:,} test galaxies are predicted as "
+                f"{classes[top]!r}, but only {of_class[top]:,} are",
                 "remedy": RETRY,
             }
         )
@@ -84,7 +84,7 @@ def class_warnings(counts: np.ndarray, classes: Sequence[str], seed: int) -> lis
     if p > SIGNIFICANCE:
         warnings.append(
             {
-                "what": f"macro-F1 {score:.3f} on {total:,} test galaxies isn't better than "
+                "what": f"macro-F1 {score:.3f} on {total:,} test galaxies is not better than "
                 f"chance, {chance.mean():.3f} (permutation test, p {p:.2f})",
                 "remedy": RETRY,
             }
@@ -92,9 +92,10 @@ def class_warnings(counts: np.ndarray, classes: Sequence[str], seed: int) -> lis
     if missing := [name for name, count in zip(classes, of_class, strict=True) if not count]:
         warnings.append(
             {
-                "what": f"no test galaxy is of class {', '.join(map(repr, missing))}, whose scores "
-                "are unknown",
-                "remedy": "label more galaxies of it, or give --folds 5, which tests every galaxy",
+                "what": f"there is no test galaxy of class {', '.join(map(repr, missing))}, so its "
+                "metrics are unknown",
+                "remedy": "label more galaxies of this class, or use --folds 5, which tests every "
+                "galaxy",
             }
         )
     return warnings
@@ -131,8 +132,8 @@ def _fraction_warnings(run: Run, test: pd.DataFrame) -> list[FitWarning]:
         return []
     return [
         {
-            "what": f"the squared error on {len(test):,} test galaxies isn't below that of the "
-            "training galaxies' mean fractions",
+            "what": f"the squared error on {len(test):,} test galaxies is not below that of the "
+            "mean fractions of the training galaxies",
             "remedy": RETRY,
         }
     ]

@@ -65,7 +65,7 @@ def _vote_galleries(run: Run, predictions: pd.DataFrame, part: str) -> Galleries
     disagreed, overconfident = disagreements(run, predictions)
     return {
         f"disagreement_{part}": ("Volunteers disagree most", disagreed),
-        f"overconfident_{part}": ("Volunteers disagree, the model doesn't", overconfident),
+        f"overconfident_{part}": ("Volunteers disagree, the model is certain", overconfident),
     }
 
 

@@ -81,7 +81,7 @@ def _environment_changes(run: Run) -> list[str]:
     now: dict = environment()
     flat_before, flat_now = ({**each, **dict(each["packages"])} for each in (before, now))
     return [
-        f"{name}: {flat_before.get(name)} then, {flat_now[name]} now"
+        f"{name}: {flat_before.get(name)} before, {flat_now[name]} now"
         for name in flat_now
         if name != "packages" and flat_before.get(name) != flat_now[name]
     ]

@@ -122,7 +122,7 @@ def _share(recipe: Recipe) -> int:
     if recipe.batch // processes() < 2:
         raise BadInput(
             f"--batch {recipe.batch}: too few galaxies for {processes()} processes",
-            "ask for two a process or more",
+            "use at least two per process",
         )
     return recipe.batch // processes()
 

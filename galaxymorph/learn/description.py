@@ -81,7 +81,7 @@ def described_recipe(about: object, name: str) -> Recipe:
             its loaded plugins don't have.
     """
     if not isinstance(about, dict) or "format" not in about:
-        raise BadInput(f"{name}: not a model's description", "give the files of a run")
+        raise BadInput(f"{name}: not a model's description", "give the files written by a fit")
     if about["format"] not in READS:
         later = isinstance(about["format"], int) and about["format"] > FORMAT
         raise BadInput(
@@ -110,7 +110,7 @@ def described_recipe(about: object, name: str) -> Recipe:
     with naming_missing_plugins(about.get("plugins", [])):
         recipe = recipe_from_dict(known | {"weights": "none"}, name)
     if about["outputs"] != output_names(recipe, about["classes"]):
-        raise BadInput(f"{name}: damaged (outputs aren't those of its target)", "copy it again")
+        raise BadInput(f"{name}: damaged (its outputs do not match its target)", "copy it again")
     return recipe
 
 

@@ -153,7 +153,7 @@ def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
     if copies:
         say(f"{copies:,} images have the content of another and are in the same part")
     if len(galaxies.rejected):
-        say(f"{len(galaxies.rejected):,} rows set aside: {path / 'rejected.csv'}")
+        say(f"{len(galaxies.rejected):,} rows excluded: {path / 'rejected.csv'}")
     return Run(path)
 
 
@@ -188,7 +188,9 @@ def train_run(run: Run, galaxies: Galaxies) -> None:
     if run.recipe.pipeline == "fast" and default_device().type == "cpu":
         keep_freed_memory()
     if run.recipe.adapt != "none" and processes() > 1:
-        raise BadInput(f"--adapt {run.recipe.adapt}: not in several processes", "use one")
+        raise BadInput(
+            f"--adapt {run.recipe.adapt}: not possible with several processes", "use one"
+        )
     target_domain = None if run.is_trained else target_images(run.recipe)
     shares = [0.0 if member.is_trained else 1.0 for member in run.members]
     with locked(run), Steps(shares, numbered=False) as steps:

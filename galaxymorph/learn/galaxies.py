@@ -79,7 +79,7 @@ def read_labels(path: str | Path, recipe: Recipe, skip_bad: bool = False) -> Lab
     for note in filter(None, (catalogue.note, catalogue.kind_note)):
         say(note)
     if catalogue.unvoted:
-        say(f"{len(catalogue.unvoted):,} galaxies without votes left out")
+        say(f"{len(catalogue.unvoted):,} galaxies without votes are excluded")
     if catalogue.unused_images:
         say(f"images without a row in {catalogue.source}: {catalogue.unused_images:,}")
     if not skip_bad:
@@ -87,7 +87,7 @@ def read_labels(path: str | Path, recipe: Recipe, skip_bad: bool = False) -> Lab
     table, classes = label_galaxies(catalogue, recipe)
     if table.empty:
         raise BadInput(
-            f"{catalogue.source}: no galaxy with a class is left to fit",
+            f"{catalogue.source}: no galaxy with a class remains",
             "see `data check`, which names each faulty row",
         )
     if left_out := len(catalogue.table) - len(table):
@@ -169,7 +169,7 @@ def _say_empty(inspections: Sequence[Inspection]) -> None:
     counts = Counter(image.status for image in inspections if image.status in NO_CONTENT)
     if counts:
         kinds = ", ".join(f"{status} {number:,}" for status, number in counts.items())
-        say(f"{counts.total():,} images show no galaxy and are set aside: {kinds}")
+        say(f"{counts.total():,} images show no galaxy and are excluded: {kinds}")
 
 
 def with_images(table: pd.DataFrame, data: str | Path | None = None) -> pd.DataFrame:
@@ -193,7 +193,7 @@ def with_images(table: pd.DataFrame, data: str | Path | None = None) -> pd.DataF
     images = table["galaxy"].map(layout.name_of).map(layout.images)
     if images.isna().any():
         galaxy = table["galaxy"][images.isna()].iloc[0]
-        raise BadInput(f"{data}: no image of galaxy {galaxy}", "give the run's own catalogue")
+        raise BadInput(f"{data}: no image of galaxy {galaxy}", "give the catalogue of the run")
     return table.assign(image=images.map(_absolute))
 
 

@@ -362,11 +362,11 @@ def _of_challenge(recipe: Recipe) -> bool:
     return recipe.schema == Recipe.schema
 
 
-FROM_THE_FIRST = "{}: with --weights none every layer trains from the first epoch"
+FROM_THE_FIRST = "{}: with --weights none all layers are trained from the first epoch"
 RULES = (
     Rule(
         lambda r: _plain(r) and (r.crop < 1 or r.shift),
-        "pipeline: plain sees the whole frame",
+        "pipeline: plain uses the whole frame",
         "leave out crop and shift",
     ),
     Rule(
@@ -376,12 +376,12 @@ RULES = (
     ),
     Rule(
         lambda r: _plain(r) and (r.colour or r.blur or r.noise),
-        "pipeline: plain changes no colour and adds no blur or noise",
+        "pipeline: plain does not support colour, blur and noise",
         "leave out colour, blur and noise",
     ),
     Rule(
         lambda r: _soft(r) and r.labels_column is not None,
-        "target {r.target} takes vote fractions, and the labels are in column {r.labels_column!r}",
+        "target {r.target} needs vote fractions, but column {r.labels_column!r} has class names",
         "leave out one of the two",
     ),
     Rule(
@@ -391,17 +391,20 @@ RULES = (
     ),
     Rule(
         lambda r: r.adapt != "none" and (_plain(r) or r.epochs == 0),
-        "adapt: needs the fast pipeline and an epoch of fine-tuning",
+        "adapt: it needs the fast pipeline and an epoch of fine-tuning",
     ),
     Rule(
         lambda r: not _of_challenge(r) and r.target != "tree",
-        "schema {r.schema}: label schemes are rules on the challenge's columns",
+        "schema {r.schema}: label label schemes are defined on the columns of Kaggle's challenge "
+        "only",
         "use --target tree",
     ),
-    Rule(lambda r: r.frozen_epochs + r.epochs == 0, "epochs: no epoch at all", "give one or more"),
+    Rule(
+        lambda r: r.frozen_epochs + r.epochs == 0, "epochs: there are no epochs", "give one or more"
+    ),
     Rule(
         lambda r: r.folds and r.members > 1,
-        "members {r.members}: not with --folds {r.folds}",
+        "members {r.members}: it cannot be combined with --folds {r.folds}",
         "leave out one of the two",
     ),
     Rule(
@@ -426,7 +429,7 @@ RULES = (
     ),
     Rule(
         lambda r: r.adapt == "none",
-        "adapt_weight: nothing is adapted to",
+        "adapt_weight: there is no adaptation",
         "give --adapt and --target-data",
         given="adapt_weight",
     ),
@@ -438,13 +441,13 @@ RULES = (
     ),
     Rule(
         lambda r: r.trunk_views and _nothing_frozen(r),
-        "trunk_views {r.trunk_views}: no stage stays frozen, the pipeline is plain, or the fit "
-        "adapts to other images",
+        "trunk_views {r.trunk_views}: it has no effect, because no stage is frozen, the pipeline "
+        "is plain, or --adapt is given",
         given="trunk_views",
     ),
     Rule(
         lambda r: not _of_challenge(r),
-        "scheme {r.scheme}: schemes are rules on the challenge's columns",
+        "scheme {r.scheme}: label schemes are defined on the columns of Kaggle's challenge only",
         "leave out --scheme or --schema",
         given="scheme",
     ),
@@ -513,8 +516,8 @@ def require_views(recipe: Recipe, views: int | None) -> None:
     """Raise BadInput for mirrored views of a model that is trained without them."""
     if views == 8 and not recipe.flips:
         raise BadInput(
-            "--views 8: four of them are mirrored, and the model is trained with --no-flips",
-            "use --views 4, which are rotations",
+            "--views 8: four of them are mirrored, but the model was trained with --no-flips",
+            "use --views 4 (rotations)",
         )
 
 
@@ -555,7 +558,7 @@ def recipe_from_dict(values: object, name: str) -> Recipe:
     if isinstance(values, dict) and isinstance(values.get("recipe"), dict):
         values = values["recipe"]
     if not isinstance(values, dict):
-        raise BadInput(f"{name}: not a recipe", "it must hold a JSON object of settings")
+        raise BadInput(f"{name}: not a recipe", "it must be a JSON object of settings")
     values = {RENAMED.get(str(key), str(key)): value for key, value in values.items()}
     values.pop(SCHEMA_KEY, None)
     for key, value in list(values.items()):

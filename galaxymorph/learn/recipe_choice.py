@@ -61,4 +61,4 @@ def default_recipe(counts: Mapping[str, int], changes: Mapping[str, object]) -> 
     few = f"fewer than the {MANY:,} that baseline takes"
     if requested:
         return chosen("quick", few, weights="imagenet")
-    return chosen("quick", few if total < MANY else f"{arch}'s ImageNet weights can't be had")
+    return chosen("quick", few if total < MANY else f"{arch}'s ImageNet weights are not available")

@@ -238,7 +238,7 @@ class Run:
         """Raise BadInput unless the fit has ended."""
         if not self.is_trained and self._record:
             raise BadInput(
-                f"{self.path}: the fit isn't finished", f"go on with fit --resume {self.path}"
+                f"{self.path}: the fit isn't finished", f"continue it with fit --resume {self.path}"
             )
 
     def predictions(self, part: str) -> pd.DataFrame:
@@ -272,7 +272,8 @@ def new_run_folder(path: Path) -> Iterator[Path]:
     """
     if path.exists():
         raise BadInput(
-            f"{path} exists already", f"go on with fit --resume {path}, or choose another --name"
+            f"{path} exists already",
+            f"continue it with fit --resume {path}, or choose another --name",
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

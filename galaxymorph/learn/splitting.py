@@ -75,8 +75,8 @@ def train_in_parts(train: Callable[[int], None], restore: Callable[[], None], ba
         free_memory()
         parts = min(2 * parts, batch)
         say(
-            f"out of GPU memory: a batch of {batch} trains in {parts} parts, its gradients summed; "
-            "statistics of BatchNorm layers are those of each part"
+            f"out of GPU memory: a batch of {batch} is processed in {parts} parts, with their "
+            "gradients summed; BatchNorm statistics are those of each part"
         )
         restore()
 

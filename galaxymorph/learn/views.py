@@ -65,7 +65,7 @@ class OpenGalaxy(Transform):
             return self.rendering
         if isinstance(source, str | Path) and holds_fits(str(source)):
             raise BadInput(
-                f"{source}: this learner was exported without saying how FITS is rendered",
+                f"{source}: this learner was exported without settings for FITS images",
                 "use galaxymorph.load_predictor(RUN)",
             )
         return Rendering()

@@ -138,13 +138,13 @@ def _model(model: str | Path | Predictor, options: PredictionOptions, name: str)
     """Return the model and how it predicts; say where its split isn't known."""
     for option in NOT_OF_CATALOGUES:
         if getattr(options, option):
-            raise BadInput(f"{option}: predictions of catalogues don't have it", "leave it out")
+            raise BadInput(f"{option}: it is not available for catalogues", "leave it out")
     if not isinstance(model, str | Path):
         for option in OF_LOADING:
             if getattr(options, option):
                 raise BadInput(f"{option}: the predictor is loaded", "set it on the predictor")
         if not name:
-            raise BadInput("a predictor has no id of its own", "give it a name")
+            raise BadInput("a predictor has no id", "give it a name")
         if options.coverage and not has_intervals(model.recipe):
             raise BadInput(f"--coverage {options.coverage}: {name} isn't a run", "give the run")
         return CatalogueModel(name, name, options, options.coverage, predictor=model)
@@ -239,7 +239,7 @@ def _claim(out: Path, record: Mapping[str, object]) -> None:
     for name, words in FIXED.items():
         if before.get(name) != record[name]:
             raise BadInput(
-                f"-o {out}: holds predictions of another {words} ({before.get(name)}, now "
+                f"-o {out}: contains predictions with another {words} ({before.get(name)}, now "
                 f"{record[name]})",
                 "give a new folder",
             )
@@ -259,7 +259,7 @@ def _fill(
         failed = sum(map(len, failed_rows.values()))
         again = f", and {failed:,} rows with an error in them are tried again" if failed else ""
         total = -(-number // size)
-        say(f"going on with {out}: {len(failed_rows):,} of {total:,} partitions are there{again}")
+        say(f"continuing {out}: {len(failed_rows):,} of {total:,} partitions exist{again}")
     complete = sum(not rows for rows in failed_rows.values())
     with Progress("predicting", max(0, number - complete * size), "images") as progress:
         failed = 0

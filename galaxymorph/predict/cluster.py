@@ -74,7 +74,7 @@ def _client(scheduler: str) -> Iterator[Any]:
 
 def _wait_for_workers(client: Any) -> None:
     if _workers(client) == 0:
-        say("waiting for workers: start some with: dask worker ADDRESS --nthreads 1")
+        say("waiting for workers; start them with: dask worker ADDRESS --nthreads 1")
         client.wait_for_workers(1)
 
 

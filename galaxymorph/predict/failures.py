@@ -82,9 +82,7 @@ def errors_in(path: Path) -> list[str | None]:
     except (OSError, ValueError, KeyError) as error:
         # Arrow's own errors are of these types.
         why = str(error).splitlines()[0]
-        raise BadInput(
-            f"{path}: damaged ({why})", "delete it, and the same command makes it anew"
-        ) from error
+        raise BadInput(f"{path}: damaged ({why})", "delete it and repeat the command") from error
 
 
 def failures_in(paths: Iterable[Path], rows: int) -> Failures:

@@ -73,7 +73,7 @@ def submission_images(paths: Sequence[str]) -> list[str]:
     tests = [file for file in files if in_test_part(file.name)]
     if tests:
         if others := len(files) - len(tests):
-            say(f"images left out because they aren't of the test part: {others:,}")
+            say(f"images excluded because they are not in the test part: {others:,}")
         return [file.reference for file in tests]
     training = sum(in_training_part(file.name) for file in files)
     if not training:
@@ -84,7 +84,7 @@ def submission_images(paths: Sequence[str]) -> list[str]:
             f"{unnamed}: {training:,} training images of the challenge and no test images",
             "put images_test_rev1.zip there, or name the images themselves",
         )
-    say(f"warning: {training:,} images are of the training part, which is no submission")
+    say(f"warning: {training:,} images are in the training part and do not belong in a submission")
     return [file.reference for file in files]
 
 
@@ -128,11 +128,9 @@ def _refuse_other_kinds(path: str) -> None:
     """Raise BadInput if a path is that of a table, or of another file that is no image."""
     kind = file_kind(path) if REFERENCE_SEPARATOR not in path else None
     if kind == "a table":
-        raise BadInput(
-            f"{path}: a table, and no image", "a catalogue takes -o FOLDER/, a folder to be filled"
-        )
+        raise BadInput(f"{path}: a table, not an image", "predict a catalogue with -o FOLDER/")
     if kind:
-        raise BadInput(f"{path}: {kind}, and no image", "give images, a folder or a zip of them")
+        raise BadInput(f"{path}: {kind}, not an image", "give images, a folder or a zip of them")
 
 
 def _is_place(path: str) -> bool:
@@ -203,4 +201,4 @@ def drop_empty_frames(references: Sequence[str], recipe: Recipe) -> list[str]:
 def say_empty_frames(faults: Sequence[str], images: Sized) -> None:
     """Say how many of some images show no galaxy, and why the first of them doesn't."""
     if faults:
-        say(f"{len(faults):,} of {len(images):,} images show no galaxy, as {faults[0]}")
+        say(f"{len(faults):,} of {len(images):,} images show no galaxy, for example {faults[0]}")

@@ -80,7 +80,7 @@ def kept_columns(catalogue: str | Path, names: Sequence[str]) -> list[str]:
     path = Path(catalogue)
     is_table = path.is_file() and (not is_zip(path.name) or _zipped_table(path))
     if not is_table:
-        raise BadInput(f"--keep {','.join(names)}: {path} is no table", "leave it out")
+        raise BadInput(f"--keep {','.join(names)}: {path} is not a table", "leave it out")
     table = open_table(path)
     others = [name for name in table.columns if name and name not in _chosen(table)]
     if list(names) == ["all"] and "all" not in table:
@@ -145,7 +145,7 @@ def _rows(
         is_empty = is_empty and not rows
         yield from rows
     if is_empty:
-        raise BadInput(f"{table.reference}: no row", "give a table of images")
+        raise BadInput(f"{table.reference}: no row", "give a table with one row per image")
 
 
 def _ids(table: Table, piece: Piece, column: str) -> pd.Series:
@@ -164,7 +164,8 @@ def _chosen(table: Table) -> tuple[str | None, str]:
     image = next((known[name] for name in IMAGE_COLUMNS if name in known), None)
     if image is None:
         raise BadInput(
-            f"{table.reference}: no column of image paths among {', '.join(columns[:8])}",
-            f"call it {IMAGE_COLUMNS[0]}",
+            f"{table.reference}: no column of image paths; the columns are "
+            f"{', '.join(columns[:8])}",
+            f"name it {IMAGE_COLUMNS[0]}",
         )
     return next((known[name] for name in ID_COLUMNS if name in known), None), image

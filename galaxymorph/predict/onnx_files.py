@@ -187,7 +187,7 @@ def _quantize(network: nn.Module, run: Run, data: Path | None, path: Path) -> No
 
     train = _images(run, TRAIN, data)["image"]
     chosen = train.sample(min(RANGES, len(train)), random_state=run.recipe.seed)
-    say(f"{run.path}: measuring the ranges on {len(chosen)} training galaxies")
+    say(f"{run.path}: measuring quantisation ranges on {len(chosen)} training galaxies")
     with tempfile.TemporaryDirectory() as folder:
         plain, prepared = (Path(folder) / name for name in ("plain.onnx", "prepared.onnx"))
         _write_network(network, run.recipe.size, plain)

@@ -48,13 +48,13 @@ def measure_drift(run: Run, images: Sequence[str]) -> Drift | None:
     if len(images) < LEAST:
         return None
     if not run.has_embeddings:
-        say(f"drift not checked: {run.path} kept no embeddings")
+        say(f"drift is not checked: {run.path} has no embeddings")
         return None
     known = read_embeddings(member).of("valid")
     if len(known) < LEAST:
         say(
-            f"drift not checked: {run.path} has {len(known)} validation galaxies, it takes {LEAST} "
-            "or more"
+            f"drift is not checked: {run.path} has {len(known)} validation galaxies, and {LEAST} "
+            "are needed"
         )
         return None
     rng = np.random.default_rng(run.recipe.seed)

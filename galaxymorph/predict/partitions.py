@@ -91,8 +91,8 @@ class CatalogueModel:
 def _load(path: str, id: str, options: PredictionOptions) -> Predictor:
     if (other := model_id(path)) != id:
         raise BadInput(
-            f"{path}: model {other} here, and {id} was loaded by the command",
-            "give every machine the same file",
+            f"{path}: model {other} here, but {id} in the command",
+            "use the same file on every machine",
         )
     predictor = load_predictor(
         path, options.precision, raw=options.raw, stretch=options.stretch, bands=options.bands
@@ -281,7 +281,9 @@ def _joined(part: Partition, table: pd.DataFrame, model: CatalogueModel) -> pd.D
         table.insert(2, COLUMN, model.parts.parts_of(galaxies, part.references))
     for at, (name, kind) in enumerate(model.kept):
         if name in table or name in (MODEL_ID, STATUS, ERROR):
-            raise BadInput(f"--keep {name}: predictions have a column of that name", "leave it out")
+            raise BadInput(
+                f"--keep {name}: predictions already have a column of that name", "leave it out"
+            )
         table.insert(2 + at, name, KINDS[kind](part.kept[name]))
     table[MODEL_ID], table[STATUS], table[ERROR] = model.id, status, error
     return table

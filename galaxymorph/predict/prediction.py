@@ -119,7 +119,7 @@ def submit_files(
     runs = _runs(models, options)
     _require_possible(models, runs, options)
     if len(runs) < len(models):
-        raise BadInput(f"{models[0]}: an exported file has no part in --format", "give the run")
+        raise BadInput(f"{models[0]}: --format needs a run, not an exported file", "give the run")
     if options.outliers:
         raise BadInput("--outliers: not with --format", "leave out one of the two")
     for run in runs:
@@ -159,9 +159,9 @@ def _require_possible(
     if not options.outliers:
         return
     if len(models) > 1:
-        raise BadInput("--outliers: it takes one run", f"leave out {models[1]}")
+        raise BadInput("--outliers needs exactly one run", f"leave out {models[1]}")
     if not runs:
-        raise BadInput(f"{models[0]}: an exported file has no part in --outliers", "give the run")
+        raise BadInput(f"{models[0]}: --outliers needs a run, not an exported file", "give the run")
     if options.precision == "int8":
         raise BadInput("--outliers: not with int8", "leave out one of the two")
 
@@ -177,7 +177,10 @@ def _prediction_sets(
     if not coverage or (runs and all(has_intervals(run.recipe) for run in runs)):
         return None
     if len(models) > 1 or not runs or len(options.crops) > 1:
-        raise BadInput(f"--coverage {coverage}: it takes one run as it is", "name one run")
+        raise BadInput(
+            f"--coverage {coverage}: it needs exactly one run, without other views or crops",
+            "name one run",
+        )
     run = runs[0]
     require_classes(run)
     part = calibration_part(run)
@@ -185,7 +188,7 @@ def _prediction_sets(
     for note in too_few_for_sets(calibrating, coverage):
         say(note)
     if part == "valid":
-        say("the split has no calibration part: sets are from the validation part")
+        say("the split has no calibration part: prediction sets are fitted on the validation part")
     say_uncalibrated(run, "sets")
     return partial(sets_of, run, coverage=coverage)
 
@@ -218,8 +221,8 @@ def say_uncalibrated(run: Run, what: str) -> None:
     if load_calibrators(run) is None:
         beside = "; sets hold as promised, probabilities may not" if what == "sets" else ""
         say(
-            f"{run.path} isn't calibrated: {what} are of its bare model{beside}; calibrate it "
-            f"with: python cli.py calibrate {shlex.quote(str(run.path))}"
+            f"{run.path} is not calibrated: {what} are those of the uncalibrated model{beside}; "
+            f"calibrate it with: python cli.py calibrate {shlex.quote(str(run.path))}"
         )
 
 
@@ -260,10 +263,9 @@ def _warn_of_drift(runs: Sequence[Run], references: list[str], options: Predicti
         drift = measure_drift(run, references)
         if drift and drift.warns:
             say(
-                f"warning: these images aren't like those that {run.path} is trained on: a linear "
-                f"classifier tells them apart with AUROC {drift.auroc:.2f} (two-sample test, "
-                f"p {drift.p:.3f}); don't trust the predictions before you looked at some, or try "
-                "--adapt"
+                f"warning: these images differ from the training images of {run.path}: a linear "
+                f"classifier separates them with AUROC {drift.auroc:.2f} (two-sample test, p "
+                f"{drift.p:.3f}); inspect some predictions before you use them, or try --adapt"
             )
 
 

@@ -28,14 +28,13 @@ def require_submittable(run: Run) -> None:
     tree = target_of(run.recipe).tree
     if tree is None:
         raise BadInput(
-            f"--format kaggle takes the answers of the tree, and {run.path} is trained on "
+            f"--format kaggle needs a run with --target tree, and the target of {run.path} is "
             f"{run.recipe.target}",
             "fit with --target tree",
         )
     if tree is not GALAXY_ZOO_CHALLENGE:
         raise BadInput(
-            f"--format kaggle takes the answers of the challenge's tree, and those of {run.path} "
-            f"are {tree.name}'s",
+            f"--format kaggle needs the challenge's tree, and that of {run.path} is {tree.name}'s",
             "fit with --target tree on the challenge's table",
         )
 
@@ -68,7 +67,7 @@ def write_submission(
     parts = [folder / f"{start}.csv" for start in starts]
     done = sum(part.exists() for part in parts)
     if done:
-        say(f"going on with {path}: {done} of {len(parts)} parts are there")
+        say(f"continuing {path}: {done} of {len(parts)} parts exist")
     with Progress("predicting", len(images), "images") as progress:
         for start, part in zip(starts, parts, strict=True):
             chunk = slice(start, start + PART)
@@ -92,7 +91,7 @@ def _require_single(galaxies: Sequence[str]) -> None:
     if doubled.any():
         raise BadInput(
             f"two images are of galaxy {galaxies[int(doubled.to_numpy().argmax())]}",
-            "a submission has a row a galaxy: leave one out",
+            "leave one out, since a submission has one row per galaxy",
         )
 
 

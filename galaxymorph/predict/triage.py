@@ -158,7 +158,7 @@ def triage_files(
         if not usable:
             raise BadInput("none of the images can be used", "see the lines above")
         if left_out := len(listed) - len(usable):
-            say(f"{left_out:,} of {len(listed):,} images can't be used, and are left out")
+            say(f"{left_out:,} of {len(listed):,} images can't be used and are excluded")
         kept = set(usable)
         listed = [row for row in listed if row.image in kept]
     return choose_galaxies(run, listed, folder, number, source)
@@ -176,7 +176,7 @@ def _without_copies(inspections: Sequence[Inspection], value: np.ndarray) -> np.
         keep[at] = first == at and content not in known
         known.add(content)
     if left_out := int((~keep).sum()):
-        say(f"{left_out:,} images are copies of others, and left out")
+        say(f"{left_out:,} images are copies of others and are excluded")
     return np.sort(order[keep])
 
 

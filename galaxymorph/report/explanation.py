@@ -64,10 +64,10 @@ from galaxymorph.report.figures.overlays import draw_maps
 # Galaxies of each step by default.
 CURVES, CHECKS, MASKS, EMBEDDED, MEASURED = 48, 500, 1000, 1000, 160
 SHOWN = 18
-SHORTCUTS = "What predictions depend on besides the galaxy's form"
+SHORTCUTS = "Dependence of predictions on things other than the galaxy's shape"
 PHYSICS = (
-    "Changes after which a galaxy is what it was, in predictions of one view (predict averages the "
-    "run's views)"
+    "Physics checks: changes of the image that should not change the class, with one view "
+    "(predict averages the run's views)"
 )
 
 
@@ -168,7 +168,7 @@ def _faithfulness(explanation: Explanation) -> Iterator[Path]:
     by_order = curves(model, chosen, maps)
     table = areas(by_order, model.seed)
     explanation.record["deletion and insertion"] = table
-    explanation.tables["Area under the answer's probability"] = table
+    explanation.tables["Area under the curve of the predicted class's probability"] = table
     yield draw_curves(explanation.folder / "deletion_insertion.png", by_order, table)
 
 
@@ -179,8 +179,8 @@ def _random_weights(explanation: Explanation) -> Iterator[Path]:
         for row in randomisation(model, method, rows[some], maps[some]):
             table.append({"method": method, **row})
     explanation.record["random weights"] = table
-    explanation.tables["Rank correlation with the trained network's maps"] = table
-    explanation.tables["Which maps deserve belief, the best first"] = [
+    explanation.tables["Rank correlation with the maps of the trained network"] = table
+    explanation.tables["Attribution methods, the most reliable first"] = [
         {**row, "method": ATTRIBUTION_METHODS[str(row["method"])].label}
         for row in verdicts(explanation.record)
     ]
@@ -201,14 +201,18 @@ def _masks(explanation: Explanation) -> Iterator[Path]:
     explanation.record["true masks"] = table
     if not table:
         return
-    explanation.tables["Share of the attribution on true features, over their area"] = table
+    explanation.tables["Fraction of the attribution on true features, divided by their area"] = (
+        table
+    )
     yield draw_looked_at(explanation.folder / "true_masks.png", table, model.words)
 
 
 def _shortcuts(explanation: Explanation) -> Iterator[Path]:
     table = shortcut_table(explanation.model, explanation.rows(CHECKS))
     explanation.record["shortcuts"] = table
-    explanation.tables["Answers that change without what shouldn't matter"] = table
+    explanation.tables["Predictions that change when irrelevant parts of the image are removed"] = (
+        table
+    )
     yield draw_effects(explanation.folder / "shortcuts.png", table, "change", SHORTCUTS)
 
 
@@ -216,7 +220,7 @@ def _physics(explanation: Explanation) -> Iterator[Path]:
     table = physics_checks(explanation.model, explanation.rows(CHECKS))
     explanation.record["physics checks"] = table
     title = (
-        f"Physics checks, passed where at most {MOST_CHANGED:.0%} of answers change (of one view; "
+        f"Physics checks, passed if at most {MOST_CHANGED:.0%} of predictions change (one view; "
         "predict averages the run's views)"
     )
     explanation.tables[title] = table
@@ -232,7 +236,7 @@ def _concepts(explanation: Explanation) -> Iterator[Path]:
         table = probe_table(explanation.embedded, true_concepts(truth), model.seed)
         yield from _probes(explanation, "true parameters", table)
     if not can_measure():
-        say("no morphometry: pip install 'galaxymorph[morphometry]' adds it")
+        say("morphometry is left out; to add it: pip install 'galaxymorph[morphometry]'")
         return
     yield from _morphometry(explanation, rows)
 
@@ -259,7 +263,7 @@ def _morphometry(explanation: Explanation, rows: np.ndarray) -> Iterator[Path]:
 def _probes(explanation: Explanation, name: str, table: list[dict]) -> Iterator[Path]:
     explanation.record[f"probes of {name}"] = table
     if not table:
-        say(f"no probes of {name}: too few galaxies")
+        say(f"no probe of {name}: there are too few galaxies")
         return
     stages: dict[str, dict[str, object]] = {}
     for row in table:
@@ -290,7 +294,10 @@ def _embedding(explanation: Explanation) -> Iterator[Path]:
         )
     ]
     notes = [f"distance {scores[at]:.1f}" for at in order[:SHOWN]]
-    title = f"Farthest from their neighbours, of {len(rows):,} (median {np.median(scores):.1f})"
+    title = (
+        f"Galaxies farthest from their neighbours, of {len(rows):,} (median "
+        f"{np.median(scores):.1f})"
+    )
     path = explanation.folder / "anomalous.png"
     yield draw_row(path, model, subject_rows, notes, title)
 
@@ -317,11 +324,14 @@ def draw_similar(run: Run, galaxy: str, data: Path | None = None) -> Path:
     make_folder(folder)
     notes = ["this one", *(f"distance {distance:.1f}" for distance in away)]
     title = (
-        f"Most like galaxy {galaxy}, of {len(rows) - 1:,} (any two: {typical:.1f} apart in the "
-        "median)"
+        f"Most similar to galaxy {galaxy}, of {len(rows) - 1:,} (median distance of "
+        f"two galaxies: {typical:.1f})"
     )
     if not len(away) or away[0] >= ALIKE * typical:
-        title = f"No galaxy is like {galaxy}: these are as far away as any two are ({typical:.1f})"
+        title = (
+            f"No galaxy is similar to {galaxy}: these are as far away as any two galaxies "
+            f"({typical:.1f})"
+        )
         say(title)
     path = folder / f"similar_{safe_file_name(galaxy)}.png"
     return draw_row(path, model, np.concatenate([[row], near]), notes, title)

@@ -34,7 +34,7 @@ KEYS = {
     "before": "before calibration",
     "after": "after calibration",
     "sets": "prediction sets",
-    "kept": "share kept",
+    "kept": "fraction accepted",
 }
 # Metrics of each source of uncertainty; the first is of vote fractions.
 SOURCE_METRICS = (
@@ -84,7 +84,7 @@ def print_metrics(metrics: Record, recipe: Recipe) -> None:
                 table.add_row(METRICS[name].label, interval_words(value), METRICS[name].better)
         print_table(table)
         for name in never_predicted(scores):
-            console().print(f"nothing was predicted to be {name}, so its precision is unknown (–)")
+            console().print(f"no galaxy was predicted as {name}, so its precision is unknown (–)")
         if "confusion" in scores:
             _print_confusion(list(scores["per_class"]), scores["confusion"], recipe)
 
@@ -145,7 +145,10 @@ def print_calibration(record: Record) -> None:
         record: in `calibration.json`.
     """
     if record["part"] == "valid":
-        say("the split has no calibration part: calibrated on validation, which chose the epoch")
+        say(
+            "the split has no calibration part: the validation part, which selected the epoch, is "
+            "used instead"
+        )
     for note in record.get("notes", ()):
         say(note)
     counts = ", ".join(f"{n:,}" for n in record["galaxies"])
@@ -189,7 +192,7 @@ def calibration_method(record: Record) -> str:
     if "selective" not in record:
         return "variances calibrated"
     if record.get("method") == "none":
-        return "probabilities kept as they are, since no calibrator was chosen"
+        return "probabilities are unchanged, since no calibrator was selected"
     return f"calibrated by {record['method']}" if record.get("method") else "calibrated"
 
 
@@ -208,7 +211,7 @@ def set_tables(record: Record) -> list[tuple[str, list[str], list[list[str]]]]:
     classes, study = sets["classes"], sets["study"]
     nominal, band = f"{100 * sets['coverage']:g} %", study["band"]
     names = ["method", "coverage", *classes, "size", "empty", "full"]
-    by_fold = ", each fold's by its own" if len(sets["thresholds"]) > 1 else ""
+    by_fold = ", each fold with its own threshold" if len(sets["thresholds"]) > 1 else ""
     methods = dict.fromkeys([sets["method"], *(name.split(",")[0] for name in study["methods"])])
     glossary = ", ".join(
         f"{name}: {SET_METHODS[name].label}" for name in methods if name in SET_METHODS
@@ -249,13 +252,15 @@ def kept_words(accuracy: str, record: Record) -> str:
     wanted, kept = f"{float(accuracy):.0%}", record["kept"]
     if kept["value"] is None:
         return (
-            f"at {wanted} accuracy no galaxy can be kept: to promise it takes {record['least']:,} "
-            "calibrating galaxies or more, nearly all of them right"
+            f"at {wanted} accuracy no galaxy can be accepted: at least {record['least']:,} "
+            "calibration galaxies are needed, nearly all of them correct"
         )
     reached = record["accuracy"]
-    words = f"{interval_words(reached)} of them right" if reached["value"] is not None else "none"
+    words = (
+        f"{interval_words(reached)} of them are correct" if reached["value"] is not None else "none"
+    )
     return (
-        f"at {wanted} accuracy (with 95 % confidence) you may keep "
+        f"at {wanted} accuracy (with 95 % confidence), "
         f"{kept['value']:.1%} ({kept['low']:.1%}–{kept['high']:.1%}) of the galaxies: {words}"
     )
 
@@ -330,9 +335,9 @@ def print_robustness(scores: Record) -> None:
         console().print(
             f"mean corruption error against {against['run']}: {interval_words(against['mean_ce'])} "
             f"of {against['counted']['ce']} corruptions; relative "
-            f"{interval_words(against['mean_relative_ce'])} of "
-            f"{against['counted']['relative_ce']} (the others of {against['corruptions']} cost it "
-            "no more than noise; under 1 is better than it)"
+            f"{interval_words(against['mean_relative_ce'])} of {against['counted']['relative_ce']} "
+            f"(the others of {against['corruptions']} cost the reference no more than noise; below "
+            "1 is better than the reference)"
         )
 
 
@@ -386,7 +391,9 @@ def print_comparison(comparison: Comparison, everything: bool = False) -> None:
     """
     runs, names = comparison.runs, comparison.names
     for name in comparison.unranked:
-        console().print(f"{name}: no galaxies and classes in common with {names[0]}, so no best")
+        console().print(
+            f"{name}: no galaxies and classes in common with {names[0]}, so the best is not marked"
+        )
     _print_differences(comparison)
     table = make_table("", ["score", *names])
     tree = target_of(runs[0].recipe).tree
@@ -404,7 +411,7 @@ def print_comparison(comparison: Comparison, everything: bool = False) -> None:
         if "confusion" in metrics["test"]:
             _print_confusion(metrics["classes"], metrics["test"]["confusion"], run.recipe, name)
     if left_out := len(comparison.rows) - len(rows):
-        console().print(f"{left_out:,} more scores, details and of one run alone: --all")
+        console().print(f"{left_out:,} more metrics (details, and those of a single run): --all")
 
 
 def _compared(cell: Cell | None) -> str:

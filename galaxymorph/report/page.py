@@ -57,7 +57,7 @@ def renew_report(path: Path, data: Path | None = None, output: Path | None = Non
 
 
 def write_comparison(comparison: Comparison, output: Path) -> Path:
-    """Write the page that sets runs side by side; return its path."""
+    """Write the page that sets runs compared; return its path."""
     runs, names = comparison.runs, comparison.names
     tree = target_of(runs[0].recipe).tree
     groups: dict[str, tuple[list, list]] = {}
@@ -69,7 +69,7 @@ def write_comparison(comparison: Comparison, output: Path) -> Path:
     confusions = [gather_sections(PageContent(run), ["confusion"]) for run in runs]
     page = render(
         "comparison.html",
-        title=f"{len(runs)} runs side by side",
+        title=f"{len(runs)} runs compared",
         names=names,
         warnings=[
             (name, warning)
@@ -108,4 +108,4 @@ def refresh_report(run: Run, data: Path | None = None) -> None:
     try:
         say(f"report: {write_report(run, data)}")
     except BadInput as error:
-        say(f"report: as it was ({error})")
+        say(f"report: not written again ({error})")

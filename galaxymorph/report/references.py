@@ -58,28 +58,29 @@ def reference_of(run: Run) -> tuple[Reference | None, str]:
         return None, "No published result is known for these labels."
     if recipe.target != "tree" and recipe.scheme != "layer1":
         return None, (
-            f"The published results are of the scheme layer1, and this run's is {recipe.scheme}: "
-            "other classes, so no comparison."
+            f"The published results are for the scheme layer1, and this run uses {recipe.scheme}, "
+            "so they are not compared."
         )
     counts = split["split"].value_counts().to_dict()
     if published.parts:
         if recipe.folds or counts != dict(published.parts) or recipe.seed != 42:
             return None, (
-                "The published result is of other galaxies: "
+                "The published result is on other galaxies: "
                 + "/".join(f"{number:,}" for number in published.parts.values())
-                + " to train, select and test, drawn with seed 42 from all of the Galaxy Zoo "
-                "challenge. This run's are not those, so no comparison."
+                + " for training, validation and testing, drawn with seed 42 from the whole "
+                "Galaxy Zoo challenge. This run uses others, so they are not compared."
             )
         return published, (
-            f"Published: {published.source}, on the same galaxies: its split was drawn by the same "
-            "rule and seed, and has the same sizes."
+            f"Published: {published.source}, on the same galaxies (the split has the same rule, "
+            "seed and sizes)."
         )
     if len(split) != CHALLENGE:
         return None, (
-            f"The published error is of the Galaxy Zoo challenge's {CHALLENGE:,} galaxies, and "
-            f"this run has {len(split):,}: no comparison."
+            f"The published error is for the {CHALLENGE:,} galaxies of the Galaxy Zoo challenge, "
+            f"and this run has {len(split):,}, so they are not compared."
         )
     return published, (
-        f"Published: {published.source}, on the challenge's own test galaxies, whose votes are not "
-        "public; this run's are held out of its training file. Alike, not the same galaxies."
+        f"Published: {published.source}, on the challenge's test galaxies, whose votes are not "
+        "public; the test galaxies of this run are from the training file. The two sets are "
+        "similar, but not the same."
     )

@@ -190,7 +190,7 @@ class Comparison:
 
 
 def compare(runs: Sequence[Run]) -> Comparison:
-    """Return runs side by side on every score that they have.
+    """Return runs compared on every score that they have.
 
     Raises:
         BadInput: fewer than two runs, one given twice, or one whose fit isn't finished.

@@ -54,7 +54,7 @@ def contact_sheet(
         table = table.sort_values(["label", "galaxy"], kind="stable")
     if table.empty:
         raise BadInput(
-            f"{catalogue.path}: no galaxy to show", "use another scheme or more galaxies"
+            f"{catalogue.path}: there is no galaxy to show", "use another scheme or more galaxies"
         )
     chosen = np.unique(np.linspace(0, len(table) - 1, min(number, len(table))).round().astype(int))
     shown = table.iloc[chosen]

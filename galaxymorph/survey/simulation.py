@@ -68,7 +68,7 @@ class Simulation:
 
     def __post_init__(self) -> None:
         if self.number < 1:
-            raise BadInput(f"{self.number} galaxies can't be simulated", "ask for 1 or more")
+            raise BadInput(f"{self.number} galaxies cannot be simulated", "use 1 or more")
         if not self.surveys:
             raise BadInput("no survey is named", "give --survey")
         if self.seed < 0:
@@ -99,7 +99,7 @@ def simulate(folder: str | Path, simulation: Simulation, workers: int | None = N
     """
     folder = Path(folder)
     if _is_done(folder, simulation):
-        say(f"{folder} holds these galaxies already")
+        say(f"{folder} already contains these galaxies")
         return folder
     for name in (IMAGES, BLOCKS, *([MASKS] if simulation.masks else [])):
         make_folder(folder / name)
@@ -187,14 +187,14 @@ def _is_done(folder: Path, simulation: Simulation) -> bool:
     if not folder.exists():
         return False
     if not folder.is_dir():
-        raise BadInput(f"{folder}: a file, not a folder", "name a new folder")
+        raise BadInput(f"{folder}: a file, not a folder", "give a new folder")
     if not (folder / SETTINGS).exists():
         # A run that was killed before it wrote anything leaves empty folders.
         if any(path.is_file() and path.name != "lock" for path in folder.rglob("*")):
-            raise BadInput(f"{folder}: holds files, but no {SETTINGS}", "name a new folder")
+            raise BadInput(f"{folder}: contains files, but no {SETTINGS}", "give a new folder")
         return False
-    record = read_json(folder / SETTINGS, "name a new folder")
-    with reading(folder / SETTINGS, "name a new folder"):
+    record = read_json(folder / SETTINGS, "give a new folder")
+    with reading(folder / SETTINGS, "give a new folder"):
         before = require_key(record, "simulation", dict)
         versions = require_key(record, "versions", dict)
     ours = _as_json(simulation)
@@ -203,7 +203,7 @@ def _is_done(folder: Path, simulation: Simulation) -> bool:
         name = differing[0]
         raise BadInput(
             f"{folder}: simulated with {name} {before.get(name)}, not {ours[name]}",
-            "name a new folder, or give the same settings to go on",
+            "give a new folder, or the same settings to continue",
         )
     if (folder / TABLE).exists() and not (folder / BLOCKS).exists():
         return True
@@ -212,7 +212,7 @@ def _is_done(folder: Path, simulation: Simulation) -> bool:
         raise BadInput(
             f"{folder}: begun with {changed[0]} {versions.get(changed[0])}, here is "
             f"{_version(changed[0])}",
-            "name a new folder",
+            "give a new folder",
         )
     return False
 
@@ -222,7 +222,7 @@ def _simulate_blocks(folder: Path, simulation: Simulation, workers: int) -> None
     todo = [block for block in blocks if not _record(folder, block).exists()]
     done = simulation.number - sum(len(_ids(simulation, block)) for block in todo)
     if done:
-        say(f"going on in {folder}: {done:,} of {simulation.number:,} galaxies are there")
+        say(f"continuing {folder}: {done:,} of {simulation.number:,} galaxies exist")
     with (
         Progress("simulating", simulation.number - done, "galaxies") as progress,
         _mapped(min(workers, max(len(todo), 1))) as submit,

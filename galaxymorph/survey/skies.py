@@ -29,9 +29,9 @@ def embedded_sky(folder: Path, number: int = EMBEDDED.number) -> Path:
     """
     there = (folder / TABLE).exists()
     say(
-        f"No data: {'using the' if there else f'simulating {number:,}'} galaxies in {folder}. "
-        "For your own, put images_training_rev1.zip and training_solutions_rev1.zip of Kaggle's "
-        "Galaxy Zoo challenge into data/, or give --data."
+        f"No data: {'using the' if there else f'simulating {number:,}'} galaxies in {folder}. To "
+        "use real galaxies, put images_training_rev1.zip and training_solutions_rev1.zip of "
+        "Kaggle's Galaxy Zoo challenge into data/, or give --data."
     )
     if there:
         return folder

@@ -105,7 +105,7 @@ class Catalogue:
         more = f" (and {len(problems) - 1:,} more)" if len(problems) > 1 else ""
         raise BadInput(
             f"{problems[0]}{more}",
-            "correct it, or use --skip-bad to go on without; `data check` lists them all",
+            "correct it, or exclude such rows with --skip-bad; `data check` lists all of them",
         )
 
 
@@ -268,7 +268,7 @@ def _require_some(table: pd.DataFrame, absent: pd.Series, layout: Layout) -> Non
 def _doubled_images(table: pd.DataFrame, layout: Layout) -> list[Problem]:
     """Return a problem for every galaxy with another image of its name and of other content."""
     return [
-        Problem(other, f"galaxy {galaxy} has another: {image}", galaxy)
+        Problem(other, f"galaxy {galaxy} has another image: {image}", galaxy)
         for galaxy, image in table[["galaxy", "image"]].itertuples(index=False)
         for other in layout.doubled.get(layout.name_of(galaxy), ())
         if not same_content(image, other)
@@ -283,6 +283,6 @@ def _in_order(table: pd.DataFrame) -> pd.DataFrame:
 
 def _unsafe_names(layout: Layout) -> list[Problem]:
     return [
-        Problem(reference, "the name leads out of the folder; it is never opened")
+        Problem(reference, "the name leads outside the folder; such a file is never opened")
         for reference in layout.unsafe
     ]

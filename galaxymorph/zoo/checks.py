@@ -107,7 +107,7 @@ def read_checked(
         dict(sorted(faults.items())),
     )
     if not read.count:
-        raise BadInput(f"{table.reference}: the table has no rows", "add a row a galaxy")
+        raise BadInput(f"{table.reference}: the table has no rows", "add one row per galaxy")
     read.ids = _without_decimals(read.ids)
     _check_ids(read, ids, lossy)
     for row, name, value in sorted(lost, key=lambda cell: cell[0]):

@@ -110,7 +110,7 @@ def require_images(place: str | Path, files: ImageFiles) -> None:
         return
     there = _counted(files.skipped)
     raise BadInput(
-        f"{place}: no images there, in it or further in" + (f", but {there}" if there else ""),
+        f"{place}: it contains no images" + (f", but {there}" if there else ""),
         "give JPEG, PNG, TIFF or FITS files, or zips of them",
     )
 
@@ -346,7 +346,7 @@ def _no_file(entry: os.DirEntry) -> str:
     if REFERENCE_SEPARATOR in entry.name:
         return f"with {REFERENCE_SEPARATOR} in the name"
     if not entry.name.isascii() and entry.name.encode(errors="replace") != os.fsencode(entry.name):
-        return "with a name that isn't UTF-8"
+        return "with the name is not valid UTF-8"
     return ""
 
 

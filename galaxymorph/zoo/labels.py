@@ -109,7 +109,7 @@ def _words_of(name: str) -> tuple[str, ...]:
 
 
 def _refuse_alike(classes: list[str], source: str) -> None:
-    """Raise BadInput where names of classes differ in capitals or spaces alone."""
+    """Raise BadInput where names of classes differ only in capitals or spaces."""
     known: dict[str, str] = {}
     for name in classes:
         if "|" in name:
@@ -121,8 +121,8 @@ def _refuse_alike(classes: list[str], source: str) -> None:
         other = known.setdefault(" ".join(name.casefold().split()), name)
         if other != name:
             raise BadInput(
-                f"{source}: classes {other!r} and {name!r} differ in capitals or spaces alone",
-                "spell a class in one way, or call the two by other names",
+                f"{source}: classes {other!r} and {name!r} differ only in capitals or spaces",
+                "use one spelling for one class, or two different names",
             )
 
 
@@ -152,8 +152,9 @@ def answer_catalogue(catalogue: Catalogue, scheme: str) -> tuple[pd.DataFrame, l
 
     Args:
         catalogue: with vote fractions.
-        scheme: a registered label scheme, for `label` alone; schemes are rules on the challenge's
-            columns, so in another tree the label is the first question's likeliest answer.
+        scheme: a registered label scheme, for `label` alone; label schemes are defined on the
+            columns of Kaggle's challenge only, so in another tree the label is the first
+            question's likeliest answer.
 
     Returns:
         As `soft_label_catalogue`, with `target_<answer>` in place of `target_<class>`.
@@ -186,7 +187,7 @@ def vote_counts(catalogue: Catalogue) -> pd.DataFrame:
     if names[0] in catalogue.table:
         return catalogue.table[names]
     if tree is not GALAXY_ZOO_CHALLENGE:
-        raise BadInput(f"{catalogue.source}: without vote counts", "use another --loss")
+        raise BadInput(f"{catalogue.source}: there are no vote counts", "use another --loss")
     columns = SCHEMAS[tree.name].answer_columns("counts")
     counts = (
         _counts_beside(catalogue, tree, columns)
@@ -209,7 +210,7 @@ def _counts_beside(catalogue: Catalogue, tree: Tree, columns: list[str]) -> pd.D
     path = (catalogue.path if catalogue.path.is_dir() else catalogue.path.parent) / VOTES
     if not path.is_file():
         raise BadInput(
-            f"{catalogue.source}: without vote counts (column {columns[0]!r} and the like, or "
+            f"{catalogue.source}: there are no vote counts (column {columns[0]!r} and the like, or "
             f"{VOTES} beside it)",
             "use another --loss",
         )
@@ -223,7 +224,7 @@ def _require_tree(catalogue: Catalogue) -> Tree:
     """Return a catalogue's tree; raise BadInput if it has plain labels."""
     if catalogue.tree is None:
         raise BadInput(
-            f"{catalogue.source}: soft targets take vote fractions, and it has plain labels",
+            f"{catalogue.source}: soft targets need vote fractions, but the table has class names",
             "leave out --labels-column",
         )
     return catalogue.tree

@@ -73,7 +73,7 @@ def find_layout(path: str | Path) -> Layout:
     """
     path = Path(path)
     if not path.exists():
-        raise BadInput(f"{path}: no such file or folder", "give the folder with the Kaggle files")
+        raise BadInput(f"{path}: no such file or folder", "give the folder of Kaggle's files")
     named = path.is_file() and not _is_archive(path.name)
     place, table = (path.parent, str(path)) if named else (path, None)
     for enter in (_training_alone(place), _but_test, lambda name: True):

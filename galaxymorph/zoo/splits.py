@@ -148,7 +148,7 @@ def _set_aside(
 def _need(number: int, least: int, purpose: str) -> None:
     if number < least:
         raise BadInput(
-            f"the catalogue has {number} galaxies with votes, but {purpose} takes {least}",
+            f"the catalogue has {number} galaxies with votes, but {purpose} needs {least}",
             "add galaxies",
         )
 
@@ -177,13 +177,13 @@ def need_of_each_class(labels: pd.Series, classes: Sequence[str], least: int, pu
     counts = labels.value_counts()
     if len(counts) < 2:
         only = f"only class {counts.index[0]!r}" if len(counts) else "no galaxy with a class"
-        raise BadInput(f"the catalogue has {only}", "a classifier needs two classes or more")
+        raise BadInput(f"the catalogue has {only}", "at least two classes are needed")
     rarest = min(classes, key=lambda name: counts.get(name, 0))
     if counts.get(rarest, 0) < least:
         raise BadInput(
-            f"class {rarest!r} has {counts.get(rarest, 0)} galaxies, but {purpose} takes "
-            f"{least} of each class",
-            "add galaxies of that class, or use labels that have more of it",
+            f"class {rarest!r} has {counts.get(rarest, 0)} galaxies, but {purpose} needs {least} "
+            "of each class",
+            "add galaxies of that class, or use other labels",
         )
 
 
@@ -207,7 +207,7 @@ def _cut(
         counts = table["label"].value_counts()
         raise BadInput(
             f"the catalogue can't be split: {counts.iloc[-1]} of {counts.index[-1]!r} among "
-            f"{len(table)} galaxies are too few to be in both of two parts",
+            f"{len(table)} galaxies are too few to occur in both parts",
             "add galaxies of that class",
         ) from error
 

@@ -126,7 +126,7 @@ def _id_column(table: Table, schema: Schema, given: str | None = None) -> str:
     near = near_names(candidates[0], table.columns)
     raise BadInput(
         f"{table.reference}: column {shown} is missing",
-        "say with --id-column which column names the galaxies: "
+        "give the column of galaxy ids with --id-column: "
         + (f"did you mean {near[0]!r}?" if near else _columns_of(table)),
     )
 
@@ -195,7 +195,7 @@ def _refuse_other_schema(table: Table, name: str | None) -> None:
             not _absent(table, schema.answer_columns(kind)) for kind in schema.columns
         ):
             raise BadInput(
-                f"{table.reference}: its votes are {other}'s",
+                f"{table.reference}: its columns are those of {other}",
                 f"did you mean --schema {other}? fit with --target tree --schema {other}",
             )
 

@@ -251,8 +251,8 @@ def test_a_cache_without_room_is_told_from_a_damaged_archive(fault, tmp_path, mo
     with pytest.raises(BadInput) as error:
         read_bytes(f"{tmp_path}/outer.zip::inner.zip::b.txt")
     assert str(error.value) == (
-        f"{tmp_path}/outer.zip::inner.zip: can't be unpacked to {cache}/archives ({fault}); name a "
-        "folder with room in the environment variable GALAXYMORPH_CACHE"
+        f"{tmp_path}/outer.zip::inner.zip: can't be unpacked to {cache}/archives ({fault}); set "
+        "the environment variable GALAXYMORPH_CACHE to a folder with enough space"
     )
     assert [path for path in cache.rglob("*") if path.is_file()] == []
 

@@ -106,9 +106,7 @@ def test_data_that_cannot_be_told_are_not_passed_over(tmp_path, monkeypatch, cap
     images.mkdir(parents=True)
     (images / "1.jpg").write_bytes(b"")
     assert galaxymorph("fit") == 2
-    assert "data/: no catalogue that can be told, only images_training_rev1" in (
-        capsys.readouterr().err
-    )
+    assert "data/: no catalogue found, only images_training_rev1" in (capsys.readouterr().err)
 
 
 def test_interpret_draws_the_galleries(run, capsys):
@@ -139,7 +137,7 @@ def test_a_first_fit_without_data_simulates_and_says_where_the_real_thing_goes(
 
 def test_nothing_is_simulated_beside_data(simple, capsys):
     assert galaxymorph("fit", "--data", simple, "--simulate", "50") == 2
-    assert "--simulate 50: there is data" in capsys.readouterr().err
+    assert "--simulate 50: there is a catalogue already" in capsys.readouterr().err
 
 
 def test_a_catalogue_that_is_not_there_is_told_before_weights_are_fetched(

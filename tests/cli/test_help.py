@@ -200,7 +200,7 @@ def test_a_stopped_fit_says_how_it_goes_on(sent, simple, tmp_path):
     _, said = process.communicate(timeout=60)
     assert process.returncode == 128 + sent
     last = said.strip().splitlines()[-1]
-    assert last == f"stopped; go on with: python cli.py fit --resume '{tmp_path / 'my run'}'"
+    assert last == f"stopped; continue with: python cli.py fit --resume '{tmp_path / 'my run'}'"
     assert "Traceback" not in said
 
 

@@ -135,7 +135,7 @@ def test_a_finished_folder_is_left_alone(sky, capsys):
     before = {path: path.stat().st_mtime_ns for path in sky.rglob("*")}
     arguments = ["--n", "40", "--survey", "sdss,hsc", "--seed", "5", "--masks"]
     assert galaxymorph("survey", "simulate", sky, *arguments) == 0
-    assert "holds these galaxies already" in capsys.readouterr().err
+    assert "already contains these galaxies" in capsys.readouterr().err
     assert before == {path: path.stat().st_mtime_ns for path in sky.rglob("*")}
 
 
@@ -143,7 +143,7 @@ def test_a_finished_folder_is_left_alone(sky, capsys):
     ("arguments", "words"),
     [
         (["--survey", "lsst"], "survey 'lsst' is unknown; use one of sdss, decals"),
-        (["--n", "0"], "0 galaxies can't be simulated"),
+        (["--n", "0"], "0 galaxies cannot be simulated"),
         (["--redshift", "near"], "--redshift 'near' is no number"),
         (["--redshift", "0.5-0.1"], "redshift 0.5-0.1 is no range"),
         (["--seed", "-1"], "seed -1 is negative"),
@@ -161,11 +161,11 @@ def test_a_folder_of_something_else_is_refused(sky, tmp_path, capsys):
     arguments = ["--n", "40", "--survey", "sdss,hsc", "--seed", "6", "--masks"]
     before = hashes(sky)
     assert galaxymorph("survey", "simulate", sky, *arguments) == 2
-    assert "simulated with seed 5, not 6; name a new folder" in capsys.readouterr().err
+    assert "simulated with seed 5, not 6; give a new folder" in capsys.readouterr().err
     assert hashes(sky) == before
     (tmp_path / "notes.txt").write_text("mine")
     assert galaxymorph("survey", "simulate", tmp_path) == 2
-    assert "holds files, but no survey.json" in capsys.readouterr().err
+    assert "contains files, but no survey.json" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
@@ -229,4 +229,4 @@ def test_show_draws_plain_labels_and_other_campaigns(tmp_path, capsys):
         assert sheet.width == 4 * 216
     capsys.readouterr()
     assert galaxymorph(*command, *schema, "--scheme", "hubble") == 2
-    assert "schemes are rules on the challenge's columns" in capsys.readouterr().err
+    assert "label schemes are defined on the columns" in capsys.readouterr().err

@@ -74,7 +74,7 @@ def test_a_name_that_isnt_utf8_is_refused_in_a_line(run, image, tmp_path):
         stream.write(image.read_bytes())
     done = command("predict", run, os.fsdecode(odd))
     assert done.returncode == 2
-    assert b"bad\\udcff.jpg: a name that isn't UTF-8; rename it" in done.stderr
+    assert b"bad\\udcff.jpg: the name is not valid UTF-8; rename it" in done.stderr
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])

@@ -66,14 +66,14 @@ FAULTS = {
         image_bytes(picture().convert("1"), "PNG"),
         "the image is black and white only, not 8-bit RGB or grey",
     ),
-    "16-bit grey": ("a.png", DEEP_GREY, "the image is 16-bit, and which value is white isn't"),
-    "16-bit RGB": ("a.png", DEEP_RGB, "the image is 16-bit, and which value is white isn't known"),
+    "16-bit grey": ("a.png", DEEP_GREY, "the image is 16-bit, and its white level is"),
+    "16-bit RGB": ("a.png", DEEP_RGB, "the image is 16-bit, and its white level is unknown"),
     "float TIFF": (
         "a.tif",
         image_bytes(Image.fromarray(np.ones((9, 9), np.float32)), "TIFF"),
-        "the image is of more than 8 bits, and which value",
+        "the image is of more than 8 bits, and its white",
     ),
-    "animation": ("a.gif", animation(), "2 frames; save the one to be used"),
+    "animation": ("a.gif", animation(), "2 frames; save one of them"),
     "three rows": (
         "a.png",
         image_bytes(picture(0, (424, 3)), "PNG"),

@@ -161,7 +161,7 @@ def test_a_catalogue_of_fits_is_checked_fitted_and_predicted(catalogue, tmp_path
 def test_settings_of_fits_are_refused_without_fits(simple, tmp_path, capsys):
     arguments = ["--recipe", RECIPE, "--out", tmp_path, "--name", "run", *QUICK]
     assert galaxymorph("fit", "--data", simple, "--bands", "r", *arguments) == 2
-    assert "no image is FITS" in capsys.readouterr().err
+    assert "there are no FITS images" in capsys.readouterr().err
 
 
 def test_real_cutouts_show_their_galaxy(real):

@@ -368,16 +368,16 @@ REFUSED = {
             image(SCI, "SCI", EXTVER=2),
             image(DQ, "DQ", EXTVER=2),
         ],
-        "2 science planes, SCI, SCI2 beside DQ (a mask), DQ2 (a mask), and nothing tells which are "
-        "meant; choose one with --bands",
+        "2 science planes, SCI, SCI2 beside DQ (a mask), DQ2 (a mask), which is ambiguous; "
+        "choose one with --bands",
     ),
     "planes without names": (
         [primary(), image(SCI), image(ERR), image(NOISE)],
-        "3 science planes, 1, 2, 3, and nothing tells which are meant; choose one with --bands",
+        "3 science planes, 1, 2, 3, which is ambiguous; choose one with --bands",
     ),
     "names that aren't bands": (
         [primary(), image(SCI, "FOO"), image(ERR, "BAR")],
-        "2 science planes, FOO, BAR, and",
+        "2 science planes, FOO, BAR, which",
     ),
     "four bands": (GRIZ, "4 bands, g, r, i, z; choose three with --bands, the red first"),
     "only a mask": ([primary(), image(DQ, "MASK")], "no science plane, only MASK (a mask)"),
@@ -385,7 +385,10 @@ REFUSED = {
         [primary(), image(ERR, "WHT"), image(ERR, "IVAR")],
         "no science plane, only WHT (a weight), IVAR (a weight); give the science image",
     ),
-    "a mask without a name": ([primary((SCI > 20).astype("u1"))], "a mask (its only values are 0"),
+    "a mask without a name": (
+        [primary((SCI > 20).astype("u1"))],
+        "a mask (it has only the values 0",
+    ),
     "three rows": ([primary(SCI[:3])], "40x3 pixels, too few"),
     "three rows of three bands": ([primary(np.ones((3, 3, 424)))], "a data cube of 3x3x424"),
     "bands of two sizes": (
@@ -398,7 +401,7 @@ REFUSED = {
     ),
     "many planes": (
         [primary(), *(image(SCI, f"X{n}") for n in range(60))],
-        "60 science planes, X0, X1, X2, X3, X4, X5, X6, X7 and 52 more, and nothing",
+        "60 science planes, X0, X1, X2, X3, X4, X5, X6, X7 and 52 more, which is",
     ),
 }
 

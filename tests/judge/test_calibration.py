@@ -258,8 +258,8 @@ def test_a_method_for_which_there_are_too_few_galaxies_warns(method, run, tmp_pa
         0 if method == "temperature" else 2
     )
     said = capsys.readouterr().err
-    assert ("no calibrating galaxy is spiral" in said) or (
-        "no calibrating galaxy is 'spiral'" in said
+    assert ("no calibration galaxy is in class spiral" in said) or (
+        "no calibration galaxy is in class 'spiral'" in said
     )
 
 
@@ -336,12 +336,12 @@ def test_a_run_of_three_parts_calibrates_on_validation_and_says_so(run, tmp_path
     (copy / "predictions_calibration.parquet").unlink()
     assert galaxymorph("calibrate", copy) == 0
     said = capsys.readouterr().err
-    assert "calibrated on validation" in said
+    assert "the validation part, which selected the epoch" in said
     record = json.loads((copy / "calibration.json").read_text())
     assert record["part"] == "valid"
     # Nine galaxies are too few for anything.
     assert record["method"] == "none"
-    assert "9 calibrating galaxies are few" in said
+    assert "9 calibration galaxies are few" in said
     assert "temperature (takes 20), vector (takes 20 of each class), isotonic (takes 1,000" in said
 
 
@@ -425,7 +425,7 @@ def test_against_the_chances_of_a_simulation_no_drawn_label_is_an_error(
     assert (best == labels).mean() > 0.8
     assert truth_scores(chances, chances) == {"truth_error": 0, "ece_truth": 0}
     assert galaxymorph("calibrate", own, "--method", "temperature") == 0
-    assert "against the true chances" in capsys.readouterr().out
+    assert "against the true probabilities" in capsys.readouterr().out
     test = pd.read_parquet(own / "predictions_test.parquet")
     bare = test[["p_elliptical", "p_spiral", "p_irregular"]].to_numpy(float)
     record = json.loads((own / "calibration.json").read_text())
@@ -444,5 +444,5 @@ def test_a_prediction_that_is_no_number_is_named(run, tmp_path, capsys, part):
     table.to_parquet(path)
     assert galaxymorph("calibrate", copy) == 2
     said = capsys.readouterr().err
-    assert f"the prediction of galaxy {table['galaxy'].iloc[2]} is no number (1 such)" in said
+    assert f"the prediction of galaxy {table['galaxy'].iloc[2]} is not a number (1 such)" in said
     assert not (copy / "calibration.json").exists()

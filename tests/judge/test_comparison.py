@@ -70,7 +70,7 @@ def test_runs_without_anything_in_common_are_not_ranked(run, worse, foreign, tmp
     assert galaxymorph("compare", run, foreign, "-o", page) == 0
     text = page.read_text()
     assert 'class="n best"' not in text and "is bold" not in text
-    assert text.index(words) < text.index("Test scores")
+    assert text.index(words) < text.index("Test metrics")
     capsys.readouterr()
     assert galaxymorph("compare", run, worse, foreign) == 0
     printed = capsys.readouterr().out
@@ -181,7 +181,7 @@ def test_scores_are_found_at_any_depth_and_settings_are_not():
 @pytest.mark.parametrize("given", [1, 2])
 def test_fewer_than_two_runs_are_refused(run, given, capsys):
     assert galaxymorph("compare", *[run] * given) == 2
-    assert "two runs or more" in capsys.readouterr().err
+    assert "two different runs or more" in capsys.readouterr().err
 
 
 def test_the_same_predictions_have_no_difference_to_estimate(run, tmp_path, capsys):

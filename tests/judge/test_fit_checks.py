@@ -22,8 +22,8 @@ def words(counts, classes=CLASSES):
 def test_one_class_for_all_galaxies():
     # The 41 test galaxies of issue 23.
     said = words([[27, 0, 0], [9, 0, 0], [5, 0, 0]])
-    assert "41 of 41 test galaxies are predicted to be 'elliptical', and 27 are" in said
-    assert "macro-F1 0.265 on 41 test galaxies isn't better than chance, 0.265" in said
+    assert "41 of 41 test galaxies are predicted as 'elliptical', but only 27 are" in said
+    assert "macro-F1 0.265 on 41 test galaxies is not better than chance, 0.265" in said
 
 
 def test_one_class_for_nearly_all_galaxies():
@@ -45,7 +45,7 @@ def test_a_sound_fit_has_no_warning(counts):
 
 def test_a_class_without_a_test_galaxy():
     said = words([[27, 0, 0], [1, 8, 0], [0, 0, 0]])
-    assert "no test galaxy is of class 'irregular'" in said
+    assert "there is no test galaxy of class 'irregular'" in said
     assert "chance" not in said
 
 
@@ -70,7 +70,7 @@ def test_the_warning_is_repeated_wherever_the_run_is_used(run, tmp_path, capfd):
     metrics = json.loads((run / "metrics.json").read_text())
     metrics["warnings"] = class_warnings(np.array([[27, 0], [9, 0]]), CLASSES[:2], 1)
     (run / "metrics.json").write_text(json.dumps(metrics))
-    line = f"warning: {run}: 36 of 36 test galaxies are predicted to be 'elliptical'"
+    line = f"warning: {run}: 36 of 36 test galaxies are predicted as 'elliptical'"
     image = next(iter((run / "split.csv").read_text().splitlines()[1:])).split(",")[1]
     capfd.readouterr()
     for command in (["predict", run, image], ["calibrate", run], ["report", run]):

@@ -133,7 +133,7 @@ def test_the_published_suite_is_the_published_table(run, tmp_path, capsys):
     assert found == {"gaussian_noise": 0.08, "psf_blur": 1.5, "brightness": 0.7}
     capsys.readouterr()
     assert galaxymorph("robustness", path, "--suite", "published", "--severities", "2") == 2
-    assert "severity 3 alone" in capsys.readouterr().err
+    assert "severity 3 only" in capsys.readouterr().err
     assert galaxymorph("robustness", path, "--severities", "6") == 2
     assert "1 to 5" in capsys.readouterr().err
     # Nine test galaxies.
@@ -143,7 +143,7 @@ def test_the_published_suite_is_the_published_table(run, tmp_path, capsys):
 
 def test_a_reference_that_was_not_measured_is_refused(run, tmp_path, capsys):
     assert galaxymorph("robustness", run, "--reference", run) == 2
-    assert "isn't measured" in capsys.readouterr().err
+    assert "has not been measured" in capsys.readouterr().err
 
 
 @settings(max_examples=30, deadline=None)

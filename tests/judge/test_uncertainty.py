@@ -197,10 +197,10 @@ def test_uncertainty_compares_the_sources_with_each_other_and_with_volunteers(
     shutil.copytree(run, own)
     assert galaxymorph("uncertainty", own) == 0
     said = capsys.readouterr()
-    assert "no dropout among the sources" in said.err
+    assert "source dropout is not available" in said.err
     page = (own / "report.html").read_text()
     assert "Sources of uncertainty, 95 % intervals" in page
-    assert "kept at 99% accuracy" in page
+    assert "accepted at 99% accuracy" in page
     assert 'alt="Model and volunteers are uncertain' in page
     record = json.loads((own / "uncertainty.json").read_text())
     assert list(record["sources"]) == ["single", "views"]

@@ -149,7 +149,7 @@ def test_adapting_takes_one_process(simple, tmp_path):
     )
     _, said = process.communicate(timeout=120)
     assert process.returncode != 0
-    assert "not in several processes" in said
+    assert "not possible with several processes" in said
 
 
 def test_a_fastai_without_the_private_method_is_named(monkeypatch):

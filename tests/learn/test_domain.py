@@ -59,7 +59,7 @@ def test_adapting_while_training_changes_the_weights(run, simple, tmp_path):
     [
         (["--adapt", "coral"], "give both"),
         (["--target-data", "."], "give both"),
-        (["--adapt-weight", "2"], "nothing is adapted to"),
+        (["--adapt-weight", "2"], "there is no adaptation"),
         (["--adapt", "coral", "--target-data", "missing"], "no such file"),
         (["--adapt", "coral", "--target-data", "tests/learn"], "0 images"),
         (["--adapt", "coral", "--target-data", ".", "--pipeline", "plain"], "fast pipeline"),

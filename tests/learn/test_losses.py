@@ -306,7 +306,7 @@ def test_a_loss_survives_a_pickle_as_a_learners_export_makes_one(target, name):
 def test_an_unknown_loss_is_named_and_a_tree_is_asked_for():
     with pytest.raises(BadInput, match="loss 'rmse' is unknown; use one of cross-entropy, mse, di"):
         make_loss("tree", "rmse", TREE)
-    with pytest.raises(BadInput, match="loss 'mse' is for the answers of a decision tree"):
+    with pytest.raises(BadInput, match="loss 'mse' needs a decision tree"):
         make_loss("tree", "mse")
 
 

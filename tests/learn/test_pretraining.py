@@ -34,7 +34,7 @@ def test_pretrain_simulates_trains_on_the_tree_and_writes_a_backbone_for_fit(
     assert galaxymorph("pretrain", *out) == 0
     assert backbone.read_bytes() == before
     assert galaxymorph("pretrain", *out, "--epochs", "2") == 2
-    assert "leave out the settings to go on" in capsys.readouterr().err
+    assert "leave out the settings to continue it" in capsys.readouterr().err
     fit = ["fit", "--data", simple, "--weights", backbone, "--out", tmp_path, "--name", "tuned"]
     assert galaxymorph(*fit, "--size", "32", "--epochs", "0", "--frozen-epochs", "1") == 0
     tuned = load_file(tmp_path / "tuned" / "model.safetensors")

@@ -61,7 +61,7 @@ def test_few_galaxies_download_nothing(monkeypatch):
 
     monkeypatch.setattr(recipe_choice, "has_pretrained", refuse)
     assert default_recipe(FEW, {}).reason == (
-        "273 galaxies, 23 of irregular; fewer than the 10,000 that baseline takes"
+        "273 galaxies, 23 of irregular; fewer than the 10,000 that baseline needs"
     )
 
 
@@ -104,4 +104,4 @@ def test_a_table_of_bad_rows_alone_is_refused_by_name(simple, tmp_path, capfd):
     (tmp_path / "data" / "images_training_rev1").symlink_to(simple / "images_training_rev1")
     words = ["fit", "--data", tmp_path / "data", "--labels-column", "kind", "--skip-bad"]
     assert galaxymorph(*words, "--out", tmp_path) == 2
-    assert "no galaxy with a class is left to fit" in capfd.readouterr().err
+    assert "no galaxy with a class remains" in capfd.readouterr().err

@@ -208,8 +208,8 @@ def test_a_submission_has_a_row_a_galaxy_and_goes_on_after_a_kill(
     assert galaxymorph(*arguments) == 0
     assert calls == [16, 16, 16, 16, 12]
     error = capsys.readouterr().err
-    assert "2 of 4 parts are there" in error
-    assert "images left out because they aren't of the test part: 1" in error
+    assert "2 of 4 parts exist" in error
+    assert "images excluded because they are not in the test part: 1" in error
     assert {path.name for path in tmp_path.iterdir()} == {"data", output.name}
     table = pd.read_csv(output)
     assert list(table.columns) == ["GalaxyID", *TREE.columns]
@@ -348,11 +348,11 @@ def test_resume_refuses_other_votes_by_naming_a_galaxy(simple, soft_runs, tmp_pa
         (["--loss", "mse"], "--loss is 'mse', and the target is classes; use cross-entropy"),
         (
             ["--target", "tree", "--loss", "dirichlet-multinomial"],
-            "without vote counts (column 'Class1.1_count' and the like, or votes",
+            "there are no vote counts (column 'Class1.1_count' and the like, or votes",
         ),
         (["--target", "soft3", "--class-weights", "1"], "--class-weights 1.0: it is for"),
         (["--target", "tree", "--label-smoothing", "0.1"], "--label-smoothing 0.1: it is for"),
-        (["--target", "tree", "--labels-column", "kind"], "--target tree takes vote fractions"),
+        (["--target", "tree", "--labels-column", "kind"], "--target tree needs vote fractions"),
     ],
 )
 def test_what_does_not_go_together_is_refused_in_one_line(
@@ -409,7 +409,7 @@ def test_calibrating_distributions_makes_votes_likelier_and_predict_uses_it(
     assert galaxymorph("calibrate", run, "--sets", "aps") == 2
     assert "--sets: " in capsys.readouterr().err
     assert galaxymorph("calibrate", run) == 0
-    assert "intervals that hold volunteers' votes" in capsys.readouterr().out
+    assert "intervals that contain the volunteers' votes" in capsys.readouterr().out
     for name in ("interval_coverage", "vote_ranks"):
         assert (run / "figures" / f"{name}.png").stat().st_size > 10_000
     record = json.loads((run / "calibration.json").read_text())

@@ -63,4 +63,4 @@ def test_all_stays_within_black_and_white() -> None:
 @pytest.mark.parametrize("option", ["--noise", "--blur", "--colour"])
 def test_the_plain_pipeline_has_none_of_them(option, simple, capfd) -> None:
     assert galaxymorph("fit", "--data", simple, "--recipe", "plain", option, "0.1") == 2
-    assert "plain changes no colour" in capfd.readouterr().err
+    assert "plain does not support colour" in capfd.readouterr().err

@@ -145,11 +145,11 @@ def test_galaxies_without_votes_are_left_out_of_what_is_learnt(
     assert len(read.unvoted) == 10
     assert read.problems == []
     assert galaxymorph("data", "check", path, "--schema", name, "--quick") == 0
-    assert "10 galaxies without votes are left out" in " ".join(capsys.readouterr().out.split())
+    assert "10 galaxies without votes are excluded" in " ".join(capsys.readouterr().out.split())
     if ending == ".parquet":
         settings = ["--target", "tree", "--schema", name, *QUICK]
         assert galaxymorph("fit", "--data", path, *settings, "--out", ".", "--name", "run") == 0
-        assert "10 galaxies without votes left out" in capsys.readouterr().err
+        assert "10 galaxies without votes are excluded" in capsys.readouterr().err
         split = pd.read_csv("run/split.csv", dtype={"galaxy": str})
         assert len(split) == GALAXIES - 10
         assert set(split["galaxy"]) == set(read.table["galaxy"])
@@ -208,7 +208,7 @@ def test_names_near_the_expected_ones_are_suggested(tmp_path, capsys):
         (
             sound.rename(columns={"iauname": "iau_name"}),
             ["--schema", "galaxy-zoo-decals"],
-            "say with --id-column which column names the galaxies: did you mean 'iau_name'?",
+            "give the column of galaxy ids with --id-column: did you mean 'iau_name'?",
         ),
         (
             sound.assign(label="a"),

@@ -54,13 +54,13 @@ def test_a_run_that_sees_the_whole_frame_takes_no_crops(run, simple, tmp_path, c
     (plain / "recipe.json").write_text(text.replace('"pipeline": "fast"', '"pipeline": "plain"'))
     images = simple / "images_training_rev1"
     assert galaxymorph("predict", plain, images, "--crops", "0.5") == 2
-    assert "sees the whole frame" in capsys.readouterr().err
+    assert "uses the whole frame" in capsys.readouterr().err
 
 
 def test_what_cannot_be_averaged_is_refused_in_a_line(run, simple, tmp_path, capsys):
     images = simple / "images_training_rev1"
     assert galaxymorph("predict", run, run) == 2
-    assert "no image is named, only runs" in capsys.readouterr().err
+    assert "no images given, only runs" in capsys.readouterr().err
     for crops in ("0.6,x", "2", ""):
         assert galaxymorph("predict", run, images, "--crops", crops) == 2
         assert f"--crops {crops}" in capsys.readouterr().err
@@ -69,6 +69,6 @@ def test_what_cannot_be_averaged_is_refused_in_a_line(run, simple, tmp_path, cap
     text = (shares / "recipe.json").read_text()
     (shares / "recipe.json").write_text(text.replace('"elliptical"', '"smooth"'))
     assert galaxymorph("predict", run, shares, images) == 2
-    assert "have other outputs" in capsys.readouterr().err
+    assert "have different outputs" in capsys.readouterr().err
     assert galaxymorph("predict", run, run, images, "-o", f"{tmp_path}/out/") == 2
-    assert "a folder takes one run" in capsys.readouterr().err
+    assert "an output folder is for one run" in capsys.readouterr().err

@@ -310,7 +310,7 @@ def test_a_learner_of_fastais_own_pipeline_takes_them_too(recipe, simple, files,
 def test_16_bits_are_refused_in_one_line_by_all(run, tmp_path, capsys):
     path = tmp_path / "deep.png"
     Image.fromarray(np.full((40, 40), 40_000, np.uint16)).save(path)
-    words = "the image is 16-bit, and which value is white isn't known"
+    words = "the image is 16-bit, and its white level is unknown"
     for way in (by_learner_predict, by_get_preds, by_safetensors, by_pickle):
         with pytest.raises(BadInput, match=words):
             way(run, [str(path)], tmp_path)
@@ -345,7 +345,7 @@ def test_the_advice_about_bands_can_be_followed(run, griz, tmp_path, capsys):
         )
         assert galaxymorph(*command, *chosen) == 0
         told = capsys.readouterr()
-        changed = "--stretch asinh and --bands z,r,g, in place of what the model is trained on"
+        changed = "--stretch asinh and --bands z,r,g instead of the model's own settings"
         assert (changed in told.err) == (command is not check)
     table = pd.read_csv(tmp_path / "table.csv")
     predictor = package.load_predictor(run, stretch="asinh", bands="z,r,g")
@@ -362,7 +362,7 @@ def test_the_advice_about_bands_can_be_followed(run, griz, tmp_path, capsys):
 def test_the_options_of_fits_are_refused_where_no_image_is_fits(run, simple, capsys):
     for command in (["predict", run, simple / IMAGES], ["data", "check", simple]):
         assert galaxymorph(*command, "--bands", "z,r,g") == 2
-        assert "--bands z,r,g: no image is FITS; leave it out" in capsys.readouterr().err
+        assert "--bands z,r,g: there are no FITS images; leave it out" in capsys.readouterr().err
     with pytest.raises(BadInput, match="stretch 'sqrt' is unknown; use one of lupton, asinh"):
         package.load_predictor(run, stretch="sqrt")
 
@@ -373,7 +373,7 @@ def test_a_learner_exported_without_its_rendering_refuses_fits(run, files):
     del opener.rendering
     with learn.no_bar():
         assert learn.predict(files[0])[0] in learn.dls.vocab
-        with pytest.raises(BadInput, match="exported without saying how FITS is rendered"):
+        with pytest.raises(BadInput, match="exported without settings for FITS images"):
             learn.predict(next(name for name in files if name.endswith("cube.fits")))
 
 

@@ -136,7 +136,7 @@ def test_after_a_kill_the_same_command_ends_with_the_same_bytes(run, images, tmp
     assert 2 <= len(before) < 30
     capsys.readouterr()
     assert galaxymorph(*arguments, f"{killed}/") == 0
-    assert f"{len(before)} of 30 partitions are there" in capsys.readouterr().err
+    assert f"{len(before)} of 30 partitions exist" in capsys.readouterr().err
     assert contents(killed) == contents(tmp_path / "whole")
 
 
@@ -261,7 +261,7 @@ def test_a_damaged_partition_is_named_and_made_anew_once_it_is_gone(run, images,
     assert galaxymorph(*command) == 2
     (line,) = told(capsys.readouterr().err)
     assert line.startswith(f"error: {out}/part-000001.parquet: damaged (")
-    assert line.endswith("delete it, and the same command makes it anew")
+    assert line.endswith("delete it and repeat the command")
     (out / "part-000001.parquet").unlink()
     assert galaxymorph(*command) == 0
     assert contents(out) == before
@@ -288,7 +288,7 @@ def test_a_catalogue_without_faults_says_nothing_of_any(run, images, tmp_path, c
         ("https://example.org/1.jpg", "it is an address"),
         ("here.jpg", "here.jpg is in the current folder, and paths are relative to the table's"),
         ("images", "images: can't be read (a folder)"),
-        ("", "no file is named"),
+        ("", "no file given"),
     ],
 )
 def test_a_path_is_looked_for_and_told(run, images, tmp_path, monkeypatch, path, words):
@@ -414,12 +414,21 @@ def test_a_folder_holds_one_catalogues_predictions(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["{images}/{one}", "-o", "{tmp}/"], "a folder takes a catalogue"),
-        (["{images}", "{images}", "-o", "{tmp}/out/"], "a folder takes one catalogue, and 2"),
-        (["{images}", "-o", "{tmp}/out/", "--json"], "a folder takes no --json"),
-        (["{images}", "-o", "{tmp}/out.csv", "--partition", "5"], "--partition 5: it goes with"),
+        (["{images}/{one}", "-o", "{tmp}/"], "an output folder is for a catalogue"),
+        (
+            ["{images}", "{images}", "-o", "{tmp}/out/"],
+            "an output folder is for one catalogue, but 2",
+        ),
+        (
+            ["{images}", "-o", "{tmp}/out/", "--json"],
+            "an output folder cannot be combined with --json",
+        ),
+        (["{images}", "-o", "{tmp}/out.csv", "--partition", "5"], "--partition 5: it needs"),
         (["{tmp}/none.csv", "-o", "{tmp}/out/"], "none.csv: no such file"),
-        (["{tmp}/odd.csv", "-o", "{tmp}/out/"], "no column of image paths among ra, dec"),
+        (
+            ["{tmp}/odd.csv", "-o", "{tmp}/out/"],
+            "no column of image paths; the columns are ra, dec",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(run, images, tmp_path, capsys, arguments, words):
@@ -556,8 +565,7 @@ def test_a_table_in_place_of_an_image_is_told_where_it_goes(run, tmp_path, capsy
     assert galaxymorph(*command) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line == (
-        f"error: {tmp_path / name}: a table, and no image; a catalogue takes -o FOLDER/, a folder "
-        "to be filled"
+        f"error: {tmp_path / name}: a table, not an image; predict a catalogue with -o FOLDER/"
     )
 
 

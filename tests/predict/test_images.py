@@ -83,7 +83,7 @@ def test_a_folder_without_images_says_what_is_there(run, tmp_path, capsys):
     for more in ([], ["-o", f"{tmp_path / 'out'}/"]):
         assert galaxymorph("predict", run, place, *more) == 2
         error = capsys.readouterr().err
-        assert "place: no images there, in it or further in, but " in error
+        assert "place: it contains no images, but " in error
         assert all(kind in error for kind in ("1 .npy", "1 .tar.gz", "1 .csv"))
 
 
@@ -118,7 +118,7 @@ def test_a_submission_takes_the_test_images_of_the_challenge(tmp_path, capsys, h
     result = submission_images([str(place)])
     assert [Path(path).name for path in result] == expected
     assert all(TEST in path for path in result)
-    assert "images left out because they aren't of the test part: 2" in capsys.readouterr().err
+    assert "images excluded because they are not in the test part: 2" in capsys.readouterr().err
 
 
 def test_a_submission_without_test_images_is_refused_unless_training_images_are_named(
@@ -151,7 +151,7 @@ def test_many_skipped_images_are_summed_up(run, tmp_path, capsys):
         ("/a b/1.jpg: no such file; check the path: there is no folder /a b", "no such file"),
         ("x.zip::1.jpg: damaged (truncated: 12 bytes)", "damaged"),
         ("1.jpg: 9000x9000 pixels, over 40,000,000; make a cutout", "… pixels, over …"),
-        ("no file is named; give its path", "no file is named"),
+        ("no file given; give its path", "no file given"),
     ],
 )
 def test_an_errors_kind_names_no_file(error, kind):

@@ -195,7 +195,7 @@ def test_columns_of_the_table_are_kept_as_they_are(run, mixed, tmp_path, capsys,
         assert galaxymorph(*words, "--keep", wrong, "-o", f"{tmp_path}/wrong/") == 2
         assert message in capsys.readouterr().err
     assert galaxymorph("predict", run, folder, "--keep", "ra", "-o", f"{tmp_path}/wrong/") == 2
-    assert "is no table" in capsys.readouterr().err
+    assert "is not a table" in capsys.readouterr().err
     assert not (tmp_path / "wrong").exists()
 
 

@@ -140,7 +140,7 @@ def test_a_model_of_format_1_still_loads(exports, images, expected, tmp_path):
         ({"format": 0}, "model format 0, and this version reads 1 and 2; use the galaxymorph"),
         ({"arch": "resnet34"}, "weights don't fit resnet34"),
         ({"arch": "resnet1"}, "--arch resnet1: unknown to torchvision and timm"),
-        ({"mean": [0.5, 0.5, 0.5]}, r"mean and deviation \[0.5, 0.5, 0.5\]"),
+        ({"mean": [0.5, 0.5, 0.5]}, r"mean and standard deviation \[0.5, 0.5, 0.5\]"),
         ({"classes": []}, "damaged \\(no classes\\)"),
         ({"target": "tarot"}, "target is 'tarot'"),
     ],
@@ -180,7 +180,7 @@ def test_onnx_of_others_is_refused(exports, tmp_path):
     model = onnx.load(str(exports["small.onnx"]))
     del model.metadata_props[:]
     onnx.save(model, str(tmp_path / "plain.onnx"))
-    with pytest.raises(BadInput, match="doesn't say what its inputs and outputs mean"):
+    with pytest.raises(BadInput, match="no description of its inputs and outputs"):
         package.load_predictor(tmp_path / "plain.onnx")
 
 
@@ -191,7 +191,7 @@ def test_predict_takes_an_export_in_place_of_a_run(exports, images, expected, tm
     folder = Path(images[0]).parent
     assert galaxymorph("predict", exports["model.onnx"], folder, "-o", f"{tmp_path}/out/") == 0
     assert galaxymorph("predict", exports["model.onnx"], images[0], "--precision", "bf16") == 2
-    assert "has its own number format" in capsys.readouterr().err
+    assert "has a fixed number format" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ def test_adapting_changes_predictions_and_needs_images_enough(run, simple, tmp_p
     assert galaxymorph("predict", run, *images[:5], "--adapt") == 2
     assert "5 images are too few" in capsys.readouterr().err
     assert galaxymorph("predict", run, folder, "--adapt", "--precision", "int8") == 2
-    assert "int8 has its statistics built in" in capsys.readouterr().err
+    assert "the statistics of int8 are fixed" in capsys.readouterr().err
 
 
 def test_outliers_are_told_by_columns_and_another_kind_of_image_by_a_warning(
@@ -168,7 +168,10 @@ def test_outliers_are_told_by_columns_and_another_kind_of_image_by_a_warning(
     for path in (folder, noise):
         table = tmp_path / f"{path.name}.csv"
         assert galaxymorph("predict", run, path, "--outliers", "-o", table) == 0
-        tables[path.name] = pd.read_csv(table), "aren't like those" in capsys.readouterr().err
+        tables[path.name] = (
+            pd.read_csv(table),
+            "differ from the training images" in capsys.readouterr().err,
+        )
     (usual, silent), (strange, warned) = tables.values()
     assert not silent
     assert warned
@@ -176,19 +179,19 @@ def test_outliers_are_told_by_columns_and_another_kind_of_image_by_a_warning(
     assert strange["distance_rank"].between(0, 1).all()
     assert {"energy", "distance"} <= set(usual)
     assert galaxymorph("predict", run, noise, "--no-drift", "-o", tmp_path / "x.csv") == 0
-    assert "aren't like those" not in capsys.readouterr().err
+    assert "differ from the training images" not in capsys.readouterr().err
 
 
 def test_drift_that_is_not_checked_is_told_once(run, simple, tmp_path, capsys):
     """The run has nine validation galaxies."""
     folder, table = simple / "images_training_rev1", tmp_path / "table.csv"
-    words = f"drift not checked: {run} has 9 validation galaxies, it takes 40 or more"
+    words = f"drift is not checked: {run} has 9 validation galaxies, and 40 are needed"
     assert galaxymorph("predict", run, folder, "-o", table) == 0
     assert capsys.readouterr().err.count(words) == 1
     shutil.copytree(run, tmp_path / "old")
     (tmp_path / "old" / "embeddings.npz").unlink()
     assert galaxymorph("predict", tmp_path / "old", folder, "-o", table) == 0
-    assert "drift not checked: " in capsys.readouterr().err
+    assert "drift is not checked: " in capsys.readouterr().err
     for fewer in ([folder, "--no-drift"], sorted(folder.glob("*.jpg"))[:39]):
         assert galaxymorph("predict", run, *fewer, "-o", table) == 0
         assert "drift" not in capsys.readouterr().err
@@ -205,7 +208,7 @@ def test_outliers_of_a_run_without_embeddings_are_refused(run, images, tmp_path,
 def test_sets_of_a_run_that_was_never_calibrated_say_so(run, simple, tmp_path, capsys, output):
     images, message = (
         simple / "images_training_rev1",
-        f"{run} isn't calibrated: sets are of its bare",
+        f"{run} is not calibrated: sets are those of the",
     )
     words = ["predict", run, images, "--coverage", "0.8", "--no-drift"]
     assert galaxymorph(*words, "-o", f"{tmp_path}/{output}") == 0
@@ -217,4 +220,4 @@ def test_sets_of_a_run_that_was_never_calibrated_say_so(run, simple, tmp_path, c
     assert "Prediction sets of this run at 99.9 %" in text
     words[1] = own
     assert galaxymorph(*words, "-o", f"{tmp_path}/again-{output}") == 0
-    assert "isn't calibrated" not in capsys.readouterr().err
+    assert "is not calibrated" not in capsys.readouterr().err

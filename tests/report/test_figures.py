@@ -149,7 +149,7 @@ def test_a_copy_of_an_image_is_no_neighbour_and_equal_distances_are_told():
         ("test.macro_f1", "macro-F1"),
         ("test.per_class.smooth_round.f1", "F1 (smooth round)"),
         ("after.nll", "negative log-likelihood (after calibration)"),
-        ("selective.kept_at_accuracy.0.95.kept", "share kept (at accuracy, 0.95)"),
+        ("selective.kept_at_accuracy.0.95.kept", "fraction accepted (at accuracy, 0.95)"),
         ("valid.macro_f1", "macro-F1 (validation part)"),
     ],
 )

@@ -138,7 +138,7 @@ def test_names_of_galaxies_and_files_are_text_and_no_markup(copied, capsys):
 
 def test_the_published_result_stands_only_beside_the_same_galaxies(run):
     text = (run / "report.html").read_text()
-    assert "no comparison" in text
+    assert "so they are not compared" in text
     assert "published: 0.9" not in text
 
 
@@ -156,7 +156,7 @@ def test_several_runs_stand_side_by_side(run, copied, tmp_path, capsys):
     page = tmp_path / "page.html"
     assert galaxymorph("compare", run, copied, "-o", page) == 0
     text = page.read_text()
-    assert "2 runs side by side" in text and "macro-F1" in text
+    assert "2 runs compared" in text and "macro-F1" in text
     assert galaxymorph("compare", run, run, "-o", page) == 2
     assert galaxymorph("compare", run, copied, "-o", tmp_path / "none" / "page.html") == 2
 
@@ -324,7 +324,7 @@ def test_a_model_that_is_judged_with_others_has_a_page_and_a_card(copied):
     # As a fold has none.
     (copied / "metrics.json").unlink()
     assert galaxymorph("report", copied) == 0
-    assert "Not judged by itself" in (copied / "model-card.md").read_text()
+    assert "Not evaluated separately" in (copied / "model-card.md").read_text()
 
 
 def test_what_was_added_stands_where_the_page_cannot_be_made(run, tmp_path, capsys, monkeypatch):
@@ -337,5 +337,5 @@ def test_what_was_added_stands_where_the_page_cannot_be_made(run, tmp_path, caps
 
     monkeypatch.setattr("galaxymorph.report.page.gather_sections", fail)
     assert galaxymorph("calibrate", own, "--method", "temperature") == 0
-    assert "report: as it was (an image has gone" in capsys.readouterr().err
+    assert "report: not written again (an image has gone" in capsys.readouterr().err
     assert (own / "report.html").read_text() == before

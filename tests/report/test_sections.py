@@ -44,7 +44,7 @@ def test_a_section_is_left_out_without_its_files_or_content(copied, monkeypatch)
 def test_without_a_calibrator_scores_stand_once_and_it_is_said(copied, capsys):
     assert galaxymorph("calibrate", copied, "--method", "none") == 0
     printed = capsys.readouterr().out
-    assert "since no calibrator was chosen" in printed
+    assert "since no calibrator was selected" in printed
     assert " uncalibrated " in printed and " before " not in printed
     record = json.loads((copied / "calibration.json").read_text())
     rows = {name: values for name, _, values, _ in calibration_rows(record)}

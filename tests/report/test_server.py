@@ -241,14 +241,14 @@ def test_serve_refuses_what_is_no_run_and_ends_where_a_run_is_damaged(run, tmp_p
 
 @pytest.mark.parametrize("host", ["nowhere.invalid", "203.0.113.7"])
 def test_an_address_that_cannot_be_bound_is_refused(host):
-    with pytest.raises(BadInput, match="can't be bound"):
+    with pytest.raises(BadInput, match="can't be used"):
         ModelServer("a run", lambda: None, host, 0)
 
 
 def test_a_port_that_is_taken_is_refused():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(BadInput, match=f"{port}: can't be bound"):
+        with pytest.raises(BadInput, match=f"{port}: the address can't be used"):
             ModelServer("a run", lambda: None, "127.0.0.1", port)
 
 

@@ -174,8 +174,8 @@ def test_a_sound_catalogue_is_sound_and_a_bad_one_says_how_many_more(kaggle):
     with pytest.raises(BadInput) as error:
         read_catalogue(kaggle).require_sound()
     assert str(error.value) == (
-        f"{kaggle / TABLE} row 3: Class1.1 is 'x', not a number (and 2 more); correct it, or use "
-        "--skip-bad to go on without; `data check` lists them all"
+        f"{kaggle / TABLE} row 3: Class1.1 is 'x', not a number (and 2 more); correct it, or "
+        "exclude such rows with --skip-bad; `data check` lists all of them"
     )
 
 

@@ -169,7 +169,10 @@ def test_many_problems_are_shown_in_part_and_written_in_full(tmp_path, here, cap
     assert galaxymorph("data", "check", folder) == 2
     captured = capsys.readouterr()
     assert len(problem_lines(captured.out)) == 10
-    assert captured.out.splitlines()[-1] == "… and 3 more; --skip-bad writes them all"
+    assert (
+        captured.out.splitlines()[-1]
+        == "… and 3 more; --skip-bad lists all of them in rejected.csv"
+    )
     assert galaxymorph("data", "check", folder, "--skip-bad") == 0
     rejected = pd.read_csv(here / "rejected.csv", dtype=str)
     assert rejected["galaxy"].tolist() == galaxy_ids(13)
@@ -215,7 +218,7 @@ def test_a_member_that_leads_out_is_named_and_written_nowhere(kaggle, tmp_path, 
     images = in_folder(galaxy_images(5)) | {"../evil.jpg": image_bytes(picture())}
     (kaggle / f"{IMAGES}.zip").write_bytes(zip_bytes(images))
     assert galaxymorph("data", "check", kaggle) == 2
-    line = f"{kaggle / IMAGES}.zip::../evil.jpg: the name leads out of the folder"
+    line = f"{kaggle / IMAGES}.zip::../evil.jpg: the name leads outside the folder"
     assert line in capsys.readouterr().out
     assert galaxymorph("data", "check", kaggle, "--skip-bad") == 0
     assert "5 sound" in capsys.readouterr().out
@@ -275,7 +278,7 @@ BAD_FILES = {
     ),
     "missing id": (
         drop_column("GalaxyID"),
-        f"{TABLE}: column 'GalaxyID' is missing; say with --id-column which",
+        f"{TABLE}: column 'GalaxyID' is missing; give the column of galaxy ids",
     ),
     "no votes": (
         table_of(labels_bytes(5)),
@@ -312,7 +315,7 @@ BAD_FILES = {
     ),
     "zip without a table": (
         table_of(zip_bytes({"readme.txt": b"hello"}), "training_solutions_rev1.zip"),
-        "training_solutions_rev1.zip: no CSV table inside",
+        "training_solutions_rev1.zip: it contains no table",
     ),
     "text as zip of images": (images_of(b"<html>"), f"{IMAGES}.zip: not a readable zip"),
     "truncated zip of images": (images_of(ZIPPED_IMAGES[:-30]), f"{IMAGES}.zip: not a readable"),
@@ -339,7 +342,7 @@ def test_a_file_that_cannot_be_used_is_one_line_that_names_it(
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("nowhere", "nowhere: no such file or folder; give the folder with the Kaggle files"),
+        ("nowhere", "nowhere: no such file or folder; give the folder of Kaggle's files"),
         ("nowhere.zip", "nowhere.zip: no such file or folder"),
         ("empty", "empty: no table of galaxies; put training_solutions_rev1.csv"),
         ("table only", f"no images for table only/{TABLE}; put images_training_rev1.zip or"),

@@ -271,9 +271,7 @@ def test_a_place_without_images_says_what_is_there(tmp_path):
     place = write_files(tmp_path / "place", {"a.npy": b"x", "b.csv": b"x", "thumbs/1.jpg": JPEG})
     with pytest.raises(BadInput) as error:
         require_images(place, list_image_files(place))
-    assert "place: no images there, in it or further in, but 1 .npy, 1 .csv, 1 in" in str(
-        error.value
-    )
+    assert "place: it contains no images, but 1 .npy, 1 .csv, 1 in" in str(error.value)
 
 
 def test_a_damaged_zip_or_a_closed_folder_is_named(tmp_path):

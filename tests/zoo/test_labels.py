@@ -25,7 +25,7 @@ def test_classes_that_differ_in_capitals_or_spaces_alone_are_refused(tmp_path, o
         _, classes = label_catalogue(read_catalogue(table, "kind"), "layer1")
         assert classes == ["smooth", first]
         return
-    with pytest.raises(BadInput, match="differ in capitals or spaces alone"):
+    with pytest.raises(BadInput, match="differ only in capitals or spaces"):
         label_catalogue(read_catalogue(table, "kind"), "layer1")
     assert galaxymorph("data", "check", table, "--labels-column", "kind") == 2
     assert repr(first) in capsys.readouterr().err

@@ -147,7 +147,7 @@ def test_a_member_that_leads_out_is_a_problem_and_never_an_image(member, kaggle,
     archive.write_bytes(zip_bytes(images))
     catalogue = read_catalogue(kaggle)
     (problem,) = catalogue.problems
-    assert str(problem).startswith(f"{archive}::{member}: the name leads out of the folder")
+    assert str(problem).startswith(f"{archive}::{member}: the name leads outside the folder")
     assert not catalogue.table["image"].str.contains("evil").any()
     assert sorted(tmp_path.rglob("*")) == sorted([*before, archive])
 
@@ -168,7 +168,7 @@ def test_an_inner_zip_whose_name_leads_out_is_not_opened(tmp_path, cache):
     path = write_files(tmp_path, {"mine.zip": zip_bytes(members, zipfile.ZIP_DEFLATED)})
     catalogue = read_catalogue(path / "mine.zip")
     assert catalogue.table["galaxy"].tolist() == galaxy_ids(2)
-    assert any(f"::../{IMAGES}.zip: the name leads out" in str(p) for p in catalogue.problems)
+    assert any(f"::../{IMAGES}.zip: the name leads outside" in str(p) for p in catalogue.problems)
     assert not cache.exists()
 
 
@@ -215,7 +215,7 @@ def test_two_images_of_one_galaxy_are_a_problem(tmp_path):
     png.write_bytes(image_bytes(picture(7), "PNG"))
     catalogue = read_catalogue(folder)
     (problem,) = catalogue.problems
-    assert str(problem).startswith(f"{png}: galaxy {FIRST_ID} has another: ")
+    assert str(problem).startswith(f"{png}: galaxy {FIRST_ID} has another image: ")
     assert catalogue.table["galaxy"].tolist() == galaxy_ids(3)[1:]
 
 

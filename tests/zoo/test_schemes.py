@@ -182,5 +182,5 @@ def test_soft_labels_leave_no_galaxy_out_and_come_with_the_class_to_stratify_by(
 def test_plain_labels_have_no_soft_targets(tmp_path):
     files = {"kinds.csv": labels_bytes(3), **galaxy_images(3)}
     catalogue = read_catalogue(write_files(tmp_path / "mine", files), "kind")
-    with pytest.raises(BadInput, match="soft targets take vote fractions"):
+    with pytest.raises(BadInput, match="soft targets need vote fractions"):
         soft_label_catalogue(catalogue, "layer1")

@@ -375,7 +375,7 @@ CALIBRATORS.register("none", Method("the uncalibrated model", lambda p, truth: {
 CALIBRATORS.register(
     "temperature",
     Method(
-        "one temperature for all",
+        "one temperature",
         _fit_temperature,
         _apply_temperature,
         galaxies=20,
@@ -385,7 +385,7 @@ CALIBRATORS.register(
 CALIBRATORS.register(
     "vector",
     Method(
-        "a scale and a shift a class",
+        "one scale and one shift per class",
         _fit_vector,
         _apply_vector,
         of_each=20,
@@ -395,7 +395,7 @@ CALIBRATORS.register(
 CALIBRATORS.register(
     "isotonic",
     Method(
-        "a rising curve a class",
+        "one increasing function per class",
         _fit_isotonic,
         _apply_isotonic,
         galaxies=1000,
@@ -406,7 +406,7 @@ CALIBRATORS.register(
 # Of vote fractions: fitted by `calibrate_fractions`, and no choice for classes.
 VARIANCE = "variance"
 _VARIANCE = Method(
-    "a factor of the variance a question",
+    "one variance factor per question",
     lambda moments, truth: {},
     _apply_variance,
     check=_vectors("factor"),

@@ -250,14 +250,16 @@ def _quantile(scores: np.ndarray, coverage: float) -> float:
 
 for name, metric in {
     "coverage": Metric(
-        "coverage", "share of prediction sets with the true class", "nominal", (0.0, 1.0)
+        "coverage", "fraction of prediction sets that contain the true class", "nominal", (0.0, 1.0)
     ),
     "size": Metric("size", "mean number of classes in a prediction set", "less"),
-    "empty": Metric("empty", "share of prediction sets without a class", limits=(0.0, 1.0)),
-    "full": Metric("full", "share of prediction sets with every class", limits=(0.0, 1.0)),
+    "empty": Metric("empty", "fraction of empty prediction sets", limits=(0.0, 1.0)),
+    "full": Metric(
+        "full", "fraction of prediction sets that contain all classes", limits=(0.0, 1.0)
+    ),
     "splits_within_band": Metric(
         "splits within band",
-        "share of random splits whose coverage is in the 95 % band",
+        "fraction of random splits whose coverage is within the 95 % band",
         "greater",
         (0.0, 1.0),
     ),

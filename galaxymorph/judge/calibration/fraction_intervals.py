@@ -140,10 +140,12 @@ def _votes(tree: Tree, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 for name, metric in {
     "votes": Metric(
-        f"{NOMINAL:.0%} intervals that hold volunteers' votes", better="nominal", limits=(0.0, 1.0)
+        f"{NOMINAL:.0%} intervals that contain the volunteers' votes",
+        better="nominal",
+        limits=(0.0, 1.0),
     ),
     "truth": Metric(
-        f"{NOMINAL:.0%} intervals that hold the fractions that votes were drawn from",
+        f"{NOMINAL:.0%} intervals that contain the fractions from which votes were drawn",
         better="nominal",
         limits=(0.0, 1.0),
     ),

@@ -133,7 +133,10 @@ def _notes(galaxies: list[int]) -> list[str]:
     """Return notes on few calibrating galaxies."""
     if min(galaxies) >= FEW:
         return []
-    return [f"{min(galaxies)} calibrating galaxies are few: variances stay near the model's"]
+    return [
+        f"{min(galaxies)} calibration galaxies are few, so variances stay close to those of "
+        "the model"
+    ]
 
 
 def _arrays(run: Run, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

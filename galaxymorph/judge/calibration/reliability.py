@@ -397,7 +397,7 @@ for name, metric in {
         short="NLL",
     ),
     "brier": Metric(
-        "Brier score", "squared error of probabilities, summed over classes", "less", (0.0, 2.0)
+        "Brier score", "squared error of the probabilities, summed over classes", "less", (0.0, 2.0)
     ),
     "ece_equal_mass": Metric(
         "calibration error, bins of equal mass", ECE, "less", (0.0, 1.0), short="ECE"
@@ -407,20 +407,20 @@ for name, metric in {
         "calibration error by class", f"{ECE}, mean over classes", "less", (0.0, 1.0)
     ),
     "ece_truth": Metric(
-        "calibration error against the true chances",
+        "calibration error against the true probabilities",
         "which a simulation knows, in bins of equal mass",
         "less",
         (0.0, 1.0),
     ),
     "truth_error": Metric(
-        "mean distance from the true chances", "which a simulation knows", "less", (0.0, 1.0)
+        "mean distance from the true probabilities", "which a simulation knows", "less", (0.0, 1.0)
     ),
     "reliability": Metric("reliability of the Brier score", better="less"),
     "resolution": Metric("resolution of the Brier score", better="greater"),
     "uncertainty": Metric("uncertainty of the Brier score", "of the galaxies alone"),
     "within_bins": Metric("variance within bins of the Brier score"),
     "held_out_nll": Metric(
-        "negative log-likelihood in cross-validation", "by which a calibrator is chosen", "less"
+        "negative log-likelihood in cross-validation", "used to select the calibrator", "less"
     ),
 }.items():
     METRICS.register(name, metric)

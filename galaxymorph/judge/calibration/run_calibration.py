@@ -324,7 +324,8 @@ def _require_every_class(method: str, counts: np.ndarray, classes: Sequence[str]
     """Raise BadInput if a method would give a class without a galaxy no probability."""
     if CALIBRATORS[method].of_each and not counts.min():
         raise BadInput(
-            f"--method {method}: no calibrating galaxy is {classes[int(counts.argmin())]!r}",
+            f"--method {method}: no calibration galaxy is in class "
+            f"{classes[int(counts.argmin())]!r}",
             "use --method temperature, or fit with a larger --calibration",
         )
 
@@ -342,10 +343,12 @@ def _notes(
     """
     n, notes = int(counts.sum()), []
     if n < FEW:
-        notes.append(f"{n} calibrating galaxies are few: probabilities and sets are known roughly")
+        notes.append(
+            f"{n} calibration galaxies are few, so probabilities and prediction sets are imprecise"
+        )
     missing = [name for name, count in zip(classes, counts, strict=True) if not count]
     if missing:
-        notes.append(f"no calibrating galaxy is {' or '.join(missing)}")
+        notes.append(f"no calibration galaxy is in class {' or '.join(missing)}")
     if requested and not CALIBRATORS[requested].takes(counts):
         notes.append(
             f"warning: --method {requested} takes {CALIBRATORS[requested].least}, and there are "
@@ -358,7 +361,8 @@ def _notes(
     ]
     if left_out and not requested:
         notes.append(
-            f"calibrated by {chosen}; left out for too few galaxies: {', '.join(left_out)}"
+            f"calibrated by {chosen}; not tried, because there are too few galaxies: "
+            f"{', '.join(left_out)}"
         )
     return notes
 

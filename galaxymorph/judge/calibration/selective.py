@@ -167,16 +167,22 @@ def _kept(
 
 AREA = "mean risk of the galaxies kept, the most certain first, over the shares kept"
 for name, metric in {
-    "aurc": Metric("area under risk and coverage", AREA, "less", digits=4, short="AURC"),
+    "aurc": Metric("area under the risk-coverage curve", AREA, "less", digits=4, short="AURC"),
     "aurc_total": Metric("AURC by total uncertainty", AREA, "less", digits=4, short="AURC, total"),
     "aurc_epistemic": Metric(
         "AURC by epistemic uncertainty", AREA, "less", digits=4, short="AURC, epistemic"
     ),
     "risk": Metric(
-        "mean error", "share of wrong classes, or mean error of votes", "less", digits=4
+        "mean error",
+        "fraction of misclassified galaxies, or mean error of vote fractions",
+        "less",
+        digits=4,
     ),
     "kept_at_accuracy": Metric(
-        "at accuracy", "share of galaxies that can be kept at an accuracy", "greater", (0.0, 1.0)
+        "at accuracy",
+        "fraction of galaxies that can be accepted at a given accuracy",
+        "greater",
+        (0.0, 1.0),
     ),
 }.items():
     METRICS.register(name, metric)

@@ -67,7 +67,9 @@ def load_calibrators(run: Run) -> list[Calibrator] | None:
     with reading(path):
         calibrators = read_calibrators(record, len(run.outputs))
     if record.get("format") != FORMAT or len(calibrators) != len(run.splits):
-        raise BadInput(f"{path}: not of this run and version", f"calibrate {run.path} again")
+        raise BadInput(
+            f"{path}: it belongs to another run or version", f"calibrate {run.path} again"
+        )
     return calibrators
 
 
@@ -107,7 +109,8 @@ def stored_sets(run: Run) -> StoredSets | None:
             raise Damaged(f"no method of sets is called {method!r}")
         if SET_METHODS[method].keeps_likeliest and record.get("score") != SCORE:
             raise BadInput(
-                f"{path}: its sets are of an earlier version", f"calibrate {run.path} again"
+                f"{path}: its prediction sets were made by an earlier version",
+                f"calibrate {run.path} again",
             )
         # Files from before each fold had thresholds of its own have one row.
         rows = require_key(record, "thresholds", list)
@@ -169,8 +172,8 @@ def too_few_for_sets(calibrating: int, coverage: float) -> list[str]:
     if calibrating >= least:
         return []
     return [
-        f"sets at {coverage:g} take {least:,} calibrating galaxies, and there are {calibrating}: "
-        "every set is full"
+        f"sets at {coverage:g} take {least:,} calibration galaxies, but there are {calibrating}, "
+        "so every set contains all classes"
     ]
 
 
@@ -178,7 +181,7 @@ def require_classes(run: Run) -> None:
     """Raise BadInput unless a run is trained on classes."""
     if target_of(run.recipe).soft:
         raise BadInput(
-            f"{run.path}: its target is {run.recipe.target}, and calibration is of classes",
+            f"{run.path}: only classes can be calibrated, and the target is {run.recipe.target}",
             "fit with --target classes, or --loss dirichlet-multinomial for intervals of fractions",
         )
 
@@ -199,7 +202,7 @@ def labelled_probabilities(run: Run, table: pd.DataFrame) -> Labelled:
     bad = ~np.isfinite(probabilities).all(axis=1)
     if bad.any():
         raise BadInput(
-            f"{run.path}: the prediction of galaxy {table['galaxy'][bad].iloc[0]} is no number "
+            f"{run.path}: the prediction of galaxy {table['galaxy'][bad].iloc[0]} is not a number "
             f"({bad.sum():,} such)",
             "its training diverged: fit again with a smaller --lr",
         )
@@ -236,5 +239,5 @@ def prediction_kind(run: Run) -> str:
         return "uncalibrated probabilities"
     method = read_json(run.path / run_files.CALIBRATION).get("method")
     if method in (None, "none"):
-        return "probabilities kept as they are by calibrate"
+        return "probabilities left unchanged by calibrate"
     return f"probabilities calibrated by {method}"

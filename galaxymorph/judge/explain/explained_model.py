@@ -163,7 +163,7 @@ def explained_model(
     """
     run.require_trained()
     if run.part_word:
-        say(f"several models: explaining the first {run.part_word}, {run.members[0].path}")
+        say(f"the run has several networks: the first {run.part_word}, {run.members[0].path}")
         run = run.members[0]
     split = run.split
     if further is not None and further not in set(split["galaxy"]):

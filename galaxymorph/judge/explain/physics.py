@@ -105,7 +105,7 @@ def physics_checks(model: ExplainedModel, rows: np.ndarray) -> list[dict[str, ob
 
 
 def verdict(changed: Interval) -> str:
-    """Return `pass`, `fail` or `undecided` of the share of answers that changes.
+    """Return `pass`, `fail` or `undecided` of the fraction of predictions that changes.
 
     By its exact 95 % interval (Clopper & Pearson 1934): `pass` where all of it is up to
     `MOST_CHANGED`, `fail` where all is above, so that a share on the other side has either verdict

@@ -86,7 +86,8 @@ def truth_of(model: ExplainedModel, rows: np.ndarray) -> pd.DataFrame | None:
     missing = galaxies[~galaxies.isin(truth.index)]
     if len(missing):
         raise BadInput(
-            f"{model.data / TRUTH}: no row of galaxy {missing.iloc[0]}", "simulate the sky again"
+            f"{model.data / TRUTH}: no row for galaxy {missing.iloc[0]}",
+            "simulate the galaxies again",
         )
     return truth.loc[galaxies].reset_index(drop=True)
 

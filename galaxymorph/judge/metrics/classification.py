@@ -126,7 +126,7 @@ WILSON, SHARE = "Wilson of proportions and F1", (0.0, 1.0)
 for name, metric in {
     "per_class.precision": Metric(
         "precision",
-        "share of the galaxies predicted to be of a class that are of it",
+        "fraction of the galaxies predicted as a class that belong to it",
         "greater",
         SHARE,
         family="classification",
@@ -137,7 +137,7 @@ for name, metric in {
     ),
     "per_class.recall": Metric(
         "recall",
-        "share of the galaxies of a class that are predicted to be of it",
+        "fraction of the galaxies of a class that are predicted as it",
         "greater",
         SHARE,
         family="classification",
@@ -157,7 +157,7 @@ for name, metric in {
     ),
     "macro_f1": Metric(
         MACRO_F1.label,
-        "mean over classes of F1, each class counting alike",
+        "mean of F1 over classes with equal weights",
         "greater",
         SHARE,
         family="classification",
@@ -169,7 +169,7 @@ for name, metric in {
     ),
     "accuracy": Metric(
         ACCURACY.label,
-        "share of galaxies whose predicted class is the true one",
+        "fraction of galaxies whose predicted class is correct",
         "greater",
         SHARE,
         family="classification",

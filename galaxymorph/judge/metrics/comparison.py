@@ -224,7 +224,7 @@ def require_distinct(runs: Sequence[Run]) -> None:
     """Raise BadInput unless there are two runs or more, each once."""
     paths = [run.path.resolve() for run in runs]
     if len(set(paths)) < max(2, len(paths)):
-        raise BadInput("compare: needs two runs or more, each once", "give their folders")
+        raise BadInput("compare: two different runs or more are needed", "give their folders")
 
 
 def _score_files(run: Run) -> list[Path]:

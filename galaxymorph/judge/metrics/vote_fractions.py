@@ -334,8 +334,8 @@ for name, metric in {
         interval=SQUARES,
     ),
     "rmse_expected": Metric(
-        "RMSE from the fractions that votes were drawn from",
-        "known of simulated galaxies only",
+        "RMSE from the fractions from which votes were drawn",
+        "known for simulated galaxies only",
         "less",
         digits=4,
         family="tree",
@@ -345,7 +345,8 @@ for name, metric in {
     ),
     "per_question.accuracy": Metric(
         "accuracy where agreed",
-        "of the likeliest answer, where over 80 % of volunteers agree and half were asked",
+        "of the most probable answer, where over 80 % of volunteers agree and at least half were "
+        "asked",
         "greater",
         (0.0, 1.0),
         family="tree",
@@ -370,7 +371,7 @@ for name, metric in {
     ),
     "per_answer.r2": Metric(
         "R²",
-        "share of the variance of an answer's vote fraction that is explained",
+        "fraction of the variance of an answer's vote fraction that is explained",
         "greater",
         (-np.inf, 1.0),
         family="tree",

@@ -174,9 +174,11 @@ def _wrong(table: pd.DataFrame) -> np.ndarray:
 
 
 for name, metric in {
-    "ce": Metric("corruption error", "error by a reference's", "less"),
+    "ce": Metric("corruption error", "error divided by that of the reference run", "less"),
     "relative_ce": Metric(
-        "relative corruption error", "error beyond clean, by a reference's", "less"
+        "relative corruption error",
+        "error in excess of clean, divided by that of the reference run",
+        "less",
     ),
     "mean_ce": Metric("mean corruption error", "over corruptions", "less"),
     "mean_relative_ce": Metric("mean relative corruption error", "over corruptions", "less"),

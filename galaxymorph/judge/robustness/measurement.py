@@ -240,21 +240,23 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 
 for name, metric in {
-    "drop": Metric("loss of score", "clean minus corrupted, or the rise of an error", "less"),
+    "drop": Metric("loss of score", "clean minus corrupted, or the increase of an error", "less"),
     "mean_drop": Metric("mean drop", "over corruptions and severities", "less"),
     "error": Metric("error", "1 - accuracy, or RMSE", "less"),
     "ece": Metric("calibration error", "in bins of equal width", "less", (0.0, 1.0), short="ECE"),
     "set_coverage": Metric(
         "coverage of prediction sets",
-        "share of prediction sets with the true class",
+        "fraction of prediction sets that contain the true class",
         "nominal",
         (0.0, 1.0),
-        short="sets that hold it",
+        short="sets that contain the true class",
     ),
     "set_size": Metric(
-        "size of prediction sets", "mean number of classes in one", "less", short="set size"
+        "size of prediction sets", "mean number of classes per set", "less", short="set size"
     ),
     "spread": Metric("spread", "standard deviation of predictions over views", "less", digits=4),
-    "agree": Metric("agree", "share of galaxies of one class in all views", "greater", (0.0, 1.0)),
+    "agree": Metric(
+        "agree", "fraction of galaxies with the same class in all views", "greater", (0.0, 1.0)
+    ),
 }.items():
     METRICS.register(name, metric)

@@ -78,7 +78,7 @@ def read_robustness(run: Run) -> dict[str, Any]:
     path = run.path / run_files.ROBUSTNESS
     if not path.exists():
         raise BadInput(
-            f"{run.path}: its robustness isn't measured",
+            f"{run.path}: its robustness has not been measured",
             f"run `python cli.py robustness {run.path}` first",
         )
     return read_json(path)
@@ -91,5 +91,5 @@ def require_alike(settings: Mapping[str, Any], reference: Mapping[str, Any], nam
             raise BadInput(
                 f"--reference {name}: measured with {key} {reference[key]}, this run with "
                 f"{settings[key]}",
-                "measure both alike",
+                "measure both runs with the same options",
             )

@@ -378,7 +378,7 @@ def _require_room(folder: Path, need: int) -> None:
     if need > 0.9 * free:
         raise BadInput(
             f"{folder}: trunk features take {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free",
-            "make room, or use fewer --trunk-views (0: none are stored)",
+            "free disk space, or use fewer --trunk-views (0: none are stored)",
         )
 
 

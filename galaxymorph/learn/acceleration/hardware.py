@@ -36,9 +36,9 @@ def use_device(name: str) -> None:
         BadInput: this machine doesn't have the device.
     """
     if name == "cuda" and not torch.cuda.is_available():
-        raise BadInput("--device cuda: PyTorch sees no GPU here", "use auto or cpu")
+        raise BadInput("--device cuda: PyTorch finds no GPU", "use auto or cpu")
     if name == "mps" and not torch.backends.mps.is_available():
-        raise BadInput("--device mps: PyTorch sees no Apple GPU here", "use auto or cpu")
+        raise BadInput("--device mps: PyTorch finds no Apple GPU", "use auto or cpu")
     # True: the available GPU; no machine has both kinds.
     default_device({"auto": None, "cpu": False}.get(name, True))
 

@@ -80,7 +80,8 @@ def require_network(recipe: Recipe) -> None:
     except Exception as error:
         # Architectures raise errors of various types.
         raise BadInput(
-            f"--size {recipe.size}: {recipe.arch} takes no such image ({_short(error)})",
+            f"--size {recipe.size}: {recipe.arch} cannot process images of this size "
+            f"({_short(error)})",
             "choose another --size or --arch",
         ) from None
 
@@ -260,7 +261,8 @@ def _load_file(trunk: nn.Module, recipe: Recipe, path: Path) -> None:
             trunk.load_state_dict({name: candidate[name] for name in wanted})
             return
     raise BadInput(
-        f"--weights {path}: its tensors don't fit {recipe.arch}", "name the --arch that it is of"
+        f"--weights {path}: its tensors don't fit {recipe.arch}",
+        "give the --arch that they belong to",
     )
 
 

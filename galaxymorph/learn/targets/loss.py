@@ -119,7 +119,7 @@ def make_loss(target: str, name: str, tree: Tree | None = None) -> GalaxyLoss:
     entry = TARGETS.find(target)
     loss = entry.losses.find(name)
     if entry.tree is not None and tree is None:
-        raise BadInput(f"loss {name!r} is for the answers of a decision tree", "give the tree")
+        raise BadInput(f"loss {name!r} needs a decision tree", "give the tree")
     return GalaxyLoss(loss, tree)
 
 

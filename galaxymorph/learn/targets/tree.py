@@ -112,7 +112,11 @@ TARGETS.register(
 # gradient doesn't vanish for confident errors.
 register_loss(
     "cross-entropy",
-    Loss("cross-entropy a question, weighted by who reached it", ("tree",), question_cross_entropy),
+    Loss(
+        "cross-entropy of each question, weighted by the fraction of volunteers who reached it",
+        ("tree",),
+        question_cross_entropy,
+    ),
 )
 register_loss("mse", Loss("squared error of cumulative fractions", ("tree",), mean_squared_error))
 register_loss(

@@ -49,7 +49,7 @@ def kl_divergence(head: None, logits: torch.Tensor, target: torch.Tensor) -> tor
 TARGETS.register(
     "soft3",
     Target(
-        words="the shares of a scheme's classes, of every galaxy",
+        words="class shares, for all galaxies",
         label=label_shares,
         metrics=("distribution", "classification"),
         monitor=VALIDATION_LOSS,

@@ -106,7 +106,7 @@ def average_predictors(
     if crops:
         for predictor, name in zip(predictors, names, strict=True):
             if predictor.recipe.pipeline == "plain":
-                raise BadInput(f"--crops: {name} sees the whole frame", "leave it out")
+                raise BadInput(f"--crops: {name} uses the whole frame", "leave it out")
         predictors = [
             changeable(predictor, f"--crops: {name}").changed(crop=crop)
             for predictor, name in zip(predictors, names, strict=True)
@@ -124,14 +124,14 @@ def _require_alike(predictors: Sequence[Predictor], names: Sequence[str | Path])
     for predictor, name in zip(predictors[1:], names[1:], strict=True):
         if predictor.recipe.target != first.recipe.target:
             raise BadInput(
-                f"{names[0]} is trained on {first.recipe.target}, and {name} on "
+                f"{names[0]} has target {first.recipe.target}, and {name} has "
                 f"{predictor.recipe.target}",
-                "average runs of one target",
+                "average runs with the same target",
             )
         outputs = output_names(predictor.recipe, predictor.classes)
         if outputs != expected:
             raise BadInput(
-                f"{names[0]} and {name} have other outputs: {', '.join(expected[:3])}… and "
+                f"{names[0]} and {name} have different outputs: {', '.join(expected[:3])}… and "
                 f"{', '.join(outputs[:3])}…",
-                "average runs of one scheme",
+                "average runs with the same label scheme",
             )

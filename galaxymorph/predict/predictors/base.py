@@ -87,5 +87,5 @@ def changeable(predictor: Predictor, what: str) -> BasePredictor:
         BadInput: it is an object of the user's own.
     """
     if not isinstance(predictor, BasePredictor):
-        raise BadInput(f"{what} isn't a predictor of the package's", "set it on the predictor")
+        raise BadInput(f"{what} is not one of the package's predictors", "set it on the predictor")
     return predictor

@@ -131,7 +131,7 @@ def _load_run(
 
         return replace(load_run(run, precision, adapt_to), calibrators=calibrators)
     if adapt_to is not None:
-        raise BadInput("--adapt: int8 has its statistics built in", "leave out one of the two")
+        raise BadInput("--adapt: the statistics of int8 are fixed", "leave out one of the two")
     from galaxymorph.predict.predictors.onnx_predictor import load_quantized
 
     return replace(load_quantized(run), calibrators=calibrators)
@@ -141,13 +141,13 @@ def _load_file(path: Path, precision: str | None, trust_pickle: bool) -> Predict
     exporter = exporter_of(path)
     if exporter is None and not trust_pickle:
         raise BadInput(
-            f"{path}: a pickle runs whatever code is in it when it is loaded",
-            f"load the run's {run_files.WEIGHTS} instead, or say trust_pickle=True if you made the "
-            "file",
+            f"{path}: a pickle can run any code when it is loaded",
+            f"load the run's {run_files.WEIGHTS} instead, or give trust_pickle=True if you made "
+            "the file yourself",
         )
     _require_file(path)
     if precision not in (None, "auto", *(exporter.precisions if exporter else ())):
-        raise BadInput(f"--precision {precision}: {path} has its own number format", "leave it out")
+        raise BadInput(f"--precision {precision}: {path} has a fixed number format", "leave it out")
     if exporter is not None:
         return exporter.load(path, precision)
     from galaxymorph.predict.predictors.learner_predictor import load_pickled

@@ -130,7 +130,7 @@ def load_onnx_file(path: Path) -> OnnxPredictor:
     text = session.get_modelmeta().custom_metadata_map.get(METADATA)
     if text is None:
         raise BadInput(
-            f"{path}: doesn't say what its inputs and outputs mean",
+            f"{path}: it has no description of its inputs and outputs",
             "make it with: python cli.py export RUN --format onnx",
         )
     with reading(path, "export it again"):

@@ -104,8 +104,9 @@ def _require_same_pixels(description: Mapping[str, Any], recipe: Recipe, path: P
     mean, std = (list(values) for values in pixel_stats(recipe.arch))
     if [mean, std] != [description["mean"], description["std"]]:
         raise BadInput(
-            f"{path}: its pixels have mean and deviation {description['mean']} and "
-            f"{description['std']}, and this version's {recipe.arch} {mean} and {std}",
+            f"{path}: its images are normalised by mean and standard deviation "
+            f"{description['mean']} and {description['std']}, and this version's {recipe.arch} "
+            f"{mean} and {std}",
             "use the versions in the run's environment.json",
         )
 

@@ -54,13 +54,16 @@ def draw_curves(path: Path, curves: Curves, table: Rows) -> Path:
             band: dict[str, Any] = {"lw": 0, "alpha": 0.15, "color": colour}
             axes.fill_between(curves.shares, mean - half, mean + half, **band)
         axes.set(title=title, ylim=(0, 1.02), xlim=(0, 1))
-    grid[0].set(ylabel="probability of the answer", xlabel="share of the frame replaced by sky")
-    grid[1].set_xlabel("share of the frame shown")
+    grid[0].set(
+        ylabel="probability of the predicted class", xlabel="fraction of the frame replaced by sky"
+    )
+    grid[1].set_xlabel("fraction of the frame shown")
     legend_below(figure, 5)
     caption = (
-        f"The answer's probability as cells of the frame are replaced by sky (left) or shown "
-        f"(right) in each map's order, {table[0]['galaxies']:,} galaxies, bands of 95 %. A map "
-        "is worth believing where it does better than cells from the centre outward (dashed)."
+        "Probability of the predicted class as cells of the frame are replaced by sky (left) or "
+        f"revealed (right) in the order of each map, {table[0]['galaxies']:,} galaxies, with 95 % "
+        "bands. A map is informative if it does better than cells from the centre outward "
+        "(dashed)."
     )
     return write_figure(path, figure, caption)
 
@@ -83,14 +86,14 @@ def draw_randomisation(path: Path, table: Rows) -> Path:
         axes.plot([0, 1], [1, scores[0]["value"]], color=colour)
         label = f"{title}, another galaxy's map"
         axes.axhline(floor["correlation"]["value"], color=colour, ls=":", lw=1, label=label)
-    axes.axhline(UNLIKE, color=GREY, lw=0.8, label=f"{UNLIKE:g}: the most that passes")
+    axes.axhline(UNLIKE, color=GREY, lw=0.8, label=f"{UNLIKE:g}: largest value that passes")
     axes.set_xticks(range(len(names)), names, rotation=25, ha="right")
     axes.set(ylabel="rank correlation", ylim=(min(-0.3, axes.get_ylim()[0]), 1.02))
     legend_below(figure)
     caption = (
-        "Rank correlation of maps with the trained network's as weights become random from the "
-        "head down. Maps that stay above the grey line tell of the picture rather than of what "
-        "was trained; dotted: the correlation with another galaxy's map."
+        "Rank correlation with the maps of the trained network as weights are randomised from the "
+        "head downward. Maps that stay above the grey line reflect the image rather than the "
+        "trained weights. Dotted: the correlation with the map of another galaxy."
     )
     return write_figure(path, figure, caption)
 
@@ -116,8 +119,8 @@ def draw_looked_at(path: Path, table: Rows, words: dict[str, str]) -> Path:
         axes.set_xlim(min(0.4, axes.get_xlim()[0]), max(12, axes.get_xlim()[1]))
         name_rows(axes, [f"{words[answer]}: {feature}" for answer, feature in names])
     caption = (
-        "Share of the attribution on true features over the feature's share of the frame: 1 is "
-        "chance. Hollow circles: the same of the galaxy's light."
+        "Fraction of the attribution on true features, divided by the fraction of the frame that "
+        "the feature covers; 1 is chance. Hollow circles: the same for the galaxy's light."
     )
     return write_figure(path, figure, caption)
 
@@ -126,7 +129,7 @@ def draw_looked_at(path: Path, table: Rows, words: dict[str, str]) -> Path:
 def draw_effects(
     path: Path, table: Rows, name: str, caption: str, most: float | None = None
 ) -> Path:
-    """Draw the share of answers that change and the mean total variation, a row a change.
+    """Draw the fraction of predictions that change and the mean total variation, a row a change.
 
     Args:
         path: of the picture.
@@ -137,13 +140,14 @@ def draw_effects(
     """
     figure, axes = plt.subplots(figsize=(0.75 * PAGE, 1.0 + 0.27 * len(table)))
     changed, distance = ([row[column] for row in table] for column in ("changed", "distance"))
-    draw_intervals(axes, changed, BLUE, -0.12, label="share of answers that change")
-    label = "mean total variation of probabilities"
+    draw_intervals(axes, changed, BLUE, -0.12, label="fraction of predictions that change")
+    label = "mean total variation distance of the probabilities"
     draw_intervals(axes, distance, ORANGE, 0.12, fmt="s", label=label)
     if most is not None:
-        axes.axvline(most, color=GREY, lw=0.8, label=f"a check passes up to {most:.0%}")
+        axes.axvline(most, color=GREY, lw=0.8, label=f"checks pass up to {most:.0%}")
     name_rows(axes, [f"{row[name]} ({row['galaxies']:,})" for row in table])
     axes.set_xlim(0, max(axes.get_xlim()[1], 2.5 * (most or 0.02)))
     legend_below(figure, 2)
-    rest = "share of answers that change and mean change of the probabilities"
+    rest = "fraction of predictions that change and mean total variation distance of the "
+    "probabilities"
     return write_figure(path, figure, f"{caption}: {rest}, 95 % intervals, galaxies in brackets.")

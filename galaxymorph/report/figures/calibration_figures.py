@@ -70,9 +70,9 @@ def reliability_figure(calibration: Calibration) -> Captioned:
     counts = pd.concat([table["galaxies"] for table, _, _ in tables.values()])
     in_bin = f"{counts.min()}" if counts.nunique() == 1 else f"{counts.min()} to {counts.max()}"
     return figure, (
-        f"Reliability ({calibration_method(record)}): accuracy against "
-        f"confidence of {calibration.after['galaxies'].sum():,} test galaxies, {in_bin} in a bin. "
-        "On the dotted line accuracy equals confidence."
+        f"Reliability diagram ({calibration_method(record)}): accuracy against confidence of "
+        f"{calibration.after['galaxies'].sum():,} test galaxies, {in_bin} in a bin. On the dotted "
+        "line, accuracy equals confidence."
     )
 
 
@@ -100,15 +100,14 @@ def coverage_figure(study: pd.DataFrame, sets: SetsRecord) -> Captioned:
             box.set(facecolor=ORANGE if by_class else BLUE, alpha=0.6)
         axes.set_xticks(range(1, len(names) + 1), names)
         axes.grid(axis="y")
-    left.set(title="Coverage", ylabel="share of sets with the true class")
-    right.set(title="Size", ylabel="classes in a set")
+    left.set(title="Coverage", ylabel="fraction of sets that contain the true class")
+    right.set(title="Size", ylabel="classes per set")
     legend_below(figure)
     splits = len(study) // len(groups)
     return figure, (
-        f"Coverage and size of prediction sets by method (LAC: least ambiguous, APS: adaptive, "
-        f"RAPS: regularised adaptive), over {splits} random splits into "
-        f"{sets['calibrating']:,} calibrating and {sets['tested']:,} test galaxies. Whiskers hold "
-        "95 % of the splits."
+        "Coverage and size of prediction sets by method (LAC: least ambiguous, APS: adaptive, "
+        f"RAPS: regularised adaptive), over {splits} random splits into {sets['calibrating']:,} "
+        f"calibration and {sets['tested']:,} test galaxies. Whiskers contain 95 % of the splits."
     )
 
 
@@ -123,8 +122,8 @@ def risk_figure(run: Run) -> Captioned:
     axes.plot(kept, best, color=GREEN, ls="--", label="best possible order")
     axes.axhline(wrong.mean(), color=GREY, ls=":", label="any order")
     axes.set(
-        title=f"Mistakes among those kept, AURC {risk.mean():.4f}",
-        xlabel="share of galaxies kept, most confident first",
+        title=f"Misclassified among the accepted, AURC {risk.mean():.4f}",
+        xlabel="fraction of galaxies accepted, most confident first",
         ylabel="share wrong",
         xlim=(0, 1.01),
         ylim=(0, None),
@@ -132,7 +131,7 @@ def risk_figure(run: Run) -> Captioned:
     axes.grid()
     legend_below(figure)
     return figure, (
-        f"Share of mistakes among the galaxies kept, the most confident first: {len(table):,} test "
-        f"galaxies, {prediction_kind(run)}. The area under the curve of risk and coverage (AURC) "
-        f"is {risk.mean():.4f}."
+        "Fraction of misclassified galaxies among those accepted, most confident first: "
+        f"{len(table):,} test galaxies, {prediction_kind(run)}. The area under the risk-coverage "
+        f"curve (AURC) is {risk.mean():.4f}."
     )

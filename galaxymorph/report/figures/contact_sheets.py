@@ -53,8 +53,10 @@ def draw_gallery(run: Run, path: Path, galaxies: pd.DataFrame, title: str, most:
         label_image(axes, label, colour)
     of = f"{len(shown):,} of {len(galaxies):,}"
     title_sheet(figure, f"{title} ({of}; {kind})")
-    dotted = " The dotted square is what the model sees." if crop < 1 else ""
-    loss = f" The training loss is {loss_words(run.recipe)}, uncalibrated." * ("loss" in shown)
+    dotted = " The dotted square is the model's input." if crop < 1 else ""
+    loss = f" The training loss is {loss_words(run.recipe)}, without calibration." * (
+        "loss" in shown
+    )
     return write_figure(path, figure, f"{title}: {of} galaxies; {kind}.{loss}{dotted}")
 
 

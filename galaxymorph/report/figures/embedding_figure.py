@@ -46,8 +46,8 @@ def draw_probes(path: Path, table: list[dict[str, Any]]) -> Path:
         axes.set_ylabel("R²")
     figure.supxlabel("stage of the trunk", fontsize=8)
     caption = (
-        "How well each stage's features predict a quantity linearly: cross-validated R² with "
-        "95 % intervals, galaxies in brackets. Dotted: from the pixels alone."
+        "Linear prediction of each quantity from the features of each stage: cross-validated R² "
+        "with 95 % intervals, number of galaxies in brackets. Dotted: from the pixels alone."
     )
     return write_figure(path, figure, caption)
 
@@ -65,16 +65,16 @@ def draw_gini_m20(path: Path, model: ExplainedModel, table: pd.DataFrame) -> Pat
     m20 = np.linspace(right, left, 50)
     axes.plot(m20, lotz_merger_line(m20), color=GREY, lw=1, label="above: mergers")
     below = m20[lotz_early_line(m20) < lotz_merger_line(m20)]
-    label = "right of it: E, S0, Sa; left: Sb to Irr"
+    label = "right of the line: E, S0, Sa; left: Sb to Irr"
     axes.plot(below, lotz_early_line(below), color=GREY, lw=1, ls="--", label=label)
     low, high = table["gini"].min() - 0.03, table["gini"].max() + 0.04
     # As in the literature, M20 rises to the left.
     axes.set(xlim=(left, right), ylim=(low, high), xlabel="M20", ylabel="Gini")
     legend_below(figure, 2)
     caption = (
-        f"Gini and M20 of {len(table):,} galaxies, by the model's answer, with the lines of "
-        "Lotz et al. (2008). Measured on 8-bit pictures, whose stretch lowers Gini: the lines "
-        "tell where the literature's are and no more."
+        f"Gini and M20 of {len(table):,} galaxies by predicted class, with the lines of Lotz et "
+        "al. (2008). The values are measured on 8-bit images, whose stretch lowers Gini, so the "
+        "lines are for orientation only."
     )
     return write_figure(path, figure, caption)
 
@@ -126,8 +126,8 @@ def draw_map(
     right.set(xticks=[], yticks=[], xlabel="component 1", ylabel="component 2")
     legend_below(figure, 4)
     caption = (
-        f"The last stage's embedding of {len(rows):,} galaxies along its first two principal "
-        "components: left the galaxies by rank, framed by the model's answer, right as they are."
+        f"Embeddings (last stage) of {len(rows):,} galaxies along its first two principal "
+        "components: on the left by rank, framed by predicted class; on the right without ranks."
     )
     return write_figure(path, figure, caption)
 

@@ -49,7 +49,7 @@ def coverage_figure(tree: Tree, record: dict) -> Captioned:
             scores = [record[when]["per_answer"][column][name] for column in tree.columns]
             label = f"{words}, {when}: {record[when][name]['value']:.3f} of all"
             draw_intervals(axes, scores, colour, shift, fmt=marker, ms=3, lw=0.8, label=label)
-        axes.set(title=f"Intervals that hold {words}", xlabel="share of galaxies")
+        axes.set(title=f"Intervals that contain {words}", xlabel="share of galaxies")
         draw_question_edges(axes, tree)
         answers = [
             wrapped(answer.text, 30) for question in tree.questions for answer in question.answers
@@ -57,9 +57,9 @@ def coverage_figure(tree: Tree, record: dict) -> Captioned:
         name_rows(axes, answers, fontsize=SMALL)
     legend_below(figure, 2)
     return figure, (
-        f"How often the {NOMINAL:.0%} interval of each answer's fraction holds "
-        f"{' and '.join(held.values())}, before and after calibration. On the green line an "
-        "interval holds as often as its level says."
+        f"How often the {NOMINAL:.0%} interval of each answer's fraction contains "
+        f"{' and '.join(held.values())}, before and after calibration. On the green line, the "
+        "coverage is the nominal one."
     )
 
 
@@ -79,6 +79,6 @@ def ranks_figure(tree: Tree, calibration: FractionCalibration) -> Captioned:
     figure.supylabel("density", fontsize=8)
     legend_below(figure)
     return figure, (
-        "Histograms of where the votes lie in their predicted distributions, a panel a question, "
-        "before and after calibration. Calibrated predictions are flat (green)."
+        "Probability integral transform of the votes, one panel per question, before and after "
+        "calibration. It is flat (green) for calibrated predictions."
     )

@@ -80,7 +80,7 @@ def draw_overlays(
         label_image(left, [str(galaxy["galaxy"]), answer], verdict_colour(galaxy["right"]))
     height = figure.get_figheight()
     bar = figure.add_axes((0.3, 0.36 / height, 0.4, 0.08 / height))
-    label = "attribution to the answer, over the map's largest"
+    label = "attribution to the predicted class, relative to the map's maximum"
     colours = ScalarMappable(Normalize(0, 1), HEAT)
     figure.colorbar(colours, cax=bar, orientation="horizontal", label=label)
     title_sheet(figure, title)

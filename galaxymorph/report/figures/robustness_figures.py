@@ -77,9 +77,9 @@ def heat_figure(scores: RobustnessRecord) -> Captioned:
     headline = metric_heading(scores["headline"])
     clean = scores["clean"][scores["headline"]]["value"]
     axes.set(xlabel="severity", title=f"{headline}, {clean:.3f} clean")
-    figure.colorbar(image, ax=axes, shrink=0.5, label="lost (below 0: gained)")
+    figure.colorbar(image, ax=axes, shrink=0.5, label="loss (below 0: gain)")
     return figure, (
-        f"What is lost of {headline} by corruption and severity, the most harmful first: "
+        f"Loss of {headline} by corruption and severity, the most harmful first: "
         f"{scores['galaxies']:,} test galaxies, {clean:.3f} on clean images. Above 0 (red) is a "
         "loss."
     )
@@ -173,6 +173,6 @@ def flips_figure(run: Run, table: pd.DataFrame, data: Path | None) -> Captioned:
     of = f"{len(shown)} of {len(flipped):,}"
     title_sheet(figure, f"{title} ({of})")
     return figure, (
-        f"{title}: {of}, each clean and beside it under the mildest corruption that changes its "
-        "class, with class and confidence."
+        f"{title}: {of}, each clean and under the mildest corruption that changes its class, with "
+        "class and confidence."
     )

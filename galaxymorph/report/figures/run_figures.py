@@ -134,7 +134,7 @@ def learning_curves(run: Run) -> Captioned:
     _label_epochs(right, "Validation score", score_axis(run), frozen, epochs)
     legend_below(figure)
     kept_words = (
-        f"; the weights of epoch {kept_epoch(members[0])} are kept" if len(members) == 1 else ""
+        f"; the weights of epoch {kept_epoch(members[0])} are used" if len(members) == 1 else ""
     )
     thaw = f" The trunk is frozen up to epoch {frozen}." if 0 < frozen < epochs else ""
     return figure, (
@@ -230,9 +230,9 @@ def answers_figure(tree: Tree, scores: dict) -> Captioned:
     right.set(title="Accuracy where agreed", xlabel="share", xlim=(None, 1.01))
     legend_below(figure)
     return figure, (
-        "Left: root-mean-square error of each answer's vote fraction. Right: accuracy of the "
-        "likeliest answer on the galaxies (in brackets) where over 80 % of the volunteers agree. "
-        "95 % intervals."
+        "Left: root-mean-square error of each answer's vote fraction. Right: accuracy of the most "
+        "probable answer on the galaxies (in brackets) for which over 80 % of the volunteers "
+        "agree. 95 % intervals."
     )
 
 

@@ -95,7 +95,7 @@ def sources_figure(run: Run, table: pd.DataFrame) -> Captioned:
     # The mistakes of other sources are others, and so is their best order.
     best_source = "views" if "views_risk" in table else "single"
     best = table[f"{best_source}_risk"].to_numpy()
-    label = f"best possible order of {best_source}"
+    label = f"optimal order of {best_source}"
     names = [str(name).removesuffix("_risk") for name in table if str(name).endswith("_risk")]
     further = iter(FURTHER)
     colours = {name: COLOURS.get(name) or next(further, GREY) for name in names}
@@ -108,7 +108,7 @@ def sources_figure(run: Run, table: pd.DataFrame) -> Captioned:
         axes.plot(*risk_coverage(best, best), color=RED, lw=1, ls="--", label=label)
         axes.set(
             title=f"By {kind} uncertainty",
-            xlabel="share of galaxies kept, the most certain first",
+            xlabel="fraction of galaxies accepted, most certain first",
             xlim=(0, 1.01),
             ylim=(0, None),
         )
@@ -117,9 +117,8 @@ def sources_figure(run: Run, table: pd.DataFrame) -> Captioned:
     grid[0].set_ylabel(risk)
     legend_below(figure)
     return figure, (
-        f"{risk.capitalize()} among the galaxies kept, the most certain first, by "
-        f"source of uncertainty: {len(table):,} test galaxies. Lower is better; the areas are in "
-        "the table."
+        f"{risk.capitalize()} among the accepted galaxies, most certain first, by source of "
+        f"uncertainty: {len(table):,} test galaxies. Lower is better; the areas are in the table."
     )
 
 

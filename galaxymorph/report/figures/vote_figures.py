@@ -78,9 +78,9 @@ def fractions_figure(questions: Questions, words: str) -> Captioned:
     figure.supxlabel("fraction of all volunteers", fontsize=8)
     figure.supylabel("predicted fraction", fontsize=8)
     return figure, (
-        f"Predicted against volunteers' fractions of every answer, {len(questions.true):,} {words} "
-        "galaxies (brighter: more of them). White points are the volunteers' mean at each "
-        "prediction with its 95 % interval; on the orange line predictions are unbiased."
+        f"Predicted against observed vote fractions of every answer, {len(questions.true):,} "
+        f"{words} galaxies (brighter: more galaxies). White points are the mean observed fraction "
+        "at each prediction with its 95 % interval. On the orange line, predictions are unbiased."
     )
 
 
@@ -120,7 +120,7 @@ def entropies_figure(questions: Questions, words: str) -> Captioned:
     )
     return figure, (
         f"Entropy of the prediction against that of the volunteers' votes, {len(model):,} {words} "
-        f"galaxies{rank}; brighter: more of them."
+        f"galaxies{rank}; brighter: more galaxies."
     )
 
 
@@ -143,8 +143,8 @@ def draw_walk(run: Run, galaxy: str, data: Path | None = None) -> Path:
             questions = questions_of(run, row)
             image = decode(with_images(row, data)["image"].iloc[0], run.recipe.rendering)
             caption = (
-                f"Volunteers' and predicted answers about galaxy {galaxy}, question by "
-                "question; the fainter a bar, the fewer volunteers the question was put to."
+                f"Observed and predicted vote fractions of galaxy {galaxy}, by question. Fainter "
+                "bars: fewer volunteers were asked the question."
             )
             path = run.figures / "walks" / f"{safe_file_name(galaxy)}.png"
             return write_figure(path, walk_figure(questions, galaxy, image), caption)

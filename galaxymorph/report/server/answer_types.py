@@ -8,7 +8,7 @@ from pydantic import Field
 from typing_extensions import NotRequired, TypedDict
 
 Share = Annotated[float, Field(ge=0, le=1)]
-DataUri = Annotated[str, Field(description="a data URI; empty where the image has gone")]
+DataUri = Annotated[str, Field(description="a data URI; empty if the image no longer exists")]
 ImageFile = Annotated[bytes, Field(json_schema_extra={"format": "binary"})]
 
 
@@ -65,18 +65,19 @@ class ExplanationAnswer(TypedDict):
     """The attribution map of an image's likeliest answer, and the galaxies most like it."""
 
     answer: str
-    image: Annotated[str, Field(description="what the model sees, a data URI")]
+    image: Annotated[str, Field(description="the model's input, a data URI")]
     similar: list[SimilarGalaxy]
     alike: Annotated[
-        bool, Field(description="whether the nearest is nearer than any two galaxies are")
+        bool,
+        Field(description="whether the nearest galaxy is nearer than two galaxies usually are"),
     ]
     typical_distance: NotRequired[
-        Annotated[float, Field(description="the median distance of any two galaxies of the fit")]
+        Annotated[
+            float, Field(description="the median distance of two galaxies galaxies of the fit")
+        ]
     ]
     evidence: NotRequired[
-        Annotated[
-            list[list[Share]], Field(description="Grad-CAM over the frame that the model sees")
-        ]
+        Annotated[list[list[Share]], Field(description="Grad-CAM on the model's input")]
     ]
 
 

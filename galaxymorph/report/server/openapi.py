@@ -35,12 +35,12 @@ def describe_server(
     images = {"type": "array", "items": item}
     several = {"type": "object", "required": ["images"], "properties": {"images": images}}
     one = f"a JPEG, PNG or FITS file of up to {most_bytes:,} bytes"
-    predict = _operation("Predict what images show.", f"{one}, or up to {most_images} of them")
+    predict = _operation("Predict images.", f"{one}, or up to {most_images} of them")
     predict["responses"]["200"]["content"] = {
         "application/json": {"schema": {"anyOf": [prediction, several]}},
         "text/csv": {"schema": {"type": "string"}},
     }
-    explain = _operation("Return what the answer comes from.", one)
+    explain = _operation("Explain the prediction of one image.", one)
     explain["responses"]["200"]["content"] = _json(_schema(types.ExplanationAnswer))
     return {
         "openapi": "3.1.0",

@@ -79,7 +79,8 @@ class ModelServer:
             self._socket = socket.create_server((host, port), family=family, backlog=128)
         except OSError as error:
             raise BadInput(
-                f"{host}:{port}: can't be bound ({error.strerror})", "choose another --port"
+                f"{host}:{port}: the address can't be used ({error.strerror})",
+                "choose another --port",
             ) from None
         name = f"[{host}]" if ":" in host else host
         self.address = f"http://{name}:{self._socket.getsockname()[1]}/"
@@ -236,7 +237,7 @@ class _Endpoints:
         """Answer with the explanation of the image that is sent."""
         uploads = await _uploads(request, self.is_own)
         if len(uploads) > 1:
-            raise HTTPException(400, "/explain takes one image a request")
+            raise HTTPException(400, "/explain accepts one image per request")
         model = await _loaded(self.loading)
         return JSONResponse(await run_in_threadpool(model.explain, uploads[0]))
 
@@ -316,7 +317,7 @@ async def _uploads(request: Request, may_fetch: bool) -> list[Upload]:
     if kind == JSON:
         return [await _fetched(data, may_fetch)]
     if kind in ("", FORM) and data.lstrip()[:4].startswith((b"{", b"url=")):
-        raise HTTPException(415, f"this is JSON or a form and no image: {AS_FILE}")
+        raise HTTPException(415, f"this is JSON or a form, not an image: {AS_FILE}")
     return [Upload(NAMELESS, data)]
 
 
@@ -333,9 +334,9 @@ async def _body(request: Request, most: int) -> AsyncGenerator[bytes, None]:
         except StopAsyncIteration:
             return
         except ClientDisconnect:
-            raise HTTPException(400, "the body ended early") from None
+            raise HTTPException(400, "the request body ended early") from None
         except asyncio.TimeoutError:
-            raise HTTPException(408, f"nothing came for {PATIENCE} seconds") from None
+            raise HTTPException(408, f"no data arrived for {PATIENCE} seconds") from None
         size += len(part)
         if size > most:
             raise too_long
@@ -365,13 +366,15 @@ async def _files(request: Request) -> list[Upload]:
 async def _fetched(body: bytes, may_fetch: bool) -> Upload:
     """Return the image that a body of JSON names by its address."""
     if not may_fetch:
-        raise HTTPException(403, "addresses are looked up only where nobody else can ask")
+        raise HTTPException(
+            403, "images by address are accepted only if the server listens on this machine alone"
+        )
     try:
         address = json.loads(body)["url"]
     except (ValueError, TypeError, KeyError, RecursionError):
         address = None
     if not isinstance(address, str):
-        raise HTTPException(400, 'say where it is: {"url": "file:///…"}')
+        raise HTTPException(400, 'give the address: {"url": "file:///…"}')
     data = await run_in_threadpool(image_at, address, MAX_BYTES)
     return Upload(address.rpartition("/")[2] or NAMELESS, data)
 

@@ -93,8 +93,8 @@ def described_recipe(about: object, name: str) -> Recipe:
         )
     missing = [key for key in ("arch", "classes", "outputs", "mean", "std") if not about.get(key)]
     if missing:
-        raise BadInput(f"{name}: damaged (no {missing[0]})", "give the files of a run")
-    with reading(name, "give the files of a run"):
+        raise BadInput(f"{name}: damaged (no {missing[0]})", "give the files written by a fit")
+    with reading(name, "give the files written by a fit"):
         require_words(about["classes"], "classes")
         require_words(about["outputs"], "outputs")
         require_words(about.get("plugins", []), "plugins")

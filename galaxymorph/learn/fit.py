@@ -151,7 +151,7 @@ def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
             write_table(run.path / REJECTED, galaxies.rejected)
     copies = int(table["digest"].duplicated().sum()) if "digest" in table else 0
     if copies:
-        say(f"{copies:,} images have the content of another and are in the same part")
+        say(f"{copies:,} images are identical to another one and are in the same part")
     if len(galaxies.rejected):
         say(f"{len(galaxies.rejected):,} rows excluded: {path / 'rejected.csv'}")
     return Run(path)

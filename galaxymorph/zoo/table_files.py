@@ -119,7 +119,7 @@ def _table_member(reference: str) -> str:
         for name in names:
             if name.lower().endswith(endings):
                 return name
-    raise BadInput(f"{reference}: no CSV table inside", "download it again")
+    raise BadInput(f"{reference}: it contains no table", "download it again")
 
 
 def format_of(head: bytes) -> str | None:

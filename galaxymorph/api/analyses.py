@@ -168,7 +168,7 @@ def robustness(run: RunLike, **options: Any) -> Analysis:
     if fixed and chosen.severities is not None:
         numbers = ", ".join(map(str, fixed))
         raise BadInput(
-            f"--severities: the {chosen.suite} suite has severity {numbers} alone", "leave it out"
+            f"--severities: the {chosen.suite} suite has severity {numbers} only", "leave it out"
         )
     suite = (chosen.suite, chosen.severities or SEVERITIES)
     keep_freed_memory()

@@ -116,7 +116,7 @@ def test_parts_double_until_they_fit(capsys):
     train_in_parts(train, lambda: restored.append(len(tried)), 6)
     assert tried == [1, 2, 4, 6]
     assert restored == [1, 2, 3]
-    assert "a batch of 6 trains in 2 parts" in capsys.readouterr().err
+    assert "a batch of 6 is processed in 2 parts" in capsys.readouterr().err
     with pytest.raises(BadInput, match="out of memory with one galaxy"):
         train_in_parts(partial(refuse_parts, 9), lambda: None, 4)
 
@@ -143,7 +143,7 @@ def test_a_fit_that_runs_out_of_memory_ends_as_it_would_have(simple, tmp_path, m
 
     monkeypatch.setattr(nn.Linear, "forward", small)
     assert galaxymorph("fit", *options, "--name", "split") == 0
-    assert "a batch of 16 trains in 2 parts" in capsys.readouterr().err
+    assert "a batch of 16 is processed in 2 parts" in capsys.readouterr().err
     whole, split = (pd.read_csv(tmp_path / name / "history.csv") for name in ("whole", "split"))
     assert len(failures) == 4
     np.testing.assert_allclose(split["valid_loss"], whole["valid_loss"], rtol=1e-3)

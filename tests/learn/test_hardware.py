@@ -81,8 +81,8 @@ def test_bf16_runs_convolutions_in_bfloat16_and_the_loss_in_float32():
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_not_there_is_refused(capsys):
-    assert galaxymorph("predict", "run", "x.jpg", "--device", "cuda") == 2
+def test_a_gpu_that_is_not_there_is_refused(run, capsys):
+    assert galaxymorph("predict", run, "x.jpg", "--device", "cuda") == 2
     assert "--device cuda: PyTorch finds no GPU" in capsys.readouterr().err
 
 

@@ -54,4 +54,4 @@ def test_the_packages_own_weights_are_half_precision_and_load_into_a_resnet18_al
     assert np.isfinite(stored.numpy()).all()
     fit = ["fit", "--data", simple, "--weights", "galaxymorph", "--arch", "resnet34"]
     assert galaxymorph(*fit, "--out", tmp_path) == 2
-    assert "they are of resnet18, not of resnet34" in capsys.readouterr().err
+    assert "these are weights of resnet18, not of resnet34" in capsys.readouterr().err

@@ -83,7 +83,7 @@ def _require_one(
             "predict each catalogue into a folder of its own",
         )
     if as_json:
-        raise BadInput(f"{where}: a folder takes no --json", "leave it out")
+        raise BadInput(f"{where}: an output folder cannot be combined with --json", "leave it out")
     if len(models) > 1:
         raise BadInput(f"{where}: an output folder is for one run", f"leave out {models[1]}")
 

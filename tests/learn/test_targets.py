@@ -379,7 +379,7 @@ def test_a_submission_takes_a_run_of_the_tree_and_a_table(run, soft_runs, simple
     images = simple / "images_training_rev1"
     arguments = ["predict", run, images, "--format", "kaggle", "-o", "submission.csv"]
     assert galaxymorph(*arguments) == 2
-    assert "is trained on classes; fit with --target tree" in capsys.readouterr().err
+    assert "is classes; fit with --target tree" in capsys.readouterr().err
     assert galaxymorph("predict", soft_runs / "tree", images, "--format", "kaggle") == 2
     assert "give -o FILE.csv" in capsys.readouterr().err
 

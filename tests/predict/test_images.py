@@ -129,7 +129,7 @@ def test_a_submission_without_test_images_is_refused_unless_training_images_are_
         submission_images([str(place)])
     named = submission_images([str(place / IMAGES)])
     assert len(named) == 3
-    assert "warning: 3 images are of the training part" in capsys.readouterr().err
+    assert "warning: 3 images are in the training part" in capsys.readouterr().err
     assert submission_images(named) == named
     own = write_files(tmp_path / "mine", galaxy_images(3))
     assert len(submission_images([str(own)])) == 3

@@ -64,7 +64,7 @@ def test_a_mistyped_column_is_named_with_the_one_that_is_meant(tmp_path, capsys,
 def test_what_a_fit_would_refuse_is_said_by_the_check(tmp_path, capsys):
     few = own_catalogue(tmp_path / "few", ["disk"] * 9 + ["smooth"] * 3)
     assert galaxymorph("data", "check", few, *OWN) == 0
-    fault = "class 'smooth' has 3 galaxies, but a split into train, valid and test takes 4"
+    fault = "class 'smooth' has 3 galaxies, but a split into train, valid and test needs 4"
     output = capsys.readouterr().out
     assert f"fit would stop: {fault}" in output
     assert "--scheme" not in output

@@ -73,7 +73,7 @@ def test_too_few_galaxies_are_refused_in_words(galaxies, words):
 
 
 def test_folds_that_a_class_cannot_fill_are_refused():
-    with pytest.raises(BadInput, match="'c' has 4 galaxies, but 5-fold .* takes 5"):
+    with pytest.raises(BadInput, match="'c' has 4 galaxies, but 5-fold .* needs 5"):
         fold_splits(table(50, 20, 4), CLASSES, 5, 42)
 
 
@@ -119,7 +119,7 @@ def test_a_rare_stratum_leaves_the_others_in_proportion():
 
 
 def test_too_few_galaxies_altogether_are_an_error():
-    with pytest.raises(BadInput, match="has 7 galaxies with votes, but a split .* takes 8"):
+    with pytest.raises(BadInput, match="has 7 galaxies with votes, but a split .* needs 8"):
         split_galaxies(table(3, 2, 2), CLASSES, 42, join_rare=True)
     with pytest.raises(BadInput, match="has 9 galaxies with votes, but 5-fold .* takes 10"):
         fold_splits(table(3, 3, 3), CLASSES, 5, 42, join_rare=True)

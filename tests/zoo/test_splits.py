@@ -121,7 +121,7 @@ def test_a_rare_stratum_leaves_the_others_in_proportion():
 def test_too_few_galaxies_altogether_are_an_error():
     with pytest.raises(BadInput, match="has 7 galaxies with votes, but a split .* needs 8"):
         split_galaxies(table(3, 2, 2), CLASSES, 42, join_rare=True)
-    with pytest.raises(BadInput, match="has 9 galaxies with votes, but 5-fold .* takes 10"):
+    with pytest.raises(BadInput, match="has 9 galaxies with votes, but 5-fold .* needs 10"):
         fold_splits(table(3, 3, 3), CLASSES, 5, 42, join_rare=True)
 
 

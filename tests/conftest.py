@@ -58,6 +58,8 @@ def _plugins(monkeypatch):
 def _memory():
     """Give back the memory that commands keep: here hundreds of them share a process."""
     yield
+    # A prediction on the command line freezes all that is there, the garbage of earlier ones too.
+    gc.unfreeze()
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

@@ -94,7 +94,7 @@ def test_weights_that_cannot_be_downloaded_are_named_with_the_alternatives(
     words = ["fit", "--data", simple, "--recipe", "baseline", "--out", tmp_path / "runs"]
     assert galaxymorph(*words) == 2
     error = capsys.readouterr().err
-    assert "--weights imagenet: those of resnet18 can't be downloaded" in error
+    assert "--weights imagenet: the weights of resnet18 can't be downloaded" in error
     assert "use --weights galaxymorph, --arch" in error
     assert LITE0 in error
     assert not list((tmp_path / "runs").glob("*"))

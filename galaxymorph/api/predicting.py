@@ -14,7 +14,7 @@ from galaxymorph.api.calling import takes
 from galaxymorph.api.options import ExportOptions, PredictOptions, ServeOptions, TriageOptions
 from galaxymorph.api.paths import Place, Places, RunLike, require_output
 from galaxymorph.base import BadInput
-from galaxymorph.learn import Run, write_table
+from galaxymorph.learn import Run, run_files, write_table
 from galaxymorph.predict import (
     PARTITION,
     average_predictors,
@@ -72,7 +72,7 @@ def predict(run: RunLike | Sequence[RunLike], images: Any, **options: Any) -> pd
     if chosen.format and chosen.path:
         submit_files(chosen.path, models, names, chosen)
         return pd.read_csv(chosen.path)
-    table = predict_files(models, names, chosen).table
+    table = predict_files(models, names, chosen)
     if chosen.path:
         write_table(chosen.path, table)
     return table
@@ -150,7 +150,7 @@ def models_and_images(run: Path, others: Sequence[str]) -> tuple[list[Path], lis
     Raises:
         BadInput: there is no image.
     """
-    more = list(takewhile(lambda name: (Path(name) / "recipe.json").is_file(), others))
+    more = list(takewhile(lambda name: (Path(name) / run_files.RECIPE).is_file(), others))
     images = list(others[len(more) :])
     if not images:
         raise BadInput(
@@ -173,8 +173,7 @@ def _require_folder_options(chosen: PredictOptions, model: Path, catalogue: str)
             raise BadInput(
                 f"{where}: an output folder cannot be combined with {name}", "leave it out"
             )
-    is_file = not (model / "recipe.json").is_file()
-    if chosen.outliers and (chosen.precision == "int8" or is_file):
+    if chosen.outliers and (chosen.precision == "int8" or not is_run(model)):
         raise BadInput("--outliers needs a run folder (PyTorch)", "leave it out")
     if Path(catalogue).is_file() and not is_zip(catalogue) and file_kind(catalogue) is None:
         raise BadInput(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -11,9 +11,6 @@ from galaxymorph.api.options import PredictOptions
 from galaxymorph.base import BadInput, say
 from galaxymorph.cli.commands import Command
 from galaxymorph.cli.options import RUN, options_of, say_rendering
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @click.command(cls=Command)
@@ -46,6 +43,8 @@ def predict(
     """
     import galaxymorph as gm
     from galaxymorph.api.predicting import models_and_images
+    from galaxymorph.predict import is_ok
+    from galaxymorph.report import print_predictions
 
     models, paths = models_and_images(run, images)
     chosen = PredictOptions(**options)
@@ -67,8 +66,8 @@ def predict(
     elif as_json:
         click.echo(table.to_json(orient="records", indent=2, force_ascii=False))
     else:
-        _print(table, run)
-    if not chosen.format and not _any_ok(table):
+        print_predictions(table)
+    if not chosen.format and not is_ok(table).any():
         context.exit(1)
 
 
@@ -86,16 +85,3 @@ def _require_one(
         raise BadInput(f"{where}: an output folder cannot be combined with --json", "leave it out")
     if len(models) > 1:
         raise BadInput(f"{where}: an output folder is for one run", f"leave out {models[1]}")
-
-
-def _print(table: pd.DataFrame, model: Path) -> None:
-    from galaxymorph.learn import Run
-    from galaxymorph.predict import is_run, load_predictor
-    from galaxymorph.report import print_predictions
-
-    print_predictions(table, Run(model).recipe if is_run(model) else load_predictor(model).recipe)
-
-
-def _any_ok(table: pd.DataFrame) -> bool:
-    """Tell whether an image has a prediction."""
-    return bool(len(table)) and ("status" not in table or bool(table["status"].eq("ok").any()))

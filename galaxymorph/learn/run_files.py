@@ -14,7 +14,7 @@ EXPORT = "model.pkl"
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "model.json"
 EMBEDDINGS = "embeddings.npz"
-# In int8, by the command `quantize`.
+# In int8, by `export --format onnx-int8`.
 QUANTIZED = "model.int8.onnx"
 METRICS = "metrics.json"
 CALIBRATION = "calibration.json"

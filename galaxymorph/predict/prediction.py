@@ -6,7 +6,6 @@ import gc
 import shlex
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from galaxymorph.judge import (
     sets_of,
     too_few_for_sets,
 )
-from galaxymorph.learn import Recipe, Run
+from galaxymorph.learn import Run, target_of
 from galaxymorph.predict.failures import error_kind
 from galaxymorph.predict.images import (
     drop_empty_frames,
@@ -43,27 +42,14 @@ from galaxymorph.predict.tables import add_intervals, has_intervals, predicted_t
 NAMED = 10
 
 
-@dataclass(frozen=True)
-class Predictions:
-    """The table of predictions, a row an image, and the recipe of the first model.
-
-    The columns are `galaxy`, `image`, `part` (of the run's split, if the run has one), those of
-    `prediction_table`, and `status` and `error` where an image shows no galaxy.
-    """
-
-    table: pd.DataFrame
-    recipe: Recipe
-
-    @property
-    def any_ok(self) -> bool:
-        """Tell whether at least one image has a prediction."""
-        return bool(len(self.table)) and bool(_is_ok(self.table).any())
-
-
 def predict_files(
     models: Sequence[Path], paths: Sequence[str], options: PredictionOptions = DEFAULTS
-) -> Predictions:
-    """Predict image files by a model, or the mean of several models.
+) -> pd.DataFrame:
+    """Return the predictions of image files by a model or the mean of several, a row an image.
+
+    The columns are `galaxy`, `image`, `part` (of the run's split, if the run has one), those of
+    `prediction_table`, and `status` and `error` where an image shows no galaxy. Of vote fractions,
+    `attrs["schema"]` names the schema.
 
     Args:
         models: runs or exported files with the same outputs.
@@ -83,7 +69,7 @@ def predict_files(
     predictor = _load(models, references, options)
     table = predicted_table(predictor, references, sets)
     table = add_split_parts(table, models)
-    shown = _is_ok(table)
+    shown = is_ok(table)
     if not shown.all():
         say_empty_frames(list(table["error"].dropna()), references)
     usable = [image for image, is_shown in zip(references, shown, strict=True) if is_shown]
@@ -96,7 +82,9 @@ def predict_files(
         from galaxymorph.predict.outliers import outlier_scores
 
         table = table.join(outlier_scores(runs[0], usable).set_axis(table.index[shown]))
-    return Predictions(table, predictor.recipe)
+    if target_of(predictor.recipe).tree:
+        table.attrs["schema"] = predictor.recipe.schema
+    return table
 
 
 def submit_files(
@@ -269,6 +257,6 @@ def _warn_of_drift(runs: Sequence[Run], references: list[str], options: Predicti
             )
 
 
-def _is_ok(table: pd.DataFrame) -> pd.Series:
+def is_ok(table: pd.DataFrame) -> pd.Series:
     """Tell which rows have a prediction."""
     return table["status"].eq("ok") if "status" in table else pd.Series(True, table.index)

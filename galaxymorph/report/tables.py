@@ -12,8 +12,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from galaxymorph.learn import Recipe, target_of
-from galaxymorph.zoo import PROBABILITY, Tree, likeliest_walk, to_conditional
+from galaxymorph.zoo import PROBABILITY, SCHEMAS, Tree, likeliest_walk, to_conditional
 
 # Columns of a pipe: wide enough for the path of an image, which would be broken in two.
 PIPE = 400
@@ -21,11 +20,14 @@ PIPE = 400
 PARTS = {"valid": "validation", "test": "test"}
 
 
-def print_predictions(table: pd.DataFrame, recipe: Recipe) -> None:
-    """Print a row an image: class and probabilities, or the likeliest walk down the tree."""
-    tree = target_of(recipe).tree
-    if tree is not None:
-        _print_walks(table, tree)
+def print_predictions(table: pd.DataFrame) -> None:
+    """Print a row an image: class and probabilities, or the likeliest walk down the tree.
+
+    Args:
+        table: see `predict_files`.
+    """
+    if schema := table.attrs.get("schema"):
+        _print_walks(table, SCHEMAS[schema].tree)
         return
     shown = Table(box=box.SIMPLE_HEAD)
     table = table.drop(columns="error", errors="ignore")

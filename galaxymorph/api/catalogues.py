@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from PIL import Image
 from galaxymorph.api.calling import takes
 from galaxymorph.api.options import CheckOptions, ShowOptions, SimulateOptions
 from galaxymorph.api.paths import Place, require_output
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, replacing
 from galaxymorph.images import (
     Rendering,
     copies_in_words,
@@ -89,11 +88,11 @@ def show(folder: Place, **options: Any) -> Image.Image:
         )
     catalogue = read_catalogue(Path(folder), chosen.labels_column, chosen.schema, chosen.id_column)
     rendering = Rendering().changed(chosen.stretch, chosen.bands)
-    with tempfile.TemporaryDirectory() as temporary:
-        output = chosen.output or Path(temporary) / "sheet.png"
-        contact_sheet(catalogue, output, chosen.n, chosen.columns, chosen.scheme, rendering)
-        with Image.open(output) as image:
-            return image.copy()
+    sheet = contact_sheet(catalogue, chosen.n, chosen.columns, chosen.scheme, rendering)
+    if chosen.output:
+        with replacing(chosen.output) as temporary:
+            sheet.save(temporary, "PNG")
+    return sheet
 
 
 @dataclass(frozen=True)

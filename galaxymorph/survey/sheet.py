@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
-from galaxymorph.base import BadInput, Progress, replacing
+from galaxymorph.base import BadInput, Progress
 from galaxymorph.images.decoding import decode
 from galaxymorph.images.rendering import DEFAULT, Rendering
 from galaxymorph.zoo import (
@@ -27,17 +26,15 @@ LINES = 4
 
 def contact_sheet(
     catalogue: Catalogue,
-    output: str | Path,
     number: int,
     columns: int,
     scheme: str | None = None,
     rendering: Rendering = DEFAULT,
-) -> Path:
-    """Draw some galaxies of a catalogue.
+) -> Image.Image:
+    """Return a drawing of some galaxies of a catalogue.
 
     Args:
         catalogue: of votes or of plain labels.
-        output: a PNG to write.
         number: of galaxies, evenly spaced through the catalogue.
         columns: of the sheet.
         scheme: label with its class and value; None for the answers most volunteers gave, or
@@ -70,9 +67,7 @@ def contact_sheet(
             for line, words in enumerate(_words(galaxy, scheme, catalogue.tree)):
                 draw.text((x + 2, y + THUMBNAIL + line * LINE), words, "black", font)
             progress.advance()
-    with replacing(output) as temporary:
-        sheet.save(temporary, "PNG")
-    return Path(output)
+    return sheet
 
 
 def _words(galaxy: pd.Series, scheme: str | None, tree: Tree | None) -> list[str]:

@@ -14,7 +14,7 @@ from galaxymorph.api.paths import Place
 from galaxymorph.base import BadInput, read_json
 from galaxymorph.judge import metrics_of
 from galaxymorph.learn import Run as RunFolder
-from galaxymorph.learn import gather_galaxies, join_targets, require_same_galaxies, target_of
+from galaxymorph.learn import gather_galaxies, require_same_galaxies, split_with_targets, target_of
 from galaxymorph.learn.run_files import METRICS, REPORT
 from galaxymorph.report.notebook import html_confusion, html_link, html_table
 from galaxymorph.report.tables import PARTS
@@ -98,9 +98,7 @@ class Run(RunFolder):
             )
         galaxies = gather_galaxies(Path(data or self.data["path"]), self.recipe, skip_bad=True)
         require_same_galaxies(self, galaxies)
-        images = galaxies.table.set_index("galaxy")["image"]
-        split = self.split.assign(image=self.split["galaxy"].map(images))
-        split = join_targets(split, galaxies.table)
+        split = split_with_targets(self.split, galaxies)
         learn = make_learner(self, split, galaxies.frames, load=True)
         learn.dls.recipe, learn.dls.classes, learn.dls.split = self.recipe, self.classes, split
         learn.add_cb(ProgressCallback())

@@ -32,6 +32,7 @@ from .galaxies import join_targets as join_targets
 from .galaxies import read_labels as read_labels
 from .galaxies import require_same_galaxies as require_same_galaxies
 from .galaxies import split_faults as split_faults
+from .galaxies import split_with_targets as split_with_targets
 from .galaxies import with_images as with_images
 from .galaxies import with_targets as with_targets
 from .inference import images_of_batch as images_of_batch

@@ -57,7 +57,7 @@ from galaxymorph.learn.distributed import (
     training_together,
 )
 from galaxymorph.learn.embeddings import write_embeddings
-from galaxymorph.learn.galaxies import Galaxies, gather_galaxies, join_targets
+from galaxymorph.learn.galaxies import Galaxies, gather_galaxies, split_with_targets
 from galaxymorph.learn.inference import infer
 from galaxymorph.learn.learner import learner_on
 from galaxymorph.learn.models import export_learner, write_weights
@@ -266,9 +266,7 @@ def _train_member(
     run: Run, label: str, galaxies: Galaxies, target_domain: TargetImages | None
 ) -> None:
     recipe = run.recipe
-    images = galaxies.table.set_index("galaxy")["image"]
-    split = run.split.assign(image=run.split["galaxy"].map(images))
-    split = join_targets(split, galaxies.table)
+    split = split_with_targets(run.split, galaxies)
     learn = make_learner(run, split, galaxies.frames)
     state, plan = read_state(run.checkpoints / LAST), stages(recipe)
     complete = sum(stage.epochs for stage in plan[: state.stage]) + state.epoch

@@ -197,6 +197,12 @@ def with_images(table: pd.DataFrame, data: str | Path | None = None) -> pd.DataF
     return table.assign(image=images.map(_absolute))
 
 
+def split_with_targets(split: pd.DataFrame, galaxies: Galaxies) -> pd.DataFrame:
+    """Return a run's split with the present paths of the images, and the targets."""
+    images = galaxies.table.set_index("galaxy")["image"]
+    return join_targets(split.assign(image=split["galaxy"].map(images)), galaxies.table)
+
+
 def join_targets(table: pd.DataFrame, source: pd.DataFrame) -> pd.DataFrame:
     """Return a table of galaxies with the soft targets of another table, if it has any."""
     columns = [name for name in target_columns(source) if name not in table]

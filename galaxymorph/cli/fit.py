@@ -65,8 +65,9 @@ def _fit(options: dict[str, Any]) -> None:
 def print_results(run: Run) -> None:
     """Print a run's metrics, and say where its figures and its page are."""
     from galaxymorph.base import read_json
+    from galaxymorph.learn import run_files
     from galaxymorph.report import print_metrics
 
-    print_metrics(read_json(run.path / "metrics.json"), run.recipe)
+    print_metrics(read_json(run.path / run_files.METRICS), run.recipe)
     say(f"figures: {run.figures}/")
-    say(f"report: {run.path / 'report.html'}")
+    say(f"report: {run.path / run_files.REPORT}")

@@ -71,23 +71,18 @@ def _keeps_handedness(model: ExplainedModel) -> np.ndarray:
 
 
 PHYSICS_CHECKS: Registry[Change] = Registry("physics check")
-for name, transform in {
-    "rotated by 90 degrees": Transform(rotation=90),
-    "rotated by 180 degrees": Transform(rotation=180),
-    "rotated by 45 degrees": Transform(rotation=45),
+for name, check in {
+    "rotated by 90 degrees": Change(partial(transformed, transform=Transform(rotation=90))),
+    "rotated by 180 degrees": Change(partial(transformed, transform=Transform(rotation=180))),
+    "rotated by 45 degrees": Change(partial(transformed, transform=Transform(rotation=45))),
+    "mirrored": Change(partial(transformed, transform=Transform(mirror=True)), _keeps_handedness),
+    "dimmed to 0.7": Change(partial(dimmed, factor=0.7)),
+    "dimmed to 0.5": Change(partial(dimmed, factor=0.5)),
+    "shifted by 5 % of the frame": Change(partial(transformed, transform=Transform(shift=0.05))),
+    "enlarged by 1.1": Change(partial(transformed, transform=Transform(scale=1.1))),
+    "enlarged by 1.25": Change(partial(transformed, transform=Transform(scale=1.25))),
 }.items():
-    PHYSICS_CHECKS.register(name, Change(partial(transformed, transform=transform)))
-PHYSICS_CHECKS.register(
-    "mirrored", Change(partial(transformed, transform=Transform(mirror=True)), _keeps_handedness)
-)
-for factor in (0.7, 0.5):
-    PHYSICS_CHECKS.register(f"dimmed to {factor}", Change(partial(dimmed, factor=factor)))
-for name, transform in {
-    "shifted by 5 % of the frame": Transform(shift=0.05),
-    "enlarged by 1.1": Transform(scale=1.1),
-    "enlarged by 1.25": Transform(scale=1.25),
-}.items():
-    PHYSICS_CHECKS.register(name, Change(partial(transformed, transform=transform)))
+    PHYSICS_CHECKS.register(name, check)
 
 
 def physics_checks(model: ExplainedModel, rows: np.ndarray) -> list[dict[str, object]]:

@@ -66,21 +66,11 @@ def test_the_description_has_no_link_into_a_folder_that_an_index_lacks(repositor
 
 
 def test_a_fit_needs_no_extra(simple, tmp_path):
-    words = [
-        "fit",
-        "--data",
-        simple,
-        "--recipe",
-        RECIPE,
-        "--out",
-        tmp_path,
-        "--name",
-        "run",
-        *QUICK,
-    ]
+    words = ["--data", simple, "--recipe", RECIPE, *QUICK, "--out", tmp_path, "--name", "run"]
+    arguments = ["fit", *map(str, words)]
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({EXTRAS}))\n"
-        f"from galaxymorph.cli import main; main({list(map(str, words))!r})"
+        f"from galaxymorph.cli import main; main({arguments!r})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr

@@ -265,7 +265,7 @@ def serve(run: RunLike, **options: Any) -> ModelServer:
         run: a trained run or its folder.
 
     Raises:
-        BadInput: the address can't be bound.
+        BadInput: the address can't be bound, or the model can't be loaded.
 
     Example:
         >>> import galaxymorph as gm

@@ -26,15 +26,14 @@ def serve(run: Path, **options: Any) -> None:
     Example:
       python cli.py serve exports/RUN --port 8080
     """
-    import galaxymorph as gm
+    from galaxymorph.report import open_server
 
     say_rendering(options)
-    server = gm.serve(run, **options)
+    # Unlike `galaxymorph.serve`, the command prints the address before it loads the model.
+    server = open_server(run, **options)
     click.echo(server.address)
     say("stop it with Ctrl-C")
     try:
-        server.wait()
+        server.run()
     except KeyboardInterrupt:
-        server.stop()
-        server.wait()
         say("stopped")

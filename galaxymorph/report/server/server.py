@@ -112,20 +112,22 @@ class ModelServer:
             self._loading.result()
 
     def start(self) -> None:
-        """Answer in a thread, which ends with the process or by `stop`."""
-        self._thread = Thread(target=self._server.run, args=([self._socket],), daemon=True)
-        self._thread.start()
-        Thread(target=self._fill, daemon=True).start()
+        """Load the model, and answer in a thread, which ends with the process or by `stop`.
 
-    def wait(self) -> None:
-        """Wait until a server that was started is stopped.
+        The model is loaded before the caller goes on: torch.fx, which traces its blocks, meanwhile
+        changes the calls of all modules in the process.
 
         Raises:
             BadInput: the model can't be loaded.
         """
+        self._thread = Thread(target=self._server.run, args=([self._socket],), daemon=True)
+        self._thread.start()
+        self._fill()
+        self._loading.result()
+
+    def wait(self) -> None:
+        """Wait until a server that was started is stopped."""
         self._thread.join()
-        if self._loading.done():
-            self._loading.result()
 
     def stop(self) -> None:
         """Stop answering; may be called from another thread."""
@@ -150,7 +152,7 @@ class ModelServer:
 def open_server(
     run: Path, host: str, port: int, stretch: str | None, bands: str | None, device: str
 ) -> ModelServer:
-    """Return the server of a run's model, whose address is bound; `start` loads and serves it.
+    """Return the server of a run's model, whose address is bound; `run` or `start` loads and serves it.
 
     Args:
         run: trained.

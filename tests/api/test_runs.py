@@ -163,7 +163,6 @@ def test_a_server_answers_while_the_notebook_goes_on(own_run):
 
 
 def test_a_model_that_cannot_be_served_is_told_by_the_call(own_run, tmp_path):
-    """The model is loaded within the call, since loading changes the calls of all modules."""
     broken = tmp_path / "run"
     shutil.copytree(own_run.path, broken)
     (broken / "model.safetensors").write_bytes(b"damaged")

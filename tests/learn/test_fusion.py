@@ -1,5 +1,7 @@
 """Fused convolutions: the same network, in fewer kernels."""
 
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from importlib.metadata import version
 
 import pytest
@@ -90,3 +92,18 @@ def stays_as_it_is():
     found = fused(trunk, torch.bfloat16, 8)
     assert convolutions(found) == 0
     assert next(found.parameters()).dtype == torch.bfloat16
+
+
+def test_a_network_answers_while_other_threads_fuse_theirs():
+    """PyTorch's tracer takes the calls of all modules in the process."""
+    torch.manual_seed(0)
+    recipe = make_recipe("baseline", {"arch": "resnet18", "weights": "none"})
+    trunk, batch = build_model(recipe, 3).eval()[0], torch.rand(1, 3, 32, 32)
+    copies = [deepcopy(trunk) for _ in range(12)]
+    with torch.inference_mode():
+        expected = trunk(batch)
+        with ThreadPoolExecutor(2) as pool:
+            fusing = [pool.submit(fused, copy, torch.float32, 32) for copy in copies]
+            while not all(each.done() for each in fusing):
+                assert torch.equal(trunk(batch), expected)
+    assert all(convolutions(each.result()) >= 20 for each in fusing)

@@ -8,7 +8,9 @@ its need for a C++ compiler and a warm-up.
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from copy import deepcopy
+from threading import Lock, get_ident
 from typing import Any, TypeGuard
 
 import torch
@@ -24,6 +26,33 @@ ADDITIONS = {operator.add, operator.iadd, torch.add}
 # Padding, stride, dilation and groups of a convolution.
 Shape = tuple[Any, Any, Any, int]
 RELU_FUNCTIONS = {F.relu, torch.relu, torch.relu_}
+
+
+class _Tracer(fx.Tracer):
+    """A tracer that leaves other threads' networks alone.
+
+    While it traces, PyTorch sends the calls of all modules in the process here.
+    """
+
+    # Each trace restores what it replaced, so that two have to end in order.
+    lock = Lock()
+
+    def trace(self, root: Any, concrete_args: dict[str, Any] | None = None) -> fx.Graph:
+        with self.lock:
+            self.thread = get_ident()
+            return super().trace(root, concrete_args)
+
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple, kwargs: dict[str, Any]
+    ) -> Any:
+        if get_ident() != self.thread:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, fx.Proxy]) -> Any:
+        if get_ident() != self.thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
 
 
 class FusedConvolution(nn.Module):
@@ -131,7 +160,7 @@ def _fuse_neighbours(sequence: nn.Sequential) -> None:
 def _fused_block(block: nn.Module) -> nn.Module:
     """Return a fused block with the same outputs, or the block itself if fx can't trace it."""
     try:
-        traced = fx.symbolic_trace(block)
+        traced = fx.GraphModule(block, _Tracer().trace(block), type(block).__name__)
     except (fx.proxy.TraceError, TypeError, RuntimeError):
         return block
     modules = dict(traced.named_modules())

@@ -114,9 +114,6 @@ class ModelServer:
     def start(self) -> None:
         """Load the model, and answer in a thread, which ends with the process or by `stop`.
 
-        The model is loaded before the caller goes on: torch.fx, which traces its blocks, meanwhile
-        changes the calls of all modules in the process.
-
         Raises:
             BadInput: the model can't be loaded.
         """
@@ -152,7 +149,7 @@ class ModelServer:
 def open_server(
     run: Path, host: str, port: int, stretch: str | None, bands: str | None, device: str
 ) -> ModelServer:
-    """Return the server of a run's model, whose address is bound; `run` or `start` loads and serves it.
+    """Return the server of a run's model, with its address bound; `run` or `start` serves it.
 
     Args:
         run: trained.

@@ -191,13 +191,18 @@ def test_a_stopped_fit_says_how_it_goes_on(sent, simple, tmp_path):
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
+        # A process in the background of a script ignores Ctrl-C, and so do those that it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     until = time.monotonic() + 120
     history = tmp_path / "my run" / "history.csv"
-    while not history.exists() and process.poll() is None and time.monotonic() < until:
-        time.sleep(0.1)
-    process.send_signal(sent)
-    _, said = process.communicate(timeout=60)
+    try:
+        while not history.exists() and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.1)
+        process.send_signal(sent)
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 128 + sent
     last = said.strip().splitlines()[-1]
     assert last == f"stopped; continue with: python cli.py fit --resume '{tmp_path / 'my run'}'"

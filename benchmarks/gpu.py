@@ -383,7 +383,7 @@ def parsed(options: list) -> tuple[str, dict]:
             for key, value in context.params.items()
             if context.get_parameter_source(key).name == "COMMANDLINE"
         }
-        source = settings.pop("source", None) or "baseline"
+        source = settings.pop("recipe", None) or "baseline"
         for name in ("data", "out", "name", "device"):
             settings.pop(name, None)
         return source, given(settings)
@@ -568,12 +568,16 @@ def time_predict(setup: dict, run: str) -> dict:
     import torch
     import torchvision
 
+    from galaxymorph.base.process import own_process
     from galaxymorph.images import centre_frame, decode, map_images
-    from galaxymorph.learn import use_device
+    from galaxymorph.learn import keep_freed_memory, use_device
     from galaxymorph.predict import load_predictor
 
     device, size = setup["device"], setup["size"]
     use_device(device)
+    # As the command does.
+    own_process()
+    keep_freed_memory(room=2**27, steady=True)
     files = sorted(map(str, Path(setup["data"]).rglob("*.jpg")))
     cores = os.cpu_count() or 1
 

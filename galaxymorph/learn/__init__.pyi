@@ -1,6 +1,7 @@
 from . import run_files as run_files
 from .acceleration.hardware import keep_freed_memory as keep_freed_memory
 from .acceleration.hardware import map_on_cores as map_on_cores
+from .acceleration.hardware import memory_format as memory_format
 from .acceleration.hardware import on_device as on_device
 from .acceleration.hardware import resolve_precision as resolve_precision
 from .acceleration.hardware import use_device as use_device

@@ -185,7 +185,7 @@ def train_run(run: Run, galaxies: Galaxies) -> None:
         run: started, perhaps partly trained.
         galaxies: of its split, with their images' present paths.
     """
-    if run.recipe.pipeline == "fast" and default_device().type == "cpu":
+    if run.recipe.pipeline == "fast":
         keep_freed_memory()
     if run.recipe.adapt != "none" and processes() > 1:
         raise BadInput(

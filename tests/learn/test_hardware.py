@@ -8,8 +8,10 @@ from fastai.torch_core import default_device
 
 from galaxymorph.base import BadInput
 from galaxymorph.learn import build_model, make_recipe
+from galaxymorph.learn.acceleration import hardware
 from galaxymorph.learn.acceleration.hardware import (
     CPUAutocast,
+    memory_format,
     precision_callbacks,
     resolve_precision,
 )
@@ -23,6 +25,22 @@ on_cpu = pytest.mark.skipif(default_device().type != "cpu", reason="says what a 
 
 def model(arch: str):
     return build_model(make_recipe("baseline", {"arch": arch, "weights": "none"}), 3)
+
+
+@pytest.mark.parametrize(
+    ("device", "arch", "expected"),
+    [
+        ("cpu", "resnet18", torch.channels_last),
+        ("cpu", LITE0, torch.channels_last),
+        ("cuda", "resnet18", torch.channels_last),
+        ("cuda", LITE0, torch.contiguous_format),
+    ],
+)
+def test_depthwise_convolutions_stay_in_the_default_format_on_a_gpu(
+    monkeypatch, device, arch, expected
+):
+    monkeypatch.setattr(hardware, "default_device", lambda: torch.device(device))
+    assert memory_format(model(arch)) == expected
 
 
 @on_cpu

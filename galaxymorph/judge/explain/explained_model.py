@@ -29,6 +29,7 @@ from galaxymorph.learn import (
     load_network,
     make_link,
     map_on_cores,
+    memory_format,
     pixel_stats,
     serving_network,
     target_of,
@@ -172,8 +173,9 @@ def explained_model(
     table = with_images(split[wanted].reset_index(drop=True), data)
     table = with_targets(run, table, data)
     images = _read_images(list(table["image"]), run)
-    # Convolutions are faster in this layout, and no gradients of weights are needed.
-    network = load_network(run).to(memory_format=torch.channels_last).requires_grad_(False)
+    # No gradients of weights are needed.
+    network = load_network(run).requires_grad_(False)
+    network.to(memory_format=memory_format(network))
     model = ExplainedModel(
         run,
         network,

@@ -29,7 +29,7 @@ from torch import nn
 
 from galaxymorph.base import BadInput, Progress, Rows, read_json, replace_folder, say
 from galaxymorph.learn.acceleration.gpu_memory import RowsOnGPU, fits_on_gpu
-from galaxymorph.learn.acceleration.hardware import KEPT, resolve_precision
+from galaxymorph.learn.acceleration.hardware import KEPT, memory_format, resolve_precision
 from galaxymorph.learn.acceleration.serving import DTYPES, in_chunks, serving_parts
 from galaxymorph.learn.backbones.architectures import stages_of
 from galaxymorph.learn.distributed import processes
@@ -51,8 +51,14 @@ class FeatureDL(DataLoader):
 
     epoch = 0
 
-    def __init__(self, features: Rows | RowsOnGPU, targets: torch.Tensor, **settings: Any):
-        self.features, self.targets = features, targets
+    def __init__(
+        self,
+        features: Rows | RowsOnGPU,
+        targets: torch.Tensor,
+        layout: torch.memory_format = torch.channels_last,
+        **settings: Any,
+    ):
+        self.features, self.targets, self.layout = features, targets, layout
         self.views = len(features) // len(targets)
         super().__init__(n=len(targets), indexed=True, device=default_device(), **settings)
 
@@ -66,7 +72,7 @@ class FeatureDL(DataLoader):
             stored = torch.from_numpy(stored)
         if stored.dtype == torch.int16:
             stored = stored.view(torch.bfloat16)
-        return _channels_first(stored), self.targets[b]
+        return _channels_first(stored, self.layout), self.targets[b]
 
     def create_batches(self, samps: Iterable[int]) -> Iterator:
         for batch in super().create_batches(samps):
@@ -177,10 +183,11 @@ class Features:
             return
         images = learn.dls
         train, valid = (self._rows(stage, part) for part in ("train", "valid"))
+        layout = memory_format(learn.model)
         try:
             learn.dls = DataLoaders(
-                FeatureDL(*train, bs=images.train.bs, shuffle=True, drop_last=True),
-                FeatureDL(*valid, bs=images.valid.bs),
+                FeatureDL(*train, layout, bs=images.train.bs, shuffle=True, drop_last=True),
+                FeatureDL(*valid, layout, bs=images.valid.bs),
                 device=default_device(),
             )
             with self.early[stage].bypassed():
@@ -239,6 +246,7 @@ class _TrunkPasses:
         parts: the loader of each part of the split, and the number of views of its galaxies.
         shapes: of a view's outputs at each cut.
         dtype: of the outputs.
+        layout: of the images.
         seed: of the views.
     """
 
@@ -247,6 +255,7 @@ class _TrunkPasses:
     parts: dict[str, tuple[TfmdDL, int]]
     shapes: list[tuple[int, ...]]
     dtype: torch.dtype
+    layout: torch.memory_format
     seed: int
 
     def rows(self, part: str) -> int:
@@ -280,7 +289,8 @@ class _TrunkPasses:
         for view in range(views):
             set_seed((self.seed * 10_007 + view) % 2**31, reproducible=True)
             for images, batch_targets in loader:
-                outputs = _cut_outputs(self.early, images.as_subclass(torch.Tensor), self.dtype)
+                pixels = images.as_subclass(torch.Tensor)
+                outputs = _cut_outputs(self.early, pixels, self.dtype, self.layout)
                 for cut, values in enumerate(outputs):
                     write(cut, row, values)
                 row += len(images)
@@ -297,11 +307,11 @@ def _trunk_passes(learn: Learner, recipe: Recipe, features: Features) -> _TrunkP
     firsts = [names[features.early[stage].first] for stage in stages]
     early = [EarlyStages(model, model.get_submodule(name)) for name in firsts]
     train = learn.dls.train.new(shuffle=False, drop_last=False)
-    dtype = DTYPES[features.precision]
+    dtype, layout = DTYPES[features.precision], memory_format(model)
     image = torch.zeros(1, 3, recipe.size, recipe.size, device=default_device())
-    shapes = [tuple(outputs.shape[1:]) for outputs in _cut_outputs(early, image, dtype)]
+    shapes = [tuple(outputs.shape[1:]) for outputs in _cut_outputs(early, image, dtype, layout)]
     parts = {"train": (train, recipe.trunk_views), "valid": (learn.dls.valid, 1)}
-    return _TrunkPasses(stages, early, parts, shapes, dtype, recipe.seed)
+    return _TrunkPasses(stages, early, parts, shapes, dtype, layout, recipe.seed)
 
 
 def _to_files(passes: _TrunkPasses, features: Features) -> None:
@@ -347,10 +357,10 @@ def _to_gpu(passes: _TrunkPasses) -> dict[tuple[str, str], tuple[RowsOnGPU, torc
 
 @torch.inference_mode()
 def _cut_outputs(
-    early: list[EarlyStages], batch: torch.Tensor, dtype: torch.dtype
+    early: list[EarlyStages], batch: torch.Tensor, dtype: torch.dtype, layout: torch.memory_format
 ) -> list[torch.Tensor]:
     """Return the outputs of each cut, from the earliest, channels last; each layer runs once."""
-    parts = (_successive_outputs(early, part) for part in in_chunks(batch, dtype))
+    parts = (_successive_outputs(early, part) for part in in_chunks(batch, dtype, layout))
     outputs = zip(*parts, strict=True)
     return [_channels_last(torch.cat(chunks)).contiguous() for chunks in outputs]
 
@@ -369,8 +379,10 @@ def _channels_last(features: torch.Tensor) -> torch.Tensor:
     return features.permute(0, 2, 3, 1) if features.ndim == 4 else features
 
 
-def _channels_first(features: torch.Tensor) -> torch.Tensor:
-    return features.permute(0, 3, 1, 2) if features.ndim == 4 else features
+def _channels_first(features: torch.Tensor, layout: torch.memory_format) -> torch.Tensor:
+    if features.ndim != 4:
+        return features
+    return features.permute(0, 3, 1, 2).contiguous(memory_format=layout)
 
 
 def _require_room(folder: Path, need: int) -> None:

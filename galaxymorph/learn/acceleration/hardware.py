@@ -141,10 +141,23 @@ def resolve_precision(precision: str, model: nn.Module) -> str:
         # PyTorch has had it since 2.6.
         capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
         fast = capabilities.get("amx_bf16") or capabilities.get("avx512_bf16")
-        return "bf16" if fast and not _has_depthwise(model) else "fp32"
+        return "bf16" if fast and not has_depthwise(model) else "fp32"
     if default_device().type != "cuda":
         return "fp32"
     return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+
+
+def memory_format(model: nn.Module) -> torch.memory_format:
+    """Return the memory format in which a network is fastest on the default device.
+
+    Convolutions are up to twice as fast with the channels last. On a GPU, cuDNN compiles kernels
+    for each input shape of a depthwise convolution in that format: the first step of
+    `tf_efficientnet_lite0` took 15 s on an H200, and 0.6 s in PyTorch's default format, with
+    equally fast steps after it.
+    """
+    if default_device().type == "cuda" and has_depthwise(model):
+        return torch.contiguous_format
+    return torch.channels_last
 
 
 def map_on_cores(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
@@ -206,7 +219,8 @@ class CPUAutocast(Callback):
         self.autocast.__exit__(None, None, None)
 
 
-def _has_depthwise(model: nn.Module) -> bool:
+def has_depthwise(model: nn.Module) -> bool:
+    """Tell whether a network has convolutions of each channel by itself."""
     return any(
         isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1
         for module in model.modules()

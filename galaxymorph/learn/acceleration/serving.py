@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from galaxymorph.learn.acceleration.fusion import fused
-from galaxymorph.learn.acceleration.hardware import resolve_precision
+from galaxymorph.learn.acceleration.hardware import memory_format, resolve_precision
 from galaxymorph.learn.recipe import Recipe
 
 # Relative to the largest output; folding changes outputs by a millionth.
@@ -26,6 +26,7 @@ class ServingNetwork(nn.Module):
     def __init__(self, trunk: nn.Module, head: nn.Module, dtype: torch.dtype):
         super().__init__()
         self.trunk, self.head, self.dtype = trunk, head, dtype
+        self.layout = memory_format(trunk)
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """Return logits in float32, shape (n, classes)."""
@@ -33,12 +34,16 @@ class ServingNetwork(nn.Module):
 
     def features(self, batch: torch.Tensor) -> torch.Tensor:
         """Return the trunk's outputs, in float32."""
-        return torch.cat([self.trunk(part) for part in in_chunks(batch, self.dtype)]).float()
+        return torch.cat(
+            [self.trunk(part) for part in in_chunks(batch, self.dtype, self.layout)]
+        ).float()
 
 
-def in_chunks(batch: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, ...]:
+def in_chunks(
+    batch: torch.Tensor, dtype: torch.dtype, layout: torch.memory_format
+) -> tuple[torch.Tensor, ...]:
     """Return a batch in the type and memory format for inference, in parts on a CPU."""
-    batch = batch.to(dtype, memory_format=torch.channels_last)
+    batch = batch.to(dtype, memory_format=layout)
     return batch.split(CPU_CHUNK) if batch.device.type == "cpu" else (batch,)
 
 
@@ -65,10 +70,10 @@ def serving_network(model: nn.Module, recipe: Recipe, precision: str | None = No
 def serving_parts(model: nn.Module, recipe: Recipe, precision: str) -> tuple[nn.Module, nn.Module]:
     """Return copies of a model's trunk and head for inference.
 
-    The trunk is folded, channels-last, in a resolved precision and, on a CPU, fused; its stages
-    keep their names. The head is in float32.
+    The trunk is folded, in the device's memory format, in a resolved precision and, on a CPU,
+    fused; its stages keep their names. The head is in float32.
     """
-    folded = fold_batchnorm(model, recipe.size).to(memory_format=torch.channels_last)
+    folded = fold_batchnorm(model, recipe.size).to(memory_format=memory_format(model))
     trunk, head = folded.get_submodule("0"), folded.get_submodule("1")
     if default_device().type != "cpu":
         folded.to(default_device())

@@ -19,7 +19,7 @@ from fastcore.foundation import L
 from torch import nn
 
 from galaxymorph.base import BadInput, near_names
-from galaxymorph.learn.acceleration.hardware import resolve_precision
+from galaxymorph.learn.acceleration.hardware import memory_format, resolve_precision
 from galaxymorph.learn.recipe import Recipe, require_weights_file
 
 # Mean and standard deviation of the pixels that a trunk expects, by channel.
@@ -142,8 +142,8 @@ def vision_learner_of(dls: DataLoaders, recipe: Recipe, **learner_arguments: Any
         load_trunk(learn.model[0], recipe)
     learn.unfreeze()
     if recipe.pipeline == "fast":
-        # Convolutions are up to twice as fast in this layout; the weights decide it.
-        learn.model.to(memory_format=torch.channels_last)
+        # The weights decide the layout of a convolution.
+        learn.model.to(memory_format=memory_format(learn.model))
     return learn
 
 
@@ -255,7 +255,14 @@ def _load_file(trunk: nn.Module, recipe: Recipe, path: Path) -> None:
     require_weights_file(recipe)
     state = _read_weights(path)
     wanted = trunk.state_dict()
-    for candidate in (_prefixed(state, "0."), state, _as_cut(state, recipe.arch)):
+    candidates = (
+        lambda: _prefixed(state, "0."),
+        lambda: state,
+        # Last, as it makes a network for the names of its parts.
+        lambda: _as_cut(state, recipe.arch),
+    )
+    for make_candidate in candidates:
+        candidate = make_candidate()
         if wanted.keys() <= candidate.keys() and all(
             candidate[name].shape == value.shape for name, value in wanted.items()
         ):

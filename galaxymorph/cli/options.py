@@ -191,6 +191,10 @@ def _option(setting: Field[Any]) -> Callable[[Function], Function]:
     }
     if kind == "bool":
         return click.option(f"--{dashed}/--no-{dashed}", setting.name, **settings)
+    if kind.startswith("tuple"):
+        # Not given, click's empty tuple would replace the recipe's.
+        settings |= {"multiple": True, "callback": lambda context, option, values: values or None}
+        kind = "str"
     number = {"int": int, "float": float, "str": str}[kind]
     words = {"int": "INTEGER", "float": "NUMBER", "str": "TEXT"}
     metavar = "|".join(map(str, choices)) if choices else metadata.get("metavar", words[kind])

@@ -15,6 +15,7 @@ from .decoding import decode as decode
 from .decoding import decode_bytes as decode_bytes
 from .decoding import galaxy_image as galaxy_image
 from .decoding import holds_fits as holds_fits
+from .duplicates import frame_hashes as frame_hashes
 from .duplicates import near_duplicates as near_duplicates
 from .frame import centre_frame as centre_frame
 from .inspection import Inspection as Inspection

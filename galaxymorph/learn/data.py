@@ -21,7 +21,7 @@ from galaxymorph.learn.acceleration.loaders import FileItems, StoredItems, Threa
 from galaxymorph.learn.backbones.architectures import pixel_stats
 from galaxymorph.learn.distributed import processes
 from galaxymorph.learn.recipe import Recipe, item_frame
-from galaxymorph.learn.targets.columns import loss_columns, target_of
+from galaxymorph.learn.targets.columns import output_names, target_of, training_columns
 from galaxymorph.learn.views import CentralView, Frame, OpenGalaxy, OpenOrBlank, RandomView, as_path
 
 
@@ -52,14 +52,13 @@ def _plain_views(recipe: Recipe) -> list[Transform]:
 
 
 def galaxy_block(
-    recipe: Recipe, classes: Sequence[str], opener: Transform | None = None
+    recipe: Recipe, classes: Sequence[str], columns: Sequence[str], opener: Transform | None = None
 ) -> DataBlock:
     """Return the `DataBlock` of a table with the columns `image`, `label` and `split`.
 
-    A soft target is the vector of its columns, see `loss_columns`, in place of `label`.
+    A soft target is the vector of `columns`, see `training_columns`, in place of `label`.
     """
-    columns = loss_columns(recipe, classes)
-    soft = target_of(recipe).soft
+    soft, outputs = target_of(recipe).soft, len(output_names(recipe, classes))
     return DataBlock(
         blocks=(
             TransformBlock(
@@ -67,10 +66,10 @@ def galaxy_block(
                 item_tfms=item_transforms(recipe),
                 batch_tfms=batch_transforms(recipe),
             ),
-            RegressionBlock(len(columns)) if soft else CategoryBlock(list(classes), sort=False),
+            RegressionBlock(outputs) if soft else CategoryBlock(list(classes), sort=False),
         ),
         get_x=ColReader("image"),
-        get_y=ColReader(columns if soft else "label"),
+        get_y=ColReader(list(columns) if soft else "label"),
         splitter=saved_split,
     )
 
@@ -89,7 +88,8 @@ def galaxy_loaders(
     The order of the training galaxies is drawn here, by seeds that the caller sets.
 
     Args:
-        table: `image`, `label`, `split`, the `digest` of each image, and a soft target's columns.
+        table: `image`, `label`, `split`, the `digest` of each image, and a soft target's columns;
+            with further sources, those of `training_columns`.
         recipe: of the fit.
         classes: in order.
         frames: decoded, used in place of the files.
@@ -100,7 +100,8 @@ def galaxy_loaders(
         rows = {image: frames.rows[digest] for image, digest in pairs if digest in frames.rows}
         opener = OpenGalaxy(recipe.rendering, frames, rows, recipe.crop)
     selected = table[table["split"].isin(["train", "valid"])]
-    loaders = galaxy_block(recipe, classes, opener).dataloaders(
+    columns = training_columns(recipe, classes, table)
+    loaders = galaxy_block(recipe, classes, columns, opener).dataloaders(
         selected,
         bs=min(_share(recipe), int((selected["split"] == "train").sum())),
         val_bs=recipe.batch,
@@ -174,7 +175,8 @@ def _read_stored(
 def _targets(table: pd.DataFrame, recipe: Recipe, classes: Sequence[str]) -> torch.Tensor:
     """Return the targets as the DataBlock does: codes of classes, or float vectors."""
     if target_of(recipe).soft:
-        return torch.from_numpy(table[loss_columns(recipe, classes)].to_numpy("float32", copy=True))
+        columns = training_columns(recipe, classes, table)
+        return torch.from_numpy(table[columns].to_numpy("float32", copy=True))
     return TensorCategory(torch.from_numpy(pd.Index(classes).get_indexer(pd.Index(table["label"]))))
 
 

@@ -57,7 +57,7 @@ from galaxymorph.learn.distributed import (
     training_together,
 )
 from galaxymorph.learn.embeddings import write_embeddings
-from galaxymorph.learn.galaxies import Galaxies, gather_galaxies, split_with_targets
+from galaxymorph.learn.galaxies import Galaxies, gather_galaxies, split_with_targets, training_table
 from galaxymorph.learn.inference import infer
 from galaxymorph.learn.learner import learner_on
 from galaxymorph.learn.models import export_learner, write_weights
@@ -67,14 +67,17 @@ from galaxymorph.learn.run_files import (
     EXPORT,
     HISTORY,
     REJECTED,
+    SOURCES,
     SPLIT,
     TRAIN_MEANS,
     predictions_file,
 )
 from galaxymorph.learn.runs import (
+    SOURCES_COLUMNS,
     Run,
     create_run,
     fingerprint,
+    further_fingerprint,
     locked,
     new_run_folder,
     write_split,
@@ -87,7 +90,7 @@ from galaxymorph.learn.targets.columns import (
     target_of,
     true_columns,
 )
-from galaxymorph.learn.targets.loss import make_link
+from galaxymorph.learn.targets.loss import make_link, make_loss_and_metrics
 from galaxymorph.zoo import PARTS, fold_splits, split_galaxies
 
 
@@ -119,6 +122,8 @@ def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
     """
     table, classes = galaxies.table, galaxies.classes
     data = {"path": galaxies.path, "source": galaxies.source, "fingerprint": fingerprint(table)}
+    if galaxies.further is not None:
+        data["further"] = further_fingerprint(galaxies.further)
     # The labels of a soft target only stratify the split.
     soft = target_of(recipe).soft
     if soft:
@@ -147,8 +152,12 @@ def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
             write_split(run, split)
         # After all faults of the galaxies.
         require_weights(recipe)
+        if galaxies.further is not None:
+            write_table(run.path / SOURCES, galaxies.further[list(SOURCES_COLUMNS)])
         if len(galaxies.rejected):
             write_table(run.path / REJECTED, galaxies.rejected)
+    if galaxies.further is not None:
+        say(f"{len(galaxies.further):,} galaxies of further catalogues train: {path / SOURCES}")
     copies = int(table["digest"].duplicated().sum()) if "digest" in table else 0
     if copies:
         say(f"{copies:,} images are identical to another one and are in the same part")
@@ -172,7 +181,7 @@ def restart_run(path: Path, run: Run) -> Run:
         for old, new in [(run, again), *members]:
             if new is not again:
                 create_run(new.path, old.recipe, old.classes, old.data)
-            for name in (SPLIT, TRAIN_MEANS):
+            for name in (SPLIT, TRAIN_MEANS, SOURCES):
                 if (old.path / name).exists():
                     shutil.copy(old.path / name, new.path / name)
     return Run(path)
@@ -267,7 +276,7 @@ def _train_member(
 ) -> None:
     recipe = run.recipe
     split = split_with_targets(run.split, galaxies)
-    learn = make_learner(run, split, galaxies.frames)
+    learn = make_learner(run, training_table(split, galaxies), galaxies.frames)
     state, plan = read_state(run.checkpoints / LAST), stages(recipe)
     complete = sum(stage.epochs for stage in plan[: state.stage]) + state.epoch
     remaining = sum(stage.epochs for stage in plan) - complete
@@ -284,6 +293,9 @@ def _train_member(
         return
     shutil.rmtree(run.checkpoints / FEATURES, ignore_errors=True)
     _load_kept(run, learn)
+    if galaxies.further is not None:
+        # For predictions the loss of one source is enough.
+        learn.loss_func, learn.metrics = make_loss_and_metrics(recipe, split, run.classes)
     _write_results(run, learn, split, galaxies.frames)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -19,9 +19,18 @@ from galaxymorph.images import (
     inspect_images,
     require_fits,
 )
-from galaxymorph.learn.recipe import Recipe, item_frame
+from galaxymorph.learn.recipe import Recipe, item_frame, read_sources
 from galaxymorph.learn.run_files import predictions_file
-from galaxymorph.learn.runs import Run, fingerprint, target_columns, with_votes_digest
+from galaxymorph.learn.runs import (
+    Run,
+    fingerprint,
+    further_fingerprint,
+    target_columns,
+    with_votes_digest,
+)
+from galaxymorph.learn.sources.copies import without_copies
+from galaxymorph.learn.sources.reading import read_further
+from galaxymorph.learn.sources.spec import FRACTIONS
 from galaxymorph.learn.targets.columns import label_galaxies, loss_columns, target_of, true_columns
 from galaxymorph.zoo import (
     GALAXY_ZOO_CHALLENGE,
@@ -35,11 +44,15 @@ from galaxymorph.zoo import (
     read_catalogue,
     split_galaxies,
 )
+from galaxymorph.zoo.columns import SOURCE, TRAIN, WEIGHT
 
 
 @dataclass(frozen=True)
 class Galaxies:
-    """The labelled galaxies of a fit with their images' digests, and the rejected rows."""
+    """The labelled galaxies of a fit with their images' digests, and the rejected rows.
+
+    `further` are those of further sources, which only train: None if the recipe has none.
+    """
 
     table: pd.DataFrame
     classes: list[str]
@@ -47,6 +60,7 @@ class Galaxies:
     path: str
     source: str
     frames: Frames | None
+    further: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +70,7 @@ class Labelled:
     catalogue: Catalogue
     classes: list[str]
     path: str
+    further: list[Catalogue] = field(default_factory=list)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -75,7 +90,8 @@ def read_labels(path: str | Path, recipe: Recipe, skip_bad: bool = False) -> Lab
     Raises:
         BadInput: something is wrong with a row, and `skip_bad` isn't set.
     """
-    catalogue = read_catalogue(path, recipe.labels_column, recipe.schema, recipe.id_column)
+    kind = None if recipe.fractions is None else FRACTIONS[recipe.fractions]
+    catalogue = read_catalogue(path, recipe.labels_column, recipe.schema, recipe.id_column, kind)
     for note in filter(None, (catalogue.note, catalogue.kind_note)):
         say(note)
     if catalogue.unvoted:
@@ -93,7 +109,8 @@ def read_labels(path: str | Path, recipe: Recipe, skip_bad: bool = False) -> Lab
     if left_out := len(catalogue.table) - len(table):
         by = f"column {recipe.labels_column}" if recipe.labels_column else f"scheme {recipe.scheme}"
         say(f"{left_out:,} of {len(catalogue.table):,} galaxies have no class by {by}")
-    labelled = Labelled(replace(catalogue, table=table), classes, _absolute(path))
+    further = read_further(recipe, skip_bad)
+    labelled = Labelled(replace(catalogue, table=table), classes, _absolute(path), further)
     for note in notes_on_classes(labelled.counts):
         say(note)
     return labelled
@@ -113,8 +130,8 @@ def decode_galaxies(
     Raises:
         BadInput: something is wrong with an image, and `skip_bad` isn't set.
     """
-    catalogue = labelled.catalogue
-    references = list(catalogue.table["image"])
+    catalogues = [labelled.catalogue, *labelled.further]
+    references = [image for catalogue in catalogues for image in catalogue.table["image"]]
     settings = {name: getattr(recipe, name) for name in ("stretch", "bands")}
     changed = {name: value for name, value in settings.items() if value != getattr(Recipe, name)}
     require_fits(references, changed)
@@ -123,18 +140,43 @@ def decode_galaxies(
         frames, inspections = cached_frames(references, *item_frame(recipe), recipe.rendering)
     else:
         inspections = inspect_images(references, crop=recipe.crop, rendering=recipe.rendering)
+    _say_empty(inspections)
+    tables, rejected = [], []
+    for catalogue in catalogues:
+        number = len(catalogue.table)
+        table, left_out = _sound_galaxies(catalogue, inspections[:number], skip_bad)
+        tables.append(table)
+        rejected.append(left_out)
+        inspections = inspections[number:]
+    return Galaxies(
+        tables[0],
+        labelled.classes,
+        pd.concat(rejected, ignore_index=True),
+        labelled.path,
+        _absolute(labelled.catalogue.source),
+        frames,
+        without_copies(tables[0], tables[1:], recipe, frames) if recipe.also else None,
+    )
+
+
+def _sound_galaxies(
+    catalogue: Catalogue, inspections: Sequence[Inspection], skip_bad: bool
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return a catalogue's galaxies whose images can be used, and its rejected rows.
+
+    Raises:
+        BadInput: an image can't be used, and `skip_bad` isn't set.
+    """
     table = catalogue.table.assign(digest=[inspection.digest for inspection in inspections])
     catalogue = catalogue.set_aside(image_problems(catalogue, inspections))
     if not skip_bad:
         catalogue.require_sound()
-    _say_empty(inspections)
-    table = table[table["digest"] != ""].drop(columns="row").reset_index(drop=True)
-    if table.empty and references:
+    sound = table[table["digest"] != ""].drop(columns="row").reset_index(drop=True)
+    if sound.empty and len(table):
         raise BadInput(f"{catalogue.source}: none of its images can be used", inspections[0].fault)
     # Commands on the run may be started in another folder.
-    table["image"] = table["image"].map(_absolute)
-    rejected, source = catalogue.rejected(), _absolute(catalogue.source)
-    return Galaxies(table, labelled.classes, rejected, labelled.path, source, frames)
+    sound["image"] = sound["image"].map(_absolute)
+    return sound, catalogue.rejected()
 
 
 def split_faults(catalogue: Catalogue) -> dict[str, str]:
@@ -203,6 +245,17 @@ def split_with_targets(split: pd.DataFrame, galaxies: Galaxies) -> pd.DataFrame:
     return join_targets(split.assign(image=split["galaxy"].map(images)), galaxies.table)
 
 
+def training_table(split: pd.DataFrame, galaxies: Galaxies) -> pd.DataFrame:
+    """Return a split with its targets and, if there are further sources, their galaxies in train.
+
+    The result then has the columns that `targets.loss.SourcesLoss` takes.
+    """
+    if galaxies.further is None:
+        return split
+    main = split.assign(**{WEIGHT: 1.0, SOURCE: 0})
+    return pd.concat([main, galaxies.further.assign(split=TRAIN)], ignore_index=True)
+
+
 def join_targets(table: pd.DataFrame, source: pd.DataFrame) -> pd.DataFrame:
     """Return a table of galaxies with the soft targets of another table, if it has any."""
     columns = [name for name in target_columns(source) if name not in table]
@@ -229,12 +282,20 @@ def with_targets(run: Run, table: pd.DataFrame, data: str | Path | None = None) 
     known = pd.concat([run.predictions(part) for part in parts], ignore_index=True)
     if columns <= set(known) and table["galaxy"].isin(known["galaxy"]).all():
         return join_targets(table, known[["galaxy", *sorted(columns)]])
-    labelled = read_labels(data or run.data["path"], run.recipe, skip_bad=True)
+    alone = replace(run.recipe, also=())
+    labelled = read_labels(data or run.data["path"], alone, skip_bad=True)
     return join_targets(table, labelled.catalogue.table)
 
 
 def require_same_galaxies(run: Run, galaxies: Galaxies) -> None:
     """Raise BadInput, naming a galaxy, if the catalogue isn't the one that the run was split on."""
+    further = galaxies.further
+    if further is not None and further_fingerprint(further) != run.data.get("further"):
+        raise BadInput(
+            f"{run.path}: a further catalogue changed since the run was started "
+            f"({', '.join(source.path for source in read_sources(run.recipe))})",
+            "restore it, or fit a new run",
+        )
     if fingerprint(galaxies.table, run.data) == run.data["fingerprint"]:
         return
     split = with_votes_digest(run.split).drop(columns="fold", errors="ignore")

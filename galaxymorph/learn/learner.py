@@ -26,7 +26,7 @@ from fastai.torch_core import set_seed
 from galaxymorph.learn.backbones.architectures import vision_learner_of
 from galaxymorph.learn.callbacks import FrozenInEval
 from galaxymorph.learn.data import galaxy_loaders
-from galaxymorph.learn.galaxies import gather_galaxies
+from galaxymorph.learn.galaxies import gather_galaxies, training_table
 from galaxymorph.learn.inference import AverageViews
 from galaxymorph.learn.presets import make_recipe
 from galaxymorph.learn.recipe import Recipe
@@ -78,6 +78,7 @@ def galaxy_dataloaders(
         recipe.calibration,
         target_of(recipe).soft,
     )
+    split = training_table(split, galaxies)
     set_seed(recipe.seed, reproducible=True)
     loaders = galaxy_loaders(split, recipe, galaxies.classes, galaxies.frames)
     loaders.recipe, loaders.classes, loaders.split = recipe, galaxies.classes, split

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from galaxymorph.base import BadInput, did_you_mean, loaded_plugins, say, use_one_of
 from galaxymorph.images.rendering import STRETCHES, Rendering
+from galaxymorph.learn.sources.events import source_meanings
+from galaxymorph.learn.sources.spec import FRACTIONS, TrainingSource, read_source
 from galaxymorph.learn.targets.registry import TARGETS
 from galaxymorph.zoo.schemas import SCHEMAS
 from galaxymorph.zoo.schemes import SCHEMES
@@ -85,6 +87,23 @@ class Recipe:
     )
     labels_column: str | None = _setting(
         None, "Column of class names, used instead of a label scheme", "data", metavar="COLUMN"
+    )
+    fractions: str | None = _setting(
+        None,
+        "Kind of vote fractions to train on and to judge by: those of all votes (counts, raw), of "
+        "votes weighted by the volunteers' consistency (weighted), corrected for distance, which "
+        "the picture doesn't show (debiased), or of all volunteers (cumulative). Default: the "
+        "schema's first that the table has",
+        "data",
+        choices=tuple(FRACTIONS),
+    )
+    also: tuple[str, ...] = _setting(
+        (),
+        "Further catalogue, whose galaxies train, and neither validate nor test; may be repeated. "
+        "Keys: schema, fractions; labels with scheme or answers; largest; id; weight; see "
+        "docs/how-to-sources.md",
+        "data",
+        metavar="PATH[,KEY=VALUE…]",
     )
     arch: str = _setting(
         "resnet18", "Architecture from torchvision or timm", "model", metavar="NAME"
@@ -385,6 +404,21 @@ RULES = (
         "leave out one of the two",
     ),
     Rule(
+        lambda r: r.fractions is not None and r.labels_column is not None,
+        "fractions {r.fractions}: the labels are in column {r.labels_column!r}",
+        "leave out one of the two",
+    ),
+    Rule(
+        lambda r: r.also and r.target != "tree",
+        "also: further catalogues train the answers of a tree, and the target is {r.target}",
+        "use --target tree",
+    ),
+    Rule(
+        lambda r: r.also and r.loss == "mse",
+        "also: the loss mse takes fractions of all answers, and further catalogues know some",
+        "use another loss",
+    ),
+    Rule(
         lambda r: (r.adapt == "none") != (r.target_data is None),
         "adapt is {r.adapt!r}, target-data {r.target_data!r}",
         "give both, coral and a folder of images, or neither",
@@ -493,6 +527,7 @@ def without_effect(recipe: Recipe) -> set[str]:
         # Schemes are rules on the challenge's columns, and a column of labels needs none.
         "scheme": recipe.labels_column is not None or not _of_challenge(recipe),
         "schema": recipe.labels_column is not None,
+        "fractions": recipe.labels_column is not None,
         "class_weights": _soft(recipe),
         "label_smoothing": _soft(recipe),
         "frozen_lr": recipe.frozen_epochs == 0,
@@ -590,6 +625,11 @@ def resolve(recipe: Recipe) -> Recipe:
         changes |= {"class_weights": 0.0, "label_smoothing": 0.0}
     if Path(recipe.weights).is_file():
         changes["weights"] = str(Path(recipe.weights).absolute())
+    if recipe.also:
+        changes["also"] = tuple(
+            str(replace(source, path=str(Path(source.path).absolute())))
+            for source in read_sources(recipe)
+        )
     if recipe.target_data is not None:
         changes["target_data"] = str(Path(recipe.target_data).absolute())
     if recipe.weights == "none":
@@ -601,6 +641,11 @@ def resolve(recipe: Recipe) -> Recipe:
     if _nothing_frozen(recipe):
         changes["trunk_views"] = 0
     return replace(recipe, **changes)
+
+
+def read_sources(recipe: Recipe) -> list[TrainingSource]:
+    """Return the further sources of a recipe."""
+    return [read_source(text) for text in recipe.also]
 
 
 def item_frame(recipe: Recipe) -> tuple[float, int]:
@@ -631,12 +676,20 @@ def _validated(
         (f"{prefix}setting {name!r} is unknown", did_you_mean(name, list(settings), "settings are"))
         for name in unknown
     ]
-    known = {name: value for name, value in values.items() if name in settings}
+    known = {
+        name: _several(value) if settings[name].type.startswith("tuple") else value
+        for name, value in values.items()
+        if name in settings
+    }
+    if isinstance(also := known.get("also"), tuple):
+        known["also"] = tuple(str(read_source(source)) for source in also)
     recipe, wrong = _instance(known)
     for name, value in known.items():
         if name in wrong:
             faults.append(_fault_of(settings[name], value, wrong[name], prefix))
-        elif name != "loss" and (choices := choices_of(settings[name])) and value not in choices:
+        elif name == "loss" or (value is None and settings[name].default is None):
+            continue
+        elif (choices := choices_of(settings[name])) and value not in choices:
             fault = f"{prefix}{_spelt(name, prefix)} is {value!r}"
             faults.append((fault, use_one_of(value, choices)))
     if recipe and not faults:
@@ -644,6 +697,15 @@ def _validated(
     if recipe is None or faults:
         raise BadInput(". ".join("; ".join(fault) for fault in faults))
     return recipe
+
+
+def _several(value: object) -> object:
+    """Return the value of a setting that may be given several times, a tuple if it can be one."""
+    if value is None:
+        return ()
+    if isinstance(value, str | Path | Mapping | TrainingSource):
+        return (value,)
+    return tuple(value) if isinstance(value, list | tuple) else value
 
 
 def _instance(values: dict[str, object]) -> tuple[Recipe | None, dict[str, str]]:
@@ -672,6 +734,10 @@ def _conflicts(recipe: Recipe, prefix: str, given: Mapping[str, object]) -> list
         fault = f"{prefix}loss is {recipe.loss!r}, and the target is {recipe.target}"
         words = f"use {' or '.join(losses)}"
         faults.append((fault, use_one_of(recipe.loss, list(losses), words)))
+    if recipe.also and recipe.target == "tree":
+        tree = SCHEMAS.find(recipe.schema).tree
+        for source in read_sources(recipe):
+            source_meanings(source, tree)
     for rule in RULES:
         if (not rule.given or rule.given in given) and rule.broken(recipe):
             name, separator, rest = rule.fault.format(r=recipe).partition(" ")

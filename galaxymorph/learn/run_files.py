@@ -5,6 +5,8 @@ from __future__ import annotations
 RECIPE = "recipe.json"
 ENVIRONMENT = "environment.json"
 SPLIT = "split.csv"
+# The galaxies of further sources, which only train.
+SOURCES = "sources.csv"
 # Of a soft target: the means over the galaxies that train, to compare predictions with.
 TRAIN_MEANS = "train_means.json"
 REJECTED = "rejected.csv"

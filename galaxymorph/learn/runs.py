@@ -66,6 +66,7 @@ READS = (1, 2, 3)
 # The origin of a run's galaxies.
 DATA = ("path", "source", "fingerprint")
 SPLIT_COLUMNS = ("galaxy", "image", "label", "split", "digest")
+SOURCES_COLUMNS = ("galaxy", "image", "source", "weight", "digest")
 # Optional columns: of soft targets, of cross-validation.
 MORE_SPLIT_COLUMNS = ("votes", "fold")
 PACKAGES = (
@@ -374,6 +375,15 @@ def fingerprint(table: pd.DataFrame, data: Mapping[str, str] | None = None) -> s
     digest = hashlib.sha256(json.dumps(rows).encode())
     if former:
         digest.update(table.sort_values("galaxy")[targets].to_numpy(float).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def further_fingerprint(table: pd.DataFrame) -> str:
+    """Return a digest of the galaxies of further sources, their labels, weights and images."""
+    labels = table.drop(columns=["galaxy", "image"])
+    rows = pd.util.hash_pandas_object(labels, index=False).to_numpy()
+    digest = hashlib.sha256(json.dumps(sorted(table["galaxy"])).encode())
+    digest.update(np.sort(rows).tobytes())
     return digest.hexdigest()[:16]
 
 

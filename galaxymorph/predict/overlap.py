@@ -17,6 +17,7 @@ from galaxymorph.base import BadInput, Damaged, map_ahead, read_bytes, read_csv,
 from galaxymorph.images import digest_bytes
 from galaxymorph.learn import Run, run_files
 from galaxymorph.zoo import PARTS
+from galaxymorph.zoo.columns import TRAIN
 
 COLUMNS = ["galaxy", "digest", "split"]
 COLUMN = "part"
@@ -83,6 +84,19 @@ def _first_parts(split: pd.DataFrame, name: str) -> dict[str, str]:
 
 def _splits(model: Path) -> list[pd.DataFrame]:
     folder = model if model.is_dir() else model.parent
+    return [*_own_splits(folder), *_further(folder)]
+
+
+def _further(folder: Path) -> list[pd.DataFrame]:
+    """Return the galaxies of further sources, which have trained, by their images alone."""
+    path = folder / run_files.SOURCES
+    if not path.is_file():
+        return []
+    table = read_csv(path, ["digest"], dtype=str, keep_default_na=False)
+    return [table[["digest"]].assign(galaxy="", split=TRAIN)[COLUMNS]]
+
+
+def _own_splits(folder: Path) -> list[pd.DataFrame]:
     if (folder / run_files.RECIPE).is_file():
         return [_read(member.path / run_files.SPLIT) for member in Run(folder).members]
     return [_read(folder / run_files.SPLIT)] if (folder / run_files.SPLIT).is_file() else []

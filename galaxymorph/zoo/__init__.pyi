@@ -2,6 +2,7 @@ from .catalogue import ID_COLUMNS as ID_COLUMNS
 from .catalogue import Catalogue as Catalogue
 from .catalogue import Problem as Problem
 from .catalogue import read_catalogue as read_catalogue
+from .catalogue import read_words as read_words
 from .checks import as_ids as as_ids
 from .checks import as_text as as_text
 from .columns import CALIBRATED as CALIBRATED
@@ -40,6 +41,7 @@ from .schemas import SCHEMAS as SCHEMAS
 from .schemas import Schema as Schema
 from .schemas import load_schema as load_schema
 from .schemes import SCHEMES as SCHEMES
+from .schemes import Cuts as Cuts
 from .schemes import Scheme as Scheme
 from .schemes import assign_labels as assign_labels
 from .schemes import soft_targets as soft_targets
@@ -56,6 +58,8 @@ from .tree import draw_votes as draw_votes
 from .tree import known_fractions as known_fractions
 from .tree import likeliest_walk as likeliest_walk
 from .tree import reached as reached
+from .tree import shared_answers as shared_answers
 from .tree import to_conditional as to_conditional
 from .tree import to_cumulative as to_cumulative
+from .tree import translate_fractions as translate_fractions
 from .votes import read_votes as read_votes

@@ -5,7 +5,7 @@ Nothing is repaired: a row is sound, or it is set aside with its fault.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pandas as pd
 
 from galaxymorph.base import BadInput, did_you_mean, near_names, one_line
 from galaxymorph.zoo.checks import CheckedRows, as_ids, read_checked
-from galaxymorph.zoo.columns import COUNT, prefixed
+from galaxymorph.zoo.columns import COUNT, WORD, prefixed
 from galaxymorph.zoo.image_files import same_content
 from galaxymorph.zoo.layout import Layout, find_layout
 from galaxymorph.zoo.schemas import GALAXY_ZOO_CHALLENGE, SCHEMAS, Schema
@@ -114,6 +114,7 @@ def read_catalogue(
     labels_column: str | None = None,
     schema: str = GALAXY_ZOO_CHALLENGE.name,
     id_column: str | None = None,
+    kind: str | None = None,
 ) -> Catalogue:
     """Read a catalogue of votes in one of `SCHEMAS`, or one with plain labels.
 
@@ -123,6 +124,8 @@ def read_catalogue(
         schema: of the votes.
         id_column: that names the galaxies and their images; by default GalaxyID, or, of the
             schema's, the one that most images are named by.
+        kind: of vote fractions, one of `schemas.KINDS`; by default, the schema's first that the
+            table has.
 
     Returns:
         The sound galaxies, and a problem for every other row.
@@ -136,19 +139,48 @@ def read_catalogue(
         >>> list(catalogue.table.columns[:3])
         ['galaxy', 'Class1.1', 'Class1.2']
     """
-    if Path(path).is_file() and not str(path).lower().endswith(".zip"):
-        # A file that is no table is refused before its images are looked for.
-        open_table(path)
-    layout = find_layout(path)
-    table = open_table(layout.table)
+    layout, table = _open(path)
     if labels_column is not None:
         _require_label(table, labels_column, id_column or ID_COLUMN)
         read = read_checked(table, id_column or ID_COLUMN, texts=[labels_column])
         return _with_images(Path(path), layout, None, _labels(read, labels_column), read, [])
     rule = SCHEMAS.find(schema, "--schema")
-    rows, votes, unvoted = _votes(table, rule, id_column, layout)
+    rows, votes, unvoted = _votes(table, rule, id_column, layout, kind)
     catalogue = _with_images(Path(path), layout, rule.tree, rows, votes.rows, unvoted)
     return replace(catalogue, kind_note=KIND_NOTES.get(votes.kind, ""))
+
+
+def read_words(path: str | Path, columns: Sequence[str], id_column: str | None = None) -> Catalogue:
+    """Read a catalogue with columns of words, of which some may be empty in some rows.
+
+    Args:
+        path: see `read_catalogue`.
+        columns: of words.
+        id_column: that names the galaxies and their images; by default GalaxyID.
+
+    Returns:
+        The sound galaxies, with the words as `word_<column>`, empty text where there is none.
+
+    Raises:
+        BadInput: the table can't be read or lacks a column.
+    """
+    layout, table = _open(path)
+    ids = id_column or ID_COLUMN
+    for column in columns:
+        _require_label(table, column, ids)
+    read = read_checked(table, ids, texts=list(columns))
+    rows = pd.DataFrame({"galaxy": read.ids.astype(object)}, index=read.rows)
+    for column in columns:
+        rows[WORD + column] = read.texts[column].fillna("").to_numpy(object)
+    return _with_images(Path(path), layout, None, rows[read.sound], read, [])
+
+
+def _open(path: str | Path) -> tuple[Layout, Table]:
+    if Path(path).is_file() and not str(path).lower().endswith(".zip"):
+        # A file that is no table is refused before its images are looked for.
+        open_table(path)
+    layout = find_layout(path)
+    return layout, open_table(layout.table)
 
 
 def _with_images(
@@ -209,11 +241,11 @@ def _labels(read: CheckedRows, column: str) -> pd.DataFrame:
 
 
 def _votes(
-    table: Table, schema: Schema, id_column: str | None, layout: Layout
+    table: Table, schema: Schema, id_column: str | None, layout: Layout, kind: str | None
 ) -> tuple[pd.DataFrame, Votes, list[Problem]]:
     """Return the sound rows with votes, the votes of all rows, and the galaxies without votes."""
     ids = id_column or _best_ids(table, schema, layout)
-    votes = gather_votes(table, schema.tree.name, id_column=ids)
+    votes = gather_votes(table, schema.tree.name, kind, ids)
     read, answers = votes.rows, schema.tree.columns
     rows = pd.DataFrame(votes.cumulative, columns=answers, index=read.rows)
     rows.insert(0, "galaxy", votes.galaxy)

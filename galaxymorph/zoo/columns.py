@@ -10,7 +10,13 @@ TARGET = "target_"  # the share that volunteers gave
 COUNT = "count_"  # the number of volunteers
 DEVIATION = "sd_"  # the predicted fraction's standard deviation
 EXPECTED = "expected_"  # the fraction that simulated votes are drawn from
+EVENT = "event_"  # whether a condition on the fractions holds: 1, 0, or NaN where unknown
+WORD = "word_"  # of a column of the user's table
 CALIBRATED = "calibrated_"  # before `CALIBRATED + name` of a class, or a deviation's whole name
+
+# Of galaxies that train from several sources: the position of the answer with the largest fraction,
+# the weight in the loss, and the source's number, 0 for the main catalogue.
+LARGEST, WEIGHT, SOURCE = "largest_answer", "weight", "source"
 
 # A split's parts, in the order of `split.csv`.
 TRAIN, VALID, CALIBRATION, TEST = PARTS = ("train", "valid", "calibration", "test")

@@ -99,12 +99,11 @@ def _read_question(record: Mapping[str, Any]) -> Question:
     answers = []
     for item in require_key(record, "answers", list):
         answer = require(item, dict, "answer")
-        leads_to = answer.get("leads_to")
-        if leads_to is not None:
-            require(leads_to, str, "leads_to")
-        answers.append(
-            Answer(require_key(answer, "column", str), require_key(answer, "text", str), leads_to)
-        )
+        for key in ("leads_to", "shared"):
+            if answer.get(key) is not None:
+                require(answer[key], str, key)
+        column, text = require_key(answer, "column", str), require_key(answer, "text", str)
+        answers.append(Answer(column, text, answer.get("leads_to"), answer.get("shared")))
     asked_of_all = require(record.get("asked_of_all", False), bool, "asked_of_all")
     return Question(
         require_key(record, "name", str),

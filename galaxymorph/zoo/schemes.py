@@ -37,14 +37,18 @@ class Scheme:
     precedence: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Cuts:
+    """A rule that is 1 where every column is at least its cut, and 0 elsewhere."""
+
+    least: Mapping[str, float]
+
+    def __call__(self, votes: pd.DataFrame) -> pd.Series:
+        return (votes[list(self.least)] >= list(self.least.values())).all(axis=1).astype(float)
+
+
 def _cuts(**least: float) -> Rule:
-    """Return a rule that is 1 where every column is at least its cut, and 0 elsewhere."""
-    columns = {f"Class{name[1:].replace('_', '.')}": cut for name, cut in least.items()}
-
-    def rule(votes: pd.DataFrame) -> pd.Series:
-        return (votes[list(columns)] >= list(columns.values())).all(axis=1).astype(float)
-
-    return rule
+    return Cuts({f"Class{name[1:].replace('_', '.')}": cut for name, cut in least.items()})
 
 
 SCHEMES: Registry[Scheme] = Registry("label scheme")

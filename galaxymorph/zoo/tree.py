@@ -20,11 +20,20 @@ SUM_TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer: the table's column for it, its text, and the question that it leads to."""
+    """One answer of a question.
+
+    Args:
+        column: of the table.
+        text: of the answer.
+        leads_to: the question that follows.
+        shared: the column of the same answer in the challenge's tree, by which answers of several
+            trees are the same; None if it has no such answer.
+    """
 
     column: str
     text: str
     leads_to: str | None = None
+    shared: str | None = None
 
 
 @dataclass(frozen=True)
@@ -144,6 +153,49 @@ def to_cumulative(tree: Tree, conditional: np.ndarray) -> np.ndarray:
         reach = 1.0 if tree.asked_of_all[at] else (cumulative @ tree.leads[at])[:, None]
         cumulative[:, answers] = reach * conditional[:, answers]
     return cumulative
+
+
+def shared_answers(source: Tree, tree: Tree) -> np.ndarray:
+    """Tell which answers of one tree are which of another: 0 or 1, shape (answers, answers).
+
+    Two answers are the same if both are the same of the challenge's, see `Answer.shared`. Several
+    of the source's may be one of the other tree, such as a strong and a weak bar. The column of an
+    answer is 0 unless the source has all answers of its question.
+
+    Args:
+        source: the tree of the rows.
+        tree: the tree of the columns.
+    """
+    if source == tree:
+        return np.eye(len(tree.columns))
+    names = [answer.shared for answer in source._answers()]
+    matrix = np.zeros((len(names), len(tree.columns)))
+    at = 0
+    for question in tree.questions:
+        wanted = [answer.shared for answer in question.answers]
+        if None not in wanted and len(set(wanted)) == len(wanted) and set(wanted) <= set(names):
+            for place, answer in enumerate(wanted, at):
+                matrix[[name == answer for name in names], place] = 1.0
+        at += len(wanted)
+    return matrix
+
+
+def translate_fractions(source: Tree, tree: Tree, cumulative: np.ndarray) -> np.ndarray:
+    """Return the cumulative fractions of one tree as those of another, see `shared_answers`.
+
+    Args:
+        source: the tree of the fractions.
+        tree: the other one.
+        cumulative: of the source's answers, shape (n, answers).
+
+    Returns:
+        Shape (n, answers of `tree`): 0 for the answers of a question that the source doesn't have
+        or that nobody reached, and of those below it.
+    """
+    if source == tree:
+        return np.asarray(cumulative, float)
+    conditional = np.nan_to_num(to_conditional(source, cumulative))
+    return to_cumulative(tree, conditional @ shared_answers(source, tree))
 
 
 def draw_votes(

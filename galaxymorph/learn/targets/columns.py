@@ -9,12 +9,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from galaxymorph.learn.recipe import Recipe
+from galaxymorph.learn.recipe import Recipe, read_sources
+from galaxymorph.learn.sources.events import event_columns
 from galaxymorph.learn.targets.registry import TARGETS, Loss, Target
-from galaxymorph.zoo.columns import COUNT, DEVIATION, TARGET, prefixed
+from galaxymorph.zoo.columns import COUNT, DEVIATION, TARGET, WEIGHT, prefixed
 from galaxymorph.zoo.schemas import SCHEMAS
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from galaxymorph.learn.targets.registry import Labels
     from galaxymorph.zoo import Catalogue
 
@@ -76,6 +79,19 @@ def loss_columns(recipe: Recipe, classes: Sequence[str]) -> list[str]:
     """Return the columns that the loss is computed from, one an output."""
     prefix = COUNT if loss_entry(recipe).takes == "counts" else TARGET
     return [prefix + name for name in output_names(recipe, classes)]
+
+
+def training_columns(recipe: Recipe, classes: Sequence[str], table: pd.DataFrame) -> list[str]:
+    """Return the columns of a table of galaxies that the loss of training is computed from.
+
+    They are those of `loss_columns`; with further sources, also events and the weight, in the order
+    that `partial.SourcesLoss` takes.
+    """
+    columns = loss_columns(recipe, classes)
+    tree = target_of(recipe).tree
+    if WEIGHT not in table or tree is None:
+        return columns
+    return [*columns, *event_columns(read_sources(recipe), tree), WEIGHT]
 
 
 def true_columns(recipe: Recipe, classes: Sequence[str]) -> list[str]:

@@ -14,11 +14,14 @@ from torch import nn
 
 from galaxymorph.base import BadInput
 from galaxymorph.learn.inference import SOFTMAX, Link
-from galaxymorph.learn.recipe import Recipe
+from galaxymorph.learn.recipe import Recipe, read_sources
+from galaxymorph.learn.sources.events import Event, source_events
 from galaxymorph.learn.targets.columns import loss_entry, loss_name, target_of
+from galaxymorph.learn.targets.partial import EventProbabilities, event_loss, largest_loss
 from galaxymorph.learn.targets.registry import TARGETS, Loss
 from galaxymorph.learn.targets.tree_head import TreeHead, concentrations, full_precision
 from galaxymorph.zoo import Tree, cumulative_moments
+from galaxymorph.zoo.columns import WEIGHT
 
 
 class GalaxyLoss(nn.Module):
@@ -86,6 +89,53 @@ class GalaxyLoss(nn.Module):
         return mean_square(self.inverse_link(logits), target, known).mean()
 
 
+class SourcesLoss(GalaxyLoss):
+    """The loss of a tree's galaxies from several sources: votes, events, and weights.
+
+    A galaxy's loss is that of its votes, to which a question without votes adds nothing, plus minus
+    the log-probability of its events, see `events`, times its weight. Targets are the columns of
+    `training_columns`: of shape (n, answers + events + 1, one more with `has_largest`).
+
+    Args:
+        loss: the entry.
+        tree: the decision tree.
+        events: in the order of their columns.
+        has_largest: whether there is a column of the answer with the largest fraction.
+    """
+
+    def __init__(self, loss: Loss, tree: Tree, events: Sequence[Event], has_largest: bool = False):
+        super().__init__(loss, tree)
+        self.answers = len(tree.columns)
+        self.events = EventProbabilities(tree, events)
+        self.has_largest = has_largest
+
+    def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        self.to(logits.device)
+        logits, target = (values.as_subclass(torch.Tensor) for values in (logits, target))
+        logits = full_precision(logits)
+        target = target.to(logits.dtype)
+        assert self.head is not None
+        votes, labels, weight = (
+            target[:, : self.answers],
+            target[:, self.answers : -1],
+            target[:, -1],
+        )
+        losses = self.function(self.head, logits, votes)
+        if labels.shape[1]:
+            fractions = self.head(logits)
+            if self.has_largest:
+                losses = losses + largest_loss(fractions, labels[:, -1])
+                labels = labels[:, :-1]
+            if labels.shape[1]:
+                losses = losses + event_loss(self.events(fractions), labels)
+        losses = losses * weight
+        return losses.mean() if self.reduction == "mean" else losses
+
+    def square_error(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the mean squared error of galaxies with votes, see `GalaxyLoss`."""
+        return super().square_error(logits, target[:, : self.answers])
+
+
 class RootMeanSquare(AvgMetric):
     """The root-mean-square error over a part of the split, not the mean of its batches'."""
 
@@ -130,10 +180,19 @@ def make_loss_and_metrics(
 
     Args:
         recipe: of the fit.
-        split: `label` and `split` of its galaxies; class weights are of those that train.
+        split: `label` and `split` of its galaxies; class weights are of those that train. With
+            `weight`, there are galaxies of further sources, see `SourcesLoss`.
         classes: in order.
     """
     target, loss = target_of(recipe), _loss_of(recipe)
+    if WEIGHT in split and target.tree is not None:
+        sources = read_sources(recipe)
+        loss = SourcesLoss(
+            loss_entry(recipe),
+            target.tree,
+            source_events(sources, target.tree),
+            any(source.largest is not None for source in sources),
+        )
     metrics = target.make_metrics(loss, len(classes))
     if target.soft or loss_name(recipe) != "cross-entropy":
         return loss, metrics

@@ -59,7 +59,7 @@ class TreeHead(nn.Module):
         leads = np.where(tree.asked_of_all[:, None], 0.0, tree.leads)
         # Gathers and sums instead of matrix products, which autocast would convert.
         for name, matrix in (("own", tree.membership), ("above", leads)):
-            places, used = _padded(matrix)
+            places, used = padded(matrix)
             self.register_buffer(f"{name}_places", places.flatten(), persistent=False)
             self.register_buffer(f"{name}_used", used, persistent=False)
         # A tree's answers are ordered by question, so those in use are in their order.
@@ -121,7 +121,7 @@ class TreeHead(nn.Module):
 
     def sum_above(self, values: torch.Tensor) -> torch.Tensor:
         """Return the sum over the answers that lead to each question, shape (n, questions)."""
-        return _gather(values, self.above_places, self.above_used, 0.0).sum(dim=2)
+        return gathered(values, self.above_places, self.above_used, 0.0).sum(dim=2)
 
     def share(self, values: torch.Tensor) -> torch.Tensor:
         """Return positive values as shares of their question's sum, shape (n, answers)."""
@@ -132,7 +132,7 @@ class TreeHead(nn.Module):
         return self._by_answer(self._by_question(logits, -torch.inf).softmax(2))
 
     def _by_question(self, values: torch.Tensor, fill: float) -> torch.Tensor:
-        return _gather(values, self.own_places, self.own_used, fill)
+        return gathered(values, self.own_places, self.own_used, fill)
 
     def _by_answer(self, values: torch.Tensor) -> torch.Tensor:
         return values.flatten(1).index_select(1, self.home)
@@ -178,7 +178,7 @@ LINKS.register("softmax", TreeLink(TreeHead.softmax, _log))
 LINKS.register("dirichlet", TreeLink(_dirichlet_mean, _dirichlet_logits))
 
 
-def _gather(
+def gathered(
     values: torch.Tensor, places: torch.Tensor, used: torch.Tensor, fill: float
 ) -> torch.Tensor:
     """Return the values of each question's answers, shape (n, questions, largest number)."""
@@ -186,7 +186,7 @@ def _gather(
     return values.masked_fill(~used, fill)
 
 
-def _padded(matrix: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+def padded(matrix: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the positions of each row's ones, padded to the longest row, and their mask."""
     rows = [np.flatnonzero(row) for row in matrix]
     longest = max(1, *map(len, rows))

@@ -1,0 +1,50 @@
+"""Galaxies of several sources that are one: found by their pictures, since names differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from galaxymorph.base import say
+from galaxymorph.images import Frames, frame_hashes, near_duplicates
+from galaxymorph.learn.recipe import Recipe, read_sources
+
+
+def without_copies(
+    main: pd.DataFrame, further: Sequence[pd.DataFrame], recipe: Recipe, frames: Frames | None
+) -> pd.DataFrame:
+    """Return the galaxies of further sources whose picture no earlier catalogue has, in one table.
+
+    A galaxy of the main catalogue would otherwise be trained on under another name while it is in
+    the validation, calibration or test part. Of a galaxy in several sources the first counts.
+
+    Args:
+        main: the main catalogue's galaxies, with `digest`.
+        further: those of each source, likewise.
+        recipe: with these sources.
+        frames: decoded; without them only files of the same bytes are known to be copies.
+    """
+    tables = [main, *further]
+    number = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
+    digests = pd.concat([table["digest"] for table in tables], ignore_index=True)
+    earliest = {digest: at for at, digest in reversed(list(enumerate(digests)))}
+    first = digests.map(earliest).to_numpy(int)
+    if frames is not None:
+        rows = [frames.rows[digest] for digest in digests]
+        first = first[near_duplicates(frame_hashes(frames, rows))[first]]
+    known = number[first] < number
+    for at, source in enumerate(read_sources(recipe), 1):
+        here = number == at
+        in_main = (known & here & (number[first] == 0)).sum()
+        others = (known & here).sum() - in_main
+        if in_main:
+            say(
+                f"--also {source.path}: {in_main:,} of {here.sum():,} galaxies are in the main "
+                "catalogue too (by their pictures) and don't train a second time"
+            )
+        if others:
+            say(f"--also {source.path}: {others:,} galaxies are in an earlier source too")
+    everything = pd.concat(further, ignore_index=True)
+    return everything[~known[len(main) :]].reset_index(drop=True)

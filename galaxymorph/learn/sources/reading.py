@@ -1,0 +1,136 @@
+"""The galaxies of further sources, with labels on the answers of the recipe's tree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from galaxymorph.base import BadInput, did_you_mean, say
+from galaxymorph.learn.recipe import Recipe, read_sources
+from galaxymorph.learn.sources.events import event_columns, source_meanings
+from galaxymorph.learn.sources.spec import FRACTIONS, TrainingSource
+from galaxymorph.learn.targets.columns import loss_columns, loss_entry, target_of
+from galaxymorph.zoo import (
+    Catalogue,
+    Tree,
+    prefixed,
+    read_catalogue,
+    read_words,
+    shared_answers,
+    translate_fractions,
+    vote_counts,
+)
+from galaxymorph.zoo.columns import COUNT, EVENT, LARGEST, SOURCE, TARGET, WEIGHT, WORD
+
+
+def read_further(recipe: Recipe, skip_bad: bool = False) -> list[Catalogue]:
+    """Read the catalogues of a recipe's further sources; no image is decoded.
+
+    Args:
+        recipe: with the target `tree`.
+        skip_bad: set bad rows aside rather than stop.
+
+    Returns:
+        The catalogues with labels in place of their own columns: `target_<answer>`, of fractions
+        that are unknown 0, which the loss leaves out; the columns of `event_columns`; `weight`; and
+        `source`, the source's number from 1.
+
+    Raises:
+        BadInput: something is wrong with a source or a row of it.
+    """
+    sources = read_sources(recipe)
+    return [
+        _read(source, number, sources, recipe, skip_bad) for number, source in enumerate(sources, 1)
+    ]
+
+
+def _read(
+    source: TrainingSource,
+    number: int,
+    sources: Sequence[TrainingSource],
+    recipe: Recipe,
+    skip_bad: bool,
+) -> Catalogue:
+    tree = target_of(recipe).tree
+    assert tree is not None
+    read = _votes if source.has_votes else _words
+    catalogue, labels = read(source, tree, recipe)
+    for note in filter(None, (catalogue.note, catalogue.kind_note)):
+        say(f"--also {source.path}: {note}")
+    if not skip_bad:
+        catalogue.require_sound()
+    columns = [*loss_columns(recipe, []), *event_columns(sources, tree)]
+    # What a source doesn't tell: of fractions 0, of events NaN.
+    unknown = {name: np.nan if name.startswith((EVENT, LARGEST)) else 0.0 for name in columns}
+    table = catalogue.table[["galaxy", "image", "row"]].join(labels)
+    table = table.assign(**{name: unknown[name] for name in columns if name not in labels})
+    if not source.has_votes:
+        unlabelled = labels.isna().all(axis=1)
+        if unlabelled.any():
+            say(f"--also {source.path}: {unlabelled.sum():,} of {len(table):,} have no such label")
+        table = table[~unlabelled]
+    if table.empty:
+        raise BadInput(f"--also {source.path}: no galaxy with a label remains", "see `data check`")
+    table = table.assign(**{WEIGHT: source.weight, SOURCE: number}).reset_index(drop=True)
+    return replace(catalogue, table=table)
+
+
+def _votes(source: TrainingSource, tree: Tree, recipe: Recipe) -> tuple[Catalogue, pd.DataFrame]:
+    """Return a catalogue of votes, and its fractions or counts on the tree's answers."""
+    kind = None if source.fractions is None else FRACTIONS[source.fractions]
+    catalogue = read_catalogue(
+        source.path, None, source.schema or recipe.schema, source.id, kind=kind
+    )
+    assert catalogue.tree is not None
+    if not shared_answers(catalogue.tree, tree).any():
+        raise BadInput(
+            f"--also {source.path}: schema {catalogue.tree.name} shares no question with "
+            f"{tree.name}",
+            'give "shared" in its answers, see docs/plugins.md',
+        )
+    fractions = translate_fractions(
+        catalogue.tree, tree, catalogue.table[catalogue.tree.columns].to_numpy(float)
+    )
+    columns = {TARGET: fractions}
+    if loss_entry(recipe).takes == "counts":
+        counts = vote_counts(catalogue).to_numpy(float)
+        columns = {COUNT: counts @ shared_answers(catalogue.tree, tree)}
+    tables = [
+        pd.DataFrame(values, catalogue.table.index, prefixed(prefix, tree.columns))
+        for prefix, values in columns.items()
+    ]
+    return catalogue, pd.concat(tables, axis=1)
+
+
+def _words(source: TrainingSource, tree: Tree, recipe: Recipe) -> tuple[Catalogue, pd.DataFrame]:
+    """Return a catalogue of class names, and what they mean: NaN where that is unknown."""
+    columns = [name for name in (source.labels, source.largest) if name is not None]
+    catalogue = read_words(source.path, columns, source.id)
+    labels = pd.DataFrame(index=catalogue.table.index)
+    if source.labels is not None:
+        names = catalogue.table[WORD + source.labels]
+        meanings = source_meanings(source, tree)
+        if not names.isin(meanings.keys()).any():
+            raise BadInput(
+                f"--also {source.path}: column {source.labels} has none of {', '.join(meanings)}",
+                f"its names are {', '.join(sorted(set(filter(None, names)))[:6])}",
+            )
+        for name, meaning in meanings.items():
+            column = EVENT + meaning.event.name
+            earlier = labels.get(column, np.full(len(names), np.nan))
+            labels[column] = np.where(names == name, float(meaning.holds), earlier)
+    if source.largest is not None:
+        answers = catalogue.table[WORD + source.largest]
+        places = pd.Series(range(len(tree.columns)), tree.columns)
+        wrong = answers[(answers != "") & ~answers.isin(places.index)]
+        if len(wrong):
+            raise BadInput(
+                f"{catalogue.source} row {catalogue.table['row'][wrong.index[0]]}: "
+                f"{source.largest} is {wrong.iloc[0]!r}, which is no answer",
+                did_you_mean(wrong.iloc[0], tree.columns, "answers are"),
+            )
+        labels[LARGEST] = answers.map(places).astype(float)
+    return catalogue, labels

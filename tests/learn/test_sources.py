@@ -1,0 +1,429 @@
+"""Fits on several sources of labels: their specification, their labels, their losses, and leaks."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from galaxymorph.base import BadInput
+from galaxymorph.learn import make_recipe
+from galaxymorph.learn.recipe import read_sources, recipe_from_dict
+from galaxymorph.learn.sources.events import read_meanings, source_events, source_meanings
+from galaxymorph.learn.sources.reading import read_further
+from galaxymorph.learn.sources.spec import TrainingSource, read_source
+from galaxymorph.learn.targets.columns import loss_entry
+from galaxymorph.learn.targets.loss import SourcesLoss
+from galaxymorph.learn.targets.partial import SPREAD, EventProbabilities, event_loss, largest_loss
+from galaxymorph.learn.targets.tree_head import TreeHead
+from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, SCHEMAS, to_cumulative, translate_fractions
+from galaxymorph.zoo.columns import LARGEST, WEIGHT
+from tests.conftest import RECIPE, galaxymorph
+from tests.makers import IMAGES, votes_table
+from tests.simple import simple_galaxies
+
+TREE = GALAXY_ZOO_CHALLENGE
+ODD = "yes:Class1.2>0.5&Class4.1>0.5&Class6.1>0.5|no:!yes"
+FIVE = TrainingSource("five", labels="label", scheme="gz2-five")
+QUICK = ["--recipe", RECIPE, "--size", "32", "--batch", "16", "--epochs", "1", "--target", "tree"]
+
+
+# What a user writes.
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("sky", TrainingSource("sky")),
+        ("a,b/sky,weight=0.5", TrainingSource("a,b/sky", weight=0.5)),
+        ("sky,schema=galaxy-zoo-2,fractions=raw", TrainingSource("sky", "galaxy-zoo-2", "raw")),
+        (
+            "sky,labels=kind,scheme=hubble,id=name",
+            TrainingSource("sky", labels="kind", scheme="hubble", id="name"),
+        ),
+        (f"sky,labels=odd,answers={ODD}", TrainingSource("sky", labels="odd", answers=ODD)),
+        (
+            {"path": "sky", "largest": "top", "weight": 2},
+            TrainingSource("sky", largest="top", weight=2.0),
+        ),
+    ],
+)
+def test_a_source_is_read_from_text_and_written_as_it_was(text, expected):
+    assert read_source(text) == expected
+    assert read_source(str(expected)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("sky,labls=kind", "did you mean 'labels'"),
+        ("sky,weight=0", "weight is '0'"),
+        ("sky,weight=much", "weight is 'much'"),
+        ("sky,weight=nan", "weight is 'nan'"),
+        ("sky,labels=kind", "give scheme=NAME, or answers="),
+        ("sky,labels=kind,scheme=hubble,answers=a:Class1.1>0.5", "given twice"),
+        ("sky,scheme=hubble", "give their column"),
+        ("sky,labels=kind,scheme=hubble,fractions=raw", "fractions is of votes"),
+        ("sky,fractions=weigthed", "did you mean 'weighted'"),
+        ("sky,id=", "id is ''"),
+        ("sky,id=a,id=b", "id is given twice"),
+        ("", "has no path"),
+        (3, "is no source"),
+        ({"labels": "kind"}, "has no path"),
+    ],
+)
+def test_a_source_that_cannot_be_is_told_in_one_line(text, words):
+    with pytest.raises(BadInput) as error:
+        read_source(text)
+    assert words in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("yes", "isn't NAME:ANSWER>0.5"),
+        ("yes:Class1.2", "isn't ANSWER>0.5"),
+        ("yes:Class1.2>1.5", "between 0 and 1"),
+        ("yes:Class1.2>0.5.5", "isn't ANSWER>0.5"),
+        ("yes:Class1.9>0.5", "answer 'Class1.9' is unknown"),
+        ("yes:Class1.2>0.5|yes:Class1.1>0.5", "'yes' twice"),
+        ("no:!yes", "no:!yes"),
+    ],
+)
+def test_answers_that_cannot_be_read_are_told_in_one_line(text, words):
+    with pytest.raises(BadInput, match=words.replace("(", r"\(")) as error:
+        read_meanings(text, TREE, "--also sky")
+    assert str(error.value).startswith("--also sky")
+
+
+def test_a_recipe_keeps_its_sources_and_reads_them_again(tmp_path):
+    also = [f"{tmp_path},labels=odd,answers={ODD}", {"path": "five", "weight": 0.25}]
+    recipe = make_recipe("quick", {"target": "tree", "also": also})
+    assert recipe_from_dict(json.loads(json.dumps(vars(recipe))), "r.json") == recipe
+    first, second = read_sources(recipe)
+    assert (first.path, first.answers) == (str(tmp_path), ODD)
+    assert second.weight == 0.25 and second.path.endswith("/five") and second.path[0] == "/"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"also": "sky"}, "use --target tree"),
+        ({"also": "sky", "target": "tree", "loss": "mse"}, "use another loss"),
+        (
+            {"also": "sky,labels=a,answers=b:Class9.9>0.5", "target": "tree"},
+            "'Class9.9' is unknown",
+        ),
+        ({"also": "sky,labels=a,scheme=five", "target": "tree"}, "label scheme 'five' is unknown"),
+        ({"fractions": "raw", "labels_column": "kind"}, "leave out one of the two"),
+        ({"fractions": "row"}, "raw"),
+    ],
+)
+def test_a_recipe_refuses_what_its_sources_cannot_be(settings, words):
+    with pytest.raises(BadInput, match=words):
+        make_recipe("quick", settings)
+
+
+# Votes of other trees.
+
+
+def test_fractions_of_galaxy_zoo_2_are_those_of_the_challenge():
+    conditional = np.random.default_rng(0).dirichlet([1.0], (5, 37))[..., 0]
+    source = SCHEMAS["galaxy-zoo-2"].tree
+    for question in range(len(source.questions)):
+        at = source.membership[question] > 0
+        conditional[:, at] = np.random.default_rng(question).dirichlet(np.ones(at.sum()), 5)
+    translated = translate_fractions(source, TREE, to_cumulative(source, conditional))
+    # Everybody is asked the challenge's sixth question, those who answered "artifact" too.
+    assert np.allclose(translated, to_cumulative(TREE, conditional))
+
+
+def test_decals_votes_reach_the_answers_that_they_share_and_no_other():
+    source = SCHEMAS["galaxy-zoo-decals"].tree
+    counts = dict.fromkeys(source.columns, 0.0)
+    counts |= {"smooth-or-featured_featured-or-disk": 0.8, "smooth-or-featured_smooth": 0.2}
+    counts |= {"disk-edge-on_no": 0.8, "bar_strong": 0.2, "bar_weak": 0.4, "bar_no": 0.2}
+    counts |= {"has-spiral-arms_yes": 0.6, "has-spiral-arms_no": 0.2, "how-rounded_round": 0.2}
+    counts |= {"bulge-size_large": 0.8, "merging_none": 1.0}
+    fractions = translate_fractions(source, TREE, np.array([list(counts.values())]))[0]
+    known = {name: value for name, value in zip(TREE.columns, fractions, strict=True) if value}
+    assert known == pytest.approx(
+        {
+            **{"Class1.1": 0.2, "Class1.2": 0.8, "Class2.2": 0.8, "Class3.1": 0.6},
+            **{"Class3.2": 0.2, "Class4.1": 0.6, "Class4.2": 0.2, "Class7.1": 0.2},
+        }
+    )
+
+
+# Losses.
+
+
+def logits_of(n: int = 4, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(n, len(TREE.columns), generator=generator, dtype=torch.float64)
+
+
+def gradient_of_fractions(meanings: str, name: str, logits: torch.Tensor) -> torch.Tensor:
+    """Return the gradient of an event's loss by the cumulative fractions."""
+    meaning = read_meanings(meanings, TREE, "")[name]
+    fractions = TreeHead(TREE)(logits).detach().requires_grad_()
+    labels = torch.full((len(logits), 1), float(meaning.holds))
+    event_loss(EventProbabilities(TREE, [meaning.event])(fractions), labels).sum().backward()
+    return fractions.grad
+
+
+@pytest.mark.parametrize(("name", "sign"), [("yes", -1), ("no", 1)])
+def test_an_event_pushes_its_answers_up_its_opposite_down_and_leaves_others(name, sign):
+    gradient = gradient_of_fractions(ODD, name, logits_of())
+    at = [TREE.columns.index(answer) for answer in ("Class1.2", "Class4.1", "Class6.1")]
+    assert (sign * gradient[:, at] > 0).all()
+    gradient[:, at] = 0
+    assert (gradient == 0).all()
+
+
+def test_an_events_gradient_fades_where_the_model_agrees():
+    event = read_meanings("spiral:Class4.1>0.6", TREE, "")["spiral"].event
+    at = TREE.columns.index("Class4.1")
+    fractions = torch.full((3, 37), 0.1, dtype=torch.float64)
+    fractions[:, at] = torch.tensor([0.2, 0.6, 0.95])
+    fractions.requires_grad_()
+    log = EventProbabilities(TREE, [event])(fractions)
+    # At the cut itself it is as likely as not.
+    assert log[1].exp().item() == pytest.approx(0.5, abs=0.01)
+    assert log[0].exp().item() < 0.05 and log[2].exp().item() > 0.97
+    log.sum().backward()
+    logit_gradients = fractions.grad[:, at] * (fractions * (1 - fractions))[:, at]
+    assert logit_gradients[0] > logit_gradients[1] > 20 * logit_gradients[2] > 0
+
+
+def test_event_loss_is_minus_the_logarithm_of_the_probability():
+    probabilities = torch.tensor([[0.25, 0.9, 0.6]], dtype=torch.float64)
+    labels = torch.tensor([[1.0, 0.0, float("nan")]])
+    loss = event_loss(probabilities.log(), labels)
+    assert loss.item() == pytest.approx(-np.log(0.25) - np.log(0.1))
+    certain = torch.zeros(1, 1, requires_grad=True)
+    event_loss(certain, torch.zeros(1, 1)).sum().backward()
+    assert torch.isfinite(certain.grad).all()
+
+
+def test_the_largest_answer_is_pushed_up_relative_to_others():
+    fractions = TreeHead(TREE)(logits_of()).detach().requires_grad_()
+    place = torch.tensor([14.0, 1.0, float("nan"), 0.0])
+    losses = largest_loss(fractions, place)
+    assert losses[2] == 0 and (losses[[0, 1, 3]] > 0).all()
+    losses.sum().backward()
+    assert (fractions.grad[2] == 0).all()
+    for row, at in ((0, 14), (1, 1), (3, 0)):
+        others = [other for other in range(37) if other != at]
+        assert fractions.grad[row, at] < 0 and (fractions.grad[row, others] > 0).all()
+
+
+def sources_loss(*sources: TrainingSource) -> SourcesLoss:
+    recipe = make_recipe("quick", {"target": "tree"})
+    has_largest = any(source.largest for source in sources)
+    return SourcesLoss(loss_entry(recipe), TREE, source_events(sources, TREE), has_largest)
+
+
+def targets(loss: SourcesLoss, n: int, **columns: torch.Tensor) -> torch.Tensor:
+    events = loss.events.used.shape[0]
+    packed = torch.full((n, 37 + events + loss.has_largest + 1), float("nan"))
+    packed[:, :37] = columns.get("votes", torch.zeros(n, 37))
+    packed[:, -1] = columns.get("weight", torch.ones(n))
+    if "labels" in columns:
+        packed[:, 37:-1] = columns["labels"]
+    return packed
+
+
+def test_votes_alone_have_the_loss_of_one_source():
+    loss = sources_loss(FIVE, TrainingSource("weak", largest="top"))
+    logits = logits_of().float()
+    votes = torch.from_numpy(votes_table(4)[TREE.columns].to_numpy("float32", copy=True))
+    plain = loss.function(loss.head, logits, votes)
+    loss.reduction = "none"
+    assert torch.allclose(loss(logits, targets(loss, 4, votes=votes)), plain)
+    weight = torch.tensor([1.0, 2.0, 0.5, 1.0])
+    assert torch.allclose(
+        loss(logits, targets(loss, 4, votes=votes, weight=weight)), plain * weight
+    )
+
+
+@pytest.mark.parametrize("scheme", ["gz2-five", "layer1", "hubble"])
+def test_classes_of_every_scheme_are_learnt_from_their_names(scheme):
+    source = TrainingSource("a", labels="label", scheme=scheme)
+    meanings = source_meanings(source, TREE)
+    loss = sources_loss(source)
+    labels = torch.full((len(meanings), len(meanings)), float("nan"))
+    labels.fill_diagonal_(1.0)
+    logits = torch.zeros(len(meanings), 37, requires_grad=True)
+    optimizer = torch.optim.Adam([logits], lr=0.3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss(logits, targets(loss, len(meanings), labels=labels)).backward()
+        optimizer.step()
+    fractions = loss.head(logits.detach())
+    probabilities = loss.events(fractions).exp()
+    assert (probabilities.diagonal() > 0.8).all()
+    # The rule itself gives the class.
+    from galaxymorph.zoo import SCHEMES, assign_labels
+
+    table = pd.DataFrame(fractions.numpy(), columns=TREE.columns)
+    assert list(assign_labels(SCHEMES[scheme], table)["label"]) == list(meanings)
+
+
+def test_training_on_partial_labels_teaches_what_votes_would():
+    """From yes and no alone, a linear model learns the fractions that votes were drawn around."""
+    rng = torch.Generator().manual_seed(0)
+    features = torch.randn(1500, 2, generator=rng)
+    true, at = torch.zeros(1500, 37), TREE.columns.index("Class6.1")
+    true[:, at] = 2 * features[:, 0] + 0.5
+    fractions = TreeHead(TREE)(true)[:, at]
+    noise = torch.logit(torch.rand(1500, generator=rng).clamp(1e-6, 1 - 1e-6)) * SPREAD
+    labels = (torch.logit(fractions) + noise > torch.logit(torch.tensor(0.6))).float()[:, None]
+    loss = sources_loss(TrainingSource("a", labels="l", answers="yes:Class6.1>0.6|no:!yes"))
+    model = torch.nn.Linear(2, 37)
+    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=40, line_search_fn="strong_wolfe")
+    packed = targets(loss, 1500, labels=labels)
+
+    def step():
+        optimizer.zero_grad()
+        value = loss(model(features), packed)
+        value.backward()
+        return value
+
+    optimizer.step(step)
+    predicted = loss.head(model(features).detach())[:, at]
+    assert (predicted - fractions).abs().mean() < 0.03
+
+
+def test_a_rule_that_is_no_arithmetic_is_refused():
+    from galaxymorph.learn.sources.events import Condition, Event
+
+    event = Event("mine odd", (Condition(lambda votes: votes[["Class1.1"]].max(axis=1), 0.5),))
+    with pytest.raises(BadInput, match="more than arithmetic"):
+        EventProbabilities(TREE, [event])
+    event = Event("mine even", (Condition(lambda votes: votes["Class1.1"] > 0.5, 0.5),))
+    with pytest.raises(BadInput, match="more than arithmetic"):
+        EventProbabilities(TREE, [event])
+
+
+# Fits.
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory):
+    """Three further catalogues: votes, classes, and the largest answer, 20 galaxies each."""
+    folder = tmp_path_factory.mktemp("others")
+    for seed, name in enumerate(["votes", "classes", "weak"], 11):
+        simple_galaxies(folder / name, seed=seed, number=20)
+    for name in ("classes", "weak"):
+        table = folder / name / "training_solutions_rev1.csv"
+        votes = pd.read_csv(table)
+        labels = votes[["GalaxyID"]].assign(
+            kind=np.where(votes["Class1.1"] > 0.469, "smooth_inbetween", "edge_on"),
+            top=votes[TREE.columns].idxmax(axis=1),
+            odd=np.where(votes["Class6.1"] > 0.5, "yes", "no"),
+        )
+        labels.loc[3, ["kind", "odd", "top"]] = ""
+        labels.to_csv(folder / name / "labels.csv", index=False)
+        table.unlink()
+    return folder
+
+
+def further_options(others) -> list[str]:
+    weak = f"{others}/weak,largest=top,labels=odd,answers=yes:Class6.1>0.5|no:!yes,weight=0.5"
+    every = [f"{others}/votes", f"{others}/classes,labels=kind,scheme=gz2-five", weak]
+    return [word for source in every for word in ("--also", source)]
+
+
+@pytest.fixture(scope="module")
+def run(simple, others, tmp_path_factory):
+    """A run on the simple galaxies and three further catalogues."""
+    out = tmp_path_factory.mktemp("exports")
+    options = [*QUICK, *further_options(others), "--out", out, "--name", "run"]
+    assert galaxymorph("fit", "--data", simple, *options) == 0
+    return out / "run"
+
+
+def test_a_fit_records_its_sources_and_judges_the_main_catalogue_alone(run, others):
+    sources = pd.read_csv(run / "sources.csv")
+    assert list(sources["source"].value_counts(sort=False)) == [20, 19, 19]
+    assert set(sources.loc[sources["source"] == 3, "weight"]) == {0.5}
+    recipe = json.loads((run / "recipe.json").read_text())
+    assert len(recipe["recipe"]["also"]) == 3 and recipe["data"]["further"]
+    assert len(pd.read_csv(run / "split.csv")) == 60
+    tested = pd.read_parquet(run / "predictions_test.parquet")
+    assert len(tested) == 9 and not [name for name in tested if name.startswith("event")]
+    assert str(others) in (run / "report.html").read_text()
+
+
+def test_its_model_is_as_any_other(run, simple):
+    from galaxymorph import load_predictor
+
+    images = sorted(str(path) for path in (simple / IMAGES).iterdir())[:2]
+    exported = load_predictor(run / "model.pkl", trust_pickle=True).predict(images)[TREE.columns]
+    weights = load_predictor(run / "model.safetensors", "fp32").predict(images)[TREE.columns]
+    assert np.allclose(exported, weights, atol=5e-3)
+
+
+def test_a_resumed_or_repeated_fit_is_the_same(run, simple, others, tmp_path, capsys):
+    assert galaxymorph("reproduce", run) == 0
+    capsys.readouterr()
+    table = others / "votes" / "training_solutions_rev1.csv"
+    text = table.read_text()
+    try:
+        table.write_text("".join(text.splitlines(keepends=True)[:-1]))
+        assert galaxymorph("fit", "--resume", run) == 2
+        assert "a further catalogue changed" in capsys.readouterr().err
+    finally:
+        table.write_text(text)
+
+
+def test_labels_of_each_kind_become_columns(others):
+    recipe = make_recipe("quick", {"target": "tree", "also": further_options(others)[1::2]})
+    votes, classes, weak = (catalogue.table for catalogue in read_further(recipe))
+    answers = [f"target_{answer}" for answer in TREE.columns]
+    assert np.allclose(votes[answers[:3]].sum(axis=1), 1)
+    assert (classes[answers] == 0).all(axis=None) and (weak[answers] == 0).all(axis=None)
+    events = [name for name in classes if name.startswith("event_")]
+    assert len(events) == 6 and set(votes) == set(classes) == set(weak)
+    assert (classes[events].sum(axis=1) == 1).all() and votes[events].isna().all(axis=None)
+    assert set(weak["event_Class6.1>0.5"]) <= {0.0, 1.0}
+    assert set(weak[LARGEST]) <= {0.0, 1.0, 14.0, 13.0} and set(weak[WEIGHT]) == {0.5}
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("{}/nowhere", "nowhere"),
+        ("{}/classes,labels=kid,scheme=hubble", "column 'kid' is missing"),
+        ("{}/classes,labels=kind,scheme=hubble", "has none of elliptical, spiral, irregular"),
+        ("{}/classes,largest=kind", "kind is 'smooth_inbetween', which is no answer"),
+        ("{}/classes", "without the vote columns"),
+        ("{}/votes,schema=galaxy-zoo-2", "did you mean --schema galaxy-zoo-challenge"),
+        ("{}/votes,id=name", "'name'"),
+    ],
+)
+def test_a_faulty_source_is_told_in_one_line(source, words, simple, others, tmp_path, capsys):
+    options = [*QUICK, "--also", source.format(others), "--out", tmp_path]
+    assert galaxymorph("fit", "--data", simple, *options) == 2
+    assert words in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_galaxy_of_the_catalogue_under_another_name_does_not_train(simple, tmp_path, capsys):
+    from galaxymorph.learn import gather_galaxies
+
+    copies = tmp_path / "copies"
+    (copies / IMAGES).mkdir(parents=True)
+    images = sorted((simple / IMAGES).iterdir())[:8]
+    for image in images:
+        shutil.copy(image, copies / IMAGES / f"9{image.name}")
+    votes = votes_table(8)
+    votes["GalaxyID"] = [f"9{image.stem}" for image in images]
+    votes.to_csv(copies / "training_solutions_rev1.csv", index=False)
+    recipe = make_recipe(str(RECIPE), {"target": "tree", "also": str(copies)})
+    further = gather_galaxies(simple, recipe).further
+    assert further.empty
+    assert "8 of 8 galaxies are in the main catalogue too" in capsys.readouterr().err

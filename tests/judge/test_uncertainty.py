@@ -272,6 +272,10 @@ def test_the_former_name_still_works_and_former_files_are_renamed(run, tmp_path,
     assert compare_runs([Run(own)])["score"].tolist() == scores
     for name in ("uncertainty.json", "uncertainty_test.parquet"):
         (own / name).rename(own / name.replace("uncertainty", "doubt"))
+    former = compare_runs([Run(own)])
+    assert former["score"].tolist() == scores
+    assert set(former["file"]) >= {"metrics", "uncertainty"}
+    assert "doubt" not in set(former["file"])
     assert galaxymorph("report", own) == 0
     section = page[page.index("Sources of uncertainty, 95 % intervals") :]
     assert section[:2000] in (own / "report.html").read_text()

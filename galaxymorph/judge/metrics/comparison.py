@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,8 +13,7 @@ import pandas as pd
 from galaxymorph.base import BadInput, read_json
 from galaxymorph.judge.metrics.metric import METRICS, Predictions, metric_of
 from galaxymorph.judge.uncertainty.agreement import read_uncertainty
-from galaxymorph.learn import Run, predicted_columns, target_of
-from galaxymorph.learn.run_files import UNCERTAINTY
+from galaxymorph.learn import Run, predicted_columns, run_files, target_of
 
 # Keys of settings and counts, which are no scores.
 SETTINGS = {
@@ -41,6 +41,8 @@ SETTINGS = {
     "threshold",
     "views",
 }
+# JSON files of a run without scores.
+NOT_SCORES = {run_files.RECIPE, run_files.ENVIRONMENT, run_files.DESCRIPTION}
 # Settings that are dictionaries.
 WHOLE = {"band", "counted", "if_calibrated"}
 
@@ -63,11 +65,10 @@ def compare_runs(runs: Sequence[Run]) -> pd.DataFrame:
     rows = []
     for run in runs:
         run.require_trained()
-        for path in _score_files(run):
-            record = read_uncertainty(path) if path.name == UNCERTAINTY else read_json(path)
+        for file, record in _score_records(run).items():
             nominal = nominals_in(record)
             for name, ends in scores_in(record):
-                rows.append((path.stem, name, str(run.path), *ends, _nominal_of(name, nominal)))
+                rows.append((file, name, str(run.path), *ends, _nominal_of(name, nominal)))
     names = ["file", "score", "run", "value", "low", "high", "nominal"]
     table = pd.DataFrame(rows, columns=names)
     better = table["score"].map(_better)
@@ -227,13 +228,21 @@ def require_distinct(runs: Sequence[Run]) -> None:
         raise BadInput("compare: two different runs or more are needed", "give their folders")
 
 
-def _score_files(run: Run) -> list[Path]:
-    found = (
-        path
-        for path in run.path.glob("*.json")
-        if path.stem not in {"recipe", "environment", "model"}
-    )
-    return sorted(found, key=lambda path: (path.stem != "metrics", path.stem))
+def _score_records(run: Run) -> dict[str, Any]:
+    """Return the JSON files that may hold scores, by name without ending, those of the fit first.
+
+    A file under its former name counts as that of its present name.
+    """
+    paths = {
+        run_files.FORMER_FILES.get(path.name, path.name): path for path in run.path.glob("*.json")
+    }
+    names = sorted(paths.keys() - NOT_SCORES, key=lambda name: (name != run_files.METRICS, name))
+    return {
+        Path(name).stem: (read_uncertainty if name == run_files.UNCERTAINTY else read_json)(
+            paths[name]
+        )
+        for name in names
+    }
 
 
 def _number(value: float | None) -> float:

@@ -27,6 +27,7 @@ from .calibration.stored_calibration import sets_of as sets_of
 from .calibration.stored_calibration import too_few_for_sets as too_few_for_sets
 from .explain.attribution import attribute as attribute
 from .explain.attribution import chosen_rows as chosen_rows
+from .explain.attribution import has_feature_maps as has_feature_maps
 from .explain.attribution import require_feature_maps as require_feature_maps
 from .explain.attribution_maps import GRID as GRID
 from .explain.attribution_maps import NEIGHBOURS as NEIGHBOURS
@@ -86,6 +87,7 @@ from .metrics.metric import OVER_FOLDS as OVER_FOLDS
 from .metrics.metric import Metric as Metric
 from .metrics.metric import Predictions as Predictions
 from .metrics.metric import headline_of as headline_of
+from .metrics.metric import item_metrics as item_metrics
 from .metrics.metric import metrics_of as metrics_of
 from .metrics.metric import true_and_predicted as true_and_predicted
 from .metrics.questions import Questions as Questions
@@ -107,6 +109,7 @@ from .robustness.drift import Drift as Drift
 from .robustness.drift import drift_between as drift_between
 from .robustness.drift import energy as energy
 from .robustness.drift import neighbour_distance as neighbour_distance
+from .robustness.drift import unit_vectors as unit_vectors
 from .robustness.measurement import robustness_of as robustness_of
 from .robustness.measurement import robustness_settings as robustness_settings
 from .robustness.records import RobustnessRecord as RobustnessRecord

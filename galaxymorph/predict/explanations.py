@@ -11,17 +11,24 @@ from torch import nn
 
 from galaxymorph.base import BadInput
 from galaxymorph.images import decode
-from galaxymorph.judge import ALIKE, ATTRIBUTION_METHODS, as_grids, typical_distance
+from galaxymorph.judge import (
+    ALIKE,
+    ATTRIBUTION_METHODS,
+    as_grids,
+    has_feature_maps,
+    typical_distance,
+    unit_vectors,
+)
 from galaxymorph.learn import (
     Embeddings,
     Run,
     embed,
     image_loader,
     images_of_batch,
+    label_words,
     load_network,
     make_link,
     read_embeddings,
-    target_of,
 )
 
 NEIGHBOURS = 6
@@ -78,7 +85,7 @@ class Explainer:
         """The median distance between two of the galaxies whose embeddings the run has."""
         if self.embeddings is None:
             return None
-        return typical_distance(_normalised(self.embeddings.vectors))
+        return typical_distance(unit_vectors(self.embeddings.vectors))
 
     def explain(self, pixels: np.ndarray) -> Explanation:
         """Return the explanation of an image's prediction.
@@ -89,7 +96,7 @@ class Explainer:
         recipe = self.run.recipe
         (batch,) = map(images_of_batch, image_loader([pixels], recipe))
         vectors, logits = embed(self.network, [batch])
-        answers = _answers(self.run)
+        answers = list(label_words(recipe).values()) or self.run.classes
         shares = make_link(recipe).inverse_link(torch.from_numpy(logits))[:, : len(answers)]
         answer = int(shares.argmax())
         return Explanation(
@@ -108,7 +115,7 @@ class Explainer:
     def _neighbours(self, vector: np.ndarray, pixels: np.ndarray) -> list[Neighbour]:
         if self.embeddings is None:
             return []
-        difference = _normalised(self.embeddings.vectors) - _normalised(vector[None])
+        difference = unit_vectors(self.embeddings.vectors) - unit_vectors(vector[None])
         distance = np.linalg.norm(difference, axis=1)
         table, neighbours = self.run.split.set_index("galaxy"), []
         for at in np.argsort(distance, kind="stable"):
@@ -138,20 +145,4 @@ def load_explainer(run: Run) -> Explainer:
     member = run.members[0]
     network = load_network(member)
     embeddings = read_embeddings(member) if run.has_embeddings else None
-    return Explainer(member, network, embeddings, _has_maps(network, member.recipe.size))
-
-
-def _has_maps(network: nn.Module, size: int) -> bool:
-    trunk, device = next(network.children()), next(network.parameters()).device
-    with torch.inference_mode():
-        return trunk(torch.zeros(1, 3, size, size, device=device)).ndim == 4
-
-
-def _answers(run: Run) -> list[str]:
-    tree = target_of(run.recipe).tree
-    return [answer.text for answer in tree.questions[0].answers] if tree else list(run.classes)
-
-
-def _normalised(vectors: np.ndarray) -> np.ndarray:
-    """Return vectors scaled to length 1, as the out-of-distribution scores compare them."""
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return Explainer(member, network, embeddings, has_feature_maps(network, member.recipe.size))

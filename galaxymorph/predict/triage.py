@@ -23,7 +23,7 @@ from galaxymorph.images import (
 )
 from galaxymorph.images.duplicates import SIDE
 from galaxymorph.judge import choose_for_labelling, decompose_uncertainty, entropies_of
-from galaxymorph.learn import Run, target_of
+from galaxymorph.learn import Run, label_words
 from galaxymorph.predict.images import drop_empty_frames, expand_catalogues, usable_images
 from galaxymorph.predict.listing import ListedImage
 from galaxymorph.predict.overlap import COLUMN, describe_parts, load_split_parts
@@ -186,8 +186,7 @@ def _hash(inspection: Inspection) -> np.ndarray:
 
 def _predicted_words(run: Run, mean: np.ndarray) -> list[str]:
     """Return each prediction's class, or the likeliest answer to a tree's first question."""
-    tree = target_of(run.recipe).tree
-    names = [answer.text for answer in tree.questions[0].answers] if tree else run.classes
+    names = list(label_words(run.recipe).values()) or run.classes
     return [names[at] for at in mean[:, : len(names)].argmax(axis=1)]
 
 

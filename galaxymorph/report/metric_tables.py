@@ -10,7 +10,7 @@ import numpy as np
 
 from galaxymorph.base import read_json, say
 from galaxymorph.images import CORRUPTIONS
-from galaxymorph.judge import METRICS, OVER_FOLDS, SET_METHODS, metrics_of
+from galaxymorph.judge import METRICS, OVER_FOLDS, SET_METHODS, item_metrics, metrics_of
 from galaxymorph.learn import Recipe, run_files, target_of
 from galaxymorph.report.side_by_side import Cell, Comparison
 from galaxymorph.report.tables import PARTS, console, interval_words, make_table, print_table
@@ -99,12 +99,7 @@ def _print_items(title: str, scores: Record, recipe: Recipe) -> None:
     """Print a row a class, or a row a question of a tree."""
     target = target_of(recipe)
     group, count = ("per_question", "agreed") if target.tree else ("per_class", "support")
-    prefix = f"{group}."
-    columns = {
-        name.removeprefix(prefix): metric
-        for name, metric in metrics_of(target.metrics).items()
-        if name.startswith(prefix)
-    }
+    columns = item_metrics(target.metrics, group)
     if not columns or group not in scores:
         console().print(title)
         return
@@ -349,9 +344,9 @@ def score_name(score: str, tree: Tree | None = None) -> str:
         tree: whose questions and answers are called by their words.
     """
     answers: dict[str, str] = {}
-    for question in tree.questions if tree else ():
+    for question, answer in tree.answers if tree else ():
         answers[question.name] = question.text
-        answers |= {answer.column: f"{question.text} {answer.text}" for answer in question.answers}
+        answers[answer.column] = f"{question.text} {answer.text}"
     # A point between digits is a decimal one (kept_at_accuracy.0.99), one in Class1.2 the column's.
     parts = re.split(r"(?<!\d)\.|\.(?!\d)", score)
     words = [answers.get(part) or _key_words(parts[: at + 1]) for at, part in enumerate(parts)]

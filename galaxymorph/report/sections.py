@@ -19,6 +19,7 @@ import pandas as pd
 from galaxymorph.base import Registry
 from galaxymorph.judge import (
     ATTRIBUTION_METHODS,
+    item_metrics,
     metrics_of,
     prediction_kind,
     read_uncertainty,
@@ -216,12 +217,7 @@ def _per_class(page: PageContent) -> Content | None:
     per_class = page.metrics["test"].get("per_class")
     if not per_class:
         return None
-    prefix = "per_class."
-    metrics = {
-        name.removeprefix(prefix): metric
-        for name, metric in metrics_of(target_of(page.run.recipe).metrics).items()
-        if name.startswith(prefix)
-    }
+    metrics = item_metrics(target_of(page.run.recipe).metrics, "per_class")
     return {
         "headings": [metric.heading for metric in metrics.values()],
         "rows": [

@@ -55,7 +55,6 @@ def _print_walks(table: pd.DataFrame, tree: Tree) -> None:
         shown.add_column(name)
     for name in ("of those asked", "of all"):
         shown.add_column(name, justify="right")
-    pairs = [(question, answer) for question in tree.questions for answer in question.answers]
     fractions = table[tree.columns].to_numpy(float)
     conditional = to_conditional(tree, fractions)
     statuses = table["status"] if "status" in table else ["ok"] * len(table)
@@ -65,7 +64,7 @@ def _print_walks(table: pd.DataFrame, tree: Tree) -> None:
             shown.add_row(image, status, "–", "–", "–")
             continue
         for at in likeliest_walk(tree, of_all):
-            question, answer = pairs[at]
+            question, answer = tree.answers[at]
             shown.add_row(
                 image, question.text, answer.text, f"{of_asked[at]:.3f}", f"{of_all[at]:.3f}"
             )

@@ -81,10 +81,9 @@ def _words(galaxy: pd.Series, scheme: str | None, tree: Tree | None) -> list[str
 
 def top_answers(votes: pd.Series, tree: Tree = GALAXY_ZOO_CHALLENGE) -> list[str]:
     """Return the answers that most volunteers gave on the way down the tree, with fractions."""
-    answers = [(question, answer) for question in tree.questions for answer in question.answers]
     lines = []
     for at in likeliest_walk(tree, votes[tree.columns].to_numpy(float)):
-        question, answer = answers[at]
+        question, answer = tree.answers[at]
         subject = f"{question.name} "
         if tree is GALAXY_ZOO_CHALLENGE:
             subject = SUBJECTS.get(question.name, "")

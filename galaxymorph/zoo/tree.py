@@ -8,7 +8,6 @@ Tree and wording: Galaxy Zoo 2, Willett et al. 2013, MNRAS 435, 2835, table 2.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import TopologicalSorter
@@ -59,16 +58,21 @@ class Tree:
     zeros_are_known: bool = False
 
     @cached_property
+    def answers(self) -> list[tuple[Question, Answer]]:
+        """Every answer behind its question, in the table's order."""
+        return [(question, answer) for question in self.questions for answer in question.answers]
+
+    @cached_property
     def columns(self) -> list[str]:
         """The answers' columns, in the table's order."""
-        return [answer.column for answer in self._answers()]
+        return [answer.column for _, answer in self.answers]
 
     @cached_property
     def membership(self) -> np.ndarray:
         """Which question an answer belongs to: 0 or 1, shape (questions, answers)."""
         return np.array(
             [
-                [float(answer in question.answers) for answer in self._answers()]
+                [float(answer in question.answers) for _, answer in self.answers]
                 for question in self.questions
             ]
         )
@@ -78,7 +82,7 @@ class Tree:
         """Which question an answer leads to: 0 or 1, shape (questions, answers)."""
         return np.array(
             [
-                [float(answer.leads_to == question.name) for answer in self._answers()]
+                [float(answer.leads_to == question.name) for _, answer in self.answers]
                 for question in self.questions
             ]
         )
@@ -98,9 +102,6 @@ class Tree:
                 if answer.leads_to:
                     before[places[answer.leads_to]].add(at)
         return list(TopologicalSorter(before).static_order())
-
-    def _answers(self) -> Iterator[Answer]:
-        return (answer for question in self.questions for answer in question.answers)
 
 
 def reached(tree: Tree, cumulative: np.ndarray) -> np.ndarray:
@@ -238,7 +239,6 @@ def likeliest_walk(tree: Tree, cumulative: np.ndarray) -> list[int]:
         doesn't pass, and what they lead to.
     """
     names = [question.name for question in tree.questions]
-    answers = [answer for question in tree.questions for answer in question.answers]
     members = tree.membership.astype(bool)
     walked: dict[int, int] = {}
     for start in np.flatnonzero(tree.asked_of_all):
@@ -246,7 +246,7 @@ def likeliest_walk(tree: Tree, cumulative: np.ndarray) -> list[int]:
         while at is not None and at not in walked:
             places = np.flatnonzero(members[at])
             walked[at] = int(places[np.asarray(cumulative)[places].argmax()])
-            onward = answers[walked[at]].leads_to
+            onward = tree.answers[walked[at]][1].leads_to
             at = names.index(onward) if onward else None
     return list(walked.values())
 

@@ -19,12 +19,16 @@ from galaxymorph.judge.explain.explained_model import ExplainedModel, normalised
 from galaxymorph.learn import map_on_cores, resolve_precision, serving_network
 
 
+def has_feature_maps(network: nn.Module, size: int) -> bool:
+    """Return whether a network's trunk ends in feature maps, for images of `size` pixels a side."""
+    trunk, device = next(network.children()), next(network.parameters()).device
+    with torch.inference_mode():
+        return trunk(torch.zeros(1, 3, size, size, device=device)).ndim == 4
+
+
 def require_feature_maps(model: ExplainedModel) -> None:
-    """Raise BadInput if a network has no feature maps for Grad-CAM to weigh."""
-    trunk = next(model.network.children())
-    with torch.no_grad():
-        shape = trunk(normalised(model.pixels([0]), model.run.recipe.arch)).shape
-    if len(shape) != 4:
+    """Raise BadInput if a network has no feature maps for Grad-CAM to weight."""
+    if not has_feature_maps(model.network, model.size):
         raise BadInput(
             f"--method gradcam: {model.run.recipe.arch} has no feature maps at its end",
             "use --method occlusion or integrated-gradients",

@@ -26,6 +26,7 @@ from galaxymorph.judge.explain.segmentation import segment
 from galaxymorph.learn import (
     Run,
     item_frame,
+    label_words,
     load_network,
     make_link,
     map_on_cores,
@@ -84,11 +85,8 @@ class ExplainedModel:
     @property
     def words(self) -> dict[str, str]:
         """The answers in words."""
-        tree = target_of(self.run.recipe).tree
-        words = [answer.text for answer in tree.questions[0].answers] if tree else self.answers
-        return {
-            name: word.replace("_", " ") for name, word in zip(self.answers, words, strict=True)
-        }
+        words = label_words(self.run.recipe)
+        return {name: words.get(name, name).replace("_", " ") for name in self.answers}
 
     def pixels(self, rows: Sequence[int] | np.ndarray) -> torch.Tensor:
         """Return the model's input of galaxies: values 0 to 1, shape (n, 3, size, size)."""
@@ -182,18 +180,13 @@ def explained_model(
         serving_network(network, run.recipe),
         table,
         *images,
-        _answers(run),
+        list(label_words(run.recipe)) or run.classes,
         Path(data or run.data["path"]),
     )
     rows = np.arange(len(table))
     with Progress("predicting", len(rows), "galaxies") as progress:
         predicted = probabilities_of(model, rows, model.pixels, progress.advance)
     return replace(model, table=_with_answers(model, predicted))
-
-
-def _answers(run: Run) -> list[str]:
-    tree = target_of(run.recipe).tree
-    return [answer.column for answer in tree.questions[0].answers] if tree else list(run.classes)
 
 
 def _with_answers(model: ExplainedModel, predicted: np.ndarray) -> pd.DataFrame:

@@ -190,6 +190,16 @@ def metrics_of(families: Sequence[str]) -> dict[str, Metric]:
     }
 
 
+def item_metrics(families: Sequence[str], group: str) -> dict[str, Metric]:
+    """Return the metrics of the items of a group, such as `per_class`, by their keys there."""
+    prefix = f"{group}."
+    return {
+        name.removeprefix(prefix): metric
+        for name, metric in metrics_of(families).items()
+        if name.startswith(prefix)
+    }
+
+
 def headline_of(target: Target) -> str:
     """Return the name of the metric by which runs of a target are judged first."""
     return next(name for name, metric in metrics_of(target.metrics).items() if metric.headline)

@@ -72,12 +72,14 @@ def neighbour_distance(known: np.ndarray, new: np.ndarray) -> np.ndarray:
     """
     from sklearn.neighbors import NearestNeighbors
 
-    known, new = (
-        side / np.maximum(np.linalg.norm(side, axis=1, keepdims=True), 1e-12)
-        for side in (known, new)
-    )
+    known, new = unit_vectors(known), unit_vectors(new)
     neighbours = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(known))).fit(known)
     return neighbours.kneighbors(new)[0][:, -1]
+
+
+def unit_vectors(vectors: np.ndarray) -> np.ndarray:
+    """Return vectors, shape (n, features), scaled to length 1."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
 def energy(logits: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from galaxymorph.base import BadInput, read_json, reading, require_key
 from galaxymorph.judge.metrics.vote_fractions import entropy, question_entropy
-from galaxymorph.learn import Run, predicted_columns, target_of, true_columns
+from galaxymorph.learn import Run, label_words, predicted_columns, target_of, true_columns
 from galaxymorph.zoo import TARGET, prefixed, read_catalogue, soft_label_catalogue
 
 # Titles of the galleries by who is uncertain, the model or volunteers.
@@ -78,7 +78,7 @@ def agreed(run: Run, table: pd.DataFrame) -> np.ndarray:
     target = target_of(run.recipe)
     if not target.soft:
         return (table["label"] == table["predicted"]).to_numpy()
-    columns = slice(0, len(target.tree.questions[0].answers)) if target.tree else slice(None)
+    columns = slice(len(label_words(run.recipe)) or None)
     true, predicted = (
         table[names(run.recipe, run.classes)[columns]].to_numpy().argmax(axis=1)
         for names in (true_columns, predicted_columns)

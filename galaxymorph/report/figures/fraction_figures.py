@@ -51,10 +51,7 @@ def coverage_figure(tree: Tree, record: dict) -> Captioned:
             draw_intervals(axes, scores, colour, shift, fmt=marker, ms=3, lw=0.8, label=label)
         axes.set(title=f"Intervals that contain {words}", xlabel="share of galaxies")
         draw_question_edges(axes, tree)
-        answers = [
-            wrapped(answer.text, 30) for question in tree.questions for answer in question.answers
-        ]
-        name_rows(axes, answers, fontsize=SMALL)
+        name_rows(axes, [wrapped(answer.text, 30) for _, answer in tree.answers], fontsize=SMALL)
     legend_below(figure, 2)
     return figure, (
         f"How often the {NOMINAL:.0%} interval of each answer's fraction contains "

@@ -23,7 +23,7 @@ from galaxymorph.judge import (
     true_and_predicted,
     verdicts,
 )
-from galaxymorph.learn import Run, run_files, target_of, with_images
+from galaxymorph.learn import Run, label_words, run_files, target_of, with_images
 from galaxymorph.report.figures.panels import in_words
 from galaxymorph.report.figures.pictures import thumbnails
 from galaxymorph.report.figures.uncertainty_figures import preferred
@@ -121,10 +121,8 @@ def _map_words(explained: Path) -> dict[str, str]:
 
 def _names(run: Run) -> list[tuple[str, str]]:
     """Return what the gallery is filtered by, and its words: classes, or first answers."""
-    tree = target_of(run.recipe).tree
-    if tree:
-        return [(answer.column, answer.text) for answer in tree.questions[0].answers]
-    return [(name, in_words(name)) for name in run.classes]
+    words = label_words(run.recipe) or {name: in_words(name) for name in run.classes}
+    return list(words.items())
 
 
 def _galaxies(run: Run, table: pd.DataFrame) -> pd.DataFrame:
@@ -219,9 +217,7 @@ def _share_pairs(model: np.ndarray, votes: np.ndarray | None = None) -> list[Any
 
 def _walks(tree: Tree, true: np.ndarray, given: np.ndarray) -> list[Any]:
     """Return each galaxy's likeliest walk: question, answer, and the shares of those asked."""
-    pairs = [
-        (question.text, answer.text) for question in tree.questions for answer in question.answers
-    ]
+    pairs = [(question.text, answer.text) for question, answer in tree.answers]
     model, votes = (to_conditional(tree, fractions) for fractions in (given, true))
     return [
         [

@@ -210,7 +210,7 @@ def class_scores_figure(metrics: dict) -> Captioned:
 
 def answers_figure(tree: Tree, scores: dict) -> Captioned:
     """Return the RMSE of each answer and the accuracy of each question, with their intervals."""
-    answers = [answer for question in tree.questions for answer in question.answers]
+    answers = [answer for _, answer in tree.answers]
     size = (PAGE, 1.2 + 0.17 * len(answers))
     figure, (left, right) = plt.subplots(1, 2, figsize=size, width_ratios=(3, 2))
     errors = [scores["per_answer"][answer.column]["rmse"] for answer in answers]

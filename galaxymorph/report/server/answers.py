@@ -164,17 +164,17 @@ def _tree_prediction(outputs: np.ndarray, tree: Tree) -> TreePrediction:
         tree: whose answers they are.
     """
     means, squares = outputs[: len(tree.columns)], outputs[len(tree.columns) :]
-    pairs = [(question, answer) for question in tree.questions for answer in question.answers]
     fractions = means[None].astype(float)
     of_asked = to_conditional(tree, fractions)[0]
     walk: list[Step] = [
         {
-            "question": pairs[at][0].text,
-            "answer": pairs[at][1].text,
+            "question": question.text,
+            "answer": answer.text,
             "of_those_asked": round(float(of_asked[at]), 6),
             "of_all": round(float(means[at]), 6),
         }
         for at in likeliest_walk(tree, fractions[0])
+        for question, answer in [tree.answers[at]]
     ]
     prediction: TreePrediction = {"walk": walk, "answers": _by_name(tree.columns, means)}
     if len(squares):

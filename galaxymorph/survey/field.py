@@ -32,18 +32,18 @@ class Field:
 
     @property
     def stars(self) -> np.ndarray:
-        """Those sources that are points."""
+        """The point sources."""
         return self.sources[self.sources[:, 5] == 0]
 
 
 def draw_field(
     rng: np.random.Generator, galaxy: Galaxy, side: float, limit: float, trails: float
 ) -> Field:
-    """Draw the other sources in a cutout.
+    """Return other sources in a cutout, drawn at random.
 
     Args:
-        rng: the galaxy's stream for this.
-        galaxy: the central one; one whose oddity is `other` gets a star on top.
+        rng: of the draws.
+        galaxy: the central one; if its oddity is `other`, a star is in front of it.
         side: of the cutout, arcsec.
         limit: the faintest r magnitude to draw.
         trails: the share of cutouts with a satellite's trail.
@@ -57,7 +57,7 @@ def draw_field(
         sources.append(_star_on(rng, galaxy))
     trail = None
     if rng.uniform() < trails:
-        # SDSS looks through its filters minutes apart: a trail has one colour.
+        # SDSS exposes its filters minutes apart, so that a trail has one colour.
         trail = (
             int(rng.integers(3)),
             rng.uniform(-0.45, 0.45) * side,
@@ -96,7 +96,6 @@ def _galaxies(rng: np.random.Generator, area: float, side: float, limit: float) 
     n = len(mags)
     gr = np.where(rng.uniform(size=n) < 0.45, rng.normal(1.15, 0.25, n), rng.normal(0.6, 0.2, n))
     size = 10 ** (0.2 * (rng.normal(21.6, 0.7, n) - mags)) / math.sqrt(2 * math.pi)
-    # The central galaxy is the brightest of its patch of sky as a rule.
     return np.column_stack(
         [
             _positions(rng, n, side),
@@ -120,7 +119,7 @@ def _star_on(rng: np.random.Generator, galaxy: Galaxy) -> np.ndarray:
 
 
 def paint(field: Field, light: Light) -> np.ndarray:
-    """Return the light of the field on a light's grid: nanomaggies, shape (3, n, n)."""
+    """Return the light of a field on the grid of a galaxy's: nanomaggies, shape (3, n, n)."""
     bands = np.zeros_like(light.bands)
     middle = (light.bands.shape[-1] - 1) / 2
     for x, y, mag, gr, ri, size, ratio, angle in field.sources:
@@ -136,7 +135,7 @@ def paint(field: Field, light: Light) -> np.ndarray:
 
 
 def _point(bands: np.ndarray, row: float, column: float, flux: np.ndarray) -> None:
-    """Share a point's flux among the four pixels around it."""
+    """Add a point source by bilinear weights of the four pixels around it."""
     side = bands.shape[-1]
     top, left = math.floor(row), math.floor(column)
     for y, x in ((0, 0), (0, 1), (1, 0), (1, 1)):
@@ -154,7 +153,7 @@ def _smooth(
     ratio: float,
     angle: float,
 ) -> None:
-    """Add an exponential disk on its own patch."""
+    """Add an exponential disk, on the pixels around it."""
     side, scale = bands.shape[-1], size / 1.68 / math.sqrt(ratio)
     reach = math.ceil(7 * scale) + 2
     rows = np.arange(max(0, int(row) - reach), min(side, int(row) + reach + 1))

@@ -1,9 +1,9 @@
 """A prior over galaxies' structural parameters, and draws from it.
 
-Sizes are in arcseconds and magnitudes are AB, as SDSS would see the galaxy where it stands; the
-redshift move of `observing.py` works from there. Angles are in degrees, counter-clockwise from
-the image's x axis. The shares and ranges below are set to the flux-limited sample of Galaxy
-Zoo 2 (petroMag_r < 17, petroR90_r > 3 arcsec: Willett et al. 2013, section 2).
+Sizes are in arcseconds and magnitudes are AB, as SDSS would observe the galaxy at its redshift;
+`observing.at_redshift` places it at another. Angles are in degrees, counter-clockwise from the
+image's x axis. Fractions and ranges are set to the flux-limited sample of Galaxy Zoo 2
+(petroMag_r < 17, petroR90_r > 3 arcsec: Willett et al. 2013, section 2).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-# How the sample divides; set so that the votes reproduce the Kaggle file's class counts.
+# Fractions of the sample, set so that the votes reproduce the Kaggle file's class counts.
 KINDS = {
     "elliptical": 0.27,
     "lenticular": 0.21,
@@ -24,14 +24,14 @@ KINDS = {
     "merger": 0.04,
     "artifact": 0.01,
 }
-# Some of a kind are odd: the shares of question 8's answers.
+# Fractions of each kind that are odd, by the answers to question 8.
 ODD = {
     "elliptical": {"lens": 0.015, "disturbed": 0.02, "other": 0.03, "dust_lane": 0.02},
     "lenticular": {"ring": 0.035, "disturbed": 0.02, "other": 0.03},
     "spiral": {"ring": 0.03, "disturbed": 0.07, "other": 0.04},
     "edge_on": {"dust_lane": 0.07, "disturbed": 0.03, "other": 0.03},
 }
-# The challenge's galaxies are brighter than the sample at large: its images show the larger ones.
+# r magnitudes: the challenge has the larger and brighter galaxies of the sample.
 FAINT, BRIGHT = 16.5, 13.0
 # Counts of a uniform, Euclidean population rise as 10^(0.6 m).
 COUNT_SLOPE = 0.6
@@ -109,7 +109,7 @@ class Galaxy:
     companion: Galaxy | None = None
 
     def row(self) -> dict[str, object]:
-        """Return every parameter as a flat row; the companion's own have its name in front."""
+        """Return every parameter as a flat row; the companion's with the prefix `companion_`."""
         parameters = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "companion"}
         other = self.companion
         shown = ("kind", "mag_r", "petro_r90", "bulge_fraction", "inclination", "arm_number")
@@ -121,7 +121,7 @@ class Galaxy:
 
 
 def draw_galaxy(rng: np.random.Generator, kind: str | None = None) -> Galaxy:
-    """Draw a galaxy from the prior, of a given kind (see `KINDS`) or of any.
+    """Return a galaxy drawn from the prior, of a given kind of `KINDS` or of any.
 
     Raises:
         KeyError: the kind is not in `KINDS`.
@@ -132,10 +132,10 @@ def draw_galaxy(rng: np.random.Generator, kind: str | None = None) -> Galaxy:
     mu50 = rng.normal(mean, scatter)
     redshift = _redshift(mag, rng.normal(*_LUMINOSITY[kind]))
     odd = _choose(rng, ODD.get(kind, {}))
-    galaxy = _plain(rng, kind, odd, mag, mu50, redshift)
+    galaxy = _featureless(rng, kind, odd, mag, mu50, redshift)
     galaxy = replace(galaxy, **_SHAPES[kind](rng, galaxy))
     galaxy = replace(galaxy, **_ODDITIES[odd](rng, galaxy)) if odd in _ODDITIES else galaxy
-    # Galaxy Zoo 2 left out what is smaller; the magnitude's prior knows no size.
+    # Galaxy Zoo 2 has no smaller ones; the prior of magnitudes doesn't depend on size.
     if galaxy.petro_r90 >= 3.0:
         return galaxy
     return _scaled(galaxy, 3.0 / galaxy.petro_r90)
@@ -166,7 +166,7 @@ def _scaled(galaxy: Galaxy, factor: float) -> Galaxy:
 
 
 def moved(galaxy: Galaxy, size: float, magnitude: float) -> Galaxy:
-    """Return the galaxy with its sizes multiplied and `magnitude` added to its brightness."""
+    """Return the galaxy with sizes multiplied by `size`, and `magnitude` added to magnitudes."""
     scaled = _scaled(galaxy, size)
     shift = magnitude + 5 * math.log10(size)
     companion = scaled.companion and replace(scaled.companion, mag_r=scaled.companion.mag_r + shift)
@@ -197,10 +197,10 @@ def _redshift(mag: float, absolute: float) -> float:
     return float(np.clip(z, 0.005, 0.25))
 
 
-def _plain(
+def _featureless(
     rng: np.random.Generator, kind: str, odd: str, mag: float, mu50: float, redshift: float
 ) -> Galaxy:
-    """Return a galaxy without any feature: what the shapes below start from."""
+    """Return a galaxy without any feature, to which the functions below add a kind's."""
     half_light = math.sqrt(10 ** (0.4 * (mu50 - mag)) / (2 * math.pi))
     # Observed colours of the red sequence redden by about 1.6 z in g - r (Blanton et al. 2003,
     # ApJ 594, 186) out to z = 0.25.
@@ -250,7 +250,7 @@ def _elliptical(rng: np.random.Generator, galaxy: Galaxy) -> Changes:
 
 
 def _disk(rng: np.random.Generator, galaxy: Galaxy, bulge: float) -> Changes:
-    """Return a disk of the galaxy's half-light radius, with a bulge of that share of the light."""
+    """Return a disk of the galaxy's half-light radius, with a fraction of the light in a bulge."""
     half_light = galaxy.bulge_radius
     # An exponential disk's half-light radius is 1.68 scale lengths; a bulge pulls it in.
     scale = half_light / 1.68 * (1 + 0.6 * bulge)
@@ -282,8 +282,8 @@ def _spiral(rng: np.random.Generator, galaxy: Galaxy) -> Changes:
     bulge = float(np.clip(rng.beta(1.3, 4.5), 0.0, 0.7))
     changes = _disk(rng, galaxy, bulge)
     inclination = math.degrees(math.acos(rng.uniform(0.22, 1.0)))
-    # Winding goes with the bulge, loosely: early types are tight (Davis et al. 2019, ApJ 871,
-    # 194, and references there); most pitch angles lie within 5 to 40 degrees.
+    # Pitch angle and bulge are loosely correlated: early types are tight (Davis et al. 2019, ApJ
+    # 871, 194, and references there); most pitch angles lie within 5 to 40 degrees.
     pitch = float(np.clip(rng.normal(23 - 18 * bulge, 7), 6, 42))
     number = int(rng.choice([1, 2, 3, 4, 5, 6], p=[0.05, 0.56, 0.17, 0.09, 0.07, 0.06]))
     # Early types are redder throughout (Fukugita et al. 1995, PASP 107, 945, table 3).
@@ -317,9 +317,10 @@ def _edge_on(rng: np.random.Generator, galaxy: Galaxy) -> Changes:
     shape = rng.uniform()
     bulge = 0.0 if shape < 0.32 else rng.uniform(0.06, 0.4)
     changes = _disk(rng, galaxy, bulge)
-    # Seen from its side the same disk is brighter and looks shorter to a circular aperture.
+    # Edge-on, the same disk has a higher surface brightness, and a circular aperture a smaller
+    # radius.
     scale = changes["disk_scale"] * 1.35
-    # Its own dust reddens it, most of all along the middle.
+    # Dust reddens an edge-on disk.
     reddening = rng.uniform(0.1, 0.45)
     changes |= {
         "disk_scale": scale,
@@ -362,12 +363,12 @@ def _irregular(rng: np.random.Generator, galaxy: Galaxy) -> Changes:
 
 
 def _merger(rng: np.random.Generator, galaxy: Galaxy) -> Changes:
-    """Return one of two galaxies that touch; the other is a galaxy of its own."""
+    """Return a galaxy with a close companion."""
     shape = str(rng.choice(["spiral", "lenticular", "elliptical"], p=[0.6, 0.2, 0.2]))
     changes = _SHAPES[shape](rng, galaxy)
     other_kind = str(rng.choice(["spiral", "lenticular", "elliptical"], p=[0.5, 0.25, 0.25]))
     ratio = rng.uniform(0.15, 1.0)
-    other = _plain(
+    other = _featureless(
         rng,
         other_kind,
         "none",
@@ -386,13 +387,13 @@ def _merger(rng: np.random.Generator, galaxy: Galaxy) -> Changes:
         "tail_fraction": float(rng.choice([0.0, rng.uniform(0.05, 0.2)], p=[0.35, 0.65])),
         "tail_length": rng.uniform(1.2, 3.0) * changes["petro_r90"],
         "tail_angle": rng.uniform(0, 360),
-        # SDSS takes the pair for one galaxy in part of the cases, and cuts out a wider frame.
+        # SDSS deblends some pairs as one galaxy, whose cutout is wider.
         "petro_r90": changes["petro_r90"] * rng.uniform(0.8, 1.3),
     }
 
 
 def _artifact(rng: np.random.Generator, galaxy: Galaxy) -> Changes:
-    """Return a star that SDSS took for a galaxy: all its light in a point."""
+    """Return a star that SDSS classified as a galaxy: a point source."""
     return {
         "bulge_radius": 0.05,
         "bulge_index": 1.0,
@@ -467,5 +468,5 @@ _SHAPES = {
     "merger": _merger,
     "artifact": _artifact,
 }
-# `other` is a star on the galaxy, which the field adds: see `field.py`.
+# `other` is a star in front of the galaxy, which `field.py` adds.
 _ODDITIES = {"ring": _odd_ring, "lens": _lens, "disturbed": _disturbed, "dust_lane": _dust_lane}

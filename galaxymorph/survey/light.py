@@ -1,7 +1,7 @@
-"""A galaxy's light before any telescope: surface brightness in g, r and i, and its features.
+"""Model images of galaxies before observation: surface brightness in g, r and i, by feature.
 
-Every feature is a map of its own on one grid, so that masks and visibility come from the light
-itself. Fluxes are in nanomaggies (an AB magnitude of 22.5) a pixel of the grid.
+Each feature is a separate map on the same grid, from which masks and visibility are computed.
+Fluxes are in nanomaggies (an AB magnitude of 22.5) per pixel of the grid.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DUST = np.array([1.379, 1.0, 0.758], np.float32)
 class Light:
     """A galaxy's light: `bands` of shape (3, n, n), `features` maps of shape (n, n) in r.
 
-    `dust` is the light that the lane or the arms' dust takes away. `disk` holds the smooth disk.
+    The feature `dust` is the absorbed light, `disk` the smooth disk.
     """
 
     pixel: float  # arcsec
@@ -33,12 +33,11 @@ class Light:
     features: dict[str, np.ndarray] = field(default_factory=dict)
 
     def add(self, name: str, light: np.ndarray, gr: float, ri: float) -> None:
-        """Add r-band light of one colour (g - r, r - i in mag) and remember whose it is."""
+        """Add a feature's r-band light of one colour (g - r, r - i in mag); no name: none."""
         for band, mag in zip(self.bands, (gr, 0.0, -ri), strict=True):
             band += np.float32(10 ** (-0.4 * mag)) * light
         if name:
-            known = self.features.get(name)
-            self.features[name] = light if known is None else known + light
+            self.features[name] = self.features.get(name, 0) + light
 
 
 @dataclass(frozen=True)
@@ -55,9 +54,9 @@ def render(galaxy: Galaxy, side: int, pixel: float) -> Light:
     """Return a galaxy's light on a square grid centred on it.
 
     Args:
-        galaxy: what to draw.
-        side: of the grid, in its pixels.
-        pixel: arcsec.
+        galaxy: its parameters.
+        side: of the grid, in pixels.
+        pixel: side of a pixel, in arcsec.
     """
     light = Light(pixel, np.zeros((len(BANDS), side, side), np.float32))
     _draw(light, galaxy, 0.0, 0.0)
@@ -92,7 +91,7 @@ def _flux(galaxy: Galaxy) -> float:
 
 
 def _draw(light: Light, galaxy: Galaxy, x: float, y: float) -> None:
-    """Add one galaxy, its centre at x, y arcsec from the grid's."""
+    """Add one galaxy, centred x, y arcsec from the centre of the grid."""
     rng = np.random.default_rng(galaxy.texture)
     plane = _plane(galaxy, light, x, y, rng)
     total = _flux(galaxy)
@@ -110,7 +109,7 @@ def _draw(light: Light, galaxy: Galaxy, x: float, y: float) -> None:
             galaxy.arm_ri,
         )
     if galaxy.lens_fraction:
-        # Lensed galaxies are blue star formers well behind a red lens (SLACS: Bolton et al.
+        # Lensed galaxies are star-forming and blue, well behind a red lens (SLACS: Bolton et al.
         # 2006, ApJ 638, 703).
         light.add("lens", total * galaxy.lens_fraction * _arc(galaxy, plane), 0.1, 0.05)
     depth = _dust(galaxy, plane)
@@ -172,14 +171,14 @@ def _draw_disk_galaxy(
 
 
 def _plane(galaxy: Galaxy, light: Light, x: float, y: float, rng: np.random.Generator) -> _Plane:
-    """Return coordinates along and across the galaxy, bent where it is disturbed."""
+    """Return coordinates along the galaxy's axes, distorted if it is disturbed."""
     side = light.bands.shape[-1]
     line = ((np.arange(side) - (side - 1) / 2) * light.pixel).astype(np.float32)
     # Rows count downward in an image, so y runs against them.
     dx, dy = line[None, :] - x, -line[:, None] - y
     dx, dy = np.broadcast_arrays(dx, dy)
     if galaxy.disturbance > 0:
-        dx, dy = _bent(galaxy, dx, dy, rng)
+        dx, dy = _distorted(galaxy, dx, dy, rng)
     angle = math.radians(galaxy.position_angle)
     along = dx * math.cos(angle) + dy * math.sin(angle)
     across = dy * math.cos(angle) - dx * math.sin(angle)
@@ -189,17 +188,20 @@ def _plane(galaxy: Galaxy, light: Light, x: float, y: float, rng: np.random.Gene
     return _Plane(along, across, np.hypot(along, tilted), np.arctan2(tilted, along))
 
 
-def _bent(
+def _distorted(
     galaxy: Galaxy, dx: np.ndarray, dy: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Move every point smoothly, the outskirts by `disturbance` Petrosian radii, the core not."""
+    """Return smoothly displaced points: the outskirts by `disturbance` Petrosian radii.
+
+    The displacement vanishes at the centre.
+    """
     scale = galaxy.petro_r90
     square = (dx**2 + dy**2) / np.float32(scale**2)
-    grown = np.float32(galaxy.disturbance * scale) * square / (square + np.float32(0.4))
+    amplitude = np.float32(galaxy.disturbance * scale) * square / (square + np.float32(0.4))
     row, column = dx[0] / scale, dy[:, 0] / scale
-    moved = []
+    displaced = []
     for part in (dx, dy):
-        # cos(kx x + ky y + phase) as an outer product: two lines instead of a plane of cosines.
+        # cos(kx x + ky y + phase) as an outer product: 2 n exponentials in place of n^2 cosines.
         kx, ky = rng.normal(0, 1.0, (2, 3, 1))
         across = np.exp(1j * (ky * column + rng.uniform(0, 2 * math.pi, (3, 1))))
         along = np.exp(1j * kx * row)
@@ -207,8 +209,8 @@ def _bent(
             np.multiply.outer(a.real, b.real) - np.multiply.outer(a.imag, b.imag)
             for a, b in zip(across.astype(np.complex64), along.astype(np.complex64), strict=True)
         )
-        moved.append(part + grown * waves)
-    return moved[0], moved[1]
+        displaced.append(part + amplitude * waves)
+    return displaced[0], displaced[1]
 
 
 def _spheroid(galaxy: Galaxy, plane: _Plane, pixel: float) -> np.ndarray:
@@ -225,12 +227,12 @@ def _spheroid(galaxy: Galaxy, plane: _Plane, pixel: float) -> np.ndarray:
         radius = (np.abs(plane.x) ** power + np.abs(across) ** power) ** np.float32(1 / power)
     else:
         radius = np.hypot(plane.x, across)
-    # A pixel averages over the cusp.
+    # A pixel averages over the central cusp.
     radius = np.hypot(radius, np.float32(0.35 * pixel))
     total = 2 * math.pi * n * b ** (-2 * n) * gamma(2 * n) * size**2 * ratio
     profile = np.exp(-np.float32(b) * (radius / np.float32(size)) ** np.float32(1 / n))
     profile *= np.float32(pixel**2 / total)
-    # What lies beneath one pixel can't be sampled there: put it where it belongs.
+    # Flux within the central pixel isn't sampled; it is added there.
     missing = 1 - float(profile.sum())
     if size < 2 * pixel and missing > 0:
         profile[np.unravel_index(radius.argmin(), radius.shape)] += missing
@@ -248,7 +250,7 @@ def _face_on_disk(galaxy: Galaxy, plane: _Plane) -> np.ndarray:
 
 
 def _edge_on_disk(galaxy: Galaxy, plane: _Plane) -> np.ndarray:
-    """Return a disk seen from its side, flux 1, per square arcsec.
+    """Return an edge-on disk of flux 1, per square arcsec.
 
     (R/h) K1(R/h) sech^2(z/z0): van der Kruit & Searle 1981, equation 5; a tilt thickens it.
     """
@@ -273,14 +275,14 @@ def _texture(rng: np.random.Generator) -> np.ndarray:
 def _wrapped(
     texture: np.ndarray, plane: _Plane, scale: float, twist: float | np.ndarray = 0.0
 ) -> np.ndarray:
-    """Return the texture at every point, wound by `twist` (radians, a number or a map)."""
+    """Return the texture at every point, rotated by `twist` (radians, a number or a map)."""
     turns = (plane.angle + twist) * np.float32(texture.shape[0] / (2 * math.pi))
     rings = np.log(plane.radius / np.float32(scale) + 0.15) * np.float32(texture.shape[1] / 4)
     return ndimage.map_coordinates(texture, (turns, rings), order=1, mode="grid-wrap")
 
 
 def _winding(galaxy: Galaxy, plane: _Plane) -> np.ndarray:
-    """Return the angle by which a logarithmic spiral has turned at each point's radius.
+    """Return the azimuth of a logarithmic spiral at each point's radius, in radians.
 
     phi = ln(R) / tan(pitch): Binney & Tremaine 2008, section 6.1.3.
     """
@@ -289,7 +291,7 @@ def _winding(galaxy: Galaxy, plane: _Plane) -> np.ndarray:
 
 
 def _arms(galaxy: Galaxy, plane: _Plane, texture: np.ndarray) -> np.ndarray:
-    """Return the arms' light, total 1: log-spiral ridges, ragged and broken by flocculence."""
+    """Return the arms' light, total 1: logarithmic spirals, made irregular by flocculence."""
     twist = _winding(galaxy, plane)
     ragged = _wrapped(texture, plane, galaxy.disk_scale, twist)
     phase = plane.angle + twist + math.radians(galaxy.arm_phase)
@@ -312,7 +314,7 @@ def _arms(galaxy: Galaxy, plane: _Plane, texture: np.ndarray) -> np.ndarray:
 
 
 def _knots(galaxy: Galaxy, seeds: np.ndarray, pixel: float, rng: np.random.Generator) -> np.ndarray:
-    """Return star-forming knots scattered over a map, total 1, with a luminosity function."""
+    """Return star-forming regions, total 1, drawn with a map as their density."""
     chance = np.cumsum(np.maximum(seeds, 0).ravel(), dtype=np.float64)
     number = int(rng.integers(15, 60))
     where = np.searchsorted(chance, rng.uniform(0, chance[-1], number))
@@ -342,7 +344,7 @@ def _ring(galaxy: Galaxy, plane: _Plane, texture: np.ndarray) -> np.ndarray:
 
 
 def _arc(galaxy: Galaxy, plane: _Plane) -> np.ndarray:
-    """Return a lensed arc and its counter-image, total 1, on the circle of Einstein."""
+    """Return a lensed arc and its counter-image, total 1, on the Einstein ring."""
     radius, angle = np.hypot(plane.x, plane.y), np.arctan2(plane.y, plane.x)
     thin = np.exp(-0.5 * ((radius - galaxy.lens_radius) / (0.09 * galaxy.lens_radius)) ** 2)
     span = math.radians(galaxy.lens_span) / 2
@@ -371,7 +373,7 @@ def _dust(galaxy: Galaxy, plane: _Plane) -> np.ndarray | None:
         # Dust lies on the arms' inner side, about 25 degrees of phase (Roberts 1969, ApJ 158, 123).
         lag = galaxy.arm_number * phase + galaxy.handedness * 0.45
         lane = np.exp(6 * (np.cos(lag) - 1)) * np.exp(-plane.radius / (2 * galaxy.disk_scale))
-        # Inside the arms there is no lane to see.
+        # There is no dust lane inside the radius where the arms begin.
         lane *= 1 - np.exp(-((plane.radius / (0.8 * galaxy.disk_scale)) ** 2))
         return (galaxy.dust_depth * lane).astype(np.float32)
     length = galaxy.disk_scale * 1.8 if galaxy.disk_scale else 0.55 * galaxy.petro_r90
@@ -400,7 +402,7 @@ def _tails(galaxy: Galaxy) -> Iterator[tuple[np.ndarray, float]]:
 
 
 def _along(points: np.ndarray, galaxy: Galaxy, light: Light) -> np.ndarray:
-    """Return light spread along points, total 1 or less where the tail leaves the frame."""
+    """Return light along points, of total 1, or less if the tail leaves the frame."""
     side = light.bands.shape[-1]
     rows = np.round((side - 1) / 2 - points[1] / light.pixel).astype(int)
     columns = np.round((side - 1) / 2 + points[0] / light.pixel).astype(int)

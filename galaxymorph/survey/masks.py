@@ -1,4 +1,4 @@
-"""Where a galaxy's features are in its image: one PNG a galaxy, a bit a feature."""
+"""Masks of a galaxy's features in its image: one PNG a galaxy, one bit a feature."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from PIL import Image
 from galaxymorph.survey.light import Light
 from galaxymorph.survey.observing import SIDE
 
-# Which bit of the PNG's byte stands for which feature.
+# The bit of each feature in a pixel's byte.
 MASK_BITS = {"arms": 1, "bar": 2, "bulge": 4, "ring": 8, "companion": 16}
-# A mask holds the brightest pixels that make up this share of the feature's light; a bulge's is
-# its half-light ellipse, because Sersic wings go on for ever.
+# A mask contains the brightest pixels with this fraction of the feature's light; a bulge's is its
+# half-light ellipse, because Sersic profiles have no edge.
 SHARES = {"arms": 0.7, "bar": 0.8, "bulge": 0.5, "ring": 0.75, "companion": 0.8}
 
 
@@ -23,7 +23,7 @@ def mask_png(light: Light, turn: float = 0.0) -> bytes:
 
     Args:
         light: its features.
-        turn: degrees that its image is turned by, counter-clockwise.
+        turn: rotation of its image, degrees counter-clockwise.
     """
     masks = np.zeros((SIDE, SIDE), np.uint8)
     for name, bit in MASK_BITS.items():
@@ -38,15 +38,15 @@ def mask_png(light: Light, turn: float = 0.0) -> bytes:
 
 
 def brightest(light: np.ndarray, share: float) -> np.ndarray:
-    """Return which pixels are the brightest that hold a share of the light: boolean."""
+    """Return a mask of the brightest pixels that contain a fraction of the light."""
     ordered = np.sort(light, axis=None)[::-1]
-    held = np.cumsum(ordered, dtype=np.float64)
-    if held[-1] <= 0:
+    cumulative = np.cumsum(ordered, dtype=np.float64)
+    if cumulative[-1] <= 0:
         return np.zeros(light.shape, bool)
-    return light >= ordered[np.searchsorted(held, share * held[-1])]
+    return light >= ordered[np.searchsorted(cumulative, share * cumulative[-1])]
 
 
 def read_masks(path: str | Path) -> dict[str, np.ndarray]:
-    """Return masks by feature: boolean, shape (424, 424), all False for one it lacks."""
+    """Return masks by feature, boolean, shape (424, 424); all False for an absent one."""
     bits = np.asarray(Image.open(path))
     return {name: (bits & bit).astype(bool) for name, bit in MASK_BITS.items()}

@@ -1,4 +1,4 @@
-"""Observing a galaxy with a survey: PSF, pixels, noise, colours, and Galaxy Zoo's cutout."""
+"""Observation of a galaxy by a survey: PSF, pixels, noise, colours, and Galaxy Zoo's cutout."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from galaxymorph.survey.light import BANDS, Light, render
 from galaxymorph.survey.surveys import Survey
 
 SIDE = 424
-# Pixels a side of the rendered scene at least; finer ones can't be seen in a cutout.
+# Least pixels a side of the rendered scene; a cutout resolves no finer ones.
 FINEST = 240
 # Effective wavelengths of g, r, i in nm: Fukugita et al. 1996, AJ 111, 1748.
 WAVELENGTHS = np.array([477.0, 623.1, 762.5])
@@ -24,14 +24,14 @@ WAVELENGTHS = np.array([477.0, 623.1, 762.5])
 
 @dataclass(frozen=True)
 class Observation:
-    """An image with its galaxy and conditions; `pixel` (arcsec) and `noise` are the native image's.
+    """An image, its galaxy and conditions; `pixel` (arcsec) and `noise` are of the native image.
 
     `noise` is the background's standard deviation in nanomaggies a pixel, `seeing` the PSF's
     FWHM in arcsec, both in r (or in the survey's one band).
     """
 
     image: np.ndarray  # uint8, shape (424, 424, 3)
-    galaxy: Galaxy  # as it was seen, redshift included
+    galaxy: Galaxy  # at the redshift at which it was observed
     light: Light
     field: Field
     pixel: float
@@ -48,19 +48,19 @@ def observe(
     rng: np.random.Generator,
     redshift: float | None = None,
 ) -> Observation:
-    """Observe a galaxy.
+    """Return a galaxy's observation by a survey.
 
     Args:
-        galaxy: observed.
-        survey: its conditions.
-        field_rng: for what else is in the frame.
-        rng: for seeing, noise and sky.
-        redshift: where to move the galaxy first; None leaves it.
+        galaxy: its parameters.
+        survey: the observing conditions.
+        field_rng: of the other sources in the frame.
+        rng: of seeing, noise and sky.
+        redshift: at which it is observed; the default is the galaxy's.
     """
     drift = np.zeros(len(BANDS))
     if redshift is not None:
         galaxy, drift = at_redshift(galaxy, redshift)
-    # Petrosian radii are measured on noisy images, and the deblender errs now and then.
+    # Petrosian radii are measured on noisy images, and deblending sometimes fails.
     wrong = rng.uniform() < 0.03
     measured = rng.lognormal(0, 0.35 if wrong else 0.07)
     frame = SIDE * survey.frame_scale * galaxy.petro_r90 * measured
@@ -74,7 +74,7 @@ def observe(
     field = draw_field(field_rng, galaxy, frame, limit, survey.trails)
     sky = light.bands + paint(field, light)
     seeing = np.array(survey.seeing) * rng.lognormal(0, survey.seeing_scatter)
-    # The cutout service turns the camera's frames until north is up.
+    # The cutout service rotates the camera's frames so that north is up.
     turn = rng.uniform(-35, 35) if survey.stored_quality else 0.0
     bands = _expose(sky, survey, seeing, pixel, pixel / fine, _margin(side, turn), rng)
     _spikes(bands, field, survey, pixel, rng)
@@ -94,13 +94,13 @@ def observe(
 
 
 def at_redshift(galaxy: Galaxy, redshift: float) -> tuple[Galaxy, np.ndarray]:
-    """Move a galaxy to another redshift, as FERENGI does (Barden et al. 2008, ApJS 175, 105).
+    """Return a galaxy at another redshift, as FERENGI does (Barden et al. 2008, ApJS 175, 105).
 
     Its size follows the angular-diameter distance and its brightness the luminosity distance
-    (equations 1 and 2 there), with the bands shifted along the galaxy's own spectrum.
+    (equations 1 and 2 there), with the bands shifted along the galaxy's spectrum.
 
     Returns:
-        The galaxy there, and what the shift adds to its magnitudes in g, r and i.
+        The galaxy there, and the K-correction that is added to its magnitudes in g, r and i.
     """
     from astropy.cosmology import Planck18
 
@@ -114,7 +114,7 @@ def at_redshift(galaxy: Galaxy, redshift: float) -> tuple[Galaxy, np.ndarray]:
     ri = share * galaxy.bulge_ri + (1 - share) * galaxy.disk_ri
     mags = np.array([gr, 0.0, -ri])
     rest = np.log(WAVELENGTHS * (1 + here) / (1 + there))
-    # Bluer than g the spectrum falls as steeply as between g and r, and again by the break.
+    # Blueward of g the spectrum falls 1.5 times as steeply as from r to g, for the 4000 Å break.
     waves = np.log(np.array([WAVELENGTHS[0] / 1.6, *WAVELENGTHS, WAVELENGTHS[-1] * 1.6]))
     steep = (mags[0] - mags[1]) / (waves[2] - waves[1])
     flat = (mags[2] - mags[1]) / (waves[3] - waves[2])
@@ -130,7 +130,7 @@ def at_redshift(galaxy: Galaxy, redshift: float) -> tuple[Galaxy, np.ndarray]:
 
 
 def _margin(side: int, turn: float) -> int:
-    """Return how many pixels a turned square of `side` reaches beyond an upright one."""
+    """Return by how many pixels a rotated square of `side` extends beyond an upright one."""
     angle = math.radians(abs(turn))
     return math.ceil(side * (math.cos(angle) + math.sin(angle) - 1) / 2) + 2 if turn else 0
 
@@ -168,7 +168,7 @@ def _expose(
     for band, light in zip(used, blurred, strict=True):
         gain = survey.gain(band)
         electrons = galsim.ImageF(np.ascontiguousarray(np.maximum(light, 0) * np.float32(gain)))
-        # Poisson noise of hundreds of electrons, the sky's, is as good as Gaussian; and quicker.
+        # Poisson noise of hundreds of electrons, those of the sky, is nearly Gaussian.
         variance = galsim.ImageF(
             electrons.array
             + np.float32((survey.sky_flux(band) * gain + survey.read_noise**2) * area)
@@ -179,14 +179,14 @@ def _expose(
 
 
 def _blur(sky: np.ndarray, psfs: list, fine: float, times: int) -> np.ndarray:
-    """Return a scene on a grid of `fine` arcsec as seen through PSFs, on pixels `times` larger.
+    """Return a scene on a grid of `fine` arcsec convolved with PSFs, on pixels `times` larger.
 
     A survey's quoted seeing is measured on its images, so it includes the detector's pixel.
     """
     import galsim
 
     side = sky.shape[-1]
-    # Mirrored beyond its edges, so that they don't darken.
+    # Mirrored beyond its edges, which would darken otherwise.
     reach = 8 * times
     sky = np.pad(sky, ((0, 0), (reach, reach), (reach, reach)), mode="reflect")
     padded = fft.next_fast_len(side + 2 * reach, real=True)
@@ -194,7 +194,7 @@ def _blur(sky: np.ndarray, psfs: list, fine: float, times: int) -> np.ndarray:
     for band, psf in enumerate(psfs):
         kernel = galsim.ImageF(padded, padded, scale=fine)
         psf.drawImage(kernel, method="no_pixel", center=2 * [padded // 2 + 1])
-        # The kernel's middle goes to the first pixel, so that nothing moves.
+        # The kernel is centred on the first pixel, so that the convolution shifts nothing.
         turned = fft.ifftshift(kernel.array)
         product = fft.rfft2(sky[band], s=(padded, padded)) * fft.rfft2(turned)
         blurred[band] = fft.irfft2(product, s=(padded, padded))[

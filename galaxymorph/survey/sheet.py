@@ -31,14 +31,14 @@ def contact_sheet(
     scheme: str | None = None,
     rendering: Rendering = DEFAULT,
 ) -> Image.Image:
-    """Return a drawing of some galaxies of a catalogue.
+    """Return a contact sheet of some galaxies of a catalogue.
 
     Args:
         catalogue: of votes or of plain labels.
         number: of galaxies, evenly spaced through the catalogue.
         columns: of the sheet.
-        scheme: label with its class and value; None for the answers most volunteers gave, or
-            the plain label. With a scheme only galaxies that it keeps are shown, class by class.
+        scheme: whose classes and values are written below, class by class, of galaxies with a
+            class. None for the most frequent answers, or the plain label.
         rendering: of FITS images.
 
     Raises:
@@ -80,7 +80,7 @@ def _words(galaxy: pd.Series, scheme: str | None, tree: Tree | None) -> list[str
 
 
 def top_answers(votes: pd.Series, tree: Tree = GALAXY_ZOO_CHALLENGE) -> list[str]:
-    """Return the answers that most volunteers gave on the way down the tree, with fractions."""
+    """Return the most frequent answers down the tree, with their fractions."""
     lines = []
     for at in likeliest_walk(tree, votes[tree.columns].to_numpy(float)):
         question, answer = tree.answers[at]

@@ -1,8 +1,8 @@
-"""Simulating a catalogue in several processes, resumable after a kill.
+"""Simulation of a catalogue in several processes, resumable after an interruption.
 
-A galaxy depends on the seed and its id alone. Work goes in blocks: a block's images are written,
-then its record; a resumed simulation repeats the blocks without a record. The tables are made from
-the records at the end, so that they don't depend on the order of the work.
+A galaxy depends on the seed and its id alone. Galaxies are simulated in blocks: a block's images
+are written, then its record; a resumed simulation repeats the blocks without a record. The tables
+are made from the records at the end, so that they don't depend on the order of the blocks.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ BLOCK = 16
 IMAGES, MASKS, BLOCKS = "images_training_rev1", "masks", ".blocks"
 SETTINGS, TABLE = "survey.json", "training_solutions_rev1.csv"
 VERSIONED = ("galaxymorph", "galsim", "astropy", "numpy", "scipy", "pillow", "pandas")
-# Independent streams of random numbers; a new one goes last, so that the others stay.
+# Independent streams of random numbers; a new one comes last, so that the others don't change.
 STREAMS = ("structure", "conditions", "field", "exposure", "votes")
 
 
 @dataclass(frozen=True)
 class Simulation:
-    """Settings of a simulation; `redshift` is a range to draw from, None moves none."""
+    """Settings of a simulation; `redshift` is the range observed at, by default as drawn."""
 
     number: int
     surveys: tuple[str, ...]
@@ -83,11 +83,11 @@ class Simulation:
 
 
 def simulate(folder: str | Path, simulation: Simulation, workers: int | None = None) -> Path:
-    """Simulate galaxies into a folder in Galaxy Zoo's own format; resume one that was killed.
+    """Simulate galaxies into a folder in Galaxy Zoo's format, or resume a simulation there.
 
     Writes images_training_rev1/<GalaxyID>.jpg, training_solutions_rev1.csv (cumulative vote
     fractions), votes.parquet (counts), truth.parquet (structure, conditions, visibility and
-    expected fractions), survey.json (settings, versions) and, if asked for, masks/<GalaxyID>.png.
+    expected fractions), survey.json (settings, versions) and, with masks, masks/<GalaxyID>.png.
 
     Args:
         folder: a new one, or one of the same simulation.
@@ -128,7 +128,7 @@ def simulate_galaxy(
     name = simulation.surveys[int(rngs["conditions"].integers(len(simulation.surveys)))]
     redshift = None
     if simulation.redshift:
-        # Nearer than it stands a galaxy would show detail that its model doesn't have.
+        # The model lacks the detail that a galaxy would have at a smaller distance.
         redshift = max(galaxy.redshift, rngs["conditions"].uniform(*simulation.redshift))
     observation = observe(galaxy, SURVEYS.find(name), rngs["field"], rngs["exposure"], redshift)
     ballot = vote(observation, rngs["votes"])
@@ -140,7 +140,7 @@ def simulate_galaxy(
         "native_pixel": observation.pixel,
         "seeing": observation.seeing,
         "noise": observation.noise,
-        **_as_turned(galaxy, observation.turn).row(),
+        **_rotated(galaxy, observation.turn).row(),
         **{f"visible_{name}": value for name, value in ballot.visibility.items()},
         "shown": ballot.shown,
         **{
@@ -151,8 +151,8 @@ def simulate_galaxy(
     return observation, ballot, truth
 
 
-def _as_turned(galaxy: Galaxy, turn: float) -> Galaxy:
-    """Return the galaxy with its angles on the sky as its image has them."""
+def _rotated(galaxy: Galaxy, turn: float) -> Galaxy:
+    """Return the galaxy with its position angles in its rotated image."""
     return replace(
         galaxy,
         position_angle=(galaxy.position_angle + turn) % 180,
@@ -189,7 +189,7 @@ def _is_done(folder: Path, simulation: Simulation) -> bool:
     if not folder.is_dir():
         raise BadInput(f"{folder}: a file, not a folder", "give a new folder")
     if not (folder / SETTINGS).exists():
-        # A run that was killed before it wrote anything leaves empty folders.
+        # A simulation that was killed before it wrote anything leaves empty folders.
         if any(path.is_file() and path.name != "lock" for path in folder.rglob("*")):
             raise BadInput(f"{folder}: contains files, but no {SETTINGS}", "give a new folder")
         return False
@@ -233,7 +233,7 @@ def _simulate_blocks(folder: Path, simulation: Simulation, workers: int) -> None
 
 @contextmanager
 def _mapped(workers: int) -> Iterator:
-    """Yield a function that does blocks, here or in processes, and yields their sizes."""
+    """Yield a function that simulates blocks, here or in processes, and yields their sizes."""
     if workers == 1:
         yield lambda folder, simulation, todo: (
             _simulate_block(folder, simulation, block) for block in todo
@@ -320,7 +320,7 @@ def _simulate_block(folder: Path, simulation: Simulation, block: int) -> int:
 
 
 def _write(path: Path, data: bytes) -> None:
-    # Without a sync for each file: a block without its record is done again anyway.
+    # Not synced to the disk: a block without its record is simulated again.
     with replacing(path, sync=False) as temporary:
         temporary.write_bytes(data)
 

@@ -1,6 +1,6 @@
-"""The simulations that the project's backbone is pretrained on, and that a fit without data uses.
+"""The simulation on which the backbone is pretrained, and that of a fit without data.
 
-They have no galaxies or conditions in common, so that the second can test the first.
+They have no galaxies in common, so that the second can test the first.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 from galaxymorph.base import say
 from galaxymorph.survey.simulation import TABLE, Simulation, simulate
 
-# Surveys are drawn as often as they are named; most users' images are of SDSS.
+# A survey's probability is proportional to how often it is named; most users' images are of SDSS.
 PRETRAINING = Simulation(
     32_000, ("sdss", "sdss", "sdss", "decals", "hsc", "euclid", "hst"), 1001, (0.01, 0.25)
 )
@@ -18,10 +18,10 @@ EMBEDDED = Simulation(3_000, ("sdss", "sdss", "decals"), 7)
 
 
 def embedded_sky(folder: Path, number: int = EMBEDDED.number) -> Path:
-    """Return a folder of simulated galaxies for a fit without data, simulated unless it is there.
+    """Return a folder of simulated galaxies for a fit without data; simulate them if necessary.
 
     Args:
-        folder: used as it is if it holds a finished simulation.
+        folder: used if it contains a finished simulation.
         number: of galaxies to simulate.
 
     Raises:

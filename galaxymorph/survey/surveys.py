@@ -13,10 +13,10 @@ from galaxymorph.base import Registry
 
 @dataclass(frozen=True)
 class Survey:
-    """Observing conditions; triples are for g, r and i, as the galaxies' light is.
+    """Observing conditions; triples are for g, r and i.
 
     `depth` is the magnitude of a point source at 5 sigma. `scales`, `stretch`, `softening` (Q)
-    and `minimum` are what `astropy.visualization.make_lupton_rgb` takes, for nanomaggies a
+    and `minimum` are parameters of `astropy.visualization.make_lupton_rgb`, for nanomaggies a
     native pixel. `frame_scale` times the Petrosian R90 is the cutout's pixel in arcsec.
     """
 
@@ -29,12 +29,12 @@ class Survey:
     depth: tuple[float, float, float]  # mag
     read_noise: float  # electrons a pixel, all exposures together
     sky_error: float  # of the background's subtraction, over the noise of a pixel
-    shift: float  # of the bands against each other, arcsec
+    shift: float  # between bands, arcsec
     scales: tuple[float, float, float]
     stretch: float
     softening: float
     minimum: float = 0.0
-    band: int | None = None  # the one band of a survey that has one, shown in grey
+    band: int | None = None  # of a survey in a single band, shown in grey
     frame_scale: float = 0.02
     quality: int = 75  # of the cutout's JPEG
     trails: float = 0.0  # share of images with a satellite's trail in one colour

@@ -1,10 +1,10 @@
-"""Volunteers' votes on an image: how visible each feature is, and the votes that follow.
+"""A model of volunteers' votes on a simulated image, from the visibility of its features.
 
-A volunteer walks the decision tree. The chance of an answer is a softmax over scores, which add
-up what the galaxy is and how much of that the image shows; skill multiplies the scores, so that
-an unskilled volunteer guesses. The constants were set on the vote fractions that the Kaggle file
-has for its galaxies of p_max >= 0.7: a question's base scores are the logarithms of its mean
-fractions where the feature is absent. They are a model of volunteers and no theory of them.
+A volunteer answers the questions of the decision tree. The probability of an answer is a softmax of
+scores, which depend on the galaxy's parameters and on how visible its features are; scores are
+multiplied by the volunteer's skill, so that an unskilled volunteer answers at random. The constants
+are set to the vote fractions of the Kaggle file's galaxies with p_max >= 0.7: a question's base
+scores are the logarithms of its mean fractions where the feature is absent. The model is empirical.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, to_cumulative
 TREE = GALAXY_ZOO_CHALLENGE
 # Galaxy Zoo 2 has a median of 44 classifications a galaxy (Willett et al. 2013, section 2.1).
 SHOWN = 45
-# Levels of skill and the share of volunteers at each.
+# Levels of skill, and the fraction of volunteers at each.
 SKILLS = np.array([0.45, 0.8, 1.0, 1.2, 1.5])
 SKILL_SHARES = np.array([0.1, 0.2, 0.35, 0.25, 0.1])
-# Scatter of an image's scores that no parameter explains; the second is of "features or disk".
+# Unexplained scatter of an image's scores, and of the score of "features or disk".
 SCATTER, SCATTER_OF_FEATURES = 0.65, 0.85
+# Pixels a side at which visibility is measured.
 COARSE = 112
-# A feature is half visible at this ratio of its structure to the noise, and at this contrast.
+# The visibility of a feature is 1/2 at this signal-to-noise ratio, and at this contrast.
 HALF_SIGNAL = 12.0
 HALF_CONTRAST = {
     "arms": 0.105,
@@ -46,7 +47,7 @@ HALF_CONTRAST = {
 class Ballot:
     """Votes on one image: `counts` and `expected` in the tree's order of answers, shape (37,).
 
-    `expected` are cumulative fractions: the chances that the counts were drawn with.
+    `expected` are the cumulative fractions that the counts were drawn from.
     """
 
     shown: int
@@ -61,22 +62,22 @@ def vote(observation: Observation, rng: np.random.Generator) -> Ballot:
     scatter = rng.normal(0, SCATTER, len(TREE.columns))
     scatter[TREE.columns.index("Class1.2")] *= SCATTER_OF_FEATURES / SCATTER
     scores = answer_scores(observation, visible) + scatter
-    chances = _chances(scores)
+    probabilities = _probabilities(scores)
     shown = max(20, int(rng.poisson(SHOWN)))
     crowd = rng.multinomial(shown, SKILL_SHARES)
     counts = np.sum(
-        [_walk(rng, many, chance) for many, chance in zip(crowd, chances, strict=True)], axis=0
+        [_walk(rng, number, p) for number, p in zip(crowd, probabilities, strict=True)], axis=0
     )
-    expected = SKILL_SHARES @ to_cumulative(TREE, chances)
+    expected = SKILL_SHARES @ to_cumulative(TREE, probabilities)
     return Ballot(shown, counts, expected, visible)
 
 
 def visibility(observation: Observation) -> dict[str, float]:
-    """Return how well each feature shows in the image, 0 to 1, and the apparent axis ratio.
+    """Return the visibility of each feature in the image, 0 to 1, and the apparent axis ratio.
 
-    A feature's structure is its light seen through the PSF less the same light smeared over
-    0.3 Petrosian radii as well. It shows as far as that stands out of the noise, as a matched
-    filter would find it, and has contrast to the light that it lies on.
+    A feature's structure is its light convolved with the PSF, minus the same light smoothed over
+    0.3 Petrosian radii too. Its visibility rises with the structure's signal-to-noise ratio in a
+    matched filter, and with its contrast to the galaxy's light there.
     """
     light, galaxy = observation.light, observation.galaxy
     times = max(1, light.bands.shape[-1] // COARSE)
@@ -106,7 +107,7 @@ def visibility(observation: Observation) -> dict[str, float]:
 
 
 def apparent_axis_ratio(observation: Observation) -> float:
-    """Return the minor over the major axis as the PSF leaves them."""
+    """Return the ratio of the minor to the major axis after convolution with the PSF."""
     galaxy = observation.galaxy
     size = 0.45 * galaxy.petro_r90
     ratio = galaxy.bulge_axis_ratio
@@ -122,7 +123,7 @@ def apparent_axis_ratio(observation: Observation) -> float:
 
 
 def answer_scores(observation: Observation, visible: dict[str, float]) -> np.ndarray:
-    """Return the score of every answer, shape (37,), from the galaxy and what shows of it."""
+    """Return the score of every answer, shape (37,), by the galaxy and its features' visibility."""
     galaxy = observation.galaxy
     scores = {}
     ratio = visible["axis_ratio"]
@@ -132,7 +133,7 @@ def answer_scores(observation: Observation, visible: dict[str, float]) -> np.nda
     oddities = _oddities(galaxy, visible)
     odd = max(oddities.values())
     features = (
-        _LOOKS[galaxy.kind]
+        _FEATURES[galaxy.kind]
         + 3.9 * arms
         + 1.4 * bar
         + 1.8 * ring
@@ -158,8 +159,8 @@ def answer_scores(observation: Observation, visible: dict[str, float]) -> np.nda
     return np.array([s for question in TREE.questions for s in scores[question.name]], float)
 
 
-# How much a kind looks like features or a disk when nothing stands out, and when it is thin.
-_LOOKS = {
+# Scores of "features or disk" by kind without any visible feature, and in addition when edge-on.
+_FEATURES = {
     "elliptical": -1.45,
     "lenticular": -0.7,
     "spiral": -0.85,
@@ -183,13 +184,13 @@ _ODD_BASE = (0.065, 0.10, 0.158, 0.116, 0.381, 0.138, 0.012)
 
 
 def _oddities(galaxy: Galaxy, visible: dict[str, float]) -> dict[str, float]:
-    """Return how visible each of question 8's oddities is."""
+    """Return the visibility of each answer to question 8."""
     irregular = galaxy.kind == "irregular"
     disturbed = max(visible["disturbed"], visible["tail"])
     return {
         "ring": visible["ring"] * (1.0 if galaxy.odd == "ring" else 0.45),
         "lens": visible["lens"],
-        # Of a merger or an irregular galaxy volunteers name that first.
+        # Volunteers call disturbed mergers and irregular galaxies by these answers.
         "disturbed": (0.4 if irregular or galaxy.companion else 0.75) * disturbed,
         "irregular": max(0.55, visible["clumps"]) if irregular else 0.0,
         "other": visible["star"],
@@ -199,7 +200,7 @@ def _oddities(galaxy: Galaxy, visible: dict[str, float]) -> dict[str, float]:
 
 
 def _bulge_scores(galaxy: Galaxy) -> list[float]:
-    """Score no, a just noticeable, an obvious and a dominant bulge by its share of the light."""
+    """Return the scores of question 5's answers by the bulge's fraction of the light."""
     share = galaxy.bulge_fraction + 0.3 * galaxy.bar_fraction if galaxy.disk_scale else 0.3
     return [-((math.sqrt(share) - at) ** 2) / (2 * 0.17**2) for at in (0.02, 0.28, 0.55, 0.88)]
 
@@ -212,7 +213,7 @@ def _edge_bulge_scores(galaxy: Galaxy, observation: Observation) -> list[float]:
 
 
 def _arm_scores(galaxy: Galaxy, arms: float) -> list[float]:
-    """Score one to four arms, more, and "can't tell"."""
+    """Return the scores of question 11: one to four arms, more, and "can't tell"."""
     number = galaxy.arm_number if galaxy.arm_number else 2
     clear = arms * (1 - 0.6 * galaxy.flocculence)
     counts = [
@@ -231,7 +232,7 @@ def _between(value: float, cuts: tuple[float, float], width: float) -> list[floa
 
 
 def _half(value: float, half: float, steep: float) -> float:
-    """Return a rise from 0 to 1 that is 1/2 at `half`."""
+    """Return a Hill function of a value: from 0 to 1, and 1/2 at `half`."""
     return value**steep / (value**steep + half**steep)
 
 
@@ -245,20 +246,20 @@ def _binned(light: np.ndarray, times: int) -> np.ndarray:
     return cut.reshape(side, times, side, times).sum(axis=(1, 3))
 
 
-def _chances(scores: np.ndarray) -> np.ndarray:
-    """Return the conditional chances of every answer at every skill, shape (skills, 37)."""
+def _probabilities(scores: np.ndarray) -> np.ndarray:
+    """Return the conditional probability of each answer by level of skill, shape (skills, 37)."""
     raised = np.exp(SKILLS[:, None] * (scores - scores.max()))
     members = TREE.membership
     return raised / (raised @ members.T @ members)
 
 
-def _walk(rng: np.random.Generator, many: int, chances: np.ndarray) -> np.ndarray:
-    """Send `many` volunteers down the tree; return the counts of their answers."""
+def _walk(rng: np.random.Generator, number: int, probabilities: np.ndarray) -> np.ndarray:
+    """Return the counts of each answer by a number of volunteers, drawn down the tree."""
     counts = np.zeros(len(TREE.columns), np.int64)
     for at in TREE.walk:
         answers = np.flatnonzero(TREE.membership[at])
-        asked = many if TREE.asked_of_all[at] else int(counts @ TREE.leads[at])
-        if asked:
-            share = chances[answers] / chances[answers].sum()
-            counts[answers] = rng.multinomial(asked, share)
+        reaching = number if TREE.asked_of_all[at] else int(counts @ TREE.leads[at])
+        if reaching:
+            shares = probabilities[answers] / probabilities[answers].sum()
+            counts[answers] = rng.multinomial(reaching, shares)
     return counts

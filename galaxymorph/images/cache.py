@@ -122,7 +122,7 @@ def _build(folder: Path, by_digest: dict[str, str], frame: tuple[float, int, Ren
 
 
 def _frame(job: tuple[str, str, float, int, Rendering]) -> np.ndarray | None:
-    """Return an image's frame, or None if it can't be used or isn't what it was."""
+    """Return an image's frame, or None if it can't be used or has changed."""
     reference, digest, crop, side, rendering = job
     try:
         data = read_bytes(reference)

@@ -37,21 +37,21 @@ COLOURS = ("red", "green", "blue")
 
 
 class NoContent(BadInput):
-    """A frame shows no galaxy, so that it has no class; `status` is the reason in a word or two."""
+    """A frame shows no galaxy, so that it has no class; `status` is one of `NO_CONTENT`."""
 
     def __init__(self, fault: object, remedy: str = "", status: str = "blank"):
         super().__init__(fault, remedy)
         self.status = status
 
 
-# What a frame without content is called in a table.
+# Statuses of a frame without content.
 NO_CONTENT = ("blank", "saturated", "no coverage")
 
 
 class Fault(str):
-    """Why an image can't be used, in one line; `status` is that in a word or two.
+    """The reason why an image can't be used, in one line.
 
-    The status is one of `NO_CONTENT`, `missing` or `unreadable`. `error` is what was raised.
+    `status` is one of `NO_CONTENT`, `missing` or `unreadable`; `error` the exception.
     """
 
     error: BadInput
@@ -82,7 +82,7 @@ def require_content(image: Image.Image, crop: float, name: str) -> None:
 
 
 def _sampled(image: Image.Image, crop: float, number: int) -> Image.Image:
-    """Return pixels of the frame, `number` a side, each of them one of the image's own."""
+    """Return pixels of the frame, `number` a side, without interpolation."""
     side = crop * min(image.size)
     left, top = ((length - side) / 2 for length in image.size)
     box = (left, top, left + side, top + side)
@@ -90,10 +90,10 @@ def _sampled(image: Image.Image, crop: float, number: int) -> Image.Image:
 
 
 def _is_ordinary(glance: Image.Image) -> bool:
-    """Tell, at a hundredth of a decoding's cost, whether no check can fail.
+    """Return whether no check can fail, in 1 % of the time of decoding.
 
-    None can of 99 real frames in 100: each band has many levels, few pixels are white, and
-    neither a corner nor the centre is flat.
+    Of 99 % of real frames none can: each band has many levels, few pixels are white, and neither a
+    corner nor the centre is flat.
     """
     counts, few = glance.histogram(), glance.width * glance.height // 100
     for plane in range(0, 768, 256):
@@ -189,9 +189,9 @@ def _rim(grid: np.ndarray) -> np.ndarray:
 
 
 def _is_divided(uncovered: np.ndarray) -> bool:
-    """Tell whether a rim is in two pieces, without coverage and with."""
+    """Return whether a rim consists of two parts, without coverage and with."""
     number = len(uncovered)
-    # From a covered pixel on, so that no run goes over the end.
+    # Starting with a covered pixel, so that no run crosses the end.
     if uncovered.all() or not uncovered.any():
         return False
     turned = np.roll(uncovered, -int(np.argmin(uncovered)))

@@ -32,7 +32,7 @@ MAX_PIXELS = 40_000_000
 MAX_BYTES = 400_000_000
 # A picture of fewer pixels on a side shows no galaxy.
 LEAST_SIDE = 8
-# Pillow's readers of pictures. Others call programs, or read what no camera or survey writes.
+# Pillow's readers for pictures. Others call programs, or read formats of no camera or survey.
 FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "WEBP", "BMP", "GIF", "JPEG2000", "PPM", "AVIF")
 PACKED: dict[bytes, Callable[[io.BytesIO], io.BufferedIOBase]] = {
     b"\x1f\x8b": lambda stream: gzip.GzipFile(fileobj=stream),
@@ -66,10 +66,10 @@ def as_image(source: Source, rendering: Rendering = DEFAULT) -> Image.Image:
         return decode_bytes(bytes(source), "image", rendering)
     if isinstance(source, Image.Image):
         image = _as_rgb(source, "image")
-        # fastai makes an image its own kind in place; the caller's stays what it is.
+        # fastai changes the class of an image in place.
         return image.copy() if image is source else image
     if hasattr(source, "detach"):
-        # A tensor, without importing PyTorch: fastai's know of no plain array.
+        # A tensor, without importing PyTorch; fastai's aren't converted by NumPy.
         source = np.asarray(source.detach().cpu().numpy())
         source = source.transpose(1, 2, 0) if source.ndim == 3 and len(source) <= 4 else source
     if not isinstance(source, np.ndarray):
@@ -123,8 +123,8 @@ def decode_bytes(data: bytes, reference: str, rendering: Rendering = DEFAULT) ->
 
 @contextmanager
 def _pillow(reference: str) -> Iterator[None]:
-    """Raise BadInput for what Pillow raises of an image; for its calls alone."""
-    # Pillow warns of a large image, which is judged here, and of metadata that nobody reads.
+    """Raise BadInput for exceptions of Pillow; for its calls only."""
+    # Pillow warns of large images, whose size is checked here, and of unused metadata.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -135,7 +135,7 @@ def _pillow(reference: str) -> Iterator[None]:
         except Image.DecompressionBombError as error:
             raise BadInput(f"{reference}: too many pixels", "make a smaller cutout") from error
         except Exception as error:
-            # Pillow's plugins answer broken data with errors of many types, SyntaxError included.
+            # Pillow's plugins raise errors of many types for broken data, including SyntaxError.
             raise BadInput(f"{reference}: damaged ({error})", "download it again") from error
 
 

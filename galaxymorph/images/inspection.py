@@ -94,12 +94,12 @@ def image_problems(catalogue: Catalogue, inspections: Sequence[Inspection]) -> l
 
 
 def digest_bytes(data: bytes) -> str:
-    """Return the first 16 hexadecimal digits of the SHA-256, plenty to notice a changed file."""
+    """Return the first 16 hexadecimal digits of the SHA-256."""
     return hashlib.sha256(data).hexdigest()[:16]
 
 
 def inspect_image(reference: str, crop: float = 1.0, rendering: Rendering = DEFAULT) -> Inspection:
-    """Read and decode one image, and look at its frame."""
+    """Return the inspection of one image, decoded, and of its frame."""
     try:
         data = read_bytes(reference)
         image = decode_bytes(data, reference, rendering)
@@ -131,7 +131,7 @@ def copies_in_words(inspections: Sequence[Inspection]) -> list[str]:
 
 
 def digest_image(reference: str) -> Inspection:
-    """Read one image without decoding it."""
+    """Return the inspection of one image without decoding it."""
     try:
         return Inspection(digest_bytes(read_bytes(reference)), "")
     except BadInput as error:
@@ -141,7 +141,7 @@ def digest_image(reference: str) -> Inspection:
 
 @contextmanager
 def quiet_decoding() -> Iterator[None]:
-    """Silence Pillow's warnings; threads share the filters, so this goes around all of them."""
+    """Silence Pillow's warnings, in all threads, since they share the filters."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -1,8 +1,8 @@
-"""Which planes of a FITS file are science, and which of them are red, green and blue.
+"""Selection of the science planes of a FITS file, and of red, green and blue among them.
 
-Archives put errors, masks, weights, models and coverage beside the science image, in planes of the
-same size. Their conventions are tables here: `KINDS` for what isn't science, `SCIENCE` for what is.
-A file that leaves a choice open is refused by a line that names its planes.
+Archives store errors, masks, weights, models and coverage beside the science image, in planes of
+the same size. Their conventions are the tables `KINDS`, of other planes, and `SCIENCE`. An
+ambiguous file is refused with the names of its planes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, library_errors, listed
 from galaxymorph.images.bands import cube_bands, named_band, short_name, wavelength
 
-# Of a plane: a picture of fewer pixels on a side shows no galaxy.
+# Least pixels a side of a plane.
 LEAST_SIDE = 8
 # A longer axis isn't one of bands: surveys observe in twelve at most (J-PLUS, S-PLUS).
 MOST_BANDS = 12
@@ -26,7 +26,7 @@ MOST_BANDS = 12
 MAX_VALUES = 40_000_000
 # A plane without a name that has a smaller share of the largest one's pixels is a preview.
 PREVIEW = 0.25
-# What planes beside the science image hold, by the words that archives use in EXTNAME and its kin.
+# The content of other planes, by the words that archives use in EXTNAME and similar keywords.
 KINDS = {
     "an error": "ERR ERROR ERRORS SIGMA SIG STD STDEV STDDEV STDV UNC UNCERT UNCERTAINTY RMS RMSE "
     "NOISE STAT",
@@ -44,21 +44,21 @@ KINDS = {
     "a map of quality": "DEPTH PSFDEPTH GALDEPTH SNR CHI CHI2",
 }
 SCIENCE = "SCI SCIENCE IMAGE IMG DATA FLUX SIGNAL COADD STACK STK BGSUB INTENSITY"
-# The keywords that say what a plane is; HDUCLAS2 is ESO's and OGIP's, IMTYPE Legacy Surveys',
-# PRODTYPE NOIRLab's.
+# Keywords of a plane's content: HDUCLAS2 of ESO and OGIP, IMTYPE of Legacy Surveys, PRODTYPE of
+# NOIRLab.
 KIND_KEYS = (
     *("EXTNAME", "HDUNAME", "EXTTYPE", "HDUCLAS2", "HDUCLAS3", "IMAGETYP", "IMTYPE", "PRODTYPE"),
     "DATATYPE",
 )
-# GALFIT calls its planes so in OBJECT, where others have the galaxy's name.
+# Values of OBJECT in files of GALFIT; in others it is the galaxy's name.
 OBJECTS = {"model": "a model", "residual map": "a residual", "residual": "a residual"}
-# In a file's own name, as Pan-STARRS, HST and unWISE write masks and weights apart.
+# Words of file names: Pan-STARRS, HST and unWISE have masks and weights in separate files.
 IN_FILE_NAMES = (
     *("MASK", "MSK", "DQ", "WT", "WHT", "WGT", "WEIGHT", "WEIGHTS", "INVVAR", "IVAR", "IVM"),
     *("VARIANCE", "ERR", "RMS", "UNC", "SEG", "SEGM", "SEGMAP", "RRHR"),
 )
 CUBE = "a data cube"
-# Units of counts of exposures, and squares: variances, and what is inverse to them.
+# Units of exposure maps and masks, and squared units: of variances and their inverses.
 UNITS = dict.fromkeys(("s", "sec", "second", "seconds"), "a map of exposures")
 UNITS |= {"bitmask": "a mask", "flag": "a mask"}
 SQUARED = re.compile(
@@ -83,14 +83,14 @@ _KIND = re.compile(
 _SCIENCE = re.compile(rf"({'|'.join(SCIENCE.split())})\d*")
 
 
-# The share of pixels of the largest whole number from which they are a fill value.
+# Least fraction of pixels with the largest integer for which it is a fill value.
 FILLED = 0.02
 
 
 class Unit:
-    """A unit of a FITS file, header and data: what astropy raises of a broken one is Damaged.
+    """A header and data unit of a FITS file, which raises Damaged if it is broken.
 
-    Broken headers and data make it raise errors of many types, once a value is read.
+    astropy raises errors of many types, once a value is read.
     """
 
     def __init__(self, hdu: Any):
@@ -116,9 +116,9 @@ class Unit:
 class Plane:
     """One image of a file, its pixels read on demand.
 
-    `kind` says what it is where it isn't science; `rank` how surely it is: 2 by its name, 1 as the
-    file's primary image, else 0. `band` is empty where nothing names one, and `own_band` tells
-    whether its own header does. A `picture` is 8-bit: rendered already, to be shown as it is.
+    `kind` is its content if it isn't science; `rank` the certainty that it is: 2 by its name, 1 as
+    the file's primary image, else 0. `band` is empty if it is unknown, and `own_band` whether its
+    header names it, rather than the primary one. A `picture` is rendered already, in 8 bits.
     """
 
     hdu: Unit
@@ -138,8 +138,8 @@ class Plane:
     def values(self) -> np.ndarray:
         """Return its pixels as floats, shape (height, width), rows as in the file.
 
-        Where whole numbers of 16 bits or more reach the largest that there is in more than
-        `FILLED` of the pixels, those have no value: stars saturate fewer.
+        If more than `FILLED` of the pixels have the largest integer of 16 bits or more, these have
+        no value: stars saturate fewer.
         """
         data = self.hdu.data()
         values = np.array(data[self.index], dtype=np.float64).reshape(self.shape)
@@ -162,7 +162,7 @@ def choose_planes(hdus: Sequence[Unit], bands: str | None, reference: str) -> li
         reference: the file's name in errors.
 
     Raises:
-        BadInput: there is no science plane, a band isn't there, or the file leaves a choice open.
+        BadInput: there is no science plane or no such band, or the choice is ambiguous.
     """
     planes = read_planes(hdus, reference)
     if not planes:
@@ -215,7 +215,7 @@ def _planes_of(hdu: Unit, primary: Unit, at: int, of_file: str) -> Iterator[Plan
         top_down=(_text(hdu, "ROWORDER") or _text(primary, "ROWORDER")) == "TOP-DOWN",
     )
     telescope = _text(hdu, "TELESCOP") or _text(primary, "TELESCOP")
-    # Axes of length 1 stand for a frequency or a polarisation.
+    # Axes of length 1 are of a frequency or a polarisation.
     axes = [n for n, side in enumerate(hdu.shape) if side != 1 or len(hdu.shape) == 2]
     axes = axes if len(axes) > 1 else [*range(len(hdu.shape))][-2:]
     if len(axes) == 2:
@@ -236,7 +236,7 @@ def _planes_of(hdu: Unit, primary: Unit, at: int, of_file: str) -> Iterator[Plan
 
 
 def _cube(template: Plane, axes: list[int], telescope: str) -> Iterator[Plane]:
-    """Yield the planes along the axis of bands, or one that says why there is none."""
+    """Yield the planes along the axis of bands, or one of another kind if there is no such axis."""
     hdu = template.hdu
     sides = [hdu.shape[n] for n in axes]
     across = _axis_of_bands(sides)
@@ -280,14 +280,14 @@ def _refused(template: Plane, what: str, sides: list[int]) -> Plane:
 
 
 def _axis_of_bands(sides: list[int]) -> int | None:
-    """Return the axis of three that counts bands: the first, or the last as in pictures."""
+    """Return the axis of bands among three: the first, or the last as in pictures."""
     if min(sides[1:]) >= LEAST_SIDE:
         return 0 if sides[0] <= MOST_BANDS or sides[2] > MOST_BANDS else 2
     return 2 if min(sides[:2]) >= LEAST_SIDE else None
 
 
 def _distinct(planes: list[Plane]) -> list[Plane]:
-    """Return the planes with names that differ: number those without, and repeated ones."""
+    """Return the planes with unique names: numbers if they are missing or repeated."""
     distinct: list[Plane] = []
     names = [plane.name.casefold() for plane in planes]
     for at, plane in enumerate(planes):
@@ -315,7 +315,7 @@ def _named(planes: list[Plane], bands: str, reference: str) -> list[Plane]:
 
 
 def _known_as(name: str, planes: list[Plane]) -> Plane | None:
-    """Return the plane that a name or number means; of several science goes before the rest."""
+    """Return the plane of a name or number; of several preferably a science plane."""
     ways = (
         lambda plane: name == plane.name,
         lambda plane: name in plane.aliases,
@@ -380,14 +380,14 @@ def _of_one_image(usable: list[Plane], planes: list[Plane], reference: str) -> l
 
 
 def _likely(usable: list[Plane]) -> list[Plane]:
-    """Return the planes without names that aren't previews, of the size of the first of them."""
+    """Return the unnamed planes of the size of the first, without previews."""
     large = _without_previews(usable)
     first = max(large, key=lambda plane: plane.rank)
     return [plane for plane in large if plane.shape == first.shape]
 
 
 def _without_previews(planes: list[Plane]) -> list[Plane]:
-    """Return the planes without those that no name calls science and that are previews by size."""
+    """Return the planes that are science by name or too large for a preview."""
     largest = max(int(np.prod(plane.shape)) for plane in planes)
     return [
         plane for plane in planes if plane.rank == 2 or np.prod(plane.shape) >= PREVIEW * largest
@@ -440,13 +440,13 @@ def _kind_of_file(reference: str) -> str:
 
 
 def _band_in(name: str) -> str:
-    """Return the band that an extension is named by, if its name is known."""
+    """Return the band in an extension's name, empty if there is no known one."""
     short = short_name(name)
     return short if wavelength(short) is not None else ""
 
 
 def _single(header: Unit) -> str:
-    """Return the band of an image that a survey's cutout names as if it were a cube."""
+    """Return the band of a single image whose header has the keywords of a cube."""
     return (cube_bands(header, 1) or [""])[0]
 
 
@@ -455,7 +455,7 @@ def _versioned(name: str, header: Unit) -> str:
 
 
 def _is_picture(header: Unit) -> bool:
-    """Tell whether pixels have 8 bits, which were rendered by someone already."""
+    """Return whether pixels have 8 bits, of an image rendered already."""
     return (
         header.get("BITPIX") == 8 and header.get("BSCALE", 1) == 1 and header.get("BZERO", 0) == 0
     )

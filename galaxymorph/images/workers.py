@@ -27,12 +27,12 @@ def map_images(work: Callable[[Job], Result], jobs: Sequence[Job], ahead: int) -
     """Yield `work` of each job in order, done ahead of time.
 
     Args:
-        work: decodes an image; it must return its fault rather than raise it.
-        jobs: what it takes, one an image.
-        ahead: how many results may wait.
+        work: decodes an image; it returns a fault rather than raising it.
+        jobs: its arguments, one an image.
+        ahead: number of results that may wait.
     """
     cores = os.cpu_count() or 1
-    # A daemonic process, such as a cluster's worker, may have no processes of its own.
+    # A daemonic process, such as a cluster's worker, can't start processes.
     may = sys.platform == "linux" and not multiprocessing.current_process().daemon
     if may and cores >= LEAST_CORES and len(jobs) >= LEAST_JOBS:
         yield from _by_processes(work, jobs, cores)
@@ -43,9 +43,9 @@ def map_images(work: Callable[[Job], Result], jobs: Sequence[Job], ahead: int) -
 
 @contextmanager
 def decoding_threads() -> Iterator[ThreadPoolExecutor]:
-    """Yield a pool of a thread a core, none of which starts threads of its own.
+    """Yield a pool of a thread a core, in which PyTorch uses a single thread.
 
-    PyTorch, which resizes, would start as many as there are cores in each of them.
+    Otherwise, resizing would start as many threads as there are cores in each of them.
     """
     torch = sys.modules.get("torch")
     threads = torch.get_num_threads() if torch else 0
@@ -54,7 +54,7 @@ def decoding_threads() -> Iterator[ThreadPoolExecutor]:
             yield pool
     finally:
         if torch:
-            # The number is each thread's own, but also that of threads that start later.
+            # The number is of each thread, but also of threads that start later.
             torch.set_num_threads(threads)
 
 

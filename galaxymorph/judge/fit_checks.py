@@ -1,4 +1,4 @@
-"""Signs that a fit failed: one class for all, no better than chance, a rising loss."""
+"""Warnings of a failed fit: one class for all, no better than chance, a rising loss."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from scipy.stats import random_table
 from galaxymorph.judge.metrics.bootstrap import mean_interval
 from galaxymorph.learn import Run, predicted_columns, target_of, true_columns
 
-# A class that is predicted for this share of the galaxies, and for this much more than are of it,
-# is predicted for nearly all.
+# A class counts as predicted for nearly all galaxies from this fraction, if it exceeds the true one
+# by so much.
 NEARLY_ALL, EXCESS = 0.95, 0.1
 # Level of the permutation test, and its number of permutations.
 SIGNIFICANCE, PERMUTATIONS = 0.05, 999
@@ -26,7 +26,7 @@ RETRY = (
 
 
 class FitWarning(TypedDict):
-    """A sign that a fit failed, and what to do."""
+    """A sign that a fit failed, and a remedy."""
 
     what: str
     remedy: str

@@ -80,7 +80,7 @@ FAMILIES: dict[str, Callable[[Run, pd.DataFrame, str], Galleries]] = {
 def disagreements(run: Run, predictions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the galaxies by the entropy of volunteers' votes, and by its excess over the model's.
 
-    Each has its decisive question: the words of the most frequent answer, `says`, and its
+    Each has the most frequent answer to its decisive question, `answer_words`, and the answer's
     conditional fractions, `volunteers` and `model`.
     """
     questions = questions_of(run, predictions)
@@ -110,7 +110,7 @@ def _with_question(table: pd.DataFrame, questions: Questions, values: np.ndarray
     answer = np.where(answers, questions.true, -1).argmax(axis=1)
     rows = np.arange(len(table))
     return table.assign(
-        says=[questions.says(at) for at in answer],
+        answer_words=[questions.words(at) for at in answer],
         volunteers=questions.true_share[rows, answer],
         model=questions.predicted_share[rows, answer],
     ).reset_index(drop=True)

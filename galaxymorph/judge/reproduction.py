@@ -26,7 +26,7 @@ from galaxymorph.learn import (
 
 @dataclass(frozen=True)
 class Reproduction:
-    """Whether weights and metrics agree, the largest difference of a weight, and what changed."""
+    """Whether weights and metrics agree, and the largest difference of a weight."""
 
     weights: bool
     metrics: bool
@@ -35,7 +35,7 @@ class Reproduction:
 
 
 def reproduce_run(run: Run, data: Path | None = None) -> Reproduction:
-    """Train a run again on its own split, in a folder inside it that is removed, and compare.
+    """Train a run again on its split, in a temporary folder inside it, and compare.
 
     Args:
         run: trained; a fold is one too.
@@ -63,7 +63,7 @@ def reproduce_run(run: Run, data: Path | None = None) -> Reproduction:
 
 @contextmanager
 def _emptied(folder: Path) -> Iterator[Path]:
-    # A fixed name, so that what a killed process left goes with the next.
+    # A fixed name, so that the next call removes the files of a killed process.
     shutil.rmtree(folder, ignore_errors=True)
     try:
         yield folder

@@ -1,8 +1,8 @@
 """Predictions of catalogues of any size: a folder of Parquet files, one a partition.
 
-A partition is a fixed run of the catalogue's rows. Its file appears whole or not at all, and its
-content depends on nothing but those rows and the model, so a killed run goes on where it stood and
-ends with the same bytes.
+A partition is a fixed range of the catalogue's rows. Its file is written atomically, and depends on
+these rows and the model only, so that an interrupted command continues when repeated, and ends with
+the same bytes.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ CATALOGUE, PARTITIONS = "_catalogue.json", "part-*.parquet"
 # 2: with prediction sets and out-of-distribution scores. 3: with a status. 4: `galaxy` for `id`,
 # and `part`.
 FORMAT = 4
-# Rows of a partition: a quarter of a minute's work that a kill can cost.
+# Rows of a partition: 15 s of prediction, lost by an interruption.
 PARTITION = 4096
-# Those that must not change between the commands that fill one folder, and their words.
+# Entries of the record that must not change between the commands that fill a folder, in words.
 FIXED = {
     "format": "format",
     "galaxymorph": "version of galaxymorph",
@@ -85,27 +85,27 @@ def predict_catalogue(
     keep: Sequence[str] = (),
     name: str = "",
 ) -> Failures:
-    """Fill a folder with the predictions of a catalogue, or go on filling it.
+    """Write the predictions of a catalogue into a folder, or continue there.
 
-    The folder holds `part-000000.parquet` and so on, see `partitions`, and `_catalogue.json`, a
-    record of their origin. An image that can't be used is a row with an `error`. Where one can by
-    now, its partition is written again.
+    The folder has the files `part-000000.parquet` and so on, see `partitions`, and
+    `_catalogue.json`, a record of their origin. An image that can't be used is a row with an
+    `error`. If one can be used now, its partition is written again.
 
     Args:
-        out: the folder, new, empty, or that of the same call before a kill.
-        model: a run, or another of what `load_predictor` takes; or a predictor.
+        out: the folder: new, empty, or of the same call before an interruption.
+        model: a path as for `load_predictor`, or a predictor.
         catalogue: see `list_images`.
-        options: how. The coverage is by default that of a calibrated run.
+        options: of the prediction. The coverage is by default that of a calibrated run.
         size: rows of a partition.
         scheduler: the address of a Dask cluster that predicts in place of this process.
-        keep: columns of the catalogue's table that are kept, see `kept_columns`.
-        name: of a predictor, unlike those of other models: it is the column `model_id`.
+        keep: columns of the catalogue's table that are copied, see `kept_columns`.
+        name: of a predictor, unique among models: it is the column `model_id`.
 
     Returns:
-        The rows that failed in the end, of all partitions.
+        The failed rows of all partitions.
 
     Raises:
-        BadInput: the folder holds something else, or the model or the catalogue can't be used.
+        BadInput: the folder has other content, or the model or the catalogue can't be used.
     """
     out, catalogue = Path(out), Path(catalogue)
     if scheduler is None and isinstance(model, str | Path):
@@ -135,7 +135,7 @@ def predict_catalogue(
 
 
 def _model(model: str | Path | Predictor, options: PredictionOptions, name: str) -> CatalogueModel:
-    """Return the model and how it predicts; say where its split isn't known."""
+    """Return the model and its options; print a note if its split is unknown."""
     for option in NOT_OF_CATALOGUES:
         if getattr(options, option):
             raise BadInput(f"{option}: it is not available for catalogues", "leave it out")
@@ -151,7 +151,7 @@ def _model(model: str | Path | Predictor, options: PredictionOptions, name: str)
     coverage = _coverage(model, options.coverage)
     chosen = CatalogueModel(str(Path(model).absolute()), model_id(model), options, coverage)
     if options.views == 8:
-        # A model that can't be mirrored is refused before its catalogue is read.
+        # A model that excludes mirrored views is refused before its catalogue is read.
         chosen.load()
     if chosen.parts is None:
         say(missing_split(model))
@@ -159,10 +159,10 @@ def _model(model: str | Path | Predictor, options: PredictionOptions, name: str)
 
 
 def _coverage(model: str | Path, chosen: float | None) -> float | None:
-    """Return the coverage of sets or intervals: the chosen one, or a calibrated run's own.
+    """Return the coverage of sets or intervals: the chosen one, or that of a calibrated run.
 
     Raises:
-        BadInput: the model gives neither.
+        BadInput: the model has neither.
     """
     if not is_run(model):
         if chosen is not None:
@@ -177,7 +177,7 @@ def _coverage(model: str | Path, chosen: float | None) -> float | None:
 
 
 def _scan(catalogue: Path, keep: Sequence[str]) -> tuple[int, str, list[str]]:
-    """Return the number of a catalogue's rows, a digest of them, and the kinds of kept columns."""
+    """Return the number and a digest of a catalogue's rows, and the kinds of copied columns."""
     number, digest, kinds = 0, hashlib.sha256(), ["integer"] * len(keep)
     for row in list_images(catalogue, on_note=say, keep=keep):
         cells = [row.id, row.image, *([row.fault] if row.fault else []), *row.kept]
@@ -188,7 +188,7 @@ def _scan(catalogue: Path, keep: Sequence[str]) -> tuple[int, str, list[str]]:
 
 
 def _record(model: CatalogueModel, name: str) -> dict[str, object]:
-    """Return the record of a model and how it predicts, as JSON takes it."""
+    """Return the record of a model and its options, for JSON."""
     options = model.options
     return {
         "format": FORMAT,
@@ -208,7 +208,7 @@ def _record(model: CatalogueModel, name: str) -> dict[str, object]:
 
 
 def _calibration_digest(run: Run | None) -> str | None:
-    """Return a digest of a run's calibrators, if it has any; an exported file's are in its id."""
+    """Return a digest of a run's calibrators, if it has any; those of a file are in its id."""
     calibrators = describe_calibrators(run) if run else {}
     if not calibrators:
         return None
@@ -219,7 +219,7 @@ def _claim(out: Path, record: Mapping[str, object]) -> None:
     """Write `_catalogue.json` into the folder, unless it has the same.
 
     Raises:
-        BadInput: the folder can't be made, or holds something else.
+        BadInput: the folder can't be made, or has other content.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -253,7 +253,7 @@ def _fill(
     size: int,
     scheduler: str | None,
 ) -> None:
-    """Write the partitions that are missing, or have rows that can be used by now."""
+    """Write the partitions that are missing, or have failed rows that can be used now."""
     failed_rows = {path.name: _failed_rows(path) for path in out.glob(PARTITIONS)}
     if failed_rows:
         failed = sum(map(len, failed_rows.values()))
@@ -300,7 +300,7 @@ def _predictions(
 
 
 def _parts_in(files: Iterable[Path]) -> Counter[str | None]:
-    """Return how many images of partitions' files are the run's own, by part."""
+    """Return the number of images in the run's split by part, from partitions' files."""
     from pyarrow import parquet
 
     counts: Counter[str | None] = Counter()

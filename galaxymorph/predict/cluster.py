@@ -13,7 +13,7 @@ Part = TypeVar("Part")
 Setup = TypeVar("Setup")
 Result = TypeVar("Result")
 
-# Partitions that wait beside each worker: enough that it never does.
+# Partitions under way for each worker, so that none is idle.
 AHEAD = 2
 SECONDS_TO_CONNECT = 30
 

@@ -1,4 +1,4 @@
-"""What the cells of a catalogue's columns hold, for columns that predictions keep."""
+"""Types of a catalogue's columns that are copied to predictions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-# A name with zeros before it is no number.
+# Digits with leading zeros are a name.
 _INTEGER = re.compile(r"-?(0|[1-9]\d*)")
 _NUMBER = re.compile(
     r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)(e[+-]?\d+)?|nan|[+-]?inf(inity)?", re.IGNORECASE
@@ -16,11 +16,11 @@ _NUMBER = re.compile(
 
 
 def column_kind(cell: str, known: str = "integer") -> str:
-    """Return what a column holds after one more of its cells: a kind of `KINDS` or a later one.
+    """Return the kind of a column, of `KINDS`, given the kind of its previous cells and one more.
 
     Args:
-        cell: the text of a cell, empty where there is none.
-        known: the kind of the cells before it.
+        cell: its text, empty for a missing value.
+        known: the kind of the previous cells.
     """
     if not cell or known == "text":
         return known

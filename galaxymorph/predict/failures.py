@@ -1,4 +1,4 @@
-"""The rows of a catalogue's predictions that failed, counted by kind for the terminal."""
+"""Failed rows of a catalogue's predictions, counted by kind."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AGAIN = "the column `error` has each row's, and the same command tries them agai
 
 @dataclass
 class Failures:
-    """How many of so many rows failed, by kind: their number and the first one's whole error."""
+    """Failed rows among a number of rows, by kind: their number and the first error."""
 
     rows: int
     kinds: dict[str, tuple[int, str]] = field(default_factory=dict)
@@ -32,16 +32,16 @@ class Failures:
 
     @property
     def number(self) -> int:
-        """How many failed."""
+        """The number of failed rows."""
         return sum(number for number, _ in self.kinds.values())
 
     @property
     def total(self) -> bool:
-        """Whether there are rows and all failed."""
+        """Whether all rows failed, of one or more."""
         return 0 < self.rows == self.number
 
     def lines(self) -> list[str]:
-        """Return what a terminal should say: nothing, or a line and one for each kind."""
+        """Return the lines for the terminal: none, or a summary and one for each kind."""
         if not self.number:
             return []
         if self.total:
@@ -62,8 +62,8 @@ class Failures:
 
 
 def error_kind(error: str) -> str:
-    """Return an error without what is of one file only: its name, numbers and the remedy."""
-    # The name comes first, and may hold a colon without a space behind it.
+    """Return an error without the name, the numbers and the remedy of its file."""
+    # The name comes first, and may contain a colon that no space follows.
     _, _, fault = error.partition(": ")
     words = re.split(r"[;(:]", fault or error)[0].strip()
     return re.sub(r"\d[\d.,x]*", "…", words)

@@ -29,13 +29,13 @@ Images = Source | Sequence[Source]
 def expand_images(paths: Sequence[str]) -> list[str]:
     """Return references of the images that the paths name: files, folders, zips, members of zips.
 
-    A line names what a folder or a zip holds besides images.
+    A line is printed on other files of a folder or a zip.
 
     Args:
         paths: files, folders, zips, members of zips.
 
     Raises:
-        BadInput: a path isn't there or is no image, or a folder or zip holds none.
+        BadInput: a path is missing or is no image, or a folder or zip has none.
     """
     return [file.reference for file in _files(paths)]
 
@@ -43,11 +43,11 @@ def expand_images(paths: Sequence[str]) -> list[str]:
 def expand_catalogues(paths: Sequence[str]) -> list[ListedImage]:
     """Return the ids and references of the images that the paths name, those of tables first.
 
-    A row of a table that can't be read or has no image has its fault, and no reference.
+    An unreadable row of a table, or one without an image, has a fault, and no reference.
 
     Args:
-        paths: as `expand_images`, whose ids are the files' names, and tables, see `list_images`,
-            which have ids of their own.
+        paths: as for `expand_images`, where ids are the files' names, and tables with ids, see
+            `list_images`.
 
     Raises:
         BadInput: as `expand_images`, or a table can't be read.
@@ -63,8 +63,8 @@ def expand_catalogues(paths: Sequence[str]) -> list[ListedImage]:
 def submission_images(paths: Sequence[str]) -> list[str]:
     """Return references of the test images that the paths name, for a submission to the challenge.
 
-    Images that lie in neither part of the challenge's layout are taken as they are, and training
-    images only where the path itself names them.
+    Images in neither part of the challenge's layout are included, and training images only if the
+    path names them.
 
     Raises:
         BadInput: as `expand_images`; or a folder or zip has training images and no test images.
@@ -89,7 +89,7 @@ def submission_images(paths: Sequence[str]) -> list[str]:
 
 
 def _files(paths: Sequence[str]) -> list[File]:
-    """Return the images that the paths name; one that lies in two of their folders comes once."""
+    """Return the images that the paths name, each once even if two of the folders contain it."""
     files: list[File] = []
     listed: set[str] = set()
     for path in paths:
@@ -146,7 +146,7 @@ def _last_parts(path: str) -> str:
 
 
 def as_sources(images: Images) -> list[Source]:
-    """Return references, or what else an image is given by, one an image.
+    """Return one source an image: a reference, bytes or pixels.
 
     Args:
         images: an image as `galaxymorph.images.as_image` takes it: a path, its bytes, an image of
@@ -162,9 +162,9 @@ def as_sources(images: Images) -> list[Source]:
 def usable_images(
     references: Sequence[str], renderings: Iterable[Rendering]
 ) -> tuple[list[str], list[str]]:
-    """Return the references that decode in each rendering, and a line for each of the others.
+    """Return the references that decode in each rendering, and the faults of the others.
 
-    Those without a galaxy stay: they are rows of a prediction, with their status.
+    Those without a galaxy are included: they are rows of a prediction, with their status.
     """
     good, faults = [], []
     for reference in references:
@@ -181,13 +181,13 @@ def usable_images(
 
 
 def drop_empty_frames(references: Sequence[str], recipe: Recipe) -> list[str]:
-    """Return the references whose frames can hold a galaxy, and say how many can't.
+    """Return the references whose frames can contain a galaxy; print the number of the others.
 
-    Those that can't be used for another reason stay, and raise BadInput where they are used.
+    Images that can't be used for another reason are included, and raise BadInput later.
 
     Args:
         references: of images.
-        recipe: of the model that sees their frames.
+        recipe: of the model, whose frame is inspected.
     """
     inspections = inspect_images(references, crop=recipe.crop, rendering=recipe.rendering)
     say_empty_frames(
@@ -199,6 +199,6 @@ def drop_empty_frames(references: Sequence[str], recipe: Recipe) -> list[str]:
 
 
 def say_empty_frames(faults: Sequence[str], images: Sized) -> None:
-    """Say how many of some images show no galaxy, and why the first of them doesn't."""
+    """Print how many of some images show no galaxy, with the first fault."""
     if faults:
         say(f"{len(faults):,} of {len(images):,} images show no galaxy, for example {faults[0]}")

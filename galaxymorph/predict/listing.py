@@ -1,4 +1,4 @@
-"""The images of a large catalogue one after the other, never all in memory."""
+"""The images of a large catalogue, listed without loading all of them into memory."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ IMAGE_COLUMNS = ("image", "image_path", "path", "file_loc", "filename", "file")
 
 
 class ListedImage(NamedTuple):
-    """A row of a catalogue: its id, its image, and why the row itself can't be read, if so.
+    """A row of a catalogue: its id, its image, and the fault if the row can't be read.
 
-    `kept` are the texts of other columns, see `list_images`.
+    `kept` has the texts of other columns, see `list_images`.
     """
 
     id: str
@@ -49,14 +49,14 @@ def list_images(
         catalogue: a folder or a zip of images; or a table, see `open_table`, with a column of
             image paths, see `IMAGE_COLUMNS`, relative to the table or absolute, or members of
             zips (`images.zip::1.jpg`), and perhaps one of ids, see `ID_COLUMNS`; the default id
-            is the image's name without its ending. An empty path is yielded as it is.
-        on_note: called with a line on what a folder or a zip holds besides images, or a table
-            besides the columns that are yielded.
-        keep: other columns of the table that are to be yielded too, see `kept_columns`.
+            is the image's name without its ending. An empty path is yielded unchanged.
+        on_note: called with a line on the other files of a folder or a zip, or on the other columns
+            of a table.
+        keep: further columns of the table that are yielded, see `kept_columns`.
 
     Raises:
-        BadInput: the catalogue isn't there or isn't readable, or has no image or no such column;
-            or the digits of an id are lost.
+        BadInput: the catalogue is missing or unreadable, or has no image or no such column; or
+            digits of an id are lost.
     """
     path = Path(catalogue)
     if not path.exists():

@@ -1,4 +1,4 @@
-"""How far images are from those that a run is trained on: drift, and out-of-distribution scores."""
+"""Drift of images from the training images of a run, and out-of-distribution scores."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ from galaxymorph.predict.predictors.torch_predictor import TorchPredictor
 
 
 def measure_drift(run: Run, images: Sequence[str]) -> Drift | None:
-    """Return how far images differ from a run's validation galaxies; a fold stands for all.
+    """Return the drift of images from a run's validation galaxies, by its first network.
 
-    None for fewer than `LEAST` images; and, with a line that says so, where the run has fewer
-    validation galaxies or kept no embeddings.
+    None for fewer than `LEAST` images; and, with a note, if the run has fewer validation galaxies
+    or no embeddings.
 
     Raises:
         BadInput: an image can't be used.
@@ -64,14 +64,14 @@ def measure_drift(run: Run, images: Sequence[str]) -> Drift | None:
 
 
 def outlier_scores(run: Run, images: Sequence[str]) -> pd.DataFrame:
-    """Return how far each image is from a run's galaxies, a row an image; a fold stands for all.
+    """Return out-of-distribution scores, a row an image, by a run's first network.
 
-    `distance` is that to the tenth-nearest training embedding, `distance_rank` the share of
-    validation galaxies that are nearer to theirs, `energy`, for classes, what Liu et al. (2020)
-    call so: all are greater for images unlike those of the training part.
+    `distance` is that to the tenth-nearest training embedding, `distance_rank` the fraction of
+    validation galaxies with a smaller one, `energy`, for classes, the score of Liu et al. (2020):
+    all are greater for images unlike those of the training part.
 
     Raises:
-        BadInput: an image can't be used, or the run kept no embeddings.
+        BadInput: an image can't be used, or the run has no embeddings.
     """
     member = run.members[0]
     vectors, logits = _embedded(member, images)
@@ -82,12 +82,12 @@ def scores_of_embeddings(run: Run, vectors: np.ndarray, logits: np.ndarray) -> p
     """Return `outlier_scores` of images whose embeddings and logits are known.
 
     Args:
-        run: that made them, by its first model.
+        run: of the embeddings, by its first network.
         vectors: embeddings, shape (n, features).
         logits: shape (n, outputs).
 
     Raises:
-        BadInput: the run kept no embeddings.
+        BadInput: the run has no embeddings.
     """
     known = read_embeddings(run.members[0])
     distance = neighbour_distance(known.of("train"), vectors)

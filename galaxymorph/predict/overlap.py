@@ -59,12 +59,9 @@ class SplitParts:
 
 @lru_cache(maxsize=8)
 def load_split_parts(model: str) -> SplitParts | None:
-    """Return the galaxies of a run, or those of `split.csv` beside an exported file.
+    """Return the galaxies of a run, or of `split.csv` beside an exported file; None without it.
 
     A galaxy that several models have in different parts counts as trained on if one trained on it.
-
-    Returns:
-        None if the split isn't there.
 
     Raises:
         BadInput: a split is damaged.
@@ -111,11 +108,11 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def add_split_parts(table: pd.DataFrame, models: Sequence[str | Path]) -> pd.DataFrame:
-    """Return a table of predictions with the column `part` behind `image`, and say how many.
+    """Return a table of predictions with the column `part` after `image`; print its counts.
 
     Args:
         table: `galaxy` and `image`, a reference.
-        models: that predicted it; of several an image has the first part in the order of `PARTS`.
+        models: of the prediction; of several an image has the first part in the order of `PARTS`.
     """
     known = []
     for model in models:
@@ -137,7 +134,7 @@ def add_split_parts(table: pd.DataFrame, models: Sequence[str | Path]) -> pd.Dat
 
 
 def missing_split(model: str | Path) -> str:
-    """Return the line on why there is no column `part`."""
+    """Return a line that explains why there is no column `part`."""
     return (
         f"{model}: no {run_files.SPLIT} beside it, so that there is no column `{COLUMN}` of which "
         "images it was trained on"
@@ -145,19 +142,19 @@ def missing_split(model: str | Path) -> str:
 
 
 def describe_parts(counts: Mapping[str | None, int]) -> str:
-    """Return how many images are the run's own, by part; empty if none is."""
+    """Return a line on the number of images in the run's split by part; empty if none is."""
     known = [f"{counts[name]:,} {name}" for name in PARTS if counts.get(name)]
     if not known:
         return ""
-    total, own = sum(counts.values()), sum(counts.get(name, 0) for name in PARTS)
+    total, common = sum(counts.values()), sum(counts.get(name, 0) for name in PARTS)
     return (
-        f"{own:,} of {total:,} images are the run's own (column `{COLUMN}`: {', '.join(known)}): "
-        "of those only the part test is new to the model"
+        f"{common:,} of {total:,} images are in the run's split (column `{COLUMN}`: "
+        f"{', '.join(known)}); of these only the part test is new to the model"
     )
 
 
 def _digests(references: Sequence[str]) -> list[str]:
-    """Return the images' digests. Reading them again takes a fortieth of what decoding took."""
+    """Return the images' digests; reading them again takes 1/40 of the time of decoding."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(map_ahead(pool, _digest, references, AHEAD))
 

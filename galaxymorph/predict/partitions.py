@@ -48,15 +48,15 @@ Embedded = list[tuple[np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True)
 class CatalogueModel:
-    """The model that predicts a catalogue, as every process knows it.
+    """The model that predicts a catalogue, for every process.
 
     Args:
-        path: of a run or a file; of a predictor its name.
-        id: see `model_id`; of a predictor its name.
-        options: how it predicts.
+        path: of a run or a file; the name of a predictor.
+        id: see `model_id`; the name of a predictor.
+        options: of the prediction.
         coverage: of the sets or intervals that are added, None without.
-        kept: names and kinds, see `column_kind`, of the catalogue's columns that are kept.
-        predictor: that is loaded already; by default it is loaded from the path.
+        kept: names and kinds, see `column_kind`, of the catalogue's columns in the result.
+        predictor: if it is loaded already; by default it is loaded from the path.
     """
 
     path: str
@@ -149,7 +149,7 @@ def partitions(catalogue: Path, size: int, keep: Sequence[str] = ()) -> Iterator
             number,
             ids=[row.id for row in chunk],
             images=[row.image for row in chunk],
-            # An absolute image stays what it is. Paths as objects would take ten times as long.
+            # An absolute path is unchanged. `Path` would take ten times as long.
             references=[
                 os.path.join(folder, row.image) if row.image else ""  # noqa: PTH118
                 for row in chunk
@@ -165,9 +165,9 @@ def predict_partition(
 ) -> PredictedPartition:
     """Return the content of a partition's file.
 
-    It is None where the file exists and none of its failed rows can be used by now. Otherwise the
-    whole file is written again, so that its bytes don't depend on the number of attempts. A process
-    loads the model once, and predicts one partition at a time, because a network takes all cores.
+    It is None if the file exists and none of its failed rows can be used now. Otherwise the whole
+    file is written again, so that its bytes don't depend on the number of attempts. A process loads
+    the model once, and predicts one partition at a time, because a network uses all cores.
     """
     with _one_at_a_time:
         predictor = model.load()
@@ -187,7 +187,7 @@ _one_at_a_time = Lock()
 
 
 def _with_hint(image: str, fault: Fault) -> Fault:
-    """Return why an image can't be used, and where it is if its path is relative to elsewhere."""
+    """Return an image's fault, with a hint if its path is relative to the current folder."""
     if fault.status != MissingFile.status or Path(image).is_absolute() or not Path(image).is_file():
         return fault
     hint = f"{image} is in the current folder, and paths are relative to the table's"
@@ -221,15 +221,15 @@ def _predicted(
     model: CatalogueModel,
     embedded: Embedded,
 ) -> pd.DataFrame:
-    """Return the columns that the model gives, in float32, and `status` and `error`.
+    """Return the columns of the prediction, in float32, and `status` and `error`.
 
     They are those of `prediction_table`; with a coverage `set`, or the ends of `add_intervals`;
     `entropy`; and those of `outlier_scores` where embeddings are recorded.
 
     Args:
         by_model: the models' uncalibrated outputs, shape (models, n, outputs).
-        faults: by the row, why an image can't be used: its values are missing.
-        predictor: that gave the outputs.
+        faults: of unusable images by row, whose values become missing.
+        predictor: of the outputs.
         model: of the predictor.
         embedded: embeddings and logits of the batches.
     """
@@ -270,7 +270,7 @@ def prediction_entropy(shares: np.ndarray, recipe: Recipe) -> np.ndarray:
 def _joined(part: Partition, table: pd.DataFrame, model: CatalogueModel) -> pd.DataFrame:
     """Return a partition's columns in order.
 
-    They are `galaxy`, `image`, the catalogue's columns that are kept, `part` (see `SplitParts`, if
+    They are `galaxy`, `image`, the catalogue's columns with `--keep`, `part` (see `SplitParts`, if
     the split is known), the predictions, `model_id`, `status` (see `Fault`) and `error`.
     """
     galaxies = [as_utf8(name) for name in part.ids]
@@ -293,7 +293,7 @@ def _as_parquet(table: pd.DataFrame) -> bytes:
     import pyarrow as pa
     from pyarrow import parquet
 
-    # By name, so that a partition without a fault, or of nothing but faults, has the same types.
+    # By name, so that partitions without a fault, or of faults only, have the same types.
     types = {"Int64": pa.int64(), "float64": pa.float64(), "string": pa.string()}
     schema = pa.schema(
         [

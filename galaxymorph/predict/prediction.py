@@ -1,4 +1,4 @@
-"""Predictions of image files by one model or the mean of several: what `predict` hands over to."""
+"""Predictions of image files by a model or the mean of several, for the command `predict`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from galaxymorph.predict.predictors.protocol import PredictionSets, Predictor
 from galaxymorph.predict.submission import require_submittable, write_submission
 from galaxymorph.predict.tables import add_intervals, has_intervals, predicted_table
 
-# Of the images that can't be used, how many are named.
+# Faults of images that are printed.
 NAMED = 10
 
 
@@ -54,7 +54,7 @@ def predict_files(
     Args:
         models: runs or exported files with the same outputs.
         paths: of images, folders and zips.
-        options: how.
+        options: of the prediction.
 
     Raises:
         BadInput: a model or an image can't be used, or options exclude each other.
@@ -99,10 +99,10 @@ def submit_files(
         output: the CSV file.
         models: runs of the challenge's tree, whose mean is submitted.
         paths: of the test images: files, folders and zips.
-        options: how; a submission has neither out-of-distribution scores nor intervals.
+        options: of the prediction; a submission has neither outlier scores nor intervals.
 
     Raises:
-        BadInput: as `predict_files`, or a run predicts something else than the challenge's answers.
+        BadInput: as `predict_files`, or a run has other outputs than the challenge's answers.
     """
     runs = _runs(models, options)
     _require_possible(models, runs, options)
@@ -124,7 +124,7 @@ def submit_files(
 
 
 def keep_memory(models: Sequence[str | Path], options: PredictionOptions) -> None:
-    """Let a command keep freed memory, and keep what the libraries made out of collections."""
+    """Let a command reuse freed memory, and exclude the libraries' objects from collections."""
     if is_own_process() and any(needs_pytorch(path, options.precision) for path in models):
         from galaxymorph.learn import keep_freed_memory
 
@@ -133,7 +133,7 @@ def keep_memory(models: Sequence[str | Path], options: PredictionOptions) -> Non
 
 
 def _runs(models: Sequence[Path], options: PredictionOptions) -> list[Run]:
-    """Return those of the models that are runs, with the rendering of FITS that is wanted."""
+    """Return those of the models that are runs, with the rendering of the options."""
     runs = [Run(path).rendered(options.stretch, options.bands) for path in models if is_run(path)]
     for run in runs:
         run.require_trained()
@@ -143,7 +143,7 @@ def _runs(models: Sequence[Path], options: PredictionOptions) -> list[Run]:
 def _require_possible(
     models: Sequence[Path], runs: Sequence[Run], options: PredictionOptions
 ) -> None:
-    """Raise BadInput for options that these models don't have together."""
+    """Raise BadInput for options that aren't available for these models."""
     if not options.outliers:
         return
     if len(models) > 1:
@@ -157,9 +157,9 @@ def _require_possible(
 def _prediction_sets(
     models: Sequence[Path], runs: Sequence[Run], options: PredictionOptions
 ) -> PredictionSets | None:
-    """Return the function from bare models' probabilities to prediction sets; None without them.
+    """Return the function from uncalibrated probabilities to prediction sets; None without them.
 
-    The predictions of distributions of vote fractions have intervals in their place.
+    Distributions of vote fractions have intervals in their place.
     """
     coverage = options.coverage
     if not coverage or (runs and all(has_intervals(run.recipe) for run in runs)):
@@ -182,7 +182,7 @@ def _prediction_sets(
 
 
 def _usable(references: list[str], models: Sequence[Path], options: PredictionOptions) -> list[str]:
-    """Return the references that can be used; all of them unless bad images are skipped."""
+    """Return the usable references with `--skip-bad`, otherwise all."""
     if not options.skip_bad:
         return references
     usable, faults = usable_images(references, {_rendering(path, options) for path in models})
@@ -193,17 +193,17 @@ def _usable(references: list[str], models: Sequence[Path], options: PredictionOp
 
 
 def _rendering(model: Path, options: PredictionOptions) -> Rendering:
-    """Return how FITS is rendered for a model."""
+    """Return a model's rendering of FITS."""
     if is_run(model):
         return Run(model).recipe.rendering.changed(options.stretch, options.bands)
     return load_predictor(model, stretch=options.stretch, bands=options.bands).recipe.rendering
 
 
 def say_uncalibrated(run: Run, what: str) -> None:
-    """Say that prediction sets or intervals are those of a model that isn't calibrated, if so.
+    """Print a note if prediction sets or intervals are of an uncalibrated model.
 
     Args:
-        run: whose they are.
+        run: of the model.
         what: sets or intervals.
     """
     if load_calibrators(run) is None:
@@ -215,7 +215,7 @@ def say_uncalibrated(run: Run, what: str) -> None:
 
 
 def say_skipped(faults: Sequence[str]) -> None:
-    """Name the first images that can't be used, a line each, and count the others by kind."""
+    """Print the first faults of images, and the number of further ones by kind."""
     for fault in faults[:NAMED]:
         say(f"skipped: {fault}")
     if rest := Counter(map(error_kind, faults[NAMED:])):
@@ -241,7 +241,7 @@ def _load(models: Sequence[Path], references: list[str], options: PredictionOpti
 def _warn_of_drift(runs: Sequence[Run], references: list[str], options: PredictionOptions) -> None:
     """Warn of images that a classifier distinguishes from the validation galaxies.
 
-    Exported files and int8 predict without PyTorch, which comparing embeddings takes.
+    Not with exported files and int8: embeddings need PyTorch.
     """
     if not options.drift or options.precision == "int8":
         return
@@ -258,5 +258,5 @@ def _warn_of_drift(runs: Sequence[Run], references: list[str], options: Predicti
 
 
 def is_ok(table: pd.DataFrame) -> pd.Series:
-    """Tell which rows have a prediction."""
+    """Return which rows have a prediction, boolean."""
     return table["status"].eq("ok") if "status" in table else pd.Series(True, table.index)

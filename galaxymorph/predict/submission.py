@@ -1,4 +1,4 @@
-"""A submission to Kaggle's Galaxy Zoo challenge, made in parts so that it can be gone on with."""
+"""A submission to Kaggle's Galaxy Zoo challenge, predicted in parts, resumable."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from galaxymorph.predict.predictors.protocol import Predictor
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE
 from galaxymorph.zoo.image_files import galaxy_name
 
-# Images in a part: half a minute's work that a kill can cost.
+# Images in a part: half a minute of prediction, lost by an interruption.
 PART = 4096
 
 
@@ -44,18 +44,17 @@ def write_submission(
 ) -> None:
     """Write `GalaxyID` and the 37 answers of every image as CSV, whole or not at all.
 
-    What is done stands in a folder beside it, a file a part, until all is: the same call after a
-    kill goes on from there. No more than a part is held in memory.
+    Predicted parts are files of a folder beside it, from which the same call continues after an
+    interruption. At most one part is in memory.
 
     Args:
         path: of the table.
-        runs: that the predictor is of.
+        runs: of the predictor.
         predictor: see `load_predictor` and `average_predictors`.
-        images: references; a galaxy is called as its image is.
+        images: references, whose names are the galaxies' ids.
 
     Raises:
-        BadInput: the run predicts something else, two images are of one galaxy, or one can't be
-            used.
+        BadInput: a run has other outputs, two images are of one galaxy, or one can't be used.
     """
     for run in runs:
         require_submittable(run)
@@ -98,7 +97,7 @@ def _require_single(galaxies: Sequence[str]) -> None:
 def _parts_folder(
     path: Path, runs: Sequence[Run], predictor: Predictor, images: Sequence[str]
 ) -> Path:
-    """Return the folder of the parts, those of another model or of other images removed."""
+    """Return the folder of the parts, without those of other models or images."""
     weights = [
         hashlib.sha256((member.path / run_files.WEIGHTS).read_bytes()).hexdigest()
         for run in runs

@@ -32,7 +32,7 @@ from galaxymorph.predict.uncertainty_sources import open_uncertainty_source
 from galaxymorph.zoo.image_files import galaxy_name
 
 MANIFEST = "manifest.csv"
-# What Zooniverse shows as it is, and up to how many bytes (its help page on subject sets).
+# Formats that Zooniverse shows, and the largest size in bytes (its help page on subject sets).
 SHOWN = {"JPEG": ".jpg", "PNG": ".png"}
 MAX_BYTES = 1_000_000
 # Qualities tried for an image that is rendered, before it is shrunk.
@@ -44,12 +44,12 @@ def choose_galaxies(
 ) -> pd.DataFrame:
     """Write the chosen galaxies' images and a manifest into a new folder; return the manifest.
 
-    Galaxies are chosen by mutual information, or entropy where a single model has no other,
-    and to be unlike each other; see `choose_for_labelling`. Of images of one content, or that look
-    the same by a perceptual hash, only the most uncertain is a candidate. The manifest has `image`,
-    a file beside it, `galaxy`, its id, and `#part`, that of the run's split. The columns that start
-    with # stay hidden from volunteers, whom the model must not sway. JPEG and PNG under 1 MB are
-    copied, others rendered as the model sees them; a second image of one name is numbered.
+    Galaxies are chosen by mutual information, or by entropy with a single prediction, and for
+    diversity; see `choose_for_labelling`. Of images with equal content or perceptual hash, only the
+    most uncertain is a candidate. The manifest has `image`, a file beside it, `galaxy`, its id, and
+    `#part`, that of the run's split. Zooniverse hides columns that start with # from volunteers,
+    whom the model must not influence. JPEG and PNG under 1 MB are copied, others rendered as for
+    the model; further images of one name are numbered.
 
     Args:
         run: trained.
@@ -93,7 +93,7 @@ def choose_galaxies(
 
 
 def _parts(run: Run, rows: Sequence[ListedImage], digests: Sequence[str]) -> list[str | None]:
-    """Return the part of each image, and say how many are the run's own."""
+    """Return the part of each image in the run's split, and print how many have one."""
     split = load_split_parts(str(run.path))
     if split is None:
         return [None] * len(rows)
@@ -110,7 +110,7 @@ def _write_images(
     names: list[str] = []
     with replace_folder(folder) as temporary:
         for reference in references:
-            data, ending = _as_shown(reference, run.recipe.rendering)
+            data, ending = _for_display(reference, run.recipe.rendering)
             names.append(_file_name(as_utf8(galaxy_name(reference)), ending, names))
             (temporary / names[-1]).write_bytes(data)
         table = manifest.copy()
@@ -137,7 +137,7 @@ def triage_files(
         folder: doesn't exist.
         number: how many are chosen.
         source: of `UNCERTAINTY_SOURCES`.
-        skip_bad: leave out rows and images that can't be used, in place of raising BadInput.
+        skip_bad: exclude rows and images that can't be used, in place of raising BadInput.
         stretch: of FITS images, in place of the one that the run is trained on.
         bands: of FITS images, likewise.
 
@@ -165,9 +165,9 @@ def triage_files(
 
 
 def _without_copies(inspections: Sequence[Inspection], value: np.ndarray) -> np.ndarray:
-    """Return the positions of images, of copies of one the most uncertain, in their order."""
+    """Return the positions of images in order, of copies only the most uncertain."""
     order = np.argsort(-value, kind="stable")
-    # An image of even brightness has a hash without information: then the bytes are compared.
+    # The hash of a uniform image has no information, so that bytes are compared too.
     _, same = np.unique([inspections[at].digest or f"{at}" for at in order], return_inverse=True)
     alike = near_duplicates([_hash(inspections[at]) for at in order])
     keep = np.zeros(len(order), bool)
@@ -190,8 +190,8 @@ def _predicted_words(run: Run, mean: np.ndarray) -> list[str]:
     return [names[at] for at in mean[:, : len(names)].argmax(axis=1)]
 
 
-def _as_shown(reference: str, rendering: Rendering) -> tuple[bytes, str]:
-    """Return an image as Zooniverse shows it, with the ending of its format."""
+def _for_display(reference: str, rendering: Rendering) -> tuple[bytes, str]:
+    """Return an image in a format that Zooniverse shows, and its ending."""
     data = read_bytes(reference)
     ending = SHOWN.get(sniff(data) or "")
     if ending and len(data) < MAX_BYTES:
@@ -207,7 +207,7 @@ def _as_shown(reference: str, rendering: Rendering) -> tuple[bytes, str]:
 
 
 def _file_name(galaxy: str, ending: str, others: Sequence[str]) -> str:
-    """Return a name for a galaxy's file unlike the others, where capitals don't count too."""
+    """Return a name for a galaxy's file that differs from others, also without regard to case."""
     taken = {MANIFEST, *map(str.lower, others)}
     numbered = (f"{galaxy}-{number}{ending}" for number in count(2))
     return next(

@@ -52,7 +52,7 @@ class UncertaintyStudy:
 
 @dataclass(frozen=True)
 class _Sampled:
-    """The uncertainty of a table's galaxies by one source, and what it costs.
+    """The uncertainty of a table's galaxies by one source, and its cost.
 
     Args:
         passes: through a network for an image (through the head alone, where only it drops).
@@ -85,7 +85,7 @@ def study_uncertainty(run: Run, data: Path | None = None) -> UncertaintyStudy:
         entropy of the votes, and of classes `volunteer_fraction`, the vote fraction of the label.
 
     Raises:
-        BadInput: the run isn't finished, or an image isn't there.
+        BadInput: the run isn't finished, or an image is missing.
     """
     run.require_trained()
     predicted = run.predictions(TEST).drop_duplicates("galaxy").reset_index(drop=True)
@@ -127,8 +127,8 @@ def _sample(run: Run, table: pd.DataFrame, source: str, data: Path | None) -> _S
     with Progress(source, len(table), "images") as progress:
         for split in run.splits:
             tested = split.predictions(TEST)["galaxy"]
-            own = table[table["galaxy"].isin(tested)] if run.folds else table
-            images = list(with_images(own[["galaxy", "image"]], data)["image"])
+            part = table[table["galaxy"].isin(tested)] if run.folds else table
+            images = list(with_images(part[["galaxy", "image"]], data)["image"])
             try:
                 sample = open_uncertainty_source(split if of_ensemble else split.members[0], source)
             except SourceUnavailable as error:
@@ -139,7 +139,7 @@ def _sample(run: Run, table: pd.DataFrame, source: str, data: Path | None) -> _S
             seconds += time.perf_counter() - start
             passes = len(samples)
             parts.append(decompose_uncertainty(samples, entropies_of(run)))
-            rows.append(own.index.to_numpy())
+            rows.append(part.index.to_numpy())
     order = np.argsort(np.concatenate(rows))
     joined = (
         np.concatenate([getattr(part, name) for part in parts])[order] for name in ("mean", *KINDS)

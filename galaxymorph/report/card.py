@@ -1,4 +1,4 @@
-"""A run's model card, in Markdown: what it is, how good, for what, and where it fails."""
+"""A run's model card, in Markdown: data, training, results, intended use and limitations."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from galaxymorph.report.page_content import PageContent
 from galaxymorph.report.sections import gather_sections
 from galaxymorph.report.server.markup import render
 
-# Of robustness, how many corruptions are named, the most harmful first.
+# Corruptions in the card, the most harmful first.
 HARMFUL = 3
-# The page's sections that a card takes from.
+# Sections of the page whose content is in a card.
 SECTIONS_OF_CARD = ("headline", "trained", "per_class", "calibration", "recipe")
 
 

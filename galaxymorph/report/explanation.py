@@ -1,4 +1,4 @@
-"""The whole of `explain`: each step's tables, figures and numbers, into a run's `explain/`."""
+"""The steps of `explain`, whose tables and figures are written into a run's `explain/`."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ from galaxymorph.learn import Run, write_table
 from galaxymorph.report.figures.attribution_figures import (
     draw_curves,
     draw_effects,
-    draw_looked_at,
+    draw_feature_attribution,
     draw_randomisation,
 )
 from galaxymorph.report.figures.embedding_figure import (
@@ -73,13 +73,13 @@ PHYSICS = (
 
 @dataclass
 class Explanation:
-    """What the steps share.
+    """The explanation of a run, to which each step adds.
 
     Args:
         model: the model and its test galaxies.
-        folder: that is filled.
+        folder: of its files.
         methods: of attribution.
-        limit: galaxies that each step takes; None for each step's own.
+        limit: galaxies of each step; None for the defaults.
         maps: by method the galaxies' rows and their maps.
         record: the tables of `explain.json`, by name.
         embedded: the embeddings by stage.
@@ -98,7 +98,7 @@ class Explanation:
     files: list[Path] = field(default_factory=list)
 
     def rows(self, most: int) -> np.ndarray:
-        """Return the rows of a step's galaxies: `most` of them, or the limit."""
+        """Return the rows of a step's galaxies: the limit, by default `most`."""
         return chosen_rows(self.model, self.limit or most)
 
 
@@ -110,7 +110,7 @@ def explain_run(
     Args:
         run: trained.
         methods: of `ATTRIBUTION_METHODS`; the default is all.
-        limit: galaxies that each step takes; the default is each step's own.
+        limit: galaxies of each step; the default depends on the step.
         data: where the run's catalogue is now, if it has moved.
 
     Raises:
@@ -204,7 +204,7 @@ def _masks(explanation: Explanation) -> Iterator[Path]:
     explanation.tables["Fraction of the attribution on true features, divided by their area"] = (
         table
     )
-    yield draw_looked_at(explanation.folder / "true_masks.png", table, model.words)
+    yield draw_feature_attribution(explanation.folder / "true_masks.png", table, model.words)
 
 
 def _shortcuts(explanation: Explanation) -> Iterator[Path]:
@@ -303,7 +303,7 @@ def _embedding(explanation: Explanation) -> Iterator[Path]:
 
 
 def draw_similar(run: Run, galaxy: str, data: Path | None = None) -> Path:
-    """Draw a galaxy and those of the run's test part that the network finds most like it.
+    """Draw a galaxy and those of the run's test part with the nearest embeddings.
 
     Args:
         run: trained.
@@ -337,8 +337,8 @@ def draw_similar(run: Run, galaxy: str, data: Path | None = None) -> Path:
     return draw_row(path, model, np.concatenate([[row], near]), notes, title)
 
 
-# Seconds that reading the images and each step take of 131 galaxies (resnet18, 224 pixels), for
-# the time left. To add a step, add a function that yields the files it writes.
+# Seconds of reading the images and of each step for 131 galaxies (resnet18, 224 pixels), from which
+# the remaining time is estimated. A step is a function that yields the files it writes.
 IMAGES_SHARE = 6
 STEPS: dict[Callable[[Explanation], Iterator[Path]], float] = {
     _maps: 113,

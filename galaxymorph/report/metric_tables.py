@@ -1,4 +1,4 @@
-"""Tables of metrics for the terminal, and the words for scores that pages share with them."""
+"""Tables of metrics for the terminal, and the words for scores in tables and pages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from galaxymorph.report.tables import PARTS, console, interval_words, make_table
 from galaxymorph.zoo import Tree
 
 Record = Mapping[str, Any]
-# Keys above a metric in a run's JSON files, in words; those without any are left out of its name.
+# Keys above a metric in a run's JSON files, in words; those without words aren't part of its name.
 KEYS = {
     "test": "",
     "scores": "",
@@ -46,7 +46,7 @@ SOURCE_METRICS = (
     "aurc_total",
     "aurc_epistemic",
 )
-# Metrics of a condition that are printed beside the headline: of classes, and of a calibrated run.
+# Further metrics of a condition: of classes, and of a calibrated run.
 CONDITION_METRICS = ("ece", "set_coverage", "set_size")
 # Letters of an interval drawn in the terminal.
 DRAWN = 41
@@ -63,7 +63,7 @@ def corruption_label(name: str) -> str:
 
 
 def abbreviations(names: Sequence[str]) -> str:
-    """Return what the headings of metrics stand for that aren't their labels; may be empty."""
+    """Return the explanations of abbreviated headings of metrics; may be empty."""
     metrics = [METRICS[name] for name in names if name in METRICS]
     return "; ".join(f"{metric.short}: {metric.label}" for metric in metrics if metric.short)
 
@@ -118,7 +118,7 @@ def _print_items(title: str, scores: Record, recipe: Recipe) -> None:
 
 
 def _question_rmse(scores: Record, tree: Tree, name: str) -> str:
-    """Return the RMSE over a question's answers, a dash if no galaxy was asked it."""
+    """Return the RMSE over a question's answers, a dash if no galaxy has votes on it."""
     question = next(entry for entry in tree.questions if entry.name == name)
     values = [scores["per_answer"][answer.column]["rmse"]["value"] for answer in question.answers]
     return "–" if None in values else f"{np.sqrt(np.mean(np.square(values))):.3f}"
@@ -134,7 +134,7 @@ def _print_confusion(
 
 
 def print_calibration(record: Record) -> None:
-    """Print the scores before and after, and of classes how sets cover and what can be kept.
+    """Print scores before and after, and for classes prediction sets and selective prediction.
 
     Args:
         record: in `calibration.json`.
@@ -173,7 +173,7 @@ def calibration_rows(record: Record) -> Iterator[tuple[str, str, list[Record], R
     """Yield name, label, scores by column, and the band of a calibrated model, of each metric."""
     before, after = record.get("before", {}), record.get("after", {})
     for name in before:
-        # Parts of a score of which neither more nor less is better tell nothing on their own.
+        # Parts of a score without a direction aren't informative alone.
         if name in METRICS and name in after and (metric := METRICS[name]).better:
             label = f"{metric.label} ({metric.direction})"
             values = (
@@ -192,7 +192,7 @@ def calibration_method(record: Record) -> str:
 
 
 def set_tables(record: Record) -> list[tuple[str, list[str], list[list[str]]]]:
-    """Return tables of a calibration's prediction sets: the run's own, then those of random splits.
+    """Return tables of a calibration's prediction sets: of the run, and of random splits.
 
     Args:
         record: in `calibration.json`.
@@ -211,18 +211,18 @@ def set_tables(record: Record) -> list[tuple[str, list[str], list[list[str]]]]:
     glossary = ", ".join(
         f"{name}: {SET_METHODS[name].label}" for name in methods if name in SET_METHODS
     )
-    own = (
+    of_run = (
         f"Prediction sets of this run at {nominal}, by {sets['calibrating']:,} galaxies of "
         f"{record['part']}{by_fold}: {sets['tested']:,} test galaxies"
     )
-    average = (
+    of_splits = (
         f"For comparison, the mean over {study['splits']} random splits of these galaxies, not the "
         f"run's sets; 95 % band of one split {band['low']:.3f}–{band['high']:.3f} ({glossary})"
     )
     return [
-        (own, names, [_set_row(f"{sets['method']}, marginal", sets["test"], len(classes))]),
+        (of_run, names, [_set_row(f"{sets['method']}, marginal", sets["test"], len(classes))]),
         (
-            average,
+            of_splits,
             names,
             [_set_row(name, scores, len(classes)) for name, scores in study["methods"].items()],
         ),
@@ -243,7 +243,7 @@ def _set_cell(score: Record | float | None) -> str:
 
 
 def kept_words(accuracy: str, record: Record) -> str:
-    """Return a line on what may be kept at an accuracy, see `judge.keep_at_accuracies`."""
+    """Return a line on the galaxies accepted at an accuracy, see `judge.keep_at_accuracies`."""
     wanted, kept = f"{float(accuracy):.0%}", record["kept"]
     if kept["value"] is None:
         return (
@@ -261,7 +261,7 @@ def kept_words(accuracy: str, record: Record) -> str:
 
 
 def print_uncertainty(record: Record) -> None:
-    """Print a row a source: its scores and what it costs, then its correlation with volunteers.
+    """Print a row a source: its scores and cost, then its correlation with volunteers.
 
     Args:
         record: in `uncertainty.json`.
@@ -337,11 +337,11 @@ def print_robustness(scores: Record) -> None:
 
 
 def score_name(score: str, tree: Tree | None = None) -> str:
-    """Return a score's dotted name in words: the metric, and in brackets what it is of.
+    """Return a score's dotted name in words: the metric, and in brackets its keys.
 
     Args:
         score: see `judge.scores_in`.
-        tree: whose questions and answers are called by their words.
+        tree: of the questions and answers among the keys.
     """
     answers: dict[str, str] = {}
     for question, answer in tree.answers if tree else ():
@@ -382,7 +382,7 @@ def print_comparison(comparison: Comparison, everything: bool = False) -> None:
 
     Args:
         comparison: of trained runs.
-        everything: details and scores that one run alone has, too.
+        everything: include details, and scores of a single run.
     """
     runs, names = comparison.runs, comparison.names
     for name in comparison.unranked:
@@ -414,7 +414,7 @@ def _compared(cell: Cell | None) -> str:
 
 
 def _print_differences(comparison: Comparison) -> None:
-    """Print each paired difference as a line with its interval, on one scale about 0."""
+    """Print each paired difference as a line with its interval, on a common scale."""
     if not comparison.differences:
         return
     most = comparison.largest_end

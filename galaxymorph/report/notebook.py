@@ -8,7 +8,7 @@ from pathlib import Path
 
 from galaxymorph.report.figures.pictures import encode_pictures, read_picture
 
-# Bytes of a cell's figures together; a notebook with several stays small enough to be mailed.
+# Bytes of a cell's figures together.
 FIGURE_BYTES = 1_500_000
 # The page's own colour at low opacity shades light and dark pages alike.
 SHADE = "rgba(0, 114, 178, {:.2f})"
@@ -17,7 +17,7 @@ SHADE = "rgba(0, 114, 178, {:.2f})"
 def html_table(
     header: Sequence[str], rows: Sequence[Sequence[str]], words: Collection[int] = (0,)
 ) -> str:
-    """Return a table of text; columns but those of words are of numbers, and on the right."""
+    """Return a table of text; columns other than `words` are aligned to the right."""
     sides = ["left" if at in words else "right" for at in range(len(header))]
     styles = [f" style='text-align:{side}'" for side in sides]
     head = _row("th", header, styles)
@@ -51,9 +51,9 @@ def html_confusion(classes: Sequence[str], counts: Sequence[Sequence[int]], corn
 
 
 def html_figures(paths: Sequence[Path], budget: int = FIGURE_BYTES) -> str:
-    """Return figures with their captions, those that a budget of bytes holds, and links to others.
+    """Return figures with their captions within a budget of bytes, and links to further ones.
 
-    Figures keep their white ground, which their colours are chosen for.
+    Figures have a white background, for which their colours are chosen.
     """
     pictures = [picture for path in paths if (picture := read_picture(path))]
     encode_pictures(pictures, budget)
@@ -72,5 +72,5 @@ def html_figures(paths: Sequence[Path], budget: int = FIGURE_BYTES) -> str:
 
 
 def html_link(path: Path) -> str:
-    """Return a link to a file, which opens where the notebook may read it."""
+    """Return a link to a file."""
     return f"<a href='{escape(path.as_posix(), quote=True)}'>{escape(str(path))}</a>"

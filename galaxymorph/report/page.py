@@ -17,7 +17,7 @@ from galaxymorph.report.side_by_side import Comparison, Row
 
 
 def write_report(run: Run, data: Path | None = None, output: Path | None = None) -> Path:
-    """Write the page of a run, and its model card, from whatever files it has; return the page.
+    """Write the page of a run, and its model card, from the files that exist; return the page.
 
     Args:
         run: trained.
@@ -57,7 +57,7 @@ def renew_report(path: Path, data: Path | None = None, output: Path | None = Non
 
 
 def write_comparison(comparison: Comparison, output: Path) -> Path:
-    """Write the page that sets runs compared; return its path."""
+    """Write the page of a comparison; return its path."""
     runs, names = comparison.runs, comparison.names
     tree = target_of(runs[0].recipe).tree
     groups: dict[str, tuple[list, list]] = {}
@@ -94,17 +94,14 @@ def write_comparison(comparison: Comparison, output: Path) -> Path:
 
 
 def _better(row: Row) -> str:
-    """Return which direction is better in words, or the value that is aimed at."""
+    """Return the better direction in words, or the nominal value."""
     if row.better != "nominal":
         return row.better or "neither"
     return "near nominal" if row.nominal is None else f"near {row.nominal:g}"
 
 
 def refresh_report(run: Run, data: Path | None = None) -> None:
-    """Write a run's page again after something was added to it, and say so.
-
-    What was added stands, whether the page can be written or not.
-    """
+    """Write a run's page again, and print its path, or the reason if it can't be written."""
     try:
         say(f"report: {write_report(run, data)}")
     except BadInput as error:

@@ -1,4 +1,4 @@
-"""What the sections of a run's page are made from: the run, its files, and its pictures."""
+"""The content of a run's page: the run, its files, and its pictures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from galaxymorph.report.tables import PARTS
 
 # Files of a run that the gallery needs.
 PREDICTED: tuple[str, ...] = (run_files.METRICS, "predictions_test.parquet")
-# Pictures that the page draws itself, or that its gallery stands for.
+# Figures whose content is in tables of the page.
 DRAWN = {"scores_by_class", "confusion_valid", "confusion_test"}
 
 
@@ -34,9 +34,9 @@ class PageContent:
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
-        """`metrics.json`; where calibration changes classes, the scores of the classes as served.
+        """`metrics.json`; where calibration changes classes, the scores of the calibrated ones.
 
-        So that one kind of prediction stands everywhere on the page.
+        All parts of the page refer to the same predictions.
         """
         metrics, run = self.json(run_files.METRICS), self.run
         if not target_of(run.recipe).soft and is_calibrated(self.test):
@@ -67,7 +67,7 @@ class PageContent:
         return read_json(self.run.path / name)
 
     def pictures(self, *patterns: str) -> list[Picture]:
-        """Return the run's pictures of some names, each once a page; `encode` fills them in."""
+        """Return the run's pictures of some names, without those already used; see `encode`."""
         used = {picture.path for picture in self.pictures_used}
         named = (path for name in patterns for path in sorted(self.run.path.glob(name)))
         paths = [
@@ -78,12 +78,12 @@ class PageContent:
         return pictures
 
     def encode(self) -> None:
-        """Encode the pictures into what the gallery leaves of a page's bytes."""
+        """Encode the pictures, within the size limit of a page."""
         gallery = len(json.dumps(self.gallery.data)) if self.has(*PREDICTED) else 0
         encode_pictures(self.pictures_used, LIMIT - TEXT - gallery)
 
     def folders_left_out(self) -> list[tuple[str, int]]:
-        """Return folders with figures that aren't on the page, and how many each has."""
+        """Return folders with figures that aren't on the page, and their number in each."""
         used = {picture.path for picture in self.pictures_used}
         numbers = Counter(
             path.parent.relative_to(self.run.path).as_posix()

@@ -1,4 +1,4 @@
-"""Published results that a run may be set beside, and when it may."""
+"""Published results, and the conditions under which a run is comparable."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from galaxymorph.learn import Run
 
 @dataclass(frozen=True)
 class Reference:
-    """A published result: by which target, on how many galaxies a part, and its scores.
+    """A published result.
 
     Args:
-        target: that the model is trained on.
-        parts: galaxies in each part of its split; none where its test galaxies aren't public.
+        target: of the model.
+        parts: galaxies in each part of its split; empty if its test galaxies aren't public.
         scores: of its test part, by name in `metrics.json`.
-        source: who published it.
+        source: of the publication.
     """
 
     target: str

@@ -1,4 +1,4 @@
-"""The sections of a run's page, and the model card's: what each needs, and what its template shows.
+"""The sections of a run's page and of its model card: their files and the content of templates.
 
 To add one, register it in `SECTIONS` with a template of its name in `templates/sections/`, or with
 its template as text.
@@ -59,12 +59,12 @@ Content = dict[str, Any]
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page: left out unless its files are there and `gather` has something to show.
+    """A part of the page; absent if a file is missing or `gather` returns None.
 
     Args:
         title: above it.
         needs: files of the run.
-        gather: returns what the template is rendered with, None for nothing.
+        gather: from a page to the content with which the template is rendered.
         template: its text, in Jinja's language; the default is the package's of the entry's name.
     """
 
@@ -78,7 +78,7 @@ SECTIONS: Registry[Section] = Registry("page section")
 
 
 def gather_sections(page: PageContent, names: Collection[str] = ()) -> dict[str, Content]:
-    """Return what the templates of sections are rendered with, by name, those that show something.
+    """Return the content of sections by name, without the absent ones.
 
     Args:
         page: of a run.
@@ -140,7 +140,7 @@ def _headline(page: PageContent) -> Content:
 def _trained(page: PageContent) -> Content:
     run, recipe, split = page.run, page.run.recipe, page.run.split
     target = target_of(recipe)
-    # In a cross-validated run every galaxy is tested once, and trains the other folds.
+    # In a cross-validated run every galaxy is tested once, and is training data of other folds.
     parts = pd.crosstab(split["label"], split["split"])
     order = _in_order(["train", "valid", "calibration", "test"], list(parts.columns))
     words = {**PARTS, "train": "training"}
@@ -320,7 +320,7 @@ def _uncertainty(page: PageContent) -> Content:
 
 
 def _kept(record: dict[str, Any] | float) -> float | None:
-    # Studies of earlier versions, judged on the galaxies that it was chosen on, hold a number.
+    # Studies of earlier versions have a number.
     return record["kept"]["value"] if isinstance(record, dict) else record
 
 
@@ -379,7 +379,7 @@ def _explanation(page: PageContent) -> Content | None:
 
 @section("figures", "Other figures", "figures")
 def _other_figures(page: PageContent) -> Content | None:
-    # The page has it as a table.
+    # It is a table of the page.
     heat = page.run.figures / "robustness.png"
     pictures = [picture for picture in page.pictures("figures/*.png") if picture.path != heat]
     page.pictures_used = [picture for picture in page.pictures_used if picture.path != heat]
@@ -418,7 +418,7 @@ def _recipe(page: PageContent) -> Content:
 
 
 def fit_command(run: Run) -> str:
-    """Return the command that makes a run again from its own recipe."""
+    """Return the command that trains a run again by its recipe."""
     recipe = str(run.path / run_files.RECIPE)
     return shlex.join(["python", "cli.py", "fit", "--data", run.data["path"], "--recipe", recipe])
 

@@ -1,4 +1,4 @@
-"""Runs side by side: their shared scores, differences and settings, for the terminal and a page."""
+"""Comparison of runs: common scores, differences and settings, for the terminal and a page."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ from galaxymorph.judge import (
 from galaxymorph.learn import Run, without_effect
 from galaxymorph.report.notebook import html_table
 
-# Scores that a comparison leaves out unless all are wanted: parts of others, or not of tested
-# galaxies.
+# Scores in a comparison of all only: parts of others, or not of test galaxies.
 DETAILS = (
     "valid.",
     "before.",
@@ -72,7 +71,7 @@ class Row:
 
     @property
     def is_detail(self) -> bool:
-        """Tell whether it is a part of another score, or of one run alone."""
+        """Whether it is a part of another score, or of a single run."""
         alone = self.cells.count(None) > len(self.cells) - 2
         return alone or any(part in self.score for part in DETAILS)
 

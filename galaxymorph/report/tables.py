@@ -14,7 +14,7 @@ from rich.table import Table
 
 from galaxymorph.zoo import PROBABILITY, SCHEMAS, Tree, likeliest_walk, to_conditional
 
-# Columns of a pipe: wide enough for the path of an image, which would be broken in two.
+# Columns of a pipe: wide enough for the path of an image in one line.
 PIPE = 400
 # The words for a run's parts.
 PARTS = {"valid": "validation", "test": "test"}
@@ -87,7 +87,7 @@ def make_table(title: str, columns: Sequence[str], left: Collection[str] = ()) -
     return table
 
 
-# Columns of `print_rows` that tell whether a test is passed.
+# Columns of `print_rows` of tests that pass or fail.
 VERDICTS = {"passes"}
 
 
@@ -126,7 +126,7 @@ def interval_words(score: Mapping[str, Any], digits: int = 3) -> str:
 
 
 def print_table(table: Table) -> None:
-    """Print a table, or on a terminal that is too narrow for it each cell in a line of its own."""
+    """Print a table, or, on a terminal that is too narrow for it, a line for each cell."""
     where = console()
     needed = Measurement.get(where, where.options.update(max_width=PIPE), table).maximum
     if needed <= where.width:
@@ -143,8 +143,7 @@ def print_table(table: Table) -> None:
 
 def console() -> Console:
     """Return the terminal, or one wide enough for a pipe."""
-    # A pipe has no width of its own, and a table that wraps can't be read or searched.
-    # What users named is text, not markup.
+    # A pipe has no width, and a wrapped table is hard to search. Names by users aren't markup.
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = PIPE

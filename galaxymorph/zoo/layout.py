@@ -1,4 +1,4 @@
-"""Where a catalogue's table and images are: a folder, a zip, or a zip of zips, nothing unpacked."""
+"""The places of a catalogue's table and images: in a folder, a zip, or a zip of zips."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from galaxymorph.zoo.image_files import (
 )
 from galaxymorph.zoo.table_files import TABLE_ENDINGS
 
-# First the Kaggle names, in the order of preference, then what other catalogues are called.
+# Names of tables in the order of preference: Kaggle's, then those of other catalogues.
 TABLES = ("training_solutions_rev1", "labels", "catalogue", "catalog")
 # The challenge's endings first.
 ENDINGS = tuple(dict.fromkeys((".csv", ".csv.gz", ".csv.zip", ".zip", ".parquet", *TABLE_ENDINGS)))
-# FITS and zips may as well hold images: only a table's usual name tells.
+# FITS and zips may contain images instead, so that they are tables by a usual name only.
 PLAIN_ENDINGS = tuple(set(TABLE_ENDINGS) - {*FITS_ENDINGS, ".csv.zip"})
 IMAGES = "images_training_rev1"
-# Tables of the challenge that are no catalogue: what a guess would score.
+# Tables of the challenge that are no catalogue: constant predictions.
 BENCHMARK = "_benchmark"
-# `--skip-bad` writes it into the current folder, which may be the catalogue's own.
+# Written by `--skip-bad` into the current folder, which may be that of the catalogue.
 REJECTED = "rejected.csv"
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A catalogue's parts as references: its table, and each image by its name without ending.
+    """References of a catalogue's table, and of its images by name without ending.
 
-    `doubled` holds what else has an image's name, such as a PNG beside the JPEG, and `skipped`
-    counts the files among the images that are none.
+    `doubled` has further files of an image's name, such as a PNG beside the JPEG, and `skipped`
+    counts files among the images that aren't images.
     """
 
     table: str
@@ -50,7 +50,7 @@ class Layout:
     skipped: Counter[str] = field(default_factory=Counter)
 
     def name_of(self, galaxy: str) -> str:
-        """Return the name in `images` that a galaxy's has; an id may be a file's name itself."""
+        """Return a galaxy's name in `images`; its id may be the name of a file."""
         return galaxy if galaxy in self.images else image_name(galaxy)
 
     @property
@@ -60,16 +60,16 @@ class Layout:
 
 
 def find_layout(path: str | Path) -> Layout:
-    """Find the table and the images of a catalogue.
+    """Return the places of the table and the images of a catalogue.
 
-    Test images of the challenge are no images of its training table's galaxies. To any other table
-    they are where there are no others.
+    The challenge's test images aren't of the galaxies in its training table. They belong to another
+    table if there are no others.
 
     Args:
         path: a folder or a zip in the Kaggle layout, or a table with its images beside it.
 
     Raises:
-        BadInput: the path isn't there, or holds no table or no image.
+        BadInput: the path doesn't exist, or has no table or no image.
     """
     path = Path(path)
     if not path.exists():
@@ -93,12 +93,12 @@ def find_layout(path: str | Path) -> Layout:
 
 
 def has_catalogue(folder: Path) -> bool:
-    """Tell whether a folder holds a table of galaxies, or a zip that does."""
+    """Return whether a folder has a table of galaxies, or a zip that does."""
     return folder.is_dir() and _find_table(list(walk(folder, _but_test, strict=False))) is not None
 
 
 def tables_and_images(folder: Path) -> list[str]:
-    """Return the tables, images and folders of such in a folder, which may be a catalogue."""
+    """Return the tables and images in a folder, and the folders of such."""
     endings = (*ENDINGS, *IMAGE_ENDINGS)
     files = walk(folder, _but_test, strict=False) if folder.is_dir() else ()
     names = {file.name.split("/")[0] for file in files if file.name.lower().endswith(endings)}
@@ -106,15 +106,15 @@ def tables_and_images(folder: Path) -> list[str]:
 
 
 def _but_test(name: str) -> bool:
-    """Tell whether a folder or a zip may hold training images."""
+    """Return whether a folder or a zip may contain training images."""
     last = name.rpartition("/")[2]
     return not in_test_part(last) and BENCHMARK not in last
 
 
 def _training_alone(place: Path) -> Callable[[str], bool] | None:
-    """Return what goes into the challenge's training images only, None if they aren't there.
+    """Return a filter for the challenge's training images, None if there are none.
 
-    A table may lie in somebody's home, beside whatever else.
+    A table may be in a folder with many other files.
     """
     if not place.is_dir() or not any(item.stem == IMAGES for item in place.iterdir()):
         return None
@@ -145,7 +145,7 @@ def _last(file: File) -> str:
 
 
 def _is_table(file: File, table: str) -> bool:
-    """Tell whether a file is the table, which may be FITS as images are, and isn't a JPEG."""
+    """Return whether a file is the table, which may be FITS, as images are, but not a JPEG."""
     if not file.reference.endswith(table.rpartition("/")[2]):
         return False
     lower = table.lower()
@@ -165,7 +165,7 @@ def _training_images(files: Sequence[File]) -> list[File]:
 
 
 def _of_one_catalogue(table: str, files: Sequence[File]) -> Sequence[File]:
-    """Return the files without those of folders further in that have a table of their own."""
+    """Return the files without those of subfolders with another table."""
     others = {
         f"{Path(file.reference).parent}/"
         for file in files
@@ -195,7 +195,7 @@ def _find_table(files: Sequence[File]) -> str | None:
 
 
 def _candidates(files: Sequence[File]) -> list[dict[str, str]]:
-    """Return what could be the table, by name: outside of zips, in zips, in zips of zips, …."""
+    """Return possible tables by name: outside of zips, in zips, in zips of zips, …."""
     levels: list[dict[str, str]] = [{} for _ in range(ZIPS_DEEP + 1)]
     for file in files:
         depth = file.reference.count(REFERENCE_SEPARATOR)
@@ -221,7 +221,7 @@ def _no_table(files: Sequence[File]) -> str:
 
 
 def _no_table_remedy(files: Sequence[File]) -> str:
-    """Return a remedy for a place without a table: of folders that may be classes, to write one."""
+    """Return a remedy if there is no table: to write one, if folders may be classes."""
     images = [file.name for file in files if file.name.lower().endswith(IMAGE_ENDINGS)]
     folders = sorted({PurePosixPath(name).parent.name for name in images} - {""})
     if len(folders) > 1 and not any(map(_other_tables, _candidates(files))):

@@ -207,7 +207,7 @@ def test_the_address_is_there_before_the_model(model, monkeypatch):
     with serving(load) as url, ThreadPoolExecutor(1) as pool:
         assert ask(url)[0] == 200
         early = pool.submit(ask, f"{url}/predict", image)
-        monkeypatch.setattr(server, "PATIENCE", 0.2)
+        monkeypatch.setattr(server, "TIMEOUT", 0.2)
         with pytest.raises(urllib.error.HTTPError) as message:
             urllib.request.urlopen(urllib.request.Request(f"{url}/predict", image))
         assert message.value.code == 503 and int(message.value.headers["Retry-After"]) > 0

@@ -1,7 +1,7 @@
 """Functions that calibrate a model's probabilities, fitted to galaxies that it wasn't trained on.
 
-Every method states how many galaxies it takes. Calibrated probabilities are mixed with one more
-galaxy, which may be of any class: of n galaxies that calibrate, p becomes (n p + 1 / K) / (n + 1).
+Every method has a least number of galaxies. Calibrated probabilities are mixed with one more
+galaxy, which may be of any class: after n calibration galaxies, p becomes (n p + 1 / K) / (n + 1).
 That is the mean of a Dirichlet distribution which begins with one galaxy spread evenly over the K
 classes (Laplace's rule of succession with a weight of 1; Good 1965, The Estimation of
 Probabilities, chapter 3). So no probability is under 1 / (K (n + 1)): n galaxies don't show that
@@ -41,9 +41,9 @@ class Method:
         label: in words.
         fit: from probabilities and true classes to JSON-ready parameters.
         apply: from probabilities and parameters to calibrated ones.
-        galaxies: the least number that it takes.
+        galaxies: their least number.
         of_each: likewise, of each class.
-        check: from parameters that were read and the number of outputs; raises `Damaged`.
+        check: from stored parameters and the number of outputs; raises `Damaged`.
     """
 
     label: str
@@ -103,7 +103,7 @@ def read_calibrators(record: Mapping[str, list], outputs: int) -> list[Calibrato
         outputs: how many outputs they calibrate.
 
     Raises:
-        Damaged: they aren't what `write_calibrators` gives, of so many.
+        Damaged: they aren't a result of `write_calibrators`, or of another number of outputs.
     """
     entries = require_key(record, "calibrators", list)
     return [_read_calibrator(entry, outputs) for entry in entries]

@@ -69,8 +69,8 @@ def cross_sets(
     CV+ (Barber et al. 2021, Annals of Statistics 49, 486; of classes Romano, Sesia & Candès 2020,
     equation 10): a class is in the set unless its score under their own fold's model is beyond that
     of ceil((m + 1) coverage) or more of all m calibrating galaxies. It guarantees a coverage of
-    2 coverage - 1 only, and has about `coverage` where folds are of one kind; with one fold it is
-    `prediction_sets`.
+    2 coverage - 1 only, and has nearly `coverage` where folds are exchangeable; with one fold it
+    equals `prediction_sets`.
 
     Args:
         calibrating: of each fold, its model's probabilities, shape (m_k, classes), of galaxies

@@ -102,8 +102,8 @@ def fit_variance(
     """Return the likeliest factors of the variance given votes, one a question.
 
     The maximum of the posterior density: the votes' likelihood, and a normal prior of the
-    logarithm about 0, see `WIDTH`. Few galaxies leave factors near 1, where the likelihood alone
-    gives any factor between 0.02 and 2 from five galaxies (`benchmarks/coverage.py`).
+    logarithm with mean 0, see `WIDTH`. With few galaxies factors stay near 1; the maximum of the
+    likelihood alone ranges from 0.02 to 2 with five galaxies (`benchmarks/coverage.py`).
 
     Args:
         tree: the decision tree.

@@ -216,7 +216,7 @@ def truth_scores(
 
     `truth_error`, the mean absolute difference over galaxies and classes; and `ece_truth`, the
     expected calibration error of the most probable class in bins of equal mass, see `mass_bins`,
-    against its chance rather than against what was drawn.
+    against its true probability rather than the drawn class.
 
     Args:
         probabilities: of the model.
@@ -408,12 +408,12 @@ for name, metric in {
     ),
     "ece_truth": Metric(
         "calibration error against the true probabilities",
-        "which a simulation knows, in bins of equal mass",
+        "known in simulations, in bins of equal mass",
         "less",
         (0.0, 1.0),
     ),
     "truth_error": Metric(
-        "mean distance from the true probabilities", "which a simulation knows", "less", (0.0, 1.0)
+        "mean distance from the true probabilities", "known in simulations", "less", (0.0, 1.0)
     ),
     "reliability": Metric("reliability of the Brier score", better="less"),
     "resolution": Metric("resolution of the Brier score", better="greater"),

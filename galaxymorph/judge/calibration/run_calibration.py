@@ -69,7 +69,7 @@ class StudyRecord(TypedDict):
 
 
 class SetsRecord(TypedDict):
-    """The prediction sets of the test part, and what makes new ones: see `StoredSets`."""
+    """The prediction sets of the test part, and the thresholds of new ones: see `StoredSets`."""
 
     method: str
     coverage: float
@@ -223,7 +223,7 @@ def _sets_record(
     method: str,
     study: pd.DataFrame,
 ) -> SetsRecord:
-    """Return the record of the test part's sets, each fold's by thresholds of its own.
+    """Return the record of the test part's sets, with separate thresholds for each fold.
 
     Args:
         run: trained, of classes.
@@ -296,8 +296,8 @@ def add_to_predictions(
     Args:
         run: trained.
         calibrators: one a split.
-        columns: from a fold or the run, its calibrator and a table of its predictions to what is
-            added, in place of columns of the same names.
+        columns: from a fold or the run, its calibrator and a table of its predictions to the
+            columns to add, in place of those of the same names.
     """
     for part in ("valid", "calibration", "test"):
         if not (run.splits[0].path / run_files.predictions_file(part)).exists():
@@ -321,7 +321,7 @@ def _joined_losses(folds: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 
 def _require_every_class(method: str, counts: np.ndarray, classes: Sequence[str]) -> None:
-    """Raise BadInput if a method would give a class without a galaxy no probability."""
+    """Raise BadInput if a method would exclude a class, of which it has no galaxy."""
     if CALIBRATORS[method].of_each and not counts.min():
         raise BadInput(
             f"--method {method}: no calibration galaxy is in class "

@@ -1,4 +1,4 @@
-"""Selective prediction: the most certain galaxies are kept, others left to volunteers."""
+"""Selective prediction: the most certain predictions are accepted, the others rejected."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing_extensions import NotRequired, TypedDict
 from galaxymorph.judge.metrics.bootstrap import Interval, proportion
 from galaxymorph.judge.metrics.metric import METRICS, Metric
 
-# Confidence that the galaxies kept have at least the required accuracy.
+# Confidence that the accepted galaxies have at least the required accuracy.
 CONFIDENCE = 0.95
 
 
 def risk_coverage(uncertainty: np.ndarray, wrong: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the share kept and the share of those that are wrong, the most certain kept first.
+    """Return coverage, the fraction accepted, and selective risk, the most certain accepted first.
 
     Galaxies of equal uncertainty come in any order: the risk is the mean over all orders.
 
@@ -27,8 +27,8 @@ def risk_coverage(uncertainty: np.ndarray, wrong: np.ndarray) -> tuple[np.ndarra
     values, at, counts = np.unique(uncertainty, return_inverse=True, return_counts=True)
     means = np.bincount(at, np.asarray(wrong, float), minlength=len(values)) / counts
     ordered = np.repeat(means, counts)
-    kept = np.arange(1, len(ordered) + 1)
-    return kept / len(ordered), np.cumsum(ordered) / kept
+    accepted = np.arange(1, len(ordered) + 1)
+    return accepted / len(ordered), np.cumsum(ordered) / accepted
 
 
 def aurc(uncertainty: np.ndarray, wrong: np.ndarray) -> float:
@@ -54,7 +54,7 @@ def guaranteed_limit(
     (1934) bound of the share wrong, until one fails (fixed sequence testing: Angelopoulos et al.
     2021, arXiv:2110.01052, section 2.3, in place of the union bound over a search of Geifman &
     El-Yaniv 2017, NeurIPS, algorithm 1). One wrong galaxy among the most certain would end that at
-    once, so there are several sequences, which begin where `least_kept` galaxies are kept, twice as
+    once, so there are several sequences, which begin at `least_kept` accepted galaxies, at twice as
     many and so on, and share the error probability evenly.
 
     Args:
@@ -67,23 +67,23 @@ def guaranteed_limit(
 
     order = np.argsort(uncertainty, kind="stable")
     ordered = np.asarray(uncertainty, float)[order]
-    kept = np.arange(1, len(ordered) + 1)
+    accepted = np.arange(1, len(ordered) + 1)
     errors = np.cumsum(np.asarray(wrong, float)[order])
-    # Galaxies of equal uncertainty are kept together.
+    # Galaxies of equal uncertainty are accepted together.
     ends = np.append(np.diff(ordered) > 0, True)
     sequences = 1 + max(0, int(math.log2(max(1, len(ordered) / least_kept(accuracy, confidence)))))
     level = 1 - (1 - confidence) / sequences
-    bounds = beta.ppf(level, errors + 1, np.maximum(kept - errors, 1e-9))
+    bounds = beta.ppf(level, errors + 1, np.maximum(accepted - errors, 1e-9))
     limits = []
     for number in range(sequences):
-        tested = ends & (kept >= least_kept(accuracy, level) * 2**number)
+        tested = ends & (accepted >= least_kept(accuracy, level) * 2**number)
         passed = np.minimum.accumulate(bounds[tested] <= 1 - accuracy + 1e-12)
         limits.extend(ordered[tested][passed])
     return float(max(limits)) if limits else None
 
 
 class KeptAtAccuracy(TypedDict):
-    """The galaxies that may be kept at an accuracy.
+    """The galaxies that can be accepted at an accuracy.
 
     `limit` of the uncertainty, on one set of galaxies; of others `kept`, the share within it, and
     the `accuracy` of those (Wilson 1927; Clopper & Pearson 1934), None without a limit; and
@@ -101,7 +101,7 @@ def keep_at_accuracies(
     tested: tuple[np.ndarray, np.ndarray],
     accuracies: Sequence[float],
 ) -> dict[str, KeptAtAccuracy]:
-    """Return the galaxies that may be kept at each accuracy.
+    """Return the galaxies that can be accepted at each accuracy.
 
     Args:
         calibrating: uncertainties and whether predictions are wrong, of the galaxies on which the
@@ -122,7 +122,7 @@ def keep_at_accuracies_by_halves(
     """Return `keep_at_accuracies` of galaxies without others to choose the limit on.
 
     It is chosen on either half of them and judged on the other, both taken together; where one half
-    has no limit, nothing is kept of the other.
+    has no limit, none of the other is accepted.
 
     Args:
         uncertainty: shape (n,).
@@ -165,7 +165,7 @@ def _kept(
     }
 
 
-AREA = "mean risk of the galaxies kept, the most certain first, over the shares kept"
+AREA = "mean selective risk over all coverages, the most certain galaxies accepted first"
 for name, metric in {
     "aurc": Metric("area under the risk-coverage curve", AREA, "less", digits=4, short="AURC"),
     "aurc_total": Metric("AURC by total uncertainty", AREA, "less", digits=4, short="AURC, total"),

@@ -40,10 +40,10 @@ def class_ranks(probabilities: np.ndarray) -> np.ndarray:
 def _draws(probabilities: np.ndarray) -> np.ndarray:
     """Return a number from 0 to 1 for each galaxy, shape (n,), a function of its probabilities.
 
-    It stands for the uniform draw of the randomised scores: the fraction of a weighted sum of
-    logarithms, which differs by many turns from one galaxy to the next, and hardly by the rounding
-    of another machine. A score may be any fixed function of a galaxy and a class, so that
-    coverage holds whatever the distribution of these numbers is.
+    It takes the place of the uniform draw of randomised scores: the fractional part of a weighted
+    sum of logarithms, which is nearly uniform over galaxies and hardly changes by rounding. A
+    score may be any fixed function of a galaxy and a class, so that coverage holds for any
+    distribution of these numbers.
     """
     logs = np.log(np.maximum(probabilities, LEAST))
     return (TURNS * logs @ np.sqrt(np.arange(2, logs.shape[1] + 2))) % 1

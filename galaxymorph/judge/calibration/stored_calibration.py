@@ -1,4 +1,4 @@
-"""The calibration that is stored in a run or an exported file, and what it makes of predictions."""
+"""Stored calibrations, of a run or an exported file, and their application to predictions."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def stored_sets(run: Run) -> StoredSets | None:
                 f"{path}: its prediction sets were made by an earlier version",
                 f"calibrate {run.path} again",
             )
-        # Files from before each fold had thresholds of its own have one row.
+        # Former files have one row for all folds.
         rows = require_key(record, "thresholds", list)
         rows = rows if rows and isinstance(rows[0], list) else [rows]
         if len(rows) not in (1, len(run.splits)) or any(
@@ -220,9 +220,9 @@ def is_calibrated(table: pd.DataFrame) -> bool:
 
 
 def calibrated_predictions(run: Run, table: pd.DataFrame) -> pd.DataFrame:
-    """Return predictions with `predicted` and `confidence` as `predict` gives them: calibrated.
+    """Return predictions with calibrated `predicted` and `confidence`, as those of `predict`.
 
-    Those of a run that isn't calibrated are as they were.
+    Those of an uncalibrated run are unchanged.
     """
     if not is_calibrated(table):
         return table

@@ -71,7 +71,7 @@ def neighbour_table(
 ) -> pd.DataFrame:
     """Return each galaxy's `SHOWN` nearest: `galaxy`, `neighbour`, `distance`, the nearest first.
 
-    `alike` tells whether it is nearer than any two are, by `ALIKE`.
+    `alike` is whether the distance is below `ALIKE` times that of two random galaxies.
 
     Args:
         galaxies: names, n of them.

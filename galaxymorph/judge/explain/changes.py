@@ -1,4 +1,4 @@
-"""Changes of images and their effect on answers: what shortcuts and physics checks share."""
+"""Changes of images and their effect on predictions, for shortcuts and physics checks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Change:
 
     Args:
         apply: from a model and some of its rows to changed pixels, shape (n, 3, size, size).
-        affects: from a model to whether each galaxy has what is changed, boolean, shape (n,).
+        affects: from a model to the galaxies that it changes, boolean, shape (n,).
     """
 
     apply: Callable[[ExplainedModel, np.ndarray], torch.Tensor]

@@ -1,7 +1,7 @@
-"""The model that is explained: a trained network, test galaxies, and its answers to them.
+"""The model that is explained: a trained network, test galaxies, and its answers for them.
 
-An answer is that to the one central view of a galaxy, not the mean over views that `predict` may
-take: averaging would hide the effects that are measured.
+An answer is that for the central view of a galaxy, not the mean over views as in `predict`, which
+would hide the effects that are measured.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from galaxymorph.learn import (
 from galaxymorph.zoo import TARGET, prefixed
 
 BATCH = 32
-# Pixels of the segmentation by which a source is widened, so that its faint wings go with it.
+# Pixels of the segmentation by which a source is dilated, to include its faint wings.
 WINGS = 4
 
 
@@ -50,7 +50,7 @@ class ExplainedModel:
 
     Args:
         run: a member: a run with one split, or a fold.
-        network: a trunk, then a head; gives logits.
+        network: a trunk and a head, from images to logits.
         serving: the same for inference alone.
         table: `galaxy`, `image`, `label`, `answer` (the network's), `confidence`, `right`.
         frames: uint8, shape (n, 3, side, side), with the margin around the model's frame.

@@ -22,16 +22,16 @@ from galaxymorph.judge.metrics.bootstrap import mean_interval, unknown
 from galaxymorph.learn import map_on_cores
 from galaxymorph.learn.backbones.architectures import stages_of
 
-# A frame is deleted in cells, this many a side: a galaxy would remain visible between single random
-# pixels, and the random control would be no comparison.
+# Cells a side in which a frame is deleted: a galaxy remains visible between single deleted pixels,
+# which would make the random order no control.
 CELLS = 16
 STEPS = 16
 # Orders of cells that maps are compared with: from the centre outward, as galaxies are centred, and
 # at random.
 CONTROLS = ("centre first", "random")
-# A spread of logits over galaxies below this is rounding: random weights let no signal through.
+# A standard deviation of logits over galaxies below this is rounding: no signal reaches the head.
 DEAD = 1e-6
-# Random weights must leave the maps a mean rank correlation below this with what they were.
+# Maps pass if their mean rank correlation with those under random weights is below this.
 UNLIKE = 0.5
 
 

@@ -39,7 +39,7 @@ TRUE_CONCEPTS: dict[str, tuple[str, Callable[[pd.DataFrame], pd.Series]]] = {
 def embeddings(model: ExplainedModel, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Return each stage's output averaged over the frame, shape (n, channels), from the first.
 
-    Before them stand `pixels`, the image itself at `PIXELS` pixels a side.
+    The first entry is `pixels`, the image at `PIXELS` pixels a side.
 
     Args:
         model: whose network.

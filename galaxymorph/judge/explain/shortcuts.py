@@ -1,4 +1,4 @@
-"""Shortcuts: answers that depend on other things than the galaxy, by masks and changed images."""
+"""Shortcuts: predictions that depend on the background or other sources, by masks and changes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from galaxymorph.judge.explain.changes import Change, effects_of
 from galaxymorph.judge.explain.explained_model import ExplainedModel, framed_masks
 from galaxymorph.judge.metrics.bootstrap import mean_interval, ratio_interval
 
-# The share of the frame from which a feature is large enough to be tested.
+# Least fraction of the frame that a tested feature covers.
 LEAST_AREA = 0.002
-# Galaxies of an answer, below which no share is worth its interval.
+# Least galaxies of an answer for which a fraction is estimated.
 LEAST_GALAXIES = 5
 MASKS = "masks"
 
@@ -126,7 +126,7 @@ def _grey(model: ExplainedModel, rows: np.ndarray) -> torch.Tensor:
 
 
 def _segmented(model: ExplainedModel) -> np.ndarray:
-    """Return whether the galaxy is found, and doesn't fill the frame, boolean, shape (n,)."""
+    """Return whether a galaxy is detected and doesn't fill the frame, boolean, shape (n,)."""
     masks = model.galaxy_masks
     return np.asarray(masks.any(axis=(1, 2)) & ~masks.all(axis=(1, 2)))
 
@@ -146,8 +146,8 @@ CHANGES.register("the galaxy itself masked", Change(_without_galaxy, _segmented)
 def shortcut_table(model: ExplainedModel, rows: np.ndarray) -> list[dict[str, object]]:
     """Return the `Effect` of each of `CHANGES`, and with true masks of masking companions.
 
-    The last is the opposite of the others: where the galaxy itself is masked, an answer that stays
-    comes from the background.
+    The last is the opposite of the others: if the galaxy is masked, an unchanged answer depends on
+    the background.
 
     Args:
         model: whose answers.

@@ -1,4 +1,4 @@
-"""Runs side by side on every score that their files hold."""
+"""Comparison of runs by every score in their files."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ WHOLE = {"band", "counted", "if_calibrated"}
 def compare_runs(runs: Sequence[Run]) -> pd.DataFrame:
     """Return every score of every run that at least one has.
 
-    The scores come from all JSON files at the top of the runs' folders that hold any: what `fit`,
-    `robustness` and later commands write.
+    Scores are read from all JSON files in the runs' folders, which `fit`, `robustness` and further
+    commands write.
 
     Returns:
         The columns `file`, `score`, `run`, `value`, `low`, `high` (NaN where there is no interval),
@@ -102,9 +102,9 @@ def best_rows(scores: pd.DataFrame, unranked: Collection[str] = ()) -> np.ndarra
 
 
 def nominals_in(values: dict, prefix: str = "") -> dict[str, float]:
-    """Return the nominal values in nested dictionaries, by the dotted name of what has one.
+    """Return the nominal values in nested dictionaries, by the dotted prefix of their scores.
 
-    It is called `nominal`, or `coverage` beside the thresholds of prediction sets.
+    Their key is `nominal`, or `coverage` beside the thresholds of prediction sets.
     """
     nominals = {}
     nominal = values.get("coverage") if "thresholds" in values else values.get("nominal")
@@ -202,7 +202,7 @@ def paired_differences(runs: Sequence[Run]) -> list[Difference]:
 def unranked_runs(runs: Sequence[Run]) -> list[str]:
     """Return the paths of later runs whose scores can't be compared with the first's.
 
-    They have fewer than two tested galaxies in common with it, or other classes or answers.
+    They have fewer than two test galaxies in common with it, or other classes or answers.
     """
     first, *others = runs
     tested = _tested(first).index

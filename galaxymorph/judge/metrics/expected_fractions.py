@@ -51,9 +51,9 @@ def expected_fractions(folder: Path, galaxies: Sequence[str], tree: Tree) -> np.
 def class_chances(run: Run, galaxies: Sequence[str], seed: int) -> np.ndarray | None:
     """Return the chance of each class for simulated galaxies, shape (n, classes), or None.
 
-    A class is assigned to votes, and votes are drawn: of `BALLOTS` ballots that the same number of
-    volunteers would cast, these are the shares that a scheme gives each class, among those that it
-    keeps. None where the catalogue isn't simulated, or the run's classes aren't of a scheme.
+    Of `BALLOTS` draws of the votes of as many volunteers, these are the fractions to which the
+    run's scheme assigns each class, among those to which it assigns any. None where the catalogue
+    isn't simulated, or the run's classes aren't of a scheme.
 
     Args:
         run: of classes.

@@ -1,8 +1,8 @@
-"""What a metric is, and every metric by its name: the package's own and those of plugins.
+"""The type of metrics, and the registry of all: the package's and those of plugins.
 
 A metric that judges a run's predictions belongs to a family, and is computed for each target that
 names that family (`learn.TARGETS`). Others, computed by `calibrate`, `robustness` or `uncertainty`,
-have no family; their entry says how they are called, printed and ranked.
+have no family; their entry has their label, format and direction.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Metric:
 
     Args:
         label: in words.
-        about: what it measures, in one line.
+        about: its definition, in one line.
         better: which values are better; None where neither are.
         limits: of its range.
         digits: after the decimal point.

@@ -24,7 +24,7 @@ class Questions:
 
     @cached_property
     def true_share(self) -> np.ndarray:
-        """Volunteers' conditional fractions, shape (n, answers), NaN where nobody was asked."""
+        """Volunteers' conditional fractions, shape (n, answers), NaN where no vote was given."""
         return to_conditional(self.tree, self.true)
 
     @cached_property
@@ -32,16 +32,10 @@ class Questions:
         """Predicted conditional fractions, shape (n, answers)."""
         return to_conditional(self.tree, self.predicted)
 
-    def question(self, answer: int) -> Question:
-        """Return the question that an answer, by its position, belongs to."""
-        return self.tree.questions[int(self.tree.membership[:, answer].argmax())]
-
-    def says(self, answer: int) -> str:
-        """Return a question and one of its answers in words."""
-        question = self.question(answer)
-        column = self.tree.columns[answer]
-        words = next(each.text for each in question.answers if each.column == column)
-        return f"{question.text} {words}".strip()
+    def words(self, at: int) -> str:
+        """Return an answer, by its position, in words behind its question."""
+        question, answer = self.tree.answers[at]
+        return f"{question.text} {answer.text}".strip()
 
 
 def questions_of(run: Run, table: pd.DataFrame) -> Questions:

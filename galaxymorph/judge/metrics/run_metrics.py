@@ -27,7 +27,7 @@ def run_metrics(run: Run) -> dict:
     """Return the metrics of a trained run.
 
     For each part those of its target's families, see `part_metrics`. Intervals are over galaxies,
-    the models being what they are. A cross-validated run pools its folds, and adds each fold's
+    for the trained models as they are. A cross-validated run pools its folds, and adds each fold's
     headline score, `…_of_folds`, and their mean with an interval over galaxies and trainings,
     `…_over_folds`. `warnings` are the signs that the fit failed, see `fit_warnings`.
     """

@@ -1,7 +1,7 @@
 """Metrics of predicted against volunteers' vote fractions, with bootstrap intervals.
 
-A metric of a tree's answers or questions is a ratio of sums over galaxies, so a resample is one
-product of how often each galaxy was drawn with what it adds to the sums.
+A metric of a tree's answers or questions is a ratio of sums over galaxies, so that a resample is a
+product of the galaxies' multiplicities and their terms.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def corruption_error(
 
 
 def _error_sums(record: Mapping[str, Any], corruption: str) -> tuple[float, float]:
-    """Return the sum of errors over the severities, and of what is beyond the clean images'."""
+    """Return the sums over severities of errors, and of errors in excess of the clean images'."""
     severities = record["corruptions"][corruption]["severities"].values()
     errors = np.array([scores["error"]["value"] for scores in severities])
     return float(errors.sum()), float((errors - record["clean"]["error"]["value"]).sum())
@@ -141,7 +141,7 @@ def _resampled_ratios(
 
 
 def galaxy_errors(run: Run) -> np.ndarray:
-    """Return what each tested galaxy adds to a measured run's error, shape (n, conditions).
+    """Return each test galaxy's contribution to a measured run's error, shape (n, conditions).
 
     Clean images come first, then the severities of each corruption. Of classes it is 1 where the
     class is wrong; of a tree the mean square error of answers, of which the root of the mean over
@@ -155,7 +155,7 @@ def galaxy_errors(run: Run) -> np.ndarray:
         f"run `python cli.py robustness {run.path}` again",
     )
     if not path.exists():
-        raise BadInput(f"{path} isn't there", remedy)
+        raise BadInput(f"{path} does not exist", remedy)
     chooses = target_of(run.recipe).chooses
     columns = ["label", "predicted"] if chooses else predicted_columns(run.recipe, run.classes)
     table = read_parquet(path, ["corruption", "severity", *columns], remedy)

@@ -1,4 +1,4 @@
-"""Robustness of a run: metrics under each corruption and severity, and what they lose."""
+"""Robustness of a run: metrics under each corruption and severity, and their losses."""
 
 from __future__ import annotations
 

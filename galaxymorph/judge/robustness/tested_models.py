@@ -76,7 +76,7 @@ class TestedModels:
         Args:
             condition: of the images.
             views: averaged.
-            adapt: give the images BatchNorm statistics of their own, see `adapt_batchnorm`.
+            adapt: re-estimate BatchNorm statistics on these images, see `adapt_batchnorm`.
             on_progress: called with the number of images after each batch.
         """
         networks = self.networks

@@ -24,7 +24,7 @@ CHUNK = 256
 class MeanPredictor(BasePredictor):
     """The mean of several predictors' outputs; recipe and classes are those of the first.
 
-    Its models are the predictors, each calibrated by its own calibrators.
+    Its models are the predictors, each with its calibrators.
     """
 
     predictors: Sequence[Predictor]
@@ -41,7 +41,7 @@ class MeanPredictor(BasePredictor):
             for predictor in self.predictors:
                 unusable: dict[int, Fault] = {}
                 by_model.append(predictor.outputs(decoded, None, unusable))
-                # Threads meet them in any order.
+                # Threads add them in any order.
                 for at in sorted(unusable):
                     # Pixels have no name, which the fault of a file has.
                     fault = _fault_of(predictor, sources[at], start + at) or unusable[at]
@@ -66,7 +66,7 @@ class MeanPredictor(BasePredictor):
         try:
             return np.array(as_image(image, self.recipe.rendering))
         except BadInput:
-            # Each predictor notes that it can't be used.
+            # Each predictor reports the fault.
             return image
 
 
@@ -84,13 +84,13 @@ def average_predictors(
     views: int | None = None,
     crops: Sequence[float] = (),
 ) -> Predictor:
-    """Return one predictor that gives the mean of several.
+    """Return a predictor of the mean of several.
 
     Args:
         predictors: of models with the same outputs.
         names: of the models, for an error.
-        views: flips and 90° rotations averaged, in place of each recipe's own.
-        crops: shares of the frame's side, in place of each recipe's own one.
+        views: flips and 90° rotations averaged, in place of those of the recipes.
+        crops: fractions of the image's side, in place of those of the recipes.
 
     Raises:
         BadInput: the models' outputs mean different things, or their views or crops are fixed.

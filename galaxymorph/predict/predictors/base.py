@@ -1,4 +1,4 @@
-"""What the package's predictors share."""
+"""The base class of the package's predictors."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def changeable(predictor: Predictor, what: str) -> BasePredictor:
     """Return a predictor whose recipe's settings can be changed.
 
     Raises:
-        BadInput: it is an object of the user's own.
+        BadInput: it isn't a `BasePredictor`.
     """
     if not isinstance(predictor, BasePredictor):
         raise BadInput(f"{what} is not one of the package's predictors", "set it on the predictor")

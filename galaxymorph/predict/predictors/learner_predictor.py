@@ -1,4 +1,4 @@
-"""A learner out of a pickle as a predictor, for those who trust the file."""
+"""A learner from a trusted pickle as a predictor."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class LearnerPredictor(BasePredictor):
         opened = [
             PILImage(self.frame(source, at, faults) or blank) for at, source in enumerate(images)
         ]
-        # The images are opened, so the steps that find and open them are left out.
+        # The images are open already, so that the steps that open them are skipped.
         steps = len(self.learn.dls.tfms[0].fs)
         loader = self.learn.dls.test_dl(opened, rm_type_tfms=steps, num_workers=0)
         mean_and_square = make_link(self.recipe).mean_and_square
@@ -48,7 +48,7 @@ def load_pickled(path: Path) -> LearnerPredictor:
     """Load a run's `model.pkl`, which runs whatever code is in it.
 
     Raises:
-        BadInput: it isn't there, doesn't load, or its run's `recipe.json` isn't beside it.
+        BadInput: it or the run's `recipe.json` beside it is missing, or it doesn't load.
     """
     run = Run(path.parent)
     recipe, classes = run.recipe, run.classes

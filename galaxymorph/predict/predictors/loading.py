@@ -76,7 +76,7 @@ def load_predictor(
 
 
 def is_run(path: str | Path) -> bool:
-    """Tell whether a path is meant as a run rather than as a file of its own."""
+    """Return whether a path means a run rather than an exported file."""
     return _exported_file(Path(path)) is None
 
 
@@ -110,7 +110,7 @@ def model_id(path: str | Path) -> str:
 
 
 def _exported_file(path: Path) -> Path | None:
-    """Return the file that a path means on its own, None if it means a run."""
+    """Return the exported file that a path means, None if it means a run."""
     if path.suffix == Path(run_files.EXPORT).suffix or exporter_of(path):
         return path
     if path.name == run_files.DESCRIPTION:

@@ -1,4 +1,4 @@
-"""The protocol of predictors: what every stored model offers, and a user's own may."""
+"""The protocol of predictors, for every stored model and for objects of users."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ PredictionSets: TypeAlias = Callable[[np.ndarray], Sequence[str]]
 class Predictor(Protocol):
     """A model, or several, that predicts images.
 
-    An object with these members works wherever a loaded model does: in `predicted_table`,
+    An object with these members can be used in place of a loaded model: in `predicted_table`,
     `average_predictors` and `predict_catalogue`. `BasePredictor` has all of them but
     `outputs_of_each`.
     """
 
     @property
     def recipe(self) -> Recipe:
-        """Return the settings that the outputs' meaning follows from: target, schema, frame."""
+        """Return the settings that determine inputs and outputs: target, schema, frame."""
 
     @property
     def classes(self) -> Sequence[str]:

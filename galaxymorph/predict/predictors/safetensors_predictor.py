@@ -1,4 +1,4 @@
-"""Models as safetensors, of a run or on their own: weights and a description, and no code."""
+"""Models as safetensors, of a run or exported: weights and a description, without code."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def write_safetensors(run: Run, path: Path) -> None:
 
 
 def load_safetensors(path: Path, precision: str | None = None) -> TorchPredictor:
-    """Load an exported `.safetensors` file, or a run's own with the `model.json` beside it.
+    """Load an exported `.safetensors` file, or that of a run with the `model.json` beside it.
 
     Raises:
         BadInput: the file or its description is missing or damaged, is of another format, or this

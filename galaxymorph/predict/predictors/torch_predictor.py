@@ -30,9 +30,9 @@ from galaxymorph.predict.predictors.protocol import Faults, OnProgress
 
 @dataclass(frozen=True, kw_only=True)
 class TorchPredictor(BasePredictor):
-    """The networks of a run, one or a fold each, that give logits.
+    """The networks of a run, one a fold or member.
 
-    `mean_and_square` turns logits into outputs, see `learn.Link`.
+    `mean_and_square` turns their logits into outputs, see `learn.Link`.
     """
 
     models: Sequence[nn.Module]

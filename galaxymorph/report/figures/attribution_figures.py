@@ -1,4 +1,4 @@
-"""Figures that judge maps: deletion and insertion, random weights, true masks, changed answers."""
+"""Figures of tests of attribution maps, and of the effects of changed images."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def draw_curves(path: Path, curves: Curves, table: Rows) -> Path:
 
 @styled
 def draw_randomisation(path: Path, table: Rows) -> Path:
-    """Draw what is left of the maps as weights become random, a line a method."""
+    """Draw the rank correlation of maps as weights become random, a line a method."""
     figure, axes = plt.subplots(figsize=(PAGE, 3.0))
     names: list[str] = []
     for method in dict.fromkeys(row["method"] for row in table):
@@ -99,8 +99,8 @@ def draw_randomisation(path: Path, table: Rows) -> Path:
 
 
 @styled
-def draw_looked_at(path: Path, table: Rows, words: dict[str, str]) -> Path:
-    """Draw how many times chance the attribution falls on each feature; hollow: where light is."""
+def draw_feature_attribution(path: Path, table: Rows, words: dict[str, str]) -> Path:
+    """Draw the attribution on each feature relative to chance; hollow: the galaxy's light."""
     methods = list(dict.fromkeys(row["method"] for row in table))
     names = list(dict.fromkeys((row["answer"], row["feature"]) for row in table))
     height = 0.2 * len(names)
@@ -134,9 +134,9 @@ def draw_effects(
     Args:
         path: of the picture.
         table: rows with `changed` and `distance`, see `judge.shortcuts.effect`.
-        name: of the column that says what was changed.
-        caption: begins the figure's.
-        most: the share with which a check still passes.
+        name: of the column that names the change.
+        caption: the beginning of the figure's.
+        most: the largest fraction with which a check passes.
     """
     figure, axes = plt.subplots(figsize=(0.75 * PAGE, 1.0 + 0.27 * len(table)))
     changed, distance = ([row[column] for row in table] for column in ("changed", "distance"))
@@ -148,6 +148,5 @@ def draw_effects(
     name_rows(axes, [f"{row[name]} ({row['galaxies']:,})" for row in table])
     axes.set_xlim(0, max(axes.get_xlim()[1], 2.5 * (most or 0.02)))
     legend_below(figure, 2)
-    rest = "fraction of predictions that change and mean total variation distance of the "
-    "probabilities"
+    rest = "fraction of predictions that change and mean total variation distance"
     return write_figure(path, figure, f"{caption}: {rest}, 95 % intervals, galaxies in brackets.")

@@ -41,7 +41,7 @@ def draw_calibration(run: Run, calibration: Calibration) -> list[Path]:
 def reliability_figure(calibration: Calibration) -> Captioned:
     """Return accuracy against confidence before and after, with intervals and counts.
 
-    Of a run without a calibrator, before and after are the same, and stand once.
+    A run without a calibrator has a single panel.
     """
     record = calibration.record
     tables = {
@@ -77,7 +77,7 @@ def reliability_figure(calibration: Calibration) -> Captioned:
 
 
 def coverage_figure(study: pd.DataFrame, sets: SetsRecord) -> Captioned:
-    """Return how coverage spreads over random splits, and the exact band it should keep to.
+    """Return the distribution of coverage over random splits, and its exact band.
 
     Args:
         study: see `judge.coverage_study`.
@@ -112,7 +112,7 @@ def coverage_figure(study: pd.DataFrame, sets: SetsRecord) -> Captioned:
 
 
 def risk_figure(run: Run) -> Captioned:
-    """Return the share wrong among the most confident galaxies against how many are kept."""
+    """Return the risk-coverage curve of the test part, by confidence."""
     table = calibrated_predictions(run, run.predictions("test"))
     wrong = (table["predicted"] != table["label"]).to_numpy()
     figure, axes = plt.subplots(figsize=(COLUMN, 3.0))

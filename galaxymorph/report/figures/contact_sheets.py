@@ -33,11 +33,11 @@ def draw_gallery(run: Run, path: Path, galaxies: pd.DataFrame, title: str, most:
     Args:
         run: that predicted.
         path: of the picture.
-        galaxies: `galaxy`, `image`, perhaps `loss`, and either `label`, `predicted`, `confidence`
-            and perhaps `share`, that of volunteers who say the label, or `says`, `volunteers` and
-            `model`.
-        title: stands above, followed by how many there are.
-        most: how many are drawn, the first ones.
+        galaxies: `galaxy`, `image`, optionally `loss`, and either `label`, `predicted`,
+            `confidence` and optionally `share`, the label's vote fraction, or `answer_words`,
+            `volunteers` and `model`.
+        title: above, followed by the number of galaxies.
+        most: the number that is drawn, the first ones.
     """
     shown = galaxies.head(most)
     crop, kind = run.recipe.crop, prediction_kind(run)
@@ -71,9 +71,9 @@ def _gallery_label(row: dict[Any, Any], truth: str) -> tuple[list[str], str]:
     """Return the lines below an image of a gallery, and their colour."""
     loss = row.get("loss", np.nan)
     lines = [f"training loss {loss:.2f}"] if np.isfinite(loss) else []
-    if "says" in row:
+    if "answer_words" in row:
         shares = f"{truth} {_percent(row['volunteers'])}, model {_percent(row['model'])}"
-        return label_lines(row["galaxy"], [row["says"], shares, *lines], COLUMNS), BLACK
+        return label_lines(row["galaxy"], [row["answer_words"], shares, *lines], COLUMNS), BLACK
     share = row.get("share", np.nan)
     volunteers = f" {_percent(share)}" if np.isfinite(share) else ""
     right = row["label"] == row["predicted"]

@@ -1,4 +1,4 @@
-"""Figures of what a network knows: probes by stage, Gini and M20, the map of its embedding."""
+"""Figures of embeddings: probes by stage, Gini and M20, and a map of galaxies."""
 
 from __future__ import annotations
 
@@ -90,16 +90,16 @@ def _looks(model: ExplainedModel) -> dict[str, dict[str, Any]]:
 def draw_map(
     path: Path, model: ExplainedModel, rows: np.ndarray, where: np.ndarray, shares: np.ndarray
 ) -> Path:
-    """Draw galaxies where they are in the plane, at most one a cell, framed by their answer.
+    """Draw galaxies by their place in the plane, at most one a cell, framed by predicted class.
 
     Args:
         path: of the picture.
         model: whose galaxies.
-        rows: which of them.
-        where: shape (n, 2).
-        shares: of the variance that the two axes hold.
+        rows: of the galaxies.
+        where: coordinates, shape (n, 2).
+        shares: of the variance, of both axes.
     """
-    # By rank, so that crowded places get room; the order along both axes is kept.
+    # By rank, which spreads crowded places.
     ranks = where.argsort(axis=0).argsort(axis=0) / max(len(where) - 1, 1)
     across = int(np.clip(np.sqrt(2 * len(where)), 3, ACROSS))
     cells = np.minimum((ranks * across).astype(int), across - 1)
@@ -119,9 +119,9 @@ def draw_map(
     axes.set_xlabel(f"rank along component 1 ({shares[0]:.0%} of the variance)")
     axes.set_ylabel(f"rank along component 2 ({shares[1]:.0%})")
     for answer in model.answers:
-        own = answers == answer
-        label = f"{model.words[answer]} ({own.sum():,})"
-        right.scatter(*where[own].T, s=6, lw=0, label=label, **looks.get(answer, other))
+        of_class = answers == answer
+        label = f"{model.words[answer]} ({of_class.sum():,})"
+        right.scatter(*where[of_class].T, s=6, lw=0, label=label, **looks.get(answer, other))
     right.set_box_aspect(1)
     right.set(xticks=[], yticks=[], xlabel="component 1", ylabel="component 2")
     legend_below(figure, 4)
@@ -141,7 +141,7 @@ def draw_row(
     title: str,
     columns: int = 6,
 ) -> Path:
-    """Draw galaxies in rows, with label and prediction, and a note each."""
+    """Draw galaxies in rows, each with label, prediction and a note."""
     truth = model.run.recipe.truth
     figure, places = contact_sheet(len(rows), columns, 5)
     galaxies = model.table.iloc[rows].to_dict("records")

@@ -38,12 +38,12 @@ def draw_fraction_calibration(run: Run, calibration: FractionCalibration) -> lis
 
 
 def coverage_figure(tree: Tree, record: dict) -> Captioned:
-    """Return how often each answer's interval holds votes and, where it is known, the truth."""
-    held = {"votes": "volunteers' votes", "truth": "the fractions that votes are drawn from"}
-    held = {name: words for name, words in held.items() if name in record["before"]}
+    """Return the coverage of each answer's interval, of votes and, where it is known, the truth."""
+    kinds = {"votes": "volunteers' votes", "truth": "the fractions that votes are drawn from"}
+    kinds = {name: words for name, words in kinds.items() if name in record["before"]}
     height = 0.17 * len(tree.columns)
-    figure, grid = panels(len(held), len(held), height, margin=1.0, sharey=True)
-    for axes, (name, words) in zip(grid, held.items(), strict=True):
+    figure, grid = panels(len(kinds), len(kinds), height, margin=1.0, sharey=True)
+    for axes, (name, words) in zip(grid, kinds.items(), strict=True):
         axes.axvline(NOMINAL, color=GREEN, lw=1)
         for shift, (when, colour), marker in zip((-0.15, 0.15), COLOURS.items(), "os", strict=True):
             scores = [record[when]["per_answer"][column][name] for column in tree.columns]
@@ -55,7 +55,7 @@ def coverage_figure(tree: Tree, record: dict) -> Captioned:
     legend_below(figure, 2)
     return figure, (
         f"How often the {NOMINAL:.0%} interval of each answer's fraction contains "
-        f"{' and '.join(held.values())}, before and after calibration. On the green line, the "
+        f"{' and '.join(kinds.values())}, before and after calibration. On the green line, the "
         "coverage is the nominal one."
     )
 

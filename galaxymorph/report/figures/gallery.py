@@ -1,4 +1,4 @@
-"""The gallery of a run's page: every test galaxy, and what a click on it shows."""
+"""The gallery of a run's page: test galaxies, with details on a click."""
 
 from __future__ import annotations
 
@@ -29,21 +29,19 @@ from galaxymorph.report.figures.pictures import thumbnails
 from galaxymorph.report.figures.uncertainty_figures import preferred
 from galaxymorph.zoo import CALIBRATED, PROBABILITY, Tree, likeliest_walk, prefixed, to_conditional
 
-# The uncertainty of each test galaxy.
-# Galaxies listed without their images: a page of words that a browser still sorts at once.
-UNSEEN = 2000
+# Galaxies listed if their images are missing: as many as a browser sorts at once.
+MOST_WITHOUT_IMAGES = 2000
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """What the page's gallery shows.
+    """The content of the page's gallery.
 
     Args:
-        data: of its script: `names` and `words` of what it is filtered by, `rows`, a galaxy each,
-            and how they are shown.
-        names: what it is filtered by, and its words: classes, or a tree's first answers.
-        shown: galaxies in it.
-        galaxies: of the test part.
+        data: of its script: `names` and `words` of its filters, `rows`, one a galaxy, and settings.
+        names: of its filters, and their words: classes, or the answers to a tree's first question.
+        shown: number of galaxies in it.
+        galaxies: number in the test part.
         mistakes: among those.
         mistakes_shown: among those in it.
         missing: why there are no images; empty if there are.
@@ -59,7 +57,7 @@ class Gallery:
 
 
 def gallery_of(run: Run, test: pd.DataFrame, data: Path | None) -> Gallery:
-    """Return what the page's gallery shows, and how much of the test part that is.
+    """Return the content of the page's gallery.
 
     Args:
         run: trained.
@@ -67,7 +65,7 @@ def gallery_of(run: Run, test: pd.DataFrame, data: Path | None) -> Gallery:
         data: where its catalogue is now, if it has moved.
     """
     table = _galaxies(run, test)
-    order = _shown_first(table, run.recipe.seed)
+    order = _display_order(table, run.recipe.seed)
     table = table.iloc[order].reset_index(drop=True)
     uris, side, missing = [""] * len(table), 0, ""
     try:
@@ -77,11 +75,11 @@ def gallery_of(run: Run, test: pd.DataFrame, data: Path | None) -> Gallery:
         missing = str(error)
     records = table.drop(columns="image").to_dict("records")
     rows = [
-        {**_without_unexplained(row), "uri": uri}
+        {**_without_missing(row), "uri": uri}
         for row, uri in zip(records, uris, strict=True)
         if uri or missing
     ]
-    rows = rows[:UNSEEN] if missing else rows
+    rows = rows[:MOST_WITHOUT_IMAGES] if missing else rows
     target, names = target_of(run.recipe), _names(run)
     script = {
         "names": [name for name, _ in names],
@@ -106,7 +104,7 @@ def gallery_of(run: Run, test: pd.DataFrame, data: Path | None) -> Gallery:
 
 
 def _map_words(explained: Path) -> dict[str, str]:
-    """Return the attribution methods by name, in words, the one to believe first."""
+    """Return the attribution methods by name, in words, the most reliable first."""
     path = explained / "explain.json"
     tested = verdicts(read_json(path)) if path.exists() else []
     words = {
@@ -120,13 +118,13 @@ def _map_words(explained: Path) -> dict[str, str]:
 
 
 def _names(run: Run) -> list[tuple[str, str]]:
-    """Return what the gallery is filtered by, and its words: classes, or first answers."""
+    """Return the names and words of the gallery's filters: classes, or first answers."""
     words = label_words(run.recipe) or {name: in_words(name) for name in run.classes}
     return list(words.items())
 
 
 def _galaxies(run: Run, table: pd.DataFrame) -> pd.DataFrame:
-    """Return galaxy, image, label, predicted, confidence, right, error and what a click shows."""
+    """Return galaxy, image, label, predicted, confidence, right, error and further details."""
     target = target_of(run.recipe)
     if target.soft:
         true, given = true_and_predicted(run, table)
@@ -165,7 +163,7 @@ def _galaxies(run: Run, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _class_columns(run: Run, table: pd.DataFrame, given: np.ndarray) -> pd.DataFrame:
-    """Return the columns of predictions of classes: as served and, once calibrated, raw."""
+    """Return the columns of predictions of classes, and of uncalibrated ones if they differ."""
     galaxies = calibrated_predictions(run, table)[
         ["galaxy", "image", "label", "predicted", "confidence"]
     ]
@@ -188,7 +186,7 @@ def _class_columns(run: Run, table: pd.DataFrame, given: np.ndarray) -> pd.DataF
 def _vote_columns(
     run: Run, table: pd.DataFrame, true: np.ndarray, given: np.ndarray
 ) -> pd.DataFrame:
-    """Return the columns of predictions of vote fractions: of a tree, of its first question."""
+    """Return the columns of predicted vote fractions, for a tree those of its first question."""
     names = np.array([name for name, _ in _names(run)])
     votes, model = (fractions[:, : len(names)] for fractions in (true, given))
     return table[["galaxy", "image"]].assign(
@@ -200,23 +198,22 @@ def _vote_columns(
 
 
 def _probabilities(run: Run, table: pd.DataFrame, raw: bool) -> np.ndarray:
-    """Return the probabilities of classes as served or raw, shape (n, classes)."""
+    """Return the probabilities of classes, shape (n, classes), calibrated unless `raw`."""
     kind = CALIBRATED if is_calibrated(table) and not raw else PROBABILITY
     return table[prefixed(kind, run.classes)].to_numpy(float)
 
 
 def _share_pairs(model: np.ndarray, votes: np.ndarray | None = None) -> list[Any]:
-    """Return the model's share and volunteers', None without, of each row and name."""
-    if votes is None:
-        return [[[share, None] for share in _rounded(row)] for row in model]
+    """Return the model's and volunteers' fraction, None without votes, by row and name."""
+    votes = np.full(model.shape, np.nan) if votes is None else votes
     return [
-        [list(pair) for pair in zip(_rounded(ours), _rounded(theirs), strict=True)]
-        for ours, theirs in zip(model, votes, strict=True)
+        [list(pair) for pair in zip(*map(_rounded, rows), strict=True)]
+        for rows in zip(model, votes, strict=True)
     ]
 
 
 def _walks(tree: Tree, true: np.ndarray, given: np.ndarray) -> list[Any]:
-    """Return each galaxy's likeliest walk: question, answer, and the shares of those asked."""
+    """Return each galaxy's likeliest walk: question, answer, and conditional fractions."""
     pairs = [(question.text, answer.text) for question, answer in tree.answers]
     model, votes = (to_conditional(tree, fractions) for fractions in (given, true))
     return [
@@ -228,20 +225,20 @@ def _walks(tree: Tree, true: np.ndarray, given: np.ndarray) -> list[Any]:
     ]
 
 
-def _shown_first(table: pd.DataFrame, seed: int) -> np.ndarray:
-    """Return the order of showing where not all fit: mistakes and others in turn, both at random.
+def _display_order(table: pd.DataFrame, seed: int) -> np.ndarray:
+    """Return the order of display, mistakes and others in turn, both at random, shape (n,).
 
-    Mistakes are what a reader looks for, but a gallery of them alone would mislead.
+    If not all fit, a gallery of mistakes alone would mislead.
     """
     drawn = np.random.default_rng(seed).permutation(len(table))
     wrong = ~table["right"].to_numpy(bool)[drawn]
-    # Each kind in its own turn: the k-th mistake beside the k-th of the others.
-    turn = np.where(wrong, np.cumsum(wrong), np.cumsum(~wrong))
-    return drawn[np.argsort(turn, kind="stable")]
+    # The k-th mistake beside the k-th of the others.
+    place = np.where(wrong, np.cumsum(wrong), np.cumsum(~wrong))
+    return drawn[np.argsort(place, kind="stable")]
 
 
-def _without_unexplained(row: dict[Any, Any]) -> dict[Any, Any]:
-    """Return a row without the map or the neighbours that `explain` hasn't made of its galaxy."""
+def _without_missing(row: dict[Any, Any]) -> dict[Any, Any]:
+    """Return a row without the map and the neighbours of a galaxy that `explain` didn't take."""
     return {
         name: value
         for name, value in row.items()
@@ -250,5 +247,5 @@ def _without_unexplained(row: dict[Any, Any]) -> dict[Any, Any]:
 
 
 def _rounded(values: Iterable[float]) -> list[Any]:
-    """Return numbers as JSON takes them, None for one that isn't finite."""
+    """Return numbers rounded for JSON, None for those that aren't finite."""
     return [round(float(value), 4) if np.isfinite(value) else None for value in values]

@@ -1,4 +1,4 @@
-"""Figures of what a network looks at: images beside overlays, curves, probes and maps."""
+"""Figures of attribution maps: images, each beside itself under its map."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from galaxymorph.report.figures.style import HEAT, styled, write_figure
 PAIRS = 3
 # Galaxies in a gallery of one class.
 MOST = 6
-# A map is drawn smoothed by a Gaussian of this share of the frame's side: single pixels and windows
-# can't be read.
+# Maps are drawn smoothed by a Gaussian of this fraction of the frame's side, so that they are
+# legible.
 SMOOTHING = 1 / 48
 
 
 def draw_maps(
     folder: Path, model: ExplainedModel, method: str, rows: np.ndarray, maps: np.ndarray
 ) -> Iterator[Path]:
-    """Draw a gallery for the right and one for the wrong answers of each class; yield the files.
+    """Draw galleries of the right and the wrong predictions of each class; yield the files.
 
     Args:
         folder: of the pictures.

@@ -1,4 +1,4 @@
-"""The parts that figures share: grids of panels, rows with names, intervals, matrices, legends."""
+"""Parts of figures: grids of panels, rows with names, intervals, matrices, legends."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ def draw_intervals(
     at: Sequence[float] | np.ndarray | None = None,
     **settings: Any,
 ) -> None:
-    """Draw scores as points with their intervals; one without a value leaves its place.
+    """Draw scores as points with their intervals; a place without a value stays empty.
 
     Args:
         axes: of rows at 0, 1, …; or, with `at`, of columns there.
         scores: `value`, `low` and `high`, None where unknown.
         colour: of points and intervals.
         shift: of all rows.
-        at: places across, where intervals are upright.
+        at: abscissae, for vertical intervals.
         settings: for `errorbar`, such as a label.
     """
     low, value, high = values_of(scores)
@@ -96,7 +96,7 @@ def draw_matrix(
 
     Args:
         axes: to draw in.
-        values: that shade the cells.
+        values: of the cells' colours.
         texts: of the same shape.
         names: of rows and of columns.
         shades: the colour map, and the values at its ends.

@@ -1,4 +1,4 @@
-"""A run's pictures as data URIs, within what a page may weigh."""
+"""A run's pictures as data URIs, within the size limit of a page."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ from galaxymorph.base import BadInput, Progress, map_ahead
 from galaxymorph.images import Rendering, centre_frame, decode
 from galaxymorph.report.figures.style import DPI, PAGE
 
-# Bytes: a page stays under 5 MB; thumbnails take up to so much of it, the page's own text and
-# tables this, and figures what is left.
+# Bytes of a page, of its thumbnails at most, and of its text and tables; figures have the rest.
 LIMIT, THUMBNAILS, TEXT = 4_950_000, 2_300_000, 350_000
 SIDES = (160, 128, 96, 72)
 QUALITY = 72
-# Images that tell how heavy the others will be.
-TASTED = 24
+# Images from which the size of all is estimated.
+SAMPLED = 24
 # Pixels that a figure of a journal's page width has on a page at most, and of those at least.
 WIDEST, NARROWEST = round(PAGE * DPI), 700
 # Of the page's layout, an inch of a figure.
@@ -36,8 +35,8 @@ def thumbnails(
     """Return JPEGs of images as data URIs, as many of the first as a budget holds.
 
     Args:
-        references: of the images, those to be shown before others first.
-        crop: the share of the frame that the model sees.
+        references: of the images, in the order of preference.
+        crop: fraction of the image's side that the model uses.
         rendering: of FITS.
         budget: bytes of all data URIs together.
 
@@ -64,10 +63,10 @@ def thumbnails(
 
 
 def _side(references: Sequence[str], crop: float, rendering: Rendering, budget: int) -> int:
-    tasted = references[:: max(1, len(references) // TASTED)]
+    sample = references[:: max(1, len(references) // SAMPLED)]
     for side in SIDES:
-        weights = [len(thumbnail(reference, crop, side, rendering)) for reference in tasted]
-        if not weights or np.mean(weights) * len(references) <= budget * 0.95:
+        sizes = [len(thumbnail(reference, crop, side, rendering)) for reference in sample]
+        if not sizes or np.mean(sizes) * len(references) <= budget * 0.95:
             return side
     return SIDES[-1]
 
@@ -87,7 +86,7 @@ def frame_uri(image: Image.Image, crop: float, side: int) -> str:
 
 @dataclass
 class Picture:
-    """A figure's file and its caption; `uri` once it is encoded, its size on the page in pixels."""
+    """A figure's file, caption, size on the page in pixels, and data URI once it is encoded."""
 
     path: Path
     caption: str
@@ -97,9 +96,9 @@ class Picture:
 
 
 def read_picture(path: Path) -> Picture | None:
-    """Return a picture that isn't encoded yet, None for a file that is none.
+    """Return a picture, not yet encoded; None if the file is no image.
 
-    Its caption is what `style.write_figure` wrote into it, or its name in words.
+    Its caption is that in its metadata, by `style.write_figure`, or its name in words.
     """
     try:
         with Image.open(path) as image:
@@ -113,10 +112,10 @@ def read_picture(path: Path) -> Picture | None:
 
 
 def encode_pictures(pictures: Sequence[Picture], budget: int) -> None:
-    """Give pictures their data URIs, all as large as a budget allows; the last may get none.
+    """Set the pictures' data URIs, as large as a budget allows; the last may remain without.
 
     Args:
-        pictures: the most wanted first.
+        pictures: in the order of preference.
         budget: bytes of all data URIs together.
     """
     uris = _encoded(pictures, WIDEST)

@@ -47,7 +47,7 @@ def draw_robustness(
     run: Run, scores: RobustnessRecord, table: pd.DataFrame, data: Path | None = None
 ) -> list[Path]:
     """Draw a heat map, the curves and the galaxies that flip into a run's `figures/`."""
-    # What an earlier suite drew would stand beside scores that it isn't of.
+    # Figures of an earlier suite.
     for old in run.figures.glob("robustness*.*"):
         old.unlink()
     if len(scores["severities"]) > 1:
@@ -60,7 +60,7 @@ def draw_robustness(
 
 
 def heat_figure(scores: RobustnessRecord) -> Captioned:
-    """Return what each corruption and severity costs, the most harmful first."""
+    """Return the loss of score by corruption and severity, the most harmful first."""
     severities = [str(severity) for severity in scores["severities"]]
     lost = {
         name: [record["severities"][severity]["drop"]["value"] for severity in severities]

@@ -1,4 +1,4 @@
-"""Figures that every fit ends with: learning curves, confusion matrices, scores by class."""
+"""Figures of every fit: learning curves, confusion matrices, scores by class."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ from galaxymorph.zoo import Tree
 
 @styled
 def draw_run(run: Run, metrics: dict) -> list[Path]:
-    """Draw what every fit ends with, into the run's `figures/`; return the files.
+    """Draw the figures of a fit into the run's `figures/`; return the files.
 
-    A run that has lost a `history.csv` has no curves.
+    A run without `history.csv` has no learning curves.
     """
     figures: dict[str, Captioned] = {}
     if all(member.history is not None for member in run.members):
@@ -55,10 +55,7 @@ def draw_run(run: Run, metrics: dict) -> list[Path]:
 
 
 def redraw(run: Run) -> list[Path]:
-    """Draw again what a finished run's scores and predictions give, as `draw_run` and `draw_votes`.
-
-    A model that is judged with others has none of them.
-    """
+    """Draw the figures of `draw_run` and `draw_votes` again; none for a member of an ensemble."""
     from galaxymorph.report.figures.vote_figures import draw_votes
 
     if not (run.path / run_files.METRICS).exists():
@@ -87,15 +84,15 @@ FAMILIES: dict[str, Callable[[Run, dict], dict[str, Captioned]]] = {
 
 
 def history_of(run: Run) -> pd.DataFrame:
-    """Return a run's history, which hasn't been lost."""
+    """Return a run's history, which exists."""
     history = run.history
     if history is None:
         raise ValueError(f"{run.path} has no history.csv")
     return history
 
 
-def kept_epoch(run: Run) -> int:
-    """Return the epoch whose weights a trained run with one split has, counted from 1."""
+def weights_epoch(run: Run) -> int:
+    """Return the epoch of the weights of a trained run with one split, counted from 1."""
     target, history = target_of(run.recipe), history_of(run)
     sign = 1 if target.monitor.greater_is_better else -1
     scores = sign * history[target.monitor.column]
@@ -115,14 +112,14 @@ def learning_curves(run: Run) -> Captioned:
         *((right, each.column, *look, f"validation {each.label}") for each, look in looks),
     ]
     for member in members:
-        history, kept = history_of(member), kept_epoch(member)
+        history, epoch = history_of(member), weights_epoch(member)
         for axes, column, colour, marker, words in lines:
             faint = 1.0 if len(members) == 1 else 0.5
             look = {"color": colour, "marker": marker, "label": words, "alpha": faint}
             axes.plot(history["epoch"], history[column], **look)
-            at = history.loc[history["epoch"] == kept, column]
-            ring = {"ms": 8, "mfc": "none", "mec": BLACK, "mew": 0.8, "label": "kept epoch"}
-            axes.plot([kept] * len(at), at, "o", **ring)
+            at = history.loc[history["epoch"] == epoch, column]
+            ring = {"ms": 8, "mfc": "none", "mec": BLACK, "mew": 0.8, "label": "epoch used"}
+            axes.plot([epoch] * len(at), at, "o", **ring)
     histories = pd.concat([history_of(member) for member in members])
     losses = histories[["train_loss", "valid_loss"]].to_numpy()
     # A likelihood can be over 1, and its logarithm's negative below 0.
@@ -133,12 +130,10 @@ def learning_curves(run: Run) -> Captioned:
     _label_epochs(left, "Loss", loss_axis(run), frozen, epochs)
     _label_epochs(right, "Validation score", score_axis(run), frozen, epochs)
     legend_below(figure)
-    kept_words = (
-        f"; the weights of epoch {kept_epoch(members[0])} are used" if len(members) == 1 else ""
-    )
+    used = f"; the weights of epoch {weights_epoch(members[0])} are used" * (len(members) == 1)
     thaw = f" The trunk is frozen up to epoch {frozen}." if 0 < frozen < epochs else ""
     return figure, (
-        f"Losses ({loss_words(run.recipe)}) and validation scores by epoch{kept_words}.{thaw}"
+        f"Losses ({loss_words(run.recipe)}) and validation scores by epoch{used}.{thaw}"
     )
 
 
@@ -167,7 +162,7 @@ def confusion_figure(metrics: dict, part: str, words: str, truth: str) -> Captio
         metrics: of a run.
         part: of it.
         words: the part's name.
-        truth: who says the true class.
+        truth: the source of true classes, in words.
     """
     classes = [in_words(name) for name in metrics["classes"]]
     counts = np.array(metrics[part]["confusion"])

@@ -60,13 +60,13 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "galaxymorph",
 }
 FORMATS = ("png", "pdf", "svg")
-# Those in which figures are written; pages show the PNGs.
+# Formats in use; pages show the PNGs.
 _formats = ["png"]
 
 
 @contextmanager
 def figure_formats(names: str | Sequence[str]) -> Iterator[None]:
-    """Write every figure meanwhile in these formats beside its PNG.
+    """Write every figure in this context in further formats beside its PNG.
 
     Args:
         names: of `FORMATS`; as text separated by commas.
@@ -106,9 +106,8 @@ def write_figure(path: Path, figure: Figure, caption: str) -> Path:
 
     Args:
         path: of the PNG.
-        figure: is closed.
-        caption: a sentence or more on what it shows; stands in the files' metadata, from which
-            pages take it.
+        figure: closed afterwards.
+        caption: written into the files' metadata, from which pages read it.
     """
     import matplotlib.pyplot as plt
 

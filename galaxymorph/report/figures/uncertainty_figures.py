@@ -38,13 +38,13 @@ from galaxymorph.report.figures.style import (
 COLOURS = {"single": GREY, "views": BLUE, "dropout": ORANGE, "ensemble": GREEN}
 # Of sources that plugins add, in order.
 FURTHER = (PURPLE, SKY, BLACK)
-# Models that were trained apart tell mistakes best, then views, which all runs have.
+# The most effective first: models trained separately, then views, which all runs have.
 PREFERRED = ("ensemble", "views", "dropout", "single")
 RISKS = {"classes": "share wrong", "soft3": "mean divergence", "tree": "mean squared error"}
 
 
 def preferred(sources: Collection[str]) -> str:
-    """Return the source whose uncertainty stands for a run's, of those that it has."""
+    """Return the preferred source of a run's uncertainty, of those that it has."""
     return next((source for source in PREFERRED if source in sources), next(iter(sources)))
 
 
@@ -90,9 +90,9 @@ def draw_uncertainty(
 
 
 def sources_figure(run: Run, table: pd.DataFrame) -> Captioned:
-    """Return the risk of the galaxies kept against their share, by source and by kind."""
+    """Return risk-coverage curves by source, for total and epistemic uncertainty."""
     figure, grid = panels(2, 2, 2.8, sharey=True)
-    # The mistakes of other sources are others, and so is their best order.
+    # The optimal order depends on the source's mistakes.
     best_source = "views" if "views_risk" in table else "single"
     best = table[f"{best_source}_risk"].to_numpy()
     label = f"optimal order of {best_source}"

@@ -39,7 +39,7 @@ from galaxymorph.zoo import known_fractions, likeliest_walk, reached
 # Bins of the mean fractions, and galaxies that a mean takes.
 MEAN_BINS, MEAN_LEAST = 8, 8
 ANSWER_COLUMNS = 6
-# A question that nobody was asked is drawn as faint as this.
+# Opacity of a question that no volunteer reached.
 FAINT = 0.2
 WALK_COLUMNS = 3
 
@@ -73,7 +73,7 @@ def fractions_figure(questions: Questions, words: str) -> Captioned:
         draw_density(axes, true, predicted)
         _draw_means(axes, true, predicted)
         rmse = np.sqrt(np.mean((predicted - true) ** 2))
-        title = f"{wrapped(questions.says(at), 120 // columns)}\nRMSE {rmse:.3f}"
+        title = f"{wrapped(questions.words(at), 120 // columns)}\nRMSE {rmse:.3f}"
         axes.set_title(title, fontsize=SMALL, fontweight="normal")
     figure.supxlabel("fraction of all volunteers", fontsize=8)
     figure.supylabel("predicted fraction", fontsize=8)
@@ -85,7 +85,7 @@ def fractions_figure(questions: Questions, words: str) -> Captioned:
 
 
 def _draw_means(axes: Axes, across: np.ndarray, up: np.ndarray) -> None:
-    """Draw volunteers' mean fraction in bins of the prediction, those of a few galaxies left out.
+    """Draw volunteers' mean fraction in bins of the prediction that have enough galaxies.
 
     Intervals are of the mean, 1.96 standard errors.
     """
@@ -157,9 +157,9 @@ def draw_walk(run: Run, galaxy: str, data: Path | None = None) -> Path:
 
 
 def walk_figure(questions: Questions, galaxy: str, image: Image.Image) -> Figure:
-    """Return an image and, for each question on volunteers' or the model's way, the answers.
+    """Return an image and the answers to each question on volunteers' or the model's path.
 
-    Bars are fractions of those asked, and fainter the fewer those were.
+    Bars are conditional fractions, fainter the fewer volunteers reached the question.
 
     Args:
         questions: of one galaxy.

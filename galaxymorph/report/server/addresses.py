@@ -1,4 +1,4 @@
-"""Images by their address on this machine: a file's, or one that a server here gives out."""
+"""Images by their address on this machine: of a file or of a local server."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from urllib.request import url2pathname
 
 from galaxymorph.base import BadInput
 
-HOSTS = ("127.0.0.1", "localhost", "::1")
-# Seconds that a server may take.
-PATIENCE = 20
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+# Seconds within which a server answers.
+TIMEOUT = 20
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A server of this machine must not lead to one elsewhere."""
+    """Redirects are refused: they may lead to another machine."""
 
     def redirect_request(self, *_: object) -> None:
         """Follow none."""
 
 
 def image_at(address: str, most: int) -> bytes:
-    """Return what an address holds.
+    """Return the content of an address.
 
     Args:
         address: `file:///…`, or `http://` of this machine.
-        most: bytes that it may have.
+        most: largest number of bytes.
 
     Raises:
-        BadInput: it is elsewhere, isn't there, or is too large.
+        BadInput: it is of another machine, doesn't exist, or is too large.
     """
     try:
         parts = urlsplit(address)
@@ -40,14 +40,14 @@ def image_at(address: str, most: int) -> bytes:
         raise BadInput("no address", "use file:///… or http://localhost…") from None
     if parts.scheme == "file" and host in (None, "localhost"):
         return _of_file(Path(url2pathname(parts.path)), most)
-    if parts.scheme == "http" and host in HOSTS:
+    if parts.scheme == "http" and host in LOOPBACK:
         return _of_server(address, most)
     raise BadInput("not an address of this machine", "use file:///… or http://localhost…")
 
 
 def _of_file(path: Path, most: int) -> bytes:
     try:
-        # A pipe or a device would never end.
+        # Reading a pipe or a device may never end.
         if not path.is_file():
             raise BadInput("no such file", "correct the address")
         with path.open("rb") as stream:
@@ -57,10 +57,10 @@ def _of_file(path: Path, most: int) -> bytes:
 
 
 def _of_server(address: str, most: int) -> bytes:
-    # Without the proxies that the environment may name: they are elsewhere.
+    # Without proxies of the environment, which are other machines.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
     try:
-        with opener.open(address, timeout=PATIENCE) as answer:
+        with opener.open(address, timeout=TIMEOUT) as answer:
             return _limited(answer, most)
     except (OSError, ValueError, HTTPException) as error:
         why = getattr(error, "reason", None) or "no answer"

@@ -1,4 +1,4 @@
-"""The JSON that a model's server answers with; the OpenAPI description is made from these types."""
+"""The types of a model server's answers, from which the OpenAPI description is made."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ClassPrediction(TypedDict):
 
 
 class Step(TypedDict):
-    """An answer on the likeliest walk down the tree, and the shares of volunteers who give it."""
+    """An answer on the likeliest walk down the tree, with conditional and cumulative fraction."""
 
     question: str
     answer: str
@@ -46,7 +46,7 @@ class TreePrediction(TypedDict):
 
 
 class Image(TypedDict):
-    """Which image of several a prediction or error is of."""
+    """The image that a prediction or an error is of, among several."""
 
     galaxy: str
     image: str
@@ -72,9 +72,7 @@ class ExplanationAnswer(TypedDict):
         Field(description="whether the nearest galaxy is nearer than two galaxies usually are"),
     ]
     typical_distance: NotRequired[
-        Annotated[
-            float, Field(description="the median distance of two galaxies galaxies of the fit")
-        ]
+        Annotated[float, Field(description="the median distance of two galaxies of the fit")]
     ]
     evidence: NotRequired[
         Annotated[list[list[Share]], Field(description="Grad-CAM on the model's input")]

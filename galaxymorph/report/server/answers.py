@@ -1,4 +1,4 @@
-"""What a run's model answers to images that are sent to it, as JSON or a table takes it."""
+"""Predictions and explanations of uploaded images, as JSON or a table."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from galaxymorph.zoo import DEVIATION, PROBABILITY, Tree, deviations, likeliest_
 from galaxymorph.zoo.image_files import galaxy_name
 
 if TYPE_CHECKING:
-    # They stand on pydantic, which the description of the server alone takes.
+    # They import pydantic, which only the OpenAPI description needs.
     from galaxymorph.predict import Explainer
     from galaxymorph.report.server.answer_types import (
         ClassPrediction,
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
         TreePrediction,
     )
 
-# Of what the model sees, and of the galaxies alike, in pixels.
-SEEN_SIDE, LIKE_SIDE = 320, 96
-# Images decoded at once: each may take 120 MB.
-AT_ONCE = 2
+# Sides of the model's input and of similar galaxies, in pixels.
+INPUT_SIDE, SIMILAR_SIDE = 320, 96
+# Images decoded concurrently: each may take 120 MB.
+CONCURRENT = 2
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,10 @@ class ServedModel:
     explainer: Explainer
     calibrators: Sequence[Calibrator] | None = None
     sets: Callable[[np.ndarray], list[str]] | None = None
-    # That of the galaxies of its fit, which are shown beside an image.
+    # Of the galaxies of its fit, which are shown as neighbours.
     known: Rendering = Rendering()
     predicting: threading.Lock = field(default_factory=threading.Lock)
-    decoding: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(AT_ONCE))
+    decoding: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(CONCURRENT))
 
     @property
     def tree(self) -> Tree | None:
@@ -72,7 +72,7 @@ class ServedModel:
         return bool(deviation_columns(self.recipe, self.classes))
 
     def predict(self, upload: Upload) -> ClassPrediction | TreePrediction:
-        """Return the prediction for an image, as JSON takes it.
+        """Return the prediction for an image.
 
         Raises:
             BadInput: it is no image that the model can use.
@@ -105,11 +105,11 @@ class ServedModel:
                     "galaxy": neighbour.galaxy,
                     "label": neighbour.label,
                     "distance": round(neighbour.distance, 4),
-                    "image": thumbnail(neighbour.image, self.recipe.crop, LIKE_SIDE, self.known),
+                    "image": thumbnail(neighbour.image, self.recipe.crop, SIMILAR_SIDE, self.known),
                 }
                 for neighbour in explanation.neighbours
             ]
-        frame = frame_uri(Image.fromarray(pixels), self.recipe.crop, SEEN_SIDE)
+        frame = frame_uri(Image.fromarray(pixels), self.recipe.crop, INPUT_SIDE)
         answer: ExplanationAnswer = {
             "answer": explanation.answer,
             "image": frame,
@@ -160,8 +160,8 @@ def _tree_prediction(outputs: np.ndarray, tree: Tree) -> TreePrediction:
     """Return the prediction of an image's vote fractions.
 
     Args:
-        outputs: the mean of every answer, and of distributions their mean squares behind.
-        tree: whose answers they are.
+        outputs: the mean of every answer, followed by mean squares if they are distributions.
+        tree: of the answers.
     """
     means, squares = outputs[: len(tree.columns)], outputs[len(tree.columns) :]
     fractions = means[None].astype(float)

@@ -22,7 +22,7 @@ def render(template: str, **content: object) -> str:
 
 
 def section_template(name: str, text: str = "") -> jinja2.Template:
-    """Return the template of a section of the page: its own text, or the package's of its name."""
+    """Return the template of a section of the page, from its text or from the package."""
     if text:
         return _templates().from_string(text)
     return _templates().get_template(f"sections/{name}.html")
@@ -56,7 +56,7 @@ def _score(score: dict | Cell, digits: int = 3) -> str:
         return "–"
     ends = [score["value"], score.get("low"), score.get("high")]
     value, *words = (f"{end:.{digits}f}".replace("-", "−") for end in ends if end is not None)
-    # A dash beside a minus can't be read.
+    # A dash beside a minus is ambiguous.
     return f"{value} ({(' to ' if ends[1] < 0 else '–').join(words)})" if len(words) == 2 else value
 
 
@@ -70,6 +70,6 @@ def _cell(value: object) -> str:
 
 
 def _as_json(value: object) -> Markup:
-    """Return JSON that no name of a galaxy can leave: in a script `<` may end it."""
+    """Return JSON for a script, in which no name contains `<`, which may end the script."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028"))

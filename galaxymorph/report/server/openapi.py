@@ -27,7 +27,7 @@ def describe_server(
         model: that is served.
         most_bytes: of an image.
         most_images: of a request.
-        warnings: signs that the model's fit failed, each its `what` and `remedy`.
+        warnings: of the model's fit, see `judge.fit_warnings`.
     """
     prediction = _prediction(model)
     item = _schema(types.Image)
@@ -72,7 +72,7 @@ def _schema(kind: Any) -> Schema:
 
 
 def _prediction(model: ServedModel) -> Schema:
-    """Return the schema of a prediction: of what this model's has, all is required."""
+    """Return the schema of this model's predictions, all of whose properties are required."""
     schema = _schema(types.ClassPrediction if model.tree is None else types.TreePrediction)
     lacking = set() if model.sets else {"set"}
     lacking |= set() if model.has_deviations else {"standard_deviations"}

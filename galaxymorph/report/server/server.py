@@ -1,4 +1,4 @@
-"""A trained model as a small web page of this machine, with JSON endpoints beside it."""
+"""The HTTP server of a trained model: a page, and JSON endpoints."""
 
 from __future__ import annotations
 
@@ -29,29 +29,28 @@ from galaxymorph import __version__
 from galaxymorph.base import BadInput, one_line
 from galaxymorph.images import NoContent
 from galaxymorph.learn import Run, fit_warnings
-from galaxymorph.report.server.addresses import image_at
+from galaxymorph.report.server.addresses import LOOPBACK, image_at
 from galaxymorph.report.server.answers import ServedModel, Upload, as_table, load_model
 from galaxymorph.report.server.markup import render
 from galaxymorph.zoo.image_files import galaxy_name
 
-# Of an image as it is sent, Galaxy Zoo's have 20 kB; and of a request with several.
+# Largest size of an image (Galaxy Zoo's have 20 kB), and of a request with several.
 MAX_BYTES, MAX_REQUEST = 25_000_000, 100_000_000
 MAX_IMAGES = 200
-# Seconds that a client may be silent, and that a request waits for the model to be loaded.
-PATIENCE = 20
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+# Seconds within which a client sends more data, and the model is loaded.
+TIMEOUT = 20
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 Warnings = Sequence[Mapping[str, str]]
-# An image without a name, in messages.
-NAMELESS = "image"
+# The name of an image without one, in messages.
+UNNAMED = "image"
 AS_FILE = "send a file with curl -F image=@galaxy.jpg, an address with " + (
     "-H 'Content-Type: application/json'"
 )
 
 
 class ModelServer:
-    """A port that is listened at from the start, and a model behind it once it is loaded."""
+    """A server that listens from the start, and answers once its model is loaded."""
 
     def __init__(
         self,
@@ -68,7 +67,7 @@ class ModelServer:
             load: returns the model.
             host: to listen at.
             port: 0 for any that is free.
-            warnings: signs that the model's fit failed, each its `what` and `remedy`.
+            warnings: of the model's fit, see `judge.fit_warnings`.
 
         Raises:
             BadInput: the address can't be bound.
@@ -95,7 +94,7 @@ class ModelServer:
             access_log=False,
             server_header=False,
             headers=[("Server", f"galaxymorph/{__version__}")],
-            timeout_keep_alive=PATIENCE,
+            timeout_keep_alive=TIMEOUT,
             timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(config)
@@ -141,7 +140,7 @@ class ModelServer:
         try:
             self._loading.set_result(self._load())
         except BaseException as error:
-            # Raised again where the server runs.
+            # Raised again by `run` or `start`.
             self._loading.set_exception(error)
             self.stop()
 
@@ -174,32 +173,32 @@ def open_server(
 
 
 class _Protocol(H11Protocol):
-    """HTTP whose refusal of what is no request is JSON, too."""
+    """HTTP that refuses malformed requests in JSON."""
 
     def send_400_response(self, msg: str) -> None:
         super().send_400_response(json.dumps({"error": msg}))
 
 
 class _InMemory(MultiPartParser):
-    """A form whose files aren't written to the disk, however large they are."""
+    """A form whose files stay in memory."""
 
     spool_max_size = MAX_REQUEST
 
 
 @dataclass(frozen=True)
 class _Endpoints:
-    """What answers requests.
+    """The handlers of requests.
 
     Args:
-        loading: gives the model.
-        page: of HTML.
-        is_own: whether this machine alone can ask, which may name files by their address.
-        warnings: signs that the model's fit failed.
+        loading: the future model.
+        page: HTML.
+        is_local: whether requests come from this machine only, and may name files by address.
+        warnings: of the model's fit.
     """
 
     loading: Future[ServedModel]
     page: str
-    is_own: bool
+    is_local: bool
     warnings: Warnings
 
     async def show(self, request: Request) -> Response:
@@ -208,7 +207,7 @@ class _Endpoints:
 
     async def describe(self, request: Request) -> Response:
         """Answer with the OpenAPI description."""
-        # Here, since pydantic takes time of the start.
+        # Imported here, since pydantic delays the start.
         from galaxymorph.report.server.openapi import describe_server
 
         model = await _loaded(self.loading)
@@ -216,7 +215,7 @@ class _Endpoints:
 
     async def predict(self, request: Request) -> Response:
         """Answer with the predictions of the images that are sent, in JSON or CSV."""
-        uploads = await _uploads(request, self.is_own)
+        uploads = await _uploads(request, self.is_local)
         model = await _loaded(self.loading)
         as_csv = "text/csv" in request.headers.get("Accept", "")
         if len(uploads) == 1 and not as_csv:
@@ -234,15 +233,15 @@ class _Endpoints:
 
     async def explain(self, request: Request) -> Response:
         """Answer with the explanation of the image that is sent."""
-        uploads = await _uploads(request, self.is_own)
+        uploads = await _uploads(request, self.is_local)
         if len(uploads) > 1:
             raise HTTPException(400, "/explain accepts one image per request")
         model = await _loaded(self.loading)
         return JSONResponse(await run_in_threadpool(model.explain, uploads[0]))
 
     async def guard(self, request: Request, proceed: RequestResponseEndpoint) -> Response:
-        """Refuse what another site makes a browser on this machine send."""
-        if self.is_own and (why := _foreign(request)):
+        """Refuse requests that another site makes a browser on this machine send."""
+        if self.is_local and (why := _foreign(request)):
             response = _refusal(403, {"error": why})
         else:
             response = await proceed(request)
@@ -257,10 +256,10 @@ def make_app(
 
     Args:
         title: of the page.
-        loading: gives the model.
-        host: that it listens at; files by address are for this machine's own alone.
-        address: that the page shows.
-        warnings: signs that the model's fit failed, each its `what` and `remedy`.
+        loading: the future model.
+        host: on which it listens; files by address are accepted on this machine's alone.
+        address: for the page.
+        warnings: of the model's fit, see `judge.fit_warnings`.
     """
     megabytes = MAX_BYTES // 1_000_000
     page = render(
@@ -280,7 +279,7 @@ def make_app(
 
 
 def _foreign(request: Request) -> str:
-    """Return why a request is refused that another site makes a browser on this machine send."""
+    """Return why a request is refused as another site's, empty if it isn't."""
     for header in ("Host", "Origin"):
         value = request.headers.get(header)
         if value is None:
@@ -295,10 +294,10 @@ def _foreign(request: Request) -> str:
 
 
 async def _loaded(loading: Future[ServedModel]) -> ServedModel:
-    """Return the model once it is there."""
+    """Return the model once it is loaded."""
     waiting = asyncio.shield(asyncio.wrap_future(loading))
     try:
-        return await asyncio.wait_for(waiting, PATIENCE)
+        return await asyncio.wait_for(waiting, TIMEOUT)
     except asyncio.TimeoutError:
         raise HTTPException(
             503, "the model is still being loaded", headers={"Retry-After": "5"}
@@ -308,7 +307,7 @@ async def _loaded(loading: Future[ServedModel]) -> ServedModel:
 
 
 async def _uploads(request: Request, may_fetch: bool) -> list[Upload]:
-    """Return the images that a request holds, or names by an address of this machine."""
+    """Return the images of a request, sent or named by an address of this machine."""
     kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         return await _files(request)
@@ -317,11 +316,11 @@ async def _uploads(request: Request, may_fetch: bool) -> list[Upload]:
         return [await _fetched(data, may_fetch)]
     if kind in ("", FORM) and data.lstrip()[:4].startswith((b"{", b"url=")):
         raise HTTPException(415, f"this is JSON or a form, not an image: {AS_FILE}")
-    return [Upload(NAMELESS, data)]
+    return [Upload(UNNAMED, data)]
 
 
 async def _body(request: Request, most: int) -> AsyncGenerator[bytes, None]:
-    """Yield a request's body; refuse one that is too long or stays away."""
+    """Yield a request's body; refuse one that is too long or too slow."""
     too_long = HTTPException(413, f"over {most:,} bytes; make a cutout")
     length = request.headers.get("Content-Length", "0")
     if length.isdecimal() and int(length) > most:
@@ -329,13 +328,13 @@ async def _body(request: Request, most: int) -> AsyncGenerator[bytes, None]:
     stream, size = aiter(request.stream()), 0
     while True:
         try:
-            part = await asyncio.wait_for(anext(stream), PATIENCE)
+            part = await asyncio.wait_for(anext(stream), TIMEOUT)
         except StopAsyncIteration:
             return
         except ClientDisconnect:
             raise HTTPException(400, "the request body ended early") from None
         except asyncio.TimeoutError:
-            raise HTTPException(408, f"no data arrived for {PATIENCE} seconds") from None
+            raise HTTPException(408, f"no data arrived for {TIMEOUT} seconds") from None
         size += len(part)
         if size > most:
             raise too_long
@@ -355,7 +354,7 @@ async def _files(request: Request) -> list[Upload]:
     files = [part for part in parts if not isinstance(part, str)]
     if not files or len(files) < len(parts):
         raise HTTPException(400, "a form without a file: write -F image=@galaxy.jpg, with the @")
-    uploads = [Upload(file.filename or NAMELESS, await file.read()) for file in files]
+    uploads = [Upload(file.filename or UNNAMED, await file.read()) for file in files]
     for upload in uploads:
         if len(upload.data) > MAX_BYTES:
             raise HTTPException(413, f"{upload.name}: over {MAX_BYTES:,} bytes; make a cutout")
@@ -363,7 +362,7 @@ async def _files(request: Request) -> list[Upload]:
 
 
 async def _fetched(body: bytes, may_fetch: bool) -> Upload:
-    """Return the image that a body of JSON names by its address."""
+    """Return the image at the address in a JSON body."""
     if not may_fetch:
         raise HTTPException(
             403, "images by address are accepted only if the server listens on this machine alone"
@@ -375,7 +374,7 @@ async def _fetched(body: bytes, may_fetch: bool) -> Upload:
     if not isinstance(address, str):
         raise HTTPException(400, 'give the address: {"url": "file:///…"}')
     data = await run_in_threadpool(image_at, address, MAX_BYTES)
-    return Upload(address.rpartition("/")[2] or NAMELESS, data)
+    return Upload(address.rpartition("/")[2] or UNNAMED, data)
 
 
 def _prediction_or_error(model: ServedModel, upload: Upload) -> Mapping[str, Any]:
@@ -396,7 +395,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
         status = 422
         kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if kind == FORM and not isinstance(error, NoContent):
-            # What `curl -d @galaxy.jpg` sends has lost its line breaks.
+            # `curl -d @galaxy.jpg` removes line breaks.
             words["error"] += f"; {AS_FILE}"
     if status == 404:
         words["error"] = "there are /, /openapi.json, POST /predict and POST /explain"
@@ -406,6 +405,6 @@ async def _refuse(request: Request, error: Exception) -> Response:
 def _refusal(status: int, words: dict[str, str], headers: dict[str, str] | None = None) -> Response:
     headers = dict(headers or {})
     if "Allow" in headers:
-        # They come out of a set.
+        # Starlette's order is that of a set.
         headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))
     return JSONResponse(words, status, headers)

@@ -10,16 +10,10 @@ from __future__ import annotations
 import importlib.metadata
 import io
 import json
-import multiprocessing
 import os
 import shutil
-import sys
-import threading
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from multiprocessing.connection import wait
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +33,7 @@ from galaxymorph.base import (
     say,
     write_json,
 )
+from galaxymorph.base.process import map_in_processes
 from galaxymorph.survey.surveys import SURVEYS
 from galaxymorph.zoo import EXPECTED, GALAXY_ZOO_CHALLENGE
 
@@ -223,68 +218,10 @@ def _simulate_blocks(folder: Path, simulation: Simulation, workers: int) -> None
     done = simulation.number - sum(len(_ids(simulation, block)) for block in todo)
     if done:
         say(f"continuing {folder}: {done:,} of {simulation.number:,} galaxies exist")
-    with (
-        Progress("simulating", simulation.number - done, "galaxies") as progress,
-        _mapped(min(workers, max(len(todo), 1))) as submit,
-    ):
-        for finished in submit(folder, simulation, todo):
+    simulate_block = partial(_simulate_block, folder, simulation)
+    with Progress("simulating", simulation.number - done, "galaxies") as progress:
+        for finished in map_in_processes(simulate_block, todo, workers):
             progress.advance(finished)
-
-
-@contextmanager
-def _mapped(workers: int) -> Iterator:
-    """Yield a function that simulates blocks, here or in processes, and yields their sizes."""
-    if workers == 1:
-        yield lambda folder, simulation, todo: (
-            _simulate_block(folder, simulation, block) for block in todo
-        )
-        return
-    # A process that is spawned inherits no threads, whatever the caller has loaded.
-    pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), initializer=_start_worker
-    )
-
-    def submit(folder: Path, simulation: Simulation, todo: list[int]) -> Iterator[int]:
-        with _nameless_main():
-            futures = [pool.submit(_simulate_block, folder, simulation, block) for block in todo]
-        return (future.result() for future in as_completed(futures))
-
-    try:
-        yield submit
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _nameless_main() -> Iterator[None]:
-    """Hide the script's file from processes that are started, which would run it again."""
-    main = sys.modules["__main__"]
-    hidden: dict[str, Any] = {
-        name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)
-    }
-    main.__spec__ = None
-    try:
-        yield
-    finally:
-        vars(main).update(hidden)
-
-
-def _start_worker() -> None:
-    """Compute on one thread, and end when the process that started this one is gone."""
-    from threadpoolctl import threadpool_limits
-
-    # As many processes as cores leave no core for the threads of linear algebra.
-    threadpool_limits(1)
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-    sentinel = parent.sentinel
-
-    def watch() -> None:
-        wait([sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _ids(simulation: Simulation, block: int) -> range:

@@ -78,7 +78,10 @@ def test_no_gallery_says_nan(run, tmp_path, monkeypatch):
     )
     table = Run(run).predictions("test").head(2)
     votes = table.assign(
-        says="How many arms? two", volunteers=[np.nan, 0.5], model=[0.25, np.nan], loss=np.nan
+        answer_words="How many arms? two",
+        volunteers=[np.nan, 0.5],
+        model=[0.25, np.nan],
+        loss=np.nan,
     )
     draw_gallery(Run(run), tmp_path / "votes.png", votes, "Votes")
     draw_gallery(Run(run), tmp_path / "classes.png", table.assign(share=np.nan), "Classes")

@@ -7,17 +7,16 @@ the picture lowers Gini and concentration, so values are comparable among themse
 from __future__ import annotations
 
 import importlib.util
-import multiprocessing
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from galaxymorph.base import BadInput, Progress
+from galaxymorph.base.process import map_in_processes
 from galaxymorph.images import Rendering, decode
 from galaxymorph.judge.explain.segmentation import EDGE, segment
 
@@ -53,28 +52,12 @@ def measure_all(images: Sequence[str], rendering: Rendering) -> pd.DataFrame:
     """
     if not can_measure():
         raise BadInput("morphometry needs statmorph", "pip install 'galaxymorph[morphometry]'")
-    rows = []
+    rows, workers = [], 1 if len(images) < ALONE else os.cpu_count() or 1
     with Progress("morphometry", len(images), "galaxies") as progress:
-        for row in _mapped(list(images), partial(measure, rendering=rendering)):
+        for row in map_in_processes(partial(measure, rendering=rendering), images, workers):
             rows.append(row)
             progress.advance()
     return pd.DataFrame(rows, columns=[*MEASURES, "flag"])
-
-
-def _mapped(
-    images: list[str], measured: Callable[[str], dict[str, float]]
-) -> Iterator[dict[str, float]]:
-    if len(images) < ALONE:
-        yield from map(measured, images)
-        return
-    # A process that is spawned inherits no threads of PyTorch's.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), context, initializer=_one_thread) as pool:
-        yield from pool.map(measured, images, chunksize=4)
-
-
-def _one_thread() -> None:
-    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def measure(image: str, rendering: Rendering) -> dict[str, float]:

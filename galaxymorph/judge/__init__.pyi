@@ -61,6 +61,7 @@ from .explain.neighbours import typical_distance as typical_distance
 from .explain.neighbours import whitened as whitened
 from .explain.physics import MOST_CHANGED as MOST_CHANGED
 from .explain.physics import physics_checks as physics_checks
+from .explain.probes import Probe as Probe
 from .explain.probes import embeddings as embeddings
 from .explain.probes import probe_table as probe_table
 from .explain.probes import true_concepts as true_concepts

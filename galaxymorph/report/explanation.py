@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from galaxymorph.judge import (
     NEIGHBOURS,
     SUSPECT,
     ExplainedModel,
+    Probe,
     anomaly,
     areas,
     attribute,
@@ -94,7 +95,7 @@ class Explanation:
     maps: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     record: dict[str, Any] = field(default_factory=dict)
     embedded: dict[str, np.ndarray] = field(default_factory=dict)
-    tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    tables: dict[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
 
     def rows(self, most: int) -> np.ndarray:
@@ -169,7 +170,7 @@ def _faithfulness(explanation: Explanation) -> Iterator[Path]:
     table = areas(by_order, model.seed)
     explanation.record["deletion and insertion"] = table
     explanation.tables["Area under the curve of the predicted class's probability"] = table
-    yield draw_curves(explanation.folder / "deletion_insertion.png", by_order, table)
+    yield draw_curves(explanation.folder / "deletion_insertion.png", by_order, len(chosen))
 
 
 def _random_weights(explanation: Explanation) -> Iterator[Path]:
@@ -181,7 +182,7 @@ def _random_weights(explanation: Explanation) -> Iterator[Path]:
     explanation.record["random weights"] = table
     explanation.tables["Rank correlation with the maps of the trained network"] = table
     explanation.tables["Attribution methods, the most reliable first"] = [
-        {**row, "method": ATTRIBUTION_METHODS[str(row["method"])].label}
+        {**row, "method": ATTRIBUTION_METHODS[row["method"]].label}
         for row in verdicts(explanation.record)
     ]
     yield draw_randomisation(explanation.folder / "random_weights.png", table)
@@ -260,7 +261,7 @@ def _morphometry(explanation: Explanation, rows: np.ndarray) -> Iterator[Path]:
         yield draw_gini_m20(explanation.folder / "gini_m20.png", model, drawn)
 
 
-def _probes(explanation: Explanation, name: str, table: list[dict]) -> Iterator[Path]:
+def _probes(explanation: Explanation, name: str, table: list[Probe]) -> Iterator[Path]:
     explanation.record[f"probes of {name}"] = table
     if not table:
         say(f"no probe of {name}: there are too few galaxies")

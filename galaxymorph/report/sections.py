@@ -354,7 +354,7 @@ def _robustness(page: PageContent) -> Content:
 @section("explanation", "What predictions depend on", "explain")
 def _explanation(page: PageContent) -> Content | None:
     record = page.json("explain/explain.json") if page.has("explain/explain.json") else {}
-    tested = {str(row["method"]): row for row in verdicts(record)}
+    tested = {row["method"]: row for row in verdicts(record)}
     tests = page.pictures("explain/deletion_insertion.png", "explain/random_weights.png")
     methods = [
         {

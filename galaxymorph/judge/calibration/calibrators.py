@@ -11,8 +11,8 @@ anything is rarer. Their order stays, and no galaxy loses more than log((n + 1) 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 
@@ -90,9 +90,20 @@ class Calibrator:
         return (self.galaxies * calibrated + 1 / calibrated.shape[1]) / (self.galaxies + 1)
 
 
-def write_calibrators(calibrators: Sequence[Calibrator]) -> list[dict[str, Any]]:
-    """Return calibrators as JSON takes them."""
-    return [asdict(calibrator) for calibrator in calibrators]
+class CalibratorRecord(TypedDict):
+    """A `Calibrator` in JSON."""
+
+    method: str
+    parameters: Parameters
+    galaxies: int
+
+
+def write_calibrators(calibrators: Sequence[Calibrator]) -> list[CalibratorRecord]:
+    """Return calibrators for JSON."""
+    return [
+        {"method": each.method, "parameters": each.parameters, "galaxies": each.galaxies}
+        for each in calibrators
+    ]
 
 
 def read_calibrators(record: Mapping[str, list], outputs: int) -> list[Calibrator]:

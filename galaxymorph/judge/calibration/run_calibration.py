@@ -14,6 +14,7 @@ from galaxymorph.judge.calibration.calibrators import (
     CALIBRATORS,
     FEW,
     Calibrator,
+    CalibratorRecord,
     choose_method,
     class_counts,
     class_folds,
@@ -95,7 +96,7 @@ class CalibrationRecord(TypedDict):
     method: str
     held_out_nll: dict[str, float]
     notes: list[str]
-    calibrators: list[dict[str, Any]]
+    calibrators: list[CalibratorRecord]
     interval: str
     before: dict[str, Any]
     after: dict[str, Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from galaxymorph.base import Progress
 from galaxymorph.judge.explain.attribution import attribute
 from galaxymorph.judge.explain.attribution_methods import ATTRIBUTION_METHODS
 from galaxymorph.judge.explain.explained_model import ExplainedModel, normalised, probabilities
-from galaxymorph.judge.metrics.bootstrap import mean_interval, unknown
+from galaxymorph.judge.metrics.bootstrap import Interval, mean_interval, unknown
 from galaxymorph.learn import map_on_cores
 from galaxymorph.learn.backbones.architectures import stages_of
 
@@ -48,6 +48,47 @@ class Curves:
     shares: np.ndarray
     deletion: dict[str, np.ndarray]
     insertion: dict[str, np.ndarray]
+
+
+CurveArea = TypedDict(
+    "CurveArea",
+    {
+        "curve": str,
+        "order": str,
+        "galaxies": int,
+        "area": Interval,
+        "gain over centre first": Interval,
+        "gain over random": Interval,
+    },
+)
+
+
+class Similarity(TypedDict):
+    """The rank correlation of maps with those of the trained network, see `randomisation`.
+
+    `random` names the random layers, and `blank` is the fraction of empty maps.
+    """
+
+    random: str
+    galaxies: int
+    correlation: Interval
+    blank: float
+    signal: float | None
+    dead: bool
+
+
+Verdict = TypedDict(
+    "Verdict",
+    {
+        "method": str,
+        "gain by deletion": Interval,
+        "gain by insertion": Interval,
+        "random head": Interval,
+        "another galaxy": Interval,
+        "passes": bool,
+        "verdict": str,
+    },
+)
 
 
 def curves(model: ExplainedModel, rows: np.ndarray, maps: dict[str, np.ndarray]) -> Curves:
@@ -125,13 +166,13 @@ def by_cell(maps: np.ndarray) -> np.ndarray:
     return pooled[:, 0].numpy()
 
 
-def areas(curves: Curves, seed: int) -> list[dict[str, object]]:
+def areas(curves: Curves, seed: int) -> list[CurveArea]:
     """Return the mean areas under each method's curves with intervals, and gains over controls.
 
     A gain is by how much the area is smaller by deletion, or larger by insertion, than of the
     control on the same galaxies: positive is better, for both.
     """
-    table = []
+    table: list[CurveArea] = []
     for kind, by_order, sign in (
         ("deletion", curves.deletion, -1),
         ("insertion", curves.insertion, 1),
@@ -140,19 +181,28 @@ def areas(curves: Curves, seed: int) -> list[dict[str, object]]:
             order: trapezoid(curve, curves.shares, axis=1) for order, curve in by_order.items()
         }
         for order, area in under.items():
-            row: dict[str, object] = {"curve": kind, "order": order, "galaxies": len(area)}
-            row["area"] = mean_interval(area, seed)
-            for control in CONTROLS:
-                gain = sign * (area - under[control])
-                is_map = order not in CONTROLS
-                row[f"gain over {control}"] = mean_interval(gain, seed) if is_map else unknown()
-            table.append(row)
+            over_centre, over_random = (
+                unknown()
+                if order in CONTROLS
+                else mean_interval(sign * (area - under[control]), seed)
+                for control in CONTROLS
+            )
+            table.append(
+                {
+                    "curve": kind,
+                    "order": order,
+                    "galaxies": len(area),
+                    "area": mean_interval(area, seed),
+                    "gain over centre first": over_centre,
+                    "gain over random": over_random,
+                }
+            )
     return table
 
 
 def randomisation(
     model: ExplainedModel, method: str, rows: np.ndarray, maps: np.ndarray
-) -> list[dict[str, object]]:
+) -> list[Similarity]:
     """Return how similar maps stay as weights become random, from the head down.
 
     The cascading check of Adebayo et al. 2018 (NeurIPS), section 3: Spearman's rank correlation of
@@ -171,8 +221,8 @@ def randomisation(
         maps: of these by the trained network, shape (n, size, size).
     """
     before = by_cell(maps)
-    first = _similarity("another galaxy's map", before, np.roll(before, 1, axis=0), model.seed)
-    table = [{**first, "signal": None, "dead": False}]
+    next_galaxy = np.roll(before, 1, axis=0)
+    table = [_similarity("another galaxy's map", before, next_galaxy, model.seed)]
     network = deepcopy(model.network)
     batch = normalised(model.pixels(rows), model.run.recipe.arch)
     stages = stages_of(network)
@@ -190,13 +240,12 @@ def randomisation(
             _reestimate(network, batch)
             after = by_cell(attribute(model, method, rows, network, quiet=True))
             signal = _signal(network, batch)
-            row = _similarity(name, before, after, model.seed)
-            table.append({**row, "signal": signal, "dead": signal < DEAD})
+            table.append(_similarity(name, before, after, model.seed, signal))
             progress.advance()
     return table
 
 
-def verdicts(record: Mapping[str, Any]) -> list[dict[str, object]]:
+def verdicts(record: Mapping[str, Any]) -> list[Verdict]:
     """Return the verdict of each attribution method's tests, the most faithful method first.
 
     A method passes where its curves are no worse than those of cells from the centre outward (the
@@ -207,7 +256,7 @@ def verdicts(record: Mapping[str, Any]) -> list[dict[str, object]]:
     Args:
         record: `deletion and insertion` and `random weights`, as in `explain.json`.
     """
-    table = []
+    table: list[tuple[tuple[int, float], Verdict]] = []
     for method in ATTRIBUTION_METHODS:
         gains = {
             row["curve"]: row["gain over centre first"]
@@ -227,20 +276,17 @@ def verdicts(record: Mapping[str, Any]) -> list[dict[str, object]]:
             faults.append("no signal with a random head")
         elif head["correlation"]["value"] >= UNLIKE:
             faults.append("maps hardly depend on the trained head")
-        table.append(
-            {
-                "method": method,
-                "gain by deletion": gains["deletion"],
-                "gain by insertion": gains["insertion"],
-                "random head": head["correlation"],
-                "another galaxy": other["correlation"],
-                "passes": not faults,
-                "verdict": "; ".join(faults) or "passes its tests",
-                "_order": (len(faults), -sum(gain["value"] for gain in gains.values())),
-            }
-        )
-    table.sort(key=lambda row: row.pop("_order"))
-    return table
+        verdict: Verdict = {
+            "method": method,
+            "gain by deletion": gains["deletion"],
+            "gain by insertion": gains["insertion"],
+            "random head": head["correlation"],
+            "another galaxy": other["correlation"],
+            "passes": not faults,
+            "verdict": "; ".join(faults) or "passes its tests",
+        }
+        table.append(((len(faults), -sum(gain["value"] for gain in gains.values())), verdict))
+    return [verdict for _, verdict in sorted(table, key=lambda pair: pair[0])]
 
 
 def _randomise(module: nn.Module) -> None:
@@ -279,7 +325,9 @@ def _signal(network: nn.Module, batch: torch.Tensor) -> float:
         return float(network(batch).float().std(dim=0, correction=0).mean())
 
 
-def _similarity(name: str, before: np.ndarray, after: np.ndarray, seed: int) -> dict[str, object]:
+def _similarity(
+    name: str, before: np.ndarray, after: np.ndarray, seed: int, signal: float | None = None
+) -> Similarity:
     from scipy.stats import spearmanr
 
     correlations = [
@@ -292,4 +340,6 @@ def _similarity(name: str, before: np.ndarray, after: np.ndarray, seed: int) -> 
         "galaxies": len(correlations),
         "correlation": mean_interval(np.array(correlations), seed),
         "blank": blank,
+        "signal": signal,
+        "dead": signal is not None and signal < DEAD,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
@@ -34,6 +34,15 @@ TRUE_CONCEPTS: dict[str, tuple[str, Callable[[pd.DataFrame], pd.Series]]] = {
     "bar_fraction": ("bar strength of disks", lambda t: t["disk_scale"] > 0),
     "observed_redshift": ("redshift", lambda t: t["kind"] != "artifact"),
 }
+
+
+class Probe(TypedDict):
+    """How well a stage's embedding of a number of galaxies predicts a concept: R²."""
+
+    concept: str
+    stage: str
+    galaxies: int
+    r2: Interval
 
 
 def embeddings(model: ExplainedModel, rows: np.ndarray) -> dict[str, np.ndarray]:
@@ -102,7 +111,7 @@ def true_concepts(truth: pd.DataFrame) -> dict[str, np.ndarray]:
 
 def probe_table(
     embedded: dict[str, np.ndarray], concepts: dict[str, np.ndarray], seed: int
-) -> list[dict[str, Any]]:
+) -> list[Probe]:
     """Return how well ridge regression on each stage's embedding predicts each concept.
 
     `r2` is its cross-validated R² with an interval. Concepts that fewer than `LEAST` galaxies have
@@ -115,7 +124,7 @@ def probe_table(
     """
     known = {words: ~np.isnan(values) for words, values in concepts.items()}
     known = {words: has for words, has in known.items() if has.sum() >= LEAST}
-    table: list[dict[str, Any]] = []
+    table: list[Probe] = []
     with Progress("probes", len(known) * len(embedded), "probes") as progress:
         for words, has in known.items():
             values = concepts[words][has]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -18,7 +15,7 @@ from galaxymorph.judge.metrics.bootstrap import (
 )
 from galaxymorph.judge.metrics.metric import METRICS, Metric, tree_of, true_and_predicted
 from galaxymorph.judge.metrics.vote_fractions import square_errors
-from galaxymorph.judge.robustness.records import CorruptionErrors, require_alike
+from galaxymorph.judge.robustness.records import CorruptionErrors, RobustnessRecord, require_alike
 from galaxymorph.learn import Run, predicted_columns, run_files, target_of
 
 # Ratios of errors to a reference's; an error below the least is rounding.
@@ -26,8 +23,8 @@ RATIOS, LEAST_ERROR = ("ce", "relative_ce"), 1e-3
 
 
 def corruption_error(
-    record: Mapping[str, Any],
-    reference: Mapping[str, Any],
+    record: RobustnessRecord,
+    reference: RobustnessRecord,
     name: str,
     errors: np.ndarray | None = None,
     reference_errors: np.ndarray | None = None,
@@ -42,7 +39,7 @@ def corruption_error(
     less is noise, and the ratio is None. Means are over the corruptions that count.
 
     Args:
-        record: of the run, see `RobustnessRecord`.
+        record: of the run.
         reference: that of the reference, on the same suite and severities.
         name: of the reference.
         errors: of the run, see `galaxy_errors`, for intervals.
@@ -86,18 +83,19 @@ def corruption_error(
     }
 
 
-def _error_sums(record: Mapping[str, Any], corruption: str) -> tuple[float, float]:
+def _error_sums(record: RobustnessRecord, corruption: str) -> tuple[float, float]:
     """Return the sums over severities of errors, and of errors in excess of the clean images'."""
     severities = record["corruptions"][corruption]["severities"].values()
-    errors = np.array([scores["error"]["value"] for scores in severities])
-    return float(errors.sum()), float((errors - record["clean"]["error"]["value"]).sum())
+    errors = np.array([scores["error"]["value"] for scores in severities], float)
+    clean = np.array(record["clean"]["error"]["value"], float)
+    return float(errors.sum()), float((errors - clean).sum())
 
 
-def _error_floor(reference: Mapping[str, Any]) -> float:
+def _error_floor(reference: RobustnessRecord) -> float:
     """Return the least sum of errors over the severities that counts, see `corruption_error`."""
     clean = reference["clean"]["error"]
-    width = clean["high"] - clean["low"]
-    return max(width / 2, LEAST_ERROR) * len(reference["severities"])
+    low, high = np.array([clean["low"], clean["high"]], float)
+    return max((high - low) / 2, LEAST_ERROR) * len(reference["severities"])
 
 
 def _mean_ratio(ratios: np.ndarray, draws: np.ndarray) -> Interval:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 from typing_extensions import NotRequired, TypedDict
@@ -69,7 +69,7 @@ def write_robustness(run: Run, record: RobustnessRecord, table: pd.DataFrame) ->
     write_json(run.path / run_files.ROBUSTNESS, record)
 
 
-def read_robustness(run: Run) -> dict[str, Any]:
+def read_robustness(run: Run) -> RobustnessRecord:
     """Return a run's `robustness.json`.
 
     Raises:
@@ -81,10 +81,12 @@ def read_robustness(run: Run) -> dict[str, Any]:
             f"{run.path}: its robustness has not been measured",
             f"run `python cli.py robustness {run.path}` first",
         )
-    return read_json(path)
+    return cast(RobustnessRecord, read_json(path))
 
 
-def require_alike(settings: Mapping[str, Any], reference: Mapping[str, Any], name: str) -> None:
+def require_alike(
+    settings: Mapping[str, object], reference: Mapping[str, object], name: str
+) -> None:
     """Raise BadInput unless a reference was measured with the same `Settings`."""
     for key in Settings.__annotations__:
         if settings[key] != reference[key]:

@@ -34,7 +34,7 @@ def _order_colour(order: str) -> str:
 
 
 @styled
-def draw_curves(path: Path, curves: Curves, table: Rows) -> Path:
+def draw_curves(path: Path, curves: Curves, galaxies: int) -> Path:
     """Draw deletion and insertion curves, a line an order, with bands of 95 % of the mean."""
     figure, grid = panels(2, 2, 2.7, sharex=True, sharey=True)
     kinds = (
@@ -61,7 +61,7 @@ def draw_curves(path: Path, curves: Curves, table: Rows) -> Path:
     legend_below(figure, 5)
     caption = (
         "Probability of the predicted class as cells of the frame are replaced by sky (left) or "
-        f"revealed (right) in the order of each map, {table[0]['galaxies']:,} galaxies, with 95 % "
+        f"revealed (right) in the order of each map, {galaxies:,} galaxies, with 95 % "
         "bands. A map is informative if it does better than cells from the centre outward "
         "(dashed)."
     )

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.patches import Rectangle
 
-from galaxymorph.judge import ExplainedModel, lotz_early_line, lotz_merger_line
+from galaxymorph.judge import ExplainedModel, Probe, lotz_early_line, lotz_merger_line
 from galaxymorph.report.figures.contact_sheets import (
     contact_sheet,
     label_image,
@@ -29,7 +29,7 @@ ACROSS = 20
 
 
 @styled
-def draw_probes(path: Path, table: list[dict[str, Any]]) -> Path:
+def draw_probes(path: Path, table: list[Probe]) -> Path:
     """Draw R² by stage, a panel a concept, with the probe of the pixels as a dotted line."""
     concepts = list(dict.fromkeys(row["concept"] for row in table))
     figure, grid = panels(len(concepts), COLUMNS, 1.6, margin=0.3, sharey=True)
@@ -37,7 +37,8 @@ def draw_probes(path: Path, table: list[dict[str, Any]]) -> Path:
         pixels, *rows = (row for row in table if row["concept"] == concept)
         stages = range(1, len(rows) + 1)
         draw_intervals(axes, [row["r2"] for row in rows], BLUE, at=stages, fmt="o-")
-        axes.axhline(pixels["r2"]["value"], color=ORANGE, ls=":")
+        if pixels["r2"]["value"] is not None:
+            axes.axhline(pixels["r2"]["value"], color=ORANGE, ls=":")
         axes.axhline(0, color=GREY, lw=0.6)
         axes.set_title(wrapped(f"{concept} ({rows[0]['galaxies']:,})", 26), fontweight="normal")
         axes.set_xticks(stages)

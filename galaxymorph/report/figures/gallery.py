@@ -108,8 +108,7 @@ def _map_words(explained: Path) -> dict[str, str]:
     path = explained / "explain.json"
     tested = verdicts(read_json(path)) if path.exists() else []
     words = {
-        str(row["method"]): "passes its tests" if row["passes"] else "fails its tests"
-        for row in tested
+        row["method"]: "passes its tests" if row["passes"] else "fails its tests" for row in tested
     }
     return {
         name: f"{ATTRIBUTION_METHODS[name].label} ({words.get(name, 'not tested')})"

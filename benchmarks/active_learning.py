@@ -37,16 +37,8 @@ from galaxymorph.learn import (
     serving_network,
 )
 from galaxymorph.learn.backbones.architectures import load_trunk
-from galaxymorph.report.figures.style import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PAGE,
-    STYLE,
-    legend_below,
-    write_figure,
-)
+from galaxymorph.report.figures.panels import legend_below
+from galaxymorph.report.figures.style import BLUE, GREEN, GREY, ORANGE, PAGE, STYLE, write_figure
 from galaxymorph.zoo import read_catalogue, soft_label_catalogue
 
 SCHEME = "hubble"

@@ -1,7 +1,6 @@
 from .figures.contact_sheets import draw_gallery as draw_gallery
 from .figures.run_figures import draw_run as draw_run
 from .metric_tables import print_calibration as print_calibration
-from .metric_tables import print_comparison as print_comparison
 from .metric_tables import print_metrics as print_metrics
 from .metric_tables import print_robustness as print_robustness
 from .metric_tables import print_uncertainty as print_uncertainty
@@ -13,5 +12,6 @@ from .server.server import ModelServer as ModelServer
 from .server.server import open_server as open_server
 from .side_by_side import Comparison as Comparison
 from .side_by_side import compare as compare
+from .side_by_side import print_comparison as print_comparison
 from .tables import print_predictions as print_predictions
 from .tables import print_rows as print_rows

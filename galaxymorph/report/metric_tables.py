@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from galaxymorph.base import read_json, say
+from galaxymorph.base import say
 from galaxymorph.images import CORRUPTIONS
 from galaxymorph.judge import METRICS, OVER_FOLDS, SET_METHODS, item_metrics, metrics_of
-from galaxymorph.learn import Recipe, run_files, target_of
-from galaxymorph.report.side_by_side import Cell, Comparison
+from galaxymorph.learn import Recipe, target_of
 from galaxymorph.report.tables import PARTS, console, interval_words, make_table, print_table
 from galaxymorph.zoo import Tree
 
@@ -48,8 +47,6 @@ SOURCE_METRICS = (
 )
 # Further metrics of a condition: of classes, and of a calibrated run.
 CONDITION_METRICS = ("ece", "set_coverage", "set_size")
-# Letters of an interval drawn in the terminal.
-DRAWN = 41
 
 
 def metric_heading(name: str) -> str:
@@ -86,7 +83,7 @@ def print_metrics(metrics: Record, recipe: Recipe) -> None:
         for name in never_predicted(scores):
             console().print(f"no galaxy was predicted as {name}, so its precision is unknown (–)")
         if "confusion" in scores:
-            _print_confusion(list(scores["per_class"]), scores["confusion"], recipe)
+            print_confusion(list(scores["per_class"]), scores["confusion"], recipe)
 
 
 def never_predicted(scores: Record) -> list[str]:
@@ -124,9 +121,10 @@ def _question_rmse(scores: Record, tree: Tree, name: str) -> str:
     return "–" if None in values else f"{np.sqrt(np.mean(np.square(values))):.3f}"
 
 
-def _print_confusion(
+def print_confusion(
     classes: Sequence[str], counts: Sequence[Sequence[int]], recipe: Recipe, title: str = ""
 ) -> None:
+    """Print a confusion matrix, rows the true classes."""
     table = make_table(title, [f"{recipe.truth} ↓  model →", *classes])
     for name, row in zip(classes, counts, strict=True):
         table.add_row(name, *(f"{count:,}" for count in row))
@@ -375,69 +373,3 @@ def interval_places(score: Record, low: float, high: float) -> dict[str, float] 
         round(100 * min(max((end - low) / (high - low), 0.0), 1.0), 1) for end in (*ends, value)
     )
     return {"start": start, "width": round(end - start, 1), "at": at}
-
-
-def print_comparison(comparison: Comparison, everything: bool = False) -> None:
-    """Print how runs differ, the paired difference first, then the scores that they share.
-
-    Args:
-        comparison: of trained runs.
-        everything: include details, and scores of a single run.
-    """
-    runs, names = comparison.runs, comparison.names
-    for name in comparison.unranked:
-        console().print(
-            f"{name}: no galaxies and classes in common with {names[0]}, so the best is not marked"
-        )
-    _print_differences(comparison)
-    table = make_table("", ["score", *names])
-    tree = target_of(runs[0].recipe).tree
-    rows = [row for row in comparison.rows if everything or not row.is_detail]
-    for before, row in zip([None, *rows], rows, strict=False):
-        if before is None or row.file != before.file:
-            table.add_section()
-        words = score_name(row.score, tree)
-        words = words if row.file == "metrics" else f"{row.file}: {words}"
-        table.add_row(words, *map(_compared, row.cells))
-    print_table(table)
-    for name, run in zip(names, runs, strict=True):
-        path = run.path / run_files.METRICS
-        metrics = read_json(path) if path.exists() else {"test": {}}
-        if "confusion" in metrics["test"]:
-            _print_confusion(metrics["classes"], metrics["test"]["confusion"], run.recipe, name)
-    if left_out := len(comparison.rows) - len(rows):
-        console().print(f"{left_out:,} more metrics (details, and those of a single run): --all")
-
-
-def _compared(cell: Cell | None) -> str:
-    return "–" if cell is None else str(cell)
-
-
-def _print_differences(comparison: Comparison) -> None:
-    """Print each paired difference as a line with its interval, on a common scale."""
-    if not comparison.differences:
-        return
-    most = comparison.largest_end
-    scale = f"{-most:+.3f}{'0'.center(DRAWN - 12)}{most:+.3f}"
-    table = make_table(
-        f"Test macro-F1 minus that of {comparison.names[0]}, 95 % interval",
-        ["run", "difference", scale, "verdict", "galaxies in common"],
-        left={scale, "verdict"},
-    )
-    for difference in comparison.differences:
-        low, at, high = (
-            round((end / most + 1) / 2 * (DRAWN - 1))
-            for end in (difference.low, difference.value, difference.high)
-        )
-        line = [" "] * DRAWN
-        line[low : high + 1] = "─" * (high + 1 - low)
-        line[DRAWN // 2] = "│"
-        line[at] = "●"
-        table.add_row(
-            difference.run,
-            f"{difference.value:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})",
-            "".join(line),
-            difference.verdict,
-            f"{difference.galaxies:,}",
-        )
-    print_table(table)

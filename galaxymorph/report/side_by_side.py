@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from galaxymorph.base import read_json
 from galaxymorph.judge import (
     Difference,
     best_rows,
@@ -17,8 +18,11 @@ from galaxymorph.judge import (
     require_distinct,
     unranked_runs,
 )
-from galaxymorph.learn import Run, without_effect
+from galaxymorph.learn import Run, run_files, target_of, without_effect
+from galaxymorph.report.metric_tables import print_confusion, score_name
 from galaxymorph.report.notebook import html_table
+from galaxymorph.report.tables import console, interval_words, make_table, print_table
+from galaxymorph.zoo import Tree
 
 # Scores in a comparison of all only: parts of others, or not of test galaxies.
 DETAILS = (
@@ -35,6 +39,10 @@ DETAILS = (
 )
 
 
+# Letters of an interval drawn in the terminal.
+DRAWN = 41
+
+
 @dataclass(frozen=True)
 class Cell:
     """A run's score in a comparison: its value, its interval if it has one, whether it is best."""
@@ -45,9 +53,7 @@ class Cell:
     best: bool
 
     def __str__(self) -> str:
-        words = f"{self.value:.3f}"
-        if self.low is not None:
-            words += f" ({self.low:.3f}–{self.high:.3f})"
+        words = f"{self.value:.3f}" if self.low is None else interval_words(vars(self))
         return f"{words} {'*' if self.best else ' '}"
 
 
@@ -74,6 +80,11 @@ class Row:
         """Whether it is a part of another score, or of a single run."""
         alone = self.cells.count(None) > len(self.cells) - 2
         return alone or any(part in self.score for part in DETAILS)
+
+    def words(self, tree: Tree | None) -> str:
+        """Return the score in words, behind its file unless that is the fit's."""
+        words = score_name(self.score, tree)
+        return words if self.file == "metrics" else f"{self.file}: {words}"
 
 
 @dataclass(frozen=True)
@@ -141,24 +152,14 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         """Return differences and shared scores for a notebook's cell, the best marked with *."""
-        # It says in words what this module holds.
-        from galaxymorph.report.metric_tables import score_name
-
         differences = [
-            (
-                difference.run,
-                f"{difference.value:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})",
-                difference.verdict,
-                f"{difference.galaxies:,}",
-            )
+            (difference.run, str(difference), difference.verdict, f"{difference.galaxies:,}")
             for difference in self.differences
         ]
         heading = ("run", f"macro-F1 minus that of {self.names[0]}", "verdict", "galaxies")
+        tree = target_of(self.runs[0].recipe).tree
         rows = [
-            (
-                score_name(row.score) if row.file == "metrics" else f"{row.file}: {row.score}",
-                *(f"{cell}" if cell else "–" for cell in row.cells),
-            )
+            (row.words(tree), *map(_cell_words, row.cells))
             for row in self.rows
             if not row.is_detail
         ]
@@ -196,3 +197,67 @@ def compare(runs: Sequence[Run]) -> Comparison:
     """
     require_distinct(runs)
     return Comparison(list(runs), compare_runs(runs))
+
+
+def print_comparison(comparison: Comparison, everything: bool = False) -> None:
+    """Print how runs differ, the paired difference first, then the scores that they share.
+
+    Args:
+        comparison: of trained runs.
+        everything: include details, and scores of a single run.
+    """
+    runs, names = comparison.runs, comparison.names
+    for name in comparison.unranked:
+        console().print(
+            f"{name}: no galaxies and classes in common with {names[0]}, so the best is not marked"
+        )
+    _print_differences(comparison)
+    table = make_table("", ["score", *names])
+    tree = target_of(runs[0].recipe).tree
+    rows = [row for row in comparison.rows if everything or not row.is_detail]
+    for before, row in zip([None, *rows], rows, strict=False):
+        if before is None or row.file != before.file:
+            table.add_section()
+        table.add_row(row.words(tree), *map(_cell_words, row.cells))
+    print_table(table)
+    for name, run in zip(names, runs, strict=True):
+        path = run.path / run_files.METRICS
+        metrics = read_json(path) if path.exists() else {"test": {}}
+        if "confusion" in metrics["test"]:
+            print_confusion(metrics["classes"], metrics["test"]["confusion"], run.recipe, name)
+    if left_out := len(comparison.rows) - len(rows):
+        console().print(f"{left_out:,} more metrics (details, and those of a single run): --all")
+
+
+def _cell_words(cell: Cell | None) -> str:
+    return "–" if cell is None else str(cell)
+
+
+def _print_differences(comparison: Comparison) -> None:
+    """Print each paired difference as a line with its interval, on a common scale."""
+    if not comparison.differences:
+        return
+    most = comparison.largest_end
+    scale = f"{-most:+.3f}{'0'.center(DRAWN - 12)}{most:+.3f}"
+    table = make_table(
+        f"Test macro-F1 minus that of {comparison.names[0]}, 95 % interval",
+        ["run", "difference", scale, "verdict", "galaxies in common"],
+        left={scale, "verdict"},
+    )
+    for difference in comparison.differences:
+        low, at, high = (
+            round((end / most + 1) / 2 * (DRAWN - 1))
+            for end in (difference.low, difference.value, difference.high)
+        )
+        line = [" "] * DRAWN
+        line[low : high + 1] = "─" * (high + 1 - low)
+        line[DRAWN // 2] = "│"
+        line[at] = "●"
+        table.add_row(
+            difference.run,
+            str(difference),
+            "".join(line),
+            difference.verdict,
+            f"{difference.galaxies:,}",
+        )
+    print_table(table)

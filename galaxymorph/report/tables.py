@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -97,18 +97,23 @@ def print_rows(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     for name, value in rows[0].items():
         table.add_column(name, justify="left" if isinstance(value, str) else "right")
     for row in rows:
-        table.add_row(*(_cell(value, name in VERDICTS) for name, value in row.items()))
+        table.add_row(*(cell_words(value, name in VERDICTS) for name, value in row.items()))
     print_table(table)
 
 
-def _cell(value: object, is_verdict: bool) -> str:
+def cell_words(
+    value: object,
+    is_verdict: bool = False,
+    score_words: Callable[[Mapping[str, Any]], str] | None = None,
+) -> str:
+    """Return a cell of a table; scores by `score_words`, by default `interval_words`."""
     if value is None:
         return "–"
     if isinstance(value, bool | np.bool_):
         yes, no = ("pass", "FAIL") if is_verdict else ("yes", "no")
         return yes if value else no
     if isinstance(value, dict):
-        return interval_words(value)
+        return (score_words or interval_words)(value)
     if isinstance(value, float):
         return f"{value:.3f}"
     return str(value)

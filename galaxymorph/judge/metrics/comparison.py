@@ -161,6 +161,9 @@ class Difference:
     galaxies: int
     same: bool
 
+    def __str__(self) -> str:
+        return f"{self.value:+.3f} ({self.low:+.3f} to {self.high:+.3f})"
+
     @property
     def verdict(self) -> str:
         """The result in words."""

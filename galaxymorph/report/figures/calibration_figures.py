@@ -21,7 +21,7 @@ from galaxymorph.report.figures.style import (
     ORANGE,
     PAGE,
     styled,
-    write_figure,
+    write_figures,
 )
 from galaxymorph.report.metric_tables import calibration_method
 from galaxymorph.report.tables import interval_words
@@ -35,7 +35,7 @@ def draw_calibration(run: Run, calibration: Calibration) -> list[Path]:
         "coverage": coverage_figure(calibration.study, calibration.record["sets"]),
         "risk_coverage": risk_figure(run),
     }
-    return [write_figure(run.figures / f"{name}.png", *pair) for name, pair in figures.items()]
+    return write_figures(run.figures, figures)
 
 
 def reliability_figure(calibration: Calibration) -> Captioned:

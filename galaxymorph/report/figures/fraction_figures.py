@@ -17,7 +17,7 @@ from galaxymorph.report.figures.panels import (
     wrapped,
 )
 from galaxymorph.report.figures.run_figures import draw_question_edges
-from galaxymorph.report.figures.style import BLUE, GREEN, ORANGE, SMALL, styled, write_figure
+from galaxymorph.report.figures.style import BLUE, GREEN, ORANGE, SMALL, styled, write_figures
 from galaxymorph.zoo import Tree
 
 BINS = 10
@@ -34,7 +34,7 @@ def draw_fraction_calibration(run: Run, calibration: FractionCalibration) -> lis
         "interval_coverage": coverage_figure(tree, calibration.record),
         "vote_ranks": ranks_figure(tree, calibration),
     }
-    return [write_figure(run.figures / f"{name}.png", *pair) for name, pair in figures.items()]
+    return write_figures(run.figures, figures)
 
 
 def coverage_figure(tree: Tree, record: dict) -> Captioned:

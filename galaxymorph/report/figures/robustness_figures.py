@@ -34,7 +34,7 @@ from galaxymorph.report.figures.style import (
     GREY,
     ORANGE,
     styled,
-    write_figure,
+    write_figures,
 )
 from galaxymorph.report.metric_tables import corruption_label, metric_heading
 
@@ -56,7 +56,7 @@ def draw_robustness(
         figures = {"robustness": points_figure(scores)}
     if target_of(run.recipe).chooses and table["flipped"].any():
         figures["robustness_flips"] = flips_figure(run, table, data)
-    return [write_figure(run.figures / f"{name}.png", *pair) for name, pair in figures.items()]
+    return write_figures(run.figures, figures)
 
 
 def heat_figure(scores: RobustnessRecord) -> Captioned:

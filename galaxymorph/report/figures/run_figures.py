@@ -33,7 +33,7 @@ from galaxymorph.report.figures.style import (
     SHARES,
     SMALL,
     styled,
-    write_figure,
+    write_figures,
 )
 from galaxymorph.report.tables import PARTS
 from galaxymorph.zoo import Tree
@@ -51,7 +51,7 @@ def draw_run(run: Run, metrics: dict) -> list[Path]:
     for family in target_of(run.recipe).metrics:
         if family in FAMILIES:
             figures |= FAMILIES[family](run, metrics)
-    return [write_figure(run.figures / f"{name}.png", *pair) for name, pair in figures.items()]
+    return write_figures(run.figures, figures)
 
 
 def redraw(run: Run) -> list[Path]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -60,8 +61,8 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "galaxymorph",
 }
 FORMATS = ("png", "pdf", "svg")
-# Formats in use; pages show the PNGs.
-_formats = ["png"]
+# Formats of the present call; pages show the PNGs.
+_formats: ContextVar[tuple[str, ...]] = ContextVar("formats", default=("png",))
 
 
 @contextmanager
@@ -79,12 +80,11 @@ def figure_formats(names: str | Sequence[str]) -> Iterator[None]:
     for name in chosen:
         if name not in FORMATS:
             raise BadInput(f"--figures {name}: no such format", f"use {', '.join(FORMATS)}")
-    before = list(_formats)
-    _formats[:] = ["png", *(name for name in chosen if name != "png")]
+    token = _formats.set(("png", *chosen))
     try:
         yield
     finally:
-        _formats[:] = before
+        _formats.reset(token)
 
 
 def styled(draw: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
@@ -113,7 +113,7 @@ def write_figure(path: Path, figure: Figure, caption: str) -> Path:
 
     make_folder(path.parent)
     drawn_before = {name for name in FORMATS if path.with_suffix(f".{name}").exists()}
-    for name in dict.fromkeys((*_formats, *sorted(drawn_before))):
+    for name in dict.fromkeys((*_formats.get(), *sorted(drawn_before))):
         metadata = {
             "png": {"Description": caption},
             "pdf": {"Subject": caption, "CreationDate": None},
@@ -123,3 +123,8 @@ def write_figure(path: Path, figure: Figure, caption: str) -> Path:
             figure.savefig(temporary, dpi=DPI, metadata=metadata, format=name)
     plt.close(figure)
     return path
+
+
+def write_figures(folder: Path, figures: Mapping[str, tuple[Figure, str]]) -> list[Path]:
+    """Write figures with their captions by name, see `write_figure`; return the PNGs."""
+    return [write_figure(folder / f"{name}.png", *pair) for name, pair in figures.items()]

@@ -32,6 +32,7 @@ from galaxymorph.report.figures.style import (
     SMALL,
     styled,
     write_figure,
+    write_figures,
 )
 from galaxymorph.report.tables import PARTS
 from galaxymorph.zoo import known_fractions, likeliest_walk, reached
@@ -54,7 +55,7 @@ def draw_votes(run: Run, part: str = "test") -> list[Path]:
         f"fractions_{part}": fractions_figure(questions, PARTS[part]),
         f"entropies_{part}": entropies_figure(questions, PARTS[part]),
     }
-    return [write_figure(run.figures / f"{name}.png", *pair) for name, pair in figures.items()]
+    return write_figures(run.figures, figures)
 
 
 def fractions_figure(questions: Questions, words: str) -> Captioned:

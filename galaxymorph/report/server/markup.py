@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from functools import cache
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 from markupsafe import Markup
 
 from galaxymorph import __version__
 from galaxymorph.report.figures import style
+from galaxymorph.report.tables import cell_words
 
 if TYPE_CHECKING:
     from galaxymorph.report.side_by_side import Cell
@@ -42,15 +44,15 @@ def _templates() -> jinja2.Environment:
     environment.filters |= {
         "score": _score,
         "as_json": _as_json,
-        "cell": _cell,
+        "cell": partial(cell_words, score_words=_score),
         "number": "{:,}".format,
     }
     return environment
 
 
-def _score(score: dict | Cell, digits: int = 3) -> str:
+def _score(score: Mapping[str, Any] | Cell, digits: int = 3) -> str:
     """Return a score with its interval, as in tables of the terminal."""
-    if not isinstance(score, dict):
+    if not isinstance(score, Mapping):
         score = vars(score)
     if score["value"] is None:
         return "–"
@@ -58,15 +60,6 @@ def _score(score: dict | Cell, digits: int = 3) -> str:
     value, *words = (f"{end:.{digits}f}".replace("-", "−") for end in ends if end is not None)
     # A dash beside a minus is ambiguous.
     return f"{value} ({(' to ' if ends[1] < 0 else '–').join(words)})" if len(words) == 2 else value
-
-
-def _cell(value: object) -> str:
-    """Return a cell of a table of `explain`, as in the terminal."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, dict):
-        return _score(value)
-    return f"{value:.3f}" if isinstance(value, float) else "–" if value is None else str(value)
 
 
 def _as_json(value: object) -> Markup:

@@ -1,7 +1,7 @@
-"""Decoded frames on disk: each image is decoded once, whatever the number of epochs and fits.
+"""Decoded frames on disk: each image is decoded once for all epochs and fits.
 
-A cache folder holds the frames of one set of images at one scale, as uint8 pixels. Its name is a
-digest of the images' contents and of the frame, so changed data or another frame means another.
+A cache folder contains the frames of a set of images, as uint8 pixels. Its name is a digest of the
+images' contents and of the frame, so that changed data or another frame have another folder.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from galaxymorph.images.workers import map_images
 
 # Frames that wait to be written.
 AHEAD = 256
-# 3: FITS planes are chosen by what their headers say, and frames without a galaxy are left out.
+# 3: FITS planes are chosen by their headers, and frames without a galaxy are excluded.
 FORMAT = 3
 
 
@@ -59,10 +59,10 @@ def cached_frames(
 ) -> tuple[Frames, list[Inspection]]:
     """Return the frames of all images that can be used, and an `Inspection` of each, in order.
 
-    Only what isn't cached yet is decoded; every file is read, so that a changed one is noticed.
+    Only images that aren't cached are decoded; every file is read, to detect changes.
 
     Args:
-        references: where the images are.
+        references: to the images.
         crop: as in `centre_frame`.
         side: of the frames, in pixels.
         rendering: of FITS.
@@ -85,7 +85,7 @@ def cached_frames(
             remove_leftovers(folder.parent, folder.name)
             _build(folder, by_digest, (crop, side, rendering))
     rows = read_json(folder / "rows.json", f"delete {folder}")
-    # Images without a row can't be used: they are read again for the reason.
+    # Images without a row can't be used: they are read again for the fault.
     checked = [
         inspect_image(reference, crop, rendering) if inspection.digest not in rows else inspection
         for inspection, reference in zip(inspections, references, strict=True)

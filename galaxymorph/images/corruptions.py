@@ -1,12 +1,12 @@
 """Corruptions of images in five severities, as in ImageNet-C.
 
-Hendrycks & Dietterich (2019, ICLR) fixed the frame, corruptions by severities 1 to 5; the
-corruptions here are a telescope's. To add one, here or in a plugin, decorate its function with
-`corruption`: suites, tables and the battery of tests take it from the registry `CORRUPTIONS`.
+As in Hendrycks & Dietterich (2019, ICLR), each has severities 1 to 5; these corruptions are of
+telescopes. To add one, here or in a plugin, decorate its function with `corruption`: suites, tables
+and the battery of tests use the registry `CORRUPTIONS`.
 
 Lengths are given for a galaxy's whole frame at 224 pixels, so that a severity is the same on the
-sky whatever a model's input; noise and other values are shares of white, of a pixel of the input.
-Galaxy Zoo's images are stretched (Lupton et al. 2004), so nothing here is linear in flux.
+sky for any input of a model; noise and other values are fractions of white, per pixel of the input.
+Galaxy Zoo's images are stretched (Lupton et al. 2004), so that nothing here is linear in flux.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from numpy.typing import ArrayLike
 from PIL import Image
-from scipy.integrate import quad
 
 from galaxymorph.base import Registry
 
@@ -32,7 +32,7 @@ FRAME = 224
 # Of a Moffat profile, as measured at good sites (Trujillo et al. 2001, MNRAS 328, 977: 2.5 to 4.5);
 # the smaller, the wider the wings.
 BETA = 2.5
-# Flat universe, matter density 0.3; where galaxies are taken to be before they are moved away.
+# Matter density of a flat universe, and the assumed redshift of galaxies as they are.
 MATTER, NEAR = 0.3, 0.05
 
 
@@ -40,7 +40,7 @@ MATTER, NEAR = 0.3, 0.05
 class Scene:
     """A random generator for each image of a batch, and the scale.
 
-    `scale` is how many of the images' pixels one pixel of the whole frame at 224 is.
+    `scale` is the number of the images' pixels per pixel of the whole frame at 224.
     """
 
     rngs: list[np.random.Generator]
@@ -67,7 +67,7 @@ class Corruption:
 
     Args:
         label: its name in words.
-        strength: what the strengths measure, with their unit.
+        strength: the quantity of the strengths, with its unit.
         strengths: of severities 1 to 5.
         apply: from images of shape (n, 3, height, width), values 0 to 1, a strength and a scene to
             corrupted images, which may leave the range; the argument isn't changed.
@@ -102,17 +102,17 @@ def corrupt(
     scale: float = 1.0,
     seed: int = 42,
 ) -> torch.Tensor:
-    """Return images as a corruption would leave them; severity 0 leaves them as they are.
+    """Return corrupted images; severity 0 returns them unchanged.
 
-    Every random choice is by the galaxy's name, so an image is corrupted the same way in any batch,
-    and its severities differ by strength alone.
+    Random choices depend on the galaxy's name, so that an image is corrupted equally in any batch,
+    and its severities differ by strength only.
 
     Args:
         batch: shape (n, 3, height, width), values 0 to 1.
         name: in `CORRUPTIONS`.
         severity: 0 to 5.
         galaxies: their names, in order.
-        scale: how many pixels one pixel of the whole frame at 224 is: see `frame_scale`.
+        scale: pixels per pixel of the whole frame at 224, see `frame_scale`.
         seed: for other random choices.
     """
     if severity == 0:
@@ -123,7 +123,7 @@ def corrupt(
 
 
 def frame_scale(size: int, crop: float) -> float:
-    """Return `corrupt`'s scale for a model's input: side in pixels, share of the frame seen."""
+    """Return `corrupt`'s scale for a model's input: side in pixels, fraction of the frame."""
     return size / (crop * FRAME)
 
 
@@ -134,7 +134,7 @@ def _generator(seed: int, name: str, galaxy: str) -> np.random.Generator:
 
 @corruption("Gaussian noise", "sigma, share of white", (0.02, 0.05, 0.08, 0.12, 0.18))
 def gaussian_noise(batch: torch.Tensor, sigma: float, scene: Scene) -> torch.Tensor:
-    """Detector noise: independent in each pixel and colour, whatever the light.
+    """Detector noise: independent in each pixel and colour, and of the light.
 
     Severity 3, sigma 0.08 of white, is the published one.
     """
@@ -149,7 +149,7 @@ SKY = 0.1
 def sky_noise(batch: torch.Tensor, electrons: float, scene: Scene) -> torch.Tensor:
     """Photon noise of a short exposure: Poisson counts of galaxy and sky, the sky subtracted.
 
-    White is that many electrons; a sky of a tenth of white lies under everything.
+    White is so many electrons, and the sky has a tenth of white.
     """
     counts = (batch + SKY).cpu().numpy() * electrons
     drawn = np.stack([rng.poisson(image) for rng, image in zip(scene.rngs, counts, strict=True)])
@@ -168,7 +168,7 @@ def psf_blur(batch: torch.Tensor, sigma: float, scene: Scene) -> torch.Tensor:
 
 @corruption("PSF blur, Moffat", "FWHM, pixels at 224", (1.2, 2.4, 3.5, 5.9, 9.4))
 def moffat_blur(batch: torch.Tensor, fwhm: float, scene: Scene) -> torch.Tensor:
-    """Worse seeing with the wings that turbulence gives it: a Moffat profile, beta 2.5.
+    """Worse seeing with the wings of turbulence: a Moffat profile, beta 2.5.
 
     Moffat (1969, A&A 3, 455): I ~ (1 + r^2/a^2)^-beta, FWHM = 2 a sqrt(2^(1/beta) - 1).
     """
@@ -183,7 +183,7 @@ def brightness(batch: torch.Tensor, factor: float, scene: Scene) -> torch.Tensor
 
 @corruption("contrast", "factor", (0.85, 0.7, 0.55, 0.4, 0.25))
 def contrast(batch: torch.Tensor, factor: float, scene: Scene) -> torch.Tensor:
-    """Stray light or a flat stretch: values drawn together about the image's mean."""
+    """Stray light or a flat stretch: deviations from the image's mean times a factor."""
     mean = batch.mean(dim=(1, 2, 3), keepdim=True)
     return mean + (batch - mean) * factor
 
@@ -198,13 +198,13 @@ def colour_shift(batch: torch.Tensor, share: float, scene: Scene) -> torch.Tenso
 
 @corruption("single band", "share of the way to one band", (0.2, 0.4, 0.6, 0.8, 1.0))
 def single_band(batch: torch.Tensor, share: float, scene: Scene) -> torch.Tensor:
-    """Fewer filters: all colours drawn towards the middle band, which severity 5 is alone."""
+    """Fewer filters: all colours moved towards the middle band, the only one at severity 5."""
     return batch + share * (batch[:, 1:2] - batch)
 
 
 @corruption("JPEG compression", "quality", (70, 45, 25, 12, 5))
 def jpeg(batch: torch.Tensor, quality: float, scene: Scene) -> torch.Tensor:
-    """Images handed on over the web: JPEG compression at a quality of Pillow's."""
+    """Images from the web: JPEG compression at a quality of Pillow's."""
     pixels = (batch.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
     corrupted = np.stack([_through_jpeg(image, int(quality)) for image in pixels])
     return torch.from_numpy(corrupted).permute(0, 3, 1, 2).to(batch) / 255
@@ -221,7 +221,7 @@ def pixelation(batch: torch.Tensor, side: float, scene: Scene) -> torch.Tensor:
     """Larger pixels: light averaged over squares of a side in pixels of the frame at 224."""
     height, width = batch.shape[-2:]
     small = [max(1, round(length / (side * scene.scale))) for length in (height, width)]
-    # An input coarser than these pixels has nothing to lose to them.
+    # The input is coarser than these pixels.
     if small[0] >= height:
         return batch
     return F.interpolate(
@@ -244,7 +244,7 @@ def dead_columns(batch: torch.Tensor, share: float, scene: Scene) -> torch.Tenso
 def cosmic_rays(batch: torch.Tensor, hits: float, scene: Scene) -> torch.Tensor:
     """Particles through the detector: so many sharp white tracks in a frame, 1 to 12 pixels long.
 
-    Number and length are of the whole frame at 224: a model that sees a part of it gets its share.
+    Number and length are for the whole frame at 224; an input of a part of it has fewer.
     """
     height, width = batch.shape[-2:]
     expected = hits * height * width / (FRAME * scene.scale) ** 2
@@ -275,7 +275,7 @@ def satellite_trail(batch: torch.Tensor, peak: float, scene: Scene) -> torch.Ten
 def bright_star(batch: torch.Tensor, peak: float, scene: Scene) -> torch.Tensor:
     """A star of our galaxy beside it: Moffat profile, FWHM 4 pixels at 224, saturated where over 1.
 
-    It stands 25 to 60 pixels of the whole frame at 224 from the centre; `peak` is in units of
+    Its distance from the centre is 25 to 60 pixels of the whole frame at 224; `peak` is in units of
     white.
     """
     down, across = _coordinates(batch)
@@ -301,14 +301,14 @@ def off_centre(batch: torch.Tensor, share: float, scene: Scene) -> torch.Tensor:
 
 @corruption("scale", "factor", (1.1, 1.2, 1.35, 1.55, 1.8))
 def scale(batch: torch.Tensor, factor: float, scene: Scene) -> torch.Tensor:
-    """A radius measured wrong: the galaxy larger, or for half of them smaller, by a factor."""
+    """A wrong radius: the galaxy larger, or for half of them smaller, by a factor."""
     power = scene.draw(lambda rng: rng.choice([-1.0, 1.0]), batch)
     return _warped(batch, _identities(batch) * (factor**power).view(-1, 1, 1), scene)
 
 
 @corruption("rotation", "degrees", (9, 18, 27, 36, 45))
 def rotation(batch: torch.Tensor, degrees: float, scene: Scene) -> torch.Tensor:
-    """The sky has no up: rotated either way; 45 degrees is farthest from 90° rotations."""
+    """Another orientation: rotated either way; 45 degrees is farthest from 90° rotations."""
     angle = scene.draw(lambda rng: rng.choice([-1.0, 1.0]), batch) * math.radians(degrees)
     maps = _identities(batch)
     maps[:, 0, 0], maps[:, 0, 1] = angle.cos(), -angle.sin()
@@ -327,10 +327,10 @@ def redshift(batch: torch.Tensor, z: float, scene: Scene) -> torch.Tensor:
 
     Its side shrinks by the ratio of angular-diameter distances in a flat universe of matter density
     0.3 (Hogg 1999, astro-ph/9905116, eq. 14 to 18), its surface brightness over the sky falls by
-    (1 + z)^4 (Tolman 1930, PNAS 16, 511); the PSF and the sky's noise stay what they were. The
-    spectrum isn't shifted.
+    (1 + z)^4 (Tolman 1930, PNAS 16, 511); the PSF and the sky's noise don't change. The spectrum
+    isn't shifted.
     """
-    shrink = angular_distance(NEAR) / angular_distance(z)
+    shrink = relative_size(z)
     dimming = ((1 + NEAR) / (1 + z)) ** 4
     sky, grain = _sky(batch)
     height, width = batch.shape[-2:]
@@ -343,13 +343,13 @@ def redshift(batch: torch.Tensor, z: float, scene: Scene) -> torch.Tensor:
     return sky + far + grain * scene.noise(batch)
 
 
-def angular_distance(z: float) -> float:
-    """Return the angular-diameter distance in units of c / H0."""
+@cache
+def relative_size(z: float) -> float:
+    """Return the angular size of a galaxy at redshift `z`, relative to that at `NEAR`."""
+    from astropy.cosmology import FlatLambdaCDM
 
-    def inverse_rate(at: float) -> float:
-        return (MATTER * (1 + at) ** 3 + 1 - MATTER) ** -0.5
-
-    return quad(inverse_rate, 0, z)[0] / (1 + z)
+    near, distant = FlatLambdaCDM(70, MATTER).angular_diameter_distance([NEAR, z]).value
+    return float(near / distant)
 
 
 def gaussian(sigma: float) -> torch.Tensor:
@@ -367,13 +367,13 @@ def moffat(fwhm: float) -> torch.Tensor:
 def convolved(batch: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     """Return images convolved with a kernel of odd sides, mirrored at their edges."""
     height, width = batch.shape[-2:]
-    # Reflection reaches no farther than the image does; what is cut off is in the far wings.
+    # Reflection is limited to the image's size; only far wings of the kernel are cut off.
     reach = min(len(kernel) // 2, height - 1, width - 1)
     cut = len(kernel) // 2 - reach
     kernel = _normalised(kernel[cut : len(kernel) - cut, cut : len(kernel) - cut]).to(batch)
     padded = F.pad(batch, (reach, reach, reach, reach), "reflect")
     sides = padded.shape[-2:]
-    # In Fourier space: a wide kernel costs no more than a narrow one.
+    # In Fourier space, where a wide kernel takes no more time than a narrow one.
     corrupted = torch.fft.irfft2(
         torch.fft.rfft2(padded) * torch.fft.rfft2(kernel, s=sides), s=sides
     )
@@ -407,9 +407,9 @@ def _identities(batch: torch.Tensor) -> torch.Tensor:
 
 
 def _warped(batch: torch.Tensor, maps: torch.Tensor, scene: Scene) -> torch.Tensor:
-    """Return images seen through affine maps, with sky where there was no image.
+    """Return images transformed by affine maps, with sky outside of them.
 
-    Mirrored edges would bring in a second galaxy where an image shrinks.
+    Mirrored edges would add a second galaxy where an image shrinks.
     """
     sky, grain = _sky(batch)
     grid = F.affine_grid(maps.to(batch), list(batch.shape), align_corners=False)

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 # Whether each cell of a grid is brighter than the mean of its neighbours: the sign of a Laplacian,
 # after Marr & Hildreth 1980 (image hashes: Zauner 2010, thesis, section 3.2.4). A difference hash
-# of fewer cells takes smooth galaxies of one shape for copies; here the sky's noise tells.
+# of fewer cells mistakes smooth galaxies for copies; here the noise of the sky distinguishes them.
 SIDE, NEIGHBOURS = 32, 3
 # Bits of 1,024 up to which two images are copies of one. The two most alike of 500 of Kaggle's
-# images differ in 414, of 400 of EFIGI's in 408; one saved anew at quality 60 differs from itself
-# in 294 at most (95 %: 269), at quality 85 or halved in size in 193.
+# images differ in 414, of 400 of EFIGI's in 408; one saved again at quality 60 differs from the
+# original in 294 at most (95 %: 269), at quality 85 or halved in size in 193.
 MOST_BITS = 307
-# Bits that are set, in half of which noise ends: with fewer an image has no sky that could tell.
+# Least bits that are set; noise sets half. With fewer, the sky has no noise.
 LEAST_BITS = 256
 # Rows of the table of distances that are made at once.
 BLOCK = 2048
@@ -49,20 +49,20 @@ def frame_hashes(frames: Frames, rows: Sequence[int]) -> np.ndarray:
 
 
 def near_duplicates(hashes: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-    """Return the position of the first image that each is a copy of, itself if of none, shape (n,).
+    """Return the position of the first image that each is a copy of, or its own, shape (n,).
 
     Args:
-        hashes: see `perceptual_hash`; an image of even brightness is a copy of none.
+        hashes: see `perceptual_hash`; a uniform image is a copy of none.
     """
     bits = np.asarray(hashes, np.float32).reshape(len(hashes), SIDE**2)
     ones, first = bits.sum(axis=1), np.arange(len(bits))
-    tells = ones >= LEAST_BITS
+    noisy = ones >= LEAST_BITS
     for start in range(0, len(bits), BLOCK):
         rows = slice(start, start + BLOCK)
         # The number of bits that are set in one of the two.
         apart = ones[rows, None] + ones - 2 * bits[rows] @ bits.T
-        alike = (apart <= MOST_BITS) & tells[rows, None] & tells
+        alike = (apart <= MOST_BITS) & noisy[rows, None] & noisy
         alike[np.arange(len(alike)), np.arange(start, start + len(alike))] = True
         first[rows] = alike.argmax(axis=1)
-    # The first of a chain stands for all of it.
+    # Copies of copies have the first of the chain.
     return first[first]

@@ -1,4 +1,4 @@
-"""How FITS becomes a picture: which bands, and by which stretch.
+"""Rendering of FITS as pictures: choice of bands, and stretches.
 
 To add a stretch, here or in a plugin, decorate its function with `stretch`.
 """
@@ -19,8 +19,7 @@ STRETCHES: Registry[Stretch] = Registry("stretch")
 
 # The percentile that is shown as white.
 WHITE = 99.8
-# Where the asinh of `lupton` turns from linear: so many sigma, or this share of white, whichever is
-# more.
+# The asinh of `lupton` is linear up to so many sigma, or 1 / RANGE of white if that is more.
 LINEAR, RANGE = 3.0, 100.0
 # A median absolute deviation, times this, is sigma where noise is Gaussian.
 SIGMA = 1.4826
@@ -29,13 +28,13 @@ TINY = float(np.finfo(float).tiny)
 
 @dataclass(frozen=True)
 class Rendering:
-    """How FITS becomes RGB: a stretch of `STRETCHES`, and bands, red first, None for its own."""
+    """Rendering of FITS as RGB: a stretch of `STRETCHES`, and bands, by default the file's."""
 
     stretch: str = "lupton"
     bands: str | None = None
 
     def changed(self, stretch: str | None = None, bands: str | None = None) -> Rendering:
-        """Return the rendering with what is given in place of its own.
+        """Return the rendering with another stretch or other bands, if given.
 
         Raises:
             BadInput: the stretch isn't known.
@@ -64,7 +63,7 @@ def stretched(planes: np.ndarray, name: str) -> np.ndarray:
 
 @stretch
 def lupton(planes: np.ndarray, noise: float, white: float) -> np.ndarray:
-    """Return bands whose colours a bright core keeps.
+    """Return bands stretched so that bright cores keep their colours.
 
     Lupton et al. 2004, PASP 116, 133, equations 1 and 2: R = r f(I) / I, with I the mean of the
     bands and f an asinh that is linear below the noise; where a colour would be over 1, all three

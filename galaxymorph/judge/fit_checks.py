@@ -32,6 +32,10 @@ class FitWarning(TypedDict):
     remedy: str
 
 
+def _warning(what: str, remedy: str = RETRY) -> FitWarning:
+    return {"what": what, "remedy": remedy}
+
+
 def fit_warnings(run: Run, metrics: dict, test: pd.DataFrame) -> list[FitWarning]:
     """Return the signs that a fit failed, each with `what` and `remedy`; none if it did not.
 
@@ -68,13 +72,8 @@ def class_warnings(counts: np.ndarray, classes: Sequence[str], seed: int) -> lis
     top = int(predicted.argmax())
     share, true_share = predicted[top] / total, of_class[top] / total
     if share >= NEARLY_ALL and (share - true_share >= EXCESS or share == 1 > true_share):
-        warnings.append(
-            {
-                "what": f"{predicted[top]:,} of {total:,} test galaxies are predicted as "
-                f"{classes[top]!r}, but only {of_class[top]:,} are",
-                "remedy": RETRY,
-            }
-        )
+        words = f"{predicted[top]:,} of {total:,} test galaxies are predicted as {classes[top]!r}"
+        warnings.append(_warning(f"{words}, but only {of_class[top]:,} are"))
     draws = random_table(of_class, predicted, seed=seed).rvs(PERMUTATIONS)
     # F1 = 2 hits / (true + predicted), and both margins stay. A class without either has none.
     margins = np.maximum(of_class + predicted, 1)
@@ -82,22 +81,12 @@ def class_warnings(counts: np.ndarray, classes: Sequence[str], seed: int) -> lis
     chance = np.mean(2 * np.diagonal(draws, axis1=1, axis2=2) / margins, axis=1)
     p = (1 + np.sum(chance >= score - 1e-12)) / (1 + PERMUTATIONS)
     if p > SIGNIFICANCE:
-        warnings.append(
-            {
-                "what": f"macro-F1 {score:.3f} on {total:,} test galaxies is not better than "
-                f"chance, {chance.mean():.3f} (permutation test, p {p:.2f})",
-                "remedy": RETRY,
-            }
-        )
+        words = f"macro-F1 {score:.3f} on {total:,} test galaxies is not better than chance"
+        warnings.append(_warning(f"{words}, {chance.mean():.3f} (permutation test, p {p:.2f})"))
     if missing := [name for name, count in zip(classes, of_class, strict=True) if not count]:
-        warnings.append(
-            {
-                "what": f"there is no test galaxy of class {', '.join(map(repr, missing))}, so its "
-                "metrics are unknown",
-                "remedy": "label more galaxies of this class, or use --folds 5, which tests every "
-                "galaxy",
-            }
-        )
+        words = f"there is no test galaxy of class {', '.join(map(repr, missing))}"
+        remedy = "label more galaxies of this class, or use --folds 5, which tests every galaxy"
+        warnings.append(_warning(f"{words}, so its metrics are unknown", remedy))
     return warnings
 
 
@@ -111,12 +100,8 @@ def _loss_warnings(run: Run) -> list[FitWarning]:
         # NaN is not below anything.
         if not last <= first * (1 + RISE):
             where = f" of {run.part_word} {member.path.name}" if run.part_word else ""
-            return [
-                {
-                    "what": f"the training loss{where} rose from {first:.3f} to {last:.3f}",
-                    "remedy": "give a smaller --lr",
-                }
-            ]
+            what = f"the training loss{where} rose from {first:.3f} to {last:.3f}"
+            return [_warning(what, "give a smaller --lr")]
     return []
 
 
@@ -130,10 +115,5 @@ def _fraction_warnings(run: Run, test: pd.DataFrame) -> list[FitWarning]:
     low = mean_interval(gain, run.recipe.seed)["low"]
     if low is not None and low > 0:
         return []
-    return [
-        {
-            "what": f"the squared error on {len(test):,} test galaxies is not below that of the "
-            "mean fractions of the training galaxies",
-            "remedy": RETRY,
-        }
-    ]
+    words = f"the squared error on {len(test):,} test galaxies is not below that of the mean"
+    return [_warning(f"{words} fractions of the training galaxies")]

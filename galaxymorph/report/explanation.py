@@ -98,6 +98,10 @@ class Explanation:
     tables: dict[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
 
+    def add(self, name: str, title: str, table: Sequence[Mapping[str, Any]]) -> None:
+        """Add a table to the record by name, and to the tables by title."""
+        self.record[name] = self.tables[title] = table
+
     def rows(self, most: int) -> np.ndarray:
         """Return the rows of a step's galaxies: the limit, by default `most`."""
         return chosen_rows(self.model, self.limit or most)
@@ -168,8 +172,8 @@ def _faithfulness(explanation: Explanation) -> Iterator[Path]:
     maps = {method: of[np.isin(rows, chosen)] for method, (rows, of) in explanation.maps.items()}
     by_order = curves(model, chosen, maps)
     table = areas(by_order, model.seed)
-    explanation.record["deletion and insertion"] = table
-    explanation.tables["Area under the curve of the predicted class's probability"] = table
+    title = "Area under the curve of the predicted class's probability"
+    explanation.add("deletion and insertion", title, table)
     yield draw_curves(explanation.folder / "deletion_insertion.png", by_order, len(chosen))
 
 
@@ -179,8 +183,8 @@ def _random_weights(explanation: Explanation) -> Iterator[Path]:
         some = np.isin(rows, explanation.rows(ATTRIBUTION_METHODS[method].random))
         for row in randomisation(model, method, rows[some], maps[some]):
             table.append({"method": method, **row})
-    explanation.record["random weights"] = table
-    explanation.tables["Rank correlation with the maps of the trained network"] = table
+    title = "Rank correlation with the maps of the trained network"
+    explanation.add("random weights", title, table)
     explanation.tables["Attribution methods, the most reliable first"] = [
         {**row, "method": ATTRIBUTION_METHODS[row["method"]].label}
         for row in verdicts(explanation.record)
@@ -199,32 +203,28 @@ def _masks(explanation: Explanation) -> Iterator[Path]:
         table += [
             {"method": method, **row} for row in attribution_on_features(model, rows, maps, of)
         ]
-    explanation.record["true masks"] = table
     if not table:
+        explanation.record["true masks"] = table
         return
-    explanation.tables["Fraction of the attribution on true features, divided by their area"] = (
-        table
-    )
+    title = "Fraction of the attribution on true features, divided by their area"
+    explanation.add("true masks", title, table)
     yield draw_feature_attribution(explanation.folder / "true_masks.png", table, model.words)
 
 
 def _shortcuts(explanation: Explanation) -> Iterator[Path]:
     table = shortcut_table(explanation.model, explanation.rows(CHECKS))
-    explanation.record["shortcuts"] = table
-    explanation.tables["Predictions that change when irrelevant parts of the image are removed"] = (
-        table
-    )
+    title = "Predictions that change when irrelevant parts of the image are removed"
+    explanation.add("shortcuts", title, table)
     yield draw_effects(explanation.folder / "shortcuts.png", table, "change", SHORTCUTS)
 
 
 def _physics(explanation: Explanation) -> Iterator[Path]:
     table = physics_checks(explanation.model, explanation.rows(CHECKS))
-    explanation.record["physics checks"] = table
     title = (
         f"Physics checks, passed if at most {MOST_CHANGED:.0%} of predictions change (one view; "
         "predict averages the run's views)"
     )
-    explanation.tables[title] = table
+    explanation.add("physics checks", title, table)
     path = explanation.folder / "physics.png"
     yield draw_effects(path, table, "check", PHYSICS, MOST_CHANGED)
 

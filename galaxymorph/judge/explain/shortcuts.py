@@ -99,10 +99,6 @@ def _with_sky(model: ExplainedModel, rows: np.ndarray, masks: np.ndarray) -> tor
     return torch.where(torch.from_numpy(masks)[:, None], sky, model.pixels(rows))
 
 
-def _flat_background(model: ExplainedModel, rows: np.ndarray) -> torch.Tensor:
-    return _with_sky(model, rows, ~model.galaxy_masks[rows])
-
-
 def _other_background(model: ExplainedModel, rows: np.ndarray) -> torch.Tensor:
     """Return galaxies on the background of others, whose galaxies are replaced by their sky."""
     rng = np.random.default_rng([model.seed, int(rows[0])])
@@ -110,14 +106,6 @@ def _other_background(model: ExplainedModel, rows: np.ndarray) -> torch.Tensor:
     background = _with_sky(model, donors, model.galaxy_masks[donors])
     masks = torch.from_numpy(model.galaxy_masks[rows])[:, None]
     return torch.where(masks, model.pixels(rows), background)
-
-
-def _without_others(model: ExplainedModel, rows: np.ndarray) -> torch.Tensor:
-    return _with_sky(model, rows, model.other_masks[rows])
-
-
-def _without_galaxy(model: ExplainedModel, rows: np.ndarray) -> torch.Tensor:
-    return _with_sky(model, rows, model.galaxy_masks[rows])
 
 
 def _grey(model: ExplainedModel, rows: np.ndarray) -> torch.Tensor:
@@ -136,11 +124,20 @@ def _accompanied(model: ExplainedModel) -> np.ndarray:
 
 
 CHANGES: Registry[Change] = Registry("change of images")
-CHANGES.register("background replaced by flat sky", Change(_flat_background, _segmented))
-CHANGES.register("background of another galaxy", Change(_other_background, _segmented))
-CHANGES.register("other sources masked", Change(_without_others, _accompanied))
-CHANGES.register("colour removed", Change(_grey))
-CHANGES.register("the galaxy itself masked", Change(_without_galaxy, _segmented))
+for name, change in {
+    "background replaced by flat sky": Change(
+        lambda model, rows: _with_sky(model, rows, ~model.galaxy_masks[rows]), _segmented
+    ),
+    "background of another galaxy": Change(_other_background, _segmented),
+    "other sources masked": Change(
+        lambda model, rows: _with_sky(model, rows, model.other_masks[rows]), _accompanied
+    ),
+    "colour removed": Change(_grey),
+    "the galaxy itself masked": Change(
+        lambda model, rows: _with_sky(model, rows, model.galaxy_masks[rows]), _segmented
+    ),
+}.items():
+    CHANGES.register(name, change)
 
 
 def shortcut_table(model: ExplainedModel, rows: np.ndarray) -> list[dict[str, object]]:

@@ -54,13 +54,21 @@ def macro_f1_interval(counts: np.ndarray, seed: int) -> Interval:
         counts: the confusion matrix, rows the true classes.
         seed: of the draws.
     """
-    classes, of_class = len(counts), counts.sum(axis=1)
-    rng = np.random.default_rng(seed)
-    shares = (counts + 1 / classes) / (of_class[:, None] + 1)
-    draws = np.stack(
-        [rng.multinomial(n, p, RESAMPLES) for n, p in zip(of_class, shares, strict=True)], axis=1
-    )
+    draws = _smoothed_draws(counts, seed)
     return value_with_interval(f1_scores(counts).mean(), f1_scores(draws).mean(axis=1))
+
+
+def _smoothed_draws(counts: np.ndarray, seed: int) -> np.ndarray:
+    """Return resamples of each class's galaxies, shape (RESAMPLES, classes, outcomes).
+
+    Args:
+        counts: of galaxies by true class and outcome, shape (classes, outcomes).
+        seed: of the draws.
+    """
+    rng = np.random.default_rng(seed)
+    shares = (counts + 1 / counts.shape[1]) / (counts.sum(axis=1, keepdims=True) + 1)
+    rows = zip(counts, shares, strict=True)
+    return np.stack([rng.multinomial(row.sum(), p, RESAMPLES) for row, p in rows], axis=1)
 
 
 def f1_difference(
@@ -79,19 +87,13 @@ def f1_difference(
     """
     pairs = np.bincount((true * classes + before) * classes + after, minlength=classes**3)
     pairs = pairs.reshape(classes, classes**2)
-    rng = np.random.default_rng(seed)
-    shares = (pairs + 1 / classes**2) / (pairs.sum(axis=1, keepdims=True) + 1)
-    draws = np.stack(
-        [rng.multinomial(row.sum(), p, RESAMPLES) for row, p in zip(pairs, shares, strict=True)],
-        axis=1,
-    )
 
     def gain(counts: np.ndarray) -> np.ndarray:
         cube = counts.reshape(*counts.shape[:-1], classes, classes)
         first, second = (f1_scores(cube.sum(axis=axis)).mean(axis=-1) for axis in (-1, -2))
         return second - first
 
-    return value_with_interval(float(gain(pairs)), gain(draws))
+    return value_with_interval(float(gain(pairs)), gain(_smoothed_draws(pairs, seed)))
 
 
 def f1_scores(counts: np.ndarray) -> np.ndarray:

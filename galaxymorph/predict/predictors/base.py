@@ -31,14 +31,10 @@ class BasePredictor(ABC):
     calibrators: Sequence[Calibrator] | None = None
 
     def predict(self, images: Images, sets: PredictionSets | None = None) -> pd.DataFrame:
-        """Return `galaxy`, `image` and the prediction, a row an image; see `predicted_table`.
+        """Return `galaxy`, `image` and the prediction, a row an image, see `predicted_table`.
 
         `galaxy` is the image's name without its ending. The prediction is `predicted`,
         `confidence` and `p_<class>`, or a column an answer of the decision tree.
-
-        Args:
-            images: paths, bytes, images of Pillow's or pixels, see `as_sources`.
-            sets: from each model's uncalibrated probabilities to the column `set`.
 
         Raises:
             BadInput: an image can't be used.

@@ -14,15 +14,15 @@ import pandas as pd
 from PIL import Image
 
 from galaxymorph.images import Rendering, decode_bytes, require_content
-from galaxymorph.judge import EMPTY, Calibrator, calibrated_coverage, calibrated_mean, sets_of
-from galaxymorph.learn import Recipe, Run, deviation_columns, target_of
+from galaxymorph.judge import EMPTY, calibrated_coverage, calibrated_mean, sets_of
+from galaxymorph.learn import Recipe, Run, target_of
 from galaxymorph.report.figures.pictures import frame_uri, thumbnail
 from galaxymorph.zoo import DEVIATION, PROBABILITY, Tree, deviations, likeliest_walk, to_conditional
 from galaxymorph.zoo.image_files import galaxy_name
 
 if TYPE_CHECKING:
     # They import pydantic, which only the OpenAPI description needs.
-    from galaxymorph.predict import Explainer
+    from galaxymorph.predict import Explainer, Predictor
     from galaxymorph.report.server.answer_types import (
         ClassPrediction,
         ExplanationAnswer,
@@ -50,11 +50,8 @@ class ServedModel:
     """A run's model behind a server; it predicts one image at a time and decodes two at a time."""
 
     name: str
-    recipe: Recipe
-    classes: list[str]
-    outputs_of_each: Callable[[list[np.ndarray], Callable[[int], object]], np.ndarray]
+    predictor: Predictor
     explainer: Explainer
-    calibrators: Sequence[Calibrator] | None = None
     sets: Callable[[np.ndarray], list[str]] | None = None
     # Of the galaxies of its fit, which are shown as neighbours.
     known: Rendering = Rendering()
@@ -62,14 +59,14 @@ class ServedModel:
     decoding: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(CONCURRENT))
 
     @property
+    def recipe(self) -> Recipe:
+        """The recipe of the model."""
+        return self.predictor.recipe
+
+    @property
     def tree(self) -> Tree | None:
         """The decision tree whose answers are predicted, if they are."""
         return target_of(self.recipe).tree
-
-    @property
-    def has_deviations(self) -> bool:
-        """Whether vote fractions have standard deviations."""
-        return bool(deviation_columns(self.recipe, self.classes))
 
     def predict(self, upload: Upload) -> ClassPrediction | TreePrediction:
         """Return the prediction for an image.
@@ -80,11 +77,15 @@ class ServedModel:
         with self.decoding:
             pixels = self._pixels(upload)
             with self.predicting:
-                by_model = self.outputs_of_each([pixels], lambda number: None)
-        mean = calibrated_mean(by_model, self.calibrators)[0]
+                by_model = self.predictor.outputs_of_each([pixels])
+        mean = calibrated_mean(by_model, self.predictor.calibrators)[0]
         if self.tree is not None:
             return _tree_prediction(mean, self.tree)
-        prediction = _class_prediction(mean, self.classes)
+        shares = _by_name(self.predictor.classes, mean)
+        prediction: ClassPrediction = {
+            "predicted": max(shares, key=lambda name: shares[name]),
+            "classes": shares,
+        }
         if self.sets is not None:
             words = self.sets(by_model)[0]
             prediction["set"] = [] if words == EMPTY else words.split("|")
@@ -150,12 +151,6 @@ def as_table(answers: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
     return predicted.join(ends).to_csv(index=False)
 
 
-def _class_prediction(outputs: np.ndarray, classes: list[str]) -> ClassPrediction:
-    """Return the prediction of an image's class from its outputs, shape (classes,)."""
-    shares = _by_name(classes, outputs)
-    return {"predicted": max(shares, key=lambda name: shares[name]), "classes": shares}
-
-
 def _tree_prediction(outputs: np.ndarray, tree: Tree) -> TreePrediction:
     """Return the prediction of an image's vote fractions.
 
@@ -205,11 +200,8 @@ def load_model(run: Path, stretch: str | None = None, bands: str | None = None) 
     coverage = calibrated_coverage(whole)
     return ServedModel(
         run.resolve().name,
-        predictor.recipe,
-        list(predictor.classes),
-        predictor.outputs_of_each,
+        predictor,
         load_explainer(whole),
-        predictor.calibrators,
         partial(sets_of, whole, coverage=coverage) if coverage else None,
         whole.recipe.rendering,
     )

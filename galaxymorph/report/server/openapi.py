@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from pydantic import TypeAdapter
 
 from galaxymorph import __version__
+from galaxymorph.predict import has_intervals
 from galaxymorph.report.server import answer_types as types
 from galaxymorph.report.server.answers import ServedModel
 
@@ -75,10 +76,10 @@ def _prediction(model: ServedModel) -> Schema:
     """Return the schema of this model's predictions, all of whose properties are required."""
     schema = _schema(types.ClassPrediction if model.tree is None else types.TreePrediction)
     lacking = set() if model.sets else {"set"}
-    lacking |= set() if model.has_deviations else {"standard_deviations"}
+    lacking |= set() if has_intervals(model.recipe) else {"standard_deviations"}
     properties = {name: of for name, of in schema["properties"].items() if name not in lacking}
     if "predicted" in properties:
-        properties["predicted"] = {"enum": model.classes}
+        properties["predicted"] = {"enum": list(model.predictor.classes)}
     return schema | {"required": list(properties), "properties": properties}
 
 

@@ -169,7 +169,7 @@ def shared_answers(source: Tree, tree: Tree) -> np.ndarray:
     """
     if source == tree:
         return np.eye(len(tree.columns))
-    names = [answer.shared for answer in source._answers()]
+    names = [answer.shared for _, answer in source.answers]
     matrix = np.zeros((len(names), len(tree.columns)))
     at = 0
     for question in tree.questions:

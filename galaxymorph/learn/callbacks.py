@@ -18,7 +18,7 @@ import torch
 from fastai.callback.core import Callback
 from fastai.callback.tracker import TrackerCallback
 from fastai.learner import Learner
-from fastai.torch_core import set_seed
+from fastai.torch_core import default_device, set_seed
 
 from galaxymorph.base import Damaged, Progress, reading, replacing, write_text
 from galaxymorph.learn.distributed import processes, rank, unwrapped_model, wrapped_loader
@@ -280,6 +280,8 @@ def learner_state(learn: Learner) -> dict[str, dict]:
 
 def load_learner_state(learn: Learner, saved: Mapping[str, dict]) -> None:
     """Load model and optimizer; the learner must be frozen as it was."""
+    # The optimizer's state goes to the weights' device, and stays there when they are moved.
+    learn.model.to(default_device())
     learn.model.load_state_dict(saved["model"])
     learn.opt.load_state_dict(saved["opt"])
 

@@ -29,6 +29,7 @@ from galaxymorph.learn.acceleration.hardware import (
     use_device,
 )
 from galaxymorph.learn.acceleration.loaders import StoredItems
+from galaxymorph.learn.callbacks import learner_state, load_learner_state
 from galaxymorph.learn.splitting import SplitBatches, in_halves, train_in_parts
 from tests.conftest import QUICK, RECIPE, galaxymorph
 
@@ -188,6 +189,16 @@ def test_features_in_gpu_memory_train_as_those_in_files(simple, tmp_path, monkey
     assert len(used) == 1
     files, there = ((tmp_path / name / "model.safetensors") for name in ("files", "gpu"))
     assert files.read_bytes() == there.read_bytes()
+
+
+def test_a_network_is_on_the_gpu_before_its_optimizer_is_resumed(monkeypatch):
+    # The state goes to the weights' device, and stays there when the weights are moved.
+    learn, order = fitted(), []
+    saved = learner_state(learn)
+    monkeypatch.setattr(learn.model, "to", order.append)
+    monkeypatch.setattr(learn.opt, "load_state_dict", lambda _: order.append("state"))
+    load_learner_state(learn, saved)
+    assert order == [default_device(), "state"]
 
 
 def test_rows_in_gpu_memory_are_read_in_the_given_order():

@@ -28,6 +28,7 @@ from galaxymorph.judge import (
     galaxy_errors,
     galleries_of,
     read_robustness,
+    read_robustness_table,
     require_alike,
     robustness_of,
     robustness_settings,
@@ -163,7 +164,7 @@ def robustness(run: RunLike, **options: Any) -> Analysis:
     chosen = RobustnessOptions(**options)
     reference = Run(chosen.reference) if chosen.reference else None
     known = read_robustness(reference) if reference else None
-    theirs = galaxy_errors(reference) if reference else None
+    theirs = galaxy_errors(reference, read_robustness_table(reference)) if reference else None
     fixed = SUITES.find(chosen.suite, "--suite").severities
     if fixed and chosen.severities is not None:
         numbers = ", ".join(map(str, fixed))
@@ -179,13 +180,12 @@ def robustness(run: RunLike, **options: Any) -> Analysis:
         scores, table = robustness_of(
             held_run, *suite, chosen.limit, chosen.views, chosen.adapt, chosen.data
         )
-        write_robustness(held_run, scores, table)
         if known is not None:
-            errors, seed = galaxy_errors(held_run), held_run.recipe.seed
+            errors, seed = galaxy_errors(held_run, table), held_run.recipe.seed
             scores["reference"] = corruption_error(
                 scores, known, str(chosen.reference), errors, theirs, seed
             )
-            write_robustness(held_run, scores, table)
+        write_robustness(held_run, scores, table)
         figures = draw_robustness(held_run, scores, table, chosen.data)
         refresh_report(held_run, chosen.data)
         return Analysis(held_run.path / ROBUSTNESS, scores, figures)

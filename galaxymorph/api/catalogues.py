@@ -12,7 +12,7 @@ from PIL import Image
 from galaxymorph.api.calling import takes
 from galaxymorph.api.options import CheckOptions, ShowOptions, SimulateOptions
 from galaxymorph.api.paths import Place, require_output
-from galaxymorph.base import BadInput, replacing
+from galaxymorph.base import BadInput, counted, replacing
 from galaxymorph.images import (
     Rendering,
     copies_in_words,
@@ -118,7 +118,7 @@ class CatalogueCheck:
         problems = [problem.what for problem in catalogue.problems]
         votes = "obey the tree" if catalogue.tree else "none: plain labels"
         if catalogue.unvoted:
-            votes += f"; {len(catalogue.unvoted):,} galaxies without votes are excluded"
+            votes += f"; {counted(len(catalogue.unvoted), 'galaxy')} without votes excluded"
         if any("the answers of question" in problem for problem in problems):
             votes = "violate the decision tree in some rows"
         rejected = {problem.galaxy for problem in catalogue.problems if problem.galaxy}

@@ -11,7 +11,7 @@ from galaxymorph.api.calling import split_options, takes
 from galaxymorph.api.options import FitOptions, PretrainOptions, ReproduceOptions
 from galaxymorph.api.paths import Place, RunLike
 from galaxymorph.api.runs import Run
-from galaxymorph.base import BadInput, Steps, say
+from galaxymorph.base import BadInput, Steps, say, warn
 from galaxymorph.learn.presets import make_recipe
 from galaxymorph.learn.recipe import Recipe, require_weights_file
 
@@ -133,7 +133,7 @@ def reproduce(run: RunLike, **options: Any) -> Reproduction:
 
 def _find_data(data: Path | None, number: int | None) -> tuple[Path, bool]:
     """Return where the galaxies are, and whether they were simulated for want of others."""
-    from galaxymorph.survey import EMBEDDED, embedded_sky
+    from galaxymorph.survey import embedded_sky
     from galaxymorph.zoo import has_catalogue, is_zip, open_table, tables_and_images
 
     # Before weights are downloaded for nothing.
@@ -148,12 +148,13 @@ def _find_data(data: Path | None, number: int | None) -> tuple[Path, bool]:
                 "leave out one of the two",
             )
         return data or Path("data"), False
-    if strays := [name for name in tables_and_images(Path("data")) if name != SIMULATED.name]:
+    names = tables_and_images(Path("data"))
+    if strays := [name for name in names if not name.startswith(SIMULATED.name)]:
         raise BadInput(
             f"data/: no catalogue found, only {', '.join(strays[:3])}",
             "give its folder or its table with --data",
         )
-    return embedded_sky(SIMULATED, number or EMBEDDED.number), True
+    return embedded_sky(SIMULATED, number), True
 
 
 def start_fit(options: FitOptions, changes: dict[str, Any]) -> Started:
@@ -218,8 +219,8 @@ def _say_started(run: RunFolder, galaxies: Galaxies) -> None:
     counts = ", ".join(f"{words.get(str(label), label)} {number:,}" for label, number in numbers)
     say(f"{len(galaxies.table):,} galaxies ({counts}) → {run.path}")
     if run.recipe.flips and (handed := handed_classes(galaxies.classes)):
-        say(
-            f"warning: class {handed[0]!r} seems to have a handedness, but images are mirrored at "
+        warn(
+            f"class {handed[0]!r} seems to have a handedness, but images are mirrored at "
             "random, so no network can learn it; fit again with --no-flips"
         )
 

@@ -71,6 +71,7 @@ def predict(run: RunLike | Sequence[RunLike], images: Any, **options: Any) -> pd
     names = [str(path) for path in paths]
     if chosen.format and chosen.path:
         submit_files(chosen.path, models, names, chosen)
+        # It is written in parts, of which those before an interruption are on disk alone.
         return pd.read_csv(chosen.path)
     table = predict_files(models, names, chosen)
     if chosen.path:
@@ -232,21 +233,22 @@ def triage(run: RunLike, catalogue: Places, output: Place, **options: Any) -> pd
 
 
 @takes(ExportOptions)
-def export(run: RunLike, format: str, **options: Any) -> Export:
+def export(run: RunLike, format: str | None = None, **options: Any) -> Export:
     """Write a run as one file that travels, with all that predicting takes.
 
     `load_predictor` and `predict` take it in place of a run.
 
     Args:
         run: a trained run or its folder.
-        format: of the file: onnx, onnx-int8, safetensors, or one of a plugin.
+        format: of the file: onnx, onnx-int8, safetensors, or one of a plugin. Default: the first
+            one whose files end as `output` does.
 
     Raises:
         BadInput: the format is unknown, or a package that it takes is missing.
 
     Example:
         >>> import galaxymorph as gm
-        >>> file = gm.export("exports/first", "safetensors", output="model.safetensors")
+        >>> file = gm.export("exports/first", output="model.safetensors")
         >>> file.path.name
         'model.safetensors'
     """

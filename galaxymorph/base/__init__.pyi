@@ -8,6 +8,7 @@ from .archives import read_head as read_head
 from .errors import BadInput as BadInput
 from .errors import MissingFile as MissingFile
 from .errors import as_utf8 as as_utf8
+from .errors import counted as counted
 from .errors import listed as listed
 from .errors import one_line as one_line
 from .files import cache_folder as cache_folder
@@ -35,6 +36,7 @@ from .progress import Steps as Steps
 from .progress import mute as mute
 from .progress import print_anything as print_anything
 from .progress import say as say
+from .progress import warn as warn
 from .reading import FORMAT_ERRORS as FORMAT_ERRORS
 from .reading import Damaged as Damaged
 from .reading import library_errors as library_errors

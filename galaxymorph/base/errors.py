@@ -18,7 +18,7 @@ class BadInput(Exception):
         ...     gm.open_run("nowhere")
         ... except gm.BadInput as error:
         ...     print(error)
-        nowhere: not a run (it has no recipe.json); give a folder in exports/
+        nowhere: no such run; give a folder in exports/
     """
 
     def __init__(self, fault: object, remedy: str = ""):
@@ -40,6 +40,14 @@ def one_line(text: str) -> str:
     """Return the text with line breaks and whatever else doesn't print as escapes."""
     # Names come out of files and archives of any origin, and a terminal obeys what it is sent.
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun, such as `1 galaxy` or `2,000 galaxies`."""
+    if number == 1:
+        return f"1 {noun}"
+    regular = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:,} {plural or regular}"
 
 
 def listed(names: Iterable[object], most: int = MOST_LISTED) -> str:

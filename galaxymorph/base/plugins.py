@@ -15,7 +15,7 @@ from pathlib import Path
 
 from galaxymorph.base.errors import BadInput
 from galaxymorph.base.imports import outside_code
-from galaxymorph.base.progress import say
+from galaxymorph.base.progress import warn
 from galaxymorph.base.registry import registering
 
 # Packages that are installed name their module under this group of entry points.
@@ -75,7 +75,7 @@ def _load_or_warn(names: Sequence[str]) -> None:
         try:
             load_plugin(name)
         except BadInput as error:
-            say(f"warning: {error}")
+            warn(str(error))
 
 
 def loaded_plugins() -> Sequence[str]:

@@ -39,10 +39,14 @@ def mute() -> None:
 def say(text: str = "") -> None:
     """Log a line: for the command line's user, who sees every line, or for a script's log.
 
-    The level is INFO, which Python shows only where logging is set up for it, or WARNING of a line
-    that begins with the word.
+    The level is INFO, which Python shows only where logging is set up for it.
     """
-    LOG.log(logging.WARNING if text.startswith("warning:") else logging.INFO, "%s", text)
+    LOG.info("%s", text)
+
+
+def warn(text: str) -> None:
+    """Log a line at the level WARNING, which Python shows in scripts too; see `say`."""
+    LOG.warning("warning: %s", text)
 
 
 @contextmanager
@@ -229,7 +233,7 @@ class Progress:
         ending = f"{left:.0f} s left" if self.done < self.total else f"{seconds:.0f} s"
         parts = [
             f"{Steps.name()}{self.label}: {self.done:,}/{self.total:,} {self.unit}",
-            f"{rate:.3g} {self.unit}/s",
+            f"{_rate(rate)} {self.unit}/s",
             ending,
             Steps.rest(left if self.done else 0.0),
             self.note,
@@ -239,6 +243,11 @@ class Progress:
             self._cell.show(text, None if ended else self.done / max(self.total, 1))
         else:
             _print_line(text)
+
+
+def _rate(rate: float) -> str:
+    """Return a rate with three digits or more, never as a power of ten."""
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
 
 
 def _in_notebook() -> bool:
@@ -286,7 +295,7 @@ def _rich_bar(unit: str) -> RichProgress:
         """Units a second."""
 
         def render(self, task: Task) -> Text:
-            return Text(f"{task.speed or 0:.3g} {unit}/s")
+            return Text(f"{_rate(task.speed or 0)} {unit}/s")
 
     return RichProgress(
         TextColumn("{task.description}"),

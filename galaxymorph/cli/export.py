@@ -19,12 +19,12 @@ from galaxymorph.predict.exporters import EXPORTERS
     "--format",
     "format",
     type=Choice(list(EXPORTERS)),
-    required=True,
-    help=" ".join(exporter.words for exporter in EXPORTERS.values()),
+    help="Default: the format of the name after -o. "
+    + " ".join(exporter.words for exporter in EXPORTERS.values()),
 )
 @click.option("--int8", is_flag=True, hidden=True, help="Former name of --format onnx-int8.")
 @options_of(ExportOptions)
-def export(run: Path, format: str, int8: bool, **options: Any) -> None:
+def export(run: Path, format: str | None, int8: bool, **options: Any) -> None:
     """Export RUN as one file.
 
     The file contains everything that predictions need: weights, preprocessing, classes, target and
@@ -34,13 +34,13 @@ def export(run: Path, format: str, int8: bool, **options: Any) -> None:
 
     \b
     Example:
-      python cli.py export exports/RUN --format onnx -o model.onnx
+      python cli.py export exports/RUN -o model.onnx
       python cli.py export exports/RUN --format onnx-int8
       python cli.py predict exports/RUN images/ --precision int8
     """
     import galaxymorph as gm
 
-    result = gm.export(run, f"{format}-int8" if int8 else format, **options)
+    result = gm.export(run, f"{format}-int8" if int8 and format else format, **options)
     click.echo(f"{result.path}: {result.path.stat().st_size / 1e6:.1f} MB")
     if result.notes:
         click.echo(result.notes)

@@ -15,7 +15,7 @@ from galaxymorph.cli.options import RUN, options_of, say_rendering
 
 @click.command(cls=Command)
 @RUN
-@click.argument("images", nargs=-1, required=True, metavar="[RUN...] IMAGE...")
+@click.argument("images", nargs=-1, metavar="[RUN...] IMAGE...")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per image.")
 @options_of(PredictOptions)
 @click.pass_context

@@ -17,7 +17,7 @@ def survey() -> None:
     """Simulate galaxies with votes, and draw contact sheets."""
 
 
-@survey.command()
+@survey.command(short_help="Simulate galaxies and votes.")
 @click.argument("folder", type=PATH, metavar="DIR")
 @options_of(SimulateOptions)
 def simulate(folder: Path, **options: Any) -> None:
@@ -34,7 +34,7 @@ def simulate(folder: Path, **options: Any) -> None:
     click.echo(gm.simulate(folder, **options))
 
 
-@survey.command()
+@survey.command(short_help="Draw a contact sheet of a catalogue.")
 @click.argument("folder", type=PATH, metavar="DIR")
 @options_of(ShowOptions)
 def show(folder: Path, output: Path | None, **options: Any) -> None:

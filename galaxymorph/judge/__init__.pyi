@@ -106,6 +106,7 @@ from .robustness.conditions import SUITES as SUITES
 from .robustness.conditions import Condition as Condition
 from .robustness.corruption_errors import corruption_error as corruption_error
 from .robustness.corruption_errors import galaxy_errors as galaxy_errors
+from .robustness.corruption_errors import read_robustness_table as read_robustness_table
 from .robustness.drift import Drift as Drift
 from .robustness.drift import drift_between as drift_between
 from .robustness.drift import energy as energy

@@ -96,7 +96,8 @@ def _loss_warnings(run: Run) -> list[FitWarning]:
         history = member.history
         if history is None or len(history) < 2:
             continue
-        first, last = history["train_loss"].iloc[[0, -1]]
+        losses = history["train_loss"].to_list()
+        first, last = losses[0], losses[-1]
         # NaN is not below anything.
         if not last <= first * (1 + RISE):
             where = f" of {run.part_word} {member.path.name}" if run.part_word else ""

@@ -15,7 +15,7 @@ from fastai.callback.schedule import fit_one_cycle  # noqa: F401, the patch of L
 from fastai.learner import Learner
 from fastai.torch_core import default_device, set_seed
 
-from galaxymorph.base import BadInput, Progress, Steps, remove_leftovers, say
+from galaxymorph.base import BadInput, Progress, Steps, counted, remove_leftovers, say
 from galaxymorph.images import Frames
 from galaxymorph.learn.acceleration.features import stored_features
 from galaxymorph.learn.acceleration.gpu_memory import LossOnGPU
@@ -160,9 +160,9 @@ def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
         say(f"{len(galaxies.further):,} galaxies of further catalogues train: {path / SOURCES}")
     copies = int(table["digest"].duplicated().sum()) if "digest" in table else 0
     if copies:
-        say(f"{copies:,} images are identical to another one and are in the same part")
+        say(f"{counted(copies, 'image')} identical to another one, in the same part as that")
     if len(galaxies.rejected):
-        say(f"{len(galaxies.rejected):,} rows excluded: {path / 'rejected.csv'}")
+        say(f"{counted(len(galaxies.rejected), 'row')} excluded: {path / 'rejected.csv'}")
     return Run(path)
 
 

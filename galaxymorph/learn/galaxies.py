@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, say
+from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, counted, say, warn
 from galaxymorph.images import (
     NO_CONTENT,
     Frames,
@@ -92,10 +92,9 @@ def read_labels(path: str | Path, recipe: Recipe, skip_bad: bool = False) -> Lab
     """
     kind = None if recipe.fractions is None else FRACTIONS[recipe.fractions]
     catalogue = read_catalogue(path, recipe.labels_column, recipe.schema, recipe.id_column, kind)
-    for note in filter(None, (catalogue.note, catalogue.kind_note)):
-        say(note)
+    catalogue.say_notes()
     if catalogue.unvoted:
-        say(f"{len(catalogue.unvoted):,} galaxies without votes are excluded")
+        say(f"{counted(len(catalogue.unvoted), 'galaxy')} without votes excluded")
     if catalogue.unused_images:
         say(f"images without a row in {catalogue.source}: {catalogue.unused_images:,}")
     if not skip_bad:
@@ -112,7 +111,7 @@ def read_labels(path: str | Path, recipe: Recipe, skip_bad: bool = False) -> Lab
     further = read_further(recipe, skip_bad)
     labelled = Labelled(replace(catalogue, table=table), classes, _absolute(path), further)
     for note in notes_on_classes(labelled.counts):
-        say(note)
+        warn(note)
     return labelled
 
 
@@ -211,7 +210,7 @@ def _say_empty(inspections: Sequence[Inspection]) -> None:
     counts = Counter(image.status for image in inspections if image.status in NO_CONTENT)
     if counts:
         kinds = ", ".join(f"{status} {number:,}" for status, number in counts.items())
-        say(f"{counts.total():,} images show no galaxy and are excluded: {kinds}")
+        say(f"{counted(counts.total(), 'image')} without a galaxy excluded: {kinds}")
 
 
 def with_images(table: pd.DataFrame, data: str | Path | None = None) -> pd.DataFrame:

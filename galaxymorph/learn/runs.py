@@ -35,7 +35,7 @@ from galaxymorph.base import (
     require,
     require_key,
     require_words,
-    say,
+    warn,
     write_json,
 )
 from galaxymorph.images import Rendering
@@ -118,7 +118,8 @@ class Run:
     def _record(self) -> dict:
         path = self.path / RECIPE
         if not path.exists():
-            raise BadInput(f"{self.path}: not a run (it has no recipe.json)", _near_run(self.path))
+            what = "not a run (it has no recipe.json)" if self.path.exists() else "no such run"
+            raise BadInput(f"{self.path}: {what}", _near_run(self.path))
         record = read_json(path)
         if record.get("format") not in READS:
             raise BadInput(
@@ -157,6 +158,13 @@ class Run:
     def data(self) -> dict[str, str]:
         """The origin of the galaxies: `path`, `source` and `fingerprint`."""
         return self._record["data"]
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether the galaxies were simulated; False if their catalogue isn't there any more."""
+        from galaxymorph.survey.simulation import SETTINGS
+
+        return (Path(self.data["source"]).parent / SETTINGS).exists()
 
     @cached_property
     def folds(self) -> list[Run]:
@@ -356,7 +364,7 @@ def say_fit_warnings(run: Run) -> None:
     signs = fit_warnings(run)
     if signs:
         words = "; ".join(sign["what"] for sign in signs)
-        say(f"warning: {run.path}: {words}. Try: {signs[0]['remedy']}")
+        warn(f"{run.path}: {words}. Try: {signs[0]['remedy']}")
 
 
 def fingerprint(table: pd.DataFrame, data: Mapping[str, str] | None = None) -> str:

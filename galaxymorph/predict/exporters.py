@@ -111,6 +111,18 @@ def exporter_of(path: Path) -> Exporter | None:
     return next((format for format in EXPORTERS.values() if format.ending == path.suffix), None)
 
 
+def _named_by_ending(path: Path | None) -> Exporter:
+    if path is None:
+        raise BadInput(f"no --format is given, of {', '.join(EXPORTERS)}", "give it, or -o FILE")
+    exporter = exporter_of(path)
+    if exporter is None:
+        endings = dict.fromkeys(each.ending for each in EXPORTERS.values())
+        raise BadInput(
+            f"-o {path}: no format has the ending {path.suffix!r}", f"use {' or '.join(endings)}"
+        )
+    return exporter
+
+
 @dataclass(frozen=True)
 class Export:
     """The file written, and lines about it, see `Exporter.write`."""
@@ -119,12 +131,14 @@ class Export:
     notes: str = ""
 
 
-def export_run(run: Run, format: str, path: Path | None = None, data: Path | None = None) -> Export:
+def export_run(
+    run: Run, format: str | None = None, path: Path | None = None, data: Path | None = None
+) -> Export:
     """Write a trained run, all folds of it, as one file that `load_predictor` takes.
 
     Args:
         run: trained.
-        format: of `EXPORTERS`.
+        format: of `EXPORTERS`; the default is that of the path's ending.
         path: of the file, ending accordingly; the default depends on the format, see `Exporter`.
         data: where the run's catalogue is now, if it has moved; for int8.
 
@@ -136,7 +150,7 @@ def export_run(run: Run, format: str, path: Path | None = None, data: Path | Non
     from galaxymorph.learn import locked
 
     run.require_trained()
-    exporter = EXPORTERS.find(format, "--format")
+    exporter = EXPORTERS.find(format, "--format") if format else _named_by_ending(path)
     if path is None and exporter.name_in_run:
         path = run.path / exporter.name_in_run
         with locked(run):

@@ -8,7 +8,7 @@ from typing import cast
 
 from PIL import Image
 
-from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, as_utf8, say
+from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, as_utf8, say, warn
 from galaxymorph.images import NO_CONTENT, NoContent, Rendering, Source, decode, inspect_images
 from galaxymorph.learn.recipe import Recipe
 from galaxymorph.predict.listing import ListedImage, image_folder, list_images
@@ -84,7 +84,7 @@ def submission_images(paths: Sequence[str]) -> list[str]:
             f"{unnamed}: {training:,} training images of the challenge and no test images",
             "put images_test_rev1.zip there, or name the images themselves",
         )
-    say(f"warning: {training:,} images are in the training part and do not belong in a submission")
+    warn(f"{training:,} images are in the training part and do not belong in a submission")
     return [file.reference for file in files]
 
 

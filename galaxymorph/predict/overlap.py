@@ -27,7 +27,10 @@ AHEAD = 256
 
 @dataclass(frozen=True)
 class SplitParts:
-    """The parts of a run's galaxies, by the digest of the image and by the galaxy's id."""
+    """The parts of a run's galaxies, by the digest of the image and by the galaxy's id.
+
+    Simulated galaxies have no ids here: theirs are numbers that real galaxies have too.
+    """
 
     by_digest: Mapping[str, str]
     by_galaxy: Mapping[str, str]
@@ -71,7 +74,8 @@ def load_split_parts(model: str) -> SplitParts | None:
         return None
     split = pd.concat(splits)
     split = split.sort_values("split", key=lambda names: names.map(PARTS.index), kind="stable")
-    return SplitParts(_first_parts(split, "digest"), _first_parts(split, "galaxy"))
+    named = split[split["galaxy"].where(~split["simulated"], "") != ""]
+    return SplitParts(_first_parts(split, "digest"), _first_parts(named, "galaxy"))
 
 
 def _first_parts(split: pd.DataFrame, name: str) -> dict[str, str]:
@@ -95,12 +99,14 @@ def _further(folder: Path) -> list[pd.DataFrame]:
 
 def _own_splits(folder: Path) -> list[pd.DataFrame]:
     if (folder / run_files.RECIPE).is_file():
-        return [_read(member.path / run_files.SPLIT) for member in Run(folder).members]
+        run = Run(folder)
+        return [_read(member.path / run_files.SPLIT, run.is_simulated) for member in run.members]
     return [_read(folder / run_files.SPLIT)] if (folder / run_files.SPLIT).is_file() else []
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path, simulated: bool = False) -> pd.DataFrame:
     table = read_csv(path, COLUMNS, dtype=str, keep_default_na=False)[COLUMNS]
+    table["simulated"] = simulated
     with reading(path):
         if not set(table["split"]) <= set(PARTS):
             raise Damaged("its column split holds other words than a split's parts")
@@ -136,8 +142,8 @@ def add_split_parts(table: pd.DataFrame, models: Sequence[str | Path]) -> pd.Dat
 def missing_split(model: str | Path) -> str:
     """Return a line that explains why there is no column `part`."""
     return (
-        f"{model}: no {run_files.SPLIT} beside it, so that there is no column `{COLUMN}` of which "
-        "images it was trained on"
+        f"{model}: without {run_files.SPLIT} beside it, the column `{COLUMN}`, which tells the "
+        "images that it was trained on, is left out"
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from galaxymorph.base import BadInput, say
+from galaxymorph.base import BadInput, say, warn
 from galaxymorph.base.process import is_own_process
 from galaxymorph.images import Rendering, require_fits
 from galaxymorph.judge import (
@@ -250,8 +250,8 @@ def _warn_of_drift(runs: Sequence[Run], references: list[str], options: Predicti
 
         drift = measure_drift(run, references)
         if drift and drift.warns:
-            say(
-                f"warning: these images differ from the training images of {run.path}: a linear "
+            warn(
+                f"these images differ from the training images of {run.path}: a linear "
                 f"classifier separates them with AUROC {drift.auroc:.2f} (two-sample test, p "
                 f"{drift.p:.3f}); inspect some predictions before you use them, or try --adapt"
             )

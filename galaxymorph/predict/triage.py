@@ -12,7 +12,16 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from galaxymorph.base import BadInput, Progress, as_utf8, read_bytes, replace_folder, say, sniff
+from galaxymorph.base import (
+    BadInput,
+    Progress,
+    as_utf8,
+    counted,
+    read_bytes,
+    replace_folder,
+    say,
+    sniff,
+)
 from galaxymorph.images import (
     Inspection,
     Rendering,
@@ -158,7 +167,7 @@ def triage_files(
         if not usable:
             raise BadInput("none of the images can be used", "see the lines above")
         if left_out := len(listed) - len(usable):
-            say(f"{left_out:,} of {len(listed):,} images can't be used and are excluded")
+            say(f"{left_out:,} of {counted(len(listed), 'image')} unusable and excluded")
         kept = set(usable)
         listed = [row for row in listed if row.image in kept]
     return choose_galaxies(run, listed, folder, number, source)
@@ -176,7 +185,7 @@ def _without_copies(inspections: Sequence[Inspection], value: np.ndarray) -> np.
         keep[at] = first == at and content not in known
         known.add(content)
     if left_out := int((~keep).sum()):
-        say(f"{left_out:,} images are copies of others and are excluded")
+        say(f"{counted(left_out, 'copy')} of other images excluded")
     return np.sort(order[keep])
 
 

@@ -67,7 +67,8 @@ def _dropout(run: Run, models: Sequence[nn.Module]) -> Sampler:
     for model in models:
         if not _drops(model):
             raise SourceUnavailable(
-                f"{run.path}: its network drops nothing", "fit with --dropout, or ask for views"
+                f"{run.path}: its network has no dropout",
+                "fit with --dropout, or use another source",
             )
         # What it does to a learner's model while that validates (Gal & Ghahramani 2016).
         callback = MCDropoutCallback()

@@ -132,7 +132,7 @@ def _sample(run: Run, table: pd.DataFrame, source: str, data: Path | None) -> _S
             try:
                 sample = open_uncertainty_source(split if of_ensemble else split.members[0], source)
             except SourceUnavailable as error:
-                say(f"source {source} is not available: {error}")
+                say(f"without source {source}: {error}")
                 return None
             start = time.perf_counter()
             samples, _ = sample(images, progress.advance)

@@ -242,20 +242,18 @@ def _set_cell(score: Record | float | None) -> str:
 
 def kept_words(accuracy: str, record: Record) -> str:
     """Return a line on the galaxies accepted at an accuracy, see `judge.keep_at_accuracies`."""
-    wanted, kept = f"{float(accuracy):.0%}", record["kept"]
+    aim, kept = f"for an accuracy of {100 * float(accuracy):g} %", record["kept"]
     if kept["value"] is None:
         return (
-            f"at {wanted} accuracy no galaxy can be accepted: at least {record['least']:,} "
-            "calibration galaxies are needed, nearly all of them correct"
+            f"{aim}, no galaxy can be accepted with 95 % confidence: the choice needs at least "
+            f"{record['least']:,} galaxies, and more if some are misclassified"
         )
+    low, share, high = (f"{100 * kept[end]:.1f}" for end in ("low", "value", "high"))
+    words = f"{aim}, {share} % ({low}–{high}) of the galaxies can be accepted with 95 % confidence"
     reached = record["accuracy"]
-    words = (
-        f"{interval_words(reached)} of them are correct" if reached["value"] is not None else "none"
-    )
-    return (
-        f"at {wanted} accuracy (with 95 % confidence), "
-        f"{kept['value']:.1%} ({kept['low']:.1%}–{kept['high']:.1%}) of the galaxies: {words}"
-    )
+    if reached["value"] is None:
+        return words
+    return f"{words}; their accuracy on test galaxies is {interval_words(reached)}"
 
 
 def print_uncertainty(record: Record) -> None:

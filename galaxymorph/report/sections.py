@@ -156,7 +156,7 @@ def _trained(page: PageContent) -> Content:
         "labels": labels,
         "truth": recipe.truth,
         "source": str(source),
-        "simulated": (source.parent / "survey.json").exists(),
+        "simulated": run.is_simulated,
         "galaxies": len(split),
         "parts": [(part, words.get(part, part)) for part in order],
         "rows": [

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from galaxymorph.base import say
-from galaxymorph.survey.simulation import TABLE, Simulation, simulate
+from galaxymorph.base import counted, read_json, reading, require_key, say
+from galaxymorph.survey.simulation import SETTINGS, TABLE, Simulation, simulate
 
 # A survey's probability is proportional to how often it is named; most users' images are of SDSS.
 PRETRAINING = Simulation(
@@ -17,22 +17,36 @@ PRETRAINING = Simulation(
 EMBEDDED = Simulation(3_000, ("sdss", "sdss", "decals"), 7)
 
 
-def embedded_sky(folder: Path, number: int = EMBEDDED.number) -> Path:
+def embedded_sky(folder: Path, number: int | None = None) -> Path:
     """Return a folder of simulated galaxies for a fit without data; simulate them if necessary.
 
     Args:
-        folder: used if it contains a finished simulation.
-        number: of galaxies to simulate.
+        folder: used as it is if it holds a finished simulation of that many galaxies; if it holds
+            one of another number, a folder beside it is used, with the number in its name.
+        number: of galaxies to simulate; by default those that are there, or as `EMBEDDED`.
 
     Raises:
         BadInput: the folder holds something else, or a package is missing.
     """
-    there = (folder / TABLE).exists()
+    there = _simulated(folder)
+    if there is not None and number not in (None, there):
+        folder = folder.with_name(f"{folder.name}-{number}")
+        there = _simulated(folder)
+    chosen = there or number or EMBEDDED.number
     say(
-        f"No data: {'using the' if there else f'simulating {number:,}'} galaxies in {folder}. To "
-        "use real galaxies, put images_training_rev1.zip and training_solutions_rev1.zip of "
-        "Kaggle's Galaxy Zoo challenge into data/, or give --data."
+        f"No data: {'simulating' if there is None else 'using the'} {counted(chosen, 'galaxy')} in "
+        f"{folder}. To use real galaxies, put images_training_rev1.zip and "
+        "training_solutions_rev1.zip of Kaggle's Galaxy Zoo challenge into data/, or give --data."
     )
-    if there:
+    if there is not None:
         return folder
-    return simulate(folder, Simulation(number, EMBEDDED.surveys, EMBEDDED.seed))
+    return simulate(folder, Simulation(chosen, EMBEDDED.surveys, EMBEDDED.seed))
+
+
+def _simulated(folder: Path) -> int | None:
+    """Return how many galaxies a folder's finished simulation has, None if it holds none."""
+    if not (folder / TABLE).exists():
+        return None
+    record = read_json(folder / SETTINGS, "give a new folder")
+    with reading(folder / SETTINGS, "give a new folder"):
+        return require_key(require_key(record, "simulation", dict), "number", int)

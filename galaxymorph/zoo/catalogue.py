@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from galaxymorph.base import BadInput, did_you_mean, near_names, one_line
+from galaxymorph.base import BadInput, did_you_mean, near_names, one_line, say, warn
 from galaxymorph.zoo.checks import CheckedRows, as_ids, read_checked
 from galaxymorph.zoo.columns import COUNT, WORD, prefixed
 from galaxymorph.zoo.image_files import same_content
@@ -28,12 +28,13 @@ ID_COLUMNS = (
     "asset_id",
 )
 NO_VOTES = "nobody voted on the first question"
+DEBIASED = "debiased"
 # Notes for the user on the fractions that a table is trained on (Hart et al. 2016).
 KIND_NOTES = {
     "fraction": "votes: raw fractions",
-    "weighted": "votes: weighted fractions, of volunteers by their consistency",
-    "debiased": "warning: votes are debiased fractions, which depend on distance and not on the "
-    "picture alone; the table has no complete counts, raw or weighted fractions",
+    "weighted": "votes: fractions weighted by the consistency of volunteers",
+    DEBIASED: "votes: debiased fractions, which depend on distance and not on the image alone; the "
+    "table has no complete counts, raw or weighted fractions",
 }
 
 
@@ -66,7 +67,7 @@ class Catalogue:
     `table` has a row a galaxy in ascending order: `galaxy` (the id, text), `image` (a reference),
     `row` (its number in the file), and its `label`, or the cumulative vote fraction of every
     answer of the tree and, where the table has counts, `count_<answer>`. `unvoted` are galaxies
-    without votes. `note` names files among the images that are none, `kind_note` the kind of vote
+    without votes. `note` names files among the images that are none, `kind` the kind of vote
     fractions.
     """
 
@@ -79,7 +80,19 @@ class Catalogue:
     unvoted: list[Problem] = field(default_factory=list)
     unused_images: int = 0
     note: str = ""
-    kind_note: str = ""
+    kind: str = ""
+
+    @property
+    def kind_note(self) -> str:
+        """A line on the kind of vote fractions, empty if there are none or only one kind."""
+        return KIND_NOTES.get(self.kind, "")
+
+    def say_notes(self) -> None:
+        """Log the notes on the files and the votes; debiased fractions are a warning."""
+        if self.note:
+            say(self.note)
+        if self.kind_note:
+            (warn if self.kind == DEBIASED else say)(self.kind_note)
 
     def set_aside(self, problems: Iterable[Problem]) -> Catalogue:
         """Return the catalogue without the galaxies that these problems name."""
@@ -147,7 +160,7 @@ def read_catalogue(
     rule = SCHEMAS.find(schema, "--schema")
     rows, votes, unvoted = _votes(table, rule, id_column, layout, kind)
     catalogue = _with_images(Path(path), layout, rule.tree, rows, votes.rows, unvoted)
-    return replace(catalogue, kind_note=KIND_NOTES.get(votes.kind, ""))
+    return replace(catalogue, kind=votes.kind)
 
 
 def read_words(path: str | Path, columns: Sequence[str], id_column: str | None = None) -> Catalogue:

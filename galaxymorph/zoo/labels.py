@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput, read_parquet
+from galaxymorph.base import BadInput, counted, read_parquet
 from galaxymorph.zoo.catalogue import Catalogue
 from galaxymorph.zoo.columns import COUNT, TARGET, prefixed
 from galaxymorph.zoo.schemas import GALAXY_ZOO_CHALLENGE, SCHEMAS
@@ -52,20 +53,28 @@ def label_catalogue(catalogue: Catalogue, scheme: str) -> tuple[pd.DataFrame, li
 
     Returns:
         A row per kept galaxy in ascending order: `galaxy`, `image`, `row`, `label`; and every class
-        in the scheme's order (alphabetical for plain labels).
+        in the scheme's order (for plain labels that of values, or of the alphabet).
 
     Raises:
         BadInput: the scheme is unknown, or two plain labels differ in capitals alone.
     """
     table = catalogue.table
     if catalogue.tree is None:
-        classes = sorted(table["label"].unique())
+        classes = sorted(table["label"].unique(), key=_order)
         _refuse_alike(classes, catalogue.source)
         return table[["galaxy", "image", "row", "label"]], classes
     rule = SCHEMES.find(scheme)
     labels = assign_labels(rule, table)
     labelled = table[["galaxy", "image", "row"]].assign(label=labels["label"])
     return labelled[labels["kept"]].reset_index(drop=True), list(rule.classes)
+
+
+def _order(name: str) -> tuple[float, str]:
+    """Return a key that sorts numbers such as Hubble's T by value, and before other names."""
+    try:
+        return float(name), name
+    except ValueError:
+        return math.inf, name
 
 
 def notes_on_classes(counts: Mapping[str, int]) -> list[str]:
@@ -75,8 +84,8 @@ def notes_on_classes(counts: Mapping[str, int]) -> list[str]:
         counts: galaxies of each class.
     """
     return [
-        f"warning: {number:,} galaxies are of a class called {name!r}: if they have no label, "
-        "leave those cells empty"
+        f"{counted(number, 'galaxy')} of a class called {name!r}: if this means that the label is "
+        "unknown, leave those cells empty"
         for name, number in counts.items()
         if name.strip().casefold() in NO_LABEL
     ]

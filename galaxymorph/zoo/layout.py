@@ -217,7 +217,7 @@ def _no_table(files: Sequence[File]) -> str:
         for file in files
         if file.name.lower().endswith((*PLAIN_ENDINGS, ".csv.zip")) and is_usable(file.name)
     ]
-    return "no table of galaxies" + (f" but {deeper[0]}, in a folder of its own" if deeper else "")
+    return "no table of galaxies" + (f", only one in a subfolder ({deeper[0]})" if deeper else "")
 
 
 def _no_table_remedy(files: Sequence[File]) -> str:
@@ -230,7 +230,7 @@ def _no_table_remedy(files: Sequence[File]) -> str:
             "GalaxyID (a file's name) and label (its folder's) there, and give "
             "--labels-column label"
         )
-    return f"put {TABLES[0]}.csv there, or give the path of the table itself"
+    return f"give the folder or the path of the table, or put {TABLES[0]}.csv there"
 
 
 def _is_archive(name: str) -> bool:

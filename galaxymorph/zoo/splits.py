@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, counted
 from galaxymorph.zoo.columns import PARTS
 
 # Of the published split: 70/15/15 of train, valid and test.
@@ -148,7 +148,8 @@ def _set_aside(
 def _need(number: int, least: int, purpose: str) -> None:
     if number < least:
         raise BadInput(
-            f"the catalogue has {number} galaxies with votes, but {purpose} needs {least}",
+            f"the catalogue has {counted(number, 'galaxy')} with votes, but {purpose} needs "
+            f"{least}",
             "add galaxies",
         )
 
@@ -181,8 +182,8 @@ def need_of_each_class(labels: pd.Series, classes: Sequence[str], least: int, pu
     rarest = min(classes, key=lambda name: counts.get(name, 0))
     if counts.get(rarest, 0) < least:
         raise BadInput(
-            f"class {rarest!r} has {counts.get(rarest, 0)} galaxies, but {purpose} needs {least} "
-            "of each class",
+            f"class {rarest!r} has {counted(counts.get(rarest, 0), 'galaxy')}, but {purpose} needs "
+            f"{least} of each class",
             "add galaxies of that class, or use other labels",
         )
 

@@ -196,7 +196,7 @@ def _refuse_other_schema(table: Table, name: str | None) -> None:
         ):
             raise BadInput(
                 f"{table.reference}: its columns are those of {other}",
-                f"did you mean --schema {other}? fit with --target tree --schema {other}",
+                f"did you mean --schema {other}? A fit also needs --target tree",
             )
 
 
@@ -211,9 +211,26 @@ def near_schema(table: Table, name: str | None) -> str:
             near = [(near_names(column, table.columns) or [""])[0] for column in wanted]
             alike = sum(map(similarity, wanted, near)) / len(wanted)
             if all(near) and alike > best[0]:
-                other = f"--schema {known}? Its columns are" if known != name else "its columns:"
-                best = alike, f"did you mean {other} {wanted[0]}, here {near[0]}: rename them"
+                best = alike, _as_question(table, wanted, near, "" if known == name else known)
     return best[1]
+
+
+def _as_question(table: Table, wanted: Sequence[str], near: Sequence[str], schema: str) -> str:
+    """Return what to do with a table that has columns like those of a schema.
+
+    Args:
+        table: whose columns they are.
+        wanted: the schema's columns of the first question.
+        near: those of the table that resemble them; one may be another of `wanted`.
+        schema: its name, empty if it was given.
+    """
+    option = f"--schema {schema}? " if schema else ""
+    renamed = [pair for pair in zip(wanted, near, strict=True) if pair[1] not in wanted]
+    if renamed:
+        its = "Its columns are" if schema else "its columns:"
+        return f"did you mean {option}{its} {renamed[0][0]}, here {renamed[0][1]}: rename them"
+    absent = _absent(table, wanted)
+    return f"did you mean {option}{f'The table lacks {listed(absent)}' if absent else ''}".strip()
 
 
 def _missing_remedy(table: Table, schema: Schema, kind: str) -> str:

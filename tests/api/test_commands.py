@@ -76,7 +76,7 @@ def test_a_mistyped_option_has_a_suggestion():
         (lambda: gm.interpret("r", part="tests"), "did you mean test"),
         (lambda: gm.calibrate("r", coverage=1.2), "--coverage 1.2; give a share"),
         (lambda: gm.report("r", figures="gif"), "--figures gif: no such format"),
-        (lambda: gm.open_run("nowhere"), "nowhere: not a run"),
+        (lambda: gm.open_run("nowhere"), "nowhere: no such run"),
         (lambda: gm.fit("nowhere", recipe="quick"), "nowhere: no such file or folder"),
         (lambda: gm.fit(recipe="quick", epoch=3), "setting 'epoch' is unknown; did you mean"),
         (lambda: gm.check("nowhere"), "nowhere"),

@@ -6,7 +6,7 @@ import types
 
 import pytest
 
-from galaxymorph.base import BadInput, Progress, Steps, one_line, progress, say
+from galaxymorph.base import BadInput, Progress, Steps, one_line, progress, say, warn
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ def test_the_log_is_printed_by_commands_alone(capsys):
     assert capsys.readouterr() == ("", "")
     with progress.printed_log():
         say("a note")
-        say("warning: of something")
+        warn("of something")
     assert capsys.readouterr() == ("", "a note\nwarning: of something\n")
     assert not logging.getLogger("galaxymorph").handlers
 
@@ -196,5 +196,5 @@ def test_a_warning_is_seen_without_a_command(caplog):
     with caplog.at_level(logging.WARNING, "galaxymorph"):
         logging.getLogger("galaxymorph").propagate = True
         say("a note")
-        say("warning: of something")
+        warn("of something")
     assert {record.getMessage() for record in caplog.records} == {"warning: of something"}

@@ -131,7 +131,7 @@ def test_a_first_fit_without_data_simulates_and_says_where_the_real_thing_goes(
     assert json.loads((run / "recipe.json").read_text())["recipe"]["weights"] == "galaxymorph"
     before = (tmp_path / "data" / "simulated" / "truth.parquet").read_bytes()
     assert galaxymorph("fit", *quick, "--name", "again") == 0
-    assert "No data: using the galaxies in data/simulated" in capsys.readouterr().err
+    assert "No data: using the 120 galaxies in data/simulated" in capsys.readouterr().err
     assert (tmp_path / "data" / "simulated" / "truth.parquet").read_bytes() == before
 
 

@@ -109,8 +109,8 @@ def test_calibrate_says_what_may_be_kept_or_that_nothing_may(run, tmp_path, caps
     shutil.copytree(run, copy)
     assert galaxymorph("calibrate", copy) == 0
     printed = capsys.readouterr().out
-    assert "at 90% accuracy no galaxy can be accepted: at least 29 calibration" in printed
-    assert "at 99% accuracy no galaxy can be accepted: at least 299 calibration" in printed
+    assert "for an accuracy of 90 %, no galaxy can be accepted" in printed
+    assert "the choice needs at least 299 galaxies" in printed
     record = json.loads((copy / "calibration.json").read_text())
     assert record["selective"]["kept_at_accuracy"]["0.9"]["limit"] is None
     assert set(record["selective"]["aurc"]) == {"value", "low", "high"}

@@ -147,11 +147,11 @@ def test_triage_hands_out_one_of_each_picture(run, simple, tmp_path, capsys):
     assert len(chosen) == len(images)
     assert sum(name.startswith("copy") or name == images[3].stem for name in chosen) == 1
     assert sum(name in ("again", images[5].stem) for name in chosen) == 1
-    assert "21 images are copies of others" in capsys.readouterr().err
+    assert "21 copies of other images excluded" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("source", "words"), [("dropout", "drops nothing"), ("ensemble", "one model is no ensemble")]
+    ("source", "words"), [("dropout", "has no dropout"), ("ensemble", "one model is no ensemble")]
 )
 def test_a_source_that_a_run_has_not_is_refused(run, simple, tmp_path, capsys, source, words):
     command = ["triage", run, simple / "images_training_rev1", "-o", tmp_path / "asked"]
@@ -197,7 +197,7 @@ def test_uncertainty_compares_the_sources_with_each_other_and_with_volunteers(
     shutil.copytree(run, own)
     assert galaxymorph("uncertainty", own) == 0
     said = capsys.readouterr()
-    assert "source dropout is not available" in said.err
+    assert "without source dropout" in said.err
     page = (own / "report.html").read_text()
     assert "Sources of uncertainty, 95 % intervals" in page
     assert "accepted at 99% accuracy" in page

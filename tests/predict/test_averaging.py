@@ -59,8 +59,9 @@ def test_a_run_that_sees_the_whole_frame_takes_no_crops(run, simple, tmp_path, c
 
 def test_what_cannot_be_averaged_is_refused_in_a_line(run, simple, tmp_path, capsys):
     images = simple / "images_training_rev1"
-    assert galaxymorph("predict", run, run) == 2
-    assert "no images given, only runs" in capsys.readouterr().err
+    for runs in ([run], [run, run]):
+        assert galaxymorph("predict", *runs) == 2
+        assert "no images given, only runs" in capsys.readouterr().err
     for crops in ("0.6,x", "2", ""):
         assert galaxymorph("predict", run, images, "--crops", crops) == 2
         assert f"--crops {crops}" in capsys.readouterr().err

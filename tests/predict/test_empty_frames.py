@@ -102,7 +102,7 @@ def test_fit_sets_them_aside_and_says_so(simple, mixed, tmp_path, capsys):
     arguments = ["--recipe", "scratch", "--size", "32", "--epochs", "1", "--batch", "16"]
     out = ["--out", tmp_path / "runs", "--name", "run"]
     assert galaxymorph("fit", "--data", data, *arguments, *out) == 0
-    assert "3 images show no galaxy and are excluded: " in capsys.readouterr().err
+    assert "3 images without a galaxy excluded: " in capsys.readouterr().err
     run = tmp_path / "runs" / "run"
     rejected = pd.read_csv(run / "rejected.csv", dtype=str)
     assert sorted(rejected["galaxy"]) == [images[at].stem for at in (0, 6, 12)]

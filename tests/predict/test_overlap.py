@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -95,6 +96,22 @@ def test_triage_marks_them_where_volunteers_do_not_see_it(run, mixed, tmp_path, 
     assert "5 of 8 images are in the run's split" in capsys.readouterr().err
 
 
+def test_ids_of_simulated_galaxies_mean_nothing_elsewhere(run, mixed, tmp_path):
+    folder, expected = mixed
+    copied = Path(shutil.copytree(run, tmp_path / "run"))
+    own = copied / "recipe.json"
+    record = json.loads(own.read_text())
+    record["data"]["source"] = str(copied / "table.csv")
+    own.write_text(json.dumps(record))
+    names = [name for name in expected if not name.startswith("renamed")]
+    images = [str(folder / f"{name}.jpg") for name in names]
+    assert any(load_split_parts(str(copied)).parts_of(names, images))
+    load_split_parts.cache_clear()
+    (copied / "survey.json").write_text("{}")
+    assert not any(load_split_parts(str(copied)).parts_of(names, images))
+    load_split_parts.cache_clear()
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "model.onnx"])
 @pytest.mark.parametrize("to", ["t.csv", "out/"])
 def test_an_exported_file_does_with_the_split_beside_it(run, mixed, tmp_path, capsys, name, to):
@@ -106,7 +123,7 @@ def test_an_exported_file_does_with_the_split_beside_it(run, mixed, tmp_path, ca
     assert galaxymorph("predict", file, folder, "-o", out) == 0
     read = pd.read_parquet if to == "out/" else pd.read_csv
     assert "part" not in read(out)
-    assert f"{file}: no split.csv beside it" in capsys.readouterr().err
+    assert f"{file}: without split.csv beside it" in capsys.readouterr().err
     shutil.copy(run / "split.csv", tmp_path)
     load_split_parts.cache_clear()
     # Of a folder that is filled already the columns would differ.

@@ -46,7 +46,7 @@ def exports(run, tmp_path_factory):
     result = {"folder": copy, "weights": copy / "model.safetensors", "words": copy / "model.json"}
     for name, options in {
         "alone.safetensors": ["--format", "safetensors"],
-        "model.onnx": ["--format", "onnx"],
+        "model.onnx": [],
         "small.onnx": ["--format", "onnx-int8"],
     }.items():
         assert galaxymorph("export", run, *options, "-o", folder / name) == 0
@@ -198,6 +198,8 @@ def test_predict_takes_an_export_in_place_of_a_run(exports, images, expected, tm
     ("options", "words"),
     [
         (["--format", "onnx", "-o", "x.safetensors"], "not a .onnx file"),
+        (["-o", "x.bin"], "no format has the ending '.bin'; use .onnx or .safetensors"),
+        ([], "no --format is given, of onnx, onnx-int8, safetensors"),
         (
             ["--format", "safetensors", "--int8", "-o", "x.safetensors"],
             "export format 'safetensors-int8' is unknown",

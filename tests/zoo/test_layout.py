@@ -232,7 +232,9 @@ def test_a_folder_without_the_one_table_says_what_it_holds(tmp_path):
     with pytest.raises(BadInput, match=r"two: 2 tables \(a.csv, b.csv\), and none is called"):
         find_layout(two)
     deep = write_kaggle_folder(tmp_path / "deep" / "galaxies", 1).parent
-    with pytest.raises(BadInput, match=rf"no table of galaxies but galaxies/{TABLE}, in a folder"):
+    with pytest.raises(
+        BadInput, match=rf"no table of galaxies, only one in a subfolder .galaxies/{TABLE}"
+    ):
         find_layout(deep)
 
 

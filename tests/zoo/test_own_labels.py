@@ -6,7 +6,7 @@ import pytest
 from astropy.table import Table
 from PIL import Image
 
-from galaxymorph.zoo import handed_classes
+from galaxymorph.zoo import handed_classes, label_catalogue, read_catalogue
 from tests.conftest import QUICK, RECIPE, galaxymorph
 from tests.makers import image_bytes, picture
 
@@ -87,10 +87,18 @@ def test_what_a_fit_would_refuse_is_said_by_the_check(tmp_path, capsys):
 def test_a_class_that_reads_like_none_gets_a_line(tmp_path, capsys, name):
     path = own_catalogue(tmp_path / "my", ["disk", "smooth", name] * 4)
     galaxymorph("data", "check", path, *OWN)
-    line = f"warning: 4 galaxies are of a class called {name!r}: if they have no label, leave"
+    line = f"4 galaxies of a class called {name!r}: if this means that the label is unknown, leave"
     assert line in capsys.readouterr().out
     assert galaxymorph("fit", "--data", path, *OWN, "--folds", "9", "--out", tmp_path) == 2
-    assert line in capsys.readouterr().err
+    assert f"warning: {line}" in capsys.readouterr().err
+
+
+def test_classes_that_are_numbers_are_in_the_order_of_their_values(tmp_path):
+    types = ["-5", "10", "2", "-3", "irregular", "0.5"]
+    path = own_catalogue(tmp_path / "my", types * 4)
+    catalogue = read_catalogue(path, "morphology", id_column="objname")
+    _, classes = label_catalogue(catalogue, "layer1")
+    assert classes == ["-5", "-3", "0.5", "2", "10", "irregular"]
 
 
 def test_problems_are_in_the_order_of_the_rows_blank_images_too(tmp_path, capsys):

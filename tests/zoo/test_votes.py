@@ -259,6 +259,16 @@ def test_the_same_fault_in_several_rows_is_told_once_with_their_number(tmp_path)
         read_votes(write(table, tmp_path / "votes.csv"))
 
 
+def test_a_column_of_a_schema_is_not_to_be_renamed_to_another_of_it(tmp_path):
+    ring = "smooth-or-featured_featured-or-disk_fraction"
+    table = pd.DataFrame({"iauname": ["J1"], "ring": [1], ring: [0.5]})
+    with pytest.raises(BadInput) as error:
+        read_votes(write(table, tmp_path / "votes.csv"), "galaxy-zoo-challenge")
+    words = "did you mean --schema galaxy-zoo-decals? The table lacks smooth-or-featured_smooth"
+    assert words in str(error.value)
+    assert "rename" not in str(error.value)
+
+
 def test_missing_columns_are_named_with_the_nearest_schema(tmp_path):
     table = made_votes("galaxy-zoo-2")
     gone = SCHEMAS.find("galaxy-zoo-2").answer_columns("counts")[3:5]

@@ -63,11 +63,12 @@ def bootstrap(
     tails = draws.quantile(TAILS)
     intervals = {}
     for name in value:
-        ends = tails[name].to_numpy()
+        low, high = map(float, tails[name].to_list())
         if name in biased:
-            ends = np.maximum(value[name] + draws[name].mean() - ends[::-1], 0)
+            twice = value[name] + float(draws[name].mean())
+            low, high = max(twice - high, 0.0), max(twice - low, 0.0)
             value[name] = max(value[name], 0.0)
-        intervals[name] = interval(value[name], *ends)
+        intervals[name] = interval(value[name], low, high)
     return intervals
 
 

@@ -138,12 +138,26 @@ def _resampled_ratios(
         return sums[0] / sums[1]
 
 
-def galaxy_errors(run: Run) -> np.ndarray:
+def galaxy_errors(run: Run, table: pd.DataFrame) -> np.ndarray:
     """Return each test galaxy's contribution to a measured run's error, shape (n, conditions).
 
     Clean images come first, then the severities of each corruption. Of classes it is 1 where the
     class is wrong; of a tree the mean square error of answers, of which the root of the mean over
     galaxies is the error.
+
+    Args:
+        run: measured.
+        table: its predictions of corrupted images, see `robustness_of`.
+    """
+    if target_of(run.recipe).chooses:
+        errors = (table["label"] != table["predicted"]).to_numpy(float)
+    else:
+        errors = square_errors(tree_of(run), *true_and_predicted(run, table))
+    return errors.reshape(_conditions(table), -1).T
+
+
+def read_robustness_table(run: Run) -> pd.DataFrame:
+    """Return a measured run's predictions of corrupted images.
 
     Raises:
         BadInput: the run's robustness isn't measured, or its table is damaged.
@@ -157,18 +171,15 @@ def galaxy_errors(run: Run) -> np.ndarray:
     chooses = target_of(run.recipe).chooses
     columns = ["label", "predicted"] if chooses else predicted_columns(run.recipe, run.classes)
     table = read_parquet(path, ["corruption", "severity", *columns], remedy)
-    conditions = len(table.groupby(["corruption", "severity"]))
     with reading(path, remedy):
+        conditions = _conditions(table)
         if not conditions or len(table) % conditions:
             raise Damaged("its conditions aren't of the same galaxies")
-    errors = (
-        _wrong(table) if chooses else square_errors(tree_of(run), *true_and_predicted(run, table))
-    )
-    return errors.reshape(conditions, -1).T
+    return table
 
 
-def _wrong(table: pd.DataFrame) -> np.ndarray:
-    return (table["label"] != table["predicted"]).to_numpy(float)
+def _conditions(table: pd.DataFrame) -> int:
+    return len(table.groupby(["corruption", "severity"]))
 
 
 for name, metric in {

@@ -141,12 +141,12 @@ def draw_effects(
     figure, axes = plt.subplots(figsize=(0.75 * PAGE, 1.0 + 0.27 * len(table)))
     changed, distance = ([row[column] for row in table] for column in ("changed", "distance"))
     draw_intervals(axes, changed, BLUE, -0.12, label="fraction of predictions that change")
-    label = "mean total variation distance of the probabilities"
-    draw_intervals(axes, distance, ORANGE, 0.12, fmt="s", label=label)
+    means = "mean total variation distance of the probabilities"
+    draw_intervals(axes, distance, ORANGE, 0.12, fmt="s", label=means)
     if most is not None:
         axes.axvline(most, color=GREY, lw=0.8, label=f"checks pass up to {most:.0%}")
     name_rows(axes, [f"{row[name]} ({row['galaxies']:,})" for row in table])
     axes.set_xlim(0, max(axes.get_xlim()[1], 2.5 * (most or 0.02)))
     legend_below(figure, 2)
-    rest = "fraction of predictions that change and mean total variation distance"
-    return write_figure(path, figure, f"{caption}: {rest}, 95 % intervals, galaxies in brackets.")
+    rest = f"fraction of predictions that change, and {means}, with 95 % intervals"
+    return write_figure(path, figure, f"{caption}: {rest}. Galaxies in brackets.")

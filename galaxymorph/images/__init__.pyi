@@ -4,6 +4,8 @@ from .content import NO_CONTENT as NO_CONTENT
 from .content import Fault as Fault
 from .content import NoContent as NoContent
 from .content import require_content as require_content
+from .copies import find_copies as find_copies
+from .copies import frame_thumbnails as frame_thumbnails
 from .corruptions import CORRUPTIONS as CORRUPTIONS
 from .corruptions import SEVERITIES as SEVERITIES
 from .corruptions import corrupt as corrupt
@@ -15,7 +17,6 @@ from .decoding import decode as decode
 from .decoding import decode_bytes as decode_bytes
 from .decoding import galaxy_image as galaxy_image
 from .decoding import holds_fits as holds_fits
-from .duplicates import frame_hashes as frame_hashes
 from .duplicates import near_duplicates as near_duplicates
 from .frame import centre_frame as centre_frame
 from .inspection import Inspection as Inspection

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
-
-from galaxymorph.images.workers import map_images
-
-if TYPE_CHECKING:
-    from galaxymorph.images.cache import Frames
 
 # Whether each cell of a grid is brighter than the mean of its neighbours: the sign of a Laplacian,
 # after Marr & Hildreth 1980 (image hashes: Zauner 2010, thesis, section 3.2.4). A difference hash
@@ -25,8 +19,6 @@ MOST_BITS = 307
 LEAST_BITS = 256
 # Rows of the table of distances that are made at once.
 BLOCK = 2048
-# Hashes that wait to be taken.
-AHEAD = 256
 
 
 def perceptual_hash(image: Image.Image) -> np.ndarray:
@@ -38,17 +30,7 @@ def perceptual_hash(image: Image.Image) -> np.ndarray:
     return (cells > uniform_filter(cells, NEIGHBOURS, mode="nearest")).ravel()
 
 
-def frame_hashes(frames: Frames, rows: Sequence[int]) -> np.ndarray:
-    """Return the perceptual hashes of some decoded frames, shape (n, SIDE ** 2)."""
-
-    def hashed(row: int) -> np.ndarray:
-        return perceptual_hash(Image.fromarray(frames.pixels.read([row])[0]))
-
-    hashes = list(map_images(hashed, list(rows), AHEAD))
-    return np.array(hashes, bool).reshape(len(rows), SIDE**2)
-
-
-def near_duplicates(hashes: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+def near_duplicates(hashes: Sequence[np.ndarray]) -> np.ndarray:
     """Return the position of the first image that each is a copy of, or its own, shape (n,).
 
     Args:

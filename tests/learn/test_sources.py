@@ -7,9 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from galaxymorph.base import BadInput
-from galaxymorph.learn import make_recipe
+from galaxymorph.images import find_copies
+from galaxymorph.images.copies import THUMBNAIL
+from galaxymorph.learn import gather_galaxies, make_recipe
 from galaxymorph.learn.recipe import read_sources, recipe_from_dict
 from galaxymorph.learn.sources.events import read_meanings, source_events, source_meanings
 from galaxymorph.learn.sources.reading import read_further
@@ -412,18 +415,73 @@ def test_a_faulty_source_is_told_in_one_line(source, words, simple, others, tmp_
     assert not list(tmp_path.iterdir())
 
 
-def test_a_galaxy_of_the_catalogue_under_another_name_does_not_train(simple, tmp_path, capsys):
-    from galaxymorph.learn import gather_galaxies
+def saved_anew(path, target, shift=0, scale=1.0, quality=90, side=424, brightness=1.0) -> None:
+    """Save an image as another file: cropped, shifted, resized, re-exposed and compressed."""
+    image = Image.open(path).convert("RGB").point(lambda level: level * brightness)
+    length = scale * image.width
+    left, top = (image.width - length) / 2 + shift, (image.width - length) / 2
+    box = (left, top, left + length, top + length)
+    image = image.resize((side, side), Image.Resampling.BICUBIC, box=box)
+    image.save(target, "JPEG", quality=quality)
 
+
+@pytest.fixture(scope="module")
+def skies(tmp_path_factory):
+    """Thirty galaxies of a simulated sky, and twelve of another, with noise and field stars."""
+    folders = [tmp_path_factory.mktemp("skies") / name for name in ("sky", "other")]
+    for seed, (folder, number) in enumerate(zip(folders, (30, 12), strict=True), 5):
+        options = ["--n", number, "--survey", "sdss", "--seed", seed]
+        assert galaxymorph("survey", "simulate", folder, *options) == 0
+    return folders
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"quality": 60},
+        {"side": 212},
+        {"scale": 0.8},
+        {"scale": 0.93, "shift": 6, "side": 300, "brightness": 0.9},
+    ],
+)
+def test_a_galaxy_of_the_catalogue_under_another_name_does_not_train(
+    change, skies, tmp_path, capsys
+):
+    sky, other = skies
     copies = tmp_path / "copies"
-    (copies / IMAGES).mkdir(parents=True)
-    images = sorted((simple / IMAGES).iterdir())[:8]
-    for image in images:
-        shutil.copy(image, copies / IMAGES / f"9{image.name}")
-    votes = votes_table(8)
-    votes["GalaxyID"] = [f"9{image.stem}" for image in images]
-    votes.to_csv(copies / "training_solutions_rev1.csv", index=False)
+    shutil.copytree(other, copies)
+    images = sorted((sky / IMAGES).iterdir())[:8]
+    for image, other in zip(images, sorted((copies / IMAGES).iterdir())[:8], strict=False):
+        saved_anew(image, other, **change)
     recipe = make_recipe(str(RECIPE), {"target": "tree", "also": str(copies)})
-    further = gather_galaxies(simple, recipe).further
-    assert further.empty
-    assert "8 of 8 galaxies are in the main catalogue too" in capsys.readouterr().err
+    further = gather_galaxies(sky, recipe).further
+    assert list(further["galaxy"]) == ["100009", "100010", "100011", "100012"]
+    assert "8 of 12 galaxies are in the main catalogue too" in capsys.readouterr().err
+
+
+def test_of_a_galaxy_in_two_sources_the_first_counts(skies, tmp_path, capsys):
+    sky, other = skies
+    copies = tmp_path / "copies"
+    shutil.copytree(other, copies)
+    for image in (copies / IMAGES).iterdir():
+        saved_anew(image, image, quality=80)
+    also = [str(other), str(copies)]
+    further = gather_galaxies(sky, make_recipe(str(RECIPE), {"target": "tree", "also": also}))
+    assert set(further.further["source"]) == {1} and len(further.further) == 12
+    assert "12 galaxies are in an earlier source too" in capsys.readouterr().err
+
+
+@pytest.mark.real
+def test_real_galaxies_of_other_sets_are_no_copies(real):
+    """Of 300 and 300 pictures of real galaxies, those are copies that were made of others."""
+    folder = real / "galaxy-zoo-challenge" / IMAGES
+    one = [thumbnail(path) for path in sorted(folder.iterdir())[:300]]
+    other = [thumbnail(path) for path in sorted((real / "gz2-five" / IMAGES).iterdir())[:300]]
+    assert (find_copies(np.array(one), np.array(other)) == -1).all()
+    assert (find_copies(np.array(one), np.array(one[::-1])) == np.arange(300)[::-1]).all()
+
+
+def thumbnail(path) -> np.ndarray:
+    image = Image.open(path).convert("L")
+    return np.asarray(image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX))

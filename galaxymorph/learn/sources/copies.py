@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.base import say
-from galaxymorph.images import Frames, frame_hashes, near_duplicates
+from galaxymorph.images import Frames, find_copies, frame_thumbnails
 from galaxymorph.learn.recipe import Recipe, read_sources
 
 
@@ -24,16 +24,20 @@ def without_copies(
         main: the main catalogue's galaxies, with `digest`.
         further: those of each source, likewise.
         recipe: with these sources.
-        frames: decoded; without them only files of the same bytes are known to be copies.
+        frames: decoded; without them only files of the same bytes are known to be copies, with
+            them also pictures that were saved anew, cropped or shifted, see `find_copies`.
     """
     tables = [main, *further]
     number = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
     digests = pd.concat([table["digest"] for table in tables], ignore_index=True)
     earliest = {digest: at for at, digest in reversed(list(enumerate(digests)))}
-    first = digests.map(earliest).to_numpy(int)
+    first = digests.map(earliest).to_numpy(int, copy=True)
     if frames is not None:
-        rows = [frames.rows[digest] for digest in digests]
-        first = first[near_duplicates(frame_hashes(frames, rows))[first]]
+        thumbnails = frame_thumbnails(frames, [frames.rows[digest] for digest in digests])
+        for at in range(1, len(tables)):
+            here = np.flatnonzero((number == at) & (number[first] == at))
+            copies = find_copies(thumbnails[number < at], thumbnails[here])
+            first[here] = np.where(copies >= 0, first[copies], first[here])
     known = number[first] < number
     for at, source in enumerate(read_sources(recipe), 1):
         here = number == at

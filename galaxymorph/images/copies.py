@@ -42,7 +42,7 @@ OUTSKIRTS = 0.5
 # Correlation of both from which two pictures are of one galaxy. Of 800 pictures the one that is
 # most like any of 400 of other galaxies has 0.59; of 100 simulated ones 0.65. Of 120 pictures that
 # were cropped by up to a quarter of the side, shifted by up to 2 % of it, made brighter or darker
-# by up to a tenth and saved as JPEG of quality 60 to 95, the least has 0.91; of simulated ones 0.79.
+# by up to a tenth and saved as JPEG of quality 60 to 95, the least has 0.91; simulated ones 0.79.
 LEAST_CORRELATION = 0.75
 # Images compared at once.
 BLOCK = 4096

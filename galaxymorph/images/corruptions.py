@@ -132,7 +132,7 @@ def _generator(seed: int, name: str, galaxy: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))
 
 
-@corruption("Gaussian noise", "sigma, share of white", (0.02, 0.05, 0.08, 0.12, 0.18))
+@corruption("Gaussian noise", "sigma, fraction of white", (0.02, 0.05, 0.08, 0.12, 0.18))
 def gaussian_noise(batch: torch.Tensor, sigma: float, scene: Scene) -> torch.Tensor:
     """Detector noise: independent in each pixel and colour, and of the light.
 
@@ -141,7 +141,7 @@ def gaussian_noise(batch: torch.Tensor, sigma: float, scene: Scene) -> torch.Ten
     return batch + sigma * scene.noise(batch)
 
 
-# Brightness of the sky that was subtracted, as a share of white.
+# Brightness of the sky that was subtracted, as a fraction of white.
 SKY = 0.1
 
 
@@ -188,7 +188,7 @@ def contrast(batch: torch.Tensor, factor: float, scene: Scene) -> torch.Tensor:
     return mean + (batch - mean) * factor
 
 
-@corruption("colour shift", "share, red against blue", (0.1, 0.2, 0.3, 0.45, 0.6))
+@corruption("colour shift", "fraction, red against blue", (0.1, 0.2, 0.3, 0.45, 0.6))
 def colour_shift(batch: torch.Tensor, share: float, scene: Scene) -> torch.Tensor:
     """Another camera's filters: red up and blue down by a share, or, for half of them, reversed."""
     sign = scene.draw(lambda rng: rng.choice([-1.0, 1.0]), batch)
@@ -196,7 +196,7 @@ def colour_shift(batch: torch.Tensor, share: float, scene: Scene) -> torch.Tenso
     return batch * (1 + share * torch.stack([sign, none, -sign], dim=1))[:, :, None, None]
 
 
-@corruption("single band", "share of the way to one band", (0.2, 0.4, 0.6, 0.8, 1.0))
+@corruption("single band", "fraction of the way to one band", (0.2, 0.4, 0.6, 0.8, 1.0))
 def single_band(batch: torch.Tensor, share: float, scene: Scene) -> torch.Tensor:
     """Fewer filters: all colours moved towards the middle band, the only one at severity 5."""
     return batch + share * (batch[:, 1:2] - batch)
@@ -229,7 +229,7 @@ def pixelation(batch: torch.Tensor, side: float, scene: Scene) -> torch.Tensor:
     )
 
 
-@corruption("dead columns", "share of columns", (0.01, 0.02, 0.04, 0.06, 0.10))
+@corruption("dead columns", "fraction of columns", (0.01, 0.02, 0.04, 0.06, 0.10))
 def dead_columns(batch: torch.Tensor, share: float, scene: Scene) -> torch.Tensor:
     """Defects of the detector: a share of columns, at least one, without signal or saturated."""
     corrupted, width = batch.clone(), batch.shape[-1]
@@ -259,7 +259,7 @@ def cosmic_rays(batch: torch.Tensor, hits: float, scene: Scene) -> torch.Tensor:
     return corrupted
 
 
-@corruption("satellite trail", "peak, share of white", (0.1, 0.2, 0.4, 0.7, 1.0))
+@corruption("satellite trail", "peak, fraction of white", (0.1, 0.2, 0.4, 0.7, 1.0))
 def satellite_trail(batch: torch.Tensor, peak: float, scene: Scene) -> torch.Tensor:
     """A satellite in low orbit: a straight trail through the inner half, 3 pixels wide at 224."""
     down, across = _coordinates(batch)
@@ -289,7 +289,7 @@ def bright_star(batch: torch.Tensor, peak: float, scene: Scene) -> torch.Tensor:
     return batch + peak * star[:, None]
 
 
-@corruption("off centre", "share of the frame", (0.02, 0.04, 0.07, 0.11, 0.16))
+@corruption("off centre", "fraction of the frame", (0.02, 0.04, 0.07, 0.11, 0.16))
 def off_centre(batch: torch.Tensor, share: float, scene: Scene) -> torch.Tensor:
     """Poor astrometry: the cutout's centre off by a share of the whole frame, in any direction."""
     angle = 2 * math.pi * scene.draw(lambda rng: rng.random(), batch)

@@ -28,7 +28,7 @@ def parse_share(text: str) -> float:
     except ValueError:
         share = 0.0
     if not 0 < share < 1:
-        raise BadInput(f"--coverage {text}", "give a share between 0 and 1, such as 0.9")
+        raise BadInput(f"--coverage {text}", "give a fraction between 0 and 1, such as 0.9")
     return share
 
 

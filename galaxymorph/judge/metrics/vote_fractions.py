@@ -345,8 +345,8 @@ for name, metric in {
     ),
     "per_question.accuracy": Metric(
         "accuracy where agreed",
-        "of the most probable answer, where over 80 % of volunteers agree and at least half were "
-        "asked",
+        "of the most probable answer, where over 80 % of volunteers agree, and half or more of all "
+        "reached the question",
         "greater",
         (0.0, 1.0),
         family="tree",
@@ -355,7 +355,8 @@ for name, metric in {
     ),
     "per_question.kl": Metric(
         "divergence",
-        "Kullback-Leibler, of conditional fractions, in nats, weighted by the share asked",
+        "Kullback-Leibler, of conditional fractions, in nats, weighted by the fraction of "
+        "volunteers who reached the question",
         "less",
         family="tree",
         estimates=question_kl,
@@ -363,7 +364,7 @@ for name, metric in {
     ),
     "per_answer.rmse": Metric(
         "RMSE",
-        "root-mean-square error of an answer's vote fraction over the galaxies asked",
+        "root-mean-square error of an answer's vote fraction, over galaxies with votes",
         "less",
         family="tree",
         estimates=answer_rmse,

@@ -124,7 +124,7 @@ def risk_figure(run: Run) -> Captioned:
     axes.set(
         title=f"Misclassified among the accepted, AURC {risk.mean():.4f}",
         xlabel="fraction of galaxies accepted, most confident first",
-        ylabel="share wrong",
+        ylabel="fraction misclassified",
         xlim=(0, 1.01),
         ylim=(0, None),
     )

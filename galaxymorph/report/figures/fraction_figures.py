@@ -49,7 +49,7 @@ def coverage_figure(tree: Tree, record: dict) -> Captioned:
             scores = [record[when]["per_answer"][column][name] for column in tree.columns]
             label = f"{words}, {when}: {record[when][name]['value']:.3f} of all"
             draw_intervals(axes, scores, colour, shift, fmt=marker, ms=3, lw=0.8, label=label)
-        axes.set(title=f"Intervals that contain {words}", xlabel="share of galaxies")
+        axes.set(title=f"Intervals that contain {words}", xlabel="fraction of galaxies")
         draw_question_edges(axes, tree)
         name_rows(axes, [wrapped(answer.text, 30) for _, answer in tree.answers], fontsize=SMALL)
     legend_below(figure, 2)

@@ -222,7 +222,7 @@ def answers_figure(tree: Tree, scores: dict) -> Captioned:
         for question, score in zip(tree.questions, by_question, strict=True)
     ]
     name_rows(right, names, fontsize=SMALL)
-    right.set(title="Accuracy where agreed", xlabel="share", xlim=(None, 1.01))
+    right.set(title="Accuracy where agreed", xlabel="fraction of galaxies", xlim=(None, 1.01))
     legend_below(figure)
     return figure, (
         "Left: root-mean-square error of each answer's vote fraction. Right: accuracy of the most "

@@ -40,7 +40,11 @@ COLOURS = {"single": GREY, "views": BLUE, "dropout": ORANGE, "ensemble": GREEN}
 FURTHER = (PURPLE, SKY, BLACK)
 # The most effective first: models trained separately, then views, which all runs have.
 PREFERRED = ("ensemble", "views", "dropout", "single")
-RISKS = {"classes": "share wrong", "soft3": "mean divergence", "tree": "mean squared error"}
+RISKS = {
+    "classes": "fraction misclassified",
+    "soft3": "mean divergence",
+    "tree": "mean squared error",
+}
 
 
 def preferred(sources: Collection[str]) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from galaxymorph.base import BadInput
 from galaxymorph.zoo.tables import Table
 
-# In a column of numbers these say that there is none.
+# Words for a missing value in a column of numbers.
 _NO_NUMBER = frozenset(
     ["", "nan", "na", "n/a", "#n/a", "<na>", "null", "none", "-", "--", "\\n", "masked"]
 )
@@ -21,7 +21,7 @@ _SPREADSHEET = r"\d[.,]\d+[eE]\+?\d+|\d[eE]\+\d+"
 
 @dataclass
 class CheckedRows:
-    """The ids, texts and numbers of a table's rows, and what is wrong with which.
+    """The ids, texts, numbers and faults of a table's rows.
 
     `rows` are the rows' numbers in the file, shape (n,), `ids` and each of `texts` text, NA where
     empty, and `numbers` float64 of shape (n, columns), NaN where empty. `words` holds the first
@@ -39,7 +39,7 @@ class CheckedRows:
     words: dict[int, str] = field(default_factory=dict)
 
     def fault(self, wrong: np.ndarray, words: str | Callable[[int], str]) -> None:
-        """Note what is wrong with some rows, unless they have a fault already.
+        """Add a fault to some rows, unless they have one already.
 
         Args:
             wrong: which rows, boolean of shape (n,).
@@ -152,12 +152,12 @@ def as_text(column: pd.Series) -> pd.Series:
 
 
 def as_ids(column: pd.Series) -> tuple[pd.Series, dict[int, str]]:
-    """Return a column of ids as text, and what is wrong by row where digits are lost."""
+    """Return a column of ids as text, and by row the fault where digits are lost."""
     text = as_text(column)
     if pd.api.types.is_float_dtype(column.dtype):
         dtype = np.dtype(column.dtype if isinstance(column.dtype, np.dtype) else float)
         numbers = column.to_numpy(float, na_value=np.nan)
-        # From here on not every whole number has a floating-point one of its own.
+        # Larger integers aren't all representable in floating point.
         exact = 2.0 ** (np.finfo(dtype.char).nmant + 1)
         lossy = (np.abs(numbers) >= exact) | (np.mod(numbers, 1) != 0)
         lossy &= ~np.isnan(numbers)

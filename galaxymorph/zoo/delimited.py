@@ -35,7 +35,7 @@ Records = Iterator[tuple[int, "list[str] | str"]]
 class Rows:
     """Some rows: their numbers, the cells of the columns read, and the faults of other rows.
 
-    `faults` holds, by number, rows that can't be read; `blank` the numbers of empty lines.
+    `faults` has unreadable rows by number; `blank` the numbers of empty lines.
     """
 
     numbers: list[int]
@@ -173,7 +173,7 @@ def _text(source: Callable[[], BinaryIO], encoding: str) -> io.TextIOWrapper:
 
 
 def _records(lines: io.TextIOWrapper, separator: str) -> Records:
-    """Yield the number and the cells of every record, or what is wrong with it."""
+    """Yield the number and the cells of every record, or its fault."""
     reader = csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True)
     number = 0
     while True:
@@ -214,7 +214,7 @@ def _header(records: Records) -> tuple[int, list[str]] | None:
 
 
 def _names(comment: Sequence[str], cells: Sequence[str]) -> bool:
-    """Tell whether a comment holds the names of the cells below it."""
+    """Return whether a comment contains the names of the cells below it."""
     named = len(comment) == len(cells) > 1 and all(map(str.strip, comment))
     return named and any(map(_is_number, cells)) and not any(map(_is_number, comment))
 

@@ -7,7 +7,7 @@ taken as the Beta distribution of the same two moments (for products: Fan 1991, 
 Statistics: Theory and Methods 20, 4043). Intervals of 90 % so made are exact at a question that
 everybody is asked. At the others they hold 89 to 93 % of draws where concentrations are from 5 to
 300, and 86 to 97 % from 1 to 30, most where fractions are small; the mean is 90 to 92 %. Under 1,
-which is a model that knows next to nothing, one answer had 32 % (`benchmarks/coverage.py`).
+of an almost uninformative model, one answer had 32 % (`benchmarks/coverage.py`).
 
 Moments of a mixture are means of moments, so views, folds and runs combine by averaging both.
 """

@@ -49,9 +49,9 @@ THUMBNAILS = {"thumbnails", "thumbnail", "thumbs"}
 TRAINING_PART, TEST_PART = (
     re.compile(rf"images?[-_ ]?{part}", re.IGNORECASE) for part in ("train", "test")
 )
-# An ending that no list knows; a number after a point is part of a name: J0910.47-0101.
+# Any ending; a number after a point is part of a name: J0910.47-0101.
 UNKNOWN_ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,4}$")
-# A zip may hold zips, and those others, but not without an end: one can be made that holds itself.
+# Depth of zips in zips, which is limited, because a zip can contain itself.
 ZIPS_DEEP = 4
 # bzip2 unpacks a block at a time, up to 900 kB of them.
 BZIP2_BLOCK = 1_000_000
@@ -67,7 +67,7 @@ class File(NamedTuple):
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """The images of a place in order, and what was left out there, counted by kind.
+    """The images of a place in order, and the number of other files by kind.
 
     `namesakes` are pairs of images of one name that differ; `copies` counts those of one name and
     one content, of which only the first is in `images`.
@@ -243,7 +243,7 @@ def walk(
     skipped: Counter[str] | None = None,
     strict: bool = True,
 ) -> Iterator[File]:
-    """Yield every file of a folder or a zip in the order of names, zips and what is in them.
+    """Yield every file of a folder or a zip in the order of names, with the contents of zips.
 
     What systems leave (`JUNK`, hidden files) is no file. A linked folder comes last and once. A
     zip's members are named as if it were a folder. Names that lead out of a zip are yielded, for
@@ -252,7 +252,7 @@ def walk(
     Args:
         place: a folder, a zip, or a zip inside a zip.
         enter: whether to go into a folder or a zip, by its name below the place.
-        skipped: counts what can't be yielded.
+        skipped: incremented by kind for files that can't be yielded.
         strict: refuse a damaged zip, rather than count it unless it is called images….
 
     Raises:
@@ -296,7 +296,7 @@ def _in_folder(place: Path, enter: Callable, skipped: Counter[str], strict: bool
 
 
 def _children(path: str, prefix: str, known: set) -> Iterator[tuple[os.DirEntry, str]]:
-    """Yield what lies in a folder with its name, in order; nothing of a folder that is known."""
+    """Yield the content of a folder with its names, in order; none of a known folder."""
     try:
         about = os.stat(path)  # noqa: PTH116, a path as text, of which there may be millions
         if (about.st_dev, about.st_ino) in known:
@@ -317,7 +317,7 @@ def _opens(path: str, skipped: Counter[str]) -> bool:
     """Tell whether a zip can be read; count one that can't.
 
     Raises:
-        BadInput: it can't, and its name says that it holds images.
+        BadInput: it can't be read, and is one of images by its name.
     """
     try:
         list_members(path)

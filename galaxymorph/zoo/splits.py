@@ -191,7 +191,7 @@ def need_of_each_class(labels: pd.Series, classes: Sequence[str], least: int, pu
 def _cut(
     table: pd.DataFrame, classes: Sequence[str], share: float | int, seed: int, join_rare: bool
 ) -> list[pd.DataFrame]:
-    # Here, since what only reads a split does without scikit-learn.
+    # Imported here, since reading a split doesn't need scikit-learn.
     from sklearn.model_selection import train_test_split
 
     if join_rare:

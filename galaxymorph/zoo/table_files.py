@@ -40,7 +40,7 @@ _PACKED: dict[bytes, Callable[..., Any]] = {
     b"BZh": bz2.open,
     b"\xfd7zXZ\x00": lzma.open,
 }
-# Files that are no tables, and what they are.
+# Kinds of files that are no tables.
 _FOREIGN = (
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook"),
@@ -133,7 +133,7 @@ def format_of(head: bytes) -> str | None:
 
 
 def foreign_kind(head: bytes) -> str:
-    """Return in words what a file is that is no table, "" where it may be one."""
+    """Return the kind of a file that is no table, in words; "" if it may be one."""
     if (image := sniff(head)) not in (None, "FITS"):
         return f"a {image} image"
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
@@ -146,5 +146,5 @@ def foreign_kind(head: bytes) -> str:
 
 
 def reading_table(reference: str) -> AbstractContextManager[None]:
-    """Raise BadInput that names the file for what is wrong with it."""
+    """Raise BadInput with the file's name for its faults."""
     return reading(reference, "correct the file", "not a readable table")

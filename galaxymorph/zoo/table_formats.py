@@ -27,7 +27,7 @@ class Piece:
     """Some rows of a table.
 
     `frame` has the columns read, by row number in the file (the header's is
-    that of a spreadsheet, and 1 where there is no such line); `faults` what is wrong with rows
+    that of a spreadsheet, and 1 where there is no such line); `faults` the faults of rows
     that can't be read, and `blank` the numbers of empty lines.
     """
 

@@ -38,7 +38,7 @@ _BINARY_ENDINGS = {
 class Table:
     """A table whose columns are known.
 
-    `decimal` is what may stand before decimals, besides the point.
+    `decimal` is the character before decimals, besides the point.
     """
 
     reference: str
@@ -104,7 +104,7 @@ def open_table(reference: str | Path) -> Table:
 
 
 def file_kind(path: str | Path) -> str | None:
-    """Return what a file is, if it isn't an image: "a table", or another kind, in words."""
+    """Return the kind of a file that isn't an image, in words: "a table", or another."""
     try:
         file = find_file(str(path))
     except BadInput:

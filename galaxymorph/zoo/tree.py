@@ -236,7 +236,7 @@ def likeliest_walk(tree: Tree, cumulative: np.ndarray) -> list[int]:
 
     Returns:
         An answer for each question on the way, then for those that everybody is asked and the way
-        doesn't pass, and what they lead to.
+        doesn't pass, and the questions they lead to.
     """
     names = [question.name for question in tree.questions]
     members = tree.membership.astype(bool)

@@ -27,7 +27,7 @@ class Votes:
     """The votes of a catalogue, a row a galaxy in the table's order, a column an answer.
 
     Args:
-        rows: the rows' numbers and ids, and what is wrong with which.
+        rows: the rows' numbers, ids and faults.
         schema: that the table follows.
         kind: of the columns that the fractions come from, one of `KINDS`.
         unvoted: of which galaxies the first question has no vote, boolean, shape (n,).
@@ -88,7 +88,7 @@ def read_votes(
 def gather_votes(
     table: Table, schema: str | None = None, kind: str | None = None, id_column: str | None = None
 ) -> Votes:
-    """Read the rows of a vote catalogue, and note what is wrong with which.
+    """Return the rows of a vote catalogue, with their faults.
 
     Args:
         table: opened.

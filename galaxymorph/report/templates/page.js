@@ -79,12 +79,12 @@
     const button = make("button");
     button.type = "button";
     button.append(picture(row, ""));
-    const says = make("span", undefined, "says");
-    says.append(make("strong", row.galaxy), make("br"));
+    const details = make("span", undefined, "details");
+    details.append(make("strong", row.galaxy), make("br"));
     const verdict = `${row.right ? "✓" : "✗"} ${data.words[row.predicted]} ${percent(row.confidence)}`;
-    says.append(make("span", verdict, row.right ? "right" : "wrong"));
-    if (!row.right) says.append(make("br"), `${data.truth}: ${data.words[row.label]}`);
-    button.append(says);
+    details.append(make("span", verdict, row.right ? "right" : "wrong"));
+    if (!row.right) details.append(make("br"), `${data.truth}: ${data.words[row.label]}`);
+    button.append(details);
     button.addEventListener("click", () => show(position));
     const item = make("li");
     item.append(button);
@@ -170,7 +170,7 @@
     if (data.tree) {
       parts.push(table("The likeliest walk down the tree, shares of those asked",
         ["question", "answer", ...heads],
-        row.walk.map(([asks, says, model, votes]) => [[asks, says], [model, votes]])));
+        row.walk.map(([question, answer, model, votes]) => [[question, answer], [model, votes]])));
     } else {
       const rows = data.names.map((name, n) => [[data.words[name]], row.shares[n].slice(0, heads.length)]);
       rows.sort((a, b) => b[1][0] - a[1][0]);

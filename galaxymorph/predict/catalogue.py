@@ -41,8 +41,8 @@ from galaxymorph.predict.partitions import (
     predict_partition,
 )
 from galaxymorph.predict.prediction import keep_memory
+from galaxymorph.predict.predictors.base import Predictor
 from galaxymorph.predict.predictors.loading import is_run, model_id
-from galaxymorph.predict.predictors.protocol import Predictor
 from galaxymorph.predict.tables import has_intervals
 
 # Files of a folder of predictions: its description, and the tables.

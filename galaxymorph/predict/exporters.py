@@ -12,7 +12,7 @@ from galaxymorph.learn import run_files
 
 if TYPE_CHECKING:
     from galaxymorph.learn import Run
-    from galaxymorph.predict.predictors.protocol import Predictor
+    from galaxymorph.predict.predictors.base import Predictor
 
     Write = Callable[[Run, Path, Path | None], str | None]
     Load = Callable[[Path, str | None], Predictor]

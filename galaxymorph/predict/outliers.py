@@ -31,7 +31,7 @@ from galaxymorph.learn import (
     serving_network,
     target_of,
 )
-from galaxymorph.predict.predictors.protocol import Predictor
+from galaxymorph.predict.predictors.base import Predictor
 from galaxymorph.predict.predictors.torch_predictor import TorchPredictor
 
 

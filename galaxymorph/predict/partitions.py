@@ -32,9 +32,8 @@ from galaxymorph.predict.failures import ERROR
 from galaxymorph.predict.listing import image_folder, list_images
 from galaxymorph.predict.options import PredictionOptions
 from galaxymorph.predict.overlap import COLUMN, SplitParts, load_split_parts
-from galaxymorph.predict.predictors.base import changeable
+from galaxymorph.predict.predictors.base import Predictor, changeable
 from galaxymorph.predict.predictors.loading import is_run, load_predictor, model_id
-from galaxymorph.predict.predictors.protocol import Predictor
 from galaxymorph.predict.tables import add_intervals, has_intervals, mask_failed
 from galaxymorph.zoo import to_conditional
 

@@ -33,8 +33,8 @@ from galaxymorph.predict.images import (
 from galaxymorph.predict.options import DEFAULTS, PredictionOptions
 from galaxymorph.predict.overlap import add_split_parts
 from galaxymorph.predict.predictors.averaging import average_predictors
+from galaxymorph.predict.predictors.base import PredictionSets, Predictor
 from galaxymorph.predict.predictors.loading import is_run, load_predictor, needs_pytorch
-from galaxymorph.predict.predictors.protocol import PredictionSets, Predictor
 from galaxymorph.predict.submission import require_submittable, write_submission
 from galaxymorph.predict.tables import add_intervals, has_intervals, predicted_table
 

@@ -15,7 +15,7 @@ import pandas as pd
 from galaxymorph.base import BadInput, Progress, as_utf8, make_folder, replacing, say, write_text
 from galaxymorph.learn import Run, run_files, target_of
 from galaxymorph.predict.predictors.averaging import MeanPredictor
-from galaxymorph.predict.predictors.protocol import Predictor
+from galaxymorph.predict.predictors.base import Predictor
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE
 from galaxymorph.zoo.image_files import galaxy_name
 

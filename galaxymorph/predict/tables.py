@@ -18,7 +18,7 @@ from galaxymorph.zoo.columns import prefixed
 from galaxymorph.zoo.image_files import galaxy_name
 
 if TYPE_CHECKING:
-    from galaxymorph.predict.predictors.protocol import PredictionSets, Predictor
+    from galaxymorph.predict.predictors.base import PredictionSets, Predictor
 
 # Before the name of an answer, the ends of its vote fraction's interval.
 LOW, HIGH = "low_", "high_"

@@ -52,6 +52,7 @@ from galaxymorph.report.figures.attribution_figures import (
     draw_curves,
     draw_effects,
     draw_feature_attribution,
+    draw_maps,
     draw_randomisation,
 )
 from galaxymorph.report.figures.embedding_figure import (
@@ -60,7 +61,6 @@ from galaxymorph.report.figures.embedding_figure import (
     draw_probes,
     draw_row,
 )
-from galaxymorph.report.figures.overlays import draw_maps
 
 # Galaxies of each step by default.
 CURVES, CHECKS, MASKS, EMBEDDED, MEASURED = 48, 500, 1000, 1000, 160

@@ -19,7 +19,7 @@ from galaxymorph.judge.metrics.run_metrics import interval_note
 from galaxymorph.learn import Run
 from galaxymorph.learn.targets.registry import TARGETS
 from galaxymorph.report import draw_gallery
-from galaxymorph.report.figures.overlays import draw_maps
+from galaxymorph.report.figures.attribution_figures import draw_maps
 from galaxymorph.report.figures.pictures import Picture, encode_pictures, read_picture
 from galaxymorph.report.figures.style import COLUMN, DPI, PAGE
 from galaxymorph.report.metric_tables import score_name

@@ -13,8 +13,13 @@ import numpy as np
 from galaxymorph.base import BadInput
 from galaxymorph.images import Fault, Source, as_image, galaxy_image
 from galaxymorph.learn import output_names, require_views
-from galaxymorph.predict.predictors.base import BasePredictor, changeable
-from galaxymorph.predict.predictors.protocol import Faults, OnProgress, Predictor
+from galaxymorph.predict.predictors.base import (
+    BasePredictor,
+    Faults,
+    OnProgress,
+    Predictor,
+    changeable,
+)
 
 # Images that are decoded for every predictor before the next ones: half a megabyte each.
 CHUNK = 256

@@ -15,8 +15,7 @@ from PIL import Image
 from galaxymorph.base import outside_code
 from galaxymorph.images import Source
 from galaxymorph.learn import Run, make_link
-from galaxymorph.predict.predictors.base import BasePredictor
-from galaxymorph.predict.predictors.protocol import Faults, OnProgress
+from galaxymorph.predict.predictors.base import BasePredictor, Faults, OnProgress
 
 
 @dataclass(frozen=True, kw_only=True)

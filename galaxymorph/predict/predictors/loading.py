@@ -17,7 +17,7 @@ from galaxymorph.predict.predictors.base import changeable
 
 if TYPE_CHECKING:
     from galaxymorph.judge import Calibrator
-    from galaxymorph.predict.predictors.protocol import Predictor
+    from galaxymorph.predict.predictors.base import Predictor
 
 
 def load_predictor(

@@ -26,8 +26,7 @@ from galaxymorph.learn import (
     target_of,
 )
 from galaxymorph.predict.exporters import METADATA
-from galaxymorph.predict.predictors.base import BasePredictor
-from galaxymorph.predict.predictors.protocol import Faults, OnProgress
+from galaxymorph.predict.predictors.base import BasePredictor, Faults, OnProgress
 from galaxymorph.zoo import Tree, cumulative_moments, to_cumulative
 
 # Outputs of early layers for this many images stay in the processor's cache.

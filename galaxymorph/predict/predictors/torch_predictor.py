@@ -24,8 +24,7 @@ from galaxymorph.learn import (
     serving_network,
 )
 from galaxymorph.predict.images import drop_empty_frames
-from galaxymorph.predict.predictors.base import BasePredictor
-from galaxymorph.predict.predictors.protocol import Faults, OnProgress
+from galaxymorph.predict.predictors.base import BasePredictor, Faults, OnProgress
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -120,6 +120,8 @@ from .robustness.records import require_alike as require_alike
 from .robustness.records import write_robustness as write_robustness
 from .robustness.tested_models import corrupted_inputs as corrupted_inputs
 from .uncertainty.agreement import QUADRANTS as QUADRANTS
+from .uncertainty.agreement import SourceRecord as SourceRecord
+from .uncertainty.agreement import UncertaintyRecord as UncertaintyRecord
 from .uncertainty.agreement import agreed as agreed
 from .uncertainty.agreement import entropies_of as entropies_of
 from .uncertainty.agreement import read_uncertainty as read_uncertainty

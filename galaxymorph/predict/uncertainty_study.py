@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,9 @@ from galaxymorph.judge import (
     METRICS,
     Interval,
     Predictions,
+    SourceRecord,
     Uncertainty,
+    UncertaintyRecord,
     agreed,
     aurc,
     bootstrap,
@@ -46,7 +47,7 @@ KINDS = ("total", "aleatoric", "epistemic")
 class UncertaintyStudy:
     """The record as in `uncertainty.json`, and the table as in `uncertainty_test.parquet`."""
 
-    record: dict[str, Any]
+    record: UncertaintyRecord
     table: pd.DataFrame
 
 
@@ -95,7 +96,7 @@ def study_uncertainty(run: Run, data: Path | None = None) -> UncertaintyStudy:
         table["volunteer_entropy"] = entropies_of(run)(votes)
         if not target_of(run.recipe).soft:
             table["volunteer_fraction"] = votes[np.arange(len(table)), _truth(run, predicted)]
-    sources = {}
+    sources: dict[str, SourceRecord] = {}
     for source in UNCERTAINTY_SOURCES:
         sampled = _sample(run, predicted, source, data)
         if sampled is None:
@@ -104,15 +105,11 @@ def study_uncertainty(run: Run, data: Path | None = None) -> UncertaintyStudy:
             table[f"{source}_{kind}"] = getattr(sampled.uncertainty, kind)
         risk = _risk(run, predicted, sampled.uncertainty)
         table[f"{source}_risk"] = risk
-        sources[source] = {
-            "passes": sampled.passes,
-            "seconds": round(1000 * sampled.seconds / len(table), 2),
-            **_scores(run, predicted, sampled, risk),
-        }
+        sources[source] = _source_record(run, predicted, sampled, risk)
         if votes is not None:
             entropy = table["volunteer_entropy"].to_numpy()
             sources[source]["volunteers"] = _correlations(sampled.uncertainty, entropy, run)
-    record = {"format": FORMAT, "galaxies": len(table), "sources": sources}
+    record: UncertaintyRecord = {"format": FORMAT, "galaxies": len(table), "sources": sources}
     write_json(run.path / run_files.UNCERTAINTY, record)
     write_table(run.path / run_files.UNCERTAINTY_TABLE, table)
     return UncertaintyStudy(record, table)
@@ -162,10 +159,10 @@ def _truth(run: Run, table: pd.DataFrame) -> np.ndarray:
     return pd.Index(run.classes).get_indexer(pd.Index(table["label"]))
 
 
-def _scores(
+def _source_record(
     run: Run, table: pd.DataFrame, sampled: _Sampled, risk: np.ndarray
-) -> dict[str, dict[str, Any]]:
-    """Return the scores of a source with their intervals, as in `uncertainty.json`."""
+) -> SourceRecord:
+    """Return the record of a source without volunteers."""
     seed, uncertainty = run.recipe.seed, sampled.uncertainty
 
     def risk_scores(rows: np.ndarray) -> dict[str, float]:
@@ -178,8 +175,10 @@ def _scores(
         return scores
 
     scores = bootstrap(risk_scores, len(table), seed)
+    seconds = round(1000 * sampled.seconds / len(table), 2)
+    record: SourceRecord = {"passes": sampled.passes, "seconds": seconds, "scores": scores}
     if target_of(run.recipe).soft:
-        return {"scores": scores}
+        return record
     truth = _truth(run, table)
     mean = uncertainty.mean / uncertainty.mean.sum(axis=1, keepdims=True)
     best = np.array(run.classes, dtype=object)[mean.argmax(axis=1)]
@@ -188,10 +187,9 @@ def _scores(
     scores["risk"] = proportion(int(risk.sum()), len(table))
     calibration = calibration_intervals(mean, truth, seed).scores
     names = ("nll", "ece_equal_mass", "brier")
-    return {
-        "scores": {name: calibration[name] for name in names} | scores,
-        "kept_at_accuracy": keep_at_accuracies_by_halves(uncertainty.total, risk, ACCURACIES, seed),
-    }
+    record["scores"] = {name: calibration[name] for name in names} | scores
+    kept = keep_at_accuracies_by_halves(uncertainty.total, risk, ACCURACIES, seed)
+    return {**record, "kept_at_accuracy": kept}
 
 
 def _correlations(uncertainty: Uncertainty, entropy: np.ndarray, run: Run) -> dict[str, Interval]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -319,9 +319,9 @@ def _uncertainty(page: PageContent) -> Content:
     }
 
 
-def _kept(record: dict[str, Any] | float) -> float | None:
+def _kept(record: Mapping[str, Any] | float) -> float | None:
     # Studies of earlier versions have a number.
-    return record["kept"]["value"] if isinstance(record, dict) else record
+    return record["kept"]["value"] if isinstance(record, Mapping) else record
 
 
 @section("robustness", "Robustness", run_files.ROBUSTNESS)

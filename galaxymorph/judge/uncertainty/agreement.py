@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 import pandas as pd
+from typing_extensions import NotRequired, TypedDict
 
 from galaxymorph.base import BadInput, read_json, reading, require_key
+from galaxymorph.judge.calibration.selective import KeptAtAccuracy
+from galaxymorph.judge.metrics.bootstrap import Interval
 from galaxymorph.judge.metrics.vote_fractions import entropy, question_entropy
 from galaxymorph.learn import Run, label_words, predicted_columns, target_of, true_columns
 from galaxymorph.zoo import TARGET, prefixed, read_catalogue, soft_label_catalogue
@@ -63,14 +66,36 @@ def volunteer_fractions(
     return fractions.loc[table["galaxy"]].to_numpy(float)
 
 
-def read_uncertainty(path: Path) -> dict[str, Any]:
+class SourceRecord(TypedDict):
+    """A source of uncertainty in `uncertainty.json`, see docs/uncertainty.md.
+
+    `passes` through a network for an image, `seconds` for 1,000 images, `scores` by metric,
+    `kept_at_accuracy`, and the rank correlation of each kind of uncertainty with `volunteers`.
+    """
+
+    passes: int
+    seconds: float
+    scores: dict[str, Interval]
+    kept_at_accuracy: NotRequired[dict[str, KeptAtAccuracy]]
+    volunteers: NotRequired[dict[str, Interval]]
+
+
+class UncertaintyRecord(TypedDict):
+    """The content of `uncertainty.json`."""
+
+    format: int
+    galaxies: int
+    sources: dict[str, SourceRecord]
+
+
+def read_uncertainty(path: Path) -> UncertaintyRecord:
     """Return a run's `uncertainty.json`; format 2 called the key `volunteers` `people`."""
     record = read_json(path)
     with reading(path, "run uncertainty again"):
         for source in require_key(record, "sources", dict).values():
             if "people" in source:
                 source["volunteers"] = source.pop("people")
-    return record
+    return cast(UncertaintyRecord, record)
 
 
 def agreed(run: Run, table: pd.DataFrame) -> np.ndarray:

@@ -2,7 +2,6 @@ from .calibration.calibrators import CALIBRATORS as CALIBRATORS
 from .calibration.calibrators import Calibrator as Calibrator
 from .calibration.calibrators import calibrated_mean as calibrated_mean
 from .calibration.conformal import EMPTY as EMPTY
-from .calibration.conformal import cross_sets as cross_sets
 from .calibration.fraction_intervals import NOMINAL as NOMINAL
 from .calibration.fractions import FractionCalibration as FractionCalibration
 from .calibration.fractions import calibrate_fractions as calibrate_fractions
@@ -74,7 +73,6 @@ from .galleries import galleries_of as galleries_of
 from .galleries import most_contested as most_contested
 from .metrics.bootstrap import Interval as Interval
 from .metrics.bootstrap import bootstrap as bootstrap
-from .metrics.bootstrap import mean_interval as mean_interval
 from .metrics.bootstrap import proportion as proportion
 from .metrics.comparison import Difference as Difference
 from .metrics.comparison import best_rows as best_rows
@@ -107,7 +105,6 @@ from .robustness.conditions import Condition as Condition
 from .robustness.corruption_errors import corruption_error as corruption_error
 from .robustness.corruption_errors import galaxy_errors as galaxy_errors
 from .robustness.corruption_errors import read_robustness_table as read_robustness_table
-from .robustness.drift import Drift as Drift
 from .robustness.drift import drift_between as drift_between
 from .robustness.drift import energy as energy
 from .robustness.drift import neighbour_distance as neighbour_distance

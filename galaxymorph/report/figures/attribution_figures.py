@@ -152,7 +152,7 @@ def draw_effects(
 
     Args:
         path: of the picture.
-        table: rows with `changed` and `distance`, see `judge.shortcuts.effect`.
+        table: rows with `changed` and `distance`, see `judge.explain.changes.Effect`.
         name: of the column that names the change.
         caption: the beginning of the figure's.
         most: the largest fraction with which a check passes.

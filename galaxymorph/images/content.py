@@ -25,9 +25,9 @@ HOT = 1e-4
 WHITE_LEVEL, WHITE_SHARE = 250, 0.9
 # The level to which pixels without coverage are alike, and the share of the frame and of its middle
 # half that they take at least: a little under the half, for an edge through the centre.
-ALIKE, UNCOVERED = 1, 0.43
+SAME_LEVEL, UNCOVERED = 1, 0.43
 # Pixels a side of the first, quick check of a frame, and of the second.
-GLANCE, GRID = 64, 128
+COARSE_GRID, GRID = 64, 128
 # Of the grid's rim: how much of it a covered part takes at least, and how much of that part may
 # look uncovered, as faint sky does.
 COVERED_RIM, FAINT_RIM = 0.02, 0.5
@@ -72,7 +72,7 @@ def require_content(image: Image.Image, crop: float, name: str) -> None:
         crop: the share of the image's shorter side that the model sees, as in `centre_frame`.
         name: of the image, for the error.
     """
-    if _is_ordinary(_sampled(image, crop, GLANCE)):
+    if _passes_all_checks(_sampled(image, crop, COARSE_GRID)):
         return
     side = max(1, round(crop * min(image.size)))
     pixels = np.asarray(_sampled(image, crop, side))
@@ -89,24 +89,24 @@ def _sampled(image: Image.Image, crop: float, number: int) -> Image.Image:
     return image.resize((number, number), Image.Resampling.NEAREST, box=box)
 
 
-def _is_ordinary(glance: Image.Image) -> bool:
+def _passes_all_checks(coarse: Image.Image) -> bool:
     """Return whether no check can fail, in 1 % of the time of decoding.
 
     Of 99 % of real frames none can: each band has many levels, few pixels are white, and neither a
     corner nor the centre is flat.
     """
-    counts, few = glance.histogram(), glance.width * glance.height // 100
+    counts, few = coarse.histogram(), coarse.width * coarse.height // 100
     for plane in range(0, 768, 256):
         levels = counts[plane : plane + 256]
         low = next(level for level, count in enumerate(levels) if count)
         if sum(levels[low + 2 * LEVELS :]) <= few:
             return False
-    if sum(counts[WHITE_LEVEL:256]) > glance.width * glance.height // 2:
+    if sum(counts[WHITE_LEVEL:256]) > coarse.width * coarse.height // 2:
         return False
-    width = glance.width // 16
-    ends, middle = (0, glance.width - width), (glance.width - width) // 2
+    width = coarse.width // 16
+    ends, middle = (0, coarse.width - width), (coarse.width - width) // 2
     places = [*((left, top) for left in ends for top in ends), (middle, middle)]
-    pixels = np.asarray(glance, np.int16)
+    pixels = np.asarray(coarse, np.int16)
     patches = (pixels[y : y + width, x : x + width] for x, y in places)
     return not any(map(_is_flat, patches))
 
@@ -120,7 +120,7 @@ def _patches(pixels: np.ndarray) -> list[np.ndarray]:
 
 
 def _is_flat(patch: np.ndarray) -> bool:
-    return int(np.ptp(patch, axis=(0, 1)).max()) <= 2 * ALIKE
+    return int(np.ptp(patch, axis=(0, 1)).max()) <= 2 * SAME_LEVEL
 
 
 def _require_range(pixels: np.ndarray, name: str) -> None:
@@ -161,7 +161,7 @@ def _require_coverage(grid: np.ndarray, name: str) -> None:
     """
     for patch in filter(_is_flat, _patches(grid)):
         value = np.median(patch, axis=(0, 1))
-        uncovered = (np.abs(grid - value) <= ALIKE).all(axis=2)
+        uncovered = (np.abs(grid - value) <= SAME_LEVEL).all(axis=2)
         share = float(uncovered.mean())
         hollow = _middle(uncovered).mean() >= EMPTY_MIDDLE and value.max() < WHITE_LEVEL
         if hollow and _rim(uncovered).mean() < EMPTY_MIDDLE:

@@ -318,7 +318,7 @@ def rotation(batch: torch.Tensor, degrees: float, scene: Scene) -> torch.Tensor:
 
 # Sigma in pixels at 224 of the images' own PSF: 1.3 arcsec FWHM, the SDSS's in r, in cutouts whose
 # 424 pixels are 0.02 Petrosian radii (R90) each (Willett et al. 2013, section 2), of 10 arcsec.
-OWN_PSF = 1.4
+IMAGE_PSF = 1.4
 
 
 @corruption("redshift", "z, from 0.05", (0.06, 0.075, 0.1, 0.14, 0.2))
@@ -339,7 +339,7 @@ def redshift(batch: torch.Tensor, z: float, scene: Scene) -> torch.Tensor:
     top, left = ((length - part) // 2 for length, part in zip((height, width), small, strict=True))
     far = torch.zeros_like(batch)
     far[..., top : top + small[0], left : left + small[1]] = light * dimming
-    far = convolved(far, gaussian(OWN_PSF * math.sqrt(1 - shrink**2) * scene.scale))
+    far = convolved(far, gaussian(IMAGE_PSF * math.sqrt(1 - shrink**2) * scene.scale))
     return sky + far + grain * scene.noise(batch)
 
 

@@ -84,7 +84,7 @@ _SCIENCE = re.compile(rf"({'|'.join(SCIENCE.split())})\d*")
 
 
 # Least fraction of pixels with the largest integer for which it is a fill value.
-FILLED = 0.02
+FILL_SHARE = 0.02
 
 
 class Unit:
@@ -117,7 +117,7 @@ class Plane:
     """One image of a file, its pixels read on demand.
 
     `kind` is its content if it isn't science; `rank` the certainty that it is: 2 by its name, 1 as
-    the file's primary image, else 0. `band` is empty if it is unknown, and `own_band` whether its
+    the file's primary image, else 0. `band` is empty if it is unknown, and `names_band` whether its
     header names it, rather than the primary one. A `picture` is rendered already, in 8 bits.
     """
 
@@ -126,7 +126,7 @@ class Plane:
     index: tuple[int | slice, ...] = ()  # empty for the whole array
     shape: tuple[int, ...] = ()
     band: str = ""
-    own_band: bool = False
+    names_band: bool = False
     kind: str = ""
     rank: int = 0
     length: float | None = None
@@ -138,14 +138,14 @@ class Plane:
     def values(self) -> np.ndarray:
         """Return its pixels as floats, shape (height, width), rows as in the file.
 
-        If more than `FILLED` of the pixels have the largest integer of 16 bits or more, these have
-        no value: stars saturate fewer.
+        If more than `FILL_SHARE` of the pixels have the largest integer of 16 bits or more, these
+        have no value: stars saturate fewer.
         """
         data = self.hdu.data()
         values = np.array(data[self.index], dtype=np.float64).reshape(self.shape)
         if np.issubdtype(data.dtype, np.integer) and data.dtype.itemsize > 1:
             filled = values == np.iinfo(data.dtype).max
-            if filled.mean() > FILLED:
+            if filled.mean() > FILL_SHARE:
                 values[filled] = np.nan
         return values
 
@@ -219,17 +219,17 @@ def _planes_of(hdu: Unit, primary: Unit, at: int, of_file: str) -> Iterator[Plan
     axes = [n for n, side in enumerate(hdu.shape) if side != 1 or len(hdu.shape) == 2]
     axes = axes if len(axes) > 1 else [*range(len(hdu.shape))][-2:]
     if len(axes) == 2:
-        own_band = named_band(hdu) or _band_in(name) or _single(hdu)
-        band = own_band or named_band(primary)
+        header_band = named_band(hdu) or _band_in(name) or _single(hdu)
+        band = header_band or named_band(primary)
         yield replace(
             template,
-            name=(name if kind or not own_band else own_band) or "",
+            name=(name if kind or not header_band else header_band) or "",
             shape=tuple(hdu.shape[n] for n in axes),
             band=band,
-            own_band=bool(own_band),
+            names_band=bool(header_band),
             length=wavelength(band, telescope),
-            picture=_is_picture(hdu) and not own_band,
-            aliases=(name, _versioned(name, hdu), own_band),
+            picture=_is_picture(hdu) and not header_band,
+            aliases=(name, _versioned(name, hdu), header_band),
         )
         return
     yield from _cube(template, axes, telescope)
@@ -267,7 +267,7 @@ def _cube(template: Plane, axes: list[int], telescope: str) -> Iterator[Plane]:
             index=tuple(index),
             shape=tuple(side for at, side in enumerate(sides) if at != across),
             band=band,
-            own_band=bool(names),
+            names_band=bool(names),
             length=wavelength(short_name(band), telescope),
             picture=picture,
             top_down=template.top_down or (picture and is_last),
@@ -356,9 +356,9 @@ def _science(planes: list[Plane], reference: str) -> list[Plane]:
 
 def _of_one_image(usable: list[Plane], planes: list[Plane], reference: str) -> list[Plane]:
     """Return the planes that are one image in several bands, in the file's order."""
-    certain = [plane for plane in usable if plane.rank == 2 or plane.own_band]
+    certain = [plane for plane in usable if plane.rank == 2 or plane.names_band]
     pool = certain or _likely(usable)
-    named = [plane for plane in pool if plane.own_band or plane.rank == 2 or not plane.is_integer]
+    named = [plane for plane in pool if plane.names_band or plane.rank == 2 or not plane.is_integer]
     pool = named or pool
     for plane in pool:
         # A plane of a cube comes with the others of its cube.

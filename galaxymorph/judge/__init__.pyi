@@ -39,7 +39,7 @@ from .explain.attribution_methods import ATTRIBUTION_METHODS as ATTRIBUTION_METH
 from .explain.attribution_methods import AttributionMethod as AttributionMethod
 from .explain.explained_model import ExplainedModel as ExplainedModel
 from .explain.explained_model import explained_model as explained_model
-from .explain.faithfulness import UNLIKE as UNLIKE
+from .explain.faithfulness import MOST_CORRELATION as MOST_CORRELATION
 from .explain.faithfulness import Curves as Curves
 from .explain.faithfulness import areas as areas
 from .explain.faithfulness import curves as curves
@@ -51,7 +51,7 @@ from .explain.morphometry import can_measure as can_measure
 from .explain.morphometry import lotz_early_line as lotz_early_line
 from .explain.morphometry import lotz_merger_line as lotz_merger_line
 from .explain.morphometry import measure_all as measure_all
-from .explain.neighbours import ALIKE as ALIKE
+from .explain.neighbours import SIMILAR_WITHIN as SIMILAR_WITHIN
 from .explain.neighbours import anomaly as anomaly
 from .explain.neighbours import digests as digests
 from .explain.neighbours import nearest as nearest

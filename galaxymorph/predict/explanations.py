@@ -12,8 +12,8 @@ from torch import nn
 from galaxymorph.base import BadInput
 from galaxymorph.images import decode
 from galaxymorph.judge import (
-    ALIKE,
     ATTRIBUTION_METHODS,
+    SIMILAR_WITHIN,
     as_grids,
     has_feature_maps,
     typical_distance,
@@ -68,7 +68,7 @@ class Explanation:
         """Whether the nearest neighbour is much nearer than two galaxies typically are."""
         if not self.neighbours or self.typical_distance is None:
             return False
-        return self.neighbours[0].distance < ALIKE * self.typical_distance
+        return self.neighbours[0].distance < SIMILAR_WITHIN * self.typical_distance
 
 
 @dataclass(frozen=True)

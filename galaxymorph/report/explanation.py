@@ -11,11 +11,11 @@ import numpy as np
 
 from galaxymorph.base import Steps, make_folder, safe_file_name, say, write_json
 from galaxymorph.judge import (
-    ALIKE,
     ATTRIBUTION_METHODS,
     MEASURES,
     MOST_CHANGED,
     NEIGHBOURS,
+    SIMILAR_WITHIN,
     SUSPECT,
     ExplainedModel,
     Probe,
@@ -328,7 +328,7 @@ def draw_similar(run: Run, galaxy: str, data: Path | None = None) -> Path:
         f"Most similar to galaxy {galaxy}, of {len(rows) - 1:,} (median distance of "
         f"two galaxies: {typical:.1f})"
     )
-    if not len(away) or away[0] >= ALIKE * typical:
+    if not len(away) or away[0] >= SIMILAR_WITHIN * typical:
         title = (
             f"No galaxy is similar to {galaxy}: these are as far away as any two galaxies "
             f"({typical:.1f})"

@@ -34,7 +34,7 @@ from galaxymorph.judge import (
     shortcut_table,
     verdicts,
 )
-from galaxymorph.judge.explain.faithfulness import DEAD, _randomise, _reestimate, _signal
+from galaxymorph.judge.explain.faithfulness import LEAST_SIGNAL, _randomise, _reestimate, _signal
 from galaxymorph.judge.explain.physics import verdict
 from galaxymorph.judge.metrics.bootstrap import proportion
 from galaxymorph.learn import Run
@@ -244,4 +244,4 @@ def test_every_parameter_is_randomised_and_signals_live_on():
     assert not network[0].norm.training
     with torch.no_grad():
         network[2].weight.zero_()
-    assert _signal(network, batch) < DEAD
+    assert _signal(network, batch) < LEAST_SIGNAL

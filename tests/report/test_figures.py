@@ -14,7 +14,7 @@ from PIL import Image
 
 from galaxymorph.base import safe_file_name
 from galaxymorph.judge import digests, nearest, neighbour_table, read_neighbours, verdicts, whitened
-from galaxymorph.judge.calibration.reliability import A_BIN, reliability_table
+from galaxymorph.judge.calibration.reliability import PER_BIN, reliability_table
 from galaxymorph.judge.metrics.run_metrics import interval_note
 from galaxymorph.learn import Run
 from galaxymorph.learn.targets.registry import TARGETS
@@ -97,7 +97,7 @@ def test_bins_of_a_reliability_diagram_hold_galaxies_enough(n):
     first[: n // 3] = 1.0
     table = reliability_table(np.column_stack([first, 1 - first]), rng.integers(0, 2, n))
     assert table["galaxies"].sum() == n
-    assert table["galaxies"].min() >= min(n, A_BIN) // 2
+    assert table["galaxies"].min() >= min(n, PER_BIN) // 2
     assert len(table) <= 15
 
 

@@ -21,10 +21,10 @@ from galaxymorph.base import Damaged, Registry, require, require_key, require_nu
 # Keeps logarithms finite, as scikit-learn does.
 LEAST = float(np.finfo(float).eps)
 # A softmax in float32 ends at exactly 0 and 1.
-SATURATED = 1e-6
+LEAST_SOFTMAX = 1e-6
 FOLDS = 5
 # Galaxies under which accuracies are known to 0.1 at best (2 sigma, at an accuracy of a half).
-FEW = 100
+FEW_GALAXIES = 100
 # Of a fraction: the largest share of the variance that any distribution of its mean can have.
 MOST_VARIANCE = 0.99
 # Natural logarithms of 1 / temperature that are tried.
@@ -368,7 +368,7 @@ def _apply_variance(moments: np.ndarray, parameters: Parameters) -> np.ndarray:
 
 
 def _unchanged(probabilities: np.ndarray, parameters: Parameters) -> np.ndarray:
-    return _normalised(np.maximum(probabilities, SATURATED))
+    return _normalised(np.maximum(probabilities, LEAST_SOFTMAX))
 
 
 def _normalised(scores: np.ndarray) -> np.ndarray:

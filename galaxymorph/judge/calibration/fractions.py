@@ -33,7 +33,7 @@ RANGE = (-4.0, 5.0)
 # normal value, so that the prior weighs as much as the votes of eight galaxies for an answer.
 WIDTH = 0.5
 # Galaxies under which the factors are mostly the prior's.
-FEW = 20
+FEW_GALAXIES = 20
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def fit_variance(
 
 def _notes(galaxies: list[int]) -> list[str]:
     """Return notes on few calibrating galaxies."""
-    if min(galaxies) >= FEW:
+    if min(galaxies) >= FEW_GALAXIES:
         return []
     return [
         f"{min(galaxies)} calibration galaxies are few, so variances stay close to those of "

@@ -21,7 +21,7 @@ from galaxymorph.judge.metrics.metric import METRICS, Metric
 # Bins at most, and galaxies in a bin, of calibration errors, parts of the Brier score and
 # reliability diagrams alike: an accuracy of 0.9 of so many has a 95 % interval of some 0.25, and a
 # bin of one galaxy compares a probability with 0 or 1.
-BINS, A_BIN = 15, 25
+BINS, PER_BIN = 15, 25
 ERRORS = ("ece_equal_mass", "ece_equal_width", "ece_classwise")
 # Scores whose resamples are biased: see `bootstrap`.
 BIASED = (*ERRORS, "ece_truth", "reliability", "resolution")
@@ -241,16 +241,16 @@ def truth_scores(
 
 
 def bin_count(n: int) -> int:
-    """Return how many bins n galaxies have: of `A_BIN` each, at least 1 and at most `BINS`."""
-    return int(np.clip(n // A_BIN, 1, BINS))
+    """Return how many bins n galaxies have: of `PER_BIN` each, at least 1 and at most `BINS`."""
+    return int(np.clip(n // PER_BIN, 1, BINS))
 
 
 def mass_bins(values: np.ndarray) -> np.ndarray:
     """Return each value's bin of equal mass, of `bin_count`; equal values share a bin.
 
-    Bins that equal values leave with less than half of `A_BIN` join their neighbours.
+    Bins that equal values leave with less than half of `PER_BIN` join their neighbours.
     """
-    return _joined(equal_mass(values, bin_count(len(values))), A_BIN // 2)
+    return _joined(equal_mass(values, bin_count(len(values))), PER_BIN // 2)
 
 
 def width_bins(values: np.ndarray) -> np.ndarray:

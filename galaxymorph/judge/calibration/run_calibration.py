@@ -12,7 +12,7 @@ import pandas as pd
 from galaxymorph.base import BadInput, write_json
 from galaxymorph.judge.calibration.calibrators import (
     CALIBRATORS,
-    FEW,
+    FEW_GALAXIES,
     Calibrator,
     CalibratorRecord,
     choose_method,
@@ -343,7 +343,7 @@ def _notes(
         chosen: the method that is used.
     """
     n, notes = int(counts.sum()), []
-    if n < FEW:
+    if n < FEW_GALAXIES:
         notes.append(
             f"{n} calibration galaxies are few, so probabilities and prediction sets are imprecise"
         )

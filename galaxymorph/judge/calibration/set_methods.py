@@ -10,7 +10,7 @@ import numpy as np
 from galaxymorph.base import Registry
 
 # Regularised sets: the penalty of every class after the first (Angelopoulos et al. 2021, eq. 4).
-PENALTY, FREE = 0.1, 1
+PENALTY, UNPENALISED = 0.1, 1
 # Of `_draws`: its period, and the least probability, whose logarithm is finite.
 TURNS, LEAST = 100.0, 1e-40
 
@@ -29,7 +29,7 @@ def _aps(probabilities: np.ndarray) -> np.ndarray:
 
 
 def _raps(probabilities: np.ndarray) -> np.ndarray:
-    return _aps(probabilities) + PENALTY * np.maximum(class_ranks(probabilities) - FREE, 0)
+    return _aps(probabilities) + PENALTY * np.maximum(class_ranks(probabilities) - UNPENALISED, 0)
 
 
 def class_ranks(probabilities: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from galaxymorph.base import Damaged, read_arrays, read_parquet, reading, replacing
-from galaxymorph.judge.explain.neighbours import ALIKE, nearest, typical_distance
+from galaxymorph.judge.explain.neighbours import SIMILAR_WITHIN, nearest, typical_distance
 
 # Cells on a side: at least those of any trunk's last feature maps at 448 pixels.
 GRID = 14
@@ -71,7 +71,7 @@ def neighbour_table(
 ) -> pd.DataFrame:
     """Return each galaxy's `SHOWN` nearest: `galaxy`, `neighbour`, `distance`, the nearest first.
 
-    `alike` is whether the distance is below `ALIKE` times that of two random galaxies.
+    `alike` is whether the distance is below `SIMILAR_WITHIN` times that of two random galaxies.
 
     Args:
         galaxies: names, n of them.
@@ -79,7 +79,7 @@ def neighbour_table(
         pictures: a digest of each, see `nearest`.
     """
     rows = []
-    limit = ALIKE * typical_distance(embedding)
+    limit = SIMILAR_WITHIN * typical_distance(embedding)
     for row, galaxy in enumerate(galaxies):
         near, away = nearest(embedding, pictures, row, SHOWN)
         rows += [

@@ -30,9 +30,9 @@ STEPS = 16
 # at random.
 CONTROLS = ("centre first", "random")
 # A standard deviation of logits over galaxies below this is rounding: no signal reaches the head.
-DEAD = 1e-6
+LEAST_SIGNAL = 1e-6
 # Maps pass if their mean rank correlation with those under random weights is below this.
-UNLIKE = 0.5
+MOST_CORRELATION = 0.5
 
 
 @dataclass(frozen=True)
@@ -250,8 +250,8 @@ def verdicts(record: Mapping[str, Any]) -> list[Verdict]:
 
     A method passes where its curves are no worse than those of cells from the centre outward (the
     95 % interval of neither gain is below 0), and where random weights of the head leave a mean
-    rank correlation below `UNLIKE`. Those that pass come first, then those with fewer failures,
-    then larger gains.
+    rank correlation below `MOST_CORRELATION`. Those that pass come first, then those with fewer
+    failures, then larger gains.
 
     Args:
         record: `deletion and insertion` and `random weights`, as in `explain.json`.
@@ -274,7 +274,7 @@ def verdicts(record: Mapping[str, Any]) -> list[Verdict]:
         ]
         if head["dead"]:
             faults.append("no signal with a random head")
-        elif head["correlation"]["value"] >= UNLIKE:
+        elif head["correlation"]["value"] >= MOST_CORRELATION:
             faults.append("maps hardly depend on the trained head")
         verdict: Verdict = {
             "method": method,
@@ -341,5 +341,5 @@ def _similarity(
         "correlation": mean_interval(np.array(correlations), seed),
         "blank": blank,
         "signal": signal,
-        "dead": signal is not None and signal < DEAD,
+        "dead": signal is not None and signal < LEAST_SIGNAL,
     }

@@ -26,7 +26,7 @@ MEASURES = ("concentration", "asymmetry", "smoothness", "gini", "m20")
 # statmorph's flag from which a measurement isn't to be trusted.
 SUSPECT = 2
 # Fewer galaxies than this are measured sooner than processes start.
-ALONE = 12
+LEAST_FOR_PROCESSES = 12
 
 
 def lotz_merger_line(m20: np.ndarray) -> np.ndarray:
@@ -52,7 +52,7 @@ def measure_all(images: Sequence[str], rendering: Rendering) -> pd.DataFrame:
     """
     if not can_measure():
         raise BadInput("morphometry needs statmorph", "pip install 'galaxymorph[morphometry]'")
-    rows, workers = [], 1 if len(images) < ALONE else os.cpu_count() or 1
+    rows, workers = [], 1 if len(images) < LEAST_FOR_PROCESSES else os.cpu_count() or 1
     with Progress("morphometry", len(images), "galaxies") as progress:
         for row in map_in_processes(partial(measure, rendering=rendering), images, workers):
             rows.append(row)

@@ -13,7 +13,7 @@ import numpy as np
 COMPONENTS, A_COMPONENT = 32, 8
 NEAREST = 5
 # A neighbour is alike where it is nearer than this share of the median distance of any two.
-ALIKE = 0.8
+SIMILAR_WITHIN = 0.8
 # Pairs that the median is taken of.
 PAIRS = 20_000
 

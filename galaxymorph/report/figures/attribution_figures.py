@@ -14,7 +14,7 @@ from matplotlib.colors import Normalize
 from scipy.ndimage import gaussian_filter
 
 from galaxymorph.base import safe_file_name
-from galaxymorph.judge import ATTRIBUTION_METHODS, UNLIKE, Curves, ExplainedModel
+from galaxymorph.judge import ATTRIBUTION_METHODS, MOST_CORRELATION, Curves, ExplainedModel
 from galaxymorph.report.figures.contact_sheets import (
     contact_sheet,
     label_image,
@@ -105,7 +105,12 @@ def draw_randomisation(path: Path, table: Rows) -> Path:
         axes.plot([0, 1], [1, scores[0]["value"]], color=colour)
         label = f"{title}, another galaxy's map"
         axes.axhline(floor["correlation"]["value"], color=colour, ls=":", lw=1, label=label)
-    axes.axhline(UNLIKE, color=GREY, lw=0.8, label=f"{UNLIKE:g}: largest value that passes")
+    axes.axhline(
+        MOST_CORRELATION,
+        color=GREY,
+        lw=0.8,
+        label=f"{MOST_CORRELATION:g}: largest value that passes",
+    )
     axes.set_xticks(range(len(names)), names, rotation=25, ha="right")
     axes.set(ylabel="rank correlation", ylim=(min(-0.3, axes.get_ylim()[0]), 1.02))
     legend_below(figure)

@@ -70,8 +70,8 @@ class SetMethod:
 SET_METHODS: Registry[SetMethod] = Registry("method of prediction sets")
 # 1 - p (Sadinle, Lei & Wasserman 2019).
 SET_METHODS.register("lac", SetMethod("least ambiguous sets", _lac))
-# The probability of all more probable classes and a random fraction of its own (Romano, Sesia & Candès
-# 2020, equations 5 to 7, as E in the proof of theorem 1).
+# The probability of all more probable classes and a random fraction of the class's (Romano, Sesia &
+# Candès 2020, equations 5 to 7, as E in the proof of theorem 1).
 SET_METHODS.register("aps", SetMethod("adaptive sets", _aps, keeps_likeliest=True))
 # A penalty added (Angelopoulos et al. 2021, equation 4).
 SET_METHODS.register("raps", SetMethod("regularised adaptive sets", _raps, keeps_likeliest=True))

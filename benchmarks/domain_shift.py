@@ -204,7 +204,10 @@ def adapted_fit(
         for image in lent["image"]:
             (images / Path(image).name).symlink_to(Path(image).absolute())
         recipe = replace(
-            run.recipe, adapt="coral", target_data=str(images), adapt_weight=arguments.adapt_weight
+            run.recipe,
+            adapt="coral",
+            unlabelled=(str(images),),
+            adapt_weight=arguments.adapt_weight,
         )
         galaxies = gather_galaxies(run.data["path"], recipe, skip_bad=True)
         again = start_run(Path(folder) / "coral", recipe, galaxies)

@@ -180,7 +180,7 @@ def start_fit(options: FitOptions, changes: dict[str, Any]) -> Started:
         free_name,
         require_network,
         start_run,
-        target_images,
+        unlabelled_images,
     )
 
     reason = ""
@@ -190,7 +190,7 @@ def start_fit(options: FitOptions, changes: dict[str, Any]) -> Started:
     require_network(recipe)
     if reason:
         say(f"recipe {source}: {reason}")
-    target_images(recipe)
+    unlabelled_images(recipe)
     galaxies = decode_galaxies(labelled, recipe, options.skip_bad, options.cache)
     out = options.out or Path("exports")
     path = out / name if name else free_name(out, _default_name(Path(source).stem, recipe))

@@ -10,7 +10,7 @@ from .acceleration.serving import fold_batchnorm as fold_batchnorm
 from .acceleration.serving import serving_network as serving_network
 from .adaptation.batchnorm import ADAPTING_IMAGES as ADAPTING_IMAGES
 from .adaptation.batchnorm import adapt_batchnorm as adapt_batchnorm
-from .adaptation.domain import target_images as target_images
+from .adaptation.unlabelled import unlabelled_images as unlabelled_images
 from .backbones.architectures import build_model as build_model
 from .backbones.architectures import pixel_stats as pixel_stats
 from .backbones.architectures import require_network as require_network

@@ -21,6 +21,7 @@ from fastai.learner import Learner
 from fastai.torch_core import default_device, set_seed
 
 from galaxymorph.base import Damaged, Progress, reading, replacing, write_text
+from galaxymorph.learn.averaging import AverageWeights
 from galaxymorph.learn.distributed import processes, rank, unwrapped_model, wrapped_loader
 from galaxymorph.learn.targets.registry import Target
 
@@ -94,16 +95,32 @@ class EpochCallback(Callback):
 
 
 class BestWeightsCallback(TrackerCallback):
-    """Write `kept.pt`: the weights of the best epoch by the target's monitor, or of the last."""
+    """Write `kept.pt`: the weights of the best epoch by the target's monitor, or of the last.
+
+    Args:
+        folder: of the checkpoints.
+        state: of the fit.
+        target: with the monitor.
+        keep: the recipe's.
+        average: of the weights, kept in their place if the recipe says so.
+    """
 
     # Before the history and the checkpoint, see `CheckpointCallback`.
     order = 58
 
-    def __init__(self, folder: Path, state: TrainingState, target: Target, keep_best: bool):
+    def __init__(
+        self,
+        folder: Path,
+        state: TrainingState,
+        target: Target,
+        keep: str,
+        average: AverageWeights | None = None,
+    ):
         greater = target.monitor.greater_is_better
         comparison = np.greater if greater else np.less
         super().__init__(target.monitor.column, comparison, reset_on_fit=False)
-        self.folder, self.state, self.keep_best = folder, state, keep_best
+        self.folder, self.state, self.keep_best = folder, state, keep == "best"
+        self.average = average if keep == "average" else None
         self.first, self.sign = state.epoch, 1 if greater else -1
         self.best = self.sign * state.best
 
@@ -114,7 +131,8 @@ class BestWeightsCallback(TrackerCallback):
         self.state.best = self.sign * float(self.best)
         # The first epoch's are written even if its score is NaN, so that there are some.
         if not rank() and (self.new_best or not self.keep_best or not self.state.history):
-            save_tensors(self.folder / KEPT, unwrapped_model(self.learn.model).state_dict())
+            model = self.average.averaged if self.average else unwrapped_model(self.learn.model)
+            save_tensors(self.folder / KEPT, model.state_dict())
 
 
 class HistoryCallback(EpochCallback):
@@ -167,13 +185,13 @@ class CheckpointCallback(EpochCallback):
 
     order = 62
 
-    def __init__(self, path: Path, state: TrainingState):
+    def __init__(self, path: Path, state: TrainingState, average: AverageWeights | None = None):
         super().__init__(state)
-        self.path = path
+        self.path, self.average = path, average
 
     def after_new_epoch(self) -> None:
         if not rank():
-            save_checkpoint(self.path, self.learn, self.state)
+            save_checkpoint(self.path, self.learn, self.state, self.average)
 
 
 class ReportEpochs(EpochCallback):
@@ -241,8 +259,10 @@ def load_tensors(path: Path) -> dict:
             raise Damaged(error) from error
 
 
-def save_checkpoint(path: Path, learn: Learner, state: TrainingState) -> None:
-    """Write model, optimizer and state at the end of an epoch."""
+def save_checkpoint(
+    path: Path, learn: Learner, state: TrainingState, average: AverageWeights | None = None
+) -> None:
+    """Write model, optimizer, state and the average of weights at the end of an epoch."""
     optimizer = learn.opt.state_dict()
     groups = [
         {key: _plain(value) for key, value in group.items()} for group in optimizer["param_groups"]
@@ -253,6 +273,7 @@ def save_checkpoint(path: Path, learn: Learner, state: TrainingState) -> None:
             "model": unwrapped_model(learn.model).state_dict(),
             "opt": {"state": optimizer["state"], "param_groups": groups},
             "state": asdict(state),
+            **({"average": average.state_dict()} if average else {}),
         },
     )
 
@@ -264,26 +285,31 @@ def read_state(path: Path) -> TrainingState:
     return TrainingState(**load_tensors(path)["state"])
 
 
-def restore_checkpoint(path: Path, learn: Learner) -> None:
-    """Load model and optimizer from a checkpoint; the learner must be frozen as it was."""
-    load_learner_state(learn, load_tensors(path))
+def restore_checkpoint(path: Path, learn: Learner, average: AverageWeights | None = None) -> None:
+    """Load model, optimizer and average from a checkpoint; the learner must be frozen as it was."""
+    load_learner_state(learn, load_tensors(path), average)
 
 
-def learner_state(learn: Learner) -> dict[str, dict]:
-    """Return a copy of the model's and the optimizer's state, on the CPU."""
+def learner_state(learn: Learner, average: AverageWeights | None = None) -> dict[str, dict]:
+    """Return a copy of the state of model and optimizer, on the CPU, and of the average."""
     model = unwrapped_model(learn.model).state_dict()
     return {
         "model": {name: value.to("cpu", copy=True) for name, value in model.items()},
         "opt": deepcopy(learn.opt.state_dict()),
+        **({"average": average.state_dict()} if average else {}),
     }
 
 
-def load_learner_state(learn: Learner, saved: Mapping[str, dict]) -> None:
-    """Load model and optimizer; the learner must be frozen as it was."""
+def load_learner_state(
+    learn: Learner, saved: Mapping[str, dict], average: AverageWeights | None = None
+) -> None:
+    """Load model, optimizer and average; the learner must be frozen as it was."""
     # The optimizer's state goes to the weights' device, and stays there when they are moved.
     learn.model.to(default_device())
     learn.model.load_state_dict(saved["model"])
     learn.opt.load_state_dict(saved["opt"])
+    if average is not None:
+        average.load_state_dict(saved["average"])
 
 
 def write_history(path: Path, state: TrainingState) -> None:

@@ -27,7 +27,10 @@ from galaxymorph.learn.acceleration.hardware import (
     resolve_precision,
 )
 from galaxymorph.learn.acceleration.serving import serving_network
-from galaxymorph.learn.adaptation.domain import TargetImages, adaptation_callbacks, target_images
+from galaxymorph.learn.adaptation.coral import Coral
+from galaxymorph.learn.adaptation.mean_teacher import MeanTeacher
+from galaxymorph.learn.adaptation.unlabelled import UnlabelledImages, unlabelled_images
+from galaxymorph.learn.averaging import AverageWeights
 from galaxymorph.learn.backbones.architectures import require_weights
 from galaxymorph.learn.callbacks import (
     FEATURES,
@@ -196,11 +199,9 @@ def train_run(run: Run, galaxies: Galaxies) -> None:
     """
     if run.recipe.pipeline == "fast":
         keep_freed_memory()
-    if run.recipe.adapt != "none" and processes() > 1:
-        raise BadInput(
-            f"--adapt {run.recipe.adapt}: not possible with several processes", "use one"
-        )
-    target_domain = None if run.is_trained else target_images(run.recipe)
+    if run.recipe.unlabelled and processes() > 1:
+        raise BadInput("--unlabelled: not possible with several processes", "use one")
+    unlabelled = None if run.is_trained else unlabelled_images(run.recipe, galaxies)
     shares = [0.0 if member.is_trained else 1.0 for member in run.members]
     with locked(run), Steps(shares, numbered=False) as steps:
         remove_leftovers(run.path)
@@ -211,7 +212,7 @@ def train_run(run: Run, galaxies: Galaxies) -> None:
             if not member.is_trained:
                 if processes() > 1:
                     announced((str(member.path), galaxies.path, galaxies.frames is not None))
-                _train_member(member, label, galaxies, target_domain)
+                _train_member(member, label, galaxies, unlabelled)
         if run.folds:
             for part in _predicted_parts(run.folds[0].split):
                 tables = [
@@ -272,7 +273,7 @@ def stages(recipe: Recipe) -> list[Stage]:
 
 
 def _train_member(
-    run: Run, label: str, galaxies: Galaxies, target_domain: TargetImages | None
+    run: Run, label: str, galaxies: Galaxies, unlabelled: UnlabelledImages | None
 ) -> None:
     recipe = run.recipe
     split = split_with_targets(run.split, galaxies)
@@ -285,7 +286,7 @@ def _train_member(
             lambda: stored_features(learn, recipe, run.checkpoints / "features")
         )
         with Progress(label, galaxies_to_train(remaining, learn), "images") as progress:
-            fit = _MemberFit(learn, run, state, plan, label, progress, target_domain)
+            fit = _MemberFit(learn, run, state, plan, label, progress, unlabelled)
             for number in range(state.stage, len(plan)):
                 with features.feeding(learn, plan[number].name):
                     fit.train_stage(number)
@@ -309,30 +310,41 @@ class _MemberFit:
     plan: list[Stage]
     label: str
     progress: Progress
-    target_domain: TargetImages | None
+    unlabelled: UnlabelledImages | None
 
     def train_stage(self, number: int) -> None:
         """Train a stage of the plan to its end, in parts of batches where memory is too small."""
         learn, state, stage = self.learn, self.state, self.plan[number]
         last = self.run.checkpoints / LAST
         learn.freeze_to(stage.freeze_to)
+        average = self._average()
         if state.epoch:
-            restore_checkpoint(last, learn)
-        first, start = state.epoch, learner_state(learn)
+            restore_checkpoint(last, learn, average)
+        first, start = state.epoch, learner_state(learn, average)
 
         def restore() -> None:
             if state.epoch > first:
-                restore_checkpoint(last, learn)
+                restore_checkpoint(last, learn, average)
             else:
-                load_learner_state(learn, start)
+                load_learner_state(learn, start, average)
 
-        train_in_parts(lambda parts: self._train(number, parts), restore, learn.dls.train.bs)
+        def train(parts: int) -> None:
+            self._train(number, parts, average)
+
+        train_in_parts(train, restore, learn.dls.train.bs)
         state.stage, state.epoch = number + 1, 0
 
-    def _train(self, number: int, parts: int) -> None:
+    def _average(self) -> AverageWeights | None:
+        """Return the average of the weights of a stage, if the recipe uses one."""
+        recipe = self.run.recipe
+        if recipe.keep != "average" and recipe.adapt != "mean-teacher":
+            return None
+        return AverageWeights(self.learn.model, validate=recipe.keep == "average")
+
+    def _train(self, number: int, parts: int, average: AverageWeights | None) -> None:
         learn, recipe, stage = self.learn, self.run.recipe, self.plan[number]
         precision = resolve_precision(recipe.precision, learn.model)
-        callbacks = self._callbacks(number, parts, precision)
+        callbacks = self._callbacks(number, parts, precision, average)
         fast = recipe.pipeline == "fast" and precision == "bf16" and default_device().type == "cpu"
         # One view is enough to compare epochs; eight would take longer than training.
         with (
@@ -344,7 +356,9 @@ class _MemberFit:
         ):
             learn.fit_one_cycle(stage.epochs, stage.lr, start_epoch=self.state.epoch, cbs=callbacks)
 
-    def _callbacks(self, number: int, parts: int, precision: str) -> list[Callback]:
+    def _callbacks(
+        self, number: int, parts: int, precision: str, average: AverageWeights | None
+    ) -> list[Callback]:
         run, recipe, state, stage = self.run, self.run.recipe, self.state, self.plan[number]
         target, folder = target_of(recipe), run.checkpoints
         epochs_before = sum(earlier.epochs for earlier in self.plan[:number])
@@ -353,9 +367,10 @@ class _MemberFit:
             *precision_callbacks(precision),
             FrozenInEval(),
             SeedEpochs(recipe.seed, epochs_before),
-            BestWeightsCallback(folder, state, target, recipe.keep == "best"),
+            *([average] if average else []),
+            BestWeightsCallback(folder, state, target, recipe.keep, average),
             HistoryCallback(run.path / HISTORY, state, stage.name),
-            CheckpointCallback(folder / LAST, state),
+            CheckpointCallback(folder / LAST, state, average),
             ReportEpochs(self.progress, self.label, state, epochs, target),
             ShowProgress(self.progress),
             *split_callbacks(parts, recipe),
@@ -363,9 +378,16 @@ class _MemberFit:
         if recipe.pipeline == "fast" and default_device().type != "cpu":
             callbacks.append(LossOnGPU())
         # A frozen trunk has nothing to adapt.
-        if stage.name == "fine-tuned":
-            callbacks += adaptation_callbacks(recipe, self.target_domain)
+        if stage.name == "fine-tuned" and self.unlabelled is not None:
+            callbacks.append(self._use_of(self.unlabelled, average))
         return callbacks
+
+    def _use_of(self, images: UnlabelledImages, average: AverageWeights | None) -> Callback:
+        recipe = self.run.recipe
+        if average is None or recipe.adapt == "coral":
+            return Coral(images, recipe.adapt_weight)
+        head = getattr(self.learn.loss_func, "head", None)
+        return MeanTeacher(images, recipe.adapt_weight, average, head)
 
 
 def _load_kept(run: Run, learn: Learner) -> None:

@@ -125,6 +125,14 @@ RECIPES.register(
         "as small, trained on blurred and noisy images too",
     ),
 )
+# Several random views of unlabelled images are predicted alike.
+RECIPES.register(
+    "semi",
+    Preset(
+        replace(SMALL, keep="average"),
+        "as small, with averaged weights: for few labels and --unlabelled images",
+    ),
+)
 # A network without pretrained weights needs a larger rate and more epochs.
 RECIPES.register(
     "scratch",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 # Settings of former runs under today's names.
-RENAMED = {"body_lr": "trunk_lr"}
+RENAMED = {"body_lr": "trunk_lr", "target_data": "unlabelled"}
 # Settings that were removed, with the value that had no effect.
 REMOVED = {"consistency": 0.0}
 # Values of settings that were removed.
@@ -234,18 +234,20 @@ class Recipe:
         ge=0,
         le=1000,
     )
-    target_data: str | None = _setting(
-        None,
-        "Folder or zip of unlabelled images of another survey, for --adapt",
+    unlabelled: tuple[str, ...] = _setting(
+        (),
+        "Folder or zip of unlabelled images, of the catalogue's survey or another; may be "
+        "repeated. --adapt is their use",
         "training",
         metavar="PATH",
     )
     adapt: str = _setting(
         "none",
-        "Align the embeddings of the --target-data images with those of the training images, by "
-        "Deep CORAL (coral)",
+        "Use of --unlabelled images: one prediction for several views of an image (mean-teacher, "
+        "their default), or embeddings like those of the training images (coral, for another "
+        "survey)",
         "training",
-        choices=("none", "coral"),
+        choices=("none", "mean-teacher", "coral"),
     )
     adapt_weight: float = _setting(
         1.0, "Weight of the penalty of --adapt in the loss", "training", gt=0.0, le=1e6
@@ -253,9 +255,9 @@ class Recipe:
     keep: str = _setting(
         "best",
         "Weights to keep: those of the best epoch by validation macro-F1 (classes), loss (soft3) "
-        "or RMSE (tree), or those of the last epoch",
+        "or RMSE (tree), those of the last epoch, or their running average (average)",
         "training",
-        choices=("best", "last"),
+        choices=("best", "last", "average"),
     )
     members: int = _setting(
         1,
@@ -373,7 +375,7 @@ def _soft(recipe: Recipe) -> bool:
 
 def _nothing_frozen(recipe: Recipe) -> bool:
     """Tell whether every stage of the network changes its outputs during the fit."""
-    fresh = recipe.weights == "none" or recipe.adapt != "none"
+    fresh = recipe.weights == "none" or bool(recipe.unlabelled)
     return recipe.unfreeze == 0 or _plain(recipe) or fresh
 
 
@@ -419,13 +421,13 @@ RULES = (
         "use another loss",
     ),
     Rule(
-        lambda r: (r.adapt == "none") != (r.target_data is None),
-        "adapt is {r.adapt!r}, target-data {r.target_data!r}",
-        "give both, coral and a folder of images, or neither",
+        lambda r: r.adapt != "none" and not r.unlabelled,
+        "adapt is {r.adapt!r}, and there are no unlabelled images",
+        "give --unlabelled PATH",
     ),
     Rule(
-        lambda r: r.adapt != "none" and (_plain(r) or r.epochs == 0),
-        "adapt: it needs the fast pipeline and an epoch of fine-tuning",
+        lambda r: r.unlabelled and (_plain(r) or r.epochs == 0),
+        "unlabelled: it needs the fast pipeline and an epoch of fine-tuning",
     ),
     Rule(
         lambda r: not _of_challenge(r) and r.target != "tree",
@@ -462,9 +464,9 @@ RULES = (
         given="unfreeze",
     ),
     Rule(
-        lambda r: r.adapt == "none",
-        "adapt_weight: there is no adaptation",
-        "give --adapt and --target-data",
+        lambda r: not r.unlabelled,
+        "adapt_weight: there are no unlabelled images",
+        "give --unlabelled PATH",
         given="adapt_weight",
     ),
     Rule(
@@ -476,7 +478,7 @@ RULES = (
     Rule(
         lambda r: r.trunk_views and _nothing_frozen(r),
         "trunk_views {r.trunk_views}: it has no effect, because no stage is frozen, the pipeline "
-        "is plain, or --adapt is given",
+        "is plain, or --unlabelled is given",
         given="trunk_views",
     ),
     Rule(
@@ -532,7 +534,8 @@ def without_effect(recipe: Recipe) -> set[str]:
         "label_smoothing": _soft(recipe),
         "frozen_lr": recipe.frozen_epochs == 0,
         "degraded": not (recipe.blur or recipe.noise),
-        "adapt_weight": recipe.adapt == "none",
+        "adapt": not recipe.unlabelled,
+        "adapt_weight": not recipe.unlabelled,
         "held_out": recipe.folds > 0,
     }
     return {name for name, is_idle in idle.items() if is_idle}
@@ -630,8 +633,9 @@ def resolve(recipe: Recipe) -> Recipe:
             str(replace(source, path=str(Path(source.path).absolute())))
             for source in read_sources(recipe)
         )
-    if recipe.target_data is not None:
-        changes["target_data"] = str(Path(recipe.target_data).absolute())
+    if recipe.unlabelled:
+        changes["unlabelled"] = tuple(str(Path(path).absolute()) for path in recipe.unlabelled)
+        changes["adapt"] = "mean-teacher" if recipe.adapt == "none" else recipe.adapt
     if recipe.weights == "none":
         epochs = recipe.frozen_epochs + recipe.epochs
         changes |= {"frozen_epochs": 0, "epochs": epochs, "unfreeze": 0}

@@ -101,9 +101,9 @@ def split_callbacks(parts: int, recipe: Recipe) -> list[Callback]:
     """
     if parts == 1:
         return []
-    if recipe.adapt != "none":
+    if recipe.unlabelled:
         raise BadInput(
-            f"--batch {recipe.batch}: out of GPU memory, and with --adapt a batch can't be split",
+            f"--batch {recipe.batch}: out of GPU memory, and with --unlabelled it can't be split",
             "choose a smaller one",
         )
     return [SplitBatches(parts)]

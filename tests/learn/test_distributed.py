@@ -142,7 +142,7 @@ def test_adapting_takes_one_process(simple, tmp_path):
         "32",
         "--adapt",
         "coral",
-        "--target-data",
+        "--unlabelled",
         images,
         "--out",
         tmp_path,

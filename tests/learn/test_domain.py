@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from galaxymorph.learn.adaptation.domain import coral
+from galaxymorph.learn.adaptation.coral import coral
 from tests.conftest import QUICK, RECIPE, galaxymorph
 
 
@@ -46,10 +46,10 @@ def weights(run: Path) -> np.ndarray:
 
 def test_adapting_while_training_changes_the_weights(run, simple, tmp_path):
     images = simple / "images_training_rev1"
-    more = ["--target-data", images, "--adapt", "coral", "--adapt-weight", "5"]
+    more = ["--unlabelled", images, "--adapt", "coral", "--adapt-weight", "5"]
     assert galaxymorph(*fit(simple, tmp_path, "adapted", *more)) == 0
     recipe = json.loads((tmp_path / "adapted" / "recipe.json").read_text())["recipe"]
-    assert recipe["target_data"] == str(images)
+    assert recipe["unlabelled"] == [str(images)]
     assert recipe["adapt"] == "coral"
     assert np.abs(weights(tmp_path / "adapted") - weights(run)).max() > 1e-3
 
@@ -57,12 +57,11 @@ def test_adapting_while_training_changes_the_weights(run, simple, tmp_path):
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        (["--adapt", "coral"], "give both"),
-        (["--target-data", "."], "give both"),
-        (["--adapt-weight", "2"], "there is no adaptation"),
-        (["--adapt", "coral", "--target-data", "missing"], "no such file"),
-        (["--adapt", "coral", "--target-data", "tests/learn"], "0 images"),
-        (["--adapt", "coral", "--target-data", ".", "--pipeline", "plain"], "fast pipeline"),
+        (["--adapt", "coral"], "give --unlabelled"),
+        (["--adapt-weight", "2"], "there are no unlabelled images"),
+        (["--adapt", "coral", "--unlabelled", "missing"], "no such file"),
+        (["--adapt", "coral", "--unlabelled", "tests/learn"], "0 images"),
+        (["--adapt", "coral", "--unlabelled", ".", "--pipeline", "plain"], "fast pipeline"),
     ],
 )
 def test_what_cannot_be_adapted_is_refused(simple, tmp_path, capsys, more, says):

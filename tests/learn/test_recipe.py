@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import FrozenInstanceError, asdict, fields
+from pathlib import Path
 
 import pytest
 
@@ -30,7 +31,7 @@ def test_every_broken_rule_is_named_at_once(tmp_path):
     message = str(stop.value)
     assert "leave out crop and shift" in message
     assert "leave out colour, blur and noise" in message
-    assert f"{path}: adapt is 'coral', target-data None" in message
+    assert f"{path}: adapt is 'coral', and there are no unlabelled images" in message
 
 
 def test_unknown_settings_get_suggestions(tmp_path):
@@ -74,6 +75,10 @@ def test_a_removed_setting_without_effect_is_ignored_and_others_are_refused(tmp_
     path.write_text(json.dumps({"consistency": 0.0, "adapt": "none"}))
     assert make_recipe(str(path), {}) == make_recipe("baseline", {})
     assert f"{path}: the setting consistency was removed" in capsys.readouterr().err
+    path.write_text(json.dumps({"target_data": "sky", "adapt": "coral"}))
+    assert make_recipe(str(path), {}).unlabelled == (str(Path("sky").absolute()),)
+    path.write_text(json.dumps({"target_data": None}))
+    assert make_recipe(str(path), {}) == make_recipe("baseline", {})
     for settings in ({"consistency": 4.0}, {"adapt": "dann", "target_data": "images"}):
         path.write_text(json.dumps(settings))
         with pytest.raises(BadInput, match="was removed; leave it out, or use the galaxymorph"):

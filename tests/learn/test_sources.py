@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,10 +10,15 @@ import pytest
 import torch
 from PIL import Image
 
+from galaxymorph.api.fitting import start_fit
+from galaxymorph.api.options import FitOptions
 from galaxymorph.base import BadInput
 from galaxymorph.images import find_copies
 from galaxymorph.images.copies import THUMBNAIL
-from galaxymorph.learn import gather_galaxies, make_recipe
+from galaxymorph.learn import Run, gather_galaxies, make_recipe, train_run, unlabelled_images
+from galaxymorph.learn.adaptation.mean_teacher import divergence, ramp
+from galaxymorph.learn.averaging import AverageWeights
+from galaxymorph.learn.callbacks import HistoryCallback
 from galaxymorph.learn.recipe import read_sources, recipe_from_dict
 from galaxymorph.learn.sources.events import read_meanings, source_events, source_meanings
 from galaxymorph.learn.sources.reading import read_further
@@ -485,3 +491,116 @@ def test_real_galaxies_of_other_sets_are_no_copies(real):
 def thumbnail(path) -> np.ndarray:
     image = Image.open(path).convert("L")
     return np.asarray(image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX))
+
+
+# Unlabelled images and averaged weights.
+
+
+def test_a_teachers_divergence_is_zero_for_its_own_prediction_and_grows_with_distance():
+    teacher = logits_of().float()
+    for head in (TreeHead(TREE), None):
+        same = divergence(teacher + 3.0, teacher, head)
+        assert torch.allclose(same, torch.zeros(4), atol=1e-5)
+        near, far = (
+            divergence(teacher + d * logits_of(seed=1).float(), teacher, head) for d in (0.1, 1)
+        )
+        assert (near > 0).all() and (near < far).all()
+
+
+def test_the_teacher_of_a_tree_teaches_questions_by_their_reach():
+    head = TreeHead(TREE)
+    teacher = torch.zeros(1, 37)
+    # Nobody reaches the questions on disks.
+    teacher[0, 1] = -20.0
+    student = torch.zeros(1, 37, requires_grad=True)
+    divergence(student, teacher, head).backward()
+    at = [
+        TREE.columns.index(name) for name in TREE.columns if name.startswith(("Class3", "Class4"))
+    ]
+    assert student.grad[0, at].abs().max() < 1e-6 < student.grad[0, :2].abs().max()
+
+
+def test_the_weight_of_consistency_grows():
+    assert ramp(0.0) < 0.01 < ramp(0.1) < ramp(0.2) < ramp(0.3) == ramp(1.0) == 1.0
+
+
+def test_averaged_weights_are_those_of_the_last_ninth_of_the_steps():
+    model = torch.nn.Sequential(torch.nn.Linear(1, 1, bias=False), torch.nn.BatchNorm1d(1))
+    average = AverageWeights(model, validate=True)
+    average.learn = SimpleNamespace(model=model, training=True)
+    for step in range(900):
+        with torch.no_grad():
+            model[0].weight.fill_(step)
+            model[1].running_mean.fill_(step)
+            model[1].num_batches_tracked.fill_(step)
+        average.after_batch()
+    assert 750 < average.averaged[0].weight.item() < 850
+    assert average.averaged[1].running_mean.item() == pytest.approx(
+        average.averaged[0].weight.item()
+    )
+    assert average.averaged[1].num_batches_tracked.item() == 899
+    average.before_validate()
+    assert 750 < model[0].weight.item() < 850
+    average.after_validate()
+    assert model[0].weight.item() == 899
+    other = AverageWeights(model, validate=True)
+    other.load_state_dict(average.state_dict())
+    assert other.updates == 900 and torch.equal(
+        other.averaged[0].weight, average.averaged[0].weight
+    )
+
+
+def test_a_fit_on_unlabelled_images_resumes_to_the_same_weights(
+    simple, skies, tmp_path, monkeypatch
+):
+    settings = {"target": "tree", "keep": "average", "unlabelled": str(skies[0] / IMAGES)}
+    settings |= {"size": 32, "batch": 16, "epochs": 2}
+
+    def started(name: str, **more):
+        options = FitOptions(data=simple, recipe=str(RECIPE), out=tmp_path, name=name)
+        return start_fit(options, settings | more)
+
+    train_run(*started("whole"))
+    assert Run(tmp_path / "whole").recipe.adapt == "mean-teacher"
+    parts = started("parts")
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        before = stop_at_second(HistoryCallback.before_train)
+        patched.setattr(HistoryCallback, "before_train", before)
+        train_run(*parts)
+    train_run(*parts)
+    assert weights_of(tmp_path / "parts") == weights_of(tmp_path / "whole")
+    train_run(*started("other", adapt_weight=20.0))
+    assert weights_of(tmp_path / "other") != weights_of(tmp_path / "whole")
+
+
+def stop_at_second(method):
+    def stop(self):
+        if self.learn.epoch == 1:
+            raise KeyboardInterrupt
+        method(self)
+
+    return stop
+
+
+def weights_of(run) -> bytes:
+    return (run / "model.safetensors").read_bytes()
+
+
+def test_unlabelled_images_of_the_catalogues_galaxies_are_left_out(skies, tmp_path, capsys):
+    images = tmp_path / "images"
+    shutil.copytree(skies[0] / IMAGES, images)
+    for image in sorted(images.iterdir())[:10]:
+        saved_anew(image, image, quality=80)
+    for image in sorted((skies[1] / IMAGES).iterdir()):
+        for number, change in enumerate(({}, {"quality": 70})):
+            saved_anew(image, images / f"new{number}{image.name}", **change)
+    recipe = make_recipe(str(RECIPE), {"unlabelled": str(images), "scheme": "hubble"})
+    galaxies = gather_galaxies(skies[0], make_recipe(str(RECIPE), {"target": "tree"}))
+    assert len(unlabelled_images(recipe, galaxies).rows) == 24
+    assert "30 images are of the catalogue's galaxies" in capsys.readouterr().err
+
+
+def test_unlabelled_images_need_the_fast_pipeline(simple, tmp_path, capsys):
+    options = ["--recipe", "plain", "--unlabelled", simple / IMAGES, "--out", tmp_path]
+    assert galaxymorph("fit", "--data", simple, *options) == 2
+    assert "it needs the fast pipeline" in capsys.readouterr().err

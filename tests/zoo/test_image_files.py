@@ -16,7 +16,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from galaxymorph.base import BadInput, read_bytes
-from galaxymorph.learn import gather_galaxies, make_recipe, target_images
+from galaxymorph.learn import gather_galaxies, make_recipe, unlabelled_images
 from galaxymorph.zoo import find_layout, list_image_files, read_catalogue, require_images
 from galaxymorph.zoo.image_files import image_name, walk
 from tests.conftest import galaxymorph
@@ -414,13 +414,13 @@ def test_data_check_and_fit_say_what_they_leave_out(tmp_path, capsys):
     assert f"images without a row in {place / 'labels.csv'}: 1" in error
 
 
-def test_target_data_is_listed_as_all_images_are(tmp_path, capsys):
+def test_unlabelled_images_are_listed_as_all_images_are(tmp_path, capsys):
     other = {f"x/y/{name}": data for name, data in galaxy_images(30).items()}
     more = {"a.zip": zip_bytes({f"{k}.jpg": image_bytes(picture(k + 100)) for k in range(30)})}
     place = write_files(tmp_path / "survey", other | more | {"0.npy": b"\x93NUMPY"})
-    recipe = make_recipe("baseline", {"adapt": "coral", "target_data": str(place)})
-    assert len(target_images(replace(recipe, size=32)).frames.rows) == 60
-    assert f"--target-data {place}: 1 file skipped: 1 .npy" in capsys.readouterr().err
+    recipe = make_recipe("baseline", {"adapt": "coral", "unlabelled": str(place)})
+    assert len(unlabelled_images(replace(recipe, size=32)).frames.rows) == 60
+    assert f"--unlabelled {place}: 1 file skipped: 1 .npy" in capsys.readouterr().err
 
 
 def test_the_same_galaxy_in_two_zips_is_a_problem_unless_it_is_the_same_image(tmp_path):

@@ -1,0 +1,106 @@
+"""Unlabelled images as an endless supply of training batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from fastai.torch_core import TensorImage, default_device
+
+from galaxymorph.base import BadInput, say
+from galaxymorph.images import Frames, cached_frames, find_copies, frame_thumbnails
+from galaxymorph.learn.acceleration.gpu_memory import fits_on_gpu, frames_on_gpu
+from galaxymorph.learn.acceleration.loaders import as_images
+from galaxymorph.learn.backbones.architectures import pixel_stats
+from galaxymorph.learn.galaxies import Galaxies
+from galaxymorph.learn.recipe import Recipe, item_frame
+from galaxymorph.learn.views import RandomView
+from galaxymorph.zoo import list_image_files
+
+MIN_IMAGES = 16
+
+
+@dataclass(frozen=True)
+class UnlabelledImages:
+    """Decoded unlabelled images.
+
+    Args:
+        frames: decoded.
+        rows: of the frames, shape (n,).
+        recipe: of the random views.
+        on_gpu: the frames in GPU memory, uint8, shape (n, 3, side, side), if there is room.
+    """
+
+    frames: Frames
+    rows: np.ndarray
+    recipe: Recipe
+    on_gpu: torch.Tensor | None = None
+
+    def draw(self, n: int) -> torch.Tensor:
+        """Return n frames, drawn by torch's generator, values 0 to 1, shape (n, 3, side, side)."""
+        at = torch.randint(len(self.rows), (n,))
+        if self.on_gpu is not None:
+            return self.on_gpu[at.to(self.on_gpu.device)].float() / 255
+        return as_images(self.frames.pixels.read(self.rows[at.numpy()])).float() / 255
+
+    def view(self, frames: torch.Tensor) -> torch.Tensor:
+        """Return a random view of each frame as the model's input while training."""
+        views = RandomView(self.recipe).encodes(TensorImage(frames)).as_subclass(torch.Tensor)
+        stats = pixel_stats(self.recipe.arch)
+        mean, std = (torch.tensor(values).view(1, -1, 1, 1).to(views) for values in stats)
+        return ((views - mean) / std).to(default_device())
+
+
+def unlabelled_images(recipe: Recipe, galaxies: Galaxies | None = None) -> UnlabelledImages | None:
+    """Return the unlabelled images of a recipe, decoded, or None if it has none.
+
+    Args:
+        recipe: with the images' folders or zips.
+        galaxies: of the fit. For consistency training, images of these galaxies are left out, since
+            they may be in the test part.
+
+    Raises:
+        BadInput: a folder isn't there, there are too few images, or one can't be used.
+    """
+    if not recipe.unlabelled:
+        return None
+    references = []
+    for path in recipe.unlabelled:
+        files = list_image_files(path)
+        for note in files.notes():
+            say(f"--unlabelled {path}: {note}")
+        references += [file.reference for file in files.images]
+    words = f"--unlabelled {' '.join(recipe.unlabelled)}"
+    _require_enough(references, words)
+    frames, inspections = cached_frames(references, *item_frame(recipe), recipe.rendering)
+    for inspection in inspections:
+        if inspection.fault:
+            raise BadInput(inspection.fault, "take it out of the folder")
+    rows = np.arange(len(frames.rows))
+    if galaxies is not None and recipe.adapt == "mean-teacher":
+        rows = _new_to(galaxies, frames, rows)
+        if left_out := len(frames.rows) - len(rows):
+            say(f"{words}: {left_out:,} images are of the catalogue's galaxies and are left out")
+        _require_enough(rows, f"{words}, without the catalogue's galaxies")
+    on_gpu = None
+    if fits_on_gpu(len(rows) * frames.pixels.nbytes):
+        on_gpu = frames_on_gpu(frames.pixels, rows, torch.empty(0)).frames
+    return UnlabelledImages(frames, rows, recipe, on_gpu)
+
+
+def _require_enough(images: list[str] | np.ndarray, words: str) -> None:
+    if len(images) < MIN_IMAGES:
+        raise BadInput(f"{words}: {len(images)} images", f"give {MIN_IMAGES} or more")
+
+
+def _new_to(galaxies: Galaxies, frames: Frames, rows: np.ndarray) -> np.ndarray:
+    """Return the rows of frames that show none of the main catalogue's galaxies."""
+    digests = set(galaxies.table["digest"])
+    known = np.zeros(len(rows), bool)
+    known[[row for digest, row in frames.rows.items() if digest in digests]] = True
+    if galaxies.frames is not None:
+        catalogued = [galaxies.frames.rows[digest] for digest in galaxies.table["digest"]]
+        thumbnails = frame_thumbnails(galaxies.frames, catalogued)
+        known |= find_copies(thumbnails, frame_thumbnails(frames, rows.tolist())) >= 0
+    return rows[~known]

@@ -52,7 +52,7 @@ def read_bytes(reference: str | Path) -> bytes:
 
 
 def read_head(reference: str | Path, size: int) -> bytes:
-    """Return the first `size` bytes of what `reference` points to.
+    """Return the first `size` bytes of the file that `reference` points to.
 
     Raises:
         BadInput: as `read_bytes`.
@@ -132,7 +132,7 @@ def _by_key(archive: str, stamp: tuple[int, ...]) -> dict[str, str]:
 
 
 def _key(member: str) -> str:
-    """Return what all spellings of a member's name have in common."""
+    """Return the normal form of a member's name, common to all its spellings."""
     path = PurePosixPath(plain_name(member))
     return str(path.with_suffix(path.suffix.lower()))
 
@@ -169,7 +169,7 @@ def _archive(reference: str) -> zipfile.ZipFile:
 
 
 def _stamp_of(reference: str) -> tuple[int, ...]:
-    """Return what differs once a file is replaced."""
+    """Return properties of a file that change when it is replaced."""
     stat = Path(reference.split(REFERENCE_SEPARATOR)[0]).stat()
     return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
 
@@ -245,7 +245,7 @@ def _data_offset(outer: zipfile.ZipFile, info: zipfile.ZipInfo) -> int:
 
 
 class _Window(io.RawIOBase):
-    """A stored member seen as a file of its own: seeking costs nothing."""
+    """A stored member as a file, in which seeking takes no time."""
 
     def __init__(self, path: Path, start: int, info: zipfile.ZipInfo):
         self._stream = path.open("rb")

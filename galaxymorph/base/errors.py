@@ -38,7 +38,7 @@ def as_utf8(name: str) -> str:
 
 def one_line(text: str) -> str:
     """Return the text with line breaks and whatever else doesn't print as escapes."""
-    # Names come out of files and archives of any origin, and a terminal obeys what it is sent.
+    # Names are from files and archives of any origin, and may contain control characters.
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 

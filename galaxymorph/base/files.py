@@ -39,7 +39,7 @@ def _new_file_mode(path: Path) -> int:
 
 
 class Unwritable(OSError):
-    """A file can't be written: the disk is full, say, or nobody may write there."""
+    """A file can't be written, for example because the disk is full."""
 
     def __str__(self) -> str:
         return f"{self.filename}: can't be written ({self.strerror}); make room, or write elsewhere"
@@ -49,7 +49,7 @@ class Unwritable(OSError):
 def _unwritable(path: Path, temporary: Path) -> Iterator[None]:
     """Raise Unwritable, with the file's name and the reason, for an error of writing.
 
-    Some writers hide the reason, such as PyTorch's; after any error the disk itself is tested.
+    Some writers hide the reason, such as PyTorch's; after any error the disk is tested.
     """
     try:
         yield
@@ -131,7 +131,7 @@ def replace_folder(path: str | Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: str | Path, name: str = "*") -> None:
-    """Remove what a killed process was writing below a folder; nobody else may write there now.
+    """Remove temporary files of killed processes below a folder, into which no other may write.
 
     Args:
         folder: searched with all its folders.

@@ -14,7 +14,7 @@ CARD, FITS_HEAD = 80, 5 * 2880
 FITS_ENDINGS = tuple(
     stem + packed for stem in (".fits", ".fit", ".fts") for packed in ("", ".gz", ".bz2", ".fz")
 )
-# Where each format's signature stands, and what it is. Names are Pillow's where Pillow has one.
+# The offset and value of each format's signature. Names are Pillow's if it has one.
 # PNG 3 (W3C) 5.2; JPEG: ISO 10918-1 B.1.1.3; GIF89a 17; TIFF 6.0 and BigTIFF; WebP: RFC 9649;
 # JPEG 2000: ISO 15444-1 I.5.1 and A.4.1; AVIF: ISO 23000-22 6; Netpbm's binary kinds;
 # FITS 4.0, section 4.4.1.1.

@@ -1,4 +1,4 @@
-"""Former names of modules, under which pickled models know their classes and functions."""
+"""Former names of modules, to which pickled models refer."""
 
 from __future__ import annotations
 

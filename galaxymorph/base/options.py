@@ -1,4 +1,4 @@
-"""Options that Python and the command line share: fields of a dataclass that say what they are."""
+"""Options of Python and the command line: fields of a dataclass with their metadata."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def option(
     """Return a dataclass field that a command has an option for, `--its-name`.
 
     Args:
-        about: the help: what it is, and which default None stands for.
+        about: the help: its meaning, and that of the default None.
         default: of the field.
         choices: values that it can have; of a registry, its names when a command is run.
         limits: of a number, both included; open ones of a share between 0 and 1 are for `parse`.
@@ -61,7 +61,7 @@ class NamesIn:
 
 
 def options_in(kind: type) -> list[Field[Any]]:
-    """Return the options of a dataclass: its own, then those of its bases, the nearest first."""
+    """Return the options of a dataclass, then those of its bases, the nearest first."""
     order: dict[str, None] = {}
     for base in kind.__mro__:
         order |= dict.fromkeys(base.__dict__.get("__annotations__", {}))
@@ -106,7 +106,7 @@ def read_options(kind: type, values: Mapping[str, Any], function: str) -> dict[s
 
 
 def read_option(declared: Field[Any], value: Any) -> Any:
-    """Return an option's value with its type; None stands for the default.
+    """Return an option's value with its type; None is the default.
 
     Raises:
         BadInput: it isn't one that the option can have.

@@ -1,6 +1,6 @@
-"""Plugins: modules and files of Python that register entries of their own.
+"""Plugins: modules and files of Python that register further entries.
 
-A plugin calls `register` of the package's registries as the package itself does, see `Registry`.
+A plugin calls `register` of the package's registries, as the package does, see `Registry`.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _import(name: str) -> None:
     path = Path(name)
     if not path.is_file():
         raise FileNotFoundError(name)
-    # Under a name of its own, so that a pickle of what the plugin defines finds it again.
+    # Under a unique name, by which pickles refer to what the plugin defines.
     module_name = f"galaxymorph_plugin_{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:

@@ -83,10 +83,10 @@ def _print_line(text: str) -> None:
 
 
 def print_anything() -> None:
-    """Let standard output and error print what their encoding lacks, and bytes of no encoding.
+    """Let standard output and error print any text, with escapes such as \\u2192 if necessary.
 
-    Names of files hold both. What can't be encoded is printed as an escape such as \\u2192. A
-    stream that was closed before the start takes everything and keeps nothing.
+    Names of files may contain characters without an encoding. A stream that was closed before the
+    start is replaced by one that discards its input.
     """
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
@@ -144,7 +144,7 @@ class Steps:
 
     @classmethod
     def name(cls) -> str:
-        """Return which step of how many it is, to stand before a label; empty outside of steps."""
+        """Return the number of the step and of all steps, as a prefix; empty outside of steps."""
         now = cls._active()
         if not now or not now.numbered:
             return ""

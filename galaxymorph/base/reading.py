@@ -1,7 +1,7 @@
 """Files that this program wrote, and that may have been cut, changed or lost since.
 
-Damage of a file and bugs of this program are kept apart: `reading` turns what libraries raise of a
-broken format, and the `Damaged` of a validation, into BadInput, and lets everything else through.
+Damage of a file and bugs of this program are distinguished: `reading` turns errors of libraries for
+a broken format, and `Damaged` of a validation, into BadInput, and lets other errors through.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ ADDED_BY = {
 
 
 class Damaged(Exception):
-    """A value in a file is missing, or isn't what the file's writer would have put there."""
+    """A value in a file is missing or invalid."""
 
 
 @contextmanager
@@ -56,8 +56,8 @@ def reading(path: str | Path, remedy: str = "", fault: str = "damaged") -> Itera
 
     Args:
         path: of the file.
-        remedy: what to do; by default that of a run's file, see `ADDED_BY`.
-        fault: what a broken file is called.
+        remedy: for the message; by default that of a run's file, see `ADDED_BY`.
+        fault: of a broken file, in words.
 
     Raises:
         BadInput: the block raised one of `FORMAT_ERRORS` or `Damaged`, which is its cause.
@@ -203,9 +203,9 @@ def require_numbers(values: object, what: str) -> list[float]:
 
 @contextmanager
 def library_errors(*kinds: type[Exception]) -> Iterator[None]:
-    """Raise Damaged for what a library raises of a broken file.
+    """Raise Damaged for the errors of a library for a broken file.
 
-    The block may call the library alone, no function of ours: its faults would seem damage too.
+    The block calls the library only: bugs of the package would seem to be damage.
 
     Args:
         kinds: of errors; by default all, for libraries that answer broken data with whatever
@@ -241,6 +241,6 @@ def _short(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     if not lines:
         return type(error).__name__
-    # Other errors say little without their kind: KeyError has the key alone.
+    # Other errors are hardly informative without their type: KeyError has the key only.
     kind = "" if type(error) in (ValueError, Damaged) else f"{type(error).__name__}: "
     return f"{kind}{lines[0][:200]}"

@@ -1,4 +1,4 @@
-"""Registries: what a user can choose by name, each entry beside its code, a plugin's included."""
+"""Registries of the choices that have names, to which plugins can add entries."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         """Make a registry.
 
         Args:
-            kind: what an entry is, in words for messages: "label scheme".
+            kind: of the entries, in words for messages: "label scheme".
             entries: the first of them.
             modules: of the package, that register entries when they are imported: before the first
                 entry of anyone else is registered or read.

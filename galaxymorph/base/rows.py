@@ -40,7 +40,7 @@ class Rows:
         rows = list(rows)
         arrays = np.empty((len(rows), *self.shape), self.dtype)
         for row, array in zip(rows, arrays, strict=True):
-            # With an offset of its own no position is shared with other threads or processes.
+            # A read at an offset shares no position with other threads or processes.
             data = os.pread(self._file, self.nbytes, row * self.nbytes)
             if len(data) != self.nbytes:
                 raise OSError(f"{self.path}: row {row} is cut off; delete the file and run again")

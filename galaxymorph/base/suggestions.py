@@ -23,7 +23,7 @@ def near_names(wanted: str, names: Sequence[str], most: int = 3) -> list[str]:
     Letters and digits count alone, without capitals.
 
     Args:
-        wanted: what was typed.
+        wanted: the input.
         names: to choose from, in the order of preference.
         most: how many are returned.
     """
@@ -54,7 +54,7 @@ def did_you_mean(wanted: str, names: Sequence[str], there: str = "it has") -> st
     """Return a remedy for an unknown name: those that may be meant, or the names that there are.
 
     Args:
-        wanted: what was typed.
+        wanted: the input.
         names: to choose from.
         there: words before a list of them.
     """

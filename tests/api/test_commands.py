@@ -74,7 +74,7 @@ def test_a_mistyped_option_has_a_suggestion():
         (lambda: gm.robustness("r", suite="all"), "suite 'all' is unknown; use one of"),
         (lambda: gm.explain("r", limit="many"), "limit 'many' is no whole number"),
         (lambda: gm.interpret("r", part="tests"), "did you mean test"),
-        (lambda: gm.calibrate("r", coverage=1.2), "--coverage 1.2; give a share"),
+        (lambda: gm.calibrate("r", coverage=1.2), "--coverage 1.2; give a fraction"),
         (lambda: gm.report("r", figures="gif"), "--figures gif: no such format"),
         (lambda: gm.open_run("nowhere"), "nowhere: no such run"),
         (lambda: gm.fit("nowhere", recipe="quick"), "nowhere: no such file or folder"),

@@ -98,5 +98,5 @@ def test_a_package_named_like_a_function_is_called_like_it():
 
     assert inspect.signature(gm.predict) == inspect.signature(api.predict)
     assert galaxymorph.predict.load_predictor is gm.load_predictor
-    with pytest.raises(gm.BadInput, match="not a run"):
+    with pytest.raises(gm.BadInput, match="no such run"):
         gm.report("nowhere")

@@ -29,8 +29,13 @@ def run_notebook(path: Path) -> None:
 
 
 def is_shown(output: nbformat.NotebookNode) -> bool:
-    """Drop the second form of an image, and tell whether an output shows anything."""
+    """Drop the second form of an image, and tell whether an output shows anything.
+
+    Lines of progress are left out: they tell how busy a computer was.
+    """
     data = output.get("data", {})
+    if str(data.get("text/html", "")).startswith("<small>"):
+        return False
     if "image/jpeg" in data:
         data.pop("image/png", None)
     return output.output_type == "stream" or any(data.values())

@@ -47,6 +47,7 @@ from galaxymorph.judge import (
     whitened,
     write_grids,
 )
+from galaxymorph.judge.explain.probes import LEAST
 from galaxymorph.learn import Run, write_table
 from galaxymorph.report.figures.attribution_figures import (
     draw_curves,
@@ -264,7 +265,7 @@ def _morphometry(explanation: Explanation, rows: np.ndarray) -> Iterator[Path]:
 def _probes(explanation: Explanation, name: str, table: list[Probe]) -> Iterator[Path]:
     explanation.record[f"probes of {name}"] = table
     if not table:
-        say(f"no probe of {name}: there are too few galaxies")
+        say(f"no probe of {name}: it needs {LEAST} galaxies or more")
         return
     stages: dict[str, dict[str, object]] = {}
     for row in table:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from galaxymorph.base import say
+from galaxymorph.base import counted, say
 from galaxymorph.images import CORRUPTIONS
 from galaxymorph.judge import METRICS, OVER_FOLDS, SET_METHODS, item_metrics, metrics_of
 from galaxymorph.learn import Recipe, target_of
@@ -299,6 +299,7 @@ def print_robustness(scores: Record) -> None:
     headings = [metric_heading(headline), "lost", *map(metric_heading, optional)]
     title = (
         f"Robustness, {scores['galaxies']:,} test galaxies"
+        + (f", {counted(scores['views'], 'view')} of each" if "views" in scores else "")
         + ", BatchNorm adapted to each" * scores["adapted"]
         + f"; ECE of {scores['probabilities']}" * ("ece" in clean)
     )

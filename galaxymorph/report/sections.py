@@ -345,6 +345,7 @@ def _robustness(page: PageContent) -> Content:
         "clean": scores["clean"][headline],
         "severities": [str(severity) for severity in scores["severities"]],
         "galaxies": scores["galaxies"],
+        "views": scores.get("views"),
         "rows": rows,
         "most": max([*lost, 0.05]),
         "pictures": page.pictures("figures/robustness_*.png"),

@@ -342,7 +342,7 @@ def test_a_run_of_three_parts_calibrates_on_validation_and_says_so(run, tmp_path
     # Nine galaxies are too few for anything.
     assert record["method"] == "none"
     assert "9 calibration galaxies are few" in said
-    assert "temperature (takes 20), vector (takes 20 of each class), isotonic (takes 1,000" in said
+    assert "temperature (needs 20), vector (needs 20 of each class), isotonic (needs 1,000" in said
 
 
 def test_a_damaged_calibration_is_named(calibrated, simple, capsys):

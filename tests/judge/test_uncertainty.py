@@ -201,7 +201,7 @@ def test_uncertainty_compares_the_sources_with_each_other_and_with_volunteers(
     page = (own / "report.html").read_text()
     assert "Sources of uncertainty, 95 % intervals" in page
     assert "accepted at 99% accuracy" in page
-    assert 'alt="Model and volunteers are uncertain' in page
+    assert 'alt="Uncertainty of model and volunteers above the median' in page
     record = json.loads((own / "uncertainty.json").read_text())
     assert list(record["sources"]) == ["single", "views"]
     assert [each["passes"] for each in record["sources"].values()] == [1, 8]

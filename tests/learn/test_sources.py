@@ -75,7 +75,7 @@ def test_a_source_is_read_from_text_and_written_as_it_was(text, expected):
         ("sky,labels=kind,scheme=hubble,answers=a:Class1.1>0.5", "given twice"),
         ("sky,scheme=hubble", "give their column"),
         ("sky,labels=kind,scheme=hubble,fractions=raw", "fractions is of votes"),
-        ("sky,fractions=weigthed", "did you mean 'weighted'"),
+        ("sky,fractions=weightd", "did you mean 'weighted'"),
         ("sky,id=", "id is ''"),
         ("sky,id=a,id=b", "id is given twice"),
         ("", "has no path"),

@@ -356,15 +356,13 @@ def _notes(
             f"{n}, {counts.min()} of {classes[int(counts.argmin())]}: don't rely on it"
         )
     left_out = [
-        f"{name} (takes {method.least})"
+        f"{name} (needs {method.least})"
         for name, method in CALIBRATORS.items()
         if not method.takes(counts)
     ]
     if left_out and not requested:
-        notes.append(
-            f"calibrated by {chosen}; not tried, because there are too few galaxies: "
-            f"{', '.join(left_out)}"
-        )
+        how = "probabilities left unchanged" if chosen == "none" else f"calibrated by {chosen}"
+        notes.append(f"{how}; too few galaxies to try {', '.join(left_out)}")
     return notes
 
 

@@ -19,10 +19,10 @@ from galaxymorph.zoo import TARGET, prefixed, read_catalogue, soft_label_catalog
 
 # Titles of the galleries by who is uncertain, the model or volunteers.
 QUADRANTS = {
-    "both_certain": "Model and volunteers are certain, and agree",
-    "both_uncertain": "Model and volunteers are uncertain",
-    "model_uncertain": "Only the model is uncertain",
-    "volunteers_uncertain": "Only the volunteers are uncertain",
+    "both_certain": "Uncertainty of model and volunteers below the median, and they agree",
+    "both_uncertain": "Uncertainty of model and volunteers above the median",
+    "model_uncertain": "Only the model's uncertainty above the median",
+    "volunteers_uncertain": "Only the volunteers' uncertainty above the median",
 }
 
 

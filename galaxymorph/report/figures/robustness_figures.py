@@ -23,6 +23,7 @@ from galaxymorph.report.figures.panels import (
     draw_intervals,
     draw_matrix,
     in_words,
+    legend_below,
     name_rows,
     panels,
     values_of,
@@ -88,29 +89,30 @@ def heat_figure(scores: RobustnessRecord) -> Captioned:
 def curves_figure(scores: RobustnessRecord) -> Captioned:
     """Return the score by severity, with its interval, a panel a corruption."""
     headline, names = scores["headline"], list(scores["corruptions"])
+    words = metric_heading(headline)
     figure, grid = panels(len(names), 4, 1.35, sharex=True, sharey=True)
     at = [0, *scores["severities"]]
     for axes, name in zip(grid, names, strict=True):
         records = [scores["clean"], *scores["corruptions"][name]["severities"].values()]
         low, value, high = values_of([record[headline] for record in records])
         axes.fill_between(at, low, high, color=BLUE, alpha=0.2, lw=0)
-        axes.plot(at, value, color=BLUE, marker="o")
-        axes.axhline(value[0], color=GREY, lw=0.8, ls=":")
+        axes.plot(at, value, color=BLUE, marker="o", label=words)
+        axes.axhline(value[0], color=GREY, lw=0.8, ls=":", label=f"{words}, clean")
         if "ece" in scores["clean"]:
             error = [record["ece"]["value"] for record in records]
-            axes.plot(at, error, color=ORANGE, marker="s", lw=1)
+            axes.plot(at, error, color=ORANGE, marker="s", lw=1, label="calibration error")
         axes.set_title(corruption_label(name), fontweight="normal")
         axes.set_xticks(at, [str(severity) for severity in at])
         axes.grid(axis="y")
     bounded = headline in METRICS and METRICS[headline].limits[1] == 1
     grid[0].set_ylim(0, 1.02 if bounded else None)
-    words = metric_heading(headline)
     kind = scores["probabilities"]
     error_words = (
         f" and calibration error of {kind} (orange, squares)" if "ece" in scores["clean"] else ""
     )
     figure.supylabel(words, fontsize=8)
     figure.supxlabel("severity, 0 is clean", fontsize=8)
+    legend_below(figure)
     return figure, (
         f"{words} with its 95 % interval (blue, circles){error_words} by severity of each "
         f"corruption, {scores['galaxies']:,} test galaxies. Dotted: clean images."

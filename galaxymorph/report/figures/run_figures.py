@@ -142,6 +142,9 @@ def _label_epochs(axes: Axes, title: str, label: str, frozen: int, epochs: int) 
         axes.axvline(frozen + 0.5, color=GREY, linestyle=":", linewidth=1, label="fine-tuning")
     axes.set(title=title, xlabel="epoch", ylabel=label)
     axes.locator_params(axis="x", integer=True)
+    if epochs == 1:
+        axes.set_xlim(0.5, 1.5)
+        axes.set_xticks([1])
 
 
 def loss_axis(run: Run) -> str:

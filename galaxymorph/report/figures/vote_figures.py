@@ -74,7 +74,7 @@ def fractions_figure(questions: Questions, words: str) -> Captioned:
         draw_density(axes, true, predicted)
         _draw_means(axes, true, predicted)
         rmse = np.sqrt(np.mean((predicted - true) ** 2))
-        title = f"{wrapped(questions.words(at), 120 // columns)}\nRMSE {rmse:.3f}"
+        title = f"{wrapped(questions.words(at), 108 // columns)}\nRMSE {rmse:.3f}"
         axes.set_title(title, fontsize=SMALL, fontweight="normal")
     figure.supxlabel("fraction of all volunteers", fontsize=8)
     figure.supylabel("predicted fraction", fontsize=8)

@@ -50,13 +50,13 @@ def html_confusion(classes: Sequence[str], counts: Sequence[Sequence[int]], corn
     )
 
 
-def html_figures(paths: Sequence[Path], budget: int = FIGURE_BYTES) -> str:
-    """Return figures with their captions within a budget of bytes, and links to further ones.
+def html_figures(paths: Sequence[Path]) -> str:
+    """Return figures with their captions within `FIGURE_BYTES`, and links to further ones.
 
     Figures have a white background, for which their colours are chosen.
     """
     pictures = [picture for path in paths if (picture := read_picture(path))]
-    encode_pictures(pictures, budget)
+    encode_pictures(pictures, FIGURE_BYTES)
     blocks = []
     for picture in pictures:
         caption = f"<figcaption><small>{escape(picture.caption)}</small></figcaption>"

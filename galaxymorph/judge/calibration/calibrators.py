@@ -233,12 +233,12 @@ def held_out_losses(
     return losses
 
 
-def class_folds(truth: np.ndarray, seed: int, folds: int = FOLDS) -> np.ndarray:
+def class_folds(truth: np.ndarray, seed: int) -> np.ndarray:
     """Return the fold of each galaxy, shape (n,): those of a class are dealt out evenly."""
     order = np.random.default_rng(seed).permutation(len(truth))
     order = order[np.argsort(truth[order], kind="stable")]
     fold = np.empty(len(truth), int)
-    fold[order] = np.arange(len(truth)) % folds
+    fold[order] = np.arange(len(truth)) % FOLDS
     return fold
 
 

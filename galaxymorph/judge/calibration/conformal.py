@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.judge.calibration.set_methods import SET_METHODS, class_ranks
-from galaxymorph.judge.metrics.bootstrap import Interval, mean_interval, proportion
+from galaxymorph.judge.metrics.bootstrap import TAILS, Interval, mean_interval, proportion
 from galaxymorph.judge.metrics.metric import METRICS, Metric
 
 SPLITS = 200
@@ -118,10 +118,8 @@ def set_words(sets: np.ndarray, classes: list[str]) -> list[str]:
     return [JOIN.join(names[row]) or EMPTY for row in sets]
 
 
-def coverage_band(
-    parts: Sequence[tuple[int, int]], coverage: float, level: float = 0.95
-) -> tuple[float, float, float]:
-    """Return mean, low and high of the coverage on test parts, exactly, scores without ties.
+def coverage_band(parts: Sequence[tuple[int, int]], coverage: float) -> tuple[float, float, float]:
+    """Return mean and 95 % band of the coverage on test parts, exactly, scores without ties.
 
     The number covered is beta-binomial: of `tested` trials with a probability drawn from
     Beta(n + 1 - l, l), l = floor((n + 1)(1 - coverage)) (Angelopoulos & Bates 2023, section 3.2).
@@ -130,7 +128,6 @@ def coverage_band(
     Args:
         parts: of each fold, the numbers of calibrating and of tested galaxies.
         coverage: the share of sets that are to hold the true class.
-        level: of the band.
     """
     pmf, total = np.ones(1), sum(tested for _, tested in parts)
     for calibrating, tested in parts:
@@ -138,7 +135,7 @@ def coverage_band(
         numbers = np.arange(tested + 1)
         pmf = np.convolve(pmf, (numbers == tested) if law is None else law.pmf(numbers))
     below = np.cumsum(pmf)
-    low, high = (int((below < (1 + side) / 2).sum()) / total for side in (-level, level))
+    low, high = (int((below < tail).sum()) / total for tail in TAILS)
     return float((pmf * np.arange(total + 1)).sum() / total), low, high
 
 

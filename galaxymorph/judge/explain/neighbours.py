@@ -35,12 +35,12 @@ def plane(embedding: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return pca.fit_transform(embedding), pca.explained_variance_ratio_
 
 
-def typical_distance(embedding: np.ndarray, seed: int = 0) -> float:
+def typical_distance(embedding: np.ndarray) -> float:
     """Return the median distance of two rows, of `PAIRS` random pairs; NaN of fewer than two."""
     n = len(embedding)
     if n < 2:
         return float("nan")
-    one, step = np.random.default_rng(seed).integers((0, 1), n, (PAIRS, 2)).T
+    one, step = np.random.default_rng(0).integers((0, 1), n, (PAIRS, 2)).T
     return float(np.median(np.linalg.norm(embedding[one] - embedding[(one + step) % n], axis=1)))
 
 

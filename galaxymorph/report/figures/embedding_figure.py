@@ -23,7 +23,8 @@ from galaxymorph.report.figures.panels import draw_intervals, legend_below, pane
 from galaxymorph.report.figures.style import BLUE, GREY, ORANGE, PAGE, SERIES, styled, write_figure
 
 MARKERS = "osD^vPX*"
-COLUMNS = 4
+# Panels of probes in a row, and galaxies in a row.
+COLUMNS, ROW = 4, 6
 # The side of the map of thumbnails, in thumbnails, is at most this.
 ACROSS = 20
 
@@ -135,16 +136,11 @@ def draw_map(
 
 @styled
 def draw_row(
-    path: Path,
-    model: ExplainedModel,
-    rows: np.ndarray,
-    notes: list[str],
-    title: str,
-    columns: int = 6,
+    path: Path, model: ExplainedModel, rows: np.ndarray, notes: list[str], title: str
 ) -> Path:
     """Draw galaxies in rows, each with label, prediction and a note."""
     truth = model.run.recipe.truth
-    figure, places = contact_sheet(len(rows), columns, 5)
+    figure, places = contact_sheet(len(rows), ROW, 5)
     galaxies = model.table.iloc[rows].to_dict("records")
     for axes, row, galaxy, note in zip(places, rows, galaxies, notes, strict=False):
         axes.imshow(model.pixels([row])[0].permute(1, 2, 0).numpy())
@@ -154,6 +150,6 @@ def draw_row(
             f"{truth}: {model.words[galaxy['label']]}",
             note,
         ]
-        label_image(axes, label_lines(galaxy["galaxy"], lines, columns), verdict_colour(right))
+        label_image(axes, label_lines(galaxy["galaxy"], lines, ROW), verdict_colour(right))
     title_sheet(figure, title)
     return write_figure(path, figure, f"{title}. Confidences are of one view, uncalibrated.")

@@ -39,7 +39,6 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         self.kind = kind
         self._entries: dict[str, Entry] = dict(entries or {})
         self._modules = list(modules)
-        self._plugins: dict[str, str] = {}
 
     def register(self, name: str, entry: Entry) -> Entry:
         """Add an entry and return it.
@@ -52,8 +51,6 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         if name in self._entries:
             raise BadInput(f"{self.kind} {name!r} is registered already", "choose another name")
         self._entries[name] = entry
-        if plugin := _plugin.get():
-            self._plugins[name] = plugin
         return entry
 
     def find(self, name: str, option: str = "") -> Entry:
@@ -73,10 +70,6 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
             f"{where}{self.kind} {name!r} is unknown",
             f"{use_one_of(name, list(self))}; an entry of a plugin needs --plugin",
         )
-
-    def plugin_of(self, name: str) -> str | None:
-        """Return the plugin that registered an entry, None if the package or a script did."""
-        return self._plugins.get(name)
 
     def __getitem__(self, name: str) -> Entry:
         self._import()

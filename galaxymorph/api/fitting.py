@@ -14,6 +14,7 @@ from galaxymorph.api.runs import Run
 from galaxymorph.base import BadInput, Steps, say, warn
 from galaxymorph.learn.presets import make_recipe
 from galaxymorph.learn.recipe import Recipe, require_weights_file
+from galaxymorph.learn.sources.spec import TrainingSource, read_several
 
 if TYPE_CHECKING:
     from galaxymorph.judge import Reproduction
@@ -68,7 +69,7 @@ def pretrain(**options: Any) -> Run:
     """Train a backbone on simulated galaxies of all surveys, or go on with it; return the run.
 
     Its file `backbone.safetensors` is for `weights` of `fit`. Settings are those of the recipe
-    `pretrain`.
+    `pretrain`; with `data`, `also` and `unlabelled`, real galaxies train too.
 
     Raises:
         BadInput: the run exists and settings are given, or they are of several networks.
@@ -87,7 +88,7 @@ def pretrain(**options: Any) -> Run:
         if (value := int(changes.get(setting) or 0)) > most:
             raise BadInput(f"--{setting} {value}: a backbone is a single network", "leave it out")
     sky, out, name = chosen.sky, chosen.out, chosen.name
-    path = out / name
+    path, main = out / name, chosen.data or sky
     # Training takes longer than simulating; where the sky is there already, it is all.
     with Steps([1, 3]) as steps:
         steps.begin()
@@ -99,15 +100,27 @@ def pretrain(**options: Any) -> Run:
                     f"{path} exists already",
                     "leave out the settings to continue it, or give another --name",
                 )
-            run, galaxies = resume_fit(path, sky, cache=True)
+            run, galaxies = resume_fit(path, main, cache=True)
         else:
-            wanted = FitOptions(data=sky, recipe="pretrain", out=out, name=name)
+            if chosen.data is not None:
+                changes = {**changes, "also": _with_sky(changes.get("also"), sky)}
+            wanted = FitOptions(data=main, recipe="pretrain", out=out, name=name)
             run, galaxies = start_fit(wanted, changes)
         # Without the settings, which the run has.
         words = ["--sky", str(sky), "--out", str(out), "--name", name]
+        words += ["--data", str(chosen.data)] if chosen.data is not None else []
         finish_fit(run, galaxies, f"python cli.py pretrain {shlex.join(words)}")
     write_backbone(run, path / BACKBONE)
     return Run(path)
+
+
+def _with_sky(also: object, sky: Path) -> tuple[str, ...]:
+    """Return the further catalogues with the simulated sky, unless it is one of them."""
+    sources = read_several(also)
+    known = {Path(source.path).absolute() for source in sources}
+    if sky.absolute() not in known:
+        sources.append(TrainingSource(str(sky)))
+    return tuple(map(str, sources))
 
 
 @takes(ReproduceOptions)

@@ -97,6 +97,11 @@ class FitOptions(Figures, Device):
 class PretrainOptions(Device):
     """What a backbone is trained on, and where its run goes."""
 
+    data: Path | None = option(
+        "Catalogue of real galaxies, by which epochs are judged; the simulated galaxies then only "
+        "train, as a further catalogue.  [default: the simulated galaxies]",
+        group="data",
+    )
     sky: Path = option(
         "Folder of simulated galaxies; simulated or completed if they are missing.",
         Path("data/pretraining"),

@@ -20,11 +20,13 @@ def pretrain(**options: Any) -> None:
 
     The result is backbone.safetensors in the run, for fit --weights. The weights in this package
     (--weights galaxymorph) were made in this way. The settings are those of the recipe `pretrain`,
-    and each is an option. After an interruption, repeat the command.
+    and each is an option. With --data, --also and --unlabelled, real galaxies train too. After an
+    interruption, repeat the command without the settings.
 
     \b
-    Example:
+    Examples:
       python cli.py pretrain --n 8000 --name mine
+      python cli.py pretrain --data real/ --also more/,labels=kind,scheme=gz2-five --name mixed
       python cli.py fit --weights exports/mine/backbone.safetensors
     """
     import galaxymorph as gm

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from galaxymorph.base import BadInput, did_you_mean, loaded_plugins, say, use_one_of
 from galaxymorph.images.rendering import STRETCHES, Rendering
 from galaxymorph.learn.sources.events import source_meanings
-from galaxymorph.learn.sources.spec import FRACTIONS, TrainingSource, read_source
+from galaxymorph.learn.sources.spec import FRACTIONS, TrainingSource, as_several, read_several
 from galaxymorph.learn.targets.registry import TARGETS
 from galaxymorph.zoo.schemas import SCHEMAS
 from galaxymorph.zoo.schemes import SCHEMES
@@ -649,7 +649,7 @@ def resolve(recipe: Recipe) -> Recipe:
 
 def read_sources(recipe: Recipe) -> list[TrainingSource]:
     """Return the further sources of a recipe."""
-    return [read_source(text) for text in recipe.also]
+    return read_several(recipe.also)
 
 
 def item_frame(recipe: Recipe) -> tuple[float, int]:
@@ -681,12 +681,12 @@ def _validated(
         for name in unknown
     ]
     known = {
-        name: _several(value) if settings[name].type.startswith("tuple") else value
+        name: as_several(value) if settings[name].type.startswith("tuple") else value
         for name, value in values.items()
         if name in settings
     }
     if isinstance(also := known.get("also"), tuple):
-        known["also"] = tuple(str(read_source(source)) for source in also)
+        known["also"] = tuple(map(str, read_several(also)))
     recipe, wrong = _instance(known)
     for name, value in known.items():
         if name in wrong:
@@ -701,15 +701,6 @@ def _validated(
     if recipe is None or faults:
         raise BadInput(". ".join("; ".join(fault) for fault in faults))
     return recipe
-
-
-def _several(value: object) -> object:
-    """Return the value of a setting that may be given several times, a tuple if it can be one."""
-    if value is None:
-        return ()
-    if isinstance(value, str | Path | Mapping | TrainingSource):
-        return (value,)
-    return tuple(value) if isinstance(value, list | tuple) else value
 
 
 def _instance(values: dict[str, object]) -> tuple[Recipe | None, dict[str, str]]:

@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import torch
 import torchvision
 from safetensors import safe_open
@@ -39,6 +40,20 @@ def test_pretrain_simulates_trains_on_the_tree_and_writes_a_backbone_for_fit(
     assert galaxymorph(*fit, "--size", "32", "--epochs", "0", "--frozen-epochs", "1") == 0
     tuned = load_file(tmp_path / "tuned" / "model.safetensors")
     assert torch.equal(tuned["0.0.weight"], found["conv1.weight"].float())
+
+
+def test_pretrain_on_real_galaxies_judges_by_them_and_trains_on_the_sky_too(simple, tmp_path):
+    out = ["--sky", tmp_path / "sky", "--n", "24", "--out", tmp_path, "--name", "mixed"]
+    assert galaxymorph("pretrain", "--data", simple, *out, *QUICK, "--rotate", "90") == 0
+    run = tmp_path / "mixed"
+    assert len(pd.read_csv(run / "split.csv")) == 60
+    assert len(pd.read_csv(run / "sources.csv")) == 24
+    assert json.loads((run / "recipe.json").read_text())["recipe"]["also"] == [
+        str(tmp_path / "sky")
+    ]
+    before = (run / "backbone.safetensors").read_bytes()
+    assert galaxymorph("pretrain", "--data", simple, *out) == 0
+    assert (run / "backbone.safetensors").read_bytes() == before
 
 
 def test_the_packages_own_weights_are_half_precision_and_load_into_a_resnet18_alone(

@@ -236,7 +236,7 @@ def sources_loss(*sources: TrainingSource) -> SourcesLoss:
 
 
 def targets(loss: SourcesLoss, n: int, **columns: torch.Tensor) -> torch.Tensor:
-    events = loss.events.used.shape[0]
+    events = 0 if loss.events is None else loss.events.used.shape[0]
     packed = torch.full((n, 37 + events + loss.has_largest + 1), float("nan"))
     packed[:, :37] = columns.get("votes", torch.zeros(n, 37))
     packed[:, -1] = columns.get("weight", torch.ones(n))
@@ -256,6 +256,15 @@ def test_votes_alone_have_the_loss_of_one_source():
     assert torch.allclose(
         loss(logits, targets(loss, 4, votes=votes, weight=weight)), plain * weight
     )
+
+
+def test_votes_are_enough_and_so_is_the_largest_answer():
+    logits, votes = logits_of().float(), torch.zeros(4, 37)
+    assert (sources_loss(TrainingSource("a"))(logits, torch.zeros(4, 38)) == 0).all()
+    loss = sources_loss(TrainingSource("a", largest="top"))
+    packed = torch.cat([votes, torch.zeros(4, 1), torch.ones(4, 1)], dim=1)
+    expected = largest_loss(loss.head(logits), torch.zeros(4)).mean()
+    assert torch.allclose(loss(logits, packed), expected)
 
 
 @pytest.mark.parametrize("scheme", ["gz2-five", "layer1", "hubble"])

@@ -101,6 +101,21 @@ def read_source(source: object, option: str = "--also") -> TrainingSource:
     return read
 
 
+def read_several(sources: object) -> list[TrainingSource]:
+    """Return the sources of a setting, one or a list of them, see `read_source`."""
+    several = as_several(sources)
+    return [read_source(each) for each in (several if isinstance(several, tuple) else [sources])]
+
+
+def as_several(value: object) -> object:
+    """Return the value of a setting that may be given several times, a tuple if it can be one."""
+    if value is None:
+        return ()
+    if isinstance(value, str | Path | Mapping | TrainingSource):
+        return (value,)
+    return tuple(value) if isinstance(value, list | tuple) else value
+
+
 def _split(text: str) -> dict[str, object]:
     """Return the path and the settings of a text; commas before no key are part of a value."""
     pieces: list[str] = []

@@ -106,7 +106,7 @@ class SourcesLoss(GalaxyLoss):
     def __init__(self, loss: Loss, tree: Tree, events: Sequence[Event], has_largest: bool = False):
         super().__init__(loss, tree)
         self.answers = len(tree.columns)
-        self.events = EventProbabilities(tree, events)
+        self.events = EventProbabilities(tree, events) if events else None
         self.has_largest = has_largest
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -126,7 +126,7 @@ class SourcesLoss(GalaxyLoss):
             if self.has_largest:
                 losses = losses + largest_loss(fractions, labels[:, -1])
                 labels = labels[:, :-1]
-            if labels.shape[1]:
+            if self.events is not None:
                 losses = losses + event_loss(self.events(fractions), labels)
         losses = losses * weight
         return losses.mean() if self.reduction == "mean" else losses

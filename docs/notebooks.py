@@ -12,7 +12,7 @@ from pathlib import Path
 import nbclient
 import nbformat
 
-WITHOUT_OUTPUTS = ("real-galaxies.ipynb",)
+WITHOUT_OUTPUTS = ("real-galaxies.ipynb", "challenge.ipynb")
 
 
 def run_notebook(path: Path) -> None:

@@ -133,6 +133,32 @@ RECIPES.register(
         "as small, with averaged weights: for few labels and --unlabelled images",
     ),
 )
+# The settings are a guess, as they take a GPU. With tens of thousands of galaxies a tenth is enough
+# for validation and test.
+RECIPES.register(
+    "full",
+    Preset(
+        Recipe(
+            target="tree",
+            arch="resnet50",
+            crop=0.6,
+            loss="mse",
+            frozen_epochs=0,
+            epochs=15,
+            lr=1e-3,
+            trunk_lr=0.3,
+            unfreeze=0,
+            weight_decay=0.05,
+            zoom=1.3,
+            shift=0.03,
+            keep="average",
+            held_out=0.1,
+            calibration=0.05,
+            views=8,
+        ),
+        "resnet50 from ImageNet, all layers and 37 answers: the whole challenge on a GPU",
+    ),
+)
 # A network without pretrained weights needs a larger rate and more epochs.
 RECIPES.register(
     "scratch",

@@ -1,16 +1,19 @@
 """The examples in the docstrings of `import galaxymorph as gm`, and the notebooks, run."""
 
 import doctest
+import json
 import re
 import shutil
 from pathlib import Path
 
 import nbclient
 import nbformat
+import pandas as pd
 import pytest
 
 import galaxymorph as gm
 from galaxymorph import api
+from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE
 
 ROOT = Path(__file__).parents[2]
 # First what the other examples use: the sky, and runs on it.
@@ -114,6 +117,37 @@ def test_the_notebook_of_real_galaxies_runs_with_fastais_own_calls(real, tmp_pat
     assert "macro-F1" in shown_by(notebook, "\nrun")["text/html"]
 
 
+def zipped(folder: Path, member: str) -> None:
+    """Put a file or folder into the zip of its name, as Kaggle has it."""
+    root, name = (folder / member).parent, Path(member).name
+    shutil.make_archive(str(folder / Path(member).stem), "zip", root, name)
+
+
+def test_the_notebook_of_the_challenge_ends_with_a_submission(folder, tmp_path):
+    data = tmp_path / "competition"
+    shutil.copytree(folder / "sky", data)
+    shutil.copytree(data / "images_training_rev1", data / "images_test_rev1")
+    for member in ("images_training_rev1", "training_solutions_rev1.csv", "images_test_rev1"):
+        zipped(data, member)
+    for images in ("images_training_rev1", "images_test_rev1"):
+        shutil.rmtree(data / images)
+    for name in ("training_solutions_rev1.csv", "truth.parquet", "votes.parquet"):
+        (data / name).unlink()
+    settings = {"arch": "resnet18", "weights": "galaxymorph", "size": 32, "epochs": 1, "batch": 16}
+    # The test images are those of training here: 100 rows.
+    notebook = executed("challenge.ipynb", tmp_path, DATA=repr(str(data)), SETTINGS=repr(settings))
+    assert "RMSE" in shown_by(notebook, "\nrun")["text/html"]
+    rows = pd.read_csv(tmp_path / "submission.csv")
+    assert list(rows.columns) == ["GalaxyID", *GALAXY_ZOO_CHALLENGE.columns]
+    assert len(rows) == 100
+    assert rows.iloc[:, 1:].to_numpy().min() >= 0
+    recipe = json.loads((tmp_path / "exports" / "challenge" / "recipe.json").read_text())["recipe"]
+    assert (recipe["target"], recipe["unfreeze"], recipe["keep"]) == ("tree", 0, "average")
+    # The cell of training goes on with a run, and with a complete one it returns it.
+    again = executed("challenge.ipynb", tmp_path, DATA=repr(str(data)), SETTINGS=repr(settings))
+    assert "RMSE" in shown_by(again, "\nrun")["text/html"]
+
+
 def stored(name: str) -> list[nbformat.NotebookNode]:
     """Return the cells of code of a notebook as it is stored."""
     notebook = nbformat.read(ROOT / "docs" / name, as_version=4)
@@ -132,6 +166,7 @@ def test_the_first_notebook_is_stored_as_it_was_run():
     assert not re.search(r"[\"' (]/(home|root|tmp|Users|work)/", str(outputs))
 
 
-def test_a_notebook_with_images_of_others_is_stored_without_them():
-    cells = stored("real-galaxies.ipynb")
+@pytest.mark.parametrize("name", ["real-galaxies.ipynb", "challenge.ipynb"])
+def test_a_notebook_with_images_of_others_is_stored_without_them(name):
+    cells = stored(name)
     assert not any(cell.outputs or cell.execution_count for cell in cells)

@@ -243,9 +243,9 @@ class Recipe:
     )
     adapt: str = _setting(
         "none",
-        "Use of --unlabelled images: one prediction for several views of an image (mean-teacher, "
-        "their default), or embeddings like those of the training images (coral, for another "
-        "survey)",
+        "Use of --unlabelled images: equal predictions of several views of an image "
+        "(mean-teacher, the default), or embeddings aligned with those of the training images by "
+        "Deep CORAL (coral, for another survey)",
         "training",
         choices=("none", "mean-teacher", "coral"),
     )

@@ -6,6 +6,7 @@ from .content import NoContent as NoContent
 from .content import require_content as require_content
 from .copies import find_copies as find_copies
 from .copies import frame_thumbnails as frame_thumbnails
+from .copies import image_thumbnail as image_thumbnail
 from .corruptions import CORRUPTIONS as CORRUPTIONS
 from .corruptions import SEVERITIES as SEVERITIES
 from .corruptions import corrupt as corrupt

@@ -49,14 +49,18 @@ BLOCK = 4096
 AHEAD = 256
 
 
+def image_thumbnail(image: Image.Image) -> np.ndarray:
+    """Return a square image in grey, uint8, shape (THUMBNAIL, THUMBNAIL)."""
+    return np.asarray(image.convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX))
+
+
 def frame_thumbnails(frames: Frames, rows: Sequence[int]) -> np.ndarray:
     """Return decoded frames in grey, uint8, shape (n, THUMBNAIL, THUMBNAIL)."""
 
-    def thumbnail(row: int) -> np.ndarray:
-        image = Image.fromarray(frames.pixels.read([row])[0]).convert("L")
-        return np.asarray(image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX))
+    def read(row: int) -> np.ndarray:
+        return image_thumbnail(Image.fromarray(frames.pixels.read([row])[0]))
 
-    thumbnails = list(map_images(thumbnail, list(rows), AHEAD))
+    thumbnails = list(map_images(read, list(rows), AHEAD))
     return np.array(thumbnails, np.uint8).reshape(len(rows), THUMBNAIL, THUMBNAIL)
 
 

@@ -28,6 +28,10 @@ class AverageWeights(Callback):
         self.averaged = deepcopy(model).eval().requires_grad_(False)
         self.validates, self.updates = validate, 0
 
+    def before_fit(self) -> None:
+        # fastai moves the network to the GPU as late as this.
+        self.averaged.to(next(unwrapped_model(self.learn.model).parameters()).device)
+
     def after_batch(self) -> None:
         if not self.training:
             return
@@ -52,9 +56,10 @@ class AverageWeights(Callback):
         self._exchange()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state, for a checkpoint."""
-        weights = {name: value.clone() for name, value in self.averaged.state_dict().items()}
-        return {"updates": self.updates, "model": weights}
+        """Return a copy of the state on the CPU, for a checkpoint."""
+        weights = self.averaged.state_dict()
+        copies = {name: value.to("cpu", copy=True) for name, value in weights.items()}
+        return {"updates": self.updates, "model": copies}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Load a state."""

@@ -13,8 +13,7 @@ from PIL import Image
 from galaxymorph.api.fitting import start_fit
 from galaxymorph.api.options import FitOptions
 from galaxymorph.base import BadInput
-from galaxymorph.images import find_copies
-from galaxymorph.images.copies import THUMBNAIL
+from galaxymorph.images import find_copies, image_thumbnail
 from galaxymorph.learn import Run, gather_galaxies, make_recipe, train_run, unlabelled_images
 from galaxymorph.learn.adaptation.mean_teacher import divergence, ramp
 from galaxymorph.learn.averaging import AverageWeights
@@ -498,8 +497,7 @@ def test_real_galaxies_of_other_sets_are_no_copies(real):
 
 
 def thumbnail(path) -> np.ndarray:
-    image = Image.open(path).convert("L")
-    return np.asarray(image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX))
+    return image_thumbnail(Image.open(path))
 
 
 # Unlabelled images and averaged weights.

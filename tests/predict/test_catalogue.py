@@ -633,7 +633,7 @@ def test_triage_leaves_out_bad_images_if_told_so(run, images, tmp_path, capsys):
     told = capsys.readouterr().err
     assert [name in told for name in ("bad.jpg: ", "c has no image", "gone.jpg: ")] == [True] * 3
     assert told.count("skipped: ") == 3
-    assert "3 of 6 images can't be used" in told
+    assert "3 of 6 images unusable and excluded" in told
     assert sorted(pd.read_csv(out / "manifest.csv")["galaxy"]) == ["a", "e", "f"]
     only_bad = ["triage", run, bad, "-o", tmp_path / "none", "--skip-bad"]
     assert galaxymorph(*only_bad) == 2

@@ -323,7 +323,7 @@ def test_a_snippet_of_the_documents_runs(desk, snippet):
         snippet = "from galaxymorph.zoo import Scheme\n{" + snippet + "}"
     # A short fit.
     quick = f'recipe="{RECIPE}", size=32, batch=16, epochs=1)'
-    snippet = snippet.replace('recipe="quick")', quick)
+    snippet = snippet.replace('recipe="quick")', quick).replace("data/simulated", "data")
     compiled = compile(snippet, "snippet", "exec")
     if any(word in snippet for word in UNRUN):
         return

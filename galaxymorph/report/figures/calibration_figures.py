@@ -122,7 +122,7 @@ def risk_figure(run: Run) -> Captioned:
     axes.plot(kept, best, color=GREEN, ls="--", label="best possible order")
     axes.axhline(wrong.mean(), color=GREY, ls=":", label="any order")
     axes.set(
-        title=f"Misclassified among the accepted, AURC {risk.mean():.4f}",
+        title=f"Misclassified among the accepted\nAURC {risk.mean():.4f}",
         xlabel="fraction of galaxies accepted, most confident first",
         ylabel="fraction misclassified",
         xlim=(0, 1.01),

@@ -207,7 +207,9 @@ def _draw_question(
         lengths = np.nan_to_num(share[0, answers])
         alpha = FAINT + (1 - FAINT) * min(reach, 1.0)
         axes.barh(places + shift, lengths, height=0.38, color=colour, alpha=alpha)
-    names = [wrapped(answer.text, 12) for answer in question.answers]
+    # More than four answers leave a line for each.
+    letters = 12 if len(answers) <= 4 else 24
+    names = [wrapped(answer.text, letters) for answer in question.answers]
     axes.set_yticks(places, names, fontsize=SMALL)
     for label, answer in zip(axes.get_yticklabels(), answers, strict=True):
         label.set_fontweight("bold" if answer in on_way else "normal")
@@ -217,4 +219,4 @@ def _draw_question(
     axes.tick_params(axis="x", labelsize=SMALL)
     title = wrapped(f"{number}. {question.text or 'Which class?'}", 18)
     axes.set_title(title, fontsize=SMALL + 0.5)
-    axes.set_xlabel(f"asked: {volunteers:.0%}\nmodel: {model:.0%}", fontsize=SMALL, color=GREY)
+    axes.set_xlabel(f"reached by {volunteers:.0%}\nmodel: {model:.0%}", fontsize=SMALL, color=GREY)

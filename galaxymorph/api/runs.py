@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,7 +78,9 @@ class Run(RunFolder):
         return super().predictions(part)
 
     def learner(self, data: Place | None = None) -> Learner:
-        """Return fastai's `Learner` with the trained weights, on the galaxies of the fit.
+        """Return fastai's `Learner` with the trained weights, on the galaxies of its catalogue.
+
+        Galaxies of further catalogues (`also`) aren't among them.
 
         Args:
             data: where the catalogue is now, if it has moved.
@@ -96,7 +99,8 @@ class Run(RunFolder):
                 f"{self.path}: has {len(self.members)} models",
                 f"open one, such as {self.members[0].path}",
             )
-        galaxies = gather_galaxies(Path(data or self.data["path"]), self.recipe, skip_bad=True)
+        recipe = replace(self.recipe, also=())
+        galaxies = gather_galaxies(Path(data or self.data["path"]), recipe, skip_bad=True)
         require_same_galaxies(self, galaxies)
         split = split_with_targets(self.split, galaxies)
         learn = make_learner(self, split, galaxies.frames, load=True)

@@ -397,6 +397,20 @@ def test_a_resumed_or_repeated_fit_is_the_same(run, simple, others, tmp_path, ca
         table.write_text(text)
 
 
+def test_stored_features_have_the_labels_of_every_source(simple, others, tmp_path):
+    """Frozen stages run once for all galaxies; further ones change what the others learn."""
+    settings = {"target": "tree", "size": 32, "batch": 16, "epochs": 1, "trunk_views": 1}
+    weights = []
+    for name, also in (("alone", []), ("both", further_options(others)[1::2])):
+        options = FitOptions(data=simple, recipe="quick", out=tmp_path, name=name)
+        run, galaxies = start_fit(options, settings | {"also": also})
+        train_run(run, galaxies)
+        weights.append(weights_of(run.path))
+        history = pd.read_csv(run.path / "history.csv")
+        assert np.isfinite(history[["train_loss", "valid_loss", "rmse"]]).all(axis=None)
+    assert weights[0] != weights[1]
+
+
 def test_labels_of_each_kind_become_columns(others):
     recipe = make_recipe("quick", {"target": "tree", "also": further_options(others)[1::2]})
     votes, classes, weak = (catalogue.table for catalogue in read_further(recipe))

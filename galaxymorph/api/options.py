@@ -80,7 +80,7 @@ class FitOptions(Figures, Device):
         group="run",
     )
     simulate: int | None = option(
-        "Galaxies to simulate if there is no data; the classes need 100 or more.  [default: 3000]",
+        "Galaxies to simulate if there is no data; the classes need 120 or more.  [default: 3000]",
         limits=(1, None),
         metavar="INTEGER",
         group="data",

@@ -207,8 +207,8 @@ def _cut(
     except ValueError as error:
         counts = table["label"].value_counts()
         raise BadInput(
-            f"the catalogue can't be split: {counts.iloc[-1]} of {counts.index[-1]!r} among "
-            f"{len(table)} galaxies are too few to occur in both parts",
+            f"the catalogue can't be split: class {counts.index[-1]!r} has "
+            f"{counted(int(counts.iloc[-1]), 'galaxy')} of {len(table)}, too few for both parts",
             "add galaxies of that class",
         ) from error
 

@@ -78,7 +78,7 @@ def test_folds_that_a_class_cannot_fill_are_refused():
 
 
 def test_a_class_that_rounds_to_one_galaxy_is_named():
-    with pytest.raises(BadInput, match="1 of 'c' among .* galaxies are too few"):
+    with pytest.raises(BadInput, match="class 'c' has 1 galaxy of .*, too few for both"):
         split_galaxies(table(300, 100, 4), CLASSES, 42)
 
 

@@ -10,8 +10,8 @@ sources, and judged by
 - the RMSE of all 37 answers on the challenge's test part,
 - the root-mean-square error of the conditional fractions of the kept half of galaxy-zoo-2 (weighted
   fractions of volunteers), each weighted by the fraction of volunteers who reached its question,
-- the macro-F1 of the classes of the kept half of gz2-five: the class whose conditions are the
-  likeliest.
+- the macro-F1 of the classes of the kept half of gz2-five: the class whose conditions hold by
+  the largest margin.
 
 Kept galaxies whose picture is in a catalogue that trains are left out.
 """
@@ -28,8 +28,8 @@ from pathlib import Path
 import click
 import numpy as np
 import pandas as pd
-import torch
 from PIL import Image
+from scipy.special import logit
 from sklearn.metrics import f1_score
 
 from galaxymorph import load_predictor
@@ -37,9 +37,8 @@ from galaxymorph.api.fitting import start_fit
 from galaxymorph.api.options import FitOptions
 from galaxymorph.images import find_copies, image_thumbnail
 from galaxymorph.learn import Run, train_run
-from galaxymorph.learn.sources.events import source_events, source_meanings
+from galaxymorph.learn.sources.events import Event, source_meanings
 from galaxymorph.learn.sources.spec import TrainingSource
-from galaxymorph.learn.targets.partial import EventProbabilities
 from galaxymorph.zoo import (
     GALAXY_ZOO_CHALLENGE,
     reached,
@@ -175,17 +174,23 @@ def scores(run: Run, kept: KeptAside) -> dict[str, float]:
     predictor = load_predictor(run.path)
     test = run.predictions("test")
     error = test[TREE.columns].to_numpy() - test[[f"target_{a}" for a in TREE.columns]].to_numpy()
-    five = torch.from_numpy(predictor.predict(kept.five)[TREE.columns].to_numpy("float32"))
+    five = predictor.predict(kept.five)[TREE.columns]
     source = TrainingSource("five", labels="label", scheme="gz2-five")
-    probabilities = EventProbabilities(TREE, source_events([source], TREE))(five)
-    names = np.array(list(source_meanings(source, TREE)))
-    predicted = names[probabilities.argmax(dim=1).numpy()]
+    meanings = source_meanings(source, TREE)
+    margins = [least_margin(meaning.event, five) for meaning in meanings.values()]
+    predicted = np.array(list(meanings))[np.argmax(margins, axis=0)]
     gz2 = predictor.predict(kept.gz2)[TREE.columns].to_numpy(float)
     return {
         "challenge_rmse": float(np.sqrt(np.mean(error**2))),
         "gz2_conditional": conditional_error(gz2, kept.fractions),
         "five_macro_f1": float(f1_score(kept.labels, predicted, average="macro")),
     }
+
+
+def least_margin(event: Event, fractions: pd.DataFrame) -> np.ndarray:
+    """Return by how much the least certain condition of an event holds, logits of shape (n,)."""
+    parts = event.conditions
+    return np.min([logit(part.value(fractions)) - logit(part.least) for part in parts], axis=0)
 
 
 def conditional_error(predicted: np.ndarray, fractions: np.ndarray) -> float:

@@ -1,7 +1,7 @@
 """Events: statements on a galaxy's vote fractions, which class names and the like are.
 
 A class name says that the fractions pass the scheme's cuts, without telling the fractions. Such an
-event is trained on by the probability that it has under the model, see `targets.partial`.
+event is trained on by the distance of the model's fractions from it, see `targets.partial`.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from galaxymorph.learn.inference import SOFTMAX, Link
 from galaxymorph.learn.recipe import Recipe, read_sources
 from galaxymorph.learn.sources.events import Event, source_events
 from galaxymorph.learn.targets.columns import loss_entry, loss_name, target_of
-from galaxymorph.learn.targets.partial import EventProbabilities, event_loss, largest_loss
+from galaxymorph.learn.targets.partial import EventDistances, event_loss, largest_loss
 from galaxymorph.learn.targets.registry import TARGETS, Loss
 from galaxymorph.learn.targets.tree_head import TreeHead, concentrations, full_precision
 from galaxymorph.zoo import Tree, cumulative_moments
@@ -92,9 +92,10 @@ class GalaxyLoss(nn.Module):
 class SourcesLoss(GalaxyLoss):
     """The loss of a tree's galaxies from several sources: votes, events, and weights.
 
-    A galaxy's loss is that of its votes, to which a question without votes adds nothing, plus minus
-    the log-probability of its events, see `events`, times its weight. Targets are the columns of
-    `training_columns`: of shape (n, answers + events + 1, one more with `has_largest`).
+    A galaxy's loss is that of its votes, to which a question without votes adds nothing, plus the
+    distance of its fractions from what its other labels allow, see `partial`, times its weight.
+    Targets are the columns of `training_columns`, shape (n, answers + events + 1, one more with
+    `has_largest`).
 
     Args:
         loss: the entry.
@@ -106,7 +107,7 @@ class SourcesLoss(GalaxyLoss):
     def __init__(self, loss: Loss, tree: Tree, events: Sequence[Event], has_largest: bool = False):
         super().__init__(loss, tree)
         self.answers = len(tree.columns)
-        self.events = EventProbabilities(tree, events) if events else None
+        self.events = EventDistances(tree, events) if events else None
         self.has_largest = has_largest
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -115,11 +116,8 @@ class SourcesLoss(GalaxyLoss):
         logits = full_precision(logits)
         target = target.to(logits.dtype)
         assert self.head is not None
-        votes, labels, weight = (
-            target[:, : self.answers],
-            target[:, self.answers : -1],
-            target[:, -1],
-        )
+        votes, weight = target[:, : self.answers], target[:, -1]
+        labels = target[:, self.answers : -1]
         losses = self.function(self.head, logits, votes)
         if labels.shape[1]:
             fractions = self.head(logits)
@@ -127,7 +125,8 @@ class SourcesLoss(GalaxyLoss):
                 losses = losses + largest_loss(fractions, labels[:, -1])
                 labels = labels[:, :-1]
             if self.events is not None:
-                losses = losses + event_loss(self.events(fractions), labels)
+                holding, opposite = self.events(fractions)
+                losses = losses + event_loss(holding, opposite, labels)
         losses = losses * weight
         return losses.mean() if self.reduction == "mean" else losses
 

@@ -220,7 +220,7 @@ class CPUAutocast(Callback):
 
 
 def has_depthwise(model: nn.Module) -> bool:
-    """Tell whether a network has convolutions of each channel by itself."""
+    """Tell whether a network has depthwise convolutions, one of each channel."""
     return any(
         isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1
         for module in model.modules()

@@ -52,9 +52,6 @@ class AverageWeights(Callback):
     def after_validate(self) -> None:
         self._exchange()
 
-    def after_cancel_validate(self) -> None:
-        self._exchange()
-
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of the state on the CPU, for a checkpoint."""
         weights = self.averaged.state_dict()

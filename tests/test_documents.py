@@ -195,9 +195,9 @@ def hold_votes(folder: Path, galaxies: Path, name: str, ending: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def classes_desk(run, simple, tmp_path_factory) -> Path:
+def classes_desk(run, simple, new_folder) -> Path:
     """A folder with everything that the documents name, made of simple galaxies."""
-    desk = tmp_path_factory.mktemp("desk")
+    desk = new_folder("desk")
     for name in ("RUN", "RUN2", "OTHER", "my-run", "first", "second"):
         shutil.copytree(run, desk / "exports" / name)
     images = sorted((simple / "images_training_rev1").iterdir())
@@ -238,9 +238,9 @@ def classes_desk(run, simple, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tree_desk(classes_desk, tmp_path_factory) -> Path:
+def tree_desk(classes_desk, new_folder) -> Path:
     """The same, but that the runs learnt the tree, with distributions."""
-    desk = tmp_path_factory.mktemp("tree") / "desk"
+    desk = new_folder("tree") / "desk"
     shutil.copytree(classes_desk, desk)
     shutil.rmtree(desk / "exports")
     settings = ["--target", "tree", "--loss", "dirichlet-multinomial", "--recipe", RECIPE]

@@ -26,9 +26,9 @@ def command(*words, plugin: Path | None = PLUGIN, status: int = 0) -> subprocess
 
 
 @pytest.fixture(scope="module")
-def fitted(simple, tmp_path_factory) -> Path:
+def fitted(simple, new_folder) -> Path:
     """A run by the plugin's label scheme."""
-    out = tmp_path_factory.mktemp("plugin")
+    out = new_folder("plugin")
     words = ["--data", simple, "--recipe", "tiny", "--weights", "none", "--scheme", "featured"]
     done = command("fit", *words, "--out", out, "--name", "run")
     assert "smooth 40, featured 20" in done.stderr
@@ -38,9 +38,9 @@ def fitted(simple, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def two_questions(simple, tmp_path_factory) -> Path:
+def two_questions(simple, new_folder) -> Path:
     """A run on counts of the plugin's campaign, by the plugin's loss."""
-    folder = tmp_path_factory.mktemp("votes")
+    folder = new_folder("votes")
     table = pd.read_csv(simple / "training_solutions_rev1.csv")
     smooth = (table["Class1.1"] * 40).round().astype(int)
     votes = pd.DataFrame(

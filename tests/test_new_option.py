@@ -39,9 +39,9 @@ main(sys.argv[1:])
 
 
 @pytest.fixture(scope="module")
-def patched(tmp_path_factory) -> Path:
+def patched(new_folder) -> Path:
     """A folder with the package, edited."""
-    folder = tmp_path_factory.mktemp("patched")
+    folder = new_folder("patched")
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "galaxymorph", folder / "galaxymorph", ignore=ignored)
     for name, line, edited in EDITS:

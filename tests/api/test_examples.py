@@ -35,8 +35,8 @@ def run_example(name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("examples")
+def folder(new_folder):
+    folder = new_folder("examples")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for name in FIRST:

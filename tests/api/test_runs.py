@@ -19,9 +19,9 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def own_run(run, tmp_path_factory):
+def own_run(run, new_folder):
     """A copy of the run, to write on."""
-    folder = tmp_path_factory.mktemp("api") / "run"
+    folder = new_folder("api") / "run"
     shutil.copytree(run, folder)
     return gm.open_run(folder)
 

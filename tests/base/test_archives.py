@@ -211,8 +211,8 @@ def test_a_compressed_inner_zip_that_cannot_be_unpacked_is_not_kept(tmp_path, ca
 
 
 @pytest.fixture(scope="module")
-def any_folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("any")
+def any_folder(new_folder):
+    folder = new_folder("any")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GALAXYMORPH_CACHE", str(folder / "cache"))
         yield folder

@@ -39,8 +39,8 @@ SPARED = {"calibration.json", "history.csv", "metrics.json", "environment.json"}
 
 
 @pytest.fixture(scope="module")
-def calibrated(run, tmp_path_factory) -> Path:
-    copy = tmp_path_factory.mktemp("calibrated") / "run"
+def calibrated(run, new_folder) -> Path:
+    copy = new_folder("calibrated") / "run"
     shutil.copytree(run, copy)
     assert galaxymorph("calibrate", copy) == 0
     return copy

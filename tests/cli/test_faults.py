@@ -111,9 +111,9 @@ def test_an_output_that_cannot_be_written_is_told_in_a_line(what, run, simple, t
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory) -> tuple[Path, Path]:
+def own(new_folder) -> tuple[Path, Path]:
     """Galaxies of this module's own, and a run on them."""
-    folder = tmp_path_factory.mktemp("own")
+    folder = new_folder("own")
     data = simple_galaxies(folder / "data", seed=2, number=60)
     words = ["--data", data, "--recipe", RECIPE, *QUICK, "--out", folder, "--name", "run"]
     assert galaxymorph("fit", *words) == 0

@@ -33,9 +33,9 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def sky(tmp_path_factory) -> Path:
+def sky(new_folder) -> Path:
     """Forty galaxies of two surveys, with masks."""
-    folder = tmp_path_factory.mktemp("sky") / "sky"
+    folder = new_folder("sky") / "sky"
     mix = ["--survey", "sdss,hsc", "--seed", "5", "--masks"]
     assert galaxymorph("survey", "simulate", folder, "--n", "40", *mix, *ONE) == 0
     return folder

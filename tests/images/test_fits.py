@@ -131,8 +131,8 @@ def test_flipped_bytes_raise_bad_input_or_give_pixels(data):
 
 
 @pytest.fixture(scope="module")
-def catalogue(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("fits")
+def catalogue(new_folder):
+    folder = new_folder("fits")
     (folder / IMAGES).mkdir()
     (folder / "labels.csv").write_bytes(labels_bytes(40))
     for n, name in enumerate(galaxy_ids(40)):

@@ -43,9 +43,9 @@ from tests.judge.planted import planted
 
 
 @pytest.fixture(scope="module")
-def explained(run, tmp_path_factory):
+def explained(run, new_folder):
     """A copy of the small run, explained with few galaxies."""
-    copy = tmp_path_factory.mktemp("explained") / "run"
+    copy = new_folder("explained") / "run"
     shutil.copytree(run, copy)
     assert galaxymorph("explain", copy, "--limit", "3") == 0
     return copy

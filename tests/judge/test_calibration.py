@@ -264,8 +264,8 @@ def test_a_method_for_which_there_are_too_few_galaxies_warns(method, run, tmp_pa
 
 
 @pytest.fixture(scope="module")
-def calibrated(run, tmp_path_factory):
-    copy = tmp_path_factory.mktemp("calibrated") / "run"
+def calibrated(run, new_folder):
+    copy = new_folder("calibrated") / "run"
     shutil.copytree(run, copy)
     assert galaxymorph("calibrate", copy, "--method", "temperature") == 0
     return copy

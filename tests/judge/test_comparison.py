@@ -17,9 +17,9 @@ from tests.conftest import galaxymorph
 
 
 @pytest.fixture(scope="module")
-def worse(run, tmp_path_factory):
+def worse(run, new_folder):
     """A copy of the run that calls everything elliptical."""
-    path = tmp_path_factory.mktemp("compared") / "worse"
+    path = new_folder("compared") / "worse"
     shutil.copytree(run, path)
     table = pd.read_parquet(path / "predictions_test.parquet").assign(predicted="elliptical")
     table.to_parquet(path / "predictions_test.parquet", index=False)
@@ -44,9 +44,9 @@ def test_runs_stand_side_by_side_and_every_score_is_written(run, worse, tmp_path
 
 
 @pytest.fixture(scope="module", params=["galaxies", "classes"])
-def foreign(run, tmp_path_factory, request):
+def foreign(run, new_folder, request):
     """A copy of the run, of other galaxies or of other classes."""
-    path = tmp_path_factory.mktemp("foreign") / "other"
+    path = new_folder("foreign") / "other"
     shutil.copytree(run, path)
     tested = path / "predictions_test.parquet"
     table = pd.read_parquet(tested)

@@ -22,9 +22,9 @@ from tests.conftest import RECIPE, galaxymorph
 
 
 @pytest.fixture(scope="module")
-def measured(run, tmp_path_factory):
+def measured(run, new_folder):
     """The run, its robustness measured in full at severities 1 and 5."""
-    path = tmp_path_factory.mktemp("robust") / "run"
+    path = new_folder("robust") / "run"
     shutil.copytree(run, path)
     assert galaxymorph("robustness", path, "--severities", "1,5") == 0
     return path

@@ -19,9 +19,9 @@ ONE_EPOCH = ["--epochs", "1"]
 
 
 @pytest.fixture(scope="module")
-def ensemble(simple, tmp_path_factory):
+def ensemble(simple, new_folder):
     """A run of two models, that was killed while it trained the second and gone on with."""
-    out = tmp_path_factory.mktemp("ensemble")
+    out = new_folder("ensemble")
     arguments = fit_arguments(simple, out, "run", *ONE_EPOCH, "--members", "2")
     kill = "callbacks:save_checkpoint:2"
     assert in_a_process_of_its_own(*arguments, kill=kill) == -signal.SIGKILL

@@ -16,9 +16,9 @@ STILL = ["--no-flips", "--rotate", "0", "--brightness", "0", "--contrast", "0"]
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory):
+def weights(new_folder):
     torch.manual_seed(1)
-    path = tmp_path_factory.mktemp("weights") / "resnet18.pth"
+    path = new_folder("weights") / "resnet18.pth"
     torch.save(torchvision.models.resnet18().state_dict(), path)
     return path
 

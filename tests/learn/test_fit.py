@@ -150,8 +150,8 @@ TWO_STAGES += ["--trunk-views", "2"]
 
 
 @pytest.fixture(scope="module")
-def undisturbed(simple, tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("undisturbed")
+def undisturbed(simple, new_folder) -> Path:
+    out = new_folder("undisturbed")
     arguments = fit_arguments(simple, out, "run", *TWO_STAGES)
     assert in_a_process_of_its_own(*arguments) == 0
     return out / "run"

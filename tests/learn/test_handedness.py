@@ -15,9 +15,9 @@ from tests.conftest import galaxymorph
 
 
 @pytest.fixture(scope="module")
-def unmirrored(run, tmp_path_factory):
+def unmirrored(run, new_folder):
     """The run as if it had been fitted with --no-flips and four views."""
-    copy = tmp_path_factory.mktemp("exports") / "run"
+    copy = new_folder("exports") / "run"
     shutil.copytree(run, copy)
     record = json.loads((copy / "recipe.json").read_text())
     record["recipe"] |= {"flips": False, "views": 4}

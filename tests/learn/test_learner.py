@@ -25,8 +25,8 @@ def dls(simple):
 
 
 @pytest.fixture(scope="module")
-def learn(dls, tmp_path_factory):
-    learn = galaxy_learner(dls, path=tmp_path_factory.mktemp("learner"))
+def learn(dls, new_folder):
+    learn = galaxy_learner(dls, path=new_folder("learner"))
     with learn.no_bar(), learn.no_logging():
         learn.fit_one_cycle(2, 1e-2)
         learn.history = learn.recorder.values

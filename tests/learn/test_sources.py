@@ -335,9 +335,9 @@ def test_a_rule_that_is_no_arithmetic_is_refused():
 
 
 @pytest.fixture(scope="module")
-def others(tmp_path_factory):
+def others(new_folder):
     """Three further catalogues: votes, classes, and the largest answer, 20 galaxies each."""
-    folder = tmp_path_factory.mktemp("others")
+    folder = new_folder("others")
     for seed, name in enumerate(["votes", "classes", "weak"], 11):
         simple_galaxies(folder / name, seed=seed, number=20)
     for name in ("classes", "weak"):
@@ -361,9 +361,9 @@ def further_options(others) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def run(simple, others, tmp_path_factory):
+def run(simple, others, new_folder):
     """A run on the simple galaxies and three further catalogues."""
-    out = tmp_path_factory.mktemp("exports")
+    out = new_folder("exports")
     options = [*QUICK, *further_options(others), "--out", out, "--name", "run"]
     assert galaxymorph("fit", "--data", simple, *options) == 0
     return out / "run"
@@ -460,9 +460,9 @@ def saved_anew(path, target, shift=0, scale=1.0, quality=90, side=424, brightnes
 
 
 @pytest.fixture(scope="module")
-def skies(tmp_path_factory):
+def skies(new_folder):
     """Thirty galaxies of a simulated sky, and twelve of another, with noise and field stars."""
-    folders = [tmp_path_factory.mktemp("skies") / name for name in ("sky", "other")]
+    folders = [new_folder("skies") / name for name in ("sky", "other")]
     for seed, (folder, number) in enumerate(zip(folders, (30, 12), strict=True), 5):
         options = ["--n", number, "--survey", "sdss", "--seed", seed]
         assert galaxymorph("survey", "simulate", folder, *options) == 0

@@ -34,9 +34,9 @@ def votes_of(data: Path) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def counted(simple, tmp_path_factory) -> Path:
+def counted(simple, new_folder) -> Path:
     """The simple galaxies, with numbers of votes beside the fractions."""
-    folder = tmp_path_factory.mktemp("counted") / "data"
+    folder = new_folder("counted") / "data"
     shutil.copytree(simple, folder)
     table = pd.read_csv(folder / "training_solutions_rev1.csv")
     for column in TREE.columns:
@@ -46,9 +46,9 @@ def counted(simple, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def soft_runs(simple, counted, tmp_path_factory) -> Path:
+def soft_runs(simple, counted, new_folder) -> Path:
     """A run of each soft target and loss, all in one folder."""
-    out = tmp_path_factory.mktemp("soft")
+    out = new_folder("soft")
     assert fit(simple, out, "soft3", "--target", "soft3", "--views", "4") == 0
     assert fit(simple, out, "tree", "--target", "tree", "--views", "4") == 0
     settings = ["--target", "tree", "--loss", "dirichlet-multinomial", "--views", "4"]

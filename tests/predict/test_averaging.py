@@ -8,9 +8,9 @@ from tests.conftest import QUICK, RECIPE, galaxymorph
 
 
 @pytest.fixture(scope="module")
-def other(simple, tmp_path_factory):
+def other(simple, new_folder):
     """A second run, of another size and seed."""
-    out = tmp_path_factory.mktemp("other")
+    out = new_folder("other")
     quick = [*QUICK, "--size", "40", "--epochs", "1", "--seed", "5"]
     fit = ["fit", "--data", simple, "--recipe", RECIPE, "--out", out, "--name", "run", *quick]
     assert galaxymorph(*fit) == 0

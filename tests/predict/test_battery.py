@@ -51,9 +51,9 @@ def cube(bands: dict[str, np.ndarray], names: str = "grz") -> bytes:
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory) -> Path:
+def told(new_folder) -> Path:
     """A run on FITS with a stretch and bands of its own: what forgets either shows."""
-    folder = tmp_path_factory.mktemp("told")
+    folder = new_folder("told")
     (folder / IMAGES).mkdir()
     (folder / "labels.csv").write_bytes(labels_bytes(36))
     for n, name in enumerate(galaxy_ids(36)):
@@ -100,8 +100,8 @@ def battery() -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory) -> list[str]:
-    folder = tmp_path_factory.mktemp("battery")
+def files(new_folder) -> list[str]:
+    folder = new_folder("battery")
     for name, data in battery().items():
         (folder / name).write_bytes(data)
     return [str(folder / name) for name in battery()]
@@ -322,8 +322,8 @@ GRIZ = cube(flux(4), "griz")
 
 
 @pytest.fixture(scope="module")
-def griz(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("griz")
+def griz(new_folder) -> Path:
+    folder = new_folder("griz")
     (folder / IMAGES).mkdir()
     (folder / "labels.csv").write_bytes(labels_bytes(4))
     for name in galaxy_ids(4):

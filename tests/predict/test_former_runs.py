@@ -24,8 +24,8 @@ both = pytest.mark.parametrize("name", ["classes", "tree"])
 
 
 @pytest.fixture(scope="module")
-def former(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("former")
+def former(new_folder) -> Path:
+    folder = new_folder("former")
     with zipfile.ZipFile(ROOT / "tests" / "data" / "format-2.zip") as archive:
         archive.extractall(folder)
     return folder

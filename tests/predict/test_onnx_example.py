@@ -29,16 +29,16 @@ CALIBRATIONS = {
 
 
 @pytest.fixture(scope="module")
-def exported(run, tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
+def exported(run, new_folder) -> Path:
+    path = new_folder("onnx") / "model.onnx"
     assert galaxymorph("export", run, "--format", "onnx", "-o", path) == 0
     return path
 
 
 @pytest.fixture(scope="module")
-def images(simple, tmp_path_factory) -> list[str]:
+def images(simple, new_folder) -> list[str]:
     """Three galaxies, and a grey image whose central square starts within a pixel."""
-    odd = tmp_path_factory.mktemp("odd") / "odd.png"
+    odd = new_folder("odd") / "odd.png"
     paths = sorted((simple / "images_training_rev1").glob("*.jpg"))[:3]
     Image.open(paths[0]).convert("L").resize((97, 84)).save(odd)
     return [str(path) for path in (*paths, odd)]

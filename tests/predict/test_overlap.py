@@ -20,12 +20,12 @@ NEW = 3
 
 
 @pytest.fixture(scope="module")
-def mixed(run, tmp_path_factory):
+def mixed(run, new_folder):
     """A folder of images: a run's own under other names, others under its own's ids, new ones.
 
     Returned with what `part` should be, by the image's name.
     """
-    folder = tmp_path_factory.mktemp("mixed")
+    folder = new_folder("mixed")
     split = Run(run).split.drop_duplicates("split").set_index("split")
     expected: dict[str, str | None] = {}
     for part, row in split.iterrows():

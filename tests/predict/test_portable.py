@@ -35,10 +35,10 @@ def expected(run, images):
 
 
 @pytest.fixture(scope="module")
-def exports(run, tmp_path_factory):
+def exports(run, new_folder):
     """The run in every form, by name."""
     pytest.importorskip("onnxruntime")
-    folder = tmp_path_factory.mktemp("exports")
+    folder = new_folder("exports")
     copy = folder / "copy"
     copy.mkdir()
     for name in ("model.safetensors", "model.json"):

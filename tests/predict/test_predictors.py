@@ -57,9 +57,9 @@ class Even(BasePredictor):
 
 
 @pytest.fixture(scope="module")
-def calibrated(run, tmp_path_factory) -> Path:
+def calibrated(run, new_folder) -> Path:
     """The run, with calibrated probabilities."""
-    copy = tmp_path_factory.mktemp("calibrated") / "run"
+    copy = new_folder("calibrated") / "run"
     shutil.copytree(run, copy)
     assert galaxymorph("calibrate", copy, "--method", "temperature") == 0
     return copy
@@ -70,9 +70,9 @@ EXACT = [name for name in EXPORTERS if name != "onnx-int8"]
 
 
 @pytest.fixture(scope="module")
-def files(calibrated, tmp_path_factory) -> dict[str, Path]:
+def files(calibrated, new_folder) -> dict[str, Path]:
     pytest.importorskip("onnxruntime")
-    folder = tmp_path_factory.mktemp("files")
+    folder = new_folder("files")
     paths = {name: folder / f"model{EXPORTERS[name].ending}" for name in EXACT}
     for name, path in paths.items():
         export_run(Run(calibrated), name, path)

@@ -18,9 +18,9 @@ INT8 = ("--format", "onnx-int8")
 
 
 @pytest.fixture(scope="module")
-def quantized(run, tmp_path_factory):
+def quantized(run, new_folder):
     pytest.importorskip("onnxruntime")
-    copy = tmp_path_factory.mktemp("quantized") / "run"
+    copy = new_folder("quantized") / "run"
     shutil.copytree(run, copy)
     assert galaxymorph("export", *INT8, copy) == 0
     return copy

@@ -229,8 +229,8 @@ def reads_or_refuses(folder, data: bytes, labels_column: str | None = None) -> N
 
 
 @pytest.fixture(scope="module")
-def any_table(tmp_path_factory):
-    return write_kaggle_folder(tmp_path_factory.mktemp("any") / "kaggle", 3)
+def any_table(new_folder):
+    return write_kaggle_folder(new_folder("any") / "kaggle", 3)
 
 
 FEW = settings(

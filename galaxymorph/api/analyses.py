@@ -34,9 +34,17 @@ from galaxymorph.judge import (
     robustness_settings,
     write_robustness,
 )
-from galaxymorph.learn import Run, deviation_columns, held, keep_freed_memory, write_table
-from galaxymorph.learn.run_files import CALIBRATION, ROBUSTNESS, UNCERTAINTY
-from galaxymorph.predict import study_uncertainty
+from galaxymorph.learn import (
+    Run,
+    deviation_columns,
+    held,
+    keep_freed_memory,
+    read_several,
+    target_of,
+    write_table,
+)
+from galaxymorph.learn.run_files import CALIBRATION, ROBUSTNESS, SCHEME_CLASSES, UNCERTAINTY
+from galaxymorph.predict import calibrate_schemes, has_scheme_classes, study_uncertainty
 from galaxymorph.report import Comparison, renew_report, write_comparison
 from galaxymorph.report import compare as compare_runs
 from galaxymorph.report.explanation import draw_similar, explain_run
@@ -48,6 +56,9 @@ from galaxymorph.report.figures.uncertainty_figures import draw_uncertainty
 from galaxymorph.report.figures.vote_figures import draw_votes, draw_walk
 from galaxymorph.report.notebook import html_figures, html_link
 from galaxymorph.report.page import refresh_report
+
+# Of prediction sets.
+COVERAGE = 0.9
 
 
 @dataclass(frozen=True)
@@ -80,8 +91,9 @@ class Analysis:
 def calibrate(run: RunLike, **options: Any) -> Analysis:
     """Calibrate a run on galaxies that neither trained nor selected its model.
 
-    Of classes, that is their probabilities, and prediction sets; of a tree with distributions of
-    vote fractions, the variances of those. Later predictions of the run are calibrated.
+    Of classes, that is their probabilities, and prediction sets. Of the challenge's tree it is the
+    classes of every label scheme, with probabilities and sets, from predicted fractions; with
+    distributions of vote fractions, their variances too. Later predictions have them.
 
     Args:
         run: a trained run or its folder.
@@ -97,27 +109,48 @@ def calibrate(run: RunLike, **options: Any) -> Analysis:
     """
     chosen = CalibrateOptions(**options)
     with held(Path(run)) as held_run:
-        record: Mapping[str, Any]
-        if deviation_columns(held_run.recipe, held_run.classes):
-            _refuse(held_run, method=chosen.method, coverage=chosen.coverage, sets=chosen.sets)
-            fractions = calibrate_fractions(held_run)
-            record, figures = fractions.record, draw_fraction_calibration(held_run, fractions)
+        if target_of(held_run.recipe).tree is not None:
+            result = _calibrate_tree(held_run, chosen)
         else:
+            _refuse(held_run, "predicts no tree, but the option is for a tree", also=chosen.also)
             classes = calibrate_run(
-                held_run, chosen.coverage or 0.9, chosen.method, chosen.sets or "lac"
+                held_run, chosen.coverage or COVERAGE, chosen.method, chosen.sets or "lac"
             )
-            record, figures = classes.record, draw_calibration(held_run, classes)
+            figures = draw_calibration(held_run, classes)
+            result = Analysis(held_run.path / CALIBRATION, classes.record, figures)
         refresh_report(held_run)
-        return Analysis(held_run.path / CALIBRATION, record, figures)
+        return result
 
 
-def _refuse(run: Run, **options: object) -> None:
-    given = [name for name, value in options.items() if value is not None]
-    if given:
+def _calibrate_tree(run: Run, chosen: CalibrateOptions) -> Analysis:
+    """Calibrate distributions of vote fractions, and the classes that fractions give."""
+    is_distribution = bool(deviation_columns(run.recipe, run.classes))
+    if not is_distribution and not has_scheme_classes(run):
         raise BadInput(
-            f"--{given[0]}: {run.path} predicts vote fractions, but the option is for classes",
-            "leave it out; `predict --coverage` sets the coverage of intervals",
+            f"{run.path}: its fractions are no distributions, and no label scheme is a rule on "
+            "its answers",
+            "fit with --loss dirichlet-multinomial",
         )
+    words = "predicts vote fractions, but the option is for classes"
+    _refuse(run, words, method=chosen.method, sets=chosen.sets)
+    record: dict[str, Any] = {}
+    figures: Sequence[Path] = ()
+    path = run.path / CALIBRATION
+    if is_distribution:
+        fractions = calibrate_fractions(run)
+        record, figures = dict(fractions.record), draw_fraction_calibration(run, fractions)
+    if has_scheme_classes(run):
+        sources = read_several(chosen.also)
+        schemes = calibrate_schemes(run, sources, chosen.coverage or COVERAGE)
+        record |= {"scheme_classes": schemes}
+        path = path if is_distribution else run.path / SCHEME_CLASSES
+    return Analysis(path, record, figures)
+
+
+def _refuse(run: Run, words: str, **options: object) -> None:
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise BadInput(f"--{given[0]}: {run.path} {words}", "leave it out")
 
 
 @takes(UncertaintyOptions)

@@ -138,6 +138,12 @@ class CalibrateOptions(Figures):
         "(regularised adaptive sets).  [default: lac]",
         choices=NamesIn("galaxymorph.judge", "SET_METHODS"),
     )
+    also: tuple[str, ...] = option(
+        "Further labelled galaxies that calibrate the classes of a tree: votes, or with "
+        "labels=COLUMN,scheme=NAME classes; as for fit. May be repeated.",
+        (),
+        metavar="PATH[,key=value...]",
+    )
 
 
 @dataclass(frozen=True)
@@ -313,6 +319,7 @@ class ExportOptions(MovedData):
         "onnx-int8, model.int8.onnx in RUN.",
         flags=("-o", "--output"),
     )
+    half: bool = option("Weights of a safetensors file in half precision, of half its size.", False)
 
 
 @dataclass(frozen=True)

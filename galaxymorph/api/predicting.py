@@ -13,13 +13,14 @@ import pandas as pd
 from galaxymorph.api.calling import takes
 from galaxymorph.api.options import ExportOptions, PredictOptions, ServeOptions, TriageOptions
 from galaxymorph.api.paths import Place, Places, RunLike, require_output
-from galaxymorph.base import BadInput
-from galaxymorph.learn import Run, run_files, write_table
+from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, say
+from galaxymorph.learn import PACKAGE_MODEL, Run, write_table
 from galaxymorph.predict import (
     PARTITION,
     average_predictors,
     export_run,
     has_intervals,
+    is_model,
     is_run,
     load_predictor,
     predict_files,
@@ -28,7 +29,7 @@ from galaxymorph.predict import (
     triage_files,
 )
 from galaxymorph.predict import predict_catalogue as fill_folder
-from galaxymorph.zoo import file_kind, is_zip
+from galaxymorph.zoo import file_kind, is_zip, list_image_files
 
 if TYPE_CHECKING:
     from galaxymorph.predict.exporters import Export
@@ -36,10 +37,13 @@ if TYPE_CHECKING:
     from galaxymorph.report import ModelServer
 
 TABLES = (".csv", ".parquet")
+PACKAGE_WORDS = "model: that of this package, trained on Galaxy Zoo's SDSS images (docs/model.md)"
 
 
 @takes(PredictOptions)
-def predict(run: RunLike | Sequence[RunLike], images: Any, **options: Any) -> pd.DataFrame:
+def predict(
+    run: RunLike | Sequence[RunLike] | None = None, images: Any = None, **options: Any
+) -> pd.DataFrame:
     """Return the predictions of images by a run or an exported file, or the mean of several.
 
     By the run's target a prediction is a class with probabilities, shares, or the share of
@@ -49,6 +53,7 @@ def predict(run: RunLike | Sequence[RunLike], images: Any, **options: Any) -> pd
 
     Args:
         run: a trained run, its folder or an exported file; or several, with the same outputs.
+            Default: the model that comes with the package.
         images: files, folders and zips; or images of Pillow's or arrays of pixels.
 
     Raises:
@@ -61,7 +66,9 @@ def predict(run: RunLike | Sequence[RunLike], images: Any, **options: Any) -> pd
         ['100001']
     """
     chosen = PredictOptions(**options)
-    models = [Path(each) for each in _listed(run)]
+    if images is None:
+        raise BadInput("no images are given", "give images=")
+    models = _models(run)
     if chosen.is_folder:
         raise BadInput(f"-o {chosen.output}: a folder", "use predict_catalogue")
     _require_file_options(chosen)
@@ -77,6 +84,14 @@ def predict(run: RunLike | Sequence[RunLike], images: Any, **options: Any) -> pd
     if chosen.path:
         write_table(chosen.path, table)
     return table
+
+
+def _models(run: RunLike | Sequence[RunLike] | None) -> list[Path]:
+    """Return the paths of models, of the package's if none is given."""
+    if run is None:
+        say(PACKAGE_WORDS)
+        return [PACKAGE_MODEL]
+    return [Path(each) for each in _listed(run)]
 
 
 def _listed(value: Any) -> list[Any]:
@@ -107,14 +122,16 @@ def _predict_pixels(models: Sequence[Path], images: Any, chosen: PredictOptions)
 
 
 @takes(PredictOptions)
-def predict_catalogue(run: RunLike, catalogue: Place, output: Place, **options: Any) -> Failures:
+def predict_catalogue(
+    run: RunLike | None, catalogue: Place, output: Place, **options: Any
+) -> Failures:
     """Fill a folder with the predictions of a catalogue of any size, or go on filling it.
 
     The folder holds a Parquet file a partition. After a kill the same call goes on. Returned are
     the rows that failed, counted by kind; each has its `error`.
 
     Args:
-        run: a trained run, its folder or an exported file.
+        run: a trained run, its folder or an exported file; None for the package's model.
         catalogue: a folder, a zip, or a table (CSV, Parquet, FITS) with a column `image` of paths.
         output: the folder, new, empty, or that of the same call before a kill.
 
@@ -128,7 +145,7 @@ def predict_catalogue(run: RunLike, catalogue: Place, output: Place, **options: 
         >>> failures.number, failures.rows
         (0, 100)
     """
-    model, name = Path(run), str(catalogue)
+    (model,), name = _models(run), str(catalogue)
     chosen = PredictOptions(output=str(output), **options)
     _require_folder_options(chosen, model, name)
     if chosen.coverage and is_run(model):
@@ -145,19 +162,34 @@ def predict_catalogue(run: RunLike, catalogue: Place, output: Place, **options: 
     )
 
 
-def models_and_images(run: Path, others: Sequence[str]) -> tuple[list[Path], list[str]]:
-    """Return the models, of which each but the first is told by its recipe.json, and the images.
+def models_and_images(names: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Return the models among a command's arguments, which come first, and the images.
+
+    Without a model, the one that comes with the package predicts.
 
     Raises:
-        BadInput: there is no image.
+        BadInput: there is no image, or the first of several names has none and is no model.
     """
-    more = list(takewhile(lambda name: (Path(name) / run_files.RECIPE).is_file(), others))
-    images = list(others[len(more) :])
+    models = [Path(name) for name in takewhile(is_model, names)]
+    images = list(names[len(models) :])
+    if not models and len(images) > 1 and not _has_images(images[0]):
+        # A run's name with a typing error, or a folder that is none.
+        Run(Path(images[0])).require_trained()
     if not images:
         raise BadInput(
             "no images given, only runs", "give images, a folder or a zip after the runs"
         )
-    return [run, *map(Path, more)], images
+    if not models:
+        say(PACKAGE_WORDS)
+        models = [PACKAGE_MODEL]
+    for model in filter(is_run, models):
+        Run(model).require_trained()
+    return models, images
+
+
+def _has_images(reference: str) -> bool:
+    path = Path(reference.partition(REFERENCE_SEPARATOR)[0])
+    return bool(list_image_files(path).images) if path.is_dir() else path.exists()
 
 
 def _require_folder_options(chosen: PredictOptions, model: Path, catalogue: str) -> None:
@@ -253,18 +285,19 @@ def export(run: RunLike, format: str | None = None, **options: Any) -> Export:
         'model.safetensors'
     """
     chosen = ExportOptions(**options)
-    return export_run(Run(Path(run)), format, chosen.output, chosen.data)
+    return export_run(Run(Path(run)), format, chosen.output, chosen.data, chosen.half)
 
 
 @takes(ServeOptions)
-def serve(run: RunLike, **options: Any) -> ModelServer:
+def serve(run: RunLike | None = None, **options: Any) -> ModelServer:
     """Serve a run's model as a web page of this machine, until it is stopped; return the server.
 
     POST /predict accepts images and answers in JSON or CSV; /openapi.json describes it. Images are
     neither written to disk nor logged. It serves in a thread, and ends with the process.
 
     Args:
-        run: a trained run or its folder.
+        run: a trained run, its folder or a `.safetensors` file. Default: the model that comes with
+            the package.
 
     Raises:
         BadInput: the address can't be bound, or the model can't be loaded.
@@ -280,7 +313,7 @@ def serve(run: RunLike, **options: Any) -> ModelServer:
 
     chosen = ServeOptions(**options)
     server = open_server(
-        Path(run), chosen.host, chosen.port, chosen.stretch, chosen.bands, chosen.device
+        _models(run)[0], chosen.host, chosen.port, chosen.stretch, chosen.bands, chosen.device
     )
     server.start()
     return server

@@ -89,17 +89,21 @@ def several(*options: Callable[[Function], Function]) -> Callable[[Function], Fu
     return decorate
 
 
-def _require_run(context: click.Context, argument: click.Parameter, path: Path) -> Path:
+def _require_run(
+    context: click.Context, argument: click.Parameter, path: Path | None
+) -> Path | None:
     """Refuse what is no trained run before anything that takes seconds is imported."""
     from galaxymorph.learn import Run
     from galaxymorph.predict import is_run
 
-    if not context.resilient_parsing and is_run(path):
+    if path is not None and not context.resilient_parsing and is_run(path):
         Run(path).require_trained()
     return path
 
 
 RUN = click.argument("run", type=PATH, callback=_require_run)
+# Without it, the model of the package.
+OPTIONAL_RUN = click.argument("run", type=PATH, callback=_require_run, required=False)
 
 
 def say_rendering(options: Mapping[str, Any]) -> None:

@@ -10,19 +10,20 @@ import click
 from galaxymorph.api.options import PredictOptions
 from galaxymorph.base import BadInput, say
 from galaxymorph.cli.commands import Command
-from galaxymorph.cli.options import RUN, options_of, say_rendering
+from galaxymorph.cli.options import options_of, say_rendering
 
 
 @click.command(cls=Command)
-@RUN
-@click.argument("images", nargs=-1, metavar="[RUN...] IMAGE...")
+@click.argument("images", nargs=-1, metavar="[RUN...] IMAGE...", required=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per image.")
 @options_of(PredictOptions)
 @click.pass_context
-def predict(
-    context: click.Context, run: Path, images: tuple[str, ...], as_json: bool, **options: Any
-) -> None:
+def predict(context: click.Context, images: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Predict the class or vote fractions of each IMAGE, with RUN or the mean of several runs.
+
+    Without a RUN, the model that comes with the package predicts the 37 answers of Galaxy Zoo 2's
+    decision tree and the classes of every label scheme. A RUN is a run's folder or a file that
+    `export` made.
 
     An IMAGE is a file, a folder or a zip. Depending on the run's --target, a prediction is a class
     with probabilities, class shares, or the fraction of volunteers who would give each answer of
@@ -37,6 +38,7 @@ def predict(
 
     \b
     Examples:
+      python cli.py predict galaxy.jpg
       python cli.py predict exports/RUN galaxy.jpg
       python cli.py predict exports/RUN images/ -o predictions.csv
       python cli.py predict exports/RUN catalogue.fits -o predictions/
@@ -46,12 +48,12 @@ def predict(
     from galaxymorph.predict import is_ok
     from galaxymorph.report import print_predictions
 
-    models, paths = models_and_images(run, images)
+    models, paths = models_and_images(images)
     chosen = PredictOptions(**options)
     say_rendering(options)
     if chosen.is_folder:
         _require_one(chosen, models, paths, as_json)
-        failures = gm.predict_catalogue(run, paths[0], **options)
+        failures = gm.predict_catalogue(models[0], paths[0], **options)
         for line in failures.lines():
             say(line)
         if failures.total:

@@ -10,14 +10,16 @@ import click
 from galaxymorph.api.options import ServeOptions
 from galaxymorph.base import say
 from galaxymorph.cli.commands import Command
-from galaxymorph.cli.options import RUN, options_of, say_rendering
+from galaxymorph.cli.options import OPTIONAL_RUN, options_of, say_rendering
 
 
 @click.command(cls=Command)
-@RUN
+@OPTIONAL_RUN
 @options_of(ServeOptions)
-def serve(run: Path, **options: Any) -> None:
+def serve(run: Path | None, **options: Any) -> None:
     """Serve the model of RUN as a local web page that predicts the images dropped on it.
+
+    Without a RUN, the model that comes with the package is served.
 
     POST /predict accepts images and answers in JSON or CSV; /openapi.json describes it. Images are
     neither written to disk nor logged.
@@ -26,11 +28,15 @@ def serve(run: Path, **options: Any) -> None:
     Example:
       python cli.py serve exports/RUN --port 8080
     """
+    from galaxymorph.api.predicting import PACKAGE_WORDS
+    from galaxymorph.learn import PACKAGE_MODEL
     from galaxymorph.report import open_server
 
+    if run is None:
+        say(PACKAGE_WORDS)
     say_rendering(options)
     # Unlike `galaxymorph.serve`, the command prints the address before it loads the model.
-    server = open_server(run, **options)
+    server = open_server(run or PACKAGE_MODEL, **options)
     click.echo(server.address)
     say("stop it with Ctrl-C")
     try:

@@ -8,6 +8,15 @@ from .calibration.fractions import calibrate_fractions as calibrate_fractions
 from .calibration.reliability import calibration_intervals as calibration_intervals
 from .calibration.run_calibration import Calibration as Calibration
 from .calibration.run_calibration import calibrate_run as calibrate_run
+from .calibration.scheme_classes import SchemeClasses as SchemeClasses
+from .calibration.scheme_classes import describe_schemes as describe_schemes
+from .calibration.scheme_classes import described_schemes as described_schemes
+from .calibration.scheme_classes import fit_scheme as fit_scheme
+from .calibration.scheme_classes import load_scheme_classes as load_scheme_classes
+from .calibration.scheme_classes import scheme_labels as scheme_labels
+from .calibration.scheme_classes import score_scheme as score_scheme
+from .calibration.scheme_classes import with_scheme_columns as with_scheme_columns
+from .calibration.scheme_classes import write_scheme_classes as write_scheme_classes
 from .calibration.selective import aurc as aurc
 from .calibration.selective import keep_at_accuracies as keep_at_accuracies
 from .calibration.selective import keep_at_accuracies_by_halves as keep_at_accuracies_by_halves
@@ -105,9 +114,11 @@ from .robustness.conditions import Condition as Condition
 from .robustness.corruption_errors import corruption_error as corruption_error
 from .robustness.corruption_errors import galaxy_errors as galaxy_errors
 from .robustness.corruption_errors import read_robustness_table as read_robustness_table
+from .robustness.drift import OutlierReference as OutlierReference
 from .robustness.drift import drift_between as drift_between
 from .robustness.drift import energy as energy
 from .robustness.drift import neighbour_distance as neighbour_distance
+from .robustness.drift import outlier_reference as outlier_reference
 from .robustness.drift import unit_vectors as unit_vectors
 from .robustness.measurement import robustness_of as robustness_of
 from .robustness.measurement import robustness_settings as robustness_settings

@@ -44,6 +44,7 @@ from .learner import galaxy_learner as galaxy_learner
 from .models import describe as describe
 from .models import load_network as load_network
 from .models import write_backbone as write_backbone
+from .package_model import PACKAGE_MODEL as PACKAGE_MODEL
 from .predictions import prediction_table as prediction_table
 from .presets import RECIPES as RECIPES
 from .presets import Preset as Preset
@@ -62,6 +63,10 @@ from .runs import held as held
 from .runs import locked as locked
 from .runs import say_fit_warnings as say_fit_warnings
 from .runs import write_table as write_table
+from .sources.reading import LabelledImages as LabelledImages
+from .sources.reading import read_labelled as read_labelled
+from .sources.spec import TrainingSource as TrainingSource
+from .sources.spec import read_several as read_several
 from .targets.columns import deviation_columns as deviation_columns
 from .targets.columns import label_words as label_words
 from .targets.columns import loss_columns as loss_columns

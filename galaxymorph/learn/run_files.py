@@ -20,6 +20,8 @@ EMBEDDINGS = "embeddings.npz"
 QUANTIZED = "model.int8.onnx"
 METRICS = "metrics.json"
 CALIBRATION = "calibration.json"
+# Of a tree: classes of label schemes from its fractions.
+SCHEME_CLASSES = "scheme_classes.json"
 UNCERTAINTY = "uncertainty.json"
 UNCERTAINTY_TABLE = "uncertainty_test.parquet"
 ROBUSTNESS = "robustness.json"

@@ -14,9 +14,12 @@ from .prediction import submit_files as submit_files
 from .predictors.averaging import average_predictors as average_predictors
 from .predictors.base import BasePredictor as BasePredictor
 from .predictors.base import Predictor as Predictor
+from .predictors.loading import is_model as is_model
 from .predictors.loading import is_run as is_run
 from .predictors.loading import load_predictor as load_predictor
 from .predictors.loading import needs_pytorch as needs_pytorch
+from .scheme_calibration import calibrate_schemes as calibrate_schemes
+from .scheme_calibration import has_scheme_classes as has_scheme_classes
 from .tables import has_intervals as has_intervals
 from .tables import predicted_table as predicted_table
 from .triage import triage_files as triage_files

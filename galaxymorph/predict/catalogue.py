@@ -25,7 +25,12 @@ from galaxymorph.base import (
     say,
     write_json,
 )
-from galaxymorph.judge import calibrated_coverage, describe_calibrators, require_classes
+from galaxymorph.judge import (
+    calibrated_coverage,
+    describe_calibrators,
+    describe_schemes,
+    require_classes,
+)
 from galaxymorph.learn import Run
 from galaxymorph.predict.cluster import map_on_cluster
 from galaxymorph.predict.column_kinds import column_kind
@@ -209,7 +214,7 @@ def _record(model: CatalogueModel, name: str) -> dict[str, object]:
 
 def _calibration_digest(run: Run | None) -> str | None:
     """Return a digest of a run's calibrators, if it has any; those of a file are in its id."""
-    calibrators = describe_calibrators(run) if run else {}
+    calibrators = describe_calibrators(run) | describe_schemes(run) if run else {}
     if not calibrators:
         return None
     return hashlib.sha256(json.dumps(calibrators).encode()).hexdigest()[:16]

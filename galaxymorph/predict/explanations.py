@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
@@ -21,6 +24,7 @@ from galaxymorph.judge import (
 )
 from galaxymorph.learn import (
     Embeddings,
+    Recipe,
     Run,
     embed,
     image_loader,
@@ -30,6 +34,8 @@ from galaxymorph.learn import (
     make_link,
     read_embeddings,
 )
+from galaxymorph.predict.predictors.loading import is_run
+from galaxymorph.predict.predictors.safetensors_predictor import load_file_network
 
 NEIGHBOURS = 6
 # Within this distance of each other two images are compared pixel by pixel.
@@ -73,12 +79,23 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Explainer:
-    """A run's first model, without averaging over views, and the embeddings of its galaxies."""
+    """A model's first network, without averaging over views.
 
-    run: Run
+    Args:
+        recipe: of the model.
+        classes: in order.
+        network: in evaluation mode.
+        has_maps: whether it has feature maps, of which attribution maps are made.
+        embeddings: of galaxies of the run, None where they aren't known.
+        galaxies: the run's split, None likewise.
+    """
+
+    recipe: Recipe
+    classes: Sequence[str]
     network: nn.Module
-    embeddings: Embeddings | None
     has_maps: bool
+    embeddings: Embeddings | None = None
+    galaxies: pd.DataFrame | None = None
 
     @cached_property
     def typical_distance(self) -> float | None:
@@ -93,10 +110,10 @@ class Explainer:
         Args:
             pixels: uint8, shape (height, width, 3).
         """
-        recipe = self.run.recipe
+        recipe = self.recipe
         (batch,) = map(images_of_batch, image_loader([pixels], recipe))
         vectors, logits = embed(self.network, [batch])
-        answers = list(label_words(recipe).values()) or self.run.classes
+        answers = list(label_words(recipe).values()) or list(self.classes)
         shares = make_link(recipe).inverse_link(torch.from_numpy(logits))[:, : len(answers)]
         answer = int(shares.argmax())
         return Explanation(
@@ -113,11 +130,11 @@ class Explainer:
         return as_grids(maps.detach().float().relu().cpu().numpy())[0]
 
     def _neighbours(self, vector: np.ndarray, pixels: np.ndarray) -> list[Neighbour]:
-        if self.embeddings is None:
+        if self.embeddings is None or self.galaxies is None:
             return []
         difference = unit_vectors(self.embeddings.vectors) - unit_vectors(vector[None])
         distance = np.linalg.norm(difference, axis=1)
-        table, neighbours = self.run.split.set_index("galaxy"), []
+        table, neighbours = self.galaxies.set_index("galaxy"), []
         for at in np.argsort(distance, kind="stable"):
             galaxy = self.embeddings.galaxy[at]
             label, image = table.loc[galaxy, ["label", "image"]]
@@ -131,18 +148,28 @@ class Explainer:
 
     def _has_pixels(self, image: str, pixels: np.ndarray) -> bool:
         try:
-            return np.array_equal(np.asarray(decode(image, self.run.recipe.rendering)), pixels)
+            return np.array_equal(np.asarray(decode(image, self.recipe.rendering)), pixels)
         except BadInput:
             return False
 
 
-def load_explainer(run: Run) -> Explainer:
-    """Load a run's first model and the embeddings that its fit wrote.
+def load_explainer(path: str | Path) -> Explainer:
+    """Load the first network of a run, with the embeddings of its fit, or of a safetensors file.
 
     Without feature maps at the trunk's end there is no attribution map; without embeddings
-    there are no neighbours.
+    there are no neighbours, which a file never has.
+
+    Raises:
+        BadInput: neither a run nor such a file.
     """
-    member = run.members[0]
-    network = load_network(member)
-    embeddings = read_embeddings(member) if run.has_embeddings else None
-    return Explainer(member, network, embeddings, has_feature_maps(network, member.recipe.size))
+    path = Path(path)
+    if not is_run(path):
+        network, recipe, classes = load_file_network(path)
+        return Explainer(recipe, classes, network, has_feature_maps(network, recipe.size))
+    member = Run(path).members[0]
+    network, recipe = load_network(member), member.recipe
+    has_maps = has_feature_maps(network, recipe.size)
+    if not member.has_embeddings:
+        return Explainer(recipe, member.classes, network, has_maps)
+    embeddings = read_embeddings(member)
+    return Explainer(recipe, member.classes, network, has_maps, embeddings, member.split)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,7 @@ class Exporter:
             file `model` with the ending, in the current folder.
         precisions: that `load` knows besides the file's own.
         needs_pytorch: whether predicting imports PyTorch.
+        write_half: likewise, weights in half precision; None where the format hasn't them.
     """
 
     ending: str
@@ -44,6 +45,7 @@ class Exporter:
     name_in_run: str = ""
     precisions: tuple[str, ...] = ()
     needs_pytorch: bool = True
+    write_half: Write | None = None
 
 
 def _write_onnx(run: Run, path: Path, data: Path | None) -> None:
@@ -68,6 +70,12 @@ def _write_safetensors(run: Run, path: Path, data: Path | None) -> None:
     from galaxymorph.predict.predictors.safetensors_predictor import write_safetensors
 
     write_safetensors(run, path)
+
+
+def _write_half(run: Run, path: Path, data: Path | None) -> None:
+    from galaxymorph.predict.predictors.safetensors_predictor import write_safetensors
+
+    write_safetensors(run, path, half=True)
 
 
 def _load_safetensors(path: Path, precision: str | None) -> Predictor:
@@ -101,6 +109,7 @@ EXPORTERS: Registry[Exporter] = Registry(
             _write_safetensors,
             _load_safetensors,
             precisions=("fp32", "bf16", "fp16"),
+            write_half=_write_half,
         ),
     },
 )
@@ -132,7 +141,11 @@ class Export:
 
 
 def export_run(
-    run: Run, format: str | None = None, path: Path | None = None, data: Path | None = None
+    run: Run,
+    format: str | None = None,
+    path: Path | None = None,
+    data: Path | None = None,
+    half: bool = False,
 ) -> Export:
     """Write a trained run, all folds of it, as one file that `load_predictor` takes.
 
@@ -141,6 +154,7 @@ def export_run(
         format: of `EXPORTERS`; the default is that of the path's ending.
         path: of the file, ending accordingly; the default depends on the format, see `Exporter`.
         data: where the run's catalogue is now, if it has moved; for int8.
+        half: write weights in half precision; for safetensors.
 
     Raises:
         BadInput: the run isn't finished, the format is unknown, the path has another ending or no
@@ -151,6 +165,10 @@ def export_run(
 
     run.require_trained()
     exporter = EXPORTERS.find(format, "--format") if format else _named_by_ending(path)
+    if half:
+        if exporter.write_half is None:
+            raise BadInput("--half: only safetensors has weights in half precision", "leave it out")
+        exporter = replace(exporter, write=exporter.write_half)
     if path is None and exporter.name_in_run:
         path = run.path / exporter.name_in_run
         with locked(run):

@@ -201,4 +201,6 @@ def drop_empty_frames(references: Sequence[str], recipe: Recipe) -> list[str]:
 def say_empty_frames(faults: Sequence[str], images: Sized) -> None:
     """Print how many of some images show no galaxy, with the first fault."""
     if faults:
-        say(f"{len(faults):,} of {len(images):,} images show no galaxy, for example {faults[0]}")
+        say(
+            f"{len(faults):,} of {len(images):,} images have no prediction, for example {faults[0]}"
+        )

@@ -19,7 +19,7 @@ from galaxymorph.judge.robustness.drift import (
     Drift,
     drift_between,
     energy,
-    neighbour_distance,
+    outlier_reference,
 )
 from galaxymorph.learn import (
     Run,
@@ -90,11 +90,7 @@ def scores_of_embeddings(run: Run, vectors: np.ndarray, logits: np.ndarray) -> p
         BadInput: the run has no embeddings.
     """
     known = read_embeddings(run.members[0])
-    distance = neighbour_distance(known.of("train"), vectors)
-    usual = np.sort(neighbour_distance(known.of("train"), known.of("valid")))
-    table = pd.DataFrame(
-        {"distance": distance, "distance_rank": np.searchsorted(usual, distance) / len(usual)}
-    )
+    table = outlier_reference(known.of("train"), known.of("valid")).scores(vectors)
     if target_of(run.recipe).chooses:
         table["energy"] = energy(logits)
     return table

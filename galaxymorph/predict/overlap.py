@@ -15,7 +15,7 @@ import pandas as pd
 
 from galaxymorph.base import BadInput, Damaged, map_ahead, read_bytes, read_csv, reading, say
 from galaxymorph.images import digest_bytes
-from galaxymorph.learn import Run, run_files
+from galaxymorph.learn import PACKAGE_MODEL, Run, run_files
 from galaxymorph.zoo import PARTS
 from galaxymorph.zoo.columns import TRAIN
 
@@ -94,7 +94,8 @@ def _further(folder: Path) -> list[pd.DataFrame]:
     if not path.is_file():
         return []
     table = read_csv(path, ["digest"], dtype=str, keep_default_na=False)
-    return [table[["digest"]].assign(galaxy="", split=TRAIN)[COLUMNS]]
+    named = table[["digest"]].assign(galaxy="", split=TRAIN)[COLUMNS]
+    return [named.assign(simulated=False)]
 
 
 def _own_splits(folder: Path) -> list[pd.DataFrame]:
@@ -124,7 +125,8 @@ def add_split_parts(table: pd.DataFrame, models: Sequence[str | Path]) -> pd.Dat
     for model in models:
         parts = load_split_parts(str(model))
         if parts is None:
-            say(missing_split(model))
+            if Path(model) != PACKAGE_MODEL:
+                say(missing_split(model))
             return table
         known.append(parts)
     galaxies, references = list(table["galaxy"]), list(table["image"])

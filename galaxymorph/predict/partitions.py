@@ -34,8 +34,14 @@ from galaxymorph.predict.options import PredictionOptions
 from galaxymorph.predict.overlap import COLUMN, SplitParts, load_split_parts
 from galaxymorph.predict.predictors.base import Predictor, changeable
 from galaxymorph.predict.predictors.loading import is_run, load_predictor, model_id
-from galaxymorph.predict.tables import add_intervals, has_intervals, mask_failed
-from galaxymorph.zoo import to_conditional
+from galaxymorph.predict.tables import (
+    add_intervals,
+    has_intervals,
+    mask_failed,
+    scored_outputs,
+    with_schemes,
+)
+from galaxymorph.zoo import SCHEMES, to_conditional
 
 MODEL_ID, STATUS = "model_id", "status"
 # Columns of text.
@@ -176,9 +182,9 @@ def predict_partition(
             return PredictedPartition(part.name, None, len(part.failed))
         faults: dict[int, Fault] = {}
         with _recording(predictor, model) as embedded:
-            outputs = predictor.outputs_of_each(part.references, on_progress, faults)
+            outputs, scores = scored_outputs(predictor, part.references, on_progress, faults)
     faults = {at: _with_hint(part.images[at], fault) for at, fault in faults.items()} | part.unread
-    table = _predicted(outputs, faults, predictor, model, embedded)
+    table = _predicted(outputs, scores, faults, predictor, model, embedded)
     return PredictedPartition(part.name, _as_parquet(_joined(part, table, model)), len(faults))
 
 
@@ -215,6 +221,7 @@ def _recording(predictor: Predictor, model: CatalogueModel) -> AbstractContextMa
 
 def _predicted(
     by_model: np.ndarray,
+    scores: pd.DataFrame | None,
     faults: dict[int, Fault],
     predictor: Predictor,
     model: CatalogueModel,
@@ -227,6 +234,7 @@ def _predicted(
 
     Args:
         by_model: the models' uncalibrated outputs, shape (models, n, outputs).
+        scores: out-of-distribution scores, of an exported file that has a reference.
         faults: of unusable images by row, whose values become missing.
         predictor: of the outputs.
         model: of the predictor.
@@ -238,13 +246,16 @@ def _predicted(
         table = add_intervals(table, predictor.recipe, model.coverage)
     elif model.coverage and model.run:
         table["set"] = sets_of(model.run, by_model, model.coverage)
+    table = with_schemes(table, predictor)
     means = outputs[:, : len(predicted_columns(predictor.recipe, predictor.classes))]
     table["entropy"] = prediction_entropy(means, predictor.recipe)
     if embedded and model.run:
         from galaxymorph.predict.outliers import scores_of_embeddings
 
         vectors, logits = map(np.concatenate, zip(*embedded, strict=True))
-        table = table.join(scores_of_embeddings(model.run, vectors, logits))
+        scores = scores_of_embeddings(model.run, vectors, logits)
+    if scores is not None:
+        table = table.join(scores)
     table = table.astype(dict.fromkeys(table.select_dtypes("number").columns, "float32"))
     return mask_failed(table, faults)
 
@@ -294,9 +305,10 @@ def _as_parquet(table: pd.DataFrame) -> bytes:
 
     # By name, so that partitions without a fault, or of faults only, have the same types.
     types = {"Int64": pa.int64(), "float64": pa.float64(), "string": pa.string()}
+    texts = {*TEXTS, *SCHEMES, *(f"{scheme}_set" for scheme in SCHEMES)}
     schema = pa.schema(
         [
-            (name, pa.string() if name in TEXTS else types.get(str(kind), pa.float32()))
+            (name, pa.string() if name in texts else types.get(str(kind), pa.float32()))
             for name, kind in table.dtypes.items()
         ]
     )

@@ -6,6 +6,7 @@ import gc
 import shlex
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -33,7 +34,7 @@ from galaxymorph.predict.images import (
 from galaxymorph.predict.options import DEFAULTS, PredictionOptions
 from galaxymorph.predict.overlap import add_split_parts
 from galaxymorph.predict.predictors.averaging import average_predictors
-from galaxymorph.predict.predictors.base import PredictionSets, Predictor
+from galaxymorph.predict.predictors.base import PredictionSets, Predictor, changeable
 from galaxymorph.predict.predictors.loading import is_run, load_predictor, needs_pytorch
 from galaxymorph.predict.submission import require_submittable, write_submission
 from galaxymorph.predict.tables import add_intervals, has_intervals, predicted_table
@@ -78,7 +79,7 @@ def predict_files(
         for run in runs:
             say_uncalibrated(run, "intervals")
         table = add_intervals(table, predictor.recipe, options.coverage)
-    if options.outliers and usable:
+    if options.outliers and usable and runs:
         from galaxymorph.predict.outliers import outlier_scores
 
         table = table.join(outlier_scores(runs[0], usable).set_axis(table.index[shown]))
@@ -148,8 +149,10 @@ def _require_possible(
         return
     if len(models) > 1:
         raise BadInput("--outliers needs exactly one run", f"leave out {models[1]}")
-    if not runs:
-        raise BadInput(f"{models[0]}: --outliers needs a run, not an exported file", "give the run")
+    if not runs and models[0].suffix != ".safetensors":
+        raise BadInput(
+            f"{models[0]}: --outliers needs a run or a safetensors file", "give one of the two"
+        )
     if options.precision == "int8":
         raise BadInput("--outliers: not with int8", "leave out one of the two")
 
@@ -235,7 +238,16 @@ def _load(models: Sequence[Path], references: list[str], options: PredictionOpti
         )
         for path in models
     ]
+    if options.outliers:
+        predictors = [_with_scores(each) for each in predictors]
     return average_predictors(predictors, models, options.views, options.crops)
+
+
+def _with_scores(predictor: Predictor) -> Predictor:
+    """Return the predictor of a file with scores in place of refusals; that of a run unchanged."""
+    if getattr(predictor, "reference", None) is None:
+        return predictor
+    return replace(changeable(predictor, "--outliers: the predictor"), on_outliers="score")
 
 
 def _warn_of_drift(runs: Sequence[Run], references: list[str], options: PredictionOptions) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from galaxymorph.base import Progress, as_utf8
-from galaxymorph.images import NO_CONTENT, Fault
-from galaxymorph.judge import calibrated_mean
+from galaxymorph.images import NO_CONTENT, Fault, NoContent
+from galaxymorph.judge import calibrated_mean, with_scheme_columns
 from galaxymorph.learn import Recipe, deviation_columns, predicted_columns, prediction_table
 from galaxymorph.predict.images import Images, as_sources
 from galaxymorph.zoo import fraction_intervals
@@ -18,10 +18,14 @@ from galaxymorph.zoo.columns import prefixed
 from galaxymorph.zoo.image_files import galaxy_name
 
 if TYPE_CHECKING:
+    from galaxymorph.images import Source
+    from galaxymorph.judge import OutlierReference
     from galaxymorph.predict.predictors.base import PredictionSets, Predictor
 
 # Before the name of an answer, the ends of its vote fraction's interval.
 LOW, HIGH = "low_", "high_"
+# Status of an image that is unlike the galaxies that a model was trained on.
+UNFAMILIAR = "unfamiliar"
 
 
 def has_intervals(recipe: Recipe) -> bool:
@@ -64,11 +68,14 @@ def predicted_table(
     """
     sources, faults = as_sources(images), EmptyFrames()
     with Progress("predicting", len(sources), "images") as progress:
-        by_model = predictor.outputs_of_each(sources, progress.advance, faults)
+        by_model, scores = scored_outputs(predictor, sources, progress.advance, faults)
     outputs = calibrated_mean(by_model, predictor.calibrators)
     table = prediction_table(outputs, predictor.recipe, predictor.classes)
+    table = with_schemes(table, predictor)
     if sets is not None:
         table["set"] = sets(by_model)
+    if scores is not None:
+        table = table.join(scores)
     if faults:
         table = mask_failed(table, faults)
     names = [as_utf8(image) if isinstance(image, str) else "" for image in sources]
@@ -77,11 +84,57 @@ def predicted_table(
     return table
 
 
+def with_schemes(table: pd.DataFrame, predictor: Predictor) -> pd.DataFrame:
+    """Return a table of predictions with the classes of the schemes that a predictor has."""
+    schemes = getattr(predictor, "schemes", ())
+    if not schemes:
+        return table
+    fractions = table[predicted_columns(predictor.recipe, predictor.classes)].to_numpy(float)
+    return with_scheme_columns(table, schemes, fractions)
+
+
+def scored_outputs(
+    predictor: Predictor,
+    sources: Sequence[Source],
+    on_progress: Callable[[int], object] | None,
+    faults: dict[int, Fault],
+) -> tuple[np.ndarray, pd.DataFrame | None]:
+    """Return `outputs_of_each`, and the scores of `OutlierReference` if the predictor adds them.
+
+    Where it refuses images that are unlike its training galaxies, `faults` has them too.
+    """
+    reference: OutlierReference | None = getattr(predictor, "reference", None)
+    on_outliers = getattr(predictor, "on_outliers", "ignore")
+    if reference is None or on_outliers == "ignore":
+        return predictor.outputs_of_each(sources, on_progress, faults), None
+    # Here, since predicting from an ONNX file does without PyTorch.
+    from galaxymorph.predict.outliers import record_embeddings
+
+    with record_embeddings(predictor) as recorded:
+        outputs = predictor.outputs_of_each(sources, on_progress, faults)
+    scores = reference.scores(np.concatenate([vectors for vectors, _ in recorded]))
+    if on_outliers == "refuse":
+        for at in np.flatnonzero(scores["distance"] > reference.usual[-1]).tolist():
+            faults.setdefault(at, _unfamiliar(sources[at], float(scores["distance"][at])))
+    return outputs, scores
+
+
+def _unfamiliar(source: Source, distance: float) -> Fault:
+    name = f"{source}: " if isinstance(source, str) else ""
+    return Fault(
+        NoContent(
+            f"{name}unlike the galaxies that the model was trained on (distance {distance:.2f})",
+            "--outliers predicts it nevertheless",
+            UNFAMILIAR,
+        )
+    )
+
+
 class EmptyFrames(dict[int, Fault]):
     """The faults of images without a galaxy, by their places; any other fault is raised."""
 
     def __setitem__(self, at: int, fault: Fault) -> None:
-        if fault.status not in NO_CONTENT:
+        if fault.status not in NO_CONTENT and fault.status != UNFAMILIAR:
             raise fault.error
         super().__setitem__(at, fault)
 

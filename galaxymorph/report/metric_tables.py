@@ -135,8 +135,19 @@ def print_calibration(record: Record) -> None:
     """Print scores before and after, and for classes prediction sets and selective prediction.
 
     Args:
-        record: in `calibration.json`.
+        record: in `calibration.json`; of a tree with `scheme_classes`, those of that file.
     """
+    if "part" in record:
+        _print_calibrated(record)
+    if schemes := record.get("scheme_classes"):
+        title, names, rows = scheme_table(schemes)
+        table = make_table(title, names)
+        for row in rows:
+            table.add_row(*row)
+        print_table(table)
+
+
+def _print_calibrated(record: Record) -> None:
     if record["part"] == "valid":
         say(
             "the split has no calibration part: the validation part, which selected the epoch, is "
@@ -160,6 +171,30 @@ def print_calibration(record: Record) -> None:
     kept = record.get("selective", {}).get("kept_at_accuracy", {})
     for accuracy, share in kept.items():
         console().print(kept_words(accuracy, share))
+
+
+def scheme_table(record: Record) -> tuple[str, list[str], list[list[str]]]:
+    """Return title, names of columns and rows of the classes that a tree's fractions give.
+
+    Args:
+        record: in `scheme_classes.json`.
+    """
+    names = ["label scheme", "calibrated on", "tested on", "macro-F1", "ECE", "coverage", "size"]
+    rows = [
+        [
+            each["scheme"],
+            f"{sum(each['galaxies'].values()):,}",
+            f"{test['galaxies']:,}",
+            interval_words(test["macro_f1"]),
+            interval_words(test["ece_equal_mass"]),
+            interval_words(test["coverage"]),
+            interval_words(test["size"], 2),
+        ]
+        for each in record["schemes"]
+        for test in [record["test"][each["scheme"]]]
+    ]
+    coverage = f"{100 * record['schemes'][0]['coverage']:g} %" if record["schemes"] else ""
+    return f"Classes from vote fractions: test part, prediction sets at {coverage}", names, rows
 
 
 def calibration_columns(record: Record) -> list[str]:

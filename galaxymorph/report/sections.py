@@ -46,6 +46,7 @@ from galaxymorph.report.metric_tables import (
     interval_places,
     metric_heading,
     never_predicted,
+    scheme_table,
     set_tables,
     source_metrics,
 )
@@ -288,6 +289,13 @@ def _calibration(page: PageContent) -> Content:
         "notes": record.get("notes", []),
         "pictures": page.pictures(*(f"figures/*{pattern}*.png" for pattern in patterns)),
     }
+
+
+@section("scheme_classes", "Classes from vote fractions", run_files.SCHEME_CLASSES)
+def _scheme_classes(page: PageContent) -> Content:
+    record = page.json(run_files.SCHEME_CLASSES)
+    title, names, rows = scheme_table(record)
+    return {"title": title, "names": names, "rows": rows, "left_out": record["left_out"]}
 
 
 @section("uncertainty", "Uncertainty", run_files.UNCERTAINTY)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from galaxymorph.zoo import PROBABILITY, SCHEMAS, Tree, likeliest_walk, to_conditional
+from galaxymorph.zoo import PROBABILITY, SCHEMAS, SCHEMES, Tree, likeliest_walk, to_conditional
 
 # Columns of a pipe: wide enough for the path of an image in one line.
 PIPE = 400
@@ -71,6 +71,28 @@ def _print_walks(table: pd.DataFrame, tree: Tree) -> None:
             image = ""
         shown.add_section()
     print_table(shown)
+    _print_classes(table)
+
+
+def _print_classes(table: pd.DataFrame) -> None:
+    """Print the classes that fractions give, with the set where it isn't the class alone."""
+    schemes = [name for name in SCHEMES if f"{name}_confidence" in table]
+    if not schemes:
+        return
+    shown = Table(box=box.SIMPLE_HEAD)
+    for name in ("image", *schemes):
+        shown.add_column(name)
+    for _, row in table.iterrows():
+        shown.add_row(row["image"], *(_class_cell(row, name) for name in schemes))
+    print_table(shown)
+
+
+def _class_cell(row: pd.Series, scheme: str) -> str:
+    predicted, classes = row[scheme], row[f"{scheme}_set"]
+    if pd.isna(predicted):
+        return "–"
+    others = "" if classes == predicted else f" ({classes})"
+    return f"{predicted} {row[f'{scheme}_confidence']:.2f}{others}"
 
 
 def make_table(title: str, columns: Sequence[str], left: Collection[str] = ()) -> Table:

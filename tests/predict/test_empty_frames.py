@@ -48,7 +48,7 @@ def test_predict_writes_rows_without_a_class(run, mixed, tmp_path, capsys, endin
     output = tmp_path / f"o.{ending}"
     assert galaxymorph("predict", run, mixed, "-o", output, *more) == 0
     require_empty(pd.read_csv(output) if ending == "csv" else pd.read_parquet(output))
-    assert "3 of 5 images show no galaxy" in capsys.readouterr().err
+    assert "3 of 5 images have no prediction" in capsys.readouterr().err
 
 
 def test_predict_prints_them_and_fails_where_there_is_nothing_else(run, mixed, capsys):
@@ -112,7 +112,7 @@ def test_fit_sets_them_aside_and_says_so(simple, mixed, tmp_path, capsys):
 def test_triage_never_hands_them_out(run, mixed, tmp_path, capsys):
     assert galaxymorph("triage", run, mixed, "-o", tmp_path / "t", "--number", "5") == 0
     assert len(pd.read_csv(tmp_path / "t" / "manifest.csv")) == 2
-    assert "3 of 5 images show no galaxy" in capsys.readouterr().err
+    assert "3 of 5 images have no prediction" in capsys.readouterr().err
 
 
 def test_of_a_tree_they_have_no_walk_and_no_submission(simple, mixed, tmp_path, capsys):

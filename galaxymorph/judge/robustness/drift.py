@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy.special import logsumexp
 
 # Images of each side that are compared: enough for any difference that matters.
@@ -75,6 +76,30 @@ def neighbour_distance(known: np.ndarray, new: np.ndarray) -> np.ndarray:
     known, new = unit_vectors(known), unit_vectors(new)
     neighbours = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(known))).fit(known)
     return neighbours.kneighbors(new)[0][:, -1]
+
+
+@dataclass(frozen=True)
+class OutlierReference:
+    """Embeddings of training galaxies, with which those of new images are compared.
+
+    Args:
+        known: shape (n, features).
+        usual: distances of validation galaxies, see `neighbour_distance`, ascending.
+    """
+
+    known: np.ndarray
+    usual: np.ndarray
+
+    def scores(self, vectors: np.ndarray) -> pd.DataFrame:
+        """Return `distance` and `distance_rank`, a row an image, see `outlier_scores`."""
+        distance = neighbour_distance(self.known, vectors)
+        rank = np.searchsorted(self.usual, distance) / len(self.usual)
+        return pd.DataFrame({"distance": distance, "distance_rank": rank})
+
+
+def outlier_reference(train: np.ndarray, valid: np.ndarray) -> OutlierReference:
+    """Return the reference of training and validation embeddings, each of shape (n, features)."""
+    return OutlierReference(train, np.sort(neighbour_distance(train, valid)))
 
 
 def unit_vectors(vectors: np.ndarray) -> np.ndarray:

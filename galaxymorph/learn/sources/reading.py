@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from galaxymorph.learn.sources.events import event_columns, source_meanings
 from galaxymorph.learn.sources.spec import FRACTIONS, TrainingSource
 from galaxymorph.learn.targets.columns import loss_columns, loss_entry, target_of
 from galaxymorph.zoo import (
+    SCHEMES,
     Catalogue,
     Tree,
     prefixed,
@@ -45,6 +46,48 @@ def read_further(recipe: Recipe, skip_bad: bool = False) -> list[Catalogue]:
     return [
         _read(source, number, sources, recipe, skip_bad) for number, source in enumerate(sources, 1)
     ]
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """The galaxies of a source: references of their images, and their labels.
+
+    Args:
+        images: a reference each.
+        fractions: cumulative fractions on the tree's answers, a column an answer, None of classes.
+        names: class names of the source's scheme, None of votes.
+    """
+
+    images: list[str]
+    fractions: pd.DataFrame | None
+    names: np.ndarray | None
+
+
+def read_labelled(source: TrainingSource, recipe: Recipe) -> LabelledImages:
+    """Read a source's galaxies that calibrate or test: votes, or class names of a scheme.
+
+    Raises:
+        BadInput: something is wrong with it or a row of it, or its labels are of another kind.
+    """
+    tree = target_of(recipe).tree
+    assert tree is not None
+    if source.has_votes:
+        catalogue, labels = _votes(source, tree, recipe)
+        fractions = labels[prefixed(TARGET, tree.columns)].set_axis(tree.columns, axis=1)
+        names = None
+    elif source.labels is None or source.scheme is None:
+        raise BadInput(
+            f"--also {source.path}: its labels are neither votes nor classes of a scheme",
+            "give votes, or labels=COLUMN,scheme=NAME",
+        )
+    else:
+        SCHEMES.find(source.scheme, f"--also {source.path}")
+        catalogue = read_words(source.path, [source.labels], source.id)
+        fractions, names = None, catalogue.table[WORD + source.labels].to_numpy(str)
+    for note in filter(None, (catalogue.note, catalogue.kind_note)):
+        say(f"--also {source.path}: {note}")
+    catalogue.require_sound()
+    return LabelledImages([str(image) for image in catalogue.table["image"]], fractions, names)
 
 
 def _read(

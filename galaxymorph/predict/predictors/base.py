@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from PIL import Image
 
 from galaxymorph.base import BadInput
 from galaxymorph.images import Fault, Source, galaxy_image
-from galaxymorph.judge import Calibrator, calibrated_mean
+from galaxymorph.judge import Calibrator, OutlierReference, SchemeClasses, calibrated_mean
 from galaxymorph.learn import Recipe
 from galaxymorph.predict.images import Images
 from galaxymorph.predict.tables import predicted_table
@@ -80,11 +80,24 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class BasePredictor(ABC):
-    """A `Predictor` but for `outputs_of_each`."""
+    """A `Predictor` but for `outputs_of_each`.
+
+    Args:
+        recipe: of the model.
+        classes: in order.
+        calibrators: one a model, a single one of their mean, or None without.
+        schemes: of a decision tree, the calibrated classes that its fractions give.
+        reference: embeddings of the first network with which those of images are compared.
+        on_outliers: score adds out-of-distribution scores to predictions; refuse also leaves out
+            those of images that are farther from the reference than every validation galaxy.
+    """
 
     recipe: Recipe
     classes: Sequence[str]
     calibrators: Sequence[Calibrator] | None = None
+    schemes: Sequence[SchemeClasses] = ()
+    reference: OutlierReference | None = None
+    on_outliers: Literal["ignore", "score", "refuse"] = "ignore"
 
     def predict(self, images: Images, sets: PredictionSets | None = None) -> pd.DataFrame:
         """Return `galaxy`, `image` and the prediction, a row an image, see `predicted_table`.

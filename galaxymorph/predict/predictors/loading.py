@@ -10,18 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from galaxymorph.base import BadInput
-from galaxymorph.judge import load_calibrators
-from galaxymorph.learn import Run, run_files, say_fit_warnings
+from galaxymorph.judge import load_calibrators, load_scheme_classes
+from galaxymorph.learn import PACKAGE_MODEL, Run, run_files, say_fit_warnings
 from galaxymorph.predict.exporters import exporter_of
 from galaxymorph.predict.predictors.base import changeable
 
 if TYPE_CHECKING:
-    from galaxymorph.judge import Calibrator
     from galaxymorph.predict.predictors.base import Predictor
 
 
 def load_predictor(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | None = None,
     precision: str | None = None,
     adapt_to: Sequence[str] | None = None,
     trust_pickle: bool = False,
@@ -35,7 +34,8 @@ def load_predictor(
 
     Args:
         path: a run's folder; its `model.safetensors` or `model.json`, or a folder that holds
-            both; a file that `export` made; or, with `trust_pickle`, a run's `model.pkl`.
+            both; a file that `export` made; or, with `trust_pickle`, a run's `model.pkl`. Default:
+            the model that comes with the package, see docs/model.md.
         precision: auto, fp32, bf16, fp16 or, of a run, int8; the default is the recipe's own. In
             int8, as with an `.onnx` file, neither PyTorch nor fastai is imported.
         adapt_to: of a run: images of which BatchNorm takes the statistics.
@@ -56,23 +56,35 @@ def load_predictor(
         >>> table["predicted"].iloc[0] in predictor.classes
         True
     """
-    path = Path(path)
+    path = Path(PACKAGE_MODEL if path is None else path)
     file = _exported_file(path)
     if file is None:
         run = Run(path).rendered(stretch, bands)
         run.require_trained()
         say_fit_warnings(run)
-        return _load_run(run, precision, adapt_to, None if raw else load_calibrators(run))
+        return _load_run(run, precision, adapt_to, raw)
     if adapt_to is not None:
         raise BadInput(f"--adapt: {path} is an exported file", "give the run")
     predictor = _load_file(file, precision, trust_pickle)
+    if path == PACKAGE_MODEL:
+        predictor = replace(changeable(predictor, f"{path}: its predictor"), on_outliers="refuse")
     if stretch or bands:
         predictor = changeable(predictor, f"{path}: its predictor")
         rendering = predictor.recipe.rendering.changed(stretch, bands)
         predictor = predictor.changed(stretch=rendering.stretch, bands=rendering.bands)
-    if raw and predictor.calibrators is not None:
-        predictor = replace(changeable(predictor, f"{path}: its predictor"), calibrators=None)
+    if raw:
+        predictor = changeable(predictor, f"{path}: its predictor")
+        predictor = replace(predictor, calibrators=None, schemes=())
     return predictor
+
+
+def is_model(name: str | Path) -> bool:
+    """Return whether a name means a model rather than images: an exported file, or a run."""
+    path = Path(name)
+    if not is_run(path):
+        return True
+    files = (run_files.RECIPE, run_files.SPLIT, run_files.DESCRIPTION, run_files.ENVIRONMENT)
+    return any((path / name).exists() for name in files)
 
 
 def is_run(path: str | Path) -> bool:
@@ -121,20 +133,19 @@ def _exported_file(path: Path) -> Path | None:
 
 
 def _load_run(
-    run: Run,
-    precision: str | None,
-    adapt_to: Sequence[str] | None,
-    calibrators: Sequence[Calibrator] | None,
+    run: Run, precision: str | None, adapt_to: Sequence[str] | None, raw: bool
 ) -> Predictor:
+    calibrators = None if raw else load_calibrators(run)
+    schemes = [] if raw else load_scheme_classes(run)
     if precision != "int8":
         from galaxymorph.predict.predictors.torch_predictor import load_run
 
-        return replace(load_run(run, precision, adapt_to), calibrators=calibrators)
+        return replace(load_run(run, precision, adapt_to), calibrators=calibrators, schemes=schemes)
     if adapt_to is not None:
         raise BadInput("--adapt: the statistics of int8 are fixed", "leave out one of the two")
     from galaxymorph.predict.predictors.onnx_predictor import load_quantized
 
-    return replace(load_quantized(run), calibrators=calibrators)
+    return replace(load_quantized(run), calibrators=calibrators, schemes=schemes)
 
 
 def _load_file(path: Path, precision: str | None, trust_pickle: bool) -> Predictor:

@@ -14,7 +14,7 @@ import numpy as np
 
 from galaxymorph.base import BadInput, import_extra, map_ahead, parse_json, read_json, reading
 from galaxymorph.images import Source, centre_frame
-from galaxymorph.judge import described_calibrators
+from galaxymorph.judge import described_calibrators, described_schemes
 from galaxymorph.learn import (
     CONCENTRATIONS,
     Recipe,
@@ -142,6 +142,7 @@ def load_onnx_file(path: Path) -> OnnxPredictor:
         recipe=recipe,
         classes=description["classes"],
         calibrators=described_calibrators(description, str(path)),
+        schemes=described_schemes(description, len(description["outputs"]), str(path)),
         mean=mean,
         std=std,
         kernel="exact" if is_exact else "pillow",

@@ -14,8 +14,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from galaxymorph.base import BadInput, parse_json, read_json, reading, replacing
-from galaxymorph.judge import describe_calibrators, described_calibrators
+from galaxymorph.base import BadInput, Damaged, parse_json, read_json, reading, replacing
+from galaxymorph.judge import (
+    OutlierReference,
+    describe_calibrators,
+    describe_schemes,
+    described_calibrators,
+    described_schemes,
+    outlier_reference,
+)
 from galaxymorph.learn import (
     Recipe,
     Run,
@@ -25,6 +32,7 @@ from galaxymorph.learn import (
     load_network,
     make_link,
     pixel_stats,
+    read_embeddings,
     run_files,
     serving_network,
 )
@@ -33,20 +41,39 @@ from galaxymorph.predict.predictors.torch_predictor import TorchPredictor
 
 # In a file of several networks, each one's tensors are called by its number and this.
 NETWORK = "network{}."
+# Embeddings of training galaxies, and distances of validation galaxies from them.
+KNOWN, USUAL = "reference.embeddings", "reference.distances"
 # Of fastai's and our heads, for descriptions of format 1, which lack it.
 DROPOUTS = (0.0, 0.5)
 
 
-def write_safetensors(run: Run, path: Path) -> None:
-    """Write all networks of a run and their description into one `.safetensors` file."""
+def write_safetensors(run: Run, path: Path, half: bool = False) -> None:
+    """Write all networks of a run and what predicting takes into one `.safetensors` file.
+
+    Args:
+        run: trained.
+        path: of the file.
+        half: write the weights in half precision.
+    """
     state = {
-        NETWORK.format(number) + name: value.contiguous().cpu()
+        NETWORK.format(number) + name: _stored(value, half)
         for number, member in enumerate(run.members)
         for name, value in load_network(member).state_dict().items()
     }
-    description = describe(run) | {"networks": len(run.members)} | describe_calibrators(run)
+    if run.has_embeddings:
+        known = read_embeddings(run.members[0])
+        reference = outlier_reference(known.of("train"), known.of("valid"))
+        state[KNOWN] = torch.from_numpy(reference.known).half()
+        state[USUAL] = torch.from_numpy(reference.usual).float()
+    description = describe(run) | {"networks": len(run.members)}
+    description |= describe_calibrators(run) | describe_schemes(run)
     with replacing(path) as temporary:
         save_file(state, temporary, {METADATA: json.dumps(description)})
+
+
+def _stored(value: torch.Tensor, half: bool) -> torch.Tensor:
+    value = value.contiguous().cpu()
+    return value.half() if half and value.is_floating_point() else value
 
 
 def load_safetensors(path: Path, precision: str | None = None) -> TorchPredictor:
@@ -71,7 +98,31 @@ def load_safetensors(path: Path, precision: str | None = None) -> TorchPredictor
         classes=list(description["classes"]),
         mean_and_square=make_link(recipe).mean_and_square,
         calibrators=described_calibrators(description, str(path)),
+        schemes=described_schemes(description, len(description["outputs"]), str(path)),
+        reference=_reference(state, path),
     )
+
+
+def load_file_network(path: Path) -> tuple[nn.Module, Recipe, list[str]]:
+    """Return the first network of a file as it was trained, its recipe and its classes.
+
+    Raises:
+        BadInput: as `load_safetensors`, or the file is of another format.
+    """
+    description, state = _read(path)
+    recipe = described_recipe(description, str(path))
+    prefix = "" if description.get("networks") is None else NETWORK.format(0)
+    network = _network(recipe, len(description["outputs"]), _with_prefix(state, prefix), path)
+    return network, recipe, list(description["classes"])
+
+
+def _reference(state: Mapping[str, torch.Tensor], path: Path) -> OutlierReference | None:
+    if KNOWN not in state:
+        return None
+    with reading(path, "export it again"):
+        if USUAL not in state or state[KNOWN].ndim != 2 or state[USUAL].ndim != 1:
+            raise Damaged("its embeddings have another shape")
+    return OutlierReference(state[KNOWN].float().numpy(), state[USUAL].numpy())
 
 
 def _with_prefix(state: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

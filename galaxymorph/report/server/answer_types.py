@@ -16,7 +16,7 @@ class Failed(TypedDict):
     """Why a request, or one image of it, has no answer."""
 
     error: str
-    status: NotRequired[Literal["blank", "saturated", "no coverage", "unreadable"]]
+    status: NotRequired[Literal["blank", "saturated", "no coverage", "unfamiliar", "unreadable"]]
 
 
 class ClassPrediction(TypedDict):
@@ -43,6 +43,8 @@ class TreePrediction(TypedDict):
     walk: list[Step]
     answers: dict[str, Share]
     standard_deviations: NotRequired[dict[str, Share]]
+    # The classes of label schemes, by the scheme's name.
+    schemes: NotRequired[dict[str, ClassPrediction]]
 
 
 class Image(TypedDict):

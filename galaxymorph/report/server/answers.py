@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from galaxymorph.images import Rendering, decode_bytes, require_content
+from galaxymorph.images import Fault, Rendering, decode_bytes, require_content
 from galaxymorph.judge import EMPTY, calibrated_coverage, calibrated_mean, sets_of
-from galaxymorph.learn import Recipe, Run, target_of
+from galaxymorph.learn import PACKAGE_MODEL, Recipe, Run, target_of
+from galaxymorph.predict.tables import scored_outputs
 from galaxymorph.report.figures.pictures import frame_uri, thumbnail
 from galaxymorph.zoo import DEVIATION, PROBABILITY, Tree, deviations, likeliest_walk, to_conditional
 from galaxymorph.zoo.image_files import galaxy_name
@@ -76,20 +77,26 @@ class ServedModel:
         """
         with self.decoding:
             pixels = self._pixels(upload)
+            faults: dict[int, Fault] = {}
             with self.predicting:
-                by_model = self.predictor.outputs_of_each([pixels])
+                by_model, _ = scored_outputs(self.predictor, [pixels], None, faults)
+        if faults:
+            raise faults[0].error
         mean = calibrated_mean(by_model, self.predictor.calibrators)[0]
         if self.tree is not None:
-            return _tree_prediction(mean, self.tree)
+            prediction = _tree_prediction(mean, self.tree)
+            if schemes := _scheme_predictions(mean, self.predictor):
+                prediction["schemes"] = schemes
+            return prediction
         shares = _by_name(self.predictor.classes, mean)
-        prediction: ClassPrediction = {
+        of_classes: ClassPrediction = {
             "predicted": max(shares, key=lambda name: shares[name]),
             "classes": shares,
         }
         if self.sets is not None:
             words = self.sets(by_model)[0]
-            prediction["set"] = [] if words == EMPTY else words.split("|")
-        return prediction
+            of_classes["set"] = _listed(words)
+        return of_classes
 
     def explain(self, upload: Upload) -> ExplanationAnswer:
         """Return the first model's attribution map, and the galaxies most like the image.
@@ -178,30 +185,49 @@ def _tree_prediction(outputs: np.ndarray, tree: Tree) -> TreePrediction:
     return prediction
 
 
+def _scheme_predictions(outputs: np.ndarray, predictor: Predictor) -> dict[str, ClassPrediction]:
+    """Return the classes of the label schemes that a tree's model is calibrated for."""
+    predictions: dict[str, ClassPrediction] = {}
+    for each in getattr(predictor, "schemes", ()):
+        fractions = outputs[None, : len(each.weights[0])]
+        row = each.columns(fractions).iloc[0]
+        predictions[each.scheme] = {
+            "predicted": row[each.scheme],
+            "classes": _by_name(each.classes, each.probabilities(fractions)[0]),
+            "set": _listed(row[f"{each.scheme}_set"]),
+        }
+    return predictions
+
+
+def _listed(words: str) -> list[str]:
+    return [] if words == EMPTY else words.split("|")
+
+
 def _by_name(names: Sequence[str], values: np.ndarray) -> dict[str, float]:
     return {name: round(float(value), 6) for name, value in zip(names, values, strict=True)}
 
 
-def load_model(run: Path, stretch: str | None = None, bands: str | None = None) -> ServedModel:
-    """Load a trained run's model; once the run is calibrated, with its prediction sets.
+def load_model(path: Path, stretch: str | None = None, bands: str | None = None) -> ServedModel:
+    """Load a model; of a calibrated run with its prediction sets.
 
     Args:
-        run: its folder.
+        path: a trained run's folder or a safetensors file.
         stretch: of FITS images that are sent, in place of the one that the model is trained on.
         bands: likewise.
 
     Raises:
-        BadInput: not a finished run, or an unknown stretch.
+        BadInput: not a finished run, nor such a file, or an unknown stretch.
     """
-    from galaxymorph.predict import load_explainer, load_predictor
+    from galaxymorph.predict import is_run, load_explainer, load_predictor
 
-    predictor = load_predictor(run, stretch=stretch, bands=bands)
-    whole = Run(run)
-    coverage = calibrated_coverage(whole)
-    return ServedModel(
-        run.resolve().name,
-        predictor,
-        load_explainer(whole),
-        partial(sets_of, whole, coverage=coverage) if coverage else None,
-        whole.recipe.rendering,
-    )
+    predictor = load_predictor(path, stretch=stretch, bands=bands)
+    explainer = load_explainer(path)
+    sets, rendering = None, explainer.recipe.rendering
+    if is_run(path) and (coverage := calibrated_coverage(Run(path))):
+        sets = partial(sets_of, Run(path), coverage=coverage)
+    return ServedModel(model_title(path), predictor, explainer, sets, rendering)
+
+
+def model_title(path: Path) -> str:
+    """Return the name of a model for a page."""
+    return "the model of this package" if path == PACKAGE_MODEL else path.resolve().name

@@ -29,8 +29,9 @@ from galaxymorph import __version__
 from galaxymorph.base import BadInput, one_line
 from galaxymorph.images import NoContent
 from galaxymorph.learn import Run, fit_warnings
+from galaxymorph.predict import is_run
 from galaxymorph.report.server.addresses import LOOPBACK, image_at
-from galaxymorph.report.server.answers import ServedModel, Upload, as_table, load_model
+from galaxymorph.report.server.answers import ServedModel, Upload, as_table, load_model, model_title
 from galaxymorph.report.server.markup import render
 from galaxymorph.zoo.image_files import galaxy_name
 
@@ -151,7 +152,7 @@ def open_server(
     """Return the server of a run's model, with its address bound; `run` or `start` serves it.
 
     Args:
-        run: trained.
+        run: a trained run's folder, or a safetensors file.
         host: to listen at.
         port: 0 for any that is free.
         stretch: of FITS images, in place of the one that the model is trained on.
@@ -169,7 +170,8 @@ def open_server(
             use_device(device)
         return load_model(run, stretch, bands)
 
-    return ModelServer(run.resolve().name, load, host, port, fit_warnings(Run(run)))
+    warnings = fit_warnings(Run(run)) if is_run(run) else ()
+    return ModelServer(model_title(run), load, host, port, warnings)
 
 
 class _Protocol(H11Protocol):

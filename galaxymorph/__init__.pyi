@@ -14,12 +14,14 @@ from .api import open_run as open_run
 from .api import predict as predict
 from .api import predict_catalogue as predict_catalogue
 from .api import pretrain as pretrain
+from .api import read_volunteers as read_volunteers
 from .api import report as report
 from .api import reproduce as reproduce
 from .api import robustness as robustness
 from .api import serve as serve
 from .api import show as show
 from .api import simulate as simulate
+from .api import simulate_volunteers as simulate_volunteers
 from .api import triage as triage
 from .api import uncertainty as uncertainty
 from .base import BadInput as BadInput

@@ -366,6 +366,60 @@ class SimulateOptions:
     workers: int | None = option("Number of processes. Default: one per core.", limits=(1, None))
 
 
+def parse_versions(text: str) -> tuple[str, ...]:
+    """Return the versions of a workflow, of `28` or `28.30,29`."""
+    return tuple(filter(None, (part.strip() for part in text.split(","))))
+
+
+@dataclass(frozen=True)
+class AnswerOptions:
+    """How answers of volunteers become votes."""
+
+    output: Path | None = option("Table to write (.csv or .parquet).", flags=("-o", "--output"))
+    schema: str = option(
+        "Vote catalogue whose questions the workflow has.", Recipe.schema, choices=SCHEMAS
+    )
+    map: Path | None = option(
+        "JSON file that says which answers of the schema those of the workflow are, where their "
+        "text doesn't.",
+        metavar="FILE",
+    )
+    workflow: str | None = option(
+        "Workflow to read, its number or name. Default: the only one.", metavar="ID|NAME"
+    )
+    versions: tuple[str, ...] = option(
+        "Versions of the workflow to read, such as 28 or 28.30,29. Default: all.",
+        (),
+        metavar="N[,N...]",
+        parse=parse_versions,
+    )
+    id_column: str | None = option(
+        "Field of the subjects' metadata that names the galaxy. Default: galaxy, or another usual "
+        "name that all subjects have, otherwise the number of the subject.",
+        metavar="FIELD",
+    )
+    subjects: Path | None = option(
+        "Subject export of Zooniverse, for the metadata and retirements that an aggregation lacks.",
+        metavar="FILE",
+    )
+    late: bool = option("Count classifications made after the retirement of a galaxy.", True)
+    retired: bool = option("Leave out galaxies that aren't retired yet.", False)
+    minimum: int = option("Leave out galaxies with fewer classifications.", 1, limits=(1, None))
+    skip_bad: bool = option("Leave out damaged rows and continue.", False)
+
+
+@dataclass(frozen=True)
+class ClassifyOptions:
+    """What simulated volunteers classify."""
+
+    manifest: Path | None = option(
+        "Table of the galaxies to classify, such as the manifest.csv of triage. Default: all "
+        "galaxies.",
+        metavar="FILE",
+    )
+    seed: int = option("Seed of who gives which answer, and when.", 0, limits=(0, None))
+
+
 @dataclass(frozen=True)
 class ReadingOptions(Rendered):
     """How a catalogue's table and images are read."""

@@ -59,6 +59,10 @@ COMMANDS = {
         "galaxymorph.cli.triage:triage",
         "Select images for volunteers to classify on Zooniverse.",
     ),
+    "volunteers": (
+        "galaxymorph.cli.volunteers:volunteers",
+        "Read volunteers' answers from Zooniverse as votes, or simulate them.",
+    ),
     "export": ("galaxymorph.cli.export:export", "Export a run as one file, or convert it to int8."),
     "compare": (
         "galaxymorph.cli.compare:compare",

@@ -1,3 +1,4 @@
+from .export import write_export as write_export
 from .masks import MASK_BITS as MASK_BITS
 from .masks import read_masks as read_masks
 from .sheet import contact_sheet as contact_sheet

@@ -62,4 +62,7 @@ from .tree import shared_answers as shared_answers
 from .tree import to_conditional as to_conditional
 from .tree import to_cumulative as to_cumulative
 from .tree import translate_fractions as translate_fractions
+from .volunteer_votes import Choice as Choice
+from .volunteer_votes import VoteRules as VoteRules
+from .volunteer_votes import read_volunteer_votes as read_volunteer_votes
 from .votes import read_votes as read_votes

@@ -10,8 +10,12 @@ from galaxymorph import api
 from galaxymorph.cli import COMMANDS, cli
 from galaxymorph.learn.recipe import Recipe
 
-# Commands in groups, and the functions whose names aren't the command's own.
-GROUPS = {"survey": ("simulate", "show"), "data": ("check",)}
+# Commands in groups, each with its function.
+GROUPS = {
+    "survey": {"simulate": "simulate", "show": "show"},
+    "data": {"check": "check"},
+    "volunteers": {"read": "read_volunteers", "simulate": "simulate_volunteers"},
+}
 # What concerns the terminal alone, a former name, and a hint to where bad rows are listed.
 OF_THE_TERMINAL = {
     "compare": {"everything"},
@@ -26,7 +30,7 @@ def commands() -> list[tuple[str, click.Command]]:
     for name in COMMANDS:
         command = cli.get_command(None, name)
         if name in GROUPS:
-            found += [(sub, command.commands[sub]) for sub in GROUPS[name]]
+            found += [(called, command.commands[sub]) for sub, called in GROUPS[name].items()]
             assert set(command.commands) == set(GROUPS[name])
         else:
             found.append((name, command))

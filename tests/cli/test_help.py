@@ -18,10 +18,12 @@ from tests.conftest import QUICK, RECIPE, galaxymorph
 
 ROOT = Path(__file__).parents[2]
 EVERY = [
-    *(name for name in COMMANDS if name not in ("data", "survey")),
+    *(name for name in COMMANDS if name not in ("data", "survey", "volunteers")),
     "data check",
     "survey simulate",
     "survey show",
+    "volunteers read",
+    "volunteers simulate",
 ]
 
 

@@ -6,6 +6,7 @@ from .api import Score as Score
 from .api import calibrate as calibrate
 from .api import check as check
 from .api import compare as compare
+from .api import cutouts as cutouts
 from .api import explain as explain
 from .api import export as export
 from .api import fit as fit

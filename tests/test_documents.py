@@ -19,13 +19,17 @@ import pytest
 from astropy.io import fits
 from PIL import Image
 
+import galaxymorph as gm
 from galaxymorph.cli import cli
+from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, draw_votes
 from tests.conftest import RECIPE, galaxymorph
 from tests.zoo.test_votes import made_votes
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TUTORIAL = "tutorial.md"
+# Their commands need those before them, so that each is a test of its own.
+TUTORIALS = (TUTORIAL, "tutorial-volunteers.md")
 # The runs of these are trained on votes.
 SOFT = ("soft-labels.md", "how-to-votes.md")
 TINY = ["--size", "32", "--batch", "16", "--epochs", "1"]
@@ -60,10 +64,10 @@ def commands(document: Path) -> list[str]:
 
 
 def distinct() -> list:
-    """Return document and command of each that no earlier document has; the tutorial is apart."""
+    """Return document and command of each that no earlier document has, except of tutorials."""
     result = {}
     for document in DOCUMENTS:
-        for command in commands(document) if document.name != TUTORIAL else ():
+        for command in commands(document) if document.name not in TUTORIALS else ():
             kind = document.name in SOFT
             result.setdefault((kind, command), document)
     return [
@@ -173,7 +177,9 @@ RULES = [
     (r"python cli.py fit .*--folds 5", Run(*RANDOM, "--folds", "2")),
     (r"python cli.py fit", Run(*RANDOM, "--recipe", str(RECIPE))),
     (r"python cli.py triage", Run("--number", "3")),
-    (r"python cli.py (calibrate|compare|data|uncertainty|export|interpret|predict|report) ", Run()),
+    (r"python cli.py volunteers read .*--map", Parse("`test_zooniverse.py` has such an export")),
+    (r"python cli.py (calibrate|compare|data|uncertainty|export|interpret) ", Run()),
+    (r"python cli.py (predict|report|volunteers) ", Run()),
 ]
 
 
@@ -234,7 +240,19 @@ def classes_desk(run, simple, new_folder) -> Path:
     hold_votes(desk, simple, "galaxy-zoo-2", "gz2_hart16.csv")
     hold_votes(desk, simple, "galaxy-zoo-decals", "gz_decals_volunteers_5.parquet")
     (desk / "cutouts").mkdir()
+    (desk / "to-label").mkdir()
+    gm.simulate_volunteers(hold_counts(desk, votes), desk / "classifications.csv")
     return desk
+
+
+def hold_counts(folder: Path, votes: pd.DataFrame) -> Path:
+    """Write votes of 20 volunteers or so on every galaxy as a simulated sky has them."""
+    rng, answers = np.random.default_rng(0), GALAXY_ZOO_CHALLENGE.columns
+    shown = rng.poisson(20, len(votes)) + 1
+    counts = draw_votes(GALAXY_ZOO_CHALLENGE, votes[answers].to_numpy(), shown, rng)
+    table = pd.DataFrame(counts, columns=answers).assign(shown=shown)
+    table.assign(GalaxyID=votes["GalaxyID"]).to_parquet(folder / "votes.parquet")
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -308,7 +326,7 @@ def write_cutouts(folder: Path) -> None:
 SNIPPETS = [
     pytest.param(document.name, "\n".join(lines), id=f"{document.stem} {number}")
     for document in DOCUMENTS
-    if document.name != TUTORIAL
+    if document.name not in TUTORIALS
     for number, (language, lines) in enumerate(code(document))
     if language == "python"
 ]
@@ -363,6 +381,37 @@ def test_the_tutorial_goes_through_from_the_zips_to_the_catalogue(
     assert "of 60 galaxies" in capsys.readouterr().out
     assert len(pd.read_parquet(tmp_path / "catalogue")) == 60
     assert (tmp_path / "exports" / "first" / "model-card.md").exists()
+
+
+def test_the_loop_of_the_volunteers_goes_round(simple, tmp_path, monkeypatch, capsys):
+    """With sixty simple galaxies in place of the sky, of which forty are labelled."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(simple, "sky")
+    hold_counts(tmp_path / "sky", pd.read_csv("sky/training_solutions_rev1.csv"))
+    for language, lines in code(ROOT / "docs" / TUTORIALS[1]):
+        if language == "python":
+            exec("\n".join(lines).replace("1100", "60").replace("300", "40"), {})
+            continue
+        for command in re.sub(r" *\\\n *", " ", "\n".join(lines)).splitlines():
+            if " fit " in command:
+                Run(*RANDOM, "--recipe", str(RECIPE))(shlex.split(command))
+            elif not command.startswith("python benchmarks/"):
+                rule_of(command)(shlex.split(command))
+    chosen = pd.read_csv("to-label/manifest.csv")
+    answers = pd.read_csv("to-label/votes.csv")
+    assert sorted(chosen["galaxy"]) == sorted(answers["GalaxyID"])
+    trained = pd.read_csv("exports/after/sources.csv")
+    assert sorted(trained["galaxy"]) == sorted(answers["GalaxyID"])
+    # The judging galaxies are those of the first fit.
+    before, after = (
+        pd.read_parquet(f"exports/{name}/predictions_test.parquet") for name in ("before", "after")
+    )
+    assert before["galaxy"].tolist() == after["galaxy"].tolist()
+    assert not np.allclose(before["Class1.1"], after["Class1.1"])
+    # Galaxies that volunteers classified have trained, and are marked so.
+    again = gm.predict("exports/after", "to-label")
+    assert again["part"].tolist() == ["train"] * 3
+    assert "3 galaxies not retired yet, counted" in capsys.readouterr().err
 
 
 def test_every_benchmark_is_importable_and_says_what_it_is():

@@ -8,6 +8,7 @@ from .analyses import robustness as robustness
 from .analyses import uncertainty as uncertainty
 from .catalogues import CatalogueCheck as CatalogueCheck
 from .catalogues import check as check
+from .catalogues import cutouts as cutouts
 from .catalogues import show as show
 from .catalogues import simulate as simulate
 from .fitting import fit as fit

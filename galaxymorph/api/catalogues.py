@@ -10,7 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from galaxymorph.api.calling import takes
-from galaxymorph.api.options import CheckOptions, ShowOptions, SimulateOptions
+from galaxymorph.api.options import CheckOptions, CutoutOptions, ShowOptions, SimulateOptions
 from galaxymorph.api.paths import Place, require_output
 from galaxymorph.base import BadInput, counted, replacing
 from galaxymorph.images import (
@@ -165,6 +165,53 @@ class CatalogueCheck:
         if notes:
             parts.append(html_table(("notes and problems",), notes))
         return "".join(parts)
+
+
+@takes(CutoutOptions)
+def cutouts(table: Place, survey: str, output: Place, **options: Any) -> pd.DataFrame:
+    """Fetch the images of a table's galaxies from a survey's service; return the manifest.
+
+    Images have 424 pixels a side, of 0.02 times the galaxy's Petrosian radius each, as in Galaxy
+    Zoo 2. After an interruption the same call goes on. Nothing else in the package uses a network.
+
+    Args:
+        table: of ids, coordinates and radii, in any format.
+        survey: `sdss`, `legacy`, `legacy:LAYER`, `panstarrs`, or `hips:ID` with the id of a HiPS.
+        output: folder of `images/` and the manifest, `cutouts.csv`.
+
+    Raises:
+        BadInput: the table lacks a column, a row can't be used, the folder holds images of another
+            survey, or the service doesn't answer.
+
+    Example:
+        >>> import galaxymorph as gm
+        >>> table = gm.cutouts("galaxies.csv", "sdss", "cutouts")  # doctest: +SKIP
+        >>> try:
+        ...     gm.cutouts("sky/votes.parquet", "sdss", "cutouts")
+        ... except gm.BadInput as error:
+        ...     print(error)
+        sky/votes.parquet: no columns of coordinates; name them with --ra-column ...
+    """
+    from galaxymorph.images.cutout_services import find_service
+    from galaxymorph.images.cutouts import CutoutChoice, fetch_cutouts
+    from galaxymorph.images.fetching import RATE, TIMEOUT, Fetcher, require_http
+
+    chosen = CutoutOptions(**options)
+    require_http(chosen.address, "--address")
+    return fetch_cutouts(
+        Path(table),
+        find_service(survey, chosen.address),
+        Path(output),
+        CutoutChoice(
+            chosen.id_column,
+            chosen.ra_column,
+            chosen.dec_column,
+            chosen.radius_column,
+            chosen.field,
+            chosen.skip_bad,
+        ),
+        Fetcher(chosen.rate or RATE, chosen.timeout or TIMEOUT, chosen.retries),
+    )
 
 
 @takes(CheckOptions)

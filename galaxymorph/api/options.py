@@ -437,6 +437,56 @@ class ReadingOptions(Rendered):
     )
 
 
+def parse_positive(text: str) -> float:
+    """Return a number above 0.
+
+    Raises:
+        BadInput: it is none.
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not 0 < number < float("inf"):
+        raise BadInput(f"{text!r} is no number above 0", "give a number such as 0.5")
+    return number
+
+
+@dataclass(frozen=True)
+class CutoutOptions:
+    """Which images are fetched from a service, and how fast."""
+
+    id_column: str | None = option(
+        "Column of galaxy ids, which name the images. Default: a usual one, such as objid.",
+        metavar="COLUMN",
+    )
+    ra_column: str | None = option(
+        "Column of right ascensions. Default: by its UCD or name.", metavar="COLUMN"
+    )
+    dec_column: str | None = option(
+        "Column of declinations. Default: by its UCD or name.", metavar="COLUMN"
+    )
+    radius_column: str | None = option(
+        "Column of Petrosian radii (90 % of the light) in arcsec, by which images are scaled as "
+        "in Galaxy Zoo 2. Default: a usual one, such as petroR90_r.",
+        metavar="COLUMN",
+    )
+    field: float | None = option(
+        "Side of every image in arcsec, instead of radii.  [default without radii: 60]",
+        metavar="ARCSEC",
+        parse=parse_positive,
+    )
+    rate: float | None = option(
+        "Requests per second at most.  [default: 2]", metavar="NUMBER", parse=parse_positive
+    )
+    timeout: float | None = option(
+        "Seconds to wait for an answer.  [default: 60]", metavar="SECONDS", parse=parse_positive
+    )
+    retries: int = option("Repetitions of a request that failed.", 5, limits=(0, 20))
+    address: str | None = option("Address of a mirror of the service.", metavar="URL")
+    skip_bad: bool = option("Leave out rows that can't be used, and continue.", False)
+
+
 @dataclass(frozen=True)
 class CheckOptions(ReadingOptions):
     """How a catalogue is read and checked."""

@@ -78,7 +78,10 @@ COMMANDS = {
         "galaxymorph.cli.survey:survey",
         "Simulate galaxies with votes, and draw contact sheets.",
     ),
-    "data": ("galaxymorph.cli.data:data", "Check a catalogue of galaxies."),
+    "data": (
+        "galaxymorph.cli.data:data",
+        "Check a catalogue of galaxies, or fetch images by coordinates.",
+    ),
     "reproduce": (
         "galaxymorph.cli.reproduce:reproduce",
         "Train a run again and compare weights and metrics.",

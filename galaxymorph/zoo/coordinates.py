@@ -78,6 +78,9 @@ def _pair(ra: str, dec: str) -> tuple[float, float]:
 
 def _degrees(text: str, factor: float) -> float:
     text = text.strip()
+    if text.count(",") == 1 and "." not in text:
+        # The decimal comma of some languages.
+        text = text.replace(",", ".")
     if not _SEXAGESIMAL.search(text):
         try:
             return float(text)

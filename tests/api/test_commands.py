@@ -13,7 +13,7 @@ from galaxymorph.learn.recipe import Recipe
 # Commands in groups, each with its function.
 GROUPS = {
     "survey": {"simulate": "simulate", "show": "show"},
-    "data": {"check": "check"},
+    "data": {"check": "check", "cutouts": "cutouts"},
     "volunteers": {"read": "read_volunteers", "simulate": "simulate_volunteers"},
 }
 # What concerns the terminal alone, a former name, and a hint to where bad rows are listed.

@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 EVERY = [
     *(name for name in COMMANDS if name not in ("data", "survey", "volunteers")),
     "data check",
+    "data cutouts",
     "survey simulate",
     "survey show",
     "volunteers read",

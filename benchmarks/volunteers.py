@@ -2,11 +2,11 @@
 
 python benchmarks/volunteers.py --sky sky/ --work WORK --out volunteers.json
 
-The sky is simulated (`survey simulate sky --n 1500 --seed 11`). Its first 300 galaxies have votes,
-the next 800 are the pool, the last 400 judge. A tree is fitted on the 300; `triage` chooses 100 of
-the pool, the sky's volunteers classify them, and their export is read and trained on too. The same
-is done with 100 random galaxies of the pool, for several draws. All fits have the same recipe and
-seed. The error is the RMSE of the vote fractions of the 400.
+The sky is simulated (`survey simulate sky --n 1500 --seed 11`). Its first 300 galaxies, or fewer,
+have votes, the next 800 are the pool, the last 400 judge. A tree is fitted on the first; `triage`
+chooses 100 of the pool, the sky's volunteers classify them, and their export is read and trained on
+too. The same is done with 100 random galaxies of the pool, for several draws. All fits have the
+same recipe and seed. The error is the RMSE of the vote fractions of the 400.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE
 
 ANSWERS = GALAXY_ZOO_CHALLENGE.columns
 TABLE, IMAGES = "training_solutions_rev1.csv", "images_training_rev1"
-LABELLED, POOL, CHOSEN = 300, 800, 100
+MOST_LABELLED, POOL, CHOSEN = 300, 800, 100
 RESAMPLES = 2000
 
 
@@ -33,15 +33,16 @@ RESAMPLES = 2000
 @click.option("--work", type=click.Path(path_type=Path), required=True, help="A new folder.")
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 @click.option("--recipe", default="quick")
+@click.option("--labelled", "number", type=click.IntRange(30, MOST_LABELLED), default=300)
 @click.option("--draws", default=3, help="Random choices of the pool.")
-def main(sky: Path, work: Path, out: Path, recipe: str, draws: int) -> None:
+def main(sky: Path, work: Path, out: Path, recipe: str, number: int, draws: int) -> None:
     """Measure both, and write the errors."""
     work.mkdir(parents=True)
     votes = pd.read_csv(sky / TABLE)
     labelled = sky / "labelled.csv"
-    votes[:LABELLED].to_csv(labelled, index=False)
-    pool = votes["GalaxyID"][LABELLED : LABELLED + POOL]
-    kept = votes[LABELLED + POOL :].reset_index(drop=True)
+    votes[:number].to_csv(labelled, index=False)
+    pool = votes["GalaxyID"][MOST_LABELLED : MOST_LABELLED + POOL]
+    kept = votes[MOST_LABELLED + POOL :].reset_index(drop=True)
 
     def squared_errors(name: str, also: list[Path]) -> np.ndarray:
         """Return the squared error of every judging galaxy, of a fit with further answers."""
@@ -57,7 +58,7 @@ def main(sky: Path, work: Path, out: Path, recipe: str, draws: int) -> None:
         predicted = run.predict(images)
         return ((predicted[ANSWERS].to_numpy() - kept[ANSWERS].to_numpy()) ** 2).mean(axis=1)
 
-    errors = {"300 labelled": squared_errors("before", [])}
+    errors = {"labelled": squared_errors("before", [])}
     images = [str(sky / IMAGES / f"{galaxy}.jpg") for galaxy in pool]
     gm.triage(work / "before", images, work / "triaged", number=CHOSEN)
     errors["and 100 triaged"] = squared_errors("after", [answered(sky, work / "triaged")])
@@ -73,9 +74,10 @@ def main(sky: Path, work: Path, out: Path, recipe: str, draws: int) -> None:
     random = np.mean([errors[name] for name in errors if "random" in name], axis=0)
     result = {
         "recipe": recipe,
+        "labelled": number,
         "rmse": {name: float(np.sqrt(values.mean())) for name, values in errors.items()},
         "random minus triaged": difference(random, errors["and 100 triaged"]),
-        "before minus triaged": difference(errors["300 labelled"], errors["and 100 triaged"]),
+        "before minus triaged": difference(errors["labelled"], errors["and 100 triaged"]),
     }
     out.write_text(json.dumps(result, indent=2) + "\n")
     click.echo(out.read_text())

@@ -172,7 +172,7 @@ def cutouts(table: Place, survey: str, output: Place, **options: Any) -> pd.Data
     """Fetch the images of a table's galaxies from a survey's service; return the manifest.
 
     Images have 424 pixels a side, of 0.02 times the galaxy's Petrosian radius each, as in Galaxy
-    Zoo 2. After an interruption the same call goes on. Nothing else in the package uses a network.
+    Zoo 2. After an interruption the same call goes on.
 
     Args:
         table: of ids, coordinates and radii, in any format.

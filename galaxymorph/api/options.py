@@ -377,7 +377,9 @@ class AnswerOptions:
 
     output: Path | None = option("Table to write (.csv or .parquet).", flags=("-o", "--output"))
     schema: str = option(
-        "Vote catalogue whose questions the workflow has.", Recipe.schema, choices=SCHEMAS
+        f"Vote catalogue whose questions the workflow has: {', '.join(SCHEMAS)}.",
+        Recipe.schema,
+        metavar="NAME|FILE",
     )
     map: Path | None = option(
         "JSON file that says which answers of the schema those of the workflow are, where their "

@@ -55,13 +55,13 @@ class Service:
         address: of the service.
         locate: returns the address of the image of a place, by the service's address, the layer
             and a function that gets other addresses.
-        layer: or id, "" if the service has one only.
+        layer: or id, by default; "" if one must be named, None if there are none.
     """
 
     name: str
     address: str
     locate: Callable[[str, str, Place, Get], str]
-    layer: str = ""
+    layer: str | None = None
 
     def image_address(self, place: Place, get: Get) -> str:
         """Return the address of the image of a place.
@@ -69,7 +69,7 @@ class Service:
         Raises:
             OutsideSurvey: the service has none.
         """
-        return self.locate(self.address, self.layer, place, get)
+        return self.locate(self.address, self.layer or "", place, get)
 
 
 def _query(address: str, **values: object) -> str:
@@ -145,7 +145,9 @@ SERVICES: Registry[Service] = Registry(
             "legacy", "https://www.legacysurvey.org/viewer", _legacy, layer=LEGACY_LAYER
         ),
         "panstarrs": Service("panstarrs", "https://ps1images.stsci.edu/cgi-bin", _panstarrs),
-        "hips": Service("hips", "https://alasky.cds.unistra.fr/hips-image-services", _hips),
+        "hips": Service(
+            "hips", "https://alasky.cds.unistra.fr/hips-image-services", _hips, layer=""
+        ),
     },
 )
 
@@ -165,10 +167,12 @@ def find_service(survey: str, address: str | None = None) -> Service:
         words = [*(each for each in SERVICES if each != "hips"), "hips:ID"]
         raise BadInput(f"--survey {survey} is unknown", use_one_of(survey, words))
     service = SERVICES[name]
-    if name == "hips" and not layer:
-        raise BadInput("--survey hips has no id", "give hips:ID, such as hips:CDS/P/DSS2/color")
-    if layer and name not in ("hips", "legacy"):
+    if service.layer is None and layer:
         raise BadInput(f"--survey {survey}: {name} has no layers", f"give --survey {name}")
+    if service.layer == "" and not layer:
+        raise BadInput(
+            f"--survey {survey} has no id", f"give {name}:ID, such as hips:CDS/P/DSS2/color"
+        )
     return Service(
         survey, (address or service.address).rstrip("/"), service.locate, layer or service.layer
     )

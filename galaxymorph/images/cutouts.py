@@ -192,7 +192,7 @@ def _coordinate_columns(table: Table, choice: CutoutChoice) -> tuple[str, str]:
         return given[0], given[1]
     if given[0] or given[1]:
         raise BadInput("one coordinate is named", "give both --ra-column and --dec-column")
-    found = find_coordinates(table.columns, getattr(table, "ucds", None))
+    found = find_coordinates(table.columns, table.ucds())
     if found is None:
         raise BadInput(
             f"{table.reference}: no columns of coordinates",

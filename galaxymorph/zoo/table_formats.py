@@ -201,16 +201,7 @@ def _fits_cells(cells: np.ndarray, column: Any) -> np.ndarray:
 
 def _open_astropy(name: str) -> Callable[[TableFile], Opened]:
     def opened(file: TableFile) -> Opened:
-        from astropy.table import Table as AstropyTable
-
-        content = file.read()
-        # Real files break the standards in small ways, of which astropy warns.
-        with warnings.catch_warnings(), library_errors():
-            warnings.simplefilter("ignore")
-            if name == "VOTable":
-                table = AstropyTable.read(io.BytesIO(content), format="votable", table_id=0)
-            else:
-                table = AstropyTable.read(content.decode("utf-8"), format="ascii.ecsv")
+        table = _read_astropy(file, name)
 
         def pieces(positions: list[int]) -> Iterator[Piece]:
             cells = {at: _masked_cells(table.columns[at]) for at in positions}
@@ -220,6 +211,38 @@ def _open_astropy(name: str) -> Callable[[TableFile], Opened]:
         return list(table.colnames), ".", pieces
 
     return opened
+
+
+def _read_astropy(file: TableFile, name: str) -> Any:
+    from astropy.table import Table as AstropyTable
+
+    content = file.read()
+    # Real files break the standards in small ways, of which astropy warns.
+    with warnings.catch_warnings(), library_errors():
+        warnings.simplefilter("ignore")
+        if name == "VOTable":
+            return AstropyTable.read(io.BytesIO(content), format="votable", table_id=0)
+        return AstropyTable.read(content.decode("utf-8"), format="ascii.ecsv")
+
+
+def column_ucds(file: TableFile, kind: str) -> dict[str, str]:
+    """Return the unified content descriptors of the columns that have one.
+
+    Args:
+        file: of the table.
+        kind: its format. FITS has them in TUCDn, VOTable and ECSV with the columns.
+    """
+    if kind == "FITS":
+        position, columns = _fits_table(file)
+        with _fits_units(file) as units, library_errors():
+            header = units[position].header
+            ucds = {name: header.get(f"TUCD{at}") for at, name in enumerate(columns, 1)}
+    elif kind in ("VOTable", "ECSV"):
+        table = _read_astropy(file, kind)
+        ucds = {name: table[name].meta.get("ucd") for name in table.colnames}
+    else:
+        return {}
+    return {name: str(ucd) for name, ucd in ucds.items() if ucd}
 
 
 def _masked_cells(column: Any) -> np.ndarray:

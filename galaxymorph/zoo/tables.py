@@ -19,7 +19,7 @@ from galaxymorph.zoo.table_files import (
     format_of,
     reading_table,
 )
-from galaxymorph.zoo.table_formats import OPENERS, Opened, Piece, fits_has_table
+from galaxymorph.zoo.table_formats import OPENERS, Opened, Piece, column_ucds, fits_has_table
 
 # Such names promise no text, so a text there is a damaged download and not a table.
 _BINARY_ENDINGS = {
@@ -62,6 +62,15 @@ class Table:
         if position is None:
             raise KeyError(name)
         return position
+
+    def ucds(self) -> dict[str, str]:
+        """Return the unified content descriptors of the columns that have one.
+
+        Raises:
+            BadInput: the table can't be read.
+        """
+        with reading_table(self.reference):
+            return column_ucds(find_file(self.reference), self.kind)
 
     def pieces(self, columns: Sequence[str]) -> Iterator[Piece]:
         """Yield some columns in pieces: text, or numbers where the format has such.

@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.io import fits
 from astropy.table import Table
 from PIL import Image
 
@@ -430,6 +431,27 @@ def test_tables_in_any_format_with_columns_of_usual_names(sky, tmp_path, ending)
     table = fetch(sky, path, tmp_path / "out")
     assert table["id"].tolist() == ["587730", "587731"]
     assert table["ra"].tolist() == [10, 20]
+
+
+@pytest.mark.parametrize("ending", ["fits", "vot", "ecsv"])
+def test_coordinates_by_their_ucds(sky, tmp_path, ending):
+    frame = pd.read_csv(galaxies(tmp_path, 2))
+    table = Table.from_pandas(frame.rename(columns={"ra": "x", "dec": "y"}))
+    # By their names, two others would be the coordinates.
+    table["ra"], table["dec"] = [1.0, 2.0], [3.0, 4.0]
+    ucds = {"x": "pos.eq.ra;meta.main", "y": "pos.eq.dec;meta.main", "ra": "stat.error;pos.eq.ra"}
+    path = tmp_path / f"table.{ending}"
+    if ending == "fits":
+        unit = fits.table_to_hdu(table)
+        for name, ucd in ucds.items():
+            unit.header[f"TUCD{table.colnames.index(name) + 1}"] = ucd
+        fits.HDUList([fits.PrimaryHDU(), unit]).writeto(path)
+    else:
+        for name, ucd in ucds.items():
+            table[name].meta["ucd"] = ucd
+        table.write(path, format="votable" if ending == "vot" else "ascii.ecsv")
+    result = fetch(sky, path, tmp_path / "out")
+    assert (result["ra"].tolist(), result["dec"].tolist()) == ([10, 20], [0, 1.5])
 
 
 @pytest.mark.parametrize(

@@ -391,7 +391,7 @@ def test_the_loop_of_the_volunteers_goes_round(simple, tmp_path, monkeypatch, ca
     hold_counts(tmp_path / "sky", pd.read_csv("sky/training_solutions_rev1.csv"))
     for language, lines in code(ROOT / "docs" / TUTORIALS[1]):
         if language == "python":
-            exec("\n".join(lines).replace("1100", "60").replace("300", "40"), {})
+            exec("\n".join(lines).replace("300:1100", "40:60").replace("100", "40"), {})
             continue
         for command in re.sub(r" *\\\n *", " ", "\n".join(lines)).splitlines():
             if " fit " in command:

@@ -43,7 +43,7 @@ from galaxymorph.zoo.tables import Table, open_table
 
 MANIFEST, IMAGES, JOURNAL = "cutouts.csv", "images", ".cutouts.jsonl"
 # Arcsec a pixel for each arcsec of the Petrosian radius that holds 90 % of the light in r
-# (Willett et al. 2013, MNRAS 435, 2835, section 2.2).
+# (Willett et al. 2013, MNRAS 435, 2835).
 PER_RADIUS = 0.02
 # Of that radius in common catalogues, in lower case.
 RADIUS_COLUMNS = ("petror90_r", "petro_r90_r", "petror90", "petro_r90", "petro_th90", "petroth90")

@@ -126,6 +126,8 @@ def count_votes(export: Export, schema: Schema, rules: VoteRules) -> pd.DataFram
     else:
         kept = _choose(list(export.classifications.items()), export, galaxies, schema, rules)
         counts, numbers = _count(kept, galaxies, schema)
+    if not counts:
+        raise BadInput(f"{export.reference}: no answer that counts", "see the lines above")
     table = _as_table(counts, numbers, galaxies, export.subjects, schema)
     return _enough(table, export.reference, rules)
 

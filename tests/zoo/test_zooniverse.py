@@ -479,6 +479,14 @@ def test_a_damaged_reduction_is_refused_by_row(tmp_path, column, value, words):
     assert f"export.csv row 3: {words}" in str(error.value)
 
 
+def test_an_export_without_any_answer_is_refused(tmp_path):
+    label = "Smooth, or with features or a disk?"
+    tasks = [{"task": "T0", "task_label": label, "value": None}]
+    path = write(tmp_path, [row(1, "ann", 1, tasks)])
+    with pytest.raises(BadInput, match="no answer that counts"):
+        gm.read_volunteers(path)
+
+
 def test_a_subject_without_the_field_is_named(export):
     with pytest.raises(BadInput, match=r"subject \d+ has no 'galxy'; did you mean 'galaxy'"):
         gm.read_volunteers(export, id_column="galxy")

@@ -106,7 +106,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def sky():
+def sky(monkeypatch):
+    # A proxy of the machine isn't for this address.
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
     server = Sky()
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield server

@@ -213,9 +213,18 @@ class _Workflow:
         if not self.versions and len(majors) > 1:
             counts = [f"{name} ({rows:,})" for name, rows in self.of_version.most_common()]
             say(f"{reference}: all versions count, {listed(counts)}; --versions chooses")
-        names = {number: (number.lower(), name.lower()) for number, name in self.named.items()}
-        wanted = (self.name or there[0].split(" ")[0]).lower()
-        return next(number for number, both in names.items() if wanted in both)
+        wanted = (self.name or next(iter(self.rows))).lower()
+        numbers = [
+            number
+            for number, name in self.named.items()
+            if wanted in (number.lower(), name.lower())
+        ]
+        if len(numbers) > 1:
+            raise BadInput(
+                f"{reference}: {len(numbers)} workflows are called {self.name!r}",
+                f"give the number of one: {listed(numbers)}",
+            )
+        return numbers[0]
 
 
 def _require_columns(

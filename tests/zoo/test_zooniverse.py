@@ -363,6 +363,9 @@ def test_workflows_and_versions_are_chosen(tmp_path, capsys):
         gm.read_volunteers(path, workflow="7", versions="29")
     with pytest.raises(BadInput, match="no workflow is called '9'; it has 7 'Galaxies'"):
         gm.read_volunteers(path, workflow="9")
+    rows[1] |= {"workflow_id": 6}
+    with pytest.raises(BadInput, match="2 workflows are called 'galaxies'; .* one: 6, 7"):
+        gm.read_volunteers(write(tmp_path, rows), workflow="galaxies")
 
 
 @pytest.mark.parametrize("kind", ["bom", "gz", "zip", "crlf", "semicolon", "parquet"])

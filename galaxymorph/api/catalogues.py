@@ -10,7 +10,8 @@ import pandas as pd
 from PIL import Image
 
 from galaxymorph.api.calling import takes
-from galaxymorph.api.options import CheckOptions, CutoutOptions, ShowOptions, SimulateOptions
+from galaxymorph.api.data_options import CutoutOptions
+from galaxymorph.api.options import CheckOptions, ShowOptions, SimulateOptions
 from galaxymorph.api.paths import Place, require_output
 from galaxymorph.base import BadInput, counted, replacing
 from galaxymorph.images import (

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from galaxymorph.api.calling import takes
-from galaxymorph.api.options import AnswerOptions, ClassifyOptions
+from galaxymorph.api.data_options import AnswerOptions, ClassifyOptions
 from galaxymorph.api.paths import Place, require_output
 from galaxymorph.base import BadInput, did_you_mean
 from galaxymorph.learn import write_table

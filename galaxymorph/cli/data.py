@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from galaxymorph.api.options import CheckOptions, CutoutOptions
+from galaxymorph.api.data_options import CutoutOptions
+from galaxymorph.api.options import CheckOptions
 from galaxymorph.cli.commands import Group
 from galaxymorph.cli.options import PATH, options_of
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from galaxymorph.api.options import AnswerOptions, ClassifyOptions
+from galaxymorph.api.data_options import AnswerOptions, ClassifyOptions
 from galaxymorph.cli.commands import Group
 from galaxymorph.cli.options import PATH, options_of
 

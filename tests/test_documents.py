@@ -409,6 +409,9 @@ def test_the_loop_of_the_volunteers_goes_round(simple, tmp_path, monkeypatch, ca
     )
     assert before["galaxy"].tolist() == after["galaxy"].tolist()
     assert not np.allclose(before["Class1.1"], after["Class1.1"])
+    # Galaxies that volunteers classified have trained, and are marked so.
+    again = gm.predict("exports/after", "to-label")
+    assert again["part"].tolist() == ["train"] * 3
     assert "3 galaxies not retired yet, counted" in capsys.readouterr().err
 
 

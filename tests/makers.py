@@ -14,6 +14,9 @@ from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, to_cumulative
 
 FIRST_ID = 100001
 TABLE = "training_solutions_rev1.csv"
+# Schemas for tests of arithmetic that takes long: the trees that are published, and a union.
+PUBLISHED = ("galaxy-zoo-2", "galaxy-zoo-challenge", "galaxy-zoo-decals")
+SEVERAL = (*PUBLISHED, "decals_all_campaigns")
 IMAGES = "images_training_rev1"
 OUTER_ZIP = "galaxy-zoo-the-galaxy-challenge.zip"
 

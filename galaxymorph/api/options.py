@@ -366,6 +366,16 @@ class SimulateOptions:
     workers: int | None = option("Number of processes. Default: one per core.", limits=(1, None))
 
 
+def known_schema(name: str) -> str:
+    """Return the name of a schema, or the path of one's file.
+
+    Raises:
+        BadInput: there is no such schema, or the file has a fault.
+    """
+    SCHEMAS.find(name, "--schema")
+    return name
+
+
 @dataclass(frozen=True)
 class ReadingOptions(Rendered):
     """How a catalogue's table and images are read."""
@@ -374,7 +384,11 @@ class ReadingOptions(Rendered):
         "Column of class names, for a table without vote fractions.", metavar="COLUMN"
     )
     schema: str = option(
-        "Vote catalogue that defines the columns of the table.", Recipe.schema, choices=SCHEMAS
+        "Vote catalogue that defines the columns of the table: a name (`schema show` lists them), "
+        "or a JSON file of your own.  [default: galaxy-zoo-challenge]",
+        Recipe.schema,
+        metavar="NAME|FILE",
+        parse=known_schema,
     )
     id_column: str | None = option(
         "Column of galaxy ids, which are also the names of the images. Default: that of the "

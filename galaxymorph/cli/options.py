@@ -201,5 +201,5 @@ def _option(setting: Field[Any]) -> Callable[[Function], Function]:
         kind = "str"
     number = {"int": int, "float": float, "str": str}[kind]
     words = {"int": "INTEGER", "float": "NUMBER", "str": "TEXT"}
-    metavar = "|".join(map(str, choices)) if choices else metadata.get("metavar", words[kind])
+    metavar = metadata.get("metavar") or "|".join(map(str, choices)) or words[kind]
     return click.option(f"--{dashed}", setting.name, type=number, metavar=metavar, **settings)

@@ -18,7 +18,7 @@ from galaxymorph.images.rendering import STRETCHES, Rendering
 from galaxymorph.learn.sources.events import source_meanings
 from galaxymorph.learn.sources.spec import FRACTIONS, TrainingSource, as_several, read_several
 from galaxymorph.learn.targets.registry import TARGETS
-from galaxymorph.zoo.schemas import SCHEMAS
+from galaxymorph.zoo.schemas import SCHEMAS, portable_schema
 from galaxymorph.zoo.schemes import SCHEMES
 
 if TYPE_CHECKING:
@@ -74,9 +74,11 @@ class Recipe:
     target: str = _setting("classes", "What the model predicts", "data", choices=TARGETS)
     schema: str = _setting(
         "galaxy-zoo-challenge",
-        "Vote catalogue that defines the columns of the table",
+        "Vote catalogue that defines the columns of the table: a name (`schema show` lists them), or "
+        "a JSON file of your own",
         "data",
         choices=SCHEMAS,
+        metavar="NAME|FILE",
     )
     id_column: str | None = _setting(
         None,
@@ -317,7 +319,8 @@ class Recipe:
         """Return the JSON schema of a recipe, for completion and checks in an editor."""
         schema = _adapter().json_schema()
         for setting in fields(Recipe):
-            if choices := choices_of(setting):
+            # A schema may be a file, too.
+            if setting.name != "schema" and (choices := choices_of(setting)):
                 null = [None] if setting.default is None else []
                 schema["properties"][setting.name]["enum"] = [*choices, *null]
         schema["properties"][SCHEMA_KEY] = {"type": "string"}
@@ -431,7 +434,7 @@ RULES = (
     ),
     Rule(
         lambda r: not _of_challenge(r) and r.target != "tree",
-        "schema {r.schema}: label label schemes are defined on the columns of Kaggle's challenge "
+        "schema: label schemes are defined on the columns of Kaggle's challenge "
         "only",
         "use --target tree",
     ),
@@ -626,11 +629,13 @@ def resolve(recipe: Recipe) -> Recipe:
     }
     if _soft(recipe):
         changes |= {"class_weights": 0.0, "label_smoothing": 0.0}
+    if recipe.schema != Recipe.schema:
+        changes["schema"] = portable_schema(recipe.schema)
     if Path(recipe.weights).is_file():
         changes["weights"] = str(Path(recipe.weights).absolute())
     if recipe.also:
         changes["also"] = tuple(
-            str(replace(source, path=str(Path(source.path).absolute())))
+            str(replace(source, path=str(Path(source.path).absolute()), schema=_located(source)))
             for source in read_sources(recipe)
         )
     if recipe.unlabelled:
@@ -645,6 +650,12 @@ def resolve(recipe: Recipe) -> Recipe:
     if _nothing_frozen(recipe):
         changes["trunk_views"] = 0
     return replace(recipe, **changes)
+
+
+def _located(source: TrainingSource) -> str | None:
+    """Return the schema of a source, the path of a user's file absolute."""
+    is_file = source.schema is not None and source.schema not in list(SCHEMAS)
+    return str(Path(source.schema or "").absolute()) if is_file else source.schema
 
 
 def read_sources(recipe: Recipe) -> list[TrainingSource]:
@@ -693,6 +704,8 @@ def _validated(
             faults.append(_fault_of(settings[name], value, wrong[name], prefix))
         elif name == "loss" or (value is None and settings[name].default is None):
             continue
+        elif name == "schema" and isinstance(value, str):
+            SCHEMAS.find(value, f"{prefix}schema" if prefix == "--" else prefix.removesuffix(": "))
         elif (choices := choices_of(settings[name])) and value not in choices:
             fault = f"{prefix}{_spelt(name, prefix)} is {value!r}"
             faults.append((fault, use_one_of(value, choices)))

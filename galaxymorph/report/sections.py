@@ -53,7 +53,7 @@ from galaxymorph.report.metric_tables import (
 from galaxymorph.report.page_content import PREDICTED, PageContent
 from galaxymorph.report.references import reference_of
 from galaxymorph.report.tables import PARTS
-from galaxymorph.zoo import known_fractions
+from galaxymorph.zoo import SCHEMAS, known_fractions
 
 Content = dict[str, Any]
 
@@ -147,7 +147,7 @@ def _trained(page: PageContent) -> Content:
     words = {**PARTS, "train": "training"}
     source = Path(run.data["source"])
     if target.tree:
-        labels = f"vote fractions of the schema {recipe.schema}"
+        labels = f"vote fractions of the schema {SCHEMAS.find(recipe.schema).tree.name}"
     elif recipe.labels_column is not None:
         labels = f"labels from the column {recipe.labels_column}"
     else:

@@ -258,7 +258,7 @@ def _votes(
 ) -> tuple[pd.DataFrame, Votes, list[Problem]]:
     """Return the sound rows with votes, the votes of all rows, and the galaxies without votes."""
     ids = id_column or _best_ids(table, schema, layout)
-    votes = gather_votes(table, schema.tree.name, kind, ids)
+    votes = gather_votes(table, schema, kind, ids)
     read, answers = votes.rows, schema.tree.columns
     rows = pd.DataFrame(votes.cumulative, columns=answers, index=read.rows)
     rows.insert(0, "galaxy", votes.galaxy)

@@ -176,10 +176,21 @@ def answer_catalogue(catalogue: Catalogue, scheme: str) -> tuple[pd.DataFrame, l
     if catalogue.tree is GALAXY_ZOO_CHALLENGE:
         table, classes = soft_label_catalogue(catalogue, scheme)
         return table[["galaxy", "image", "row", "label"]].join(answers), classes
-    columns = [answer.column for answer in tree.questions[0].answers]
-    label = catalogue.table[columns].idxmax(axis=1)
-    classes = [column for column in columns if (label == column).any()]
+    label = _first_answers(catalogue.table, tree)
+    classes = [column for column in tree.columns if (label == column).any()]
     return catalogue.table[["galaxy", "image", "row"]].assign(label=label).join(answers), classes
+
+
+def _first_answers(table: pd.DataFrame, tree: Tree) -> pd.Series:
+    """Return each galaxy's likeliest answer to the first question that it has votes on.
+
+    In a union of campaigns these are questions of several.
+    """
+    label = pd.Series("", table.index, dtype=object)
+    for at in tree.roots:
+        votes = table[[answer.column for answer in tree.questions[at].answers]]
+        label = label.mask((label == "") & (votes.sum(axis=1) > 0), votes.idxmax(axis=1))
+    return label
 
 
 def vote_counts(catalogue: Catalogue) -> pd.DataFrame:

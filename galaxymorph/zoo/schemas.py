@@ -1,118 +1,78 @@
-"""Vote schemas: a decision tree, and the names of a vote catalogue's columns, from JSON files.
+"""Vote schemas by name: those of the package, of plugins, and of users' files.
 
 To add one, from a plugin or a script: `SCHEMAS.register(name, load_schema("my-tree.json"))`. The
 order of the questions is the order of the columns; answers say which question follows, and a
-question may be reached from several.
+question may be reached from several. A schema that `unites` others has the questions of all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from graphlib import CycleError
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
-from galaxymorph.base import Damaged, Registry, read_json, reading, require, require_key
-from galaxymorph.base import require_words as words
-from galaxymorph.zoo.tree import Answer, Question, Tree
+from galaxymorph.base import Registry
+from galaxymorph.zoo.schema_files import KINDS, Schema, parse_schema, read_text, schema_text
 
-# What a catalogue's columns can hold. All but the last are of a question's own volunteers;
-# `cumulative` is of all volunteers, see `zoo.tree`.
-KINDS = ("counts", "fraction", "weighted", "debiased", "cumulative")
+__all__ = ["GALAXY_ZOO_CHALLENGE", "KINDS", "SCHEMAS", "Schema", "load_schema", "portable_schema"]
+
+ENDING = ".json"
 
 
-@dataclass(frozen=True)
-class Schema:
-    """A catalogue's tree and its columns.
+class SchemaRegistry(Registry[Schema]):
+    """Schemas by name; a path of a schema's file, and the text of one, are names too.
 
-    `columns` gives, for each of the `KINDS` that the catalogue may have, the preferred one first,
-    the pattern of an answer's column, with `{answer}` for the answer's name in the tree. `totals`
-    are the patterns of a question's number of votes, with `{question}`; `ids` the columns that can
-    name a galaxy.
+    A run has the text of the user's schema in its recipe, so that it needs the file no more.
     """
 
-    about: str
-    tree: Tree
-    ids: Sequence[str]
-    columns: Mapping[str, str]
-    totals: Sequence[str] = ()
-
-    def answer_columns(self, kind: str) -> list[str]:
-        """Return the columns of one of the `KINDS`, in the order of the tree's answers."""
-        return [self.columns[kind].format(answer=answer) for answer in self.tree.columns]
-
-    def total_columns(self) -> dict[str, tuple[str, ...]]:
-        """Return, by question, the names that the column of its number of votes may have."""
-        return {
-            question.name: tuple(total.format(question=question.name) for total in self.totals)
-            for question in self.tree.questions
-        }
+    def __getitem__(self, name: str) -> Schema:
+        try:
+            return super().__getitem__(name)
+        except KeyError:
+            if name.lstrip().startswith("{"):
+                return _parsed(name)
+            if name.lower().endswith(ENDING) or ("/" in name and Path(name).is_file()):
+                return load_schema(name)
+            raise
 
 
-SCHEMAS: Registry[Schema] = Registry("vote schema")
+SCHEMAS: SchemaRegistry = SchemaRegistry("vote schema")
 
 
 def load_schema(path: str | Path) -> Schema:
     """Return the vote schema in a JSON file, such as those in `zoo/vote_schemas`.
 
     Raises:
-        BadInput: the file isn't there, is damaged, or its answers lead nowhere or in a circle.
+        BadInput: the file isn't there, is damaged, or its answers lead nowhere or in a circle; the
+            message names the line.
     """
-    remedy = "correct the file"
-    record = read_json(path, remedy)
-    with reading(path, remedy):
-        columns = require_key(record, "columns", dict)
-        for kind, pattern in columns.items():
-            if kind not in KINDS:
-                raise Damaged(f"columns of kind {kind!r}, which is none of {', '.join(KINDS)}")
-            require(pattern, str, f"the pattern of {kind}")
-        return Schema(
-            require_key(record, "about", str),
-            _read_tree(record),
-            words(record.get("ids"), "ids"),
-            columns,
-            words(record.get("totals", []), "totals"),
-        )
+    return parse_schema(read_text(path), str(path), SCHEMAS.find)
 
 
-def _read_tree(record: Mapping[str, Any]) -> Tree:
-    questions = [
-        _read_question(require(question, dict, "question"))
-        for question in require_key(record, "questions", list)
-    ]
-    zeros_are_known = require(record.get("zeros_are_known", False), bool, "zeros_are_known")
-    tree = Tree(require_key(record, "name", str), tuple(questions), zeros_are_known)
-    names = words([question.name for question in questions], "names of questions")
-    words(tree.columns, "columns of answers")
-    following = {answer.leads_to for question in questions for answer in question.answers}
-    if unknown := sorted(name for name in following if name is not None and name not in names):
-        raise Damaged(f"an answer leads to {unknown[0]!r}, and no question is called that")
-    try:
-        tree.walk  # noqa: B018, which orders the questions
-    except CycleError as error:
-        raise Damaged("answers lead in a circle") from error
-    return tree
+@lru_cache(maxsize=16)
+def _parsed(text: str) -> Schema:
+    return parse_schema(text, "schema", SCHEMAS.find)
 
 
-def _read_question(record: Mapping[str, Any]) -> Question:
-    answers = []
-    for item in require_key(record, "answers", list):
-        answer = require(item, dict, "answer")
-        for key in ("leads_to", "shared"):
-            if answer.get(key) is not None:
-                require(answer[key], str, key)
-        column, text = require_key(answer, "column", str), require_key(answer, "text", str)
-        answers.append(Answer(column, text, answer.get("leads_to"), answer.get("shared")))
-    asked_of_all = require(record.get("asked_of_all", False), bool, "asked_of_all")
-    return Question(
-        require_key(record, "name", str),
-        require_key(record, "text", str),
-        tuple(answers),
-        asked_of_all,
-    )
+def portable_schema(name: str) -> str:
+    """Return a schema's name, or the text of one in a user's file.
+
+    Raises:
+        BadInput: there is no such schema, or the file has a fault.
+    """
+    if name in list(SCHEMAS) or name.lstrip().startswith("{"):
+        return name
+    return schema_text(SCHEMAS.find(name, "--schema"))
 
 
-for _path in sorted((Path(__file__).parent / "vote_schemas").glob("*.json")):
-    SCHEMAS.register(_path.stem, load_schema(_path))
+def _load_all(folder: Path) -> None:
+    """Register the package's schemas; those that unite others come last."""
+    paths = [*sorted(folder.glob("*.json")), *sorted(folder.glob("campaigns/*.json"))]
+    texts = {path: path.read_text(encoding="utf-8") for path in paths}
+    for unites in (False, True):
+        for path, text in texts.items():
+            if ('"unites"' in text) == unites:
+                SCHEMAS.register(path.stem, parse_schema(text, str(path), SCHEMAS.find))
+
+
+_load_all(Path(__file__).parent / "vote_schemas")
 GALAXY_ZOO_CHALLENGE = SCHEMAS["galaxy-zoo-challenge"].tree

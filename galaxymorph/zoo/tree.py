@@ -25,14 +25,19 @@ class Answer:
         column: of the table.
         text: of the answer.
         leads_to: the question that follows.
-        shared: the column of the same answer in the challenge's tree, by which answers of several
-            trees are the same; None if it has no such answer.
+        shared: names by which answers of several trees are the same, the most specific first, and
+            last the column of the same answer in the challenge's tree, if it has such.
     """
 
     column: str
     text: str
     leads_to: str | None = None
-    shared: str | None = None
+    shared: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The column, and the names that other trees' answers may have too."""
+        return self.column, *self.shared
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,11 @@ class Tree:
                 for question in self.questions
             ]
         )
+
+    @cached_property
+    def roots(self) -> list[int]:
+        """The positions of questions that begin a walk: one, or one of each campaign in a union."""
+        return np.flatnonzero(self.asked_of_all & ~self.leads.any(axis=1)).tolist()
 
     @cached_property
     def asked_of_all(self) -> np.ndarray:
@@ -159,26 +169,37 @@ def to_cumulative(tree: Tree, conditional: np.ndarray) -> np.ndarray:
 def shared_answers(source: Tree, tree: Tree) -> np.ndarray:
     """Tell which answers of one tree are which of another: 0 or 1, shape (answers, answers).
 
-    Two answers are the same if both are the same of the challenge's, see `Answer.shared`. Several
-    of the source's may be one of the other tree, such as a strong and a weak bar. The column of an
-    answer is 0 unless the source has all answers of its question.
+    Two answers are the same if they have a name in common, see `Answer.names`. Several of the
+    source's may be one of the other tree, such as a strong and a weak bar. The column of an answer
+    is 0 unless the source has all answers of its question. A tree within a union of several is
+    that part of it alone.
 
     Args:
         source: the tree of the rows.
         tree: the tree of the columns.
     """
-    if source == tree:
-        return np.eye(len(tree.columns))
-    names = [answer.shared for _, answer in source.answers]
+    if set(source.columns) <= set(tree.columns):
+        return np.array([[float(one == other) for other in tree.columns] for one in source.columns])
+    names = [set(answer.names) for _, answer in source.answers]
+    known = set().union(*names)
     matrix = np.zeros((len(names), len(tree.columns)))
     at = 0
     for question in tree.questions:
-        wanted = [answer.shared for answer in question.answers]
-        if None not in wanted and len(set(wanted)) == len(wanted) and set(wanted) <= set(names):
-            for place, answer in enumerate(wanted, at):
-                matrix[[name == answer for name in names], place] = 1.0
-        at += len(wanted)
+        for wanted in _levels(question):
+            if len(set(wanted)) == len(wanted) and known.issuperset(wanted):
+                for place, name in enumerate(wanted, at):
+                    matrix[[name in of_one for of_one in names], place] = 1.0
+        at += len(question.answers)
     return matrix
+
+
+def _levels(question: Question) -> list[list[str]]:
+    """Return the names of a question's answers, from the most specific to the most general."""
+    deepest = max(len(answer.names) for answer in question.answers)
+    return [
+        [answer.names[min(level, len(answer.names) - 1)] for answer in question.answers]
+        for level in range(deepest)
+    ]
 
 
 def translate_fractions(source: Tree, tree: Tree, cumulative: np.ndarray) -> np.ndarray:
@@ -191,12 +212,13 @@ def translate_fractions(source: Tree, tree: Tree, cumulative: np.ndarray) -> np.
 
     Returns:
         Shape (n, answers of `tree`): 0 for the answers of a question that the source doesn't have
-        or that nobody reached, and of those below it.
+        or that nobody reached, and of those below it. Where the source asks the same question in
+        several campaigns, the mean of their fractions.
     """
     if source == tree:
         return np.asarray(cumulative, float)
     conditional = np.nan_to_num(to_conditional(source, cumulative))
-    return to_cumulative(tree, conditional @ shared_answers(source, tree))
+    return to_cumulative(tree, to_conditional(tree, conditional @ shared_answers(source, tree)))
 
 
 def draw_votes(

@@ -86,13 +86,16 @@ def read_votes(
 
 
 def gather_votes(
-    table: Table, schema: str | None = None, kind: str | None = None, id_column: str | None = None
+    table: Table,
+    schema: str | Schema | None = None,
+    kind: str | None = None,
+    id_column: str | None = None,
 ) -> Votes:
     """Return the rows of a vote catalogue, with their faults.
 
     Args:
         table: opened.
-        schema: see `read_votes`.
+        schema: see `read_votes`; or a schema itself.
         kind: see `read_votes`.
         id_column: see `read_votes`.
 
@@ -135,29 +138,24 @@ def _absent(table: Table, columns: Sequence[str]) -> list[str]:
     return [column for column in columns if column not in table]
 
 
-def _find_schema(table: Table, name: str | None, kind: str | None) -> tuple[Schema, str]:
+def _find_schema(table: Table, given: str | Schema | None, kind: str | None) -> tuple[Schema, str]:
     """Return the schema that has all columns of one kind in the table, and the kind."""
     if kind is not None and kind not in KINDS:
         raise BadInput(f"kind {kind!r} is unknown", use_one_of(kind, KINDS))
-    schemas = [SCHEMAS.find(name, "--schema")] if name else list(SCHEMAS.values())
-    candidates = [
-        (schema, other)
-        for schema in schemas
-        for other in schema.columns
-        if kind is None or other == kind
-    ]
+    named = SCHEMAS.find(given, "--schema") if isinstance(given, str) else given
+    name = named.tree.name if named else None
+    candidates = _candidates([named] if named else list(SCHEMAS.values()), kind)
     if not candidates:
         raise BadInput(
             f"{table.reference}: schema {name} has no {kind} columns", "leave out one of the two"
         )
-    present: list[int] = []
-    for schema, other in candidates:
-        columns = schema.answer_columns(other)
-        missing = _absent(table, columns)
-        if not missing:
-            return schema, other
-        present.append(len(columns) - len(missing))
+    if whole := _whole_schemas(table, candidates):
+        return whole[0]
     _refuse_other_schema(table, name)
+    present = [
+        len(columns) - len(_absent(table, columns))
+        for columns in (schema.answer_columns(other) for schema, other in candidates)
+    ]
     schema, nearest = candidates[int(np.argmax(present))]
     missing = _absent(table, schema.answer_columns(nearest))
     if not max(present):
@@ -174,12 +172,44 @@ def _find_schema(table: Table, name: str | None, kind: str | None) -> tuple[Sche
     )
 
 
+def _candidates(schemas: Sequence[Schema], kind: str | None) -> list[tuple[Schema, str]]:
+    """Return schemas with each kind of their columns, or with one kind alone."""
+    return [
+        (schema, other)
+        for schema in schemas
+        for other in schema.columns
+        if kind is None or other == kind
+    ]
+
+
+def _whole_schemas(
+    table: Table, candidates: Sequence[tuple[Schema, str]]
+) -> list[tuple[Schema, str]]:
+    """Return those schemas and kinds whose every column a table has, the likeliest first.
+
+    That is the one of most answers, as a union of campaigns has the columns of each; then one of
+    whose ids the table has.
+    """
+    whole = [
+        (schema, kind)
+        for schema, kind in candidates
+        if not _absent(table, schema.answer_columns(kind))
+    ]
+    return sorted(
+        whole,
+        key=lambda each: (
+            -len(each[0].tree.columns),
+            all(name not in table for name in each[0].ids),
+        ),
+    )
+
+
 def _name_the_labels(table: Table, schema: Schema) -> str:
     """Return the remedy for a table without votes."""
     ids = "" if any(name in table for name in schema.ids) else ", and that of ids with --id-column"
     return (
         f"name the column of class names with --labels-column{ids}, or another --schema "
-        f"({', '.join(SCHEMAS)}): {_columns_of(table)}"
+        f"(`schema guess` proposes one): {_columns_of(table)}"
     )
 
 
@@ -189,15 +219,13 @@ def _columns_of(table: Table) -> str:
 
 def _refuse_other_schema(table: Table, name: str | None) -> None:
     """Raise BadInput if the table has all the votes of another schema than the one named."""
-    for schema in SCHEMAS.values() if name else ():
-        other = schema.tree.name
-        if other != name and any(
-            not _absent(table, schema.answer_columns(kind)) for kind in schema.columns
-        ):
-            raise BadInput(
-                f"{table.reference}: its columns are those of {other}",
-                f"did you mean --schema {other}? A fit also needs --target tree",
-            )
+    whole = _whole_schemas(table, _candidates(list(SCHEMAS.values()), None)) if name else []
+    if whole:
+        other = whole[0][0].tree.name
+        raise BadInput(
+            f"{table.reference}: its columns are those of {other}",
+            f"did you mean --schema {other}? A fit also needs --target tree",
+        )
 
 
 def near_schema(table: Table, name: str | None) -> str:
@@ -266,11 +294,12 @@ def _totals(schema: Schema, table: Table) -> dict[str, str]:
 def _unvoted(read: CheckedRows, schema: Schema, kind: str, fractions: str) -> np.ndarray:
     """Tell of which galaxies every vote of the first question is empty or zero.
 
-    The challenge's fractions are of volunteers that there were, so there a zero is a fault.
+    In a union of campaigns, that of every campaign. The challenge's fractions are of volunteers
+    that there were, so there a zero is a fault.
     """
     if fractions == "cumulative":
         return np.zeros(len(read.rows), bool)
-    first = np.flatnonzero(schema.tree.membership[0])
+    first = np.flatnonzero(schema.tree.membership[schema.tree.roots].any(axis=0))
     names = schema.answer_columns(kind)
     votes = read.values([names[at] for at in first])
     return ((votes == 0) | np.isnan(votes)).all(axis=1)

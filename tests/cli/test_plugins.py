@@ -133,7 +133,7 @@ def test_a_corruption_and_a_stretch_are_decorated_functions(monkeypatch):
     [
         (lambda tree: tree.pop("questions"), "no questions"),
         (lambda tree: tree["columns"].update(votes="{answer}"), "columns of kind 'votes'"),
-        (lambda tree: tree["questions"][1].update(name="shape"), "has one twice"),
+        (lambda tree: tree["questions"][1].update(name="shape"), "'shape' is there twice"),
         (lambda tree: tree["questions"][1]["answers"][0].pop("text"), "no text"),
         (lambda tree: tree["questions"][0]["answers"][1].update(leads_to="x"), "leads to 'x'"),
         (lambda tree: tree["questions"][1]["answers"][1].update(leads_to="shape"), "in a circle"),
@@ -143,5 +143,5 @@ def test_a_schema_that_is_wrong_is_refused_in_one_line(change, words, tmp_path):
     tree = json.loads(json.dumps(TREE))
     change(tree)
     (tmp_path / "tree.json").write_text(json.dumps(tree))
-    with pytest.raises(BadInput, match=f"tree.json: damaged .*{words}"):
+    with pytest.raises(BadInput, match=f"tree.json line 1: .*{words}"):
         load_schema(tmp_path / "tree.json")

@@ -8,8 +8,9 @@ import pytest
 from galaxymorph.judge.calibration.fraction_intervals import interval_metrics, vote_ranks
 from galaxymorph.judge.calibration.fractions import fit_variance
 from galaxymorph.zoo import SCHEMAS, cumulative_moments, deviations, to_conditional, to_cumulative
+from tests.makers import PUBLISHED
 
-TREES = {name: schema.tree for name, schema in SCHEMAS.items()}
+TREES = {name: SCHEMAS[name].tree for name in PUBLISHED}
 
 
 def predicted_and_voted(tree, n, seed):

@@ -16,8 +16,9 @@ from galaxymorph.judge.metrics.vote_fractions import (
     question_divergence,
 )
 from galaxymorph.zoo import SCHEMAS, reached, to_conditional, to_cumulative
+from tests.makers import SEVERAL
 
-TREES = {name: schema.tree for name, schema in SCHEMAS.items()}
+TREES = {name: SCHEMAS[name].tree for name in SEVERAL}
 TREE = TREES["galaxy-zoo-2"]
 
 

@@ -8,8 +8,9 @@ from hypothesis.extra import numpy as st_np
 from galaxymorph.base import BadInput
 from galaxymorph.learn import TreeHead, concentrations
 from galaxymorph.zoo import SCHEMAS, reached, to_conditional, to_cumulative
+from tests.makers import SEVERAL
 
-TREES = {name: schema.tree for name, schema in SCHEMAS.items()}
+TREES = {name: SCHEMAS[name].tree for name in SEVERAL}
 LINKS = ["softmax", "dirichlet"]
 
 every_tree = pytest.mark.parametrize("tree", TREES.values(), ids=TREES.keys())

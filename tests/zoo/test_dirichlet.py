@@ -14,8 +14,9 @@ from galaxymorph.zoo import (
     to_conditional,
     to_cumulative,
 )
+from tests.makers import PUBLISHED
 
-TREES = {name: schema.tree for name, schema in SCHEMAS.items()}
+TREES = {name: SCHEMAS[name].tree for name in PUBLISHED}
 
 
 def drawn(tree, alpha, count, seed):

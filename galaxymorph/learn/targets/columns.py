@@ -56,9 +56,16 @@ def loss_words(recipe: Recipe) -> str:
 
 
 def label_words(recipe: Recipe) -> dict[str, str]:
-    """Return the words for the labels of a tree's galaxies, its first answers; none for classes."""
+    """Return the words for the labels of a tree's galaxies, its first answers.
+
+    There are none for classes and for a union of campaigns.
+    """
     tree = target_of(recipe).tree
-    return {answer.column: answer.text for answer in tree.questions[0].answers} if tree else {}
+    if tree is None:
+        return {}
+    # The first questions of a union's campaigns have the same words.
+    first = tree.questions[tree.roots[0]].answers if len(tree.roots) == 1 else ()
+    return {answer.column: answer.text for answer in first}
 
 
 def label_galaxies(catalogue: Catalogue, recipe: Recipe) -> Labels:

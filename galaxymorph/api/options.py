@@ -366,16 +366,6 @@ class SimulateOptions:
     workers: int | None = option("Number of processes. Default: one per core.", limits=(1, None))
 
 
-def known_schema(name: str) -> str:
-    """Return the name of a schema, or the path of one's file.
-
-    Raises:
-        BadInput: there is no such schema, or the file has a fault.
-    """
-    SCHEMAS.find(name, "--schema")
-    return name
-
-
 @dataclass(frozen=True)
 class ReadingOptions(Rendered):
     """How a catalogue's table and images are read."""
@@ -384,11 +374,10 @@ class ReadingOptions(Rendered):
         "Column of class names, for a table without vote fractions.", metavar="COLUMN"
     )
     schema: str = option(
-        "Vote catalogue that defines the columns of the table: a name (`schema show` lists them), "
-        "or a JSON file of your own.  [default: galaxy-zoo-challenge]",
+        "Vote catalogue that defines the columns of the table, or a JSON file of your own: "
+        f"{', '.join(SCHEMAS)}.",
         Recipe.schema,
         metavar="NAME|FILE",
-        parse=known_schema,
     )
     id_column: str | None = option(
         "Column of galaxy ids, which are also the names of the images. Default: that of the "

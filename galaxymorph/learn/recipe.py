@@ -74,8 +74,7 @@ class Recipe:
     target: str = _setting("classes", "What the model predicts", "data", choices=TARGETS)
     schema: str = _setting(
         "galaxy-zoo-challenge",
-        "Vote catalogue that defines the columns of the table: a name (`schema show` lists them), or "
-        "a JSON file of your own",
+        "Vote catalogue that defines the columns of the table, or a JSON file of your own",
         "data",
         choices=SCHEMAS,
         metavar="NAME|FILE",
@@ -342,7 +341,9 @@ def choices_of(setting: Field[Any]) -> list[Any]:
 def help_of(setting: Field[Any]) -> str:
     """Return a setting's description, with the entries of targets and losses."""
     words = setting.metadata["description"]
-    if setting.name == "target":
+    if setting.name == "schema":
+        entries = [", ".join(SCHEMAS)]
+    elif setting.name == "target":
         entries = [f"{name} ({target.words})" for name, target in TARGETS.items()]
     elif setting.name == "loss":
         entries = [f"{', '.join(target.losses)} for {name}" for name, target in TARGETS.items()]
@@ -434,8 +435,7 @@ RULES = (
     ),
     Rule(
         lambda r: not _of_challenge(r) and r.target != "tree",
-        "schema: label schemes are defined on the columns of Kaggle's challenge "
-        "only",
+        "schema: label schemes are defined on the columns of Kaggle's challenge only",
         "use --target tree",
     ),
     Rule(

@@ -300,7 +300,7 @@ def _value(
     if not isinstance(value, kind):
         words = {str: "text", bool: "true or false", dict: "an object", list: "a list"}[kind]
         raise Misplaced(f"{key} is {_shown(value)}, not {words}", *place, key)
-    if kind is str and not value.strip() and default is None:
+    if isinstance(value, str) and not value.strip() and default is None:
         raise Misplaced(f"{key} is empty", *place, key)
     return value
 

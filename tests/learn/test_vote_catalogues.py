@@ -194,10 +194,12 @@ def test_names_near_the_expected_ones_are_suggested(tmp_path, capsys):
     sound = pd.read_csv(path)
     sound = sound[[name for name in sound if not name.endswith(("_fraction", "_debiased"))]]
     renamed = sound.rename(columns=lambda name: name.replace("_", "-dr5_", 1))
+    unlike = sound.rename(columns=lambda name: name.replace("_", "-x_", 1))
     for table, arguments, words in (
-        (renamed, ["--schema", "galaxy-zoo-2"], "did you mean --schema galaxy-zoo-decals"),
-        (renamed, [], "did you mean --schema galaxy-zoo-decals"),
-        (renamed, ["--schema", "galaxy-zoo-decals"], "here smooth-or-featured-dr5_smooth"),
+        (renamed, ["--schema", "galaxy-zoo-2"], "did you mean --schema decals_dr5?"),
+        (renamed, [], "did you mean --schema decals_dr5?"),
+        (renamed, ["--schema", "galaxy-zoo-decals"], "did you mean --schema decals_dr5?"),
+        (unlike, ["--schema", "galaxy-zoo-decals"], "here smooth-or-featured-x_smooth"),
         (sound, [], "did you mean --schema galaxy-zoo-decals?"),
         (
             sound.rename(columns={"bar_no": "bar-no"}),

@@ -32,7 +32,15 @@ FACE = {
         "Analysis",
     ),
     "Predictions": ("predict", "predict_catalogue", "load_predictor", "export", "triage", "serve"),
-    "Catalogues": ("check", "CatalogueCheck", "read_catalogue", "show", "simulate"),
+    "Catalogues": (
+        "check",
+        "CatalogueCheck",
+        "read_catalogue",
+        "show",
+        "show_schema",
+        "guess_schema",
+        "simulate",
+    ),
     "fastai": ("galaxy_dataloaders", "galaxy_learner", "Recipe"),
     "Errors and plugins": ("BadInput", "load_plugin"),
 }

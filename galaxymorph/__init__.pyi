@@ -10,6 +10,7 @@ from .api import cutouts as cutouts
 from .api import explain as explain
 from .api import export as export
 from .api import fit as fit
+from .api import guess_schema as guess_schema
 from .api import interpret as interpret
 from .api import open_run as open_run
 from .api import predict as predict
@@ -21,6 +22,7 @@ from .api import reproduce as reproduce
 from .api import robustness as robustness
 from .api import serve as serve
 from .api import show as show
+from .api import show_schema as show_schema
 from .api import simulate as simulate
 from .api import simulate_volunteers as simulate_volunteers
 from .api import triage as triage

@@ -23,5 +23,7 @@ from .predicting import serve as serve
 from .predicting import triage as triage
 from .runs import Run as Run
 from .runs import open_run as open_run
+from .schemas import guess_schema as guess_schema
+from .schemas import show_schema as show_schema
 from .volunteers import read_volunteers as read_volunteers
 from .volunteers import simulate_volunteers as simulate_volunteers

@@ -367,6 +367,24 @@ class SimulateOptions:
 
 
 @dataclass(frozen=True)
+class ShowSchemaOptions:
+    """Where a tree is drawn."""
+
+    output: Path | None = option(
+        "Draw the tree into a .png, .pdf or .svg file, too.", flags=("-o", "--output")
+    )
+
+
+@dataclass(frozen=True)
+class GuessOptions:
+    """Where a proposed schema goes."""
+
+    output: Path | None = option(
+        "JSON file to write. Default: it is printed.", flags=("-o", "--output")
+    )
+
+
+@dataclass(frozen=True)
 class ReadingOptions(Rendered):
     """How a catalogue's table and images are read."""
 

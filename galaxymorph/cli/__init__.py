@@ -82,6 +82,7 @@ COMMANDS = {
         "galaxymorph.cli.data:data",
         "Check a catalogue of galaxies, or fetch images by coordinates.",
     ),
+    "schema": ("galaxymorph.cli.schema:schema", "Show decision trees, or propose one for a table."),
     "reproduce": (
         "galaxymorph.cli.reproduce:reproduce",
         "Train a run again and compare weights and metrics.",

@@ -53,6 +53,7 @@ from .recipe import Recipe as Recipe
 from .recipe import help_of as help_of
 from .recipe import item_frame as item_frame
 from .recipe import require_views as require_views
+from .recipe import shown_setting as shown_setting
 from .recipe import without_effect as without_effect
 from .recipe_choice import default_recipe as default_recipe
 from .runs import Run as Run

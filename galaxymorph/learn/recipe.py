@@ -544,6 +544,12 @@ def without_effect(recipe: Recipe) -> set[str]:
     return {name for name, is_idle in idle.items() if is_idle}
 
 
+def shown_setting(recipe: Recipe, name: str) -> object:
+    """Return a setting's value for people: of a schema its name, where it is the whole of one."""
+    value = getattr(recipe, name)
+    return SCHEMAS.find(value).tree.name if name == "schema" else value
+
+
 def require_weights_file(recipe: Recipe) -> None:
     """Raise BadInput if a recipe's weights are neither of `WEIGHTS` nor a file."""
     if recipe.weights not in WEIGHTS and not Path(recipe.weights).is_file():

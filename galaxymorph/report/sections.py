@@ -33,6 +33,7 @@ from galaxymorph.learn import (
     help_of,
     label_words,
     run_files,
+    shown_setting,
     target_of,
     without_effect,
 )
@@ -53,7 +54,7 @@ from galaxymorph.report.metric_tables import (
 from galaxymorph.report.page_content import PREDICTED, PageContent
 from galaxymorph.report.references import reference_of
 from galaxymorph.report.tables import PARTS
-from galaxymorph.zoo import SCHEMAS, known_fractions
+from galaxymorph.zoo import known_fractions
 
 Content = dict[str, Any]
 
@@ -147,7 +148,7 @@ def _trained(page: PageContent) -> Content:
     words = {**PARTS, "train": "training"}
     source = Path(run.data["source"])
     if target.tree:
-        labels = f"vote fractions of the schema {SCHEMAS.find(recipe.schema).tree.name}"
+        labels = f"vote fractions of the schema {shown_setting(recipe, 'schema')}"
     elif recipe.labels_column is not None:
         labels = f"labels from the column {recipe.labels_column}"
     else:
@@ -409,7 +410,7 @@ def _recipe(page: PageContent) -> Content:
     settings = []
     for setting in fields(Recipe):
         if setting.name not in idle:
-            value = getattr(run.recipe, setting.name)
+            value = shown_setting(run.recipe, setting.name)
             differs = value != getattr(baseline, setting.name)
             name = setting.name.replace("_", "-")
             settings.append((name, _setting(value), differs, help_of(setting)))

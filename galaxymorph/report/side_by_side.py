@@ -18,7 +18,7 @@ from galaxymorph.judge import (
     require_distinct,
     unranked_runs,
 )
-from galaxymorph.learn import Run, run_files, target_of, without_effect
+from galaxymorph.learn import Run, run_files, shown_setting, target_of, without_effect
 from galaxymorph.report.metric_tables import print_confusion, score_name
 from galaxymorph.report.notebook import html_table
 from galaxymorph.report.tables import console, interval_words, make_table, print_table
@@ -178,7 +178,7 @@ class Comparison:
             values = [
                 "–"
                 if setting.name in without_effect(run.recipe)
-                else str(getattr(run.recipe, setting.name))
+                else str(shown_setting(run.recipe, setting.name))
                 for run in self.runs
             ]
             if len(set(values)) > 1:

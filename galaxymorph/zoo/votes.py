@@ -149,7 +149,7 @@ def _find_schema(table: Table, given: str | Schema | None, kind: str | None) -> 
         raise BadInput(
             f"{table.reference}: schema {name} has no {kind} columns", "leave out one of the two"
         )
-    if whole := _whole_schemas(table, candidates):
+    if whole := whole_schemas(table, candidates):
         return whole[0]
     _refuse_other_schema(table, name)
     present = [
@@ -182,26 +182,31 @@ def _candidates(schemas: Sequence[Schema], kind: str | None) -> list[tuple[Schem
     ]
 
 
-def _whole_schemas(
-    table: Table, candidates: Sequence[tuple[Schema, str]]
+def whole_schemas(
+    table: Table, candidates: Sequence[tuple[Schema, str]] | None = None
 ) -> list[tuple[Schema, str]]:
-    """Return those schemas and kinds whose every column a table has, the likeliest first.
+    """Return the schemas and kinds whose every column a table has, the likeliest first.
 
     That is the one of most answers, as a union of campaigns has the columns of each; then one of
     whose ids the table has.
+
+    Args:
+        table: opened.
+        candidates: by default all.
     """
+    if candidates is None:
+        candidates = _candidates(list(SCHEMAS.values()), None)
     whole = [
         (schema, kind)
         for schema, kind in candidates
         if not _absent(table, schema.answer_columns(kind))
     ]
-    return sorted(
-        whole,
-        key=lambda each: (
-            -len(each[0].tree.columns),
-            all(name not in table for name in each[0].ids),
-        ),
-    )
+
+    def order(each: tuple[Schema, str]) -> tuple[int, bool]:
+        schema = each[0]
+        return -len(schema.tree.columns), not any(name in table for name in schema.ids)
+
+    return sorted(whole, key=order)
 
 
 def _name_the_labels(table: Table, schema: Schema) -> str:
@@ -219,7 +224,7 @@ def _columns_of(table: Table) -> str:
 
 def _refuse_other_schema(table: Table, name: str | None) -> None:
     """Raise BadInput if the table has all the votes of another schema than the one named."""
-    whole = _whole_schemas(table, _candidates(list(SCHEMAS.values()), None)) if name else []
+    whole = whole_schemas(table) if name else []
     if whole:
         other = whole[0][0].tree.name
         raise BadInput(

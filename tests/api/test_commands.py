@@ -15,6 +15,7 @@ GROUPS = {
     "survey": {"simulate": "simulate", "show": "show"},
     "data": {"check": "check", "cutouts": "cutouts"},
     "volunteers": {"read": "read_volunteers", "simulate": "simulate_volunteers"},
+    "schema": {"show": "show_schema", "guess": "guess_schema"},
 }
 # What concerns the terminal alone, a former name, and a hint to where bad rows are listed.
 OF_THE_TERMINAL = {

@@ -11,7 +11,7 @@ from PIL import Image
 
 from galaxymorph.api.calling import takes
 from galaxymorph.api.data_options import CutoutOptions
-from galaxymorph.api.options import CheckOptions, ShowOptions, SimulateOptions
+from galaxymorph.api.options import CheckOptions, ReadingOptions, ShowOptions, SimulateOptions
 from galaxymorph.api.paths import Place, require_output
 from galaxymorph.base import BadInput, counted, replacing
 from galaxymorph.images import (
@@ -87,13 +87,23 @@ def show(folder: Place, **options: Any) -> Image.Image:
             "challenge only",
             "leave out --scheme, or --labels-column and --schema",
         )
-    catalogue = read_catalogue(Path(folder), chosen.labels_column, chosen.schema, chosen.id_column)
+    catalogue = _read(folder, chosen)
     rendering = Rendering().changed(chosen.stretch, chosen.bands)
     sheet = contact_sheet(catalogue, chosen.n, chosen.columns, chosen.scheme, rendering)
     if chosen.output:
         with replacing(chosen.output) as temporary:
             sheet.save(temporary, "PNG")
     return sheet
+
+
+def _read(path: Place, chosen: ReadingOptions) -> Catalogue:
+    return read_catalogue(
+        Path(path),
+        chosen.labels_column,
+        chosen.schema,
+        chosen.id_column,
+        image_column=chosen.image_column,
+    )
 
 
 @dataclass(frozen=True)
@@ -236,7 +246,7 @@ def check(path: Place, **options: Any) -> CatalogueCheck:
         {'elliptical': 23, 'spiral': 6, 'irregular': 5}
     """
     chosen = CheckOptions(**options)
-    catalogue = read_catalogue(Path(path), chosen.labels_column, chosen.schema, chosen.id_column)
+    catalogue = _read(path, chosen)
     copies: list[str] = []
     if not chosen.quick:
         references = list(catalogue.table["image"])

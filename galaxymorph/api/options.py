@@ -402,6 +402,11 @@ class ReadingOptions(Rendered):
         "schema, or GalaxyID.",
         metavar="COLUMN",
     )
+    image_column: str | None = option(
+        "Column with the paths of images. Default: image, image_path, path, file_loc or filename "
+        "(with subfolder) if its images are there.",
+        metavar="COLUMN",
+    )
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,13 @@ from galaxymorph.learn.distributed import (
     training_together,
 )
 from galaxymorph.learn.embeddings import write_embeddings
-from galaxymorph.learn.galaxies import Galaxies, gather_galaxies, split_with_targets, training_table
+from galaxymorph.learn.galaxies import (
+    Galaxies,
+    draw_split,
+    gather_galaxies,
+    split_with_targets,
+    training_table,
+)
 from galaxymorph.learn.inference import infer
 from galaxymorph.learn.learner import learner_on
 from galaxymorph.learn.models import export_learner, write_weights
@@ -94,7 +100,8 @@ from galaxymorph.learn.targets.columns import (
     true_columns,
 )
 from galaxymorph.learn.targets.loss import make_link, make_loss_and_metrics
-from galaxymorph.zoo import PARTS, fold_splits, split_galaxies
+from galaxymorph.zoo import PARTS, fold_splits
+from galaxymorph.zoo.columns import GIVEN
 
 
 @dataclass(frozen=True)
@@ -145,9 +152,7 @@ def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
             ]
             write_split(run, pd.concat(tested, ignore_index=True))
         else:
-            split = split_galaxies(
-                table, classes, recipe.seed, recipe.held_out, recipe.calibration, soft
-            )
+            split = draw_split(galaxies, recipe)
             for number, member in enumerate(run.ensemble):
                 seed = member_seed(recipe.seed, number)
                 create_run(member.path, replace(recipe, members=1, seed=seed), classes, data)
@@ -163,7 +168,8 @@ def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
         say(f"{len(galaxies.further):,} galaxies of further catalogues train: {path / SOURCES}")
     copies = int(table["digest"].duplicated().sum()) if "digest" in table else 0
     if copies:
-        say(f"{counted(copies, 'image')} identical to another one, in the same part as that")
+        where = "whose part is the table's" if GIVEN in table else "in the same part as that"
+        say(f"{counted(copies, 'image')} identical to another one, {where}")
     if len(galaxies.rejected):
         say(f"{counted(len(galaxies.rejected), 'row')} excluded: {path / 'rejected.csv'}")
     return Run(path)

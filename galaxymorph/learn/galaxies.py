@@ -38,13 +38,14 @@ from galaxymorph.zoo import (
     PLAIN,
     SCHEMES,
     Catalogue,
-    find_layout,
+    given_split,
     label_catalogue,
+    locate_images,
     notes_on_classes,
     read_catalogue,
     split_galaxies,
 )
-from galaxymorph.zoo.columns import SOURCE, TRAIN, WEIGHT
+from galaxymorph.zoo.columns import GIVEN, SOURCE, TEST, TRAIN, WEIGHT
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,9 @@ def read_labels(path: str | Path, recipe: Recipe, skip_bad: bool = False) -> Lab
         BadInput: something is wrong with a row, and `skip_bad` isn't set.
     """
     kind = None if recipe.fractions is None else FRACTIONS[recipe.fractions]
-    catalogue = read_catalogue(path, recipe.labels_column, recipe.schema, recipe.id_column, kind)
+    catalogue = _read(path, recipe, kind)
+    if recipe.test_data is not None:
+        catalogue = _with_test(catalogue, _read(recipe.test_data, recipe, kind))
     catalogue.say_notes()
     if catalogue.unvoted:
         say(f"{counted(len(catalogue.unvoted), 'galaxy')} without votes excluded")
@@ -108,11 +111,65 @@ def read_labels(path: str | Path, recipe: Recipe, skip_bad: bool = False) -> Lab
     if left_out := len(catalogue.table) - len(table):
         by = f"column {recipe.labels_column}" if recipe.labels_column else f"scheme {recipe.scheme}"
         say(f"{left_out:,} of {len(catalogue.table):,} galaxies have no class by {by}")
+    if catalogue.parts:
+        table = table.assign(**{GIVEN: table["galaxy"].map(catalogue.parts)})
     further = read_further(recipe, skip_bad)
     labelled = Labelled(replace(catalogue, table=table), classes, _absolute(path), further)
     for note in notes_on_classes(labelled.counts):
         warn(note)
     return labelled
+
+
+def _read(path: str | Path, recipe: Recipe, kind: str | None) -> Catalogue:
+    return read_catalogue(
+        path,
+        recipe.labels_column,
+        recipe.schema,
+        recipe.id_column,
+        kind,
+        recipe.image_column,
+        recipe.split_column,
+    )
+
+
+def _with_test(catalogue: Catalogue, test: Catalogue) -> Catalogue:
+    """Return one catalogue of two tables, whose galaxies train and are tested.
+
+    Raises:
+        BadInput: a galaxy is in both.
+    """
+    both = catalogue.table["galaxy"].isin(test.table["galaxy"])
+    if both.any():
+        raise BadInput(
+            f"{test.source}: galaxy {catalogue.table['galaxy'][both].iloc[0]} is in "
+            f"{catalogue.source} too ({both.sum():,} such)",
+            "leave it out of one of the two",
+        )
+    parts = dict.fromkeys(catalogue.table["galaxy"], TRAIN)
+    return replace(
+        catalogue,
+        table=pd.concat([catalogue.table, test.table], ignore_index=True),
+        rows=catalogue.rows + test.rows,
+        problems=[*catalogue.problems, *test.problems],
+        unvoted=[*catalogue.unvoted, *test.unvoted],
+        # Images of one table are no images without a row, where both lie in one folder.
+        unused_images=0,
+        parts=parts | dict.fromkeys(test.table["galaxy"], TEST),
+    )
+
+
+def draw_split(galaxies: Galaxies, recipe: Recipe) -> pd.DataFrame:
+    """Return the split of a fit: that of the catalogue's own column or tables, or a drawn one.
+
+    Raises:
+        BadInput: a class is too small, or a part is empty.
+    """
+    table, soft = galaxies.table, target_of(recipe).soft
+    if GIVEN in table:
+        return given_split(table, galaxies.classes, recipe.seed, recipe.calibration, soft)
+    return split_galaxies(
+        table, galaxies.classes, recipe.seed, recipe.held_out, recipe.calibration, soft
+    )
 
 
 def decode_galaxies(
@@ -230,8 +287,7 @@ def with_images(table: pd.DataFrame, data: str | Path | None = None) -> pd.DataF
                 f"{first}: no such file", "give the catalogue's present path with --data"
             )
         return table
-    layout = find_layout(data)
-    images = table["galaxy"].map(layout.name_of).map(layout.images)
+    images = locate_images(data, table["galaxy"])
     if images.isna().any():
         galaxy = table["galaxy"][images.isna()].iloc[0]
         raise BadInput(f"{data}: no image of galaxy {galaxy}", "give the catalogue of the run")

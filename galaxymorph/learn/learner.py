@@ -26,13 +26,11 @@ from fastai.torch_core import set_seed
 from galaxymorph.learn.backbones.architectures import vision_learner_of
 from galaxymorph.learn.callbacks import FrozenInEval
 from galaxymorph.learn.data import galaxy_loaders
-from galaxymorph.learn.galaxies import gather_galaxies, training_table
+from galaxymorph.learn.galaxies import draw_split, gather_galaxies, training_table
 from galaxymorph.learn.inference import AverageViews
 from galaxymorph.learn.presets import make_recipe
 from galaxymorph.learn.recipe import Recipe
-from galaxymorph.learn.targets.columns import target_of
 from galaxymorph.learn.targets.loss import make_link, make_loss_and_metrics
-from galaxymorph.zoo import split_galaxies
 
 
 def galaxy_dataloaders(
@@ -70,14 +68,7 @@ def galaxy_dataloaders(
     elif settings:
         recipe = replace(recipe, **settings)
     galaxies = gather_galaxies(data, recipe, skip_bad, cache)
-    split = split_galaxies(
-        galaxies.table,
-        galaxies.classes,
-        recipe.seed,
-        recipe.held_out,
-        recipe.calibration,
-        target_of(recipe).soft,
-    )
+    split = draw_split(galaxies, recipe)
     split = training_table(split, galaxies)
     set_seed(recipe.seed, reproducible=True)
     loaders = galaxy_loaders(split, recipe, galaxies.classes, galaxies.frames)

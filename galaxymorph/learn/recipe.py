@@ -86,6 +86,27 @@ class Recipe:
         "data",
         metavar="COLUMN",
     )
+    image_column: str | None = _setting(
+        None,
+        "Column with the paths of images, relative to the table or absolute. Default: image, "
+        "image_path, path, file_loc or filename (with subfolder) if its images are there; "
+        "otherwise images are named by the ids",
+        "data",
+        metavar="COLUMN",
+    )
+    split_column: str | None = _setting(
+        None,
+        "Column with the part of the split of each galaxy (train, valid, calibration or test), "
+        "which is kept to. Parts that it lacks, but train and test, are drawn from train",
+        "data",
+        metavar="COLUMN",
+    )
+    test_data: str | None = _setting(
+        None,
+        "Table of the test galaxies, in the columns of --data, whose galaxies then all train",
+        "data",
+        metavar="PATH",
+    )
     labels_column: str | None = _setting(
         None, "Column of class names, used instead of a label scheme", "data", metavar="COLUMN"
     )
@@ -415,6 +436,21 @@ RULES = (
         "leave out one of the two",
     ),
     Rule(
+        lambda r: r.split_column and r.test_data,
+        "test_data: the split is in column {r.split_column!r} already",
+        "leave out one of the two",
+    ),
+    Rule(
+        lambda r: (r.split_column or r.test_data) and r.folds,
+        "folds {r.folds}: the catalogue has a split of its own",
+        "leave out one of the two",
+    ),
+    Rule(
+        lambda r: r.split_column or r.test_data,
+        "held_out {r.held_out}: the catalogue has a split of its own",
+        given="held_out",
+    ),
+    Rule(
         lambda r: r.also and r.target != "tree",
         "also: further catalogues train the answers of a tree, and the target is {r.target}",
         "use --target tree",
@@ -539,7 +575,7 @@ def without_effect(recipe: Recipe) -> set[str]:
         "degraded": not (recipe.blur or recipe.noise),
         "adapt": not recipe.unlabelled,
         "adapt_weight": not recipe.unlabelled,
-        "held_out": recipe.folds > 0,
+        "held_out": bool(recipe.folds or recipe.split_column or recipe.test_data),
     }
     return {name for name, is_idle in idle.items() if is_idle}
 
@@ -639,6 +675,8 @@ def resolve(recipe: Recipe) -> Recipe:
         changes["schema"] = portable_schema(recipe.schema)
     if Path(recipe.weights).is_file():
         changes["weights"] = str(Path(recipe.weights).absolute())
+    if recipe.test_data is not None:
+        changes["test_data"] = str(Path(recipe.test_data).absolute())
     if recipe.also:
         changes["also"] = tuple(
             str(replace(source, path=str(Path(source.path).absolute()), schema=_located(source)))

@@ -22,10 +22,8 @@ from galaxymorph.zoo import (
     open_table,
     require_images,
 )
+from galaxymorph.zoo.image_columns import IMAGE_COLUMNS, image_columns, join_path
 from galaxymorph.zoo.image_files import galaxy_name
-
-# Names of columns in common catalogues, in the order of preference, in lower case.
-IMAGE_COLUMNS = ("image", "image_path", "path", "file_loc", "filename", "file")
 
 
 class ListedImage(NamedTuple):
@@ -82,7 +80,9 @@ def kept_columns(catalogue: str | Path, names: Sequence[str]) -> list[str]:
     if not is_table:
         raise BadInput(f"--keep {','.join(names)}: {path} is not a table", "leave it out")
     table = open_table(path)
-    others = [name for name in table.columns if name and name not in _chosen(table)]
+    identity, image = _chosen(table)
+    chosen = {identity, *image}
+    others = [name for name in table.columns if name and name not in chosen]
     if list(names) == ["all"] and "all" not in table:
         return others
     for name in names:
@@ -120,15 +120,15 @@ def _rows(
 ) -> Iterator[ListedImage]:
     """Yield the rows of a table; one that can't be read is named by its number."""
     identity, image = _chosen(table)
-    others = [name for name in table.columns if name and name not in (identity, image)]
+    others = [name for name in table.columns if name and name not in (identity, *image)]
     if on_note and others and not keep:
         on_note(
             f"{table.reference}: {listed(others, 3)} aren't copied to the predictions; --keep "
             f"{others[0]} keeps a column, --keep all every one"
         )
     is_empty = True
-    for piece in table.pieces(list(dict.fromkeys(filter(None, (image, identity, *keep))))):
-        images = as_text(piece.frame[image]).fillna("")
+    for piece in table.pieces(list(dict.fromkeys(filter(None, (*image, identity, *keep))))):
+        images = _paths(piece, image)
         ids = images.where(images == "", "") if identity is None else _ids(table, piece, identity)
         cells = [as_text(piece.frame[name]).fillna("").to_numpy(object) for name in keep]
         kept = list(zip(*cells, strict=True)) if cells else [()] * len(images)
@@ -148,6 +148,13 @@ def _rows(
         raise BadInput(f"{table.reference}: no row", "give a table with one row per image")
 
 
+def _paths(piece: Piece, columns: Sequence[str]) -> pd.Series:
+    """Return the paths of images, "" where there is none."""
+    texts = [as_text(piece.frame[name]).fillna("") for name in columns]
+    joined = map(join_path, zip(*texts, strict=True))
+    return texts[0] if len(texts) == 1 else pd.Series(list(joined), piece.frame.index, "string")
+
+
 def _ids(table: Table, piece: Piece, column: str) -> pd.Series:
     ids, lossy = as_ids(piece.frame[column])
     for row, words in lossy.items():
@@ -157,12 +164,12 @@ def _ids(table: Table, piece: Piece, column: str) -> pd.Series:
     return ids.fillna("")
 
 
-def _chosen(table: Table) -> tuple[str | None, str]:
-    """Return the columns of ids, if there is one, and of images."""
+def _chosen(table: Table) -> tuple[str | None, list[str]]:
+    """Return the column of ids, if there is one, and those of an image's path."""
     columns = [name for name in table.columns if name]
     known = {column.lower(): column for column in reversed(columns)}
-    image = next((known[name] for name in IMAGE_COLUMNS if name in known), None)
-    if image is None:
+    image = image_columns(columns)
+    if not image:
         raise BadInput(
             f"{table.reference}: no column of image paths; the columns are "
             f"{', '.join(columns[:8])}",

@@ -1,6 +1,7 @@
 from .catalogue import ID_COLUMNS as ID_COLUMNS
 from .catalogue import Catalogue as Catalogue
 from .catalogue import Problem as Problem
+from .catalogue import locate_images as locate_images
 from .catalogue import read_catalogue as read_catalogue
 from .catalogue import read_words as read_words
 from .checks import as_ids as as_ids
@@ -46,6 +47,7 @@ from .schemes import Scheme as Scheme
 from .schemes import assign_labels as assign_labels
 from .schemes import soft_targets as soft_targets
 from .splits import fold_splits as fold_splits
+from .splits import given_split as given_split
 from .splits import split_galaxies as split_galaxies
 from .table_formats import Piece as Piece
 from .tables import Table as Table

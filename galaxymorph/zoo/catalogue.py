@@ -5,23 +5,26 @@ Nothing is repaired: a row is sound, or it is set aside with its fault.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
 
 from galaxymorph.base import BadInput, did_you_mean, near_names, one_line, say, warn
-from galaxymorph.zoo.checks import CheckedRows, as_ids, read_checked
-from galaxymorph.zoo.columns import COUNT, WORD, prefixed
+from galaxymorph.zoo.checks import CheckedRows, as_ids, as_text, read_checked, without_decimals
+from galaxymorph.zoo.columns import COUNT, PART_NAMES, PARTS, WORD, prefixed
+from galaxymorph.zoo.image_columns import find_references, image_columns, join_path
 from galaxymorph.zoo.image_files import same_content
 from galaxymorph.zoo.layout import Layout, find_layout
 from galaxymorph.zoo.schemas import GALAXY_ZOO_CHALLENGE, SCHEMAS, Schema
 from galaxymorph.zoo.tables import Table, open_table
 from galaxymorph.zoo.tree import Tree
-from galaxymorph.zoo.votes import Votes, gather_votes
+from galaxymorph.zoo.votes import Votes, gather_votes, id_column_of
 
 ID_COLUMN = "GalaxyID"
+# Of tables with class names, by default.
+LABEL_IDS = (ID_COLUMN, "id_str")
 # Columns of ids in common catalogues, in the order of preference, in lower case.
 ID_COLUMNS = (
     *("id", "galaxy", "galaxyid", "id_str", "objid", "object_id", "source_id", "iauname"),
@@ -67,8 +70,8 @@ class Catalogue:
     `table` has a row a galaxy in ascending order: `galaxy` (the id, text), `image` (a reference),
     `row` (its number in the file), and its `label`, or the cumulative vote fraction of every
     answer of the tree and, where the table has counts, `count_<answer>`. `unvoted` are galaxies
-    without votes. `note` names files among the images that are none, `kind` the kind of vote
-    fractions.
+    without votes. `parts` are those of the split that the table gives, by galaxy. `note` names
+    files among the images that are none, `kind` the kind of vote fractions.
     """
 
     path: Path
@@ -81,6 +84,7 @@ class Catalogue:
     unused_images: int = 0
     note: str = ""
     kind: str = ""
+    parts: dict[str, str] = field(default_factory=dict)
 
     @property
     def kind_note(self) -> str:
@@ -128,6 +132,8 @@ def read_catalogue(
     schema: str = GALAXY_ZOO_CHALLENGE.name,
     id_column: str | None = None,
     kind: str | None = None,
+    image_column: str | None = None,
+    split_column: str | None = None,
 ) -> Catalogue:
     """Read a catalogue of votes in one of `SCHEMAS`, or one with plain labels.
 
@@ -139,6 +145,9 @@ def read_catalogue(
             schema's, the one that most images are named by.
         kind: of vote fractions, one of `schemas.KINDS`; by default, the schema's first that the
             table has.
+        image_column: that says where images are; by default, one of `IMAGE_COLUMNS` if the table
+            has it and its images are there; otherwise images are named by the ids.
+        split_column: with the part of the split that each galaxy is in.
 
     Returns:
         The sound galaxies, and a problem for every other row.
@@ -152,15 +161,24 @@ def read_catalogue(
         >>> list(catalogue.table.columns[:3])
         ['galaxy', 'Class1.1', 'Class1.2']
     """
-    layout, table = _open(path)
+    layout, table = _open(path, image_column)
+    unvoted: list[Problem] = []
+    _require_columns(table, {"--image-column": image_column, "--split-column": split_column})
     if labels_column is not None:
-        _require_label(table, labels_column, id_column or ID_COLUMN)
-        read = read_checked(table, id_column or ID_COLUMN, texts=[labels_column])
-        return _with_images(Path(path), layout, None, _labels(read, labels_column), read, [])
-    rule = SCHEMAS.find(schema, "--schema")
-    rows, votes, unvoted = _votes(table, rule, id_column, layout, kind)
-    catalogue = _with_images(Path(path), layout, rule.tree, rows, votes.rows, unvoted)
-    return replace(catalogue, kind=votes.kind)
+        ids = id_column or _label_ids(table)
+        _require_label(table, labels_column, ids)
+        read = read_checked(table, ids, texts=[labels_column])
+        rows, tree, kind = _labels(read, labels_column), None, ""
+    else:
+        rule = SCHEMAS.find(schema, "--schema")
+        ids = id_column or _best_ids(table, rule, layout) or id_column_of(table, rule)
+        rows, votes, unvoted = _votes(table, rule, ids, kind)
+        read, tree, kind = votes.rows, rule.tree, votes.kind
+    layout = _with_references(layout, table, ids, image_column)
+    catalogue = _with_images(Path(path), layout, tree, rows, read, unvoted)
+    if split_column is not None:
+        catalogue = _with_parts(catalogue, table, ids, split_column)
+    return replace(catalogue, kind=kind)
 
 
 def read_words(path: str | Path, columns: Sequence[str], id_column: str | None = None) -> Catalogue:
@@ -178,22 +196,120 @@ def read_words(path: str | Path, columns: Sequence[str], id_column: str | None =
         BadInput: the table can't be read or lacks a column.
     """
     layout, table = _open(path)
-    ids = id_column or ID_COLUMN
+    ids = id_column or _label_ids(table)
     for column in columns:
         _require_label(table, column, ids)
     read = read_checked(table, ids, texts=list(columns))
+    layout = _with_references(layout, table, ids)
     rows = pd.DataFrame({"galaxy": read.ids.astype(object)}, index=read.rows)
     for column in columns:
         rows[WORD + column] = read.texts[column].fillna("").to_numpy(object)
     return _with_images(Path(path), layout, None, rows[read.sound], read, [])
 
 
-def _open(path: str | Path) -> tuple[Layout, Table]:
+def locate_images(path: str | Path, galaxies: pd.Series) -> pd.Series:
+    """Return the references of some galaxies' images in a catalogue, missing where there is none.
+
+    Args:
+        path: see `find_layout`.
+        galaxies: their ids.
+    """
+    layout, table = _open(path)
+    images = galaxies.map(layout.image_of)
+    if not images.isna().any():
+        return images
+    known = {name.lower(): name for name in reversed(table.columns)}
+    for name in (known[lower] for lower in ID_COLUMNS if lower in known):
+        layout = _with_references(layout, table, name)
+        images = galaxies.map(layout.image_of)
+        if not images.isna().any():
+            break
+    return images
+
+
+def _open(path: str | Path, image_column: str | None = None) -> tuple[Layout, Table]:
     if Path(path).is_file() and not str(path).lower().endswith(".zip"):
         # A file that is no table is refused before its images are looked for.
         open_table(path)
-    layout = find_layout(path)
-    return layout, open_table(layout.table)
+    layout = find_layout(path, need_images=False)
+    table = open_table(layout.table)
+    if not layout.images and not image_columns(table.columns, image_column):
+        find_layout(path)
+    return layout, table
+
+
+def _require_columns(table: Table, chosen: Mapping[str, str | None]) -> None:
+    for option, column in chosen.items():
+        if column is not None and column not in table:
+            raise BadInput(
+                f"{table.reference}: {option} {column}: the table has no such column",
+                did_you_mean(column, table.columns),
+            )
+
+
+def _label_ids(table: Table) -> str:
+    """Return the column of ids of a table with class names, by default."""
+    return next((name for name in LABEL_IDS if name in table), ID_COLUMN)
+
+
+def _texts_by_id(table: Table, ids: str, columns: Sequence[str]) -> pd.DataFrame:
+    """Return some columns as text, "" where empty, a row an id, and the column `row`."""
+    parts = []
+    for piece in table.pieces(list(dict.fromkeys([ids, *columns]))):
+        texts = {name: as_text(piece.frame[name]).fillna("") for name in columns}
+        frame = pd.DataFrame(texts).assign(row=piece.frame.index)
+        parts.append(frame.set_axis(as_ids(piece.frame[ids])[0]))
+    if not parts:
+        return pd.DataFrame(columns=[*columns, "row"])
+    whole = pd.concat(parts)
+    whole.index = without_decimals(whole.index.to_series()).array
+    return whole[whole.index.notna() & ~whole.index.duplicated()]
+
+
+def _with_references(layout: Layout, table: Table, ids: str, chosen: str | None = None) -> Layout:
+    """Return the layout with the images that the table's column names, by galaxy.
+
+    Without a chosen column, it counts if any image that it names is there.
+    """
+    columns = image_columns(table.columns, chosen)
+    if not columns:
+        return layout
+    try:
+        texts = _texts_by_id(table, ids, columns)
+    except BadInput:
+        if chosen:
+            raise
+        # A column of pictures, which has another use.
+        return layout
+    joined = map(join_path, texts[columns].itertuples(index=False))
+    paths = dict(zip(texts.index, joined, strict=True))
+    references = find_references(paths, Path(layout.table).absolute().parent, layout.images)
+    if not references and (layout.images and not chosen):
+        return layout
+    named = layout.images if not chosen else {}
+    missing = {
+        galaxy: f"no image {path}" if path else f"{columns[-1]} is empty"
+        for galaxy, path in paths.items()
+        if galaxy not in references
+    }
+    return replace(layout, references=references, missing=missing, images=dict(named))
+
+
+def _with_parts(catalogue: Catalogue, table: Table, ids: str, column: str) -> Catalogue:
+    """Return the catalogue with the part of the split of each galaxy."""
+    texts = _texts_by_id(table, ids, [column])
+    words = dict(zip(texts.index, zip(texts[column], texts["row"], strict=True), strict=True))
+    parts, problems = {}, []
+    for galaxy in catalogue.table["galaxy"]:
+        text, number = words[galaxy]
+        part = PART_NAMES.get(text.lower())
+        if part is None:
+            what = f"{column} is {text!r}, none of {', '.join(PARTS)}" if text else ""
+            row = f"{table.reference} row {number}"
+            problems.append(Problem(row, what or f"{column} is empty", galaxy))
+        else:
+            parts[galaxy] = part
+    return replace(catalogue.set_aside(problems), parts=parts)
 
 
 def _with_images(
@@ -210,7 +326,7 @@ def _with_images(
         for row, words in sorted(read.words.items())
     ]
     table, without_image = _join_images(rows, layout)
-    used = {layout.name_of(galaxy) for galaxy in read.ids.dropna()}
+    used = {layout.image_of(galaxy) for galaxy in read.ids.dropna()}
     catalogue = Catalogue(
         path,
         layout.table,
@@ -219,7 +335,7 @@ def _with_images(
         read.count,
         problems + without_image + _unsafe_names(layout),
         unvoted,
-        sum(stem not in used for stem in layout.images),
+        sum(reference not in used for reference in layout.images.values()),
         layout.note,
     )
     return catalogue.set_aside(_doubled_images(table, layout))
@@ -254,10 +370,9 @@ def _labels(read: CheckedRows, column: str) -> pd.DataFrame:
 
 
 def _votes(
-    table: Table, schema: Schema, id_column: str | None, layout: Layout, kind: str | None
+    table: Table, schema: Schema, ids: str, kind: str | None
 ) -> tuple[pd.DataFrame, Votes, list[Problem]]:
     """Return the sound rows with votes, the votes of all rows, and the galaxies without votes."""
-    ids = id_column or _best_ids(table, schema, layout)
     votes = gather_votes(table, schema, kind, ids)
     read, answers = votes.rows, schema.tree.columns
     rows = pd.DataFrame(votes.cumulative, columns=answers, index=read.rows)
@@ -285,12 +400,12 @@ def _best_ids(table: Table, schema: Schema, layout: Layout) -> str | None:
 
 
 def _join_images(table: pd.DataFrame, layout: Layout) -> tuple[pd.DataFrame, list[Problem]]:
-    images = table["galaxy"].map(layout.name_of).map(layout.images)
+    images = table["galaxy"].map(layout.image_of)
     table = table.assign(row=table.index, image=images)
     absent = table["image"].isna()
     _require_some(table, absent, layout)
     problems = [
-        Problem(f"{layout.table} row {row}", f"no image {galaxy}.jpg", galaxy)
+        Problem(f"{layout.table} row {row}", layout.fault_of(galaxy), galaxy)
         for row, galaxy in table.loc[absent, ["row", "galaxy"]].itertuples(index=False)
     ]
     return _in_order(table[~absent]), problems
@@ -298,6 +413,13 @@ def _join_images(table: pd.DataFrame, layout: Layout) -> tuple[pd.DataFrame, lis
 
 def _require_some(table: pd.DataFrame, absent: pd.Series, layout: Layout) -> None:
     """Raise BadInput if no galaxy at all has an image: then the names don't match."""
+    if absent.all() and len(table) > 1 and layout.missing:
+        raise BadInput(
+            f"{layout.table}: none of its {len(table):,} galaxies has an image: "
+            f"{layout.fault_of(table['galaxy'].iloc[0])}",
+            "paths are relative to the table's folder, or absolute; name the column of images "
+            "with --image-column",
+        )
     if absent.all() and len(table) > 1:
         images, galaxy = list(layout.images.values()), table["galaxy"].iloc[0]
         remedy = "call the images as the galaxies are, or name the column of ids with --id-column"
@@ -315,6 +437,7 @@ def _doubled_images(table: pd.DataFrame, layout: Layout) -> list[Problem]:
     return [
         Problem(other, f"galaxy {galaxy} has another image: {image}", galaxy)
         for galaxy, image in table[["galaxy", "image"]].itertuples(index=False)
+        if galaxy not in layout.references
         for other in layout.doubled.get(layout.name_of(galaxy), ())
         if not same_content(image, other)
     ]

@@ -108,14 +108,14 @@ def read_checked(
     )
     if not read.count:
         raise BadInput(f"{table.reference}: the table has no rows", "add one row per galaxy")
-    read.ids = _without_decimals(read.ids)
+    read.ids = without_decimals(read.ids)
     _check_ids(read, ids, lossy)
     for row, name, value in sorted(lost, key=lambda cell: cell[0]):
         read.words.setdefault(int(row), f"{name} is {value!r}, not a number")
     return read
 
 
-def _without_decimals(ids: pd.Series) -> pd.Series:
+def without_decimals(ids: pd.Series) -> pd.Series:
     """Return ids that were floating-point numbers before they became text as whole numbers."""
     floats = ids.dropna().str.fullmatch(r"\d{1,15}\.0")
     return ids.str.removesuffix(".0") if len(floats) and floats.all() else ids

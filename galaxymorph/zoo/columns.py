@@ -11,6 +11,7 @@ COUNT = "count_"  # the number of volunteers
 DEVIATION = "sd_"  # the predicted fraction's standard deviation
 EXPECTED = "expected_"  # the fraction that simulated votes are drawn from
 EVENT = "event_"  # whether a condition on the fractions holds: 1, 0, or NaN where unknown
+GIVEN = "given_split"  # the part of the split that the user's table gives
 WORD = "word_"  # of a column of the user's table
 CALIBRATED = "calibrated_"  # before `CALIBRATED + name` of a class, or a deviation's whole name
 
@@ -20,6 +21,13 @@ LARGEST, WEIGHT, SOURCE = "largest_answer", "weight", "source"
 
 # A split's parts, in the order of `split.csv`.
 TRAIN, VALID, CALIBRATION, TEST = PARTS = ("train", "valid", "calibration", "test")
+# The parts as users' tables may call them.
+PART_NAMES = {
+    **dict.fromkeys(("train", "training", "train_set", "trainset"), TRAIN),
+    **dict.fromkeys(("valid", "validation", "val", "dev"), VALID),
+    **dict.fromkeys(("calibration", "calib", "cal"), CALIBRATION),
+    **dict.fromkeys(("test", "testing", "test_set", "testset"), TEST),
+}
 
 
 def prefixed(prefix: str, names: Iterable[str]) -> list[str]:

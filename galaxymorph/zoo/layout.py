@@ -40,7 +40,8 @@ class Layout:
     """References of a catalogue's table, and of its images by name without ending.
 
     `doubled` has further files of an image's name, such as a PNG beside the JPEG, and `skipped`
-    counts files among the images that aren't images.
+    counts files among the images that aren't images. `references` are those of images that the
+    table's own column names, by galaxy, and `missing` the faults of others.
     """
 
     table: str
@@ -48,6 +49,16 @@ class Layout:
     doubled: dict[str, list[str]]
     unsafe: list[str]
     skipped: Counter[str] = field(default_factory=Counter)
+    references: dict[str, str] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+    def image_of(self, galaxy: str) -> str | None:
+        """Return the reference of a galaxy's image, None if there is none."""
+        return self.references.get(galaxy) or self.images.get(self.name_of(galaxy))
+
+    def fault_of(self, galaxy: str) -> str:
+        """Return the fault of a galaxy without an image."""
+        return self.missing.get(galaxy, f"no image {galaxy}.jpg")
 
     def name_of(self, galaxy: str) -> str:
         """Return a galaxy's name in `images`; its id may be the name of a file."""
@@ -59,7 +70,7 @@ class Layout:
         return skipped_note(self.skipped)
 
 
-def find_layout(path: str | Path) -> Layout:
+def find_layout(path: str | Path, need_images: bool = True) -> Layout:
     """Return the places of the table and the images of a catalogue.
 
     The challenge's test images aren't of the galaxies in its training table. They belong to another
@@ -67,6 +78,7 @@ def find_layout(path: str | Path) -> Layout:
 
     Args:
         path: a folder or a zip in the Kaggle layout, or a table with its images beside it.
+        need_images: refuse a table without images beside it; its columns may say where they are.
 
     Raises:
         BadInput: the path doesn't exist, or has no table or no image.
@@ -76,6 +88,7 @@ def find_layout(path: str | Path) -> Layout:
         raise BadInput(f"{path}: no such file or folder", "give the folder of Kaggle's files")
     named = path.is_file() and not _is_archive(path.name)
     place, table = (path.parent, str(path)) if named else (path, None)
+    fallback: Layout | None = None
     for enter in (_training_alone(place), _but_test, lambda name: True):
         if enter is None:
             continue
@@ -87,8 +100,12 @@ def find_layout(path: str | Path) -> Layout:
             raise BadInput(f"{path}: {_no_table(files)}{unreadable}", _no_table_remedy(files))
         if table and (layout := _layout(table, files, unread)).images:
             return layout
+        if table and not need_images:
+            fallback = layout
         if table and PurePosixPath(table).name.startswith(TABLES[0]) and enter is _but_test:
             break
+    if fallback is not None:
+        return fallback
     raise BadInput(f"no images for {table}", f"put {IMAGES}.zip or the folder {IMAGES}/ beside it")
 
 

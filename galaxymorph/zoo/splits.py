@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.base import BadInput, counted
-from galaxymorph.zoo.columns import PARTS
+from galaxymorph.zoo.columns import CALIBRATION, GIVEN, PARTS, TEST, TRAIN, VALID
 
 # Of the published split: 70/15/15 of train, valid and test.
 HELD_OUT = 0.30
@@ -58,6 +58,37 @@ def split_galaxies(
     valid, test = _cut(rest, classes, 0.5, seed, join_rare)
     train, calibrating = _set_aside(train, classes, calibration * len(table), seed, join_rare)
     return _together(_joined(train, valid, calibrating, test))
+
+
+def given_split(
+    table: pd.DataFrame,
+    classes: Sequence[str],
+    seed: int,
+    calibration: float = 0.0,
+    join_rare: bool = False,
+) -> pd.DataFrame:
+    """Return the split that the user's table gives, in its column `GIVEN`.
+
+    Galaxies to validate or to calibrate that it has none of are drawn from those that train: a
+    twentieth of them, and the share `calibration` of all. Nothing else is moved, copies neither.
+
+    Raises:
+        BadInput: no galaxy trains, or none is tested, or a class has none that trains.
+    """
+    parts = {name: table[table[GIVEN] == name].drop(columns=GIVEN) for name in PARTS}
+    for name in (TRAIN, TEST):
+        if parts[name].empty:
+            raise BadInput(f"no galaxy is in the part {name!r} of the split", "give some")
+    for name in classes if not join_rare else ():
+        if not (parts[TRAIN]["label"] == name).any():
+            raise BadInput(f"class {name!r} has no galaxy in the part train", "add some")
+    train = parts[TRAIN]
+    if parts[VALID].empty:
+        train, parts[VALID] = _set_aside(train, classes, FOLD_VALID * len(train), seed, join_rare)
+    if parts[CALIBRATION].empty:
+        count = calibration * len(table)
+        train, parts[CALIBRATION] = _set_aside(train, classes, count, seed, join_rare)
+    return _joined(train, *(parts[name] for name in PARTS[1:]))
 
 
 def fold_splits(

@@ -103,7 +103,7 @@ def gather_votes(
         BadInput: the table can't be read, follows no schema or lacks a column.
     """
     rule, kind = _find_schema(table, schema, kind)
-    ids = _id_column(table, rule, id_column)
+    ids = id_column_of(table, rule, id_column)
     has_counts = "counts" in rule.columns and not _absent(table, rule.answer_columns("counts"))
     totals = _totals(rule, table) if has_counts else {}
     numbers = [*rule.answer_columns(kind), *totals.values()]
@@ -119,7 +119,7 @@ def gather_votes(
     return Votes(read, rule, kind, unvoted & read.sound, counts, conditional, cumulative)
 
 
-def _id_column(table: Table, schema: Schema, given: str | None = None) -> str:
+def id_column_of(table: Table, schema: Schema, given: str | None = None) -> str:
     """Return the column that names a table's galaxies; raise BadInput if there is none."""
     candidates = [given] if given else list(schema.ids)
     for column in candidates:

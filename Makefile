@@ -5,7 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 OLDEST := .venv-oldest
-EXTRAS := lite0 morphometry onnx scale test
+EXTRAS := hats hdf5 lite0 morphometry onnx scale test
 comma := ,
 empty :=
 EVERYTHING := .[$(subst $(empty) ,$(comma),$(EXTRAS))]

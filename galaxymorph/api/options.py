@@ -262,8 +262,9 @@ class PredictOptions(PredictionOptions, Device):
     """How images are predicted, and where predictions go."""
 
     output: str | None = option(
-        "Write a .csv or .parquet table instead of printing. A folder, or a name that ends in /, "
-        "is filled with Parquet files, for catalogues of any size.",
+        "Write a table instead of printing: .csv, .parquet, .fits, .vot, .ecsv, .h5, .arrow. A "
+        "folder, or a name that ends in /, is filled with Parquet files, for catalogues of any "
+        "size.",
         flags=("-o", "--output"),
     )
     format: str | None = option(
@@ -275,8 +276,12 @@ class PredictOptions(PredictionOptions, Device):
         "With -o FOLDER/: rows per file.  [default: 4096]", limits=(1, 1_000_000), metavar="N"
     )
     keep: str | None = option(
-        "With -o FOLDER/: columns of the table to copy, such as ra,dec, or all.",
-        metavar="COLUMN[,COLUMN...]",
+        "Columns of the table to copy, such as ra,dec, or all.", metavar="COLUMN[,COLUMN...]"
+    )
+    hats: Path | None = option(
+        "With -o FOLDER/: folder of a HATS catalogue of the predictions, for LSDB; the table needs "
+        "coordinates, found by UCD or name.",
+        metavar="DIR",
     )
     scheduler: str | None = option(
         "With -o FOLDER/: address of a Dask scheduler whose workers predict, such as "
@@ -285,10 +290,16 @@ class PredictOptions(PredictionOptions, Device):
     )
 
     @property
+    def kept(self) -> list[str]:
+        """The columns to copy."""
+        return [column.strip() for column in (self.keep or "").split(",") if column.strip()]
+
+    @property
     def is_folder(self) -> bool:
         """Whether predictions fill a folder: by its last letter, or because it is one."""
-        name = self.output
-        return name is not None and (name.endswith(("/", "\\")) or Path(name).is_dir())
+        if self.output is None:
+            return False
+        return str(self.output).endswith(("/", "\\")) or Path(self.output).is_dir()
 
     @property
     def path(self) -> Path | None:

@@ -13,8 +13,8 @@ import pandas as pd
 from galaxymorph.api.calling import takes
 from galaxymorph.api.options import ExportOptions, PredictOptions, ServeOptions, TriageOptions
 from galaxymorph.api.paths import Place, Places, RunLike, require_output
-from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, say
-from galaxymorph.learn import PACKAGE_MODEL, Run, write_table
+from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, counted, say
+from galaxymorph.learn import PACKAGE_MODEL, Run
 from galaxymorph.predict import (
     PARTITION,
     average_predictors,
@@ -29,14 +29,19 @@ from galaxymorph.predict import (
     triage_files,
 )
 from galaxymorph.predict import predict_catalogue as fill_folder
+from galaxymorph.predict.catalogue import PARTITIONS
+from galaxymorph.predict.column_words import column_words
+from galaxymorph.predict.hats import require_hats, write_hats
+from galaxymorph.predict.table_output import predict_table, table_meta
 from galaxymorph.zoo import file_kind, is_zip, list_image_files
+from galaxymorph.zoo.table_writing import WRITERS, write_table_file
 
 if TYPE_CHECKING:
     from galaxymorph.predict.exporters import Export
     from galaxymorph.predict.failures import Failures
     from galaxymorph.report import ModelServer
 
-TABLES = (".csv", ".parquet")
+TABLES = tuple(WRITERS)
 PACKAGE_WORDS = "model: that of this package, trained on Galaxy Zoo's SDSS images (docs/model.md)"
 
 
@@ -71,8 +76,11 @@ def predict(
     models = _models(run)
     if chosen.is_folder:
         raise BadInput(f"-o {chosen.output}: a folder", "use predict_catalogue")
-    _require_file_options(chosen)
     paths = _listed(images)
+    is_table = chosen.path is not None and is_catalogue_table(paths)
+    _require_file_options(chosen, is_table)
+    if is_table and not chosen.format:
+        return _predict_table(models, str(paths[0]), chosen)
     if not all(isinstance(path, str | os.PathLike) for path in paths):
         return _predict_pixels(models, images, chosen)
     names = [str(path) for path in paths]
@@ -82,7 +90,35 @@ def predict(
         return pd.read_csv(chosen.path)
     table = predict_files(models, names, chosen)
     if chosen.path:
-        write_table(chosen.path, table)
+        write_table_file(chosen.path, table, column_words(table.columns, table.attrs.get("schema")))
+    return table
+
+
+def is_catalogue_table(paths: Sequence[Any]) -> bool:
+    """Tell whether what is to be predicted is one table of images."""
+    if len(paths) != 1 or not isinstance(paths[0], str | os.PathLike):
+        return False
+    name = str(paths[0])
+    return not is_zip(name) and Path(name).is_file() and file_kind(name) == "a table"
+
+
+def _predict_table(models: Sequence[Path], catalogue: str, chosen: PredictOptions) -> pd.DataFrame:
+    """Return the predictions of a table's images, written into one file."""
+    assert chosen.path is not None
+    if len(models) > 1:
+        raise BadInput(f"{catalogue}: a table is predicted by one run", f"leave out {models[1]}")
+    _require_folder_options(chosen, models[0], catalogue)
+    table, failures = predict_table(
+        chosen.path,
+        models[0],
+        catalogue,
+        chosen,
+        chosen.kept,
+        chosen.partition or PARTITION,
+        chosen.scheduler,
+    )
+    for line in failures.lines():
+        say(line)
     return table
 
 
@@ -151,15 +187,26 @@ def predict_catalogue(
     if chosen.coverage and is_run(model):
         folder = Run(model)
         say_uncalibrated(folder, "intervals" if has_intervals(folder.recipe) else "sets")
-    return fill_folder(
+    keep = chosen.kept
+    if chosen.hats:
+        coordinates = require_hats(name, chosen.hats)
+        if keep != ["all"]:
+            keep += [column for column in coordinates if column not in keep]
+    failures = fill_folder(
         str(chosen.output),
         model,
         name,
         chosen,
         scheduler=chosen.scheduler,
-        keep=[column.strip() for column in (chosen.keep or "").split(",") if column.strip()],
+        keep=keep,
         size=chosen.partition or PARTITION,
     )
+    if chosen.hats:
+        files = sorted(Path(output).glob(PARTITIONS))
+        first = pd.read_parquet(files[0])
+        number = write_hats(files, chosen.hats, coordinates, table_meta(first, model, name))
+        say(f"HATS catalogue: {chosen.hats} ({counted(number, 'file')})")
+    return failures
 
 
 def models_and_images(names: Sequence[str]) -> tuple[list[Path], list[str]]:
@@ -215,14 +262,18 @@ def _require_folder_options(chosen: PredictOptions, model: Path, catalogue: str)
         )
 
 
-def _require_file_options(chosen: PredictOptions) -> None:
+def _require_file_options(chosen: PredictOptions, is_table: bool) -> None:
     """Raise BadInput for options of a folder, or a file that can't be written."""
+    if chosen.hats:
+        raise BadInput(f"--hats {chosen.hats}: it needs -o FOLDER/", "give a folder")
     for name in ("partition", "keep", "scheduler"):
-        if (value := getattr(chosen, name)) is not None:
-            raise BadInput(f"--{name} {value}: it needs -o FOLDER/", "give a folder")
+        if (value := getattr(chosen, name)) is not None and not is_table:
+            raise BadInput(
+                f"--{name} {value}: it needs a catalogue's output", "give a table, or -o FOLDER/"
+            )
     path = chosen.path
     is_json = path is not None and path.suffix.lower() == ".json"
-    remedy = f"use {' or '.join(TABLES)}, or end it in / for a catalogue's folder"
+    remedy = f"use {', '.join(TABLES)}, or end it in / for a catalogue's folder"
     require_output(path, TABLES, remedy + "; JSON is printed by --json, without -o" * is_json)
     if chosen.format and (path is None or path.suffix != ".csv"):
         raise BadInput("--format kaggle writes a table", "give -o FILE.csv, and no --json")

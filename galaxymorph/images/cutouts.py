@@ -37,7 +37,7 @@ from galaxymorph.images.decoding import decode_bytes
 from galaxymorph.images.fetching import Fetcher, Refused, Unanswered
 from galaxymorph.zoo.catalogue import ID_COLUMN, ID_COLUMNS
 from galaxymorph.zoo.checks import CheckedRows, read_checked
-from galaxymorph.zoo.coordinates import as_degrees, find_coordinates
+from galaxymorph.zoo.coordinates import as_degrees
 from galaxymorph.zoo.schemas import SCHEMAS
 from galaxymorph.zoo.tables import Table, open_table
 
@@ -192,7 +192,7 @@ def _coordinate_columns(table: Table, choice: CutoutChoice) -> tuple[str, str]:
         return given[0], given[1]
     if given[0] or given[1]:
         raise BadInput("one coordinate is named", "give both --ra-column and --dec-column")
-    found = find_coordinates(table.columns, table.ucds())
+    found = table.coordinates
     if found is None:
         raise BadInput(
             f"{table.reference}: no columns of coordinates",

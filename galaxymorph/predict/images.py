@@ -128,7 +128,9 @@ def _refuse_other_kinds(path: str) -> None:
     """Raise BadInput if a path is that of a table, or of another file that is no image."""
     kind = file_kind(path) if REFERENCE_SEPARATOR not in path else None
     if kind == "a table":
-        raise BadInput(f"{path}: a table, not an image", "predict a catalogue with -o FOLDER/")
+        raise BadInput(
+            f"{path}: a table, not an image", "predict a catalogue with -o FILE or -o FOLDER/"
+        )
     if kind:
         raise BadInput(f"{path}: {kind}, not an image", "give images, a folder or a zip of them")
 

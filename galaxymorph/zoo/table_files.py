@@ -26,6 +26,7 @@ from galaxymorph.base import (
 TABLE_ENDINGS = (
     *(".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.bz2", ".csv.xz", ".csv.zip", ".parquet"),
     *(".feather", ".arrow", ".ecsv", ".vot", ".votable", ".fits", ".fit", ".fits.gz"),
+    *(".h5", ".hdf5"),
 )
 SIGNATURES = (
     (b"PAR1", "Parquet"),
@@ -33,6 +34,7 @@ SIGNATURES = (
     (b"\xff\xff\xff\xff", "Arrow"),
     (b"SIMPLE  =", "FITS"),
     (b"# %ECSV", "ECSV"),
+    (b"\x89HDF\r\n\x1a\n", "HDF5"),
 )
 # Each opens a path or a stream; their modules' types know no binary mode alone.
 _PACKED: dict[bytes, Callable[..., Any]] = {
@@ -42,7 +44,6 @@ _PACKED: dict[bytes, Callable[..., Any]] = {
 }
 # Kinds of files that are no tables.
 _FOREIGN = (
-    (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook"),
     (b"SQLite format 3\x00", "an SQLite database"),
     (b"\x93NUMPY", "a NumPy array"),

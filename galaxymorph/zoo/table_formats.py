@@ -9,12 +9,13 @@ import io
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput, Damaged, library_errors, sniff
+from galaxymorph.base import BadInput, Damaged, import_extra, library_errors, sniff
+from galaxymorph.zoo.column_meta import ColumnMeta, meta_of_arrow, meta_of_astropy, meta_of_fits
 from galaxymorph.zoo.delimited import PIECE
 from galaxymorph.zoo.table_files import TableFile, reading_table
 
@@ -36,7 +37,13 @@ class Piece:
     blank: list[int]
 
 
-Opened = tuple[list[str], str, Callable[[list[int]], Iterator[Piece]]]
+class Opened(NamedTuple):
+    """A table's columns, the character before decimals, its rows, and what is said of columns."""
+
+    columns: list[str]
+    decimal: str
+    pieces: Callable[[list[int]], Iterator[Piece]]
+    meta: dict[str, ColumnMeta] = {}
 
 
 def _open_parquet(file: TableFile) -> Opened:
@@ -44,7 +51,8 @@ def _open_parquet(file: TableFile) -> Opened:
     from pyarrow import parquet
 
     with file.seekable() as source, library_errors(ValueError, pa.ArrowException):
-        columns = parquet.read_schema(source).names
+        schema = parquet.read_schema(source)
+    columns = schema.names
 
     def pieces(positions: list[int]) -> Iterator[Piece]:
         wanted = [columns[at] for at in positions]
@@ -54,7 +62,7 @@ def _open_parquet(file: TableFile) -> Opened:
             _refuse_pictures(table.schema_arrow, wanted)
             yield from _from_arrow(table.iter_batches(PIECE, columns=wanted), wanted)
 
-    return columns, ".", pieces
+    return Opened(columns, ".", pieces, _arrow_meta(schema))
 
 
 def _open_arrow(file: TableFile) -> Opened:
@@ -79,7 +87,11 @@ def _open_arrow(file: TableFile) -> Opened:
         _refuse_pictures(first.schema, wanted)
         yield from _from_arrow(batches(), wanted)
 
-    return first.schema.names, ".", pieces
+    return Opened(first.schema.names, ".", pieces, _arrow_meta(first.schema))
+
+
+def _arrow_meta(schema: pa.Schema) -> dict[str, ColumnMeta]:
+    return {name: meta_of_arrow(schema.field(at).metadata) for at, name in enumerate(schema.names)}
 
 
 def _refuse_pictures(schema: pa.Schema, columns: Sequence[str]) -> None:
@@ -137,7 +149,9 @@ def _decoded(cells: np.ndarray) -> np.ndarray:
 
 
 def _open_fits(file: TableFile) -> Opened:
-    position, columns = _fits_table(file)
+    position, header = _fits_table(file)
+    columns = [str(header[f"TTYPE{at}"]) for at in range(1, header["TFIELDS"] + 1)]
+    meta = {name: meta_of_fits(header, at) for at, name in enumerate(columns, 1)}
 
     def pieces(positions: list[int]) -> Iterator[Piece]:
         with _fits_units(file) as units:
@@ -152,7 +166,7 @@ def _open_fits(file: TableFile) -> Opened:
                 rows = range(start + 2, start + 2 + len(part))
                 yield Piece(pd.DataFrame(cells, index=rows)[positions], {}, [])
 
-    return columns, ".", pieces
+    return Opened(columns, ".", pieces, meta)
 
 
 def _fits_units(file: TableFile) -> Any:
@@ -164,15 +178,17 @@ def _fits_units(file: TableFile) -> Any:
         return fits.open(stream, memmap=bool(plain))
 
 
-def _fits_table(file: TableFile) -> tuple[int, list[str]]:
-    """Return the position of a file's first table, and its columns."""
+def _fits_table(file: TableFile) -> tuple[int, dict[str, Any]]:
+    """Return the position of a file's first table, and its header, with a name of each column."""
     with _fits_units(file) as units, library_errors():
         from astropy.io import fits
 
         for position, unit in enumerate(units):
             is_table = isinstance(unit, fits.BinTableHDU | fits.TableHDU)
             if is_table and not isinstance(unit, fits.CompImageHDU):
-                return position, list(unit.columns.names)
+                header = {str(key): unit.header[key] for key in unit.header if key}
+                names = {f"TTYPE{at}": name for at, name in enumerate(unit.columns.names, 1)}
+                return position, {**header, **names}
     raise Damaged("no table in this FITS file, only images")
 
 
@@ -201,14 +217,7 @@ def _fits_cells(cells: np.ndarray, column: Any) -> np.ndarray:
 
 def _open_astropy(name: str) -> Callable[[TableFile], Opened]:
     def opened(file: TableFile) -> Opened:
-        table = _read_astropy(file, name)
-
-        def pieces(positions: list[int]) -> Iterator[Piece]:
-            cells = {at: _masked_cells(table.columns[at]) for at in positions}
-            frame = pd.DataFrame(cells, index=range(2, len(table) + 2))
-            yield Piece(frame[positions], {}, [])
-
-        return list(table.colnames), ".", pieces
+        return _from_astropy(_read_astropy(file, name))
 
     return opened
 
@@ -225,24 +234,77 @@ def _read_astropy(file: TableFile, name: str) -> Any:
         return AstropyTable.read(content.decode("utf-8"), format="ascii.ecsv")
 
 
-def column_ucds(file: TableFile, kind: str) -> dict[str, str]:
-    """Return the unified content descriptors of the columns that have one.
+def _from_astropy(table: Any) -> Opened:
+    def pieces(positions: list[int]) -> Iterator[Piece]:
+        cells = {at: _masked_cells(table.columns[at]) for at in positions}
+        frame = pd.DataFrame(cells, index=range(2, len(table) + 2))
+        yield Piece(frame[positions], {}, [])
 
-    Args:
-        file: of the table.
-        kind: its format. FITS has them in TUCDn, VOTable and ECSV with the columns.
+    meta = {name: meta_of_astropy(table[name]) for name in table.colnames}
+    return Opened(list(table.colnames), ".", pieces, meta)
+
+
+def _open_hdf5(file: TableFile) -> Opened:
+    """Open the first table in an HDF5 file.
+
+    That is a dataset of rows with named columns, as astropy and h5py write them, or a group of
+    arrays of one length.
     """
-    if kind == "FITS":
-        position, columns = _fits_table(file)
-        with _fits_units(file) as units, library_errors():
-            header = units[position].header
-            ucds = {name: header.get(f"TUCD{at}") for at, name in enumerate(columns, 1)}
-    elif kind in ("VOTable", "ECSV"):
-        table = _read_astropy(file, kind)
-        ucds = {name: table[name].meta.get("ucd") for name in table.colnames}
-    else:
-        return {}
-    return {name: str(ucd) for name, ucd in ucds.items() if ucd}
+    h5py = import_extra("h5py", "hdf5", f"{file.reference}: an HDF5 file")
+    with library_errors(), h5py.File(file.seekable(), "r") as stored:
+        path, arrays = _hdf5_table(stored, h5py)
+        if path is None:
+            cells = {name: stored[place][()] for name, place in arrays.items()}
+    if path is not None:
+        from astropy.table import Table as AstropyTable
+
+        with warnings.catch_warnings(), library_errors():
+            warnings.simplefilter("ignore")
+            with h5py.File(file.seekable(), "r") as stored:
+                return _from_astropy(
+                    AstropyTable.read(stored, format="hdf5", path=path, character_as_bytes=False)
+                )
+    columns = list(cells)
+
+    def pieces(positions: list[int]) -> Iterator[Piece]:
+        values = {at: _hdf5_cells(cells[columns[at]]) for at in positions}
+        number = len(next(iter(cells.values())))
+        yield Piece(pd.DataFrame(values, index=range(2, number + 2))[positions], {}, [])
+
+    return Opened(columns, ".", pieces)
+
+
+def _hdf5_table(stored: Any, h5py: Any) -> tuple[str | None, dict[str, str]]:
+    """Return the path of a dataset of rows, or else the paths of a group's arrays by name.
+
+    Raises:
+        Damaged: there is neither, or pandas wrote blocks of columns.
+    """
+    datasets: dict[str, Any] = {}
+    stored.visititems(
+        lambda name, item: datasets.update({name: item}) if isinstance(item, h5py.Dataset) else None
+    )
+    if any(name.rpartition("/")[2].startswith(("block0_", "axis0")) for name in datasets):
+        raise Damaged("pandas wrote it in blocks of columns: save the table as Parquet")
+    for name, item in datasets.items():
+        if item.dtype.names and item.ndim == 1 and not name.endswith("__table_column_meta__"):
+            if any(field.startswith("values_block_") for field in item.dtype.names):
+                raise Damaged("pandas wrote it in blocks of columns: save the table as Parquet")
+            return name, {}
+    groups: dict[str, dict[str, str]] = {}
+    for name, item in datasets.items():
+        if item.ndim == 1 and not name.endswith("__table_column_meta__"):
+            folder, _, last = name.rpartition("/")
+            groups.setdefault(f"{folder}|{len(item)}", {})[last] = name
+    if not groups:
+        raise Damaged("no table in this HDF5 file")
+    return None, max(groups.values(), key=len)
+
+
+def _hdf5_cells(cells: np.ndarray) -> np.ndarray:
+    if cells.dtype.kind in "SO":
+        return _decoded(cells.astype(object))
+    return cells.astype(cells.dtype.newbyteorder("="))
 
 
 def _masked_cells(column: Any) -> np.ndarray:
@@ -266,4 +328,5 @@ OPENERS: dict[str, Callable[[TableFile], Opened]] = {
     "FITS": _open_fits,
     "VOTable": _open_astropy("VOTable"),
     "ECSV": _open_astropy("ECSV"),
+    "HDF5": _open_hdf5,
 }

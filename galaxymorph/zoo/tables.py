@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
 
 from galaxymorph.base import BadInput, sniff
+from galaxymorph.zoo.column_meta import ColumnMeta
+from galaxymorph.zoo.coordinates import find_coordinates
 from galaxymorph.zoo.delimited import open_delimited
 from galaxymorph.zoo.table_files import (
     TABLE_ENDINGS,
@@ -19,7 +21,7 @@ from galaxymorph.zoo.table_files import (
     format_of,
     reading_table,
 )
-from galaxymorph.zoo.table_formats import OPENERS, Opened, Piece, column_ucds, fits_has_table
+from galaxymorph.zoo.table_formats import OPENERS, Opened, Piece, fits_has_table
 
 # Such names promise no text, so a text there is a damaged download and not a table.
 _BINARY_ENDINGS = {
@@ -46,6 +48,16 @@ class Table:
     columns: list[str]
     decimal: str
     _pieces: Callable[[list[int]], Iterator[Piece]]
+    meta: Mapping[str, ColumnMeta] = field(default_factory=dict)
+
+    @property
+    def coordinates(self) -> tuple[str, str] | None:
+        """The columns of right ascension and declination by UCD or name, None without."""
+        return find_coordinates(self.columns, {name: each.ucd for name, each in self.meta.items()})
+
+    def meta_of(self, name: str) -> ColumnMeta:
+        """Return what the format says of a column."""
+        return self.meta.get(self.columns[self._required_position(name)], ColumnMeta())
 
     def __contains__(self, name: str) -> bool:
         return self._position(name) is not None
@@ -63,15 +75,6 @@ class Table:
             raise KeyError(name)
         return position
 
-    def ucds(self) -> dict[str, str]:
-        """Return the unified content descriptors of the columns that have one.
-
-        Raises:
-            BadInput: the table can't be read.
-        """
-        with reading_table(self.reference):
-            return column_ucds(find_file(self.reference), self.kind)
-
     def pieces(self, columns: Sequence[str]) -> Iterator[Piece]:
         """Yield some columns in pieces: text, or numbers where the format has such.
 
@@ -86,7 +89,7 @@ class Table:
 
 
 def open_table(reference: str | Path) -> Table:
-    """Open a table: delimited text, Parquet, Arrow, Feather, FITS, VOTable or ECSV.
+    """Open a table: delimited text, Parquet, Arrow, Feather, FITS, VOTable, ECSV or HDF5.
 
     It may be compressed by gzip, bzip2 or xz, or the first table of a zip.
 
@@ -102,14 +105,14 @@ def open_table(reference: str | Path) -> Table:
     if kind is None:
         raise BadInput(
             f"{reference}: not a readable table ({foreign_kind(file.head)})",
-            "give CSV, Parquet, FITS, VOTable or ECSV",
+            "give CSV, Parquet, FITS, VOTable, ECSV or HDF5",
         )
     if kind == "text":
         _refuse_text(reference, file)
     with reading_table(reference):
-        columns, decimal, pieces = (_open_text if kind == "text" else OPENERS[kind])(file)
-    _refuse_doubled(reference, columns)
-    return Table(reference, kind, columns, decimal, pieces)
+        opened = (_open_text if kind == "text" else OPENERS[kind])(file)
+    _refuse_doubled(reference, opened.columns)
+    return Table(reference, kind, opened.columns, opened.decimal, opened.pieces, opened.meta)
 
 
 def file_kind(path: str | Path) -> str | None:
@@ -158,4 +161,4 @@ def _open_text(file: TableFile) -> Opened:
             cells = {at: np.array(column, object) for at, column in enumerate(columns)}
             yield Piece(pd.DataFrame(cells, index=rows.numbers), rows.faults, rows.blank)
 
-    return text.columns, text.decimal, pieces
+    return Opened(text.columns, text.decimal, pieces)

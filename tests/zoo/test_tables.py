@@ -243,7 +243,7 @@ def test_two_columns_of_one_name_are_named_with_their_places(kind, tmp_path):
 
 
 FOREIGN = {
-    "Galaxy10.h5": (b"\x89HDF\r\n\x1a\n" + bytes(99), "an HDF5 file"),
+    "Galaxy10.h5": (b"\x89HDF\r\n\x1a\n" + bytes(99), "not a readable table"),
     "t.xls": (b"\xd0\xcf\x11\xe0" + bytes(99), "an old Excel workbook"),
     "t.npy": (b"\x93NUMPY" + bytes(99), "a NumPy array"),
     "page.csv": (b"<!DOCTYPE html><html>", "a web page"),

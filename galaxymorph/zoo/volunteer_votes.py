@@ -217,7 +217,7 @@ def _implausible(classifications: Sequence[Classification], schema: Schema) -> s
     artifact = {
         at
         for at, answer in enumerate(first)
-        if answer.shared == ARTIFACT or "artifact" in plain_label(answer.text)
+        if ARTIFACT in answer.names or "artifact" in plain_label(answer.text)
     }
     numbers = Counter(each.volunteer for each in classifications)
     artifacts = Counter(each.volunteer for each in classifications if each.answers & artifact)

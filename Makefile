@@ -5,7 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 OLDEST := .venv-oldest
-EXTRAS := hats hdf5 lite0 morphometry onnx scale test
+EXTRAS := hats hdf5 lite0 mlflow morphometry onnx scale tensorboard test wandb
 comma := ,
 empty :=
 EVERYTHING := .[$(subst $(empty) ,$(comma),$(EXTRAS))]

@@ -36,7 +36,7 @@ from galaxymorph.learn import (
     make_recipe,
     serving_network,
 )
-from galaxymorph.learn.backbones.architectures import load_trunk
+from galaxymorph.learn.backbones.initial_weights import load_trunk
 from galaxymorph.report.figures.panels import legend_below
 from galaxymorph.report.figures.style import BLUE, GREEN, GREY, ORANGE, PAGE, STYLE, write_figure
 from galaxymorph.zoo import read_catalogue, soft_label_catalogue

@@ -312,7 +312,7 @@ def lite0_features(paths: list[str], crop: int) -> np.ndarray:
     import torch
 
     from galaxymorph.images import centre_frame
-    from galaxymorph.learn.backbones.architectures import LITE0, lite0_state
+    from galaxymorph.learn.backbones.initial_weights import LITE0, lite0_state
 
     model = timm.create_model(LITE0, num_classes=0)
     model.load_state_dict(lite0_state(), strict=False)

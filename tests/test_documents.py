@@ -166,6 +166,7 @@ RULES = [
     (r"python cli.py robustness", COSTS),
     (r"python cli.py (reproduce|export .*int8)", COSTS),
     (r"python cli.py predict .*(--scheduler|--precision int8|model.onnx)", COSTS),
+    (r"python cli.py fit .*(hf_hub:|local-dir:|ckpt|encoder/)", Parse("see `test_encoders.py`")),
     (r"python cli.py fit .*--(also|unlabelled)", Parse("`test_sources.py` has such catalogues")),
     (r"python cli.py fit --resume", Run()),
     (r"python cli.py fit .*--members 5", Run(*RANDOM, "--members", "2")),

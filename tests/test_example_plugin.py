@@ -30,6 +30,7 @@ def fitted(simple, new_folder) -> Path:
     """A run by the plugin's label scheme."""
     out = new_folder("plugin")
     words = ["--data", simple, "--recipe", "tiny", "--weights", "none", "--scheme", "featured"]
+    words += ["--callback", "end-on-nan"]
     done = command("fit", *words, "--out", out, "--name", "run")
     assert "smooth 40, featured 20" in done.stderr
     assert "error rate" in done.stdout
@@ -117,6 +118,12 @@ def test_a_run_records_its_plugins(fitted):
     assert recorded["plugins"] == [str(PLUGIN)]
     stop = command("reproduce", fitted, plugin=None, status=2)
     assert "--plugin" in stop.stderr and "featured" in stop.stderr
+
+
+def test_a_callback_is_used_and_recorded(fitted):
+    assert json.loads((fitted / "recipe.json").read_text())["recipe"]["callback"] == ["end-on-nan"]
+    stop = command("fit", "--recipe", "tiny", "--callback", "end-on-man", status=2)
+    assert "did you mean end-on-nan?" in stop.stderr
 
 
 def test_a_vote_schema_and_a_loss_train_a_model_that_loads(two_questions, simple):

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from fastai.callback.tracker import TerminateOnNaNCallback
 
 from galaxymorph.images.corruptions import corruption
 from galaxymorph.judge.calibration.calibrators import CALIBRATORS, Method
@@ -17,6 +18,7 @@ from galaxymorph.judge.metrics.metric import METRICS, Metric
 from galaxymorph.judge.robustness.conditions import SUITES, Suite
 from galaxymorph.learn.presets import RECIPES, Preset
 from galaxymorph.learn.targets.registry import Loss, register_loss
+from galaxymorph.learn.trackers import CALLBACKS
 from galaxymorph.predict.exporters import EXPORTERS, Exporter
 from galaxymorph.predict.uncertainty_sources import UNCERTAINTY_SOURCES, UncertaintySource
 from galaxymorph.survey.surveys import SURVEYS
@@ -65,6 +67,8 @@ def absolute_error(head, logits, target):
 
 
 register_loss("mae", Loss("absolute error of cumulative fractions", ("tree",), absolute_error))
+
+CALLBACKS.register("end-on-nan", lambda run, stage: TerminateOnNaNCallback())
 
 METRICS.register(
     "error_rate",

@@ -38,27 +38,29 @@ def prepare(image: Image.Image, model: dict) -> np.ndarray:
     Training resizes a frame that is 1.25 times as wide as the crop, and cuts out its centre.
     """
     size, margin = model["size"], min(1.25, 1 / model["crop"])
-    frame = resize_centre(image, model["crop"] * margin, round(size * margin))
+    # Files of early versions don't name it.
+    filter = model.get("interpolation") or "bicubic"
+    frame = resize_centre(image, model["crop"] * margin, round(size * margin), filter)
     start = (len(frame) - size) // 2
     pixels = frame[start : start + size, start : start + size].transpose(2, 0, 1)
     mean, std = (np.reshape(model[name], (3, 1, 1)) * 255 for name in ("mean", "std"))
     return ((pixels - mean) / std)[None].astype(np.float32)
 
 
-def resize_centre(image: Image.Image, crop: float, size: int) -> np.ndarray:
+def resize_centre(image: Image.Image, crop: float, size: int, filter: str) -> np.ndarray:
     """Return the central square, `crop` of the image's shorter side, resized to (size, size, 3).
 
-    Bicubic with antialiasing, rounded as PyTorch rounds it: Pillow alone differs by up to one level
-    in 255. Where the square starts within a pixel, training uses Pillow too.
+    Bicubic or bilinear, with antialiasing, rounded as PyTorch rounds it: Pillow alone differs by up
+    to one level in 255. Where the square starts within a pixel, training uses Pillow too.
     """
     side = crop * min(image.size)
     left, top = ((length - side) / 2 for length in image.size)
     if not (side.is_integer() and left.is_integer() and top.is_integer()):
         box = (left, top, left + side, top + side)
-        return np.array(image.resize((size, size), Image.Resampling.BICUBIC, box=box))
+        return np.array(image.resize((size, size), Image.Resampling[filter.upper()], box=box))
     side, left, top = int(side), int(left), int(top)
     square = np.array(image, float)[top : top + side, left : left + side]
-    weights, bits = bicubic_weights(side, size)
+    weights, bits = filter_weights(side, size, filter)
 
     def rounded(sums: np.ndarray) -> np.ndarray:
         return np.clip(np.floor(sums / 2**bits + 0.5), 0, 255)
@@ -67,17 +69,20 @@ def resize_centre(image: Image.Image, crop: float, size: int) -> np.ndarray:
     return rounded(np.einsum("yi,ixc->yxc", weights, rows, optimize=True))
 
 
-def bicubic_weights(side: int, size: int) -> tuple[np.ndarray, int]:
+def filter_weights(side: int, size: int, filter: str) -> tuple[np.ndarray, int]:
     """Return the weights of `side` pixels in each of `size`, times 2**bits, and the bits."""
     scale = side / size
-    width = max(scale, 1.0)
+    width, reach = max(scale, 1.0), 1 if filter == "bilinear" else 2
     centres = (np.arange(size)[:, None] + 0.5) * scale
     pixels = np.arange(side)
-    low = np.maximum(np.floor(centres - 2 * width + 0.5), 0)
-    high = np.minimum(np.floor(centres + 2 * width + 0.5), side)
+    low = np.maximum(np.floor(centres - reach * width + 0.5), 0)
+    high = np.minimum(np.floor(centres + reach * width + 0.5), side)
     x = np.abs((pixels - centres + 0.5) / width)
     near, far = (1.5 * x - 2.5) * x * x + 1, -0.5 * (((x - 5) * x + 8) * x - 4)
-    weights = np.where(x < 1, near, np.where(x < 2, far, 0)) * ((pixels >= low) & (pixels < high))
+    weights = np.maximum(1 - x, 0)
+    if filter == "bicubic":
+        weights = np.where(x < 1, near, np.where(x < 2, far, 0))
+    weights = weights * ((pixels >= low) & (pixels < high))
     weights /= weights.sum(axis=1, keepdims=True)
     bits = 0
     while bits < 22 and int(0.5 + weights.max() * 2 ** (bits + 1)) < 2**15:

@@ -15,6 +15,7 @@ from galaxymorph.base import BadInput, Steps, say, warn
 from galaxymorph.learn.presets import make_recipe
 from galaxymorph.learn.recipe import Recipe, require_weights_file
 from galaxymorph.learn.sources.spec import TrainingSource, read_several
+from galaxymorph.learn.trackers import require_trackers
 
 if TYPE_CHECKING:
     from galaxymorph.judge import Reproduction
@@ -183,6 +184,7 @@ def start_fit(options: FitOptions, changes: dict[str, Any]) -> Started:
     source, data, name = options.recipe, options.data or Path("data"), options.name
     recipe = make_recipe(source or "baseline", changes)
     require_weights_file(recipe)
+    require_trackers(recipe)
     if name is not None and (not name or Path(name).name != name):
         raise BadInput(f"--name {name!r} is not a valid folder name", "leave out slashes")
     # Before anything is downloaded.
@@ -192,19 +194,26 @@ def start_fit(options: FitOptions, changes: dict[str, Any]) -> Started:
         default_recipe,
         free_name,
         require_network,
+        resolve_encoder,
+        sample_images,
         start_run,
         unlabelled_images,
+        warn_of_inputs,
     )
 
     reason = ""
     if source is None:
         chosen = default_recipe(labelled.counts, changes)
         source, recipe, reason = chosen.preset, chosen.recipe, chosen.reason
+    encoder = resolve_encoder(recipe, changes)
+    recipe = encoder.recipe
     require_network(recipe)
     if reason:
         say(f"recipe {source}: {reason}")
     unlabelled_images(recipe)
     galaxies = decode_galaxies(labelled, recipe, options.skip_bad, options.cache)
+    if encoder.unsure:
+        warn_of_inputs(encoder, sample_images(list(galaxies.table["image"]), recipe))
     out = options.out or Path("exports")
     path = out / name if name else free_name(out, _default_name(Path(source).stem, recipe))
     run = start_run(path, recipe, galaxies)

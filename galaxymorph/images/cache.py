@@ -65,7 +65,7 @@ def cached_frames(
         references: to the images.
         crop: as in `centre_frame`.
         side: of the frames, in pixels.
-        rendering: of FITS.
+        rendering: of the images.
 
     Raises:
         BadInput: the disk has no room for the frames.
@@ -130,6 +130,6 @@ def _frame(job: tuple[str, str, float, int, Rendering]) -> np.ndarray | None:
             return None
         image = decode_bytes(data, reference, rendering)
         require_content(image, crop, reference)
-        return centre_frame(image, crop, side)
+        return centre_frame(image, crop, side, interpolation=rendering.interpolation)
     except BadInput:
         return None

@@ -1,4 +1,4 @@
-"""Rendering of FITS as pictures: choice of bands, and stretches.
+"""Rendering of image files: choice of bands and stretches of FITS, and the filter of resizing.
 
 To add a stretch, here or in a plugin, decorate its function with `stretch`.
 """
@@ -28,10 +28,17 @@ TINY = float(np.finfo(float).tiny)
 
 @dataclass(frozen=True)
 class Rendering:
-    """Rendering of FITS as RGB: a stretch of `STRETCHES`, and bands, by default the file's."""
+    """Rendering of image files as RGB frames.
+
+    Args:
+        stretch: of FITS, of `STRETCHES`.
+        bands: of FITS; the default are the file's.
+        interpolation: that resizes any image to its frame, see `centre_frame`.
+    """
 
     stretch: str = "lupton"
     bands: str | None = None
+    interpolation: str = "bicubic"
 
     def changed(self, stretch: str | None = None, bands: str | None = None) -> Rendering:
         """Return the rendering with another stretch or other bands, if given.

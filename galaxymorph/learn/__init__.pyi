@@ -13,9 +13,12 @@ from .adaptation.batchnorm import adapt_batchnorm as adapt_batchnorm
 from .adaptation.unlabelled import unlabelled_images as unlabelled_images
 from .backbones.architectures import build_model as build_model
 from .backbones.architectures import pixel_stats as pixel_stats
-from .backbones.architectures import require_network as require_network
+from .backbones.encoders import resolve_encoder as resolve_encoder
+from .backbones.encoders import warn_of_inputs as warn_of_inputs
+from .backbones.initial_weights import require_network as require_network
 from .callbacks import ShowProgress as ShowProgress
 from .data import image_loader as image_loader
+from .data import sample_images as sample_images
 from .description import described_recipe as described_recipe
 from .distributed import together as together
 from .embeddings import Embeddings as Embeddings

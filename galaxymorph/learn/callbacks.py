@@ -9,6 +9,7 @@ import pickle
 import random
 import time
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,11 +17,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from fastai.callback.core import Callback
-from fastai.callback.tracker import TrackerCallback
+from fastai.callback.tracker import EarlyStoppingCallback, TrackerCallback
 from fastai.learner import Learner
 from fastai.torch_core import default_device, set_seed
 
-from galaxymorph.base import Damaged, Progress, reading, replacing, write_text
+from galaxymorph.base import Damaged, Progress, counted, reading, replacing, say, write_text
 from galaxymorph.learn.averaging import AverageWeights
 from galaxymorph.learn.distributed import processes, rank, unwrapped_model, wrapped_loader
 from galaxymorph.learn.targets.registry import Target
@@ -194,6 +195,19 @@ class CheckpointCallback(EpochCallback):
             save_checkpoint(self.path, self.learn, self.state, self.average)
 
 
+class CountSteps(Callback):
+    """Number the batches through all stages of the fit, and after an interruption, for trackers."""
+
+    # After fastai's `TrainEvalCallback`, which numbers them from the start of a stage.
+    order = 0
+
+    def __init__(self, first: int):
+        self.first = first
+
+    def before_train(self) -> None:
+        self.learn.train_iter = (self.first + self.epoch) * len(self.dls.train)
+
+
 class ReportEpochs(EpochCallback):
     """Print a line after each epoch: its losses and the first of the target's epoch metrics."""
 
@@ -213,6 +227,50 @@ class ReportEpochs(EpochCallback):
             f"loss {last['train_loss']:.3f}, validation loss {last['valid_loss']:.3f}, "
             f"{self.metric.label} {last[self.metric.column]:.3f}"
         )
+
+
+class EarlyStopping(EarlyStoppingCallback):
+    """End a stage when the target's monitor hasn't improved, by all epochs of the stage.
+
+    fastai's callback would begin to count when an interrupted fit is resumed.
+    """
+
+    # After all that is done with an epoch.
+    order = ReportEpochs.order + 1
+
+    def __init__(self, state: TrainingState, stage: str, target: Target, patience: int):
+        greater = target.monitor.greater_is_better
+        comparison = np.greater if greater else np.less
+        super().__init__(target.monitor.column, comparison, patience=patience, reset_on_fit=False)
+        self.first = state.epoch
+        self.best, self.past = (-math.inf if greater else math.inf), 0
+        for row in state.history:
+            if row["stage"] == stage:
+                self._count(float(row[target.monitor.column]))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the stage has ended by its past epochs."""
+        return self.past >= self.patience
+
+    def before_fit(self) -> None:
+        super().before_fit()
+        self.wait = self.past
+
+    def after_epoch(self) -> None:
+        if self.epoch < self.first:
+            return
+        # It prints.
+        with redirect_stdout(io.StringIO()):
+            super().after_epoch()
+
+    def after_cancel_fit(self) -> None:
+        """Say why the stage has ended."""
+        say(f"no better {self.monitor} for {counted(self.patience, 'epoch')}: the stage ends early")
+
+    def _count(self, value: float) -> None:
+        better = bool(self.comp(value, self.best))
+        self.best, self.past = (value, 0) if better else (self.best, self.past + 1)
 
 
 class ShowProgress(Callback):

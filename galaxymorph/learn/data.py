@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 import torch
@@ -20,6 +21,7 @@ from galaxymorph.learn.acceleration.gpu_memory import fits_on_gpu, frames_on_gpu
 from galaxymorph.learn.acceleration.loaders import FileItems, StoredItems, ThreadedDL
 from galaxymorph.learn.backbones.architectures import pixel_stats
 from galaxymorph.learn.distributed import processes
+from galaxymorph.learn.inference import images_of_batch
 from galaxymorph.learn.recipe import Recipe, item_frame
 from galaxymorph.learn.targets.columns import output_names, target_of, training_columns
 from galaxymorph.learn.views import CentralView, Frame, OpenGalaxy, OpenOrBlank, RandomView, as_path
@@ -29,14 +31,14 @@ def item_transforms(recipe: Recipe) -> list[Transform]:
     """Return the transforms from an opened image to a tensor of the frame and its margin."""
     if recipe.pipeline == "plain":
         return [Resize(recipe.size, ResizeMethod.Squish), ToTensor()]
-    return [Frame(*item_frame(recipe)), ToTensor()]
+    return [Frame(*item_frame(recipe), recipe.rendering.interpolation), ToTensor()]
 
 
 def batch_transforms(recipe: Recipe) -> list[Transform]:
     """Return the transforms from a batch of these to the model's input, random in training."""
     plain = recipe.pipeline == "plain"
     views = _plain_views(recipe) if plain else [CentralView(recipe.size), RandomView(recipe)]
-    normalise = Normalize.from_stats(*pixel_stats(recipe.arch), cuda=False)
+    normalise = Normalize.from_stats(*pixel_stats(recipe), cuda=False)
     return [IntToFloatTensor(), *views, normalise]
 
 
@@ -208,3 +210,10 @@ def image_loader(
             except BadInput as error:
                 faults[at] = Fault(error)
     return loader
+
+
+def sample_images(references: Sequence[str], recipe: Recipe, number: int = 16) -> torch.Tensor:
+    """Return some images, evenly from all, values 0 to 1, shape (n, 3, side, side), on the CPU."""
+    chosen = references[:: max(1, len(references) // number)][:number]
+    loader = image_loader(chosen, replace(recipe, normalise="none"))
+    return torch.cat([images_of_batch(batch).cpu() for batch in loader])

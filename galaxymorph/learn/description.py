@@ -13,6 +13,7 @@ from galaxymorph.base import (
     require_numbers,
     require_words,
 )
+from galaxymorph.learn.normalisation import spell_normalisation
 from galaxymorph.learn.recipe import Recipe, naming_missing_plugins, recipe_from_dict
 from galaxymorph.learn.targets.columns import loss_name, output_names
 from galaxymorph.zoo.schemas import SCHEMAS
@@ -23,6 +24,9 @@ READS = (1, 2)
 # The settings of a recipe that affect predictions.
 SETTINGS = (
     "arch",
+    "model_args",
+    "channels",
+    "interpolation",
     "head",
     "dropout",
     "target",
@@ -106,6 +110,8 @@ def described_recipe(about: object, name: str) -> Recipe:
         known.setdefault("schema", _schema_of(about["outputs"]))
     if about.get("scheme"):
         known["scheme"] = about["scheme"]
+    # Former files don't name the setting, and timm's statistics of an architecture may change.
+    known["normalise"] = spell_normalisation(about["mean"], about["std"])
     # Weights come with the file, and there is no stage to freeze.
     with naming_missing_plugins(about.get("plugins", [])):
         recipe = recipe_from_dict(known | {"weights": "none"}, name)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from fastai.callback.core import Callback
+from fastai.callback.mixup import MixUp
 from fastai.callback.progress import ProgressCallback
 from fastai.callback.schedule import fit_one_cycle  # noqa: F401, the patch of Learner
 from fastai.learner import Learner
@@ -31,13 +33,15 @@ from galaxymorph.learn.adaptation.coral import Coral
 from galaxymorph.learn.adaptation.mean_teacher import MeanTeacher
 from galaxymorph.learn.adaptation.unlabelled import UnlabelledImages, unlabelled_images
 from galaxymorph.learn.averaging import AverageWeights
-from galaxymorph.learn.backbones.architectures import require_weights
+from galaxymorph.learn.backbones.initial_weights import require_weights
 from galaxymorph.learn.callbacks import (
     FEATURES,
     KEPT,
     LAST,
     BestWeightsCallback,
     CheckpointCallback,
+    CountSteps,
+    EarlyStopping,
     FrozenInEval,
     HistoryCallback,
     ReportEpochs,
@@ -100,6 +104,7 @@ from galaxymorph.learn.targets.columns import (
     true_columns,
 )
 from galaxymorph.learn.targets.loss import make_link, make_loss_and_metrics
+from galaxymorph.learn.trackers import CALLBACKS, TRACKERS
 from galaxymorph.zoo import PARTS, fold_splits
 from galaxymorph.zoo.columns import GIVEN
 
@@ -112,7 +117,7 @@ class Stage:
         name: in `history.csv`.
         freeze_to: the first trained parameter group.
         epochs: number of epochs.
-        lr: learning rate of each of the three parameter groups.
+        lr: learning rate of each parameter group.
     """
 
     name: str
@@ -183,13 +188,16 @@ def member_seed(seed: int, number: int) -> int:
 
 
 def restart_run(path: Path, run: Run) -> Run:
-    """Make a folder with a run's recipe, classes and split, as before training."""
+    """Make a folder with a run's recipe, classes and split, as before training.
+
+    Trackers, which know the run already, are left out.
+    """
     with new_run_folder(path) as folder:
-        again = create_run(folder, run.recipe, run.classes, run.data)
+        again = create_run(folder, replace(run.recipe, track=()), run.classes, run.data)
         members = zip(run.folds or run.ensemble, again.folds or again.ensemble, strict=True)
         for old, new in [(run, again), *members]:
             if new is not again:
-                create_run(new.path, old.recipe, old.classes, old.data)
+                create_run(new.path, replace(old.recipe, track=()), old.classes, old.data)
             for name in (SPLIT, TRAIN_MEANS, SOURCES):
                 if (old.path / name).exists():
                     shutil.copy(old.path / name, new.path / name)
@@ -268,14 +276,34 @@ def make_learner(
     return learn
 
 
-def stages(recipe: Recipe) -> list[Stage]:
-    """Return the fit's stages that have epochs."""
-    trunk = recipe.lr * recipe.trunk_lr
+def stages(recipe: Recipe, groups: int = 3) -> list[Stage]:
+    """Return the fit's stages that have epochs.
+
+    Args:
+        recipe: of the fit.
+        groups: of parameters, see `split_groups`: the first is of the early stages, the last of
+            the head. With `layer_decay`, the rate decreases from each group to the one before it
+            (Howard & Ruder 2018, arXiv:1801.06146, section 3.2; Zoobot's `lr_decay`).
+    """
+    trunk, tuned = recipe.lr * recipe.trunk_lr, range(groups - 2)
+    rates = [trunk * recipe.layer_decay**before for before in reversed(tuned)]
     both = [
-        Stage("frozen", -1, recipe.frozen_epochs, [recipe.frozen_lr] * 3),
-        Stage("fine-tuned", -2, recipe.epochs, [trunk, trunk, recipe.lr]),
+        Stage("frozen", -1, recipe.frozen_epochs, [recipe.frozen_lr] * groups),
+        Stage("fine-tuned", 1 - groups, recipe.epochs, [rates[0], *rates, recipe.lr]),
     ]
     return [stage for stage in both if stage.epochs]
+
+
+@contextmanager
+def _followed(run: Run) -> Iterator[list[Callback]]:
+    """Let a recipe's trackers follow the fit of a model within the block; yield their callbacks."""
+    with ExitStack() as stack:
+        names = () if rank() else run.recipe.track
+        yield [stack.enter_context(TRACKERS[name].follow(run)) for name in names]
+
+
+def _groups(learn: Learner) -> int:
+    return len(learn.splitter(learn.model))
 
 
 def _train_member(
@@ -284,15 +312,16 @@ def _train_member(
     recipe = run.recipe
     split = split_with_targets(run.split, galaxies)
     learn = make_learner(run, training_table(split, galaxies), galaxies.frames)
-    state, plan = read_state(run.checkpoints / LAST), stages(recipe)
+    state, plan = read_state(run.checkpoints / LAST), stages(recipe, _groups(learn))
     complete = sum(stage.epochs for stage in plan[: state.stage]) + state.epoch
     remaining = sum(stage.epochs for stage in plan) - complete
     if remaining:
         features = first_process_first(
             lambda: stored_features(learn, recipe, run.checkpoints / "features")
         )
-        with Progress(label, galaxies_to_train(remaining, learn), "images") as progress:
-            fit = _MemberFit(learn, run, state, plan, label, progress, unlabelled)
+        images = galaxies_to_train(remaining, learn)
+        with _followed(run) as trackers, Progress(label, images, "images") as progress:
+            fit = _MemberFit(learn, run, state, plan, label, progress, unlabelled, trackers)
             for number in range(state.stage, len(plan)):
                 with features.feeding(learn, plan[number].name):
                     fit.train_stage(number)
@@ -317,6 +346,7 @@ class _MemberFit:
     label: str
     progress: Progress
     unlabelled: UnlabelledImages | None
+    trackers: list[Callback]
 
     def train_stage(self, number: int) -> None:
         """Train a stage of the plan to its end, in parts of batches where memory is too small."""
@@ -326,6 +356,9 @@ class _MemberFit:
         average = self._average()
         if state.epoch:
             restore_checkpoint(last, learn, average)
+        if any(callback.is_over for callback in self._early_stopping(stage)):
+            state.stage, state.epoch = number + 1, 0
+            return
         first, start = state.epoch, learner_state(learn, average)
 
         def restore() -> None:
@@ -339,6 +372,13 @@ class _MemberFit:
 
         train_in_parts(train, restore, learn.dls.train.bs)
         state.stage, state.epoch = number + 1, 0
+
+    def _early_stopping(self, stage: Stage) -> list[EarlyStopping]:
+        recipe = self.run.recipe
+        patience = recipe.early_stopping
+        if not patience:
+            return []
+        return [EarlyStopping(self.state, stage.name, target_of(recipe), patience)]
 
     def _average(self) -> AverageWeights | None:
         """Return the average of the weights of a stage, if the recipe uses one."""
@@ -380,6 +420,11 @@ class _MemberFit:
             ReportEpochs(self.progress, self.label, state, epochs, target),
             ShowProgress(self.progress),
             *split_callbacks(parts, recipe),
+            CountSteps(epochs_before),
+            *self.trackers,
+            *([MixUp(recipe.mixup)] if recipe.mixup else []),
+            *self._early_stopping(stage),
+            *(CALLBACKS[name](run, stage.name) for name in recipe.callback),
         ]
         if recipe.pipeline == "fast" and default_device().type != "cpu":
             callbacks.append(LossOnGPU())

@@ -23,9 +23,10 @@ from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
 from fastai.torch_core import set_seed
 
-from galaxymorph.learn.backbones.architectures import vision_learner_of
+from galaxymorph.learn.backbones.encoders import resolve_encoder, warn_of_inputs
+from galaxymorph.learn.backbones.initial_weights import vision_learner_of
 from galaxymorph.learn.callbacks import FrozenInEval
-from galaxymorph.learn.data import galaxy_loaders
+from galaxymorph.learn.data import galaxy_loaders, sample_images
 from galaxymorph.learn.galaxies import draw_split, gather_galaxies, training_table
 from galaxymorph.learn.inference import AverageViews
 from galaxymorph.learn.presets import make_recipe
@@ -67,7 +68,11 @@ def galaxy_dataloaders(
         recipe = make_recipe(recipe, {"views": 1, **settings})
     elif settings:
         recipe = replace(recipe, **settings)
+    encoder = resolve_encoder(recipe, settings)
+    recipe = encoder.recipe
     galaxies = gather_galaxies(data, recipe, skip_bad, cache)
+    if encoder.unsure:
+        warn_of_inputs(encoder, sample_images(list(galaxies.table["image"]), recipe))
     split = draw_split(galaxies, recipe)
     split = training_table(split, galaxies)
     set_seed(recipe.seed, reproducible=True)

@@ -13,7 +13,8 @@ from torch import nn
 
 from galaxymorph import __version__
 from galaxymorph.base import Damaged, reading, replacing, write_json
-from galaxymorph.learn.backbones.architectures import build_model, pixel_stats, plain_names
+from galaxymorph.learn.backbones.architectures import build_model, pixel_stats
+from galaxymorph.learn.backbones.initial_weights import plain_names
 from galaxymorph.learn.description import describe_model
 from galaxymorph.learn.recipe import recipe_to_dict
 from galaxymorph.learn.run_files import DESCRIPTION, WEIGHTS
@@ -48,7 +49,7 @@ def write_backbone(run: Run, path: Path) -> None:
         run: not cross-validated.
         path: of the file.
     """
-    state = plain_names(load_network(run).get_submodule("0"), run.recipe.arch)
+    state = plain_names(load_network(run).get_submodule("0"), run.recipe)
     halves = {
         name: value.half().contiguous() if value.is_floating_point() else value
         for name, value in state.items()
@@ -76,4 +77,4 @@ def write_weights(model: nn.Module, run: Run) -> None:
 
 def describe(run: Run) -> dict[str, object]:
     """Return the description of a run's model, see `describe_model`."""
-    return describe_model(run.recipe, run.classes, run.outputs, pixel_stats(run.recipe.arch))
+    return describe_model(run.recipe, run.classes, run.outputs, pixel_stats(run.recipe))

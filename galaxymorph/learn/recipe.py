@@ -6,18 +6,22 @@ imported only to validate one: the help of a command, which lists every setting,
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import Field, asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from galaxymorph.base import BadInput, did_you_mean, loaded_plugins, say, use_one_of
 from galaxymorph.images.rendering import STRETCHES, Rendering
+from galaxymorph.learn.normalisation import REMEDY, parse_normalisation
 from galaxymorph.learn.sources.events import source_meanings
 from galaxymorph.learn.sources.spec import FRACTIONS, TrainingSource, as_several, read_several
 from galaxymorph.learn.targets.registry import TARGETS
+from galaxymorph.learn.trackers import CALLBACKS, TRACKERS
 from galaxymorph.zoo.schemas import SCHEMAS, portable_schema
 from galaxymorph.zoo.schemes import SCHEMES
 
@@ -35,8 +39,10 @@ SCHEMA_KEY = "$schema"
 # The width of items relative to the model's frame, so that rotated views contain sky. A square
 # rotated by 45 degrees needs sqrt(2); what is missing in its corners is mirrored sky.
 MARGIN = 1.25
-# Values of `weights` besides a path.
+# Values of `weights` besides a path and an encoder.
 WEIGHTS = ("imagenet", "galaxymorph", "none")
+# Encoders by timm's prefixes of sources; its hf_hub is an alias of hf-hub.
+SOURCE = re.compile(r"(?i:(hf[-_]hub|local-dir)):(.+)")
 # pydantic's errors of a number out of its range.
 OUT_OF_RANGE = {"greater_than", "greater_than_equal", "less_than_equal", "finite_number"}
 
@@ -128,14 +134,47 @@ class Recipe:
         metavar="PATH[,KEY=VALUE…]",
     )
     arch: str = _setting(
-        "resnet18", "Architecture from torchvision or timm", "model", metavar="NAME"
+        "resnet18",
+        "Architecture from torchvision or timm; or an encoder, hf_hub:OWNER/NAME or "
+        "local-dir:FOLDER, whose architecture, weights and inputs are taken",
+        "model",
+        metavar="NAME",
+    )
+    model_args: str | None = _setting(
+        None,
+        "Further arguments of timm's architecture as JSON, such as "
+        '{"img_size": 128} for a vision transformer',
+        "model",
+        metavar="JSON",
     )
     weights: str = _setting(
         "imagenet",
         "Initial weights of the trunk: imagenet (downloaded once), galaxymorph (a resnet18 in "
-        "this package, trained on simulated galaxies), none (random), or a file",
+        "this package, trained on simulated galaxies), none (random), an encoder (hf_hub:… or "
+        "local-dir:…), or a file of one",
         "model",
         metavar="NAME|FILE",
+    )
+    normalise: str | None = _setting(
+        None,
+        "Mean and standard deviation of the pixels, 0 to 1, that are subtracted and divided by: "
+        "imagenet, none (pixels stay as they are), or MEAN/STD. Default: those that the weights "
+        "were trained with",
+        "model",
+        metavar="NAME|MEAN/STD",
+    )
+    channels: int | None = _setting(
+        None,
+        "Channels of the network's input: 3, or 1 (the mean of the colours). Default: that of the "
+        "weights",
+        "model",
+        choices=(1, 3),
+    )
+    interpolation: str | None = _setting(
+        None,
+        "Filter that resizes images to the frame. Default: that of the weights, or bicubic",
+        "model",
+        choices=("bicubic", "bilinear"),
     )
     head: str = _setting(
         "linear",
@@ -185,6 +224,14 @@ class Recipe:
     trunk_lr: float = _setting(
         1.0, "Learning rate of the trunk, as a fraction of the head's", "training", gt=0.0, le=1.0
     )
+    layer_decay: float = _setting(
+        1.0,
+        "Factor of the trunk's learning rate from each fine-tuned stage to the one before it; 1: "
+        "one rate for all",
+        "training",
+        gt=0.0,
+        le=1.0,
+    )
     unfreeze: int = _setting(
         1,
         "Number of stages fine-tuned with the head, counted from the last; 0 for all",
@@ -206,6 +253,14 @@ class Recipe:
         "training",
         ge=0.0,
         le=0.5,
+    )
+    mixup: float = _setting(
+        0.0,
+        "Mix each training image and its loss with another's, by shares from the distribution "
+        "Beta(a, a) of this a, such as 0.4; 0: not at all",
+        "augmentation",
+        ge=0.0,
+        le=10.0,
     )
     flips: bool = _setting(
         True,
@@ -281,6 +336,24 @@ class Recipe:
         "training",
         choices=("best", "last", "average"),
     )
+    early_stopping: int = _setting(
+        0,
+        "End a stage of the fit after so many epochs without a better value of what --keep best "
+        "compares; 0: never",
+        "training",
+        ge=0,
+        le=1000,
+    )
+    callback: tuple[str, ...] = _setting(
+        (),
+        "Callback of a plugin, see docs/how-to-trackers.md; may be repeated",
+        "training",
+        choices=CALLBACKS,
+        metavar="NAME",
+    )
+    track: tuple[str, ...] = _setting(
+        (), "Tracker that the fit is logged to; may be repeated", "training", choices=TRACKERS
+    )
     members: int = _setting(
         1,
         "Networks in a deep ensemble, trained from different seeds on one split; predictions are "
@@ -331,8 +404,13 @@ class Recipe:
 
     @property
     def rendering(self) -> Rendering:
-        """The rendering of FITS images."""
-        return Rendering(self.stretch, self.bands)
+        """The rendering of image files."""
+        return Rendering(self.stretch, self.bands, self.interpolation or Rendering.interpolation)
+
+    @property
+    def timm_args(self) -> dict[str, Any]:
+        """The further arguments of timm's architecture."""
+        return json.loads(self.model_args) if self.model_args else {}
 
     @staticmethod
     def model_json_schema() -> dict[str, Any]:
@@ -342,7 +420,9 @@ class Recipe:
             # A schema may be a file, too.
             if setting.name != "schema" and (choices := choices_of(setting)):
                 null = [None] if setting.default is None else []
-                schema["properties"][setting.name]["enum"] = [*choices, *null]
+                described = schema["properties"][setting.name]
+                # The items of a list, if it is one.
+                described.get("items", described)["enum"] = [*choices, *null]
         schema["properties"][SCHEMA_KEY] = {"type": "string"}
         return schema
 
@@ -398,9 +478,9 @@ def _soft(recipe: Recipe) -> bool:
     return TARGETS[recipe.target].soft
 
 
-def _nothing_frozen(recipe: Recipe) -> bool:
-    """Tell whether every stage of the network changes its outputs during the fit."""
-    fresh = recipe.weights == "none" or bool(recipe.unlabelled)
+def _nothing_stored(recipe: Recipe) -> bool:
+    """Tell whether no outputs of frozen stages can be stored for the fit."""
+    fresh = recipe.weights == "none" or bool(recipe.unlabelled) or recipe.mixup > 0
     return recipe.unfreeze == 0 or _plain(recipe) or fresh
 
 
@@ -470,6 +550,11 @@ RULES = (
         "unlabelled: it needs the fast pipeline and an epoch of fine-tuning",
     ),
     Rule(
+        lambda r: r.mixup and r.unlabelled,
+        "mixup {r.mixup}: it cannot be combined with --unlabelled",
+        "leave out one of the two",
+    ),
+    Rule(
         lambda r: not _of_challenge(r) and r.target != "tree",
         "schema: label schemes are defined on the columns of Kaggle's challenge only",
         "use --target tree",
@@ -515,9 +600,9 @@ RULES = (
         given="degraded",
     ),
     Rule(
-        lambda r: r.trunk_views and _nothing_frozen(r),
+        lambda r: r.trunk_views and _nothing_stored(r),
         "trunk_views {r.trunk_views}: it has no effect, because no stage is frozen, the pipeline "
-        "is plain, or --unlabelled is given",
+        "is plain, or --unlabelled or --mixup is given",
         given="trunk_views",
     ),
     Rule(
@@ -531,6 +616,17 @@ RULES = (
         "scheme {r.scheme}: the labels are in column {r.labels_column!r}",
         "leave out --scheme or --labels-column",
         given="scheme",
+    ),
+    Rule(
+        lambda r: r.epochs == 0 or (r.unfreeze == 1 and r.weights != "none"),
+        "layer_decay {r.layer_decay}: no more than one stage is fine-tuned",
+        "give --epochs and --unfreeze, where 0 is all stages",
+        given="layer_decay",
+    ),
+    Rule(
+        lambda r: _plain(r),
+        "interpolation {r.interpolation}: pipeline plain resizes as fastai does",
+        given="interpolation",
     ),
     Rule(
         lambda r: r.folds,
@@ -575,6 +671,7 @@ def without_effect(recipe: Recipe) -> set[str]:
         "degraded": not (recipe.blur or recipe.noise),
         "adapt": not recipe.unlabelled,
         "adapt_weight": not recipe.unlabelled,
+        "layer_decay": recipe.epochs == 0 or recipe.unfreeze == 1,
         "held_out": bool(recipe.folds or recipe.split_column or recipe.test_data),
     }
     return {name for name, is_idle in idle.items() if is_idle}
@@ -588,11 +685,18 @@ def shown_setting(recipe: Recipe, name: str) -> object:
 
 def require_weights_file(recipe: Recipe) -> None:
     """Raise BadInput if a recipe's weights are neither of `WEIGHTS` nor a file."""
-    if recipe.weights not in WEIGHTS and not Path(recipe.weights).is_file():
+    weights = recipe.weights
+    if weights not in WEIGHTS and not is_source(weights) and not Path(weights).is_file():
         raise BadInput(
-            f"--weights {recipe.weights}: no such file",
-            f"{use_one_of(recipe.weights, WEIGHTS)}; or give the path of a state dict",
+            f"--weights {weights}: no such file",
+            f"{use_one_of(weights, WEIGHTS)}; or give the path of a state dict, "
+            "hf_hub:OWNER/NAME or local-dir:FOLDER",
         )
+
+
+def is_source(name: str) -> bool:
+    """Tell whether a name is that of an encoder, `hf_hub:…` or `local-dir:…`."""
+    return SOURCE.fullmatch(name) is not None
 
 
 def require_views(recipe: Recipe, views: int | None) -> None:
@@ -691,7 +795,7 @@ def resolve(recipe: Recipe) -> Recipe:
     if not recipe.flips and recipe.views == 8:
         # Rotations only: a mirrored galaxy may be of another class.
         changes["views"] = 4
-    if _nothing_frozen(recipe):
+    if _nothing_stored(recipe):
         changes["trunk_views"] = 0
     return replace(recipe, **changes)
 
@@ -750,11 +854,16 @@ def _validated(
             continue
         elif name == "schema" and isinstance(value, str):
             SCHEMAS.find(value, f"{prefix}schema" if prefix == "--" else prefix.removesuffix(": "))
-        elif (choices := choices_of(settings[name])) and value not in choices:
-            fault = f"{prefix}{_spelt(name, prefix)} is {value!r}"
-            faults.append((fault, use_one_of(value, choices)))
+        elif "choices" in settings[name].metadata:
+            choices = choices_of(settings[name])
+            several = settings[name].type.startswith("tuple")
+            for each in cast(Iterable[object], value) if several else (value,):
+                if each not in choices:
+                    fault = f"{prefix}{_spelt(name, prefix)} is {each!r}"
+                    remedy = use_one_of(each, choices) if choices else "it needs a --plugin"
+                    faults.append((fault, remedy))
     if recipe and not faults:
-        faults = _conflicts(recipe, prefix, given or {})
+        faults = [*_parsed(recipe, prefix), *_conflicts(recipe, prefix, given or {})]
     if recipe is None or faults:
         raise BadInput(". ".join("; ".join(fault) for fault in faults))
     return recipe
@@ -777,6 +886,25 @@ def _fault_of(setting: Field[Any], value: object, kind: str, prefix: str) -> tup
     above, least, most = (setting.metadata.get(key) for key in ("gt", "ge", "le"))
     lower = f"over {above}" if least is None else f"{least}"
     return f"{name} is {value}", f"it takes {lower} to {most}"
+
+
+def _parsed(recipe: Recipe, prefix: str) -> list[tuple[str, str]]:
+    """Return the faults of settings that have a form of their own."""
+    faults = []
+    if recipe.normalise is not None:
+        try:
+            parse_normalisation(recipe.normalise, f"{prefix}normalise")
+        except BadInput as error:
+            faults.append((str(error).partition(";")[0], REMEDY))
+    if recipe.model_args is not None:
+        try:
+            is_object = isinstance(json.loads(recipe.model_args), dict)
+        except ValueError:
+            is_object = False
+        if not is_object:
+            fault = f"{prefix}{_spelt('model_args', prefix)} is {recipe.model_args!r}"
+            faults.append((fault, 'it takes a JSON object, such as {"img_size": 128}'))
+    return faults
 
 
 def _conflicts(recipe: Recipe, prefix: str, given: Mapping[str, object]) -> list[tuple[str, str]]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from galaxymorph.learn.backbones.architectures import has_pretrained
+from galaxymorph.learn.backbones.initial_weights import has_pretrained
 from galaxymorph.learn.presets import make_recipe
-from galaxymorph.learn.recipe import Recipe
+from galaxymorph.learn.recipe import Recipe, is_source
 from galaxymorph.learn.targets.registry import TARGETS
 
 # Least number of galaxies for `baseline`. Its few steps at a small learning rate need many: on 300
@@ -47,7 +47,8 @@ def default_recipe(counts: Mapping[str, int], changes: Mapping[str, object]) -> 
         recipe = make_recipe(preset, {**settings, **changes})
         return DefaultRecipe(preset, recipe, f"{numbers}; {reason}")
 
-    weights, arch = changes.get("weights", "imagenet"), changes.get("arch", Recipe.arch)
+    arch = str(changes.get("arch", Recipe.arch))
+    weights = changes.get("weights", arch if is_source(arch) else "imagenet")
     if changes.get("pipeline") == "plain":
         return chosen("plain", "fastai's own pipeline")
     if weights == "none":

@@ -101,9 +101,10 @@ def split_callbacks(parts: int, recipe: Recipe) -> list[Callback]:
     """
     if parts == 1:
         return []
-    if recipe.unlabelled:
+    if recipe.unlabelled or recipe.mixup:
+        option = "--unlabelled" if recipe.unlabelled else "--mixup"
         raise BadInput(
-            f"--batch {recipe.batch}: out of GPU memory, and with --unlabelled it can't be split",
+            f"--batch {recipe.batch}: out of GPU memory, and with {option} it can't be split",
             "choose a smaller one",
         )
     return [SplitBatches(parts)]

@@ -94,14 +94,17 @@ class Frame(DisplayedTransform):
 
     # Before ToTensor (5), which TransformBlock puts first.
     order = 1
+    # Of early exported learners.
+    interpolation = "bicubic"
 
-    def __init__(self, crop: float, side: int):
-        self.crop, self.side = crop, side
+    def __init__(self, crop: float, side: int, interpolation: str):
+        self.crop, self.side, self.interpolation = crop, side, interpolation
 
     def encodes(self, image: PILImage) -> PILImage:
         if isinstance(image, FramedGalaxy):
             return image
-        return PILImage(Image.fromarray(centre_frame(image, self.crop, self.side)))
+        frame = centre_frame(image, self.crop, self.side, interpolation=self.interpolation)
+        return PILImage(Image.fromarray(frame))
 
 
 class CentralView(DisplayedTransform):

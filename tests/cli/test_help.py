@@ -139,7 +139,7 @@ def test_weights_that_cannot_be_downloaded_are_said_after_the_galaxies_were_read
         assert not settings.get("pretrained"), "downloads come last"
         return build(*_, **settings)
 
-    from galaxymorph.learn.backbones import architectures as backbones
+    from galaxymorph.learn.backbones import initial_weights as backbones
 
     build = backbones.build_model
     monkeypatch.setattr(backbones, "build_model", offline)

@@ -105,7 +105,7 @@ def test_two_processes_at_once_build_one_cache(images, home):
 
 
 def test_a_build_that_is_stopped_leaves_nothing_behind(images, home, monkeypatch):
-    def stop(*_):
+    def stop(*_, **__):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -11,11 +11,11 @@ from sklearn.datasets import load_sample_images
 
 from galaxymorph.base import BadInput
 from galaxymorph.learn import build_model, make_recipe
-from galaxymorph.learn.backbones.architectures import (
+from galaxymorph.learn.backbones.architectures import split_groups
+from galaxymorph.learn.backbones.initial_weights import (
     LITE0,
     lite0_state,
     load_trunk,
-    split_groups,
     vision_learner_of,
 )
 from galaxymorph.learn.data import galaxy_loaders

@@ -15,7 +15,7 @@ from galaxymorph.learn.acceleration.hardware import (
     precision_callbacks,
     resolve_precision,
 )
-from galaxymorph.learn.backbones.architectures import LITE0
+from galaxymorph.learn.backbones.initial_weights import LITE0
 from tests.conftest import galaxymorph
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from galaxymorph.learn import Recipe, build_model
-from galaxymorph.learn.backbones.architectures import PACKAGE_WEIGHTS, load_trunk
+from galaxymorph.learn.backbones.initial_weights import PACKAGE_WEIGHTS, load_trunk
 from tests.conftest import galaxymorph
 
 QUICK = ["--size", "32", "--batch", "16", "--epochs", "1", "--held-out", "0.3"]

@@ -77,6 +77,15 @@ def test_the_example_predicts_what_galaxymorph_does(exported, images, tmp_path, 
         assert np.allclose(values, expected[f"p_{name}"], rtol=0, atol=1e-4)
 
 
+def test_the_example_resizes_as_the_model_was_trained(exported, images, tmp_path):
+    path = changed(exported, tmp_path / "model.onnx", views=1, interpolation="bilinear")
+    rows = list(csv.DictReader(io.StringIO(run_example(path, images).stdout)))
+    expected = load_predictor(path).predict(images)
+    values = [float(row["spiral"]) for row in rows]
+    assert np.allclose(values, expected["p_spiral"], rtol=0, atol=1e-5)
+    assert not np.allclose(values, load_predictor(exported).predict(images)["p_spiral"], atol=1e-5)
+
+
 def test_the_example_refuses_the_decision_tree(exported, images, tmp_path):
     done = run_example(changed(exported, tmp_path / "tree.onnx", target="tree"), images)
     assert done.returncode == 1

@@ -85,7 +85,7 @@ def _inputs(
     model: ExplainedModel, rows: np.ndarray
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return the network's input, the answers' positions, and frames of the background level."""
-    pixels, arch = model.pixels(rows), model.run.recipe.arch
+    pixels, recipe = model.pixels(rows), model.run.recipe
     skies = model.sky[rows][:, :, None, None].expand_as(pixels)
     targets = model.targets(rows).to(default_device())
-    return normalised(pixels, arch), targets, normalised(skies, arch).contiguous()
+    return normalised(pixels, recipe), targets, normalised(skies, recipe).contiguous()

@@ -24,6 +24,7 @@ from galaxymorph.base import BadInput, Progress, map_ahead, say
 from galaxymorph.images import centre_frame, decode
 from galaxymorph.judge.explain.segmentation import segment
 from galaxymorph.learn import (
+    Recipe,
     Run,
     item_frame,
     label_words,
@@ -100,9 +101,9 @@ class ExplainedModel:
         return torch.from_numpy(pd.Index(self.answers).get_indexer(answers))
 
 
-def normalised(pixels: torch.Tensor, arch: str) -> torch.Tensor:
-    """Return pixels from 0 to 1 as an architecture takes them, on the device in use."""
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in pixel_stats(arch))
+def normalised(pixels: torch.Tensor, recipe: Recipe) -> torch.Tensor:
+    """Return pixels from 0 to 1 as a recipe's network takes them, on the device in use."""
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in pixel_stats(recipe))
     return ((pixels - mean) / std).to(default_device())
 
 
@@ -117,7 +118,7 @@ def probabilities(model: ExplainedModel, pixels: torch.Tensor) -> np.ndarray:
     parts = []
     with torch.inference_mode():
         for part in pixels.split(BATCH):
-            logits = model.serving(normalised(part, model.run.recipe.arch))
+            logits = model.serving(normalised(part, model.run.recipe))
             parts.append(inverse_link(logits)[:, : len(model.answers)].float().cpu())
     return torch.cat(parts).numpy()
 
@@ -213,7 +214,7 @@ def _read_images(
         segments = segment(image)
         masks = np.stack([_widened(segments.galaxy), _widened(segments.others)], axis=2)
         return (
-            centre_frame(image, crop, side),
+            centre_frame(image, crop, side, interpolation=rendering.interpolation),
             segments.sky,
             framed_masks(masks, run.recipe.crop, run.recipe.size),
         )

@@ -224,7 +224,7 @@ def randomisation(
     next_galaxy = np.roll(before, 1, axis=0)
     table = [_similarity("another galaxy's map", before, next_galaxy, model.seed)]
     network = deepcopy(model.network)
-    batch = normalised(model.pixels(rows), model.run.recipe.arch)
+    batch = normalised(model.pixels(rows), model.run.recipe)
     stages = stages_of(network)
     names = ["head", *(f"… and stage {at}" for at in range(len(stages), 0, -1))]
     head = list(network.children())[1]

@@ -71,7 +71,7 @@ def embeddings(model: ExplainedModel, rows: np.ndarray) -> dict[str, np.ndarray]
             pixels = model.pixels(rows[at : at + BATCH])
             small = torch.nn.functional.adaptive_avg_pool2d(pixels, PIXELS)
             parts["pixels"].append(small.flatten(1).numpy())
-            model.network(normalised(pixels, model.run.recipe.arch))
+            model.network(normalised(pixels, model.run.recipe))
             progress.advance(len(pixels))
     return {name: np.concatenate(arrays) for name, arrays in parts.items()}
 

@@ -57,9 +57,7 @@ class TestedModels:
 
     def batches(self, condition: Condition, view: int = 0) -> Iterator[torch.Tensor]:
         """Yield the model's inputs under a condition, in one of the dihedral views."""
-        mean, std = (
-            torch.tensor(stats).view(1, -1, 1, 1) for stats in pixel_stats(self.recipe.arch)
-        )
+        mean, std = (torch.tensor(stats).view(1, -1, 1, 1) for stats in pixel_stats(self.recipe))
         device = next(self.models[0].parameters()).device
         for start in range(0, len(self.rows), self.recipe.batch):
             part = slice(start, start + self.recipe.batch)

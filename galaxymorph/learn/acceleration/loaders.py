@@ -70,7 +70,8 @@ class FileItems:
         try:
             source = self.references[item]
             image = galaxy_image(source, self.model_crop or self.crop, self.rendering, item)
-            return item, centre_frame(image, self.crop, self.side)
+            interpolation = self.rendering.interpolation
+            return item, centre_frame(image, self.crop, self.side, interpolation=interpolation)
         except BadInput as error:
             return item, Fault(error)
 

@@ -47,7 +47,7 @@ class UnlabelledImages:
     def view(self, frames: torch.Tensor) -> torch.Tensor:
         """Return a random view of each frame as the model's input while training."""
         views = RandomView(self.recipe).encodes(TensorImage(frames)).as_subclass(torch.Tensor)
-        stats = pixel_stats(self.recipe.arch)
+        stats = pixel_stats(self.recipe)
         mean, std = (torch.tensor(values).view(1, -1, 1, 1).to(views) for values in stats)
         return ((views - mean) / std).to(default_device())
 

@@ -27,7 +27,8 @@ from galaxymorph.zoo.columns import WEIGHT
 class GalaxyLoss(nn.Module):
     """The mean over galaxies of a registered loss, from logits and targets.
 
-    `reduction` may be set to `none` for the losses themselves, shape (n,), as fastai does.
+    `reduction` may be set to `none` for the losses themselves, shape (n,), as fastai does. `y_int`
+    lets its MixUp mix the losses of two targets, since targets with unknown parts can't be mixed.
 
     Args:
         loss: the entry.
@@ -40,6 +41,9 @@ class GalaxyLoss(nn.Module):
         self.takes, self.tree = loss.takes, tree
         self.head = TreeHead(tree, loss.link) if tree else None
         self.reduction = "mean"
+
+    # Learners that were exported before it have it too.
+    y_int = True
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         self.to(logits.device)

@@ -88,7 +88,9 @@ class OnnxPredictor(BasePredictor):
         image = self.frame(source, at, faults)
         if image is None:
             return np.zeros((3, size, size), np.float32)
-        frame, start = centre_frame(image, crop, side, self.kernel), (side - size) // 2
+        interpolation = self.recipe.rendering.interpolation
+        frame = centre_frame(image, crop, side, self.kernel, interpolation)
+        start = (side - size) // 2
         central = frame[start : start + size, start : start + size].transpose(2, 0, 1)
         return (central - self.mean) / self.std
 

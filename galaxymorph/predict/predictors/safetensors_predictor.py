@@ -31,7 +31,6 @@ from galaxymorph.learn import (
     described_recipe,
     load_network,
     make_link,
-    pixel_stats,
     read_embeddings,
     run_files,
     serving_network,
@@ -85,7 +84,6 @@ def load_safetensors(path: Path, precision: str | None = None) -> TorchPredictor
     """
     description, state = _read(path)
     recipe = described_recipe(description, str(path))
-    _require_same_pixels(description, recipe, path)
     number = description.get("networks")
     prefixes = [""] if number is None else [NETWORK.format(index) for index in range(number)]
     networks = [
@@ -148,18 +146,6 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
             f"copy the run's {run_files.DESCRIPTION} too",
         )
     return read_json(beside, "copy it again"), state
-
-
-def _require_same_pixels(description: Mapping[str, Any], recipe: Recipe, path: Path) -> None:
-    """Raise BadInput where this version would normalise pixels otherwise than in training."""
-    mean, std = (list(values) for values in pixel_stats(recipe.arch))
-    if [mean, std] != [description["mean"], description["std"]]:
-        raise BadInput(
-            f"{path}: its images are normalised by mean and standard deviation "
-            f"{description['mean']} and {description['std']}, and this version's {recipe.arch} "
-            f"{mean} and {std}",
-            "use the versions in the run's environment.json",
-        )
 
 
 def _network(recipe: Recipe, outputs: int, state: dict[str, torch.Tensor], path: Path) -> nn.Module:

@@ -160,8 +160,10 @@ def flips_figure(run: Run, table: pd.DataFrame, data: Path | None) -> Captioned:
     figure, places = contact_sheet(2 * len(shown), 2 * COLUMNS, 3)
     for at, row in enumerate(shown.to_dict("records")):
         galaxy, before = row["galaxy"], clean.loc[row["galaxy"]]
-        image = decode(images[galaxy], run.recipe.rendering)
-        frame = centre_frame(image, *item_frame(run.recipe))[None]
+        rendering = run.recipe.rendering
+        image = decode(images[galaxy], rendering)
+        crop, side = item_frame(run.recipe)
+        frame = centre_frame(image, crop, side, interpolation=rendering.interpolation)[None]
         condition = Condition(row["corruption"], row["severity"])
         title = f"{corruption_label(condition.corruption)}, {condition.severity}"
         pairs = ((Condition(), galaxy, before), (condition, title, row))

@@ -168,6 +168,12 @@ RULES = [
     (r"python cli.py predict .*(--scheduler|--precision int8|model.onnx)", COSTS),
     (r"python cli.py fit .*(hf_hub:|local-dir:|ckpt|encoder/)", Parse("see `test_encoders.py`")),
     (r"python cli.py fit .*--(also|unlabelled)", Parse("`test_sources.py` has such catalogues")),
+    (
+        r"python cli.py fit .*(--image-column|--split-column|--test-data|mine.json)",
+        Parse("`test_given_catalogue.py` and `test_vote_catalogues.py` have such catalogues"),
+    ),
+    (r"python cli.py schema show mine.json", Parse("`schema guess` writes it")),
+    (r"python cli.py predict .*--hats", Parse("`test_hats.py` has it, where hats is installed")),
     (r"python cli.py fit --resume", Run()),
     (r"python cli.py fit .*--members 5", Run(*RANDOM, "--members", "2")),
     (r"python cli.py fit .*--frozen-epochs", Run(*TINY, "--folds", "2", "--frozen-epochs", "1")),
@@ -180,7 +186,7 @@ RULES = [
     (r"python cli.py triage", Run("--number", "3")),
     (r"python cli.py data cutouts", Parse("`test_cutouts.py` has a server")),
     (r"python cli.py volunteers read .*--map", Parse("`test_zooniverse.py` has such an export")),
-    (r"python cli.py (calibrate|compare|data|uncertainty|export|interpret) ", Run()),
+    (r"python cli.py (schema|calibrate|compare|data|uncertainty|export|interpret) ", Run()),
     (r"python cli.py (predict|report|volunteers) ", Run()),
 ]
 
@@ -222,6 +228,7 @@ def classes_desk(run, simple, new_folder) -> Path:
                 packed.write(image, image.name)
             packed.write(images[16], "b.jpg")
     catalogue = pd.DataFrame({"id": range(4), "image": [str(path) for path in images[:4]]})
+    catalogue = catalogue.assign(ra=[10.0, 20.0, 30.0, 40.0], dec=[0.0, 1.0, 2.0, 3.0])
     catalogue.to_csv(desk / "cat.csv", index=False)
     catalogue.to_parquet(desk / "catalogue.parquet", index=False)
     votes = pd.read_csv(simple / "training_solutions_rev1.csv")
@@ -240,6 +247,7 @@ def classes_desk(run, simple, new_folder) -> Path:
     (desk / "sky" / "training_solutions_rev1.csv").unlink()
     votes.to_csv(desk / "sky" / "training_solutions_rev1.csv", index=False)
     hold_votes(desk, simple, "galaxy-zoo-2", "gz2_hart16.csv")
+    hold_votes(desk, simple, "decals_dr5", "campaign.csv")
     hold_votes(desk, simple, "galaxy-zoo-decals", "gz_decals_volunteers_5.parquet")
     (desk / "cutouts").mkdir()
     (desk / "to-label").mkdir()
@@ -288,6 +296,8 @@ def named_there(words: list[str], desk: Path) -> list[str]:
     galaxy = pd.read_parquet(run / "predictions_test.parquet")["galaxy"].iloc[0]
     stand = {
         "123456": str(galaxy),
+        "campaign.csv": "volunteers/campaign.csv",
+        "my-votes.csv": "volunteers/gz2_hart16.csv",
         "gz2_hart16.csv": "volunteers/gz2_hart16.csv",
         "gz_decals_volunteers_5.parquet": "volunteers/gz_decals_volunteers_5.parquet",
         "cutouts/galaxy.fits": "cutouts/1.fits",

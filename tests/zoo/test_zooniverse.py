@@ -265,6 +265,29 @@ def test_answers_of_a_real_workflow_map_by_a_file(tmp_path):
     assert table["iauname"].tolist() == ["J1"]
 
 
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_answers_in_a_schemas_own_words_need_no_file(tmp_path, name):
+    """Except in unions of campaigns, which ask questions of the same words."""
+    tree = SCHEMAS[name].tree
+    rows = [
+        row(n, f"user-{n}", 1, {question.text: answer.text})
+        for n, (question, answer) in enumerate(tree.answers)
+    ]
+    path = write(tmp_path, rows)
+    if len({question.text for question in tree.questions}) < len(tree.questions):
+        with pytest.raises(BadInput, match="T0 'smooth or with features or a disk'"):
+            gm.read_volunteers(path, schema=name)
+        return
+    table = gm.read_volunteers(path, schema=name)
+    assert (table[SCHEMAS[name].answer_columns("counts")].to_numpy() == 1).all()
+    assert read_votes(write_votes(table, tmp_path), name).counts.sum() == len(tree.columns)
+
+
+def write_votes(table, folder):
+    table.to_csv(folder / "votes.csv", index=False)
+    return folder / "votes.csv"
+
+
 def test_what_does_not_map_is_listed_in_one_line(tmp_path, capsys):
     tasks = [
         {"task": "T0", "task_label": "Smooth, or with features or a disk?", "value": "Blob"},

@@ -7,6 +7,8 @@ from difflib import SequenceMatcher
 
 # Of a list in a message, how many names.
 MOST_NAMES = 6
+# Of which all are named, where one of them is near.
+MOST_CHOICES = 20
 # difflib's ratio from which a name may be meant: two letters swapped in three.
 LEAST_RATIO = 0.66
 # How much less the ratio of a name as near as the nearest may be.
@@ -74,6 +76,8 @@ def use_one_of(wanted: object, names: Sequence[object], remedy: str = "") -> str
     """
     words = [str(name) for name in names]
     near = near_names(str(wanted), words, most=1)
+    if near and not remedy and len(words) > MOST_CHOICES:
+        return f"did you mean {near[0]}?"
     remedy = remedy or f"use one of {', '.join(words)}"
     return f"{remedy}: did you mean {near[0]}?" if near else remedy
 

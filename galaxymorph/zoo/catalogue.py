@@ -171,8 +171,9 @@ def read_catalogue(
         rows, tree, kind = _labels(read, labels_column), None, ""
     else:
         rule = SCHEMAS.find(schema, "--schema")
-        ids = id_column or _best_ids(table, rule, layout) or id_column_of(table, rule)
-        rows, votes, unvoted = _votes(table, rule, ids, kind)
+        chosen = id_column or _best_ids(table, rule, layout)
+        rows, votes, unvoted = _votes(table, rule, chosen, kind)
+        ids = chosen or id_column_of(table, rule)
         read, tree, kind = votes.rows, rule.tree, votes.kind
     layout = _with_references(layout, table, ids, image_column)
     catalogue = _with_images(Path(path), layout, tree, rows, read, unvoted)
@@ -370,7 +371,7 @@ def _labels(read: CheckedRows, column: str) -> pd.DataFrame:
 
 
 def _votes(
-    table: Table, schema: Schema, ids: str, kind: str | None
+    table: Table, schema: Schema, ids: str | None, kind: str | None
 ) -> tuple[pd.DataFrame, Votes, list[Problem]]:
     """Return the sound rows with votes, the votes of all rows, and the galaxies without votes."""
     votes = gather_votes(table, schema, kind, ids)

@@ -171,9 +171,7 @@ def by_name(tree, values: np.ndarray, questions: bool = False) -> dict[str, np.n
 
 
 def test_an_unknown_schema_is_named_with_the_near_ones():
-    with pytest.raises(
-        BadInput, match="'decals-dr5' is unknown; use one of .*: did you mean decals_dr5"
-    ):
+    with pytest.raises(BadInput, match="'decals-dr5' is unknown; did you mean decals_dr5"):
         SCHEMAS.find("decals-dr5")
 
 

@@ -22,6 +22,7 @@ PACKAGES = ("base", "zoo", "images", "survey", "learn", "judge", "predict", "rep
 FACE = {
     "Fits and runs": ("fit", "open_run", "Run", "Metrics", "Score", "pretrain", "reproduce"),
     "Analyses": (
+        "judge",
         "calibrate",
         "uncertainty",
         "robustness",

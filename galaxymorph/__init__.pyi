@@ -12,6 +12,7 @@ from .api import export as export
 from .api import fit as fit
 from .api import guess_schema as guess_schema
 from .api import interpret as interpret
+from .api import judge as judge
 from .api import open_run as open_run
 from .api import predict as predict
 from .api import predict_catalogue as predict_catalogue

@@ -183,6 +183,7 @@ RULES = [
     (r"python cli.py fit .*--recipe scratch", Run(*TINY, "--folds", "2")),
     (r"python cli.py fit .*--folds 5", Run(*RANDOM, "--folds", "2")),
     (r"python cli.py fit", Run(*RANDOM, "--recipe", str(RECIPE))),
+    (r"python cli.py judge", Run("--name", "judged")),
     (r"python cli.py triage", Run("--number", "3")),
     (r"python cli.py data cutouts", Parse("`test_cutouts.py` has a server")),
     (r"python cli.py volunteers read .*--map", Parse("`test_zooniverse.py` has such an export")),
@@ -195,6 +196,19 @@ def rule_of(command: str):
     result = [action for pattern, action in RULES if re.match(pattern, command)]
     assert result, f"no rule for {command!r}: say in RULES what is to be done with it"
     return result[0]
+
+
+def hold_predictions(desk: Path) -> None:
+    """Write predictions, labels and further predictions, and a run that is judged by them."""
+    parts = ("valid", "calibration", "test")
+    run = gm.open_run(desk / "exports" / "RUN")
+    table = pd.concat([run.predictions(part) for part in parts])
+    columns = ["galaxy", *(f"p_{name}" for name in run.classes)]
+    for name in ("predictions.csv", "further.csv"):
+        table[columns].to_csv(desk / name, index=False)
+    table[["galaxy", "label"]].to_csv(desk / "labels.csv", index=False)
+    labels = desk / "labels.csv"
+    gm.judge(desk / "predictions.csv", labels, out=desk / "exports", name="mine")
 
 
 def hold_votes(folder: Path, galaxies: Path, name: str, ending: str) -> None:
@@ -252,6 +266,7 @@ def classes_desk(run, simple, new_folder) -> Path:
     (desk / "cutouts").mkdir()
     (desk / "to-label").mkdir()
     gm.simulate_volunteers(hold_counts(desk, votes), desk / "classifications.csv")
+    hold_predictions(desk)
     return desk
 
 

@@ -14,6 +14,7 @@ from .catalogues import simulate as simulate
 from .fitting import fit as fit
 from .fitting import pretrain as pretrain
 from .fitting import reproduce as reproduce
+from .judging import judge as judge
 from .metrics import Metrics as Metrics
 from .metrics import Score as Score
 from .predicting import export as export

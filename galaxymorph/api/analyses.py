@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,13 @@ from galaxymorph.api.options import (
     UncertaintyOptions,
 )
 from galaxymorph.api.paths import RunLike, require_output
-from galaxymorph.base import BadInput, Progress
+from galaxymorph.base import BadInput, Progress, read_json
 from galaxymorph.images import SEVERITIES
 from galaxymorph.judge import (
     SUITES,
     calibrate_fractions,
     calibrate_run,
+    calibrate_table,
     corruption_error,
     galaxy_errors,
     galleries_of,
@@ -49,7 +50,7 @@ from galaxymorph.report import Comparison, renew_report, write_comparison
 from galaxymorph.report import compare as compare_runs
 from galaxymorph.report.explanation import draw_similar, explain_run
 from galaxymorph.report.figures.calibration_figures import draw_calibration
-from galaxymorph.report.figures.contact_sheets import draw_gallery
+from galaxymorph.report.figures.contact_sheets import draw_gallery, pictured
 from galaxymorph.report.figures.fraction_figures import draw_fraction_calibration
 from galaxymorph.report.figures.robustness_figures import draw_robustness
 from galaxymorph.report.figures.uncertainty_figures import draw_uncertainty
@@ -108,7 +109,16 @@ def calibrate(run: RunLike, **options: Any) -> Analysis:
         0.9
     """
     chosen = CalibrateOptions(**options)
+    _require_both(chosen)
     with held(Path(run)) as held_run:
+        if chosen.apply is not None and held_run.judged is None:
+            raise BadInput(
+                f"--apply {chosen.apply}: {held_run.path} has its model", "use predict with images"
+            )
+        if chosen.output is not None and not _method_given(chosen):
+            stored = _stored(held_run)
+            if stored is not None:
+                return _applied(held_run, chosen, stored)
         if target_of(held_run.recipe).tree is not None:
             result = _calibrate_tree(held_run, chosen)
         else:
@@ -119,7 +129,39 @@ def calibrate(run: RunLike, **options: Any) -> Analysis:
             figures = draw_calibration(held_run, classes)
             result = Analysis(held_run.path / CALIBRATION, classes.record, figures)
         refresh_report(held_run)
-        return result
+        return _applied(held_run, chosen, result)
+
+
+def _require_both(chosen: CalibrateOptions) -> None:
+    """Raise BadInput for one of the options `apply` and `output` without the other."""
+    if chosen.apply is None and chosen.output is not None:
+        raise BadInput(f"-o {chosen.output}: it is for --apply TABLE", "leave it out")
+    if chosen.apply is not None and chosen.output is None:
+        raise BadInput(f"--apply {chosen.apply}: no table to write", "give -o FILE.csv")
+    require_output(chosen.output, (".csv", ".parquet"), "end it in .csv or .parquet")
+
+
+def _method_given(chosen: CalibrateOptions) -> bool:
+    return any((chosen.method, chosen.coverage, chosen.sets, chosen.also))
+
+
+def _stored(run: Run) -> Analysis | None:
+    """Return a run's calibration as it is stored, None if it isn't calibrated."""
+    record: dict[str, Any] = {}
+    paths = [run.path / name for name in (CALIBRATION, SCHEME_CLASSES)]
+    there = [path for path in paths if path.exists()]
+    for path in there:
+        given = read_json(path)
+        record |= {"scheme_classes": given} if path.name == SCHEME_CLASSES else given
+    return Analysis(there[0], record) if there else None
+
+
+def _applied(run: Run, chosen: CalibrateOptions, analysis: Analysis) -> Analysis:
+    """Write further predictions with the run's calibration, if there are some."""
+    if chosen.apply is None or chosen.output is None:
+        return analysis
+    write_table(chosen.output, calibrate_table(run, chosen.apply))
+    return replace(analysis, files=[*analysis.files, chosen.output])
 
 
 def _calibrate_tree(run: Run, chosen: CalibrateOptions) -> Analysis:
@@ -207,6 +249,7 @@ def robustness(run: RunLike, **options: Any) -> Analysis:
     suite = (chosen.suite, chosen.severities or SEVERITIES)
     keep_freed_memory()
     with held(Path(run)) as held_run:
+        held_run.require_model()
         if known is not None:
             settings = robustness_settings(held_run, *suite, chosen.views)
             require_alike(settings, known, str(chosen.reference))
@@ -248,7 +291,12 @@ def interpret(run: RunLike, **options: Any) -> Analysis:
             files = [draw_walk(held_run, chosen.galaxy, chosen.data)]
             return Analysis(held_run.figures, {}, files, files)
         galleries = galleries_of(held_run, chosen.part, chosen.data)
-        filled = {name: gallery for name, gallery in galleries.items() if len(gallery[1])}
+        filled = {name: gallery for name, gallery in galleries.items() if len(pictured(gallery[1]))}
+        if held_run.judged is not None and not filled:
+            raise BadInput(
+                f"{held_run.path}: no image of its galaxies is known",
+                "judge the table again with --images FOLDER",
+            )
         files = []
         with Progress("drawing", len(filled), "galleries") as progress:
             for name, (title, galaxies) in filled.items():
@@ -284,6 +332,7 @@ def explain(run: RunLike, **options: Any) -> Analysis:
     if chosen.similar is not None and (chosen.method or chosen.limit):
         raise BadInput("--similar draws one figure", "leave out --method and --limit")
     with held(Path(run)) as held_run:
+        held_run.require_model()
         folder = held_run.path / "explain"
         if chosen.similar is not None:
             files = [draw_similar(held_run, chosen.similar, chosen.data)]

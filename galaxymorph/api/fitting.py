@@ -253,6 +253,8 @@ def resume_fit(path: Path, data: Path | None, cache: bool) -> Started:
     from galaxymorph.learn import gather_galaxies, require_same_galaxies
 
     run = RunFolder(path)
+    if run.judged is not None:
+        run.require_model()
     # What was set aside at the start is again; anything else that is missing is noticed.
     galaxies = gather_galaxies(data or run.data["path"], run.recipe, skip_bad=True, cache=cache)
     require_same_galaxies(run, galaxies)

@@ -9,6 +9,7 @@ from galaxymorph.base import BadInput
 from galaxymorph.base.options import NamesIn, option
 from galaxymorph.images.rendering import STRETCHES
 from galaxymorph.judge.robustness.conditions import SUITES
+from galaxymorph.judge.tables.settings import JudgeSettings
 from galaxymorph.learn.presets import RECIPES
 from galaxymorph.learn.recipe import Recipe
 from galaxymorph.predict.options import BANDS, BANDS_METAVAR, STRETCH, VIEWS, PredictionOptions
@@ -133,6 +134,15 @@ class CalibrateOptions(Figures):
         metavar="SHARE",
         parse=PredictionOptions.__dataclass_fields__["coverage"].metadata["parse"],
     )
+    apply: Path | None = option(
+        "Table of further predictions of the model that `judge` made the run of: its rows are "
+        "written to -o with calibrated columns and prediction sets. The run's calibration is used "
+        "as it is, unless it has none or an option of it is given.",
+        metavar="TABLE",
+    )
+    output: Path | None = option(
+        "With --apply: table to write, .csv or .parquet.", flags=("-o", "--output")
+    )
     sets: str | None = option(
         "Score of prediction sets: lac (least ambiguous sets), aps (adaptive sets) or raps "
         "(regularised adaptive sets).  [default: lac]",
@@ -144,6 +154,18 @@ class CalibrateOptions(Figures):
         (),
         metavar="PATH[,key=value...]",
     )
+
+
+@dataclass(frozen=True)
+class JudgeOptions(JudgeSettings, Figures):
+    """What tables of predictions and labels hold, and where their run goes."""
+
+    labels: Path | None = option(
+        "Table of votes or class names. Default: the table of predictions has them too.",
+        group="labels",
+    )
+    out: Path = option("Folder in which the run is created.", Path("exports"), group="run")
+    name: str | None = option("Name of the run. Default: derived from the table's.", group="run")
 
 
 @dataclass(frozen=True)

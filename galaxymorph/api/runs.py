@@ -93,7 +93,7 @@ class Run(RunFolder):
 
         from galaxymorph.learn import make_learner
 
-        self.require_trained()
+        self.require_model()
         if self.part_word:
             raise BadInput(
                 f"{self.path}: has {len(self.members)} models",

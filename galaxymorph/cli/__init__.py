@@ -64,6 +64,10 @@ COMMANDS = {
         "Read volunteers' answers from Zooniverse as votes, or simulate them.",
     ),
     "export": ("galaxymorph.cli.export:export", "Export a run as one file, or convert it to int8."),
+    "judge": (
+        "galaxymorph.cli.judge:judge",
+        "Judge predictions of any model, from a table, by labels or votes.",
+    ),
     "compare": (
         "galaxymorph.cli.compare:compare",
         "Compare runs by all metrics, in the terminal or on a page.",

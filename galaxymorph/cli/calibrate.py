@@ -31,5 +31,5 @@ def calibrate(run: Path, **options: Any) -> None:
 
     result = gm.calibrate(run, **options)
     print_calibration(result.record)
-    for path in result.figures:
+    for path in (*result.figures, *result.files):
         click.echo(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from galaxymorph.learn.recipe import Recipe, choices_of, help_of, resolve
 # What click decorates, and makes of it: its own types say no more.
 Function = Callable[..., Any]
 PATH = click.Path(path_type=Path)
-# Of a fit's options, in the order of its help.
+# Of many options, in the order of help.
 GROUPS = ("run", "data", "model", "training", "augmentation", "evaluation", "hardware")
 
 
@@ -124,8 +124,29 @@ def given(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
-class RecipeCommand(Command):
-    """A command with an option for every setting, its help in groups.
+class GroupedCommand(Command):
+    """A command with many options, its help in groups."""
+
+    def __init__(self, *names: Any, groups: Sequence[str] = GROUPS, **settings: Any):
+        super().__init__(*names, **settings)
+        self.groups = groups
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the groups' options one group after the other, then the others."""
+        options = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
+        for group in (*self.groups, ""):
+            rows = [
+                row
+                for each in options
+                if getattr(each, "group", "") == group and (row := each.get_help_record(ctx))
+            ]
+            if rows:
+                with formatter.section(group.capitalize() or "Options"):
+                    formatter.write_dl(rows)
+
+
+class RecipeCommand(GroupedCommand):
+    """A command with an option for every setting.
 
     Defaults in it are those of the recipe: `preset`, or what the command line gives with --recipe.
     """
@@ -141,19 +162,6 @@ class RecipeCommand(Command):
             if word == "--recipe" or word.startswith("--recipe="):
                 ctx.obj = word.partition("=")[2] or following
         return super().parse_args(ctx, args)
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the groups' options one group after the other, then the others."""
-        options = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
-        for group in (*GROUPS, ""):
-            rows = [
-                row
-                for each in options
-                if getattr(each, "group", "") == group and (row := each.get_help_record(ctx))
-            ]
-            if rows:
-                with formatter.section(group.capitalize() or "Options"):
-                    formatter.write_dl(rows)
 
 
 class Setting(Option):

@@ -79,6 +79,7 @@ from .explain.shortcuts import mask_folder as mask_folder
 from .explain.shortcuts import shortcut_table as shortcut_table
 from .explain.shortcuts import true_masks as true_masks
 from .galleries import galleries_of as galleries_of
+from .galleries import loss_in_words as loss_in_words
 from .galleries import most_contested as most_contested
 from .metrics.bootstrap import Interval as Interval
 from .metrics.bootstrap import bootstrap as bootstrap
@@ -127,6 +128,13 @@ from .robustness.records import read_robustness as read_robustness
 from .robustness.records import require_alike as require_alike
 from .robustness.records import write_robustness as write_robustness
 from .robustness.tested_models import corrupted_inputs as corrupted_inputs
+from .tables.joining import JudgedGalaxies as JudgedGalaxies
+from .tables.joining import join_tables as join_tables
+from .tables.judged_run import calibrate_table as calibrate_table
+from .tables.judged_run import judge_command as judge_command
+from .tables.judged_run import stored_samples as stored_samples
+from .tables.judged_run import write_judged_run as write_judged_run
+from .tables.settings import JudgeSettings as JudgeSettings
 from .uncertainty.agreement import QUADRANTS as QUADRANTS
 from .uncertainty.agreement import SourceRecord as SourceRecord
 from .uncertainty.agreement import UncertaintyRecord as UncertaintyRecord

@@ -25,6 +25,12 @@ RETRY = (
 )
 
 
+CHECK_TABLES = (
+    "check that the two tables' ids, class names and columns belong together, or label more "
+    "galaxies"
+)
+
+
 class FitWarning(TypedDict):
     """A sign that a fit failed, and a remedy."""
 
@@ -51,6 +57,8 @@ def fit_warnings(run: Run, metrics: dict, test: pd.DataFrame) -> list[FitWarning
         warnings += class_warnings(counts, run.classes, run.recipe.seed)
     if target.soft:
         warnings += _fraction_warnings(run, test)
+    if run.judged is not None:
+        return [_warning(warning["what"], CHECK_TABLES) for warning in warnings]
     return warnings
 
 
@@ -117,4 +125,5 @@ def _fraction_warnings(run: Run, test: pd.DataFrame) -> list[FitWarning]:
     if low is not None and low > 0:
         return []
     words = f"the squared error on {len(test):,} test galaxies is not below that of the mean"
-    return [_warning(f"{words} fractions of the training galaxies")]
+    others = "other" if run.judged else "the training"
+    return [_warning(f"{words} fractions of {others} galaxies")]

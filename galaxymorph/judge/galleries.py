@@ -14,14 +14,18 @@ from fastai.data.transforms import CategoryMap
 from fastai.interpret import ClassificationInterpretation, Interpretation
 
 from galaxymorph.base import Progress, safe_file_name
-from galaxymorph.judge.calibration.stored_calibration import calibrated_predictions
+from galaxymorph.judge.calibration.stored_calibration import (
+    calibrated_predictions,
+    labelled_probabilities,
+)
 from galaxymorph.judge.metrics.metric import class_codes
 from galaxymorph.judge.metrics.questions import Questions, questions_of
-from galaxymorph.judge.metrics.vote_fractions import question_divergence, question_entropy
+from galaxymorph.judge.metrics.vote_fractions import SMALLEST, question_divergence, question_entropy
 from galaxymorph.learn import (
     Run,
     ShowProgress,
     join_targets,
+    loss_words,
     make_learner,
     target_of,
     with_images,
@@ -45,7 +49,8 @@ def galleries_of(run: Run, part: str = "test", data: Path | None = None) -> Gall
         divergence = question_divergence(questions.tree, questions.true, questions.predicted)
         losses = _with_question(losses, questions, divergence)
     predictions = calibrated_predictions(run, with_images(run.predictions(part), data))
-    galleries = {f"top_losses_{part}": ("Largest values of the training loss", losses)}
+    name = loss_in_words(run)[0]
+    galleries = {f"top_losses_{part}": (f"Largest values of the {name}", losses)}
     for family in target_of(run.recipe).metrics:
         galleries |= FAMILIES[family](run, predictions, part)
     return galleries
@@ -116,6 +121,24 @@ def _with_question(table: pd.DataFrame, questions: Questions, values: np.ndarray
     ).reset_index(drop=True)
 
 
+def loss_in_words(run: Run) -> tuple[str, str]:
+    """Return the name of the losses in galleries, and their definition."""
+    if run.judged is None:
+        return "training loss", loss_words(run.recipe)
+    if target_of(run.recipe).soft:
+        return "loss", "the divergence of predicted from observed fractions, in nats"
+    return "loss", "minus the logarithm of the label's probability"
+
+
+def _judged_losses(run: Run, table: pd.DataFrame) -> np.ndarray:
+    """Return the loss of each galaxy of a judged table, see `loss_in_words`."""
+    if target_of(run.recipe).soft:
+        questions = questions_of(run, table)
+        return question_divergence(questions.tree, questions.true, questions.predicted).sum(axis=1)
+    values, truth = labelled_probabilities(run, table)
+    return -np.log(np.maximum(values[np.arange(len(table)), truth], SMALLEST))
+
+
 def top_losses(run: Run, part: str = "test", data: Path | None = None) -> pd.DataFrame:
     """Return the galaxies of a part by falling loss, with predictions and `loss`.
 
@@ -128,6 +151,10 @@ def top_losses(run: Run, part: str = "test", data: Path | None = None) -> pd.Dat
         part: valid or test.
         data: where its catalogue is now, if it has moved.
     """
+    if run.judged is not None:
+        table = with_images(run.predictions(part), data)
+        table = table.assign(loss=_judged_losses(run, table))
+        return table.sort_values("loss", ascending=False, kind="stable", ignore_index=True)
     tables = []
     count = len(run.predictions(part)) * max(1, len(run.ensemble))
     with Progress("losses", count, "images") as progress:

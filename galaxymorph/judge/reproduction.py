@@ -44,7 +44,7 @@ def reproduce_run(run: Run, data: Path | None = None) -> Reproduction:
     Raises:
         BadInput: the run isn't finished, or the catalogue isn't the one it was split on.
     """
-    run.require_trained()
+    run.require_model()
     galaxies = gather_galaxies(data or run.data["path"], run.recipe, skip_bad=True)
     require_same_galaxies(run, galaxies)
     path = run.path / run_files.METRICS

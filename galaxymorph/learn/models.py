@@ -30,6 +30,7 @@ def export_learner(learn: Learner, path: Path) -> None:
 
 def load_network(run: Run) -> nn.Module:
     """Return a trained member's network, from its safetensors, on the device in use."""
+    run.require_model()
     model = build_model(run.recipe, len(run.outputs))
     path = run.path / WEIGHTS
     with reading(path):

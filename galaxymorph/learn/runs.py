@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -57,7 +58,7 @@ from galaxymorph.learn.run_files import (
     predictions_file,
 )
 from galaxymorph.learn.targets.columns import output_names, predicted_columns
-from galaxymorph.zoo.columns import COUNT, TARGET, TEST, TRAIN
+from galaxymorph.zoo.columns import COUNT, TARGET, TEST, TRAIN, VALID
 
 # 2: the setting body_lr is trunk_lr; dropout and weights are resolved. 3: split.csv has a digest of
 # each galaxy's votes instead of the votes, and plugins are recorded.
@@ -133,6 +134,7 @@ class Run:
             for key in DATA:
                 require_key(data, key, str)
             require_key(record, "recipe", dict)
+            require(record.get("judged", {}), dict, "judged")
         return record
 
     @property
@@ -158,6 +160,26 @@ class Run:
     def data(self) -> dict[str, str]:
         """The origin of the galaxies: `path`, `source` and `fingerprint`."""
         return self._record["data"]
+
+    @property
+    def judged(self) -> dict[str, Any] | None:
+        """The table that the predictions are from, see `judge.tables`; None of a fit's run."""
+        return self._record.get("judged")
+
+    def require_model(self) -> None:
+        """Raise BadInput unless the fit has ended and its model is here, not a table's."""
+        self.require_trained()
+        if self.judged is not None:
+            raise BadInput(
+                f"{self.path}: made by judge from a table of predictions, so there is no network",
+                "give a run of fit; `calibrate --apply TABLE` is for further predictions",
+            )
+
+    @property
+    def scored_parts(self) -> list[str]:
+        """The parts with metrics, of `valid` and `test`; a judged table may have no `valid`."""
+        parts = (VALID, TEST)
+        return [part for part in parts if (self.path / predictions_file(part)).exists()]
 
     @property
     def is_simulated(self) -> bool:
@@ -258,6 +280,10 @@ class Run:
         """
         self.require_trained()
         path = self.path / predictions_file(part)
+        if self.judged is not None and not path.exists():
+            raise BadInput(
+                f"{self.path}: the judged table has no {part} part", "see its parts in split.csv"
+            )
         return read_parquet(
             path, ("galaxy", "label", *predicted_columns(self.recipe, self.classes))
         )
@@ -294,8 +320,22 @@ def new_run_folder(path: Path) -> Iterator[Path]:
         yield temporary
 
 
-def create_run(path: Path, recipe: Recipe, classes: list[str], data: dict[str, str]) -> Run:
-    """Write `recipe.json` and `environment.json` into a new or empty folder."""
+def create_run(
+    path: Path,
+    recipe: Recipe,
+    classes: list[str],
+    data: dict[str, str],
+    judged: Mapping[str, Any] | None = None,
+) -> Run:
+    """Write `recipe.json` and `environment.json` into a new or empty folder.
+
+    Args:
+        path: of the folder.
+        recipe: of the run.
+        classes: in order.
+        data: the origin of its galaxies.
+        judged: the table that its predictions are from, if they are of no fit.
+    """
     for folder in (path, path / "checkpoints", path / "figures"):
         folder.mkdir(parents=True, exist_ok=True)
     write_json(path / ENVIRONMENT, environment())
@@ -307,6 +347,7 @@ def create_run(path: Path, recipe: Recipe, classes: list[str], data: dict[str, s
             "classes": list(classes),
             "data": data,
             "plugins": list(loaded_plugins()),
+            **({} if judged is None else {"judged": dict(judged)}),
         },
     )
     return Run(path)

@@ -163,7 +163,7 @@ def export_run(
     """
     from galaxymorph.learn import locked
 
-    run.require_trained()
+    run.require_model()
     exporter = EXPORTERS.find(format, "--format") if format else _named_by_ending(path)
     if half:
         if exporter.write_half is None:

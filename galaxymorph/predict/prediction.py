@@ -137,7 +137,7 @@ def _runs(models: Sequence[Path], options: PredictionOptions) -> list[Run]:
     """Return those of the models that are runs, with the rendering of the options."""
     runs = [Run(path).rendered(options.stretch, options.bands) for path in models if is_run(path)]
     for run in runs:
-        run.require_trained()
+        run.require_model()
     return runs
 
 

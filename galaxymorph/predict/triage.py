@@ -70,7 +70,7 @@ def choose_galaxies(
     Raises:
         BadInput: the folder exists, the run hasn't that source, or an image can't be used.
     """
-    run.require_trained()
+    run.require_model()
     if folder.exists():
         raise BadInput(f"{folder} exists already", "choose another -o")
     usable = set(drop_empty_frames([row.image for row in listed], run.recipe))

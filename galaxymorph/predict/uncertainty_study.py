@@ -28,6 +28,7 @@ from galaxymorph.judge import (
     proportion,
     rank_correlations,
     square_errors,
+    stored_samples,
     volunteer_fractions,
 )
 from galaxymorph.learn import Run, run_files, target_of, true_columns, with_images, write_table
@@ -41,6 +42,8 @@ from galaxymorph.zoo.columns import TEST
 FORMAT = 1
 ACCURACIES = (0.95, 0.99)
 KINDS = ("total", "aleatoric", "epistemic")
+# The source of a judged table with several forward passes.
+SAMPLES = "samples"
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,12 @@ class _Sampled:
 
     Args:
         passes: through a network for an image (through the head alone, where only it drops).
-        seconds: in which the images were decoded and predicted.
+        seconds: in which the images were decoded and predicted; None where that isn't known.
         uncertainty: of the galaxies, in the table's order.
     """
 
     passes: int
-    seconds: float
+    seconds: float | None
     uncertainty: Uncertainty
 
 
@@ -97,8 +100,9 @@ def study_uncertainty(run: Run, data: Path | None = None) -> UncertaintyStudy:
         if not target_of(run.recipe).soft:
             table["volunteer_fraction"] = votes[np.arange(len(table)), _truth(run, predicted)]
     sources: dict[str, SourceRecord] = {}
-    for source in UNCERTAINTY_SOURCES:
-        sampled = _sample(run, predicted, source, data)
+    judged = {} if run.judged is None else _judged_sources(run)
+    for source in judged or UNCERTAINTY_SOURCES:
+        sampled = judged.get(source) or _sample(run, predicted, source, data)
         if sampled is None:
             continue
         for kind in KINDS:
@@ -113,6 +117,21 @@ def study_uncertainty(run: Run, data: Path | None = None) -> UncertaintyStudy:
     write_json(run.path / run_files.UNCERTAINTY, record)
     write_table(run.path / run_files.UNCERTAINTY_TABLE, table)
     return UncertaintyStudy(record, table)
+
+
+def _judged_sources(run: Run) -> dict[str, _Sampled]:
+    """Return the sources of a judged table: the mean prediction, and several forward passes."""
+    samples = stored_samples(run)
+    if target_of(run.recipe).tree is None:
+        samples = samples / samples.sum(axis=2, keepdims=True)
+    sources = {"single": samples.mean(axis=0, keepdims=True)}
+    if len(samples) > 1:
+        sources[SAMPLES] = samples
+    entropies = entropies_of(run)
+    return {
+        name: _Sampled(len(values), None, decompose_uncertainty(values, entropies))
+        for name, values in sources.items()
+    }
 
 
 def _sample(run: Run, table: pd.DataFrame, source: str, data: Path | None) -> _Sampled | None:
@@ -175,7 +194,9 @@ def _source_record(
         return scores
 
     scores = bootstrap(risk_scores, len(table), seed)
-    seconds = round(1000 * sampled.seconds / len(table), 2)
+    seconds = sampled.seconds
+    if seconds is not None:
+        seconds = round(1000 * seconds / len(table), 2)
     record: SourceRecord = {"passes": sampled.passes, "seconds": seconds, "scores": scores}
     if target_of(run.recipe).soft:
         return record

@@ -68,6 +68,8 @@ def abbreviations(names: Sequence[str]) -> str:
 def print_metrics(metrics: Record, recipe: Recipe) -> None:
     """Print the metrics of a run's validation and test parts, each by its entry in `METRICS`."""
     for part, words in PARTS.items():
+        if part not in metrics:
+            continue
         scores = metrics[part]
         title = f"{words.capitalize()} part, {scores['galaxies']:,} galaxies"
         _print_items(title, scores, recipe)
@@ -304,7 +306,9 @@ def print_uncertainty(record: Record) -> None:
     for source, study in sources.items():
         scores = ((study["scores"].get(name), METRICS[name].digits) for name in names)
         cells = (interval_words(score, digits) if score else "–" for score, digits in scores)
-        table.add_row(source, *cells, str(study["passes"]), f"{study['seconds']:.1f}")
+        seconds = study["seconds"]
+        cost = "–" if seconds is None else f"{seconds:.1f}"
+        table.add_row(source, *cells, str(study["passes"]), cost)
     print_table(table)
     console().print(abbreviations(names), soft_wrap=True)
     for source, study in sources.items():

@@ -16,7 +16,6 @@ from galaxymorph.judge import Predictions, calibrated_predictions, is_calibrated
 from galaxymorph.learn import Run, run_files, target_of
 from galaxymorph.report.figures.gallery import Gallery, gallery_of
 from galaxymorph.report.figures.pictures import LIMIT, TEXT, Picture, encode_pictures, read_picture
-from galaxymorph.report.tables import PARTS
 
 # Files of a run that the gallery needs.
 PREDICTED: tuple[str, ...] = (run_files.METRICS, "predictions_test.parquet")
@@ -40,7 +39,7 @@ class PageContent:
         """
         metrics, run = self.json(run_files.METRICS), self.run
         if not target_of(run.recipe).soft and is_calibrated(self.test):
-            for part in PARTS:
+            for part in run.scored_parts:
                 table = run.predictions(part).drop_duplicates("galaxy", ignore_index=True)
                 given = calibrated_predictions(run, table)
                 if (given["predicted"] != table["predicted"]).any():

@@ -20,6 +20,7 @@ from galaxymorph.base import Registry
 from galaxymorph.judge import (
     ATTRIBUTION_METHODS,
     item_metrics,
+    judge_command,
     metrics_of,
     prediction_kind,
     read_uncertainty,
@@ -131,6 +132,7 @@ def _headline(page: PageContent) -> Content:
         "interval": page.metrics["interval"],
         "reference": words,
         "kind": prediction_kind(page.run),
+        "judged": page.run.judged is not None,
         "has_intervals": any(test[name]["low"] is not None for name in metrics),
         "layer1": page.run.recipe.scheme == "layer1"
         and page.run.recipe.target != "tree"
@@ -170,6 +172,7 @@ def _trained(page: PageContent) -> Content:
         ],
         "totals": [int(parts[part].sum()) for part in order],
         "recipe": recipe,
+        "judged": run.judged,
     }
 
 
@@ -201,14 +204,14 @@ def _confusions(page: PageContent) -> Content | None:
         return None
     classes = page.metrics["classes"]
     matrices = []
-    for part, words in reversed(PARTS.items()):
+    for part in reversed(page.run.scored_parts):
         counts = np.array(page.metrics[part]["confusion"])
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         rows = [
             (in_words(name), name, list(zip(classes, numbers, of_row, strict=True)))
             for name, numbers, of_row in zip(classes, counts.tolist(), shares.tolist(), strict=True)
         ]
-        title = f"{words.capitalize()} part"
+        title = f"{PARTS[part].capitalize()} part"
         matrices.append({"part": part, "words": title, "rows": rows, "galaxies": int(counts.sum())})
     names = [in_words(name) for name in classes]
     return {"classes": names, "matrices": matrices, "truth": page.run.recipe.truth}
@@ -409,7 +412,7 @@ def _recipe(page: PageContent) -> Content:
     packages = environment.pop("packages", {})
     settings = []
     for setting in fields(Recipe):
-        if setting.name not in idle:
+        if setting.name not in idle and run.judged is None:
             value = shown_setting(run.recipe, setting.name)
             differs = value != getattr(baseline, setting.name)
             name = setting.name.replace("_", "-")
@@ -421,8 +424,8 @@ def _recipe(page: PageContent) -> Content:
         "environment": {**environment, **packages},
         "checksums": [(name, _checksum(run.path / name)) for name in files],
         "fingerprint": run.data["fingerprint"],
-        "command": fit_command(run),
-        "reproduce": f"python cli.py reproduce {path}",
+        "command": fit_command(run) if run.judged is None else judge_command(run),
+        "reproduce": None if run.judged else f"python cli.py reproduce {path}",
         "report": f"python cli.py report {path}",
     }
 

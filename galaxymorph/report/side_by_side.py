@@ -39,6 +39,8 @@ DETAILS = (
 )
 
 
+# Settings of a judged table: of its labels. Those of a fit are unknown.
+OF_LABELS = ("scheme", "target", "schema", "labels_column", "fractions", "seed")
 # Letters of an interval drawn in the terminal.
 DRAWN = 41
 
@@ -178,6 +180,7 @@ class Comparison:
             values = [
                 "–"
                 if setting.name in without_effect(run.recipe)
+                or (run.judged is not None and setting.name not in OF_LABELS)
                 else str(shown_setting(run.recipe, setting.name))
                 for run in self.runs
             ]

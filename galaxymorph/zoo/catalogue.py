@@ -5,7 +5,7 @@ Nothing is repaired: a row is sound, or it is set aside with its fault.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -27,9 +27,11 @@ ID_COLUMN = "GalaxyID"
 LABEL_IDS = (ID_COLUMN, "id_str")
 # Columns of ids in common catalogues, in the order of preference, in lower case.
 ID_COLUMNS = (
-    *("id", "galaxy", "galaxyid", "id_str", "objid", "object_id", "source_id", "iauname"),
-    "asset_id",
+    *("id", "galaxy", "galaxyid", "id_str", "dr8_id", "objid", "object_id", "source_id"),
+    *("iauname", "asset_id"),
 )
+# What pandas calls an index without a name, in a file and when it reads that again.
+UNNAMED = ("", "Unnamed: 0")
 NO_VOTES = "nobody voted on the first question"
 DEBIASED = "debiased"
 # Notes for the user on the fractions that a table is trained on (Hart et al. 2016).
@@ -171,7 +173,7 @@ def read_catalogue(
         rows, tree, kind = _labels(read, labels_column), None, ""
     else:
         rule = SCHEMAS.find(schema, "--schema")
-        chosen = id_column or _best_ids(table, rule, layout)
+        chosen = id_column or _best_ids(table, rule.ids, layout.images)
         rows, votes, unvoted = _votes(table, rule, chosen, kind)
         ids = chosen or id_column_of(table, rule)
         read, tree, kind = votes.rows, rule.tree, votes.kind
@@ -180,6 +182,51 @@ def read_catalogue(
     if split_column is not None:
         catalogue = _with_parts(catalogue, table, ids, split_column)
     return replace(catalogue, kind=kind)
+
+
+def find_ids(table: Table, names: Collection[str] = ()) -> str | None:
+    """Return the column that names a table's galaxies, None if none is called so.
+
+    Args:
+        table: opened.
+        names: of galaxies; of several columns, the one that has most of them is returned.
+    """
+    schemas = (name.lower() for entry in SCHEMAS.values() for name in entry.ids)
+    order = list(dict.fromkeys([*ID_COLUMNS, *schemas, *UNNAMED]))
+    candidates = [name for name in table.columns if name in UNNAMED or name.lower() in order]
+    candidates.sort(key=lambda name: order.index(name if name in order else name.lower()))
+    best = _best_ids(table, candidates, names)
+    return best or next(iter(candidates), None)
+
+
+def table_catalogue(
+    table: Table, id_column: str, labels_column: str | None, schema: str, kind: str | None
+) -> Catalogue:
+    """Return the galaxies of a table of votes or labels, in its order, of which no image is needed.
+
+    Args:
+        table: opened.
+        id_column: that names the galaxies.
+        labels_column: see `read_catalogue`.
+        schema: see `read_catalogue`.
+        kind: see `read_catalogue`.
+
+    Raises:
+        BadInput: the table can't be read or lacks a column.
+    """
+    tree, votes, unvoted = None, "", list[Problem]()
+    if labels_column is not None:
+        _require_label(table, labels_column, id_column)
+        read = read_checked(table, id_column, texts=[labels_column])
+        rows = _labels(read, labels_column)
+    else:
+        rule = SCHEMAS.find(schema, "--schema")
+        rows, given, unvoted = _votes(table, rule, id_column, kind)
+        tree, votes, read = rule.tree, given.kind, given.rows
+    problems = _problems(table.reference, read)
+    rows = rows.assign(row=rows.index, image="").reset_index(drop=True)
+    path = Path(table.reference)
+    return Catalogue(path, table.reference, rows, tree, read.count, problems, unvoted, kind=votes)
 
 
 def read_words(path: str | Path, columns: Sequence[str], id_column: str | None = None) -> Catalogue:
@@ -321,11 +368,7 @@ def _with_images(
     read: CheckedRows,
     unvoted: list[Problem],
 ) -> Catalogue:
-    known = dict(zip(read.rows.tolist(), read.ids, strict=True))
-    problems = [
-        Problem(f"{layout.table} row {row}", words, _text_or_none(known.get(row)))
-        for row, words in sorted(read.words.items())
-    ]
+    problems = _problems(layout.table, read)
     table, without_image = _join_images(rows, layout)
     used = {layout.image_of(galaxy) for galaxy in read.ids.dropna()}
     catalogue = Catalogue(
@@ -340,6 +383,15 @@ def _with_images(
         layout.note,
     )
     return catalogue.set_aside(_doubled_images(table, layout))
+
+
+def _problems(source: str, read: CheckedRows) -> list[Problem]:
+    """Return the faults of a table's rows."""
+    known = dict(zip(read.rows.tolist(), read.ids, strict=True))
+    return [
+        Problem(f"{source} row {row}", words, _text_or_none(known.get(row)))
+        for row, words in sorted(read.words.items())
+    ]
 
 
 def _text_or_none(value: object) -> str | None:
@@ -388,15 +440,21 @@ def _votes(
     return rows[read.sound & ~votes.unvoted], votes, unvoted
 
 
-def _best_ids(table: Table, schema: Schema, layout: Layout) -> str | None:
-    """Return the schema's column of ids that most images are named by, None for its first."""
-    candidates = [name for name in schema.ids if name in table]
+def _best_ids(table: Table, ids: Sequence[str], names: Collection[str]) -> str | None:
+    """Return the column of ids that has most of some names, None for a schema's first.
+
+    Args:
+        table: opened.
+        ids: columns that can name a galaxy; not all are in the table.
+        names: of images.
+    """
+    candidates = [name for name in ids if name in table]
     if len(candidates) < 2:
         return None
     matches = dict.fromkeys(candidates, 0)
     for piece in table.pieces(candidates):
         for name in candidates:
-            matches[name] += int(as_ids(piece.frame[name])[0].isin(layout.images.keys()).sum())
+            matches[name] += int(as_ids(piece.frame[name])[0].isin(list(names)).sum())
     return max(candidates, key=matches.__getitem__) if any(matches.values()) else None
 
 

@@ -91,6 +91,35 @@ def given_split(
     return _joined(train, *(parts[name] for name in PARTS[1:]))
 
 
+def calibration_split(
+    table: pd.DataFrame, classes: Sequence[str], share: float, seed: int
+) -> pd.Series:
+    """Return `calibration` or `test` for each row of a table, stratified by label.
+
+    Classes of few galaxies join their neighbour; one of two or more has one in either part.
+
+    Args:
+        table: a row a galaxy, with its `label`.
+        classes: every class, in order.
+        share: of the galaxies that calibrate; 0 leaves all to the test part.
+        seed: of the draw.
+
+    Raises:
+        BadInput: there are too few galaxies.
+    """
+    parts, least = ("a calibration and a test part", LEAST) if share else ("a test part", 2)
+    if len(table) < least:
+        number = counted(len(table), "galaxy")
+        raise BadInput(
+            f"{number} with predictions and labels, but {parts} need {least}",
+            "add galaxies" + ", or use --calibration 0" * bool(share),
+        )
+    _, aside = _set_aside(table, classes, share * len(table), seed, join_rare=True)
+    part = pd.Series(TEST, table.index, dtype=object)
+    part[aside.index] = CALIBRATION
+    return part
+
+
 def fold_splits(
     table: pd.DataFrame,
     classes: Sequence[str],

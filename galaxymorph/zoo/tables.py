@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -113,6 +113,44 @@ def open_table(reference: str | Path) -> Table:
         opened = (_open_text if kind == "text" else OPENERS[kind])(file)
     _refuse_doubled(reference, opened.columns)
     return Table(reference, kind, opened.columns, opened.decimal, opened.pieces, opened.meta)
+
+
+def frame_table(frame: pd.DataFrame, name: str) -> Table:
+    """Return a table in memory; an index that isn't counted is its first column.
+
+    Args:
+        frame: the table.
+        name: for messages.
+
+    Raises:
+        BadInput: two of its columns have one name.
+    """
+    if not isinstance(frame.index, pd.RangeIndex):
+        frame = frame.reset_index(names=frame.index.name or "")
+    columns = [str(column) for column in frame.columns]
+    _refuse_doubled(name, columns)
+
+    def pieces(positions: list[int]) -> Iterator[Piece]:
+        yield Piece(frame.iloc[:, positions].set_axis(range(2, len(frame) + 2)), {}, [])
+
+    return Table(name, "pandas", columns, ".", pieces)
+
+
+def with_row_numbers(table: Table, column: str) -> Table:
+    """Return a table with a further column of its rows' numbers in the file, as text."""
+
+    def pieces(positions: list[int]) -> Iterator[Piece]:
+        # A table can't be read without a column.
+        own = [at for at in positions if at < len(table.columns)] or [0]
+        for piece in table._pieces(own):
+            numbers = piece.frame.index.astype(str)
+            cells = dict(zip(own, (piece.frame.iloc[:, at] for at in range(len(own))), strict=True))
+            frame = pd.DataFrame(
+                {at: cells.get(at, numbers) for at in positions}, index=piece.frame.index
+            )
+            yield Piece(frame, piece.faults, piece.blank)
+
+    return replace(table, columns=[*table.columns, column], _pieces=pieces)
 
 
 def file_kind(path: str | Path) -> str | None:

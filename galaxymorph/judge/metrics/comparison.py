@@ -191,7 +191,8 @@ def paired_differences(runs: Sequence[Run]) -> list[Difference]:
         if not _is_ranked(first, other, common):
             continue
         before, after = (table.loc[common] for table in (tested, other_tested))
-        same = before[columns].equals(after[columns])
+        # Those of a judged table may be of another precision.
+        same = np.array_equal(before[columns].to_numpy(float), after[columns].to_numpy(float))
         after = before if same else after.assign(label=before["label"])
         gain = METRICS["macro_f1"].gain(Predictions.of(first, before), Predictions.of(first, after))
         # Of the same predictions there is nothing to estimate.

@@ -36,7 +36,7 @@ def run_metrics(run: Run) -> dict:
         **({"classes": run.classes} if target.chooses else {}),
         "interval": interval_note(target),
     }
-    for part in ("valid", "test"):
+    for part in run.scored_parts:
         # Folds draw their validation parts each for itself, so a galaxy can be in several.
         table = run.predictions(part).drop_duplicates("galaxy")
         predictions = Predictions.of(run, table)

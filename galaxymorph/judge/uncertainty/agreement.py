@@ -53,6 +53,10 @@ def volunteer_fractions(
         return table[true_columns(run.recipe, run.classes)].to_numpy(float)
     if run.recipe.labels_column:
         return None
+    columns = prefixed(TARGET, run.classes)
+    if set(columns) <= set(table):
+        # Of a judged table, which has no catalogue of images.
+        return table[columns].to_numpy(float)
     try:
         votes, classes = soft_label_catalogue(
             read_catalogue(data or run.data["path"]), run.recipe.scheme
@@ -69,12 +73,13 @@ def volunteer_fractions(
 class SourceRecord(TypedDict):
     """A source of uncertainty in `uncertainty.json`, see docs/uncertainty.md.
 
-    `passes` through a network for an image, `seconds` for 1,000 images, `scores` by metric,
+    `passes` through a network for an image, `seconds` for 1,000 images (None of a judged table),
+    `scores` by metric,
     `kept_at_accuracy`, and the rank correlation of each kind of uncertainty with `volunteers`.
     """
 
     passes: int
-    seconds: float
+    seconds: float | None
     scores: dict[str, Interval]
     kept_at_accuracy: NotRequired[dict[str, KeptAtAccuracy]]
     volunteers: NotRequired[dict[str, Interval]]

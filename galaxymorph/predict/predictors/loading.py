@@ -60,7 +60,7 @@ def load_predictor(
     file = _exported_file(path)
     if file is None:
         run = Run(path).rendered(stretch, bands)
-        run.require_trained()
+        run.require_model()
         say_fit_warnings(run)
         return _load_run(run, precision, adapt_to, raw)
     if adapt_to is not None:
@@ -112,7 +112,7 @@ def model_id(path: str | Path) -> str:
         files = [file]
     else:
         run = Run(Path(path))
-        run.require_trained()
+        run.require_model()
         files = [member.path / run_files.WEIGHTS for member in run.members]
     digest = hashlib.sha256()
     for file in files:

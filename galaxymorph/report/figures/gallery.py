@@ -45,6 +45,7 @@ class Gallery:
         mistakes: among those.
         mistakes_shown: among those in it.
         missing: why there are no images; empty if there are.
+        judged: whether the predictions are of a judged table.
     """
 
     data: dict[str, Any]
@@ -54,6 +55,7 @@ class Gallery:
     mistakes: int
     mistakes_shown: int
     missing: str
+    judged: bool
 
 
 def gallery_of(run: Run, test: pd.DataFrame, data: Path | None) -> Gallery:
@@ -68,6 +70,8 @@ def gallery_of(run: Run, test: pd.DataFrame, data: Path | None) -> Gallery:
     order = _display_order(table, run.recipe.seed)
     table = table.iloc[order].reset_index(drop=True)
     uris, side, missing = [""] * len(table), 0, ""
+    if (table["image"] == "").all():
+        missing = "judge was given none: with --images it finds them"
     try:
         references = list(with_images(table[["galaxy", "image"]], data)["image"])
         uris, side = thumbnails(references, run.recipe.crop, run.recipe.rendering)
@@ -100,6 +104,7 @@ def gallery_of(run: Run, test: pd.DataFrame, data: Path | None) -> Gallery:
         mistakes=int((~table["right"]).sum()),
         mistakes_shown=sum(not row["right"] for row in rows),
         missing=missing,
+        judged=run.judged is not None,
     )
 
 

@@ -65,8 +65,8 @@ def redraw(run: Run) -> list[Path]:
 
 def _class_figures(run: Run, metrics: dict) -> dict[str, Captioned]:
     confusions = {
-        f"confusion_{part}": confusion_figure(metrics, part, words, run.recipe.truth)
-        for part, words in PARTS.items()
+        f"confusion_{part}": confusion_figure(metrics, part, PARTS[part], run.recipe.truth)
+        for part in run.scored_parts
     }
     return {**confusions, "scores_by_class": class_scores_figure(metrics)}
 

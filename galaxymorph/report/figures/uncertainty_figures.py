@@ -19,7 +19,7 @@ from galaxymorph.judge import (
 )
 from galaxymorph.learn import Run, target_of, with_images
 from galaxymorph.predict import UncertaintyStudy
-from galaxymorph.report.figures.contact_sheets import draw_gallery
+from galaxymorph.report.figures.contact_sheets import draw_gallery, pictured
 from galaxymorph.report.figures.panels import Captioned, legend_below, panels, rank_correlation
 from galaxymorph.report.figures.style import (
     BLACK,
@@ -35,11 +35,11 @@ from galaxymorph.report.figures.style import (
     write_figure,
 )
 
-COLOURS = {"single": GREY, "views": BLUE, "dropout": ORANGE, "ensemble": GREEN}
+COLOURS = {"single": GREY, "views": BLUE, "dropout": ORANGE, "ensemble": GREEN, "samples": ORANGE}
 # Of sources that plugins add, in order.
 FURTHER = (PURPLE, SKY, BLACK)
 # The most effective first: models trained separately, then views, which all runs have.
-PREFERRED = ("ensemble", "views", "dropout", "single")
+PREFERRED = ("ensemble", "samples", "views", "dropout", "single")
 RISKS = {
     "classes": "fraction misclassified",
     "soft3": "mean divergence",
@@ -84,6 +84,8 @@ def draw_uncertainty(
         if not len(rows):
             continue
         galaxies = with_images(table.iloc[rows], data)
+        if pictured(galaxies).empty:
+            continue
         if target_of(run.recipe).soft:
             galaxies = most_contested(run, galaxies)
         else:

@@ -137,12 +137,15 @@ def draw_walk(run: Run, galaxy: str, data: Path | None = None) -> Path:
     Raises:
         BadInput: the run predicts classes, or didn't predict that galaxy.
     """
-    for part in ("test", "valid"):
+    for part in reversed(run.scored_parts):
         table = run.predictions(part)
         row = table[table["galaxy"] == galaxy].head(1)
         if len(row):
             questions = questions_of(run, row)
-            image = decode(with_images(row, data)["image"].iloc[0], run.recipe.rendering)
+            reference = with_images(row, data)["image"].iloc[0]
+            if not reference:
+                raise BadInput(f"--galaxy {galaxy}: no image of it is known", "choose another")
+            image = decode(reference, run.recipe.rendering)
             caption = (
                 f"Observed and predicted vote fractions of galaxy {galaxy}, by question. Fainter "
                 "bars: fewer volunteers were asked the question."

@@ -1,0 +1,1 @@
+"""Predictions of any model, from tables: read, joined to labels, and made into a run."""

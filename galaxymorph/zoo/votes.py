@@ -224,7 +224,7 @@ def _columns_of(table: Table) -> str:
 
 def _refuse_other_schema(table: Table, name: str | None) -> None:
     """Raise BadInput if the table has all the votes of another schema than the one named."""
-    whole = whole_schemas(table) if name else []
+    whole = [entry for entry in whole_schemas(table) if name not in (None, entry[0].tree.name)]
     if whole:
         other = whole[0][0].tree.name
         raise BadInput(

@@ -366,6 +366,13 @@ def test_a_submission_to_kaggle(judge, tmp_path):
     assert judged.judged["kind"] == "cumulative"
 
 
+def test_labels_judged_by_themselves_have_no_error(judge, tmp_path):
+    _, solutions = challenge_tables()
+    table = written(tmp_path / "v.csv", solutions)
+    judged, _ = judge(table, "--labels", table)
+    assert judged.metrics["rmse"].value == 0
+
+
 @pytest.mark.parametrize("kind", ["counts", "fractions", "cumulative", "percent"])
 def test_every_kind_of_fractions_is_the_same_prediction(kind, judge, tmp_path):
     ids, alpha = names_of(), concentrations(DECALS)

@@ -41,11 +41,20 @@ ROW = "row number"
 
 @dataclass(frozen=True)
 class OpenedTables:
-    """The opened tables, and whether they are one."""
+    """The opened tables.
+
+    Args:
+        source: of the predictions.
+        labels: of the labels.
+        same: whether they are one.
+        mixed: whether that is the only table, whose votes are labels and no predictions.
+        settings: of both.
+    """
 
     source: PredictionSource
     labels: Table
     same: bool
+    mixed: bool
     settings: JudgeSettings
 
     @property
@@ -68,10 +77,12 @@ def open_tables(
     ):
         if source.zoobot is not None:
             raise BadInput(f"{predictions}: it has no labels", "give a table of them with --labels")
-        return OpenedTables(source, source.table, True, settings)
+        return OpenedTables(source, source.table, True, labels is None, settings)
     if isinstance(labels, pd.DataFrame):
-        return OpenedTables(source, frame_table(labels, "the table of labels"), False, settings)
-    return OpenedTables(source, open_table(labels), False, settings)
+        return OpenedTables(
+            source, frame_table(labels, "the table of labels"), False, False, settings
+        )
+    return OpenedTables(source, open_table(labels), False, False, settings)
 
 
 def with_ids(tables: OpenedTables) -> tuple[OpenedTables, tuple[str, str]]:
@@ -134,7 +145,7 @@ def plan_columns(tables: OpenedTables) -> tuple[Recipe, dict[str, str]]:
     for name, entry in entries:
         voted = _voted_columns(labels, entry)
         # Of one table with both, the votes are no predictions.
-        both = tables.same and settings.columns is None
+        both = tables.mixed and settings.columns is None
         free = [each for each in tables.source.columns if not (both and each in voted)]
         columns = match_columns(free, entry.tree.columns, settings.columns)
         if columns and voted:

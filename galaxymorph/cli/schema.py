@@ -14,7 +14,12 @@ from galaxymorph.cli.options import PATH, options_of
 
 @click.group(cls=Group)
 def schema() -> None:
-    """Show the decision trees of vote catalogues, and propose one for a table."""
+    """Show the decision trees of vote catalogues, and propose one for a table.
+
+    \b
+    Example:
+      python cli.py schema show euclid
+    """
 
 
 @schema.command(short_help="Draw a decision tree, or list all.")

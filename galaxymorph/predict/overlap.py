@@ -15,7 +15,7 @@ import pandas as pd
 
 from galaxymorph.base import BadInput, Damaged, map_ahead, read_bytes, read_csv, reading, say
 from galaxymorph.images import digest_bytes
-from galaxymorph.learn import PACKAGE_MODEL, Run, run_files
+from galaxymorph.learn import Run, read_stored_split, run_files
 from galaxymorph.zoo import PARTS
 from galaxymorph.zoo.columns import TRAIN
 
@@ -70,6 +70,9 @@ def load_split_parts(model: str) -> SplitParts | None:
         BadInput: a split is damaged.
     """
     splits = _splits(Path(model))
+    if not splits and Path(model).suffix == ".safetensors" and Path(model).is_file():
+        stored = read_stored_split(Path(model))
+        return SplitParts(stored, {}) if stored else None
     if not splits:
         return None
     split = pd.concat(splits)
@@ -125,8 +128,7 @@ def add_split_parts(table: pd.DataFrame, models: Sequence[str | Path]) -> pd.Dat
     for model in models:
         parts = load_split_parts(str(model))
         if parts is None:
-            if Path(model) != PACKAGE_MODEL:
-                say(missing_split(model))
+            say(missing_split(model))
             return table
         known.append(parts)
     galaxies, references = list(table["galaxy"]), list(table["image"])

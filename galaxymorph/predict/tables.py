@@ -124,7 +124,7 @@ def _unfamiliar(source: Source, distance: float) -> Fault:
     return Fault(
         NoContent(
             f"{name}unlike the galaxies that the model was trained on (distance {distance:.2f})",
-            "--outliers predicts it nevertheless",
+            "predict --outliers answers nevertheless",
             UNFAMILIAR,
         )
     )

@@ -31,11 +31,13 @@ from galaxymorph.learn import (
     described_recipe,
     load_network,
     make_link,
+    pack_split,
     read_embeddings,
     run_files,
     serving_network,
 )
 from galaxymorph.predict.exporters import METADATA
+from galaxymorph.predict.overlap import load_split_parts
 from galaxymorph.predict.predictors.torch_predictor import TorchPredictor
 
 # In a file of several networks, each one's tensors are called by its number and this.
@@ -64,6 +66,9 @@ def write_safetensors(run: Run, path: Path, half: bool = False) -> None:
         reference = outlier_reference(known.of("train"), known.of("valid"))
         state[KNOWN] = torch.from_numpy(reference.known).half()
         state[USUAL] = torch.from_numpy(reference.usual).float()
+    if parts := load_split_parts(str(run.path)):
+        packed = pack_split(parts.by_digest)
+        state |= {name: torch.from_numpy(values) for name, values in packed.items()}
     description = describe(run) | {"networks": len(run.members)}
     description |= describe_calibrators(run) | describe_schemes(run)
     with replacing(path) as temporary:

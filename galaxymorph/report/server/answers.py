@@ -152,6 +152,13 @@ def as_table(answers: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
         row |= {DEVIATION + key: sd for key, sd in answer.get("standard_deviations", {}).items()}
         if "set" in answer:
             row["set"] = "|".join(answer["set"]) or EMPTY
+        for name, each in answer.get("schemes", {}).items():
+            row |= {
+                name: each["predicted"],
+                f"{name}_confidence": max(each["classes"].values()),
+                f"{name}_set": "|".join(each["set"]) or EMPTY,
+            }
+            row |= {f"{name}_p_{key}": share for key, share in each["classes"].items()}
         status = answer.get("status", "unreadable") if "error" in answer else "ok"
         rows.append((row, {"status": status, "error": answer.get("error")}))
     predicted, ends = (pd.DataFrame(part) for part in zip(*rows, strict=True))

@@ -1,0 +1,120 @@
+"""The model that comes with the package: predictions where no run is named."""
+
+import json
+import urllib.request
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import galaxymorph as gm
+from galaxymorph.learn import PACKAGE_MODEL
+from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, SCHEMES
+from tests.conftest import galaxymorph
+
+ANSWERS = GALAXY_ZOO_CHALLENGE.columns
+# An image of Kaggle's test part, and of its challenge.
+UNLABELLED = "galaxy-zoo-challenge-test"
+
+
+@pytest.fixture(scope="module")
+def galaxy(real):
+    return sorted((real / UNLABELLED).glob("images*/*.jpg"))[0]
+
+
+@pytest.fixture(scope="module")
+def noise(new_folder):
+    pixels = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    path = new_folder("noise") / "noise.png"
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    return gm.load_predictor()
+
+
+def test_it_is_one_file_of_at_most_25_mb():
+    assert PACKAGE_MODEL.stat().st_size < 25e6
+
+
+@pytest.mark.real
+def test_a_galaxy_is_answered_without_a_run(galaxy, capsys):
+    assert galaxymorph("predict", galaxy, "--json") == 0
+    out, err = capsys.readouterr()
+    (row,) = json.loads(out)
+    assert "model: that of this package" in err
+    fractions = np.array([row[name] for name in ANSWERS])
+    sums = GALAXY_ZOO_CHALLENGE.membership @ fractions
+    # The answers of the questions that everybody is asked sum to 1.
+    assert np.allclose(sums[GALAXY_ZOO_CHALLENGE.asked_of_all > 0], 1, atol=1e-4)
+    for scheme in SCHEMES:
+        assert row[scheme] in SCHEMES[scheme].classes
+        assert 0 < row[f"{scheme}_confidence"] <= 1
+    assert 0 <= row["distance_rank"] < 1
+
+
+@pytest.mark.real
+def test_python_gives_what_the_command_gives(galaxy, predictor, tmp_path):
+    assert galaxymorph("predict", galaxy, "-o", tmp_path / "table.csv") == 0
+    written = pd.read_csv(tmp_path / "table.csv")
+    for table in (predictor.predict(galaxy), gm.predict(images=galaxy)):
+        assert np.allclose(table[ANSWERS], written[ANSWERS], atol=2e-3)
+        assert table["gz2-five"].iloc[0] == written["gz2-five"].iloc[0]
+
+
+def test_an_image_unlike_galaxies_is_refused_unless_scores_are_asked_for(noise, tmp_path, capsys):
+    assert galaxymorph("predict", noise, "-o", tmp_path / "table.csv") == 1
+    refused = pd.read_csv(tmp_path / "table.csv")
+    assert list(refused["status"]) == ["unfamiliar"]
+    assert refused[ANSWERS].isna().all(axis=None)
+    assert "unlike the galaxies that the model was trained on" in capsys.readouterr().err
+    assert galaxymorph("predict", noise, "--outliers", "-o", tmp_path / "scored.csv") == 0
+    scored = pd.read_csv(tmp_path / "scored.csv")
+    assert scored["distance_rank"].iloc[0] == 1
+    assert scored[ANSWERS].notna().all(axis=None)
+
+
+@pytest.mark.real
+def test_a_catalogue_is_answered_without_a_run(real, noise, tmp_path):
+    images = sorted((real / UNLABELLED).glob("images*/*.jpg"))[:3]
+    rows = [str(path) for path in (*images, noise)]
+    pd.DataFrame({"image": rows}).to_csv(tmp_path / "images.csv", index=False)
+    assert galaxymorph("predict", tmp_path / "images.csv", "-o", f"{tmp_path / 'out'}/") == 0
+    table = pd.concat(map(pd.read_parquet, sorted((tmp_path / "out").glob("*.parquet"))))
+    assert list(table["status"]) == ["ok"] * 3 + ["unfamiliar"]
+    assert table["layer1"].notna().tolist() == [True] * 3 + [False]
+
+
+@pytest.mark.real
+def test_a_server_answers_without_a_run(galaxy, noise):
+    server = gm.serve(port=0)
+    try:
+        answer = _sent(server.address, galaxy.read_bytes())
+        assert set(answer["schemes"]) == set(SCHEMES)
+        assert set(answer["answers"]) == set(ANSWERS)
+        refusal = _sent(server.address, noise.read_bytes())
+        assert refusal["status"] == "unfamiliar"
+    finally:
+        server.stop()
+
+
+def _sent(address: str, image: bytes) -> dict:
+    request = urllib.request.Request(f"{address}predict", image, {"Content-Type": "image/jpeg"})
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        return json.load(opener.open(request))
+    except urllib.error.HTTPError as error:
+        return json.load(error)
+
+
+@pytest.mark.real
+def test_its_classes_agree_with_volunteers(real, predictor):
+    labels = pd.read_csv(real / "gz2-five" / "labels.csv", dtype=str).iloc[::10]
+    folder = real / "gz2-five" / "images_training_rev1"
+    ids = labels.iloc[:, 0]
+    table = predictor.changed(views=1).predict([str(folder / f"{name}.jpg") for name in ids])
+    agree = table["gz2-five"].to_numpy() == labels["label"].to_numpy()
+    assert agree.mean() > 0.9

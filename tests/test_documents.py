@@ -176,7 +176,7 @@ RULES = [
         r"python cli.py fit --weights .*safetensors",
         Parse("`test_stored_split.py` has such weights"),
     ),
-    (r"python cli.py (calibrate|export) exports/package", Parse("the fit takes 20 minutes")),
+    (r"python cli.py calibrate .*--also", Parse("`test_sources.py` has such catalogues")),
     (r"python cli.py schema show mine.json", Parse("`schema guess` writes it")),
     (r"python cli.py predict .*--hats", Parse("`test_hats.py` has it, where hats is installed")),
     (r"python cli.py fit --resume", Run()),

@@ -631,3 +631,40 @@ def test_unlabelled_images_need_the_fast_pipeline(simple, tmp_path, capsys):
     options = ["--recipe", "plain", "--unlabelled", simple / IMAGES, "--out", tmp_path]
     assert galaxymorph("fit", "--data", simple, *options) == 2
     assert "it needs the fast pipeline" in capsys.readouterr().err
+
+
+def test_further_catalogues_calibrate_the_classes_of_a_tree(run, others, tmp_path, capsys):
+    copied, new = shutil.copytree(run, tmp_path / "run"), tmp_path / "new"
+    simple_galaxies(new, seed=21, number=120)
+    assert galaxymorph("calibrate", copied, "--also", new) == 0
+    assert "Classes from vote fractions" in capsys.readouterr().out
+    record = json.loads((copied / "scheme_classes.json").read_text())
+    calibrating = {each["scheme"]: each["galaxies"] for each in record["schemes"]}
+    assert record["galaxies"] == 126 and sum(calibrating["layer1"].values()) <= 126
+    assert record["test"]["layer1"]["coverage"]["value"] > 0
+    assert "Classes from vote fractions" in (copied / "report.html").read_text()
+    image = next((new / IMAGES).iterdir())
+    for model in (copied, _exported(copied, tmp_path)):
+        assert galaxymorph("predict", model, image, "-o", tmp_path / "table.csv") == 0
+        (row,) = pd.read_csv(tmp_path / "table.csv").to_dict("records")
+        assert row["layer1"] in ("elliptical", "spiral", "irregular")
+        assert sum(row[f"layer1_p_{name}"] for name in calibrating["layer1"]) == pytest.approx(1)
+
+
+def _exported(run, folder):
+    file = folder / "model.safetensors"
+    assert galaxymorph("export", run, "--half", "-o", file) == 0
+    return file
+
+
+def test_galaxies_that_trained_do_not_calibrate(run, others, tmp_path, capsys):
+    copied = shutil.copytree(run, tmp_path / "run")
+    assert galaxymorph("calibrate", copied, "--also", others / "votes") == 2
+    assert "20 of 20 images are in the run's split" in capsys.readouterr().err
+    assert not (copied / "scheme_classes.json").exists()
+
+
+def test_labels_without_classes_calibrate_nothing(run, others, tmp_path, capsys):
+    copied = shutil.copytree(run, tmp_path / "run")
+    assert galaxymorph("calibrate", copied, "--also", f"{others}/weak,largest=top") == 2
+    assert "neither votes nor classes of a scheme" in capsys.readouterr().err

@@ -237,4 +237,4 @@ def load_model(path: Path, stretch: str | None = None, bands: str | None = None)
 
 def model_title(path: Path) -> str:
     """Return the name of a model for a page."""
-    return "the model of this package" if path == PACKAGE_MODEL else path.resolve().name
+    return "The model of this package" if path == PACKAGE_MODEL else path.resolve().name

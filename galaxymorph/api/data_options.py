@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,19 +68,19 @@ class ClassifyOptions:
     seed: int = option("Seed of who gives which answer, and when.", 0, limits=(0, None))
 
 
-def parse_positive(text: str) -> float:
-    """Return a number above 0.
+def positive(name: str) -> Callable[[str], float]:
+    """Return the function from an option's text to a number above 0; BadInput names the option."""
 
-    Raises:
-        BadInput: it is none.
-    """
-    try:
-        number = float(text)
-    except ValueError:
-        number = float("nan")
-    if not 0 < number < float("inf"):
-        raise BadInput(f"{text!r} is no number above 0", "give a number such as 0.5")
-    return number
+    def parse(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = float("nan")
+        if not 0 < number < float("inf"):
+            raise BadInput(f"--{name} {text!r} is no number above 0", "give a number such as 0.5")
+        return number
+
+    return parse
 
 
 @dataclass(frozen=True)
@@ -104,13 +105,15 @@ class CutoutOptions:
     field: float | None = option(
         "Side of every image in arcsec, instead of radii.  [default without radii: 60]",
         metavar="ARCSEC",
-        parse=parse_positive,
+        parse=positive("field"),
     )
     rate: float | None = option(
-        "Requests per second at most.  [default: 2]", metavar="NUMBER", parse=parse_positive
+        "Requests per second at most.  [default: 2]", metavar="NUMBER", parse=positive("rate")
     )
     timeout: float | None = option(
-        "Seconds to wait for an answer.  [default: 60]", metavar="SECONDS", parse=parse_positive
+        "Seconds to wait for an answer.  [default: 60]",
+        metavar="SECONDS",
+        parse=positive("timeout"),
     )
     retries: int = option("Repetitions of a request that failed.", 5, limits=(0, 20))
     address: str | None = option("Address of a mirror of the service.", metavar="URL")

@@ -152,7 +152,9 @@ def _find_data(data: Path | None, number: int | None) -> tuple[Path, bool]:
 
     # Before weights are downloaded for nothing.
     if data is not None and not data.exists():
-        raise BadInput(f"{data}: no such file or folder", "give the folder of Kaggle's files")
+        raise BadInput(
+            f"{data}: no such file or folder", "give a table, or the folder of Kaggle's files"
+        )
     if data is not None and data.is_file() and not is_zip(data.name):
         open_table(data)
     if data is not None or has_catalogue(Path("data")):

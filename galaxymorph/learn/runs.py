@@ -299,8 +299,12 @@ def _near_run(path: Path) -> str:
 
 
 @contextmanager
-def new_run_folder(path: Path) -> Iterator[Path]:
+def new_run_folder(path: Path, is_fit: bool = True) -> Iterator[Path]:
     """Yield a temporary folder that becomes the run's if the block succeeds.
+
+    Args:
+        path: of the run.
+        is_fit: whether it is trained, which an interruption may have ended.
 
     Raises:
         BadInput: the run's folder exists already or can't be made.
@@ -308,7 +312,8 @@ def new_run_folder(path: Path) -> Iterator[Path]:
     if path.exists():
         raise BadInput(
             f"{path} exists already",
-            f"continue it with fit --resume {path}, or choose another --name",
+            (f"continue it with fit --resume {path}, or " if is_fit else "")
+            + "choose another --name",
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

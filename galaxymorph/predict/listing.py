@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
-from galaxymorph.base import BadInput, did_you_mean, listed
+from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, did_you_mean, listed
+from galaxymorph.base.archives import WINDOWS
 from galaxymorph.zoo import (
     ID_COLUMNS,
     ImageFiles,
@@ -47,7 +49,9 @@ def list_images(
         catalogue: a folder or a zip of images; or a table, see `open_table`, with a column of
             image paths, see `IMAGE_COLUMNS`, relative to the table or absolute, or members of
             zips (`images.zip::1.jpg`), and perhaps one of ids, see `ID_COLUMNS`; the default id
-            is the image's name without its ending. An empty path is yielded unchanged.
+            is the image's name without its ending. An absolute path whose folder isn't there, as
+            of another machine, stands for the image of its name below the table's folder. Any
+            other path is yielded unchanged.
         on_note: called with a line on the other files of a folder or a zip, or on the other columns
             of a table.
         keep: further columns of the table that are yielded, see `kept_columns`.
@@ -127,8 +131,9 @@ def _rows(
             f"{others[0]} keeps a column, --keep all every one"
         )
     is_empty = True
+    below = _ImagesBelow(Path(image_folder(table.reference)))
     for piece in table.pieces(list(dict.fromkeys(filter(None, (*image, identity, *keep))))):
-        images = _paths(piece, image)
+        images = _paths(piece, image).map(below.locate)
         ids = images.where(images == "", "") if identity is None else _ids(table, piece, identity)
         cells = [as_text(piece.frame[name]).fillna("").to_numpy(object) for name in keep]
         kept = list(zip(*cells, strict=True)) if cells else [()] * len(images)
@@ -146,6 +151,33 @@ def _rows(
         yield from rows
     if is_empty:
         raise BadInput(f"{table.reference}: no row", "give a table with one row per image")
+
+
+class _ImagesBelow:
+    """The images below a table's folder, which is listed at the first path of another machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._is_here: dict[str, bool] = {}
+
+    def locate(self, path: str) -> str:
+        """Return a path of the table, or that of the image below the folder that it stands for."""
+        folder, _, name = path.replace("\\", "/").rpartition("/")
+        if REFERENCE_SEPARATOR in path or not (path.startswith("/") or WINDOWS.match(path)):
+            return path
+        # One stat a folder: each costs a round trip to a disk.
+        if folder not in self._is_here:
+            self._is_here[folder] = Path(folder or "/").is_dir()
+        return path if self._is_here[folder] else self._references.get(image_name(name), path)
+
+    @cached_property
+    def _references(self) -> dict[str, str]:
+        try:
+            files = list_image_files(self._folder)
+        except BadInput:
+            # The images that the table does name are predicted without the others.
+            return {}
+        return {image_name(file.name): file.reference for file in files.images}
 
 
 def _paths(piece: Piece, columns: Sequence[str]) -> pd.Series:

@@ -143,6 +143,8 @@ def print_calibration(record: Record) -> None:
         _print_calibrated(record)
     if schemes := record.get("scheme_classes"):
         title, names, rows = scheme_table(schemes)
+        if not rows:
+            return
         table = make_table(title, names)
         for row in rows:
             table.add_row(*row)
@@ -195,8 +197,10 @@ def scheme_table(record: Record) -> tuple[str, list[str], list[list[str]]]:
         for each in record["schemes"]
         for test in [record["test"][each["scheme"]]]
     ]
-    coverage = f"{100 * record['schemes'][0]['coverage']:g} %" if record["schemes"] else ""
-    return f"Classes from vote fractions: test part, prediction sets at {coverage}", names, rows
+    title = "Classes from vote fractions: test part"
+    if record["schemes"]:
+        title += f", prediction sets at {100 * record['schemes'][0]['coverage']:g} %"
+    return title, names, rows
 
 
 def calibration_columns(record: Record) -> list[str]:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from galaxymorph.predict.tables import HIGH, LOW
 from galaxymorph.zoo import PROBABILITY, SCHEMAS, SCHEMES, Tree, likeliest_walk, to_conditional
 
 # Columns of a pipe: wide enough for the path of an image in one line.
@@ -53,25 +54,42 @@ def _print_walks(table: pd.DataFrame, tree: Tree) -> None:
     shown = Table(box=box.SIMPLE_HEAD)
     for name in ("image", "question", "likeliest answer"):
         shown.add_column(name)
-    for name in ("of those asked", "of all"):
+    has_intervals = f"{LOW}{tree.columns[0]}" in table
+    for name in ("of those asked", "of all", *(["interval of all"] if has_intervals else [])):
         shown.add_column(name, justify="right")
     fractions = table[tree.columns].to_numpy(float)
     conditional = to_conditional(tree, fractions)
     statuses = table["status"] if "status" in table else ["ok"] * len(table)
     rows = zip(table["image"], statuses, fractions, conditional, strict=True)
-    for image, status, of_all, of_asked in rows:
+    for place, (image, status, of_all, of_asked) in enumerate(rows):
         if status != "ok":
             shown.add_row(image, status, "–", "–", "–")
             continue
         for at in likeliest_walk(tree, of_all):
             question, answer = tree.answers[at]
-            shown.add_row(
-                image, question.text, answer.text, f"{of_asked[at]:.3f}", f"{of_all[at]:.3f}"
-            )
+            cells = [f"{of_asked[at]:.3f}", f"{of_all[at]:.3f}"]
+            if has_intervals:
+                ends = (table[f"{prefix}{answer.column}"].iloc[place] for prefix in (LOW, HIGH))
+                cells.append("–".join(f"{end:.3f}" for end in ends))
+            shown.add_row(image, question.text, answer.text, *cells)
             image = ""
         shown.add_section()
     print_table(shown)
     _print_classes(table)
+    _print_scores(table)
+
+
+def _print_scores(table: pd.DataFrame) -> None:
+    """Print the out-of-distribution scores, if there are some."""
+    names = [name for name in ("distance", "distance_rank", "energy") if name in table]
+    if not names:
+        return
+    shown = Table(box=box.SIMPLE_HEAD)
+    for name in ("image", *names):
+        shown.add_column(name, justify="left" if name == "image" else "right")
+    for row in table[["image", *names]].itertuples(index=False):
+        shown.add_row(*map(_predicted_cell, row))
+    print_table(shown)
 
 
 def _print_classes(table: pd.DataFrame) -> None:

@@ -85,7 +85,9 @@ def find_layout(path: str | Path, need_images: bool = True) -> Layout:
     """
     path = Path(path)
     if not path.exists():
-        raise BadInput(f"{path}: no such file or folder", "give the folder of Kaggle's files")
+        raise BadInput(
+            f"{path}: no such file or folder", "give a table, or the folder of Kaggle's files"
+        )
     named = path.is_file() and not _is_archive(path.name)
     place, table = (path.parent, str(path)) if named else (path, None)
     fallback: Layout | None = None

@@ -48,7 +48,9 @@ def _branch(
         question = questions[name]
         of_all = " (asked of all)" if question.asked_of_all else ""
         yield f"{name}: {question.text}{of_all}"
-        common = _common(question, passed)
+        # Where one answer of several goes on, what follows is drawn below it.
+        on = sum(answer.leads_to is not None for answer in question.answers)
+        common = _common(question, passed) if on > 1 else set()
         following = min(common, key=order.__getitem__) if common else None
         for place, answer in enumerate(question.answers):
             is_last = place == len(question.answers) - 1
@@ -58,7 +60,7 @@ def _branch(
             if target is None or target == following:
                 continue
             edge = "   " if is_last else "│  "
-            for line in _branch(target, following, questions, passed, order, drawn):
+            for line in _branch(target, following or stop, questions, passed, order, drawn):
                 yield f"{edge}{line}"
         name = following
 

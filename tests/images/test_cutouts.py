@@ -479,7 +479,7 @@ def test_coordinates_by_their_ucds(sky, tmp_path, ending):
         ({}, {"radius_column": "r90"}, "column 'r90' is missing"),
         ({}, {"id_column": "id"}, "column 'id' is missing"),
         ({}, {"ra_column": "ra"}, "give both --ra-column and --dec-column"),
-        ({}, {"rate": 0}, "'0' is no number above 0"),
+        ({}, {"rate": 0}, "--rate '0' is no number above 0"),
         ({}, {"address": "mirror"}, "--address mirror: no address"),
         ({}, {"survey": "sds"}, "--survey sds is unknown; use one of sdss, legacy"),
         ({}, {"survey": "hips"}, "--survey hips has no id; give hips:ID"),

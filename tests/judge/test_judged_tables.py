@@ -10,7 +10,7 @@ import pytest
 
 import galaxymorph as gm
 from galaxymorph.api import analyses, judging
-from galaxymorph.base import read_json
+from galaxymorph.base import BadInput, read_json
 from galaxymorph.zoo import SCHEMAS, cumulative_moments, draw_votes, to_conditional, to_cumulative
 from tests.conftest import galaxymorph
 
@@ -189,6 +189,48 @@ def test_probabilities_in_the_order_of_named_classes(judge, refused, tmp_path):
     plain, _ = judge(written(tmp_path / "q.csv", predictions), "--labels", truth)
     assert "0 is disk, 1 is merger, 2 is smooth" in printed
     assert given.metrics["macro_f1"].value == plain.metrics["macro_f1"].value
+
+
+def test_images_name_the_galaxies_where_nothing_else_does(judge, tmp_path):
+    predictions, labels = class_tables()
+    paths = predictions.assign(filename="images/" + predictions.pop("id") + ".jpg")
+    truth = written(tmp_path / "l.csv", labels)
+    judged, printed = judge(written(tmp_path / "p.csv", paths), "--labels", truth)
+    assert "ids are compared without folders and endings" in printed
+    assert len(judged.split) == N
+
+
+def test_a_decision_tree_of_ones_own(judge, tmp_path):
+    schema = tmp_path / "mine.json"
+    rng = np.random.default_rng(0)
+    counts = pd.DataFrame(
+        rng.integers(1, 20, (N, 4)), columns=["bar_yes", "bar_no", "arm_1", "arm_2"]
+    )
+    votes = written(tmp_path / "v.csv", counts.assign(name=names_of()))
+    gm.guess_schema(votes, output=schema)
+    table = written(tmp_path / "p.csv", counts.assign(name=names_of()))
+    options = ("--schema", schema, "--kind", "counts", "--calibration", "0")
+    judged, _ = judge(table, "--labels", votes, *options)
+    assert judged.classes == list(counts)
+    assert rmse_of(judged) == pytest.approx(0, abs=1e-6)
+    # The run has the tree, and needs the file no more.
+    schema.unlink()
+    assert gm.open_run(judged.path).recipe.schema.startswith("{")
+
+
+@pytest.mark.parametrize("options", [("--target", "soft3"), ("--scheme", "hubble")])
+def test_an_option_without_use_is_refused(options, refused):
+    submission, solutions = challenge_tables()
+    line = f"{' '.join(options)}: the columns are answers of galaxy-zoo-challenge; leave it out"
+    assert line in refused(submission, solutions, *options)
+    line = f"{' '.join(options)}: the labels are class names, of the column class; leave it out"
+    assert line in refused(*class_tables(), *options)
+
+
+def test_a_name_that_is_taken_is_not_continued(tmp_path, no_network):
+    with pytest.raises(BadInput) as error:
+        gm.judge(*class_tables(), out=no_network.parent, name=no_network.name)
+    assert str(error.value).endswith("exists already; choose another --name")
 
 
 @pytest.mark.parametrize("prefix", ["", "p_"])
@@ -503,7 +545,9 @@ def swapped(table, column, values) -> pd.DataFrame:
         (lambda p, t: (p.assign(id=p["id"].astype(int)), t), "leading zeros are all that differs"),
         (lambda p, t: (p.assign(disk=p["disk"] / 2), t), "sum to"),
         (lambda p, t: (p.assign(disk=p["disk"].where(p.index != 3)), t), "row 5: disk is nan"),
-        (lambda p, t: (p.assign(disk=-p["disk"]), t), "outside 0 to 1"),
+        (lambda p, t: (p.assign(disk=p["disk"].where(p.index != 3, -1)), t), "outside 0 to 1"),
+        (lambda p, t: (p.assign(disk=np.log(p["disk"])), t), "of logits x, give exp(x)"),
+        (lambda p, t: (p.drop(columns=["disk", "merger"]), t), "a probability for each of disk,"),
         (lambda p, t: (p.drop(columns="disk"), t), "no column of predictions for class 'disk' ("),
         (lambda p, t: (p.rename(columns=str.upper), t), "did you mean 'DISK'"),
         (lambda p, t: (p.drop(columns="id"), t), "no column of galaxy ids is recognised"),

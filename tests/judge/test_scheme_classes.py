@@ -8,6 +8,7 @@ import pytest
 
 from galaxymorph.base import BadInput
 from galaxymorph.judge import described_schemes, fit_scheme, scheme_labels, score_scheme
+from galaxymorph.report import print_calibration
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, SCHEMES
 
 ANSWERS = GALAXY_ZOO_CHALLENGE.columns
@@ -102,3 +103,8 @@ def test_a_damaged_record_is_refused_in_one_line(fitted, change):
     with pytest.raises(BadInput, match=r"^model.json: ") as refusal:
         described_schemes({"schemes": [fitted.record | change]}, len(ANSWERS), "model.json")
     assert "\n" not in str(refusal.value)
+
+
+def test_no_empty_table_is_printed_where_no_scheme_is_calibrated(capsys):
+    print_calibration({"scheme_classes": {"schemes": [], "test": {}}})
+    assert capsys.readouterr().out == ""

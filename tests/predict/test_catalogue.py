@@ -311,6 +311,17 @@ def test_a_path_is_looked_for_and_told(run, images, tmp_path, monkeypatch, path,
         assert words.format(name=name) in table["error"][1]
 
 
+@pytest.mark.parametrize("folder", ["/home/someone/images/", "C:\\Users\\me\\"])
+def test_a_path_of_another_machine_stands_for_the_image_of_its_name(folder, tmp_path):
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    image = tmp_path / "deep" / "er" / "1.jpg"
+    image.write_bytes(b"")
+    # The folder of the third is here, so that the image is missing.
+    rows = [f"{folder}1.jpg", f"{folder}2.jpg", f"{tmp_path}/1.jpg", "there/1.jpg"]
+    listed = [row.image for row in list_images(listing(tmp_path, rows))]
+    assert listed == [str(image), *rows[1:]]
+
+
 @pytest.mark.parametrize("kind", ["folder", "zip", "csv.gz", "fits"])
 def test_catalogues_come_in_many_forms(run, images, tmp_path, kind):
     source = tmp_path / f"source.{kind}"

@@ -342,7 +342,10 @@ def test_a_file_that_cannot_be_used_is_one_line_that_names_it(
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("nowhere", "nowhere: no such file or folder; give the folder of Kaggle's files"),
+        (
+            "nowhere",
+            "nowhere: no such file or folder; give a table, or the folder of Kaggle's files",
+        ),
         ("nowhere.zip", "nowhere.zip: no such file or folder"),
         ("empty", "empty: no table of galaxies; give the folder or the path of the table, or put"),
         ("table only", f"no images for table only/{TABLE}; put images_training_rev1.zip or"),

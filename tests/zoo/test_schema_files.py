@@ -132,6 +132,18 @@ def test_every_tree_is_drawn_with_each_answer_once(name):
     assert text.count("(end)") == ends
 
 
+def test_what_follows_one_answer_alone_is_drawn_below_it(tmp_path):
+    (tmp_path / "mine.json").write_text(TEXT)
+    assert tree_lines(SCHEMAS.find(str(tmp_path / "mine.json")).tree) == [
+        "shape: Round? (asked of all)",
+        "├─ yes [shape_round] (end)",
+        "└─ no [shape_flat]",
+        "   bar: A bar?",
+        "   ├─ yes [bar_yes] (end)",
+        "   └─ no [bar_no] (end)",
+    ]
+
+
 def test_a_tree_is_proposed_by_the_counts_as_it_is(tmp_path):
     """Names, answers and who is asked what; the order of questions of the same volunteers too."""
     table = made_votes("galaxy-zoo-decals", 80)

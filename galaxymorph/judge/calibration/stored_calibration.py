@@ -181,7 +181,7 @@ def require_classes(run: Run) -> None:
     """Raise BadInput unless a run is trained on classes."""
     if target_of(run.recipe).soft:
         raise BadInput(
-            f"{run.path}: only classes can be calibrated, and the target is {run.recipe.target}",
+            f"{run.path}: prediction sets are of classes, and the target is {run.recipe.target}",
             "fit with --target classes, or --loss dirichlet-multinomial for intervals of fractions",
         )
 

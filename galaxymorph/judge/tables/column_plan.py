@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ from galaxymorph.zoo import (
     read_checked,
     with_row_numbers,
 )
+from galaxymorph.zoo.image_columns import image_columns
 
 # Usual names of a column of classes, in small letters.
 LABELS = (
@@ -99,7 +100,7 @@ def with_ids(tables: OpenedTables) -> tuple[OpenedTables, tuple[str, str]]:
             raise BadInput(
                 f"{place.reference}: column {name!r} is missing", did_you_mean(name, place.columns)
             )
-    own = given[0] if given else find_ids(table)
+    own = given[0] if given else _find_ids(table, tables.settings.schema)
     if own is None and tables.same:
         table = with_row_numbers(table, ROW)
         say(f"{table.reference}: without a column of ids, rows are named by their numbers")
@@ -111,10 +112,21 @@ def with_ids(tables: OpenedTables) -> tuple[OpenedTables, tuple[str, str]]:
         return tables, (own, own)
     known = read_checked(table, own).ids.dropna()
     names = {*known, *known.map(image_name)}
-    theirs = given[-1] if given and given[-1] in tables.labels else find_ids(tables.labels, names)
+    theirs = (
+        given[-1]
+        if given and given[-1] in tables.labels
+        else _find_ids(tables.labels, tables.settings.schema, names)
+    )
     if theirs is None:
         raise _without_ids(tables.labels)
     return tables, (own, theirs)
+
+
+def _find_ids(table: Table, schema: str | None, names: Collection[str] = ()) -> str | None:
+    """Return the column of ids, those of a given schema included, or of images named by ids."""
+    own = SCHEMAS.find(schema, "--schema").ids if schema else ()
+    candidates = [find_ids(table, names), *own, *image_columns(table.columns)[-1:]]
+    return next((name for name in candidates if name and name in table), None)
 
 
 def _without_ids(table: Table) -> BadInput:
@@ -138,7 +150,7 @@ def plan_columns(tables: OpenedTables) -> tuple[Recipe, dict[str, str]]:
         fractions=settings.fractions,
     )
     if settings.labels_column:
-        return _of_column(base, settings.labels_column), {}
+        return _of_column(base, settings.labels_column, settings), {}
     names = [settings.schema] if settings.schema else list(SCHEMAS)
     entries = [(name, SCHEMAS.find(name, "--schema")) for name in names]
     predicted = []
@@ -149,6 +161,7 @@ def plan_columns(tables: OpenedTables) -> tuple[Recipe, dict[str, str]]:
         free = [each for each in tables.source.columns if not (both and each in voted)]
         columns = match_columns(free, entry.tree.columns, settings.columns)
         if columns and voted:
+            _refuse_unused(settings, ("target", "scheme"), f"the columns are answers of {name}")
             return resolve(replace(base, target="tree", schema=name)), columns
         predicted += [name] if columns else []
     classes = list(SCHEMES.find(settings.scheme, "--scheme").classes)
@@ -159,11 +172,21 @@ def plan_columns(tables: OpenedTables) -> tuple[Recipe, dict[str, str]]:
             return resolve(recipe), columns
     column = _usual_labels(labels, tables)
     if column is not None and not predicted:
-        return _of_column(base, column), {}
+        return _of_column(base, column, settings), {}
     raise _unmatched(tables, predicted, entries)
 
 
-def _of_column(base: Recipe, column: str) -> Recipe:
+def _refuse_unused(settings: JudgeSettings, names: Sequence[str], fault: str) -> None:
+    """Raise BadInput for options that these tables have no use for."""
+    for each in fields(settings):
+        value = getattr(settings, each.name)
+        if each.name in names and value != each.default:
+            raise BadInput(f"--{each.name} {value}: {fault}", "leave it out")
+
+
+def _of_column(base: Recipe, column: str, settings: JudgeSettings) -> Recipe:
+    unused = ("target", "scheme", "schema", "fractions")
+    _refuse_unused(settings, unused, f"the labels are class names, of the column {column}")
     return resolve(replace(base, labels_column=column, fractions=None))
 
 
@@ -178,7 +201,7 @@ def _usual_labels(labels: Table, tables: OpenedTables) -> str | None:
     usual = [name for name in labels.columns if name.lower() in LABELS]
     if usual:
         return min(usual, key=lambda name: LABELS.index(name.lower()))
-    others = [name for name in labels.columns if name != find_ids(labels)]
+    others = [name for name in labels.columns if name != _find_ids(labels, tables.settings.schema)]
     return others[0] if len(others) == 1 and not tables.same else None
 
 
@@ -197,7 +220,7 @@ def _unmatched(
         return BadInput(
             f"{tables.labels.reference}: no votes of {predicted[0]}, whose answers "
             f"{tables.name} predicts",
-            f"it needs {listed(_answer_columns(entries, predicted[0]))} and the others",
+            f"give a table with the columns {listed(_answer_columns(entries, predicted[0]), 3)}",
         )
     if voted and (line := _incomplete(tables, dict(entries)[voted[0]])):
         return line
@@ -213,9 +236,12 @@ def _unmatched(
             "give --columns or --scheme, or --labels-column for class names: "
             + did_you_mean(wanted[0], tables.source.columns),
         )
+    columns = [name for name in tables.labels.columns if name and name != ROW]
+    other = "give a table of labels with --labels, or name" if tables.same else "name"
     return BadInput(
         f"{tables.labels.reference}: neither votes of a known schema nor a column of class names",
-        f"name it with --labels-column; it has {listed(filter(None, tables.labels.columns), 6)}",
+        f"{other} the column with --labels-column; a decision tree of your own is given with "
+        f"--schema FILE; it has {listed(columns, 6)}",
     )
 
 
@@ -280,7 +306,7 @@ def _positional(tables: OpenedTables, names: Sequence[str]) -> dict[str, str] | 
     if not settings.classes or set(names) != set(settings.classes):
         return None
     used = {*settings.id_column, settings.labels_column, settings.split_column, ROW}
-    used |= {find_ids(tables.source.table)}
+    used |= {_find_ids(tables.source.table, settings.schema)}
     labels = _usual_labels(tables.labels, tables) if tables.same else None
     free = [name for name in tables.source.columns if name not in used and name != labels]
     if len(free) != len(settings.classes):
@@ -299,10 +325,12 @@ def _without_class(
     number = counted(int((labels == absent[0]).sum()), "galaxy")
     near = near_names(absent[0], free)
     remedy = f"did you mean {near[0]!r}? " if near else ""
+    if len(free) < len(names):
+        remedy += f"give a probability for each of {listed(names, 6)}; "
     return BadInput(
         f"{tables.name}: no column of predictions for class {absent[0]!r} ({number} in "
         f"{tables.labels.reference}); it has {listed(free, 6)}",
-        f"{remedy}Name the columns as the labels are, or give --classes in their order",
+        f"{remedy}name the columns as the classes of the labels, or give --classes in their order",
     )
 
 

@@ -81,7 +81,7 @@ def write_judged_run(path: Path, judged: JudgedGalaxies) -> Run:
         "options": _options(judged.settings),
         **asdict(judged.reading),
     }
-    with new_run_folder(path) as folder:
+    with new_run_folder(path, is_fit=False) as folder:
         run = create_run(folder, judged.recipe, judged.classes, data, record)
         write_split(run, split)
         if soft:

@@ -221,6 +221,12 @@ def _fault_cells(
 def _check_probabilities(read: CheckedRows, columns: Sequence[str], values: np.ndarray) -> None:
     _fault_cells(read, columns, values, np.isnan(values), ", not a probability")
     outside = (values < 0) | (values > 1 + ROUNDING)
+    if outside.any(axis=(0, 2)).mean() > 0.9:
+        raise BadInput(
+            f"{read.reference}: {columns[0]} to {columns[-1]} are no probabilities: most rows have "
+            "values outside 0 to 1",
+            "of logits x, give exp(x) / sum exp(x)",
+        )
     _fault_cells(read, columns, values, outside, ", outside 0 to 1")
     sums = values.sum(axis=2)
     wrong = ~(np.abs(sums - 1) <= ROUNDING).all(axis=0)

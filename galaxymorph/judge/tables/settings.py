@@ -78,8 +78,9 @@ class JudgeSettings:
         group="labels",
     )
     schema: str | None = option(
-        "Vote catalogue that defines the columns. Default: the one whose columns both tables have.",
-        choices=SCHEMAS,
+        "Vote catalogue that defines the columns, or a JSON file of your own: "
+        f"{', '.join(SCHEMAS)}. Default: the one whose columns both tables have.",
+        metavar="NAME|FILE",
         group="labels",
     )
     fractions: str | None = option(

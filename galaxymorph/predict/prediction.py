@@ -167,7 +167,13 @@ def _prediction_sets(
     coverage = options.coverage
     if not coverage or (runs and all(has_intervals(run.recipe) for run in runs)):
         return None
-    if len(models) > 1 or not runs or len(options.crops) > 1:
+    if not runs:
+        raise BadInput(
+            f"--coverage {coverage}: {models[0]} is an exported file, whose predictions have the "
+            "sets of a tree's label schemes already",
+            "leave it out, or give the run",
+        )
+    if len(models) > 1 or len(options.crops) > 1:
         raise BadInput(
             f"--coverage {coverage}: it needs exactly one run, without other views or crops",
             "name one run",

@@ -73,12 +73,7 @@ def calibrate_schemes(
     parts = [_of_part(run, fold.predictions(part)) for fold in run.splits]
     parts += list(_of_sources(run, sources))
     fractions = np.concatenate([each.fractions for each in parts])
-    labels = {
-        name: np.concatenate(
-            [each.labels.get(name, np.full(len(each.fractions), "")) for each in parts]
-        )
-        for name in SCHEMES
-    }
+    labels = _joined_labels(parts)
     fitted = {name: fit_scheme(name, fractions, labels[name], coverage, seed) for name in SCHEMES}
     schemes = [each for each in fitted.values() if each is not None]
     if not schemes:
@@ -103,6 +98,16 @@ def calibrate_schemes(
     }
     write_scheme_classes(run, record)
     return record
+
+
+def _joined_labels(parts: Sequence[Scored]) -> dict[str, np.ndarray]:
+    """Return each scheme's classes of all parts' galaxies, empty where a part has none."""
+    return {
+        name: np.concatenate(
+            [each.labels.get(name, np.full(len(each.fractions), "")) for each in parts]
+        )
+        for name in SCHEMES
+    }
 
 
 def _of_part(run: Run, table: pd.DataFrame) -> Scored:

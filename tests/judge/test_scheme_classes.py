@@ -108,3 +108,9 @@ def test_a_damaged_record_is_refused_in_one_line(fitted, change):
 def test_no_empty_table_is_printed_where_no_scheme_is_calibrated(capsys):
     print_calibration({"scheme_classes": {"schemes": [], "test": {}}})
     assert capsys.readouterr().out == ""
+
+
+def test_scores_without_a_galaxy_of_the_scheme_are_unknown(fitted):
+    fractions, labels = _galaxies(7, 5)
+    scores = score_scheme(fitted, fractions, np.full_like(labels, ""), seed=0)
+    assert all(score["value"] is None for score in scores.values())

@@ -30,7 +30,7 @@ from galaxymorph.judge.calibration.conformal import (
     set_words,
 )
 from galaxymorph.judge.calibration.reliability import calibration_intervals
-from galaxymorph.judge.metrics.bootstrap import Interval
+from galaxymorph.judge.metrics.bootstrap import Interval, unknown
 from galaxymorph.judge.metrics.classification import macro_f1_interval
 from galaxymorph.learn import Run, run_files
 from galaxymorph.zoo import SCHEMES, assign_labels
@@ -191,7 +191,9 @@ def fit_scheme(
 def score_scheme(
     schemed: SchemeClasses, fractions: np.ndarray, labels: np.ndarray, seed: int
 ) -> dict[str, Interval]:
-    """Return macro-F1, calibration error and coverage of the sets, with intervals.
+    """Return macro-F1, calibration error, coverage and mean size of the sets, with intervals.
+
+    They are unknown without a galaxy that the scheme keeps.
 
     Args:
         schemed: the scheme.
@@ -203,6 +205,8 @@ def score_scheme(
     from sklearn.metrics import confusion_matrix
 
     known = np.isin(labels, schemed.classes)
+    if not known.any():
+        return {name: unknown() for name in ("macro_f1", "ece_equal_mass", "coverage", "size")}
     truth = np.array([schemed.classes.index(name) for name in labels[known]])
     shares = schemed.probabilities(fractions[known])
     confusion = confusion_matrix(truth, shares.argmax(axis=1), labels=range(len(schemed.classes)))

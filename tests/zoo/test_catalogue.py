@@ -267,6 +267,8 @@ CELLS = st.one_of(
 
 @FEW
 @given(st.integers(2, 4), st.integers(0, 37), CELLS)
+@example(2, 0, "\x00")
+@example(3, 5, "\x00\x01")
 def test_any_text_in_one_cell_leaves_the_other_rows_as_they_were(any_table, row, column, text):
     rows = [line.split(",") for line in table_bytes(3).decode().splitlines()]
     rows[row - 1][column] = f'"{text.replace(chr(34), chr(34) * 2)}"'

@@ -4,6 +4,7 @@ import ctypes
 import gc
 import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 # Several processes that each take every core would fall to a tenth of their speed; set before
@@ -43,16 +44,31 @@ def _log():
         yield
 
 
+@contextmanager
+def forgetting_plugins():
+    """Forget the plugins of a block, which the processes that later tests start would load."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plugins, "_loaded", dict(plugins._loaded))
+        patch.setattr(SCHEMES, "_entries", dict(SCHEMES._entries))
+        value = os.environ.pop(plugins.VARIABLE, None)
+        yield
+        os.environ.pop(plugins.VARIABLE, None)
+        if value is not None:
+            os.environ[plugins.VARIABLE] = value
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _plugins_of_fixtures():
+    """Forget the plugins of a module's fixtures."""
+    with forgetting_plugins():
+        yield
+
+
 @pytest.fixture(autouse=True)
-def _plugins(monkeypatch):
-    """Forget a test's plugins, which the processes that later tests start would load."""
-    monkeypatch.setattr(plugins, "_loaded", dict(plugins._loaded))
-    monkeypatch.setattr(SCHEMES, "_entries", dict(SCHEMES._entries))
-    value = os.environ.pop(plugins.VARIABLE, None)
-    yield
-    os.environ.pop(plugins.VARIABLE, None)
-    if value is not None:
-        os.environ[plugins.VARIABLE] = value
+def _plugins():
+    """Forget the plugins of a test."""
+    with forgetting_plugins():
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)

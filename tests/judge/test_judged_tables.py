@@ -516,9 +516,9 @@ def test_a_command_that_needs_the_network_refuses_in_one_line(
 
 
 @pytest.fixture(scope="module")
-def no_network(tmp_path_factory):
+def no_network(new_folder):
     predictions, labels = class_tables()
-    folder = tmp_path_factory.mktemp("judged")
+    folder = new_folder("judged")
     return gm.judge(predictions, labels, out=folder, name="judged").path
 
 

@@ -265,11 +265,11 @@ def test_rates_decrease_from_the_head_to_the_first_layer(arch, unfreeze):
 
 
 @pytest.fixture(scope="module")
-def grey_run(simple, tmp_path_factory):
+def grey_run(simple, new_folder):
     """A run on a grey encoder of Zoobot's kind, two stages fine-tuned on stored features."""
-    folder = tmp_path_factory.mktemp("zoobot-encoder-greyscale")
+    folder = new_folder("zoobot-encoder-greyscale")
     timm_folder(folder, encoder(channels=1), HALF | {"interpolation": "bilinear"})
-    out = tmp_path_factory.mktemp("grey")
+    out = new_folder("grey")
     words = ["--recipe", "quick", "--arch", f"local-dir:{folder}", "--unfreeze", "1"]
     more = ["--precision", "fp32", "--views", "1", "--weights", f"local-dir:{folder}"]
     fit = ["fit", "--data", simple, *words, *more, "--out", out, "--name", "run"]

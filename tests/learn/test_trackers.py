@@ -71,9 +71,9 @@ def scalars(run):
 
 
 @pytest.fixture(scope="module")
-def tracked(simple, tmp_path_factory):
+def tracked(simple, new_folder):
     """A fit with every setting of this page, stopped after two epochs and continued."""
-    out = tmp_path_factory.mktemp("tracked")
+    out = new_folder("tracked")
     plugin = out / "stop.py"
     plugin.write_text(PLUGIN)
     more = ["--track", "tensorboard", "--mixup", "0.4", "--early-stopping", "4"]

@@ -39,9 +39,9 @@ DECALS = {
 
 
 @pytest.fixture(scope="module")
-def sky(tmp_path_factory):
+def sky(new_folder):
     """A sky's votes on thirty galaxies, without images."""
-    folder = tmp_path_factory.mktemp("sky")
+    folder = new_folder("sky")
     rng = np.random.default_rng(2)
     fractions = votes_table(30)
     shown = rng.poisson(45, 30)

@@ -253,8 +253,9 @@ def _require_folder_options(chosen: PredictOptions, model: Path, catalogue: str)
             raise BadInput(
                 f"{where}: an output folder cannot be combined with {name}", "leave it out"
             )
-    if chosen.outliers and (chosen.precision == "int8" or not is_run(model)):
-        raise BadInput("--outliers needs a run folder (PyTorch)", "leave it out")
+    has_embeddings = is_run(model) or model.suffix == ".safetensors"
+    if chosen.outliers and (chosen.precision == "int8" or not has_embeddings):
+        raise BadInput("--outliers needs a run or a safetensors file", "leave it out")
     if Path(catalogue).is_file() and not is_zip(catalogue) and file_kind(catalogue) is None:
         raise BadInput(
             f"{where}: an output folder is for a catalogue, and {catalogue} is not one",

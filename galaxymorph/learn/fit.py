@@ -170,9 +170,7 @@ def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
             write_table(run.path / SOURCES, galaxies.further[list(SOURCES_COLUMNS)])
         if len(galaxies.rejected):
             write_table(run.path / REJECTED, galaxies.rejected)
-    if "digest" in table:
-        split = Run(path).split
-        warn_of_known_tests(recipe, dict(zip(split["digest"], split["split"], strict=True)))
+    warn_of_known_tests(Run(path))
     if galaxies.further is not None:
         say(f"{len(galaxies.further):,} galaxies of further catalogues train: {path / SOURCES}")
     copies = int(table["digest"].duplicated().sum()) if "digest" in table else 0

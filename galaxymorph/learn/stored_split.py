@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from galaxymorph.base import BadInput, Damaged, counted, reading, warn
-from galaxymorph.learn.recipe import Recipe
-from galaxymorph.zoo.columns import PARTS, TEST
+from galaxymorph.learn.runs import Run
+from galaxymorph.zoo.columns import PARTS, TEST, TRAIN
 
 # Tensors of a safetensors file: digests of images, uint8 of shape (n, 8), and positions in `PARTS`.
 DIGESTS, PARTS_OF_DIGESTS = "split.digests", "split.parts"
@@ -47,20 +47,16 @@ def read_stored_split(path: Path) -> dict[str, str]:
     return {bytes(row).hex(): PARTS[at] for row, at in zip(digests, positions, strict=True)}
 
 
-def warn_of_known_tests(recipe: Recipe, tested: Mapping[str, str]) -> None:
-    """Warn if galaxies of a test part trained the weights that a fit starts from.
-
-    Args:
-        recipe: of the fit.
-        tested: the parts of the run's galaxies by digest.
-    """
-    path = Path(recipe.weights)
+def warn_of_known_tests(run: Run) -> None:
+    """Warn if galaxies of a run's test part trained the weights that its fit starts from."""
+    path = Path(run.recipe.weights)
     if path.suffix != ".safetensors" or not path.is_file():
         return
-    known = read_stored_split(path)
-    seen = sum(part == TEST and known.get(digest) == PARTS[0] for digest, part in tested.items())
+    known, split = read_stored_split(path), run.split
+    tested = split.loc[split["split"] == TEST, "digest"]
+    seen = sum(known.get(digest) == TRAIN for digest in tested)
     if seen:
-        total = sum(part == TEST for part in tested.values())
+        total = len(tested)
         warn(
             f"--weights {path}: {counted(seen, 'galaxy')} of {total:,} in the test part trained "
             "these weights, so that test scores are too good"

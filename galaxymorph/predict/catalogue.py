@@ -209,6 +209,8 @@ def _record(model: CatalogueModel, name: str) -> dict[str, object]:
         "bands": options.bands,
         "split": model.parts.digest if model.parts else None,
         "kept": [list(pair) for pair in model.kept],
+        # Of a run the scores are there in any case; a file may refuse images in their place.
+        **({"outliers": True} if options.outliers and not model.run else {}),
     }
 
 

@@ -32,7 +32,7 @@ from galaxymorph.predict.failures import ERROR
 from galaxymorph.predict.listing import image_folder, list_images
 from galaxymorph.predict.options import PredictionOptions
 from galaxymorph.predict.overlap import COLUMN, SplitParts, load_split_parts
-from galaxymorph.predict.predictors.base import Predictor, changeable
+from galaxymorph.predict.predictors.base import Predictor, changeable, with_scores
 from galaxymorph.predict.predictors.loading import is_run, load_predictor, model_id
 from galaxymorph.predict.tables import (
     add_intervals,
@@ -102,6 +102,8 @@ def _load(path: str, id: str, options: PredictionOptions) -> Predictor:
     predictor = load_predictor(
         path, options.precision, raw=options.raw, stretch=options.stretch, bands=options.bands
     )
+    if options.outliers:
+        predictor = with_scores(predictor)
     if options.views is None:
         return predictor
     require_views(predictor.recipe, options.views)

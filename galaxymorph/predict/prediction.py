@@ -6,7 +6,6 @@ import gc
 import shlex
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -34,7 +33,7 @@ from galaxymorph.predict.images import (
 from galaxymorph.predict.options import DEFAULTS, PredictionOptions
 from galaxymorph.predict.overlap import add_split_parts
 from galaxymorph.predict.predictors.averaging import average_predictors
-from galaxymorph.predict.predictors.base import PredictionSets, Predictor, changeable
+from galaxymorph.predict.predictors.base import PredictionSets, Predictor, with_scores
 from galaxymorph.predict.predictors.loading import is_run, load_predictor, needs_pytorch
 from galaxymorph.predict.submission import require_submittable, write_submission
 from galaxymorph.predict.tables import add_intervals, has_intervals, predicted_table
@@ -245,15 +244,8 @@ def _load(models: Sequence[Path], references: list[str], options: PredictionOpti
         for path in models
     ]
     if options.outliers:
-        predictors = [_with_scores(each) for each in predictors]
+        predictors = [with_scores(each) for each in predictors]
     return average_predictors(predictors, models, options.views, options.crops)
-
-
-def _with_scores(predictor: Predictor) -> Predictor:
-    """Return the predictor of a file with scores in place of refusals; that of a run unchanged."""
-    if getattr(predictor, "reference", None) is None:
-        return predictor
-    return replace(changeable(predictor, "--outliers: the predictor"), on_outliers="score")
 
 
 def _warn_of_drift(runs: Sequence[Run], references: list[str], options: PredictionOptions) -> None:

@@ -86,6 +86,11 @@ def test_a_catalogue_is_answered_without_a_run(real, noise, tmp_path):
     table = pd.concat(map(pd.read_parquet, sorted((tmp_path / "out").glob("*.parquet"))))
     assert list(table["status"]) == ["ok"] * 3 + ["unfamiliar"]
     assert table["layer1"].notna().tolist() == [True] * 3 + [False]
+    scored = tmp_path / "scored"
+    assert galaxymorph("predict", tmp_path / "images.csv", "--outliers", "-o", f"{scored}/") == 0
+    table = pd.concat(map(pd.read_parquet, sorted(scored.glob("*.parquet"))))
+    assert list(table["status"]) == ["ok"] * 4
+    assert table["distance_rank"].iloc[-1] == 1
 
 
 @pytest.mark.real

@@ -154,3 +154,10 @@ def changeable(predictor: Predictor, what: str) -> BasePredictor:
     if not isinstance(predictor, BasePredictor):
         raise BadInput(f"{what} is not one of the package's predictors", "set it on the predictor")
     return predictor
+
+
+def with_scores(predictor: Predictor) -> Predictor:
+    """Return the predictor of a file with scores in place of refusals; that of a run unchanged."""
+    if getattr(predictor, "reference", None) is None:
+        return predictor
+    return replace(changeable(predictor, "--outliers: the predictor"), on_outliers="score")

@@ -84,6 +84,7 @@ from .targets.columns import label_words as label_words
 from .targets.columns import loss_columns as loss_columns
 from .targets.columns import loss_entry as loss_entry
 from .targets.columns import loss_name as loss_name
+from .targets.columns import loss_parts as loss_parts
 from .targets.columns import loss_words as loss_words
 from .targets.columns import output_names as output_names
 from .targets.columns import predicted_columns as predicted_columns

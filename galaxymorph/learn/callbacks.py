@@ -13,6 +13,7 @@ from contextlib import redirect_stdout
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,8 +24,14 @@ from fastai.torch_core import default_device, set_seed
 
 from galaxymorph.base import Damaged, Progress, counted, reading, replacing, say, write_text
 from galaxymorph.learn.averaging import AverageWeights
-from galaxymorph.learn.distributed import processes, rank, unwrapped_model, wrapped_loader
+from galaxymorph.learn.distributed import processes, rank, summed, unwrapped_model, wrapped_loader
+from galaxymorph.learn.recipe import Recipe
+from galaxymorph.learn.targets.columns import UNLABELLED_LOSS, loss_parts, source_columns, target_of
+from galaxymorph.learn.targets.loss import SourcesLoss
 from galaxymorph.learn.targets.registry import Target
+
+if TYPE_CHECKING:
+    from galaxymorph.learn.adaptation.unlabelled import UnlabelledLoss
 
 # In a run's folder `checkpoints`: the weights that `--keep` chooses, the state of the fit, and the
 # stored features.
@@ -139,18 +146,24 @@ class BestWeightsCallback(TrackerCallback):
 class HistoryCallback(EpochCallback):
     """Append each epoch's learning rate, losses and metrics to the state, and write them as CSV.
 
+    With further sources, there is the training loss of each; with unlabelled images, theirs.
+
     fastai's `CSVLogger` appends to its file, and its training loss is smoothed across epochs, so
     that a resumed fit would write another file.
     """
 
     order = 60
 
-    def __init__(self, path: Path, state: TrainingState, stage: str):
+    def __init__(
+        self, path: Path, state: TrainingState, stage: str, unlabelled: UnlabelledLoss | None = None
+    ):
         super().__init__(state)
-        self.path, self.stage = path, stage
+        self.path, self.stage, self.unlabelled = path, stage, unlabelled
 
     def before_train(self) -> None:
         self.total, self.count = 0.0, 0
+        if isinstance(self.learn.loss_func, SourcesLoss):
+            self.learn.loss_func.totals.zero_()
 
     def after_batch(self) -> None:
         if not self.training:
@@ -160,6 +173,16 @@ class HistoryCallback(EpochCallback):
         loss = self.learn.loss.detach().mean()
         self.total += loss if processes() == 1 else self.learn.to_detach(loss)
         self.count += 1
+
+    def after_train(self) -> None:
+        # Validation adds to the totals.
+        self.parts: dict[str, float] = {}
+        if isinstance(self.learn.loss_func, SourcesLoss):
+            sums, numbers = summed(self.learn.loss_func.totals.clone()).T
+            means = (sums / numbers).tolist()
+            self.parts = dict(zip(source_columns(len(means) - 1), means, strict=True))
+        if self.unlabelled is not None:
+            self.parts[UNLABELLED_LOSS] = float(self.unlabelled.total / self.count)
 
     def after_new_epoch(self) -> None:
         names = self.recorder.metric_names[1:-1]
@@ -171,6 +194,7 @@ class HistoryCallback(EpochCallback):
                 "lr": float(self.opt.hypers[-1]["lr"]),
                 **dict(zip(names, map(float, self.recorder.values[-1]), strict=True)),
                 "train_loss": float(self.total / self.count),
+                **self.parts,
             }
         )
         if not rank():
@@ -209,22 +233,26 @@ class CountSteps(Callback):
 
 
 class ReportEpochs(EpochCallback):
-    """Print a line after each epoch: its losses and the first of the target's epoch metrics."""
+    """Print a line after each epoch: its losses, and the first of the target's epoch metrics."""
 
     order = 65
 
     def __init__(
-        self, progress: Progress, label: str, state: TrainingState, epochs: int, target: Target
+        self, progress: Progress, label: str, state: TrainingState, epochs: int, recipe: Recipe
     ):
         super().__init__(state)
         self.progress, self.label, self.epochs = progress, label, epochs
-        self.metric = target.epoch_metrics[0]
+        self.metric, self.words = target_of(recipe).epoch_metrics[0], loss_parts(recipe)
 
     def after_new_epoch(self) -> None:
         last = self.state.history[-1]
+        parts = [
+            f"{words} {last[column]:.3f}" for column, words in self.words.items() if column in last
+        ]
+        by_source = f" ({', '.join(parts)})" if parts else ""
         self.progress.say(
             f"{self.label}, epoch {last['epoch']}/{self.epochs} ({last['stage']}): "
-            f"loss {last['train_loss']:.3f}, validation loss {last['valid_loss']:.3f}, "
+            f"loss {last['train_loss']:.3f}{by_source}, validation loss {last['valid_loss']:.3f}, "
             f"{self.metric.label} {last[self.metric.column]:.3f}"
         )
 
@@ -373,7 +401,9 @@ def load_learner_state(
 def write_history(path: Path, state: TrainingState) -> None:
     """Write a row an epoch as CSV."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(state.history[0]), lineterminator="\n")
+    # A frozen trunk has no loss of unlabelled images, and earlier versions had none by source.
+    columns = list(dict.fromkeys(name for row in state.history for name in row))
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(state.history)
     write_text(path, text.getvalue())

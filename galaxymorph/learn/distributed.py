@@ -80,6 +80,13 @@ def first_process_first(work: Callable[[], Result]) -> Result:
     return result
 
 
+def summed(values: torch.Tensor) -> torch.Tensor:
+    """Return the sum over the processes of a tensor, which is overwritten."""
+    if processes() > 1:
+        torch.distributed.all_reduce(values)
+    return values
+
+
 @contextmanager
 def training_together(learn: Learner) -> Iterator[None]:
     """Let a learner train in all processes within the block.

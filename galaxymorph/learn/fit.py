@@ -31,7 +31,11 @@ from galaxymorph.learn.acceleration.hardware import (
 from galaxymorph.learn.acceleration.serving import serving_network
 from galaxymorph.learn.adaptation.coral import Coral
 from galaxymorph.learn.adaptation.mean_teacher import MeanTeacher
-from galaxymorph.learn.adaptation.unlabelled import UnlabelledImages, unlabelled_images
+from galaxymorph.learn.adaptation.unlabelled import (
+    UnlabelledImages,
+    UnlabelledLoss,
+    unlabelled_images,
+)
 from galaxymorph.learn.averaging import AverageWeights
 from galaxymorph.learn.backbones.initial_weights import require_weights
 from galaxymorph.learn.callbacks import (
@@ -411,15 +415,17 @@ class _MemberFit:
         target, folder = target_of(recipe), run.checkpoints
         epochs_before = sum(earlier.epochs for earlier in self.plan[:number])
         epochs = sum(stage.epochs for stage in self.plan)
+        # A frozen trunk has nothing to adapt.
+        unlabelled = self._unlabelled_loss(average) if stage.name == "fine-tuned" else None
         callbacks = [
             *precision_callbacks(precision),
             FrozenInEval(),
             SeedEpochs(recipe.seed, epochs_before),
             *([average] if average else []),
             BestWeightsCallback(folder, state, target, recipe.keep, average),
-            HistoryCallback(run.path / HISTORY, state, stage.name),
+            HistoryCallback(run.path / HISTORY, state, stage.name, unlabelled),
             CheckpointCallback(folder / LAST, state, average),
-            ReportEpochs(self.progress, self.label, state, epochs, target),
+            ReportEpochs(self.progress, self.label, state, epochs, recipe),
             ShowProgress(self.progress),
             *split_callbacks(parts, recipe),
             CountSteps(epochs_before),
@@ -430,13 +436,12 @@ class _MemberFit:
         ]
         if recipe.pipeline == "fast" and default_device().type != "cpu":
             callbacks.append(LossOnGPU())
-        # A frozen trunk has nothing to adapt.
-        if stage.name == "fine-tuned" and self.unlabelled is not None:
-            callbacks.append(self._use_of(self.unlabelled, average))
-        return callbacks
+        return [*callbacks, unlabelled] if unlabelled else callbacks
 
-    def _use_of(self, images: UnlabelledImages, average: AverageWeights | None) -> Callback:
-        recipe = self.run.recipe
+    def _unlabelled_loss(self, average: AverageWeights | None) -> UnlabelledLoss | None:
+        recipe, images = self.run.recipe, self.unlabelled
+        if images is None:
+            return None
         if average is None or recipe.adapt == "coral":
             return Coral(images, recipe.adapt_weight)
         head = getattr(self.learn.loss_func, "head", None)

@@ -188,10 +188,10 @@ def _curves(page: PageContent) -> Content | None:
         return None
     rows = [
         [f"{value:.4g}" if isinstance(value, float) else str(value) for value in row]
-        for row in histories[0].itertuples(index=False)
+        for row in histories[0].astype(object).fillna("").itertuples(index=False)
     ]
     return {
-        "pictures": page.pictures("figures/learning_curves.png"),
+        "pictures": page.pictures("figures/learning_curves.png", "figures/losses_by_source.png"),
         "columns": list(histories[0].columns),
         "rows": rows,
         "part": page.run.part_word,

@@ -243,16 +243,18 @@ def test_the_largest_answer_is_pushed_up_until_it_is_the_largest():
 def sources_loss(*sources: TrainingSource) -> SourcesLoss:
     recipe = make_recipe("quick", {"target": "tree"})
     has_largest = any(source.largest for source in sources)
-    return SourcesLoss(loss_entry(recipe), TREE, source_events(sources, TREE), has_largest)
+    events = source_events(sources, TREE)
+    return SourcesLoss(loss_entry(recipe), TREE, events, has_largest, len(sources))
 
 
 def targets(loss: SourcesLoss, n: int, **columns: torch.Tensor) -> torch.Tensor:
     events = 0 if loss.events is None else loss.events.used.shape[0]
-    packed = torch.full((n, 37 + events + loss.has_largest + 1), float("nan"))
+    packed = torch.full((n, 37 + events + loss.has_largest + 2), float("nan"))
     packed[:, :37] = columns.get("votes", torch.zeros(n, 37))
-    packed[:, -1] = columns.get("weight", torch.ones(n))
+    packed[:, -2] = columns.get("weight", torch.ones(n))
+    packed[:, -1] = columns.get("source", torch.zeros(n))
     if "labels" in columns:
-        packed[:, 37:-1] = columns["labels"]
+        packed[:, 37:-2] = columns["labels"]
     return packed
 
 
@@ -270,12 +272,32 @@ def test_votes_alone_have_the_loss_of_one_source():
 
 
 def test_votes_are_enough_and_so_is_the_largest_answer():
-    logits, votes = logits_of().float(), torch.zeros(4, 37)
-    assert (sources_loss(TrainingSource("a"))(logits, torch.zeros(4, 38)) == 0).all()
+    logits = logits_of().float()
+    assert (sources_loss(TrainingSource("a"))(logits, torch.zeros(4, 39)) == 0).all()
     loss = sources_loss(TrainingSource("a", largest="top"))
-    packed = torch.cat([votes, torch.zeros(4, 1), torch.ones(4, 1)], dim=1)
+    packed = targets(loss, 4, labels=torch.zeros(4, 1))
     expected = largest_loss(loss.head(logits), torch.zeros(4)).mean()
     assert torch.allclose(loss(logits, packed), expected)
+
+
+def test_the_losses_of_each_source_are_added_up_without_weights():
+    loss = sources_loss(TrainingSource("a"), TrainingSource("b"))
+    logits = logits_of(6).float()
+    votes = torch.from_numpy(votes_table(6)[TREE.columns].to_numpy("float32", copy=True))
+    each = loss.function(loss.head, logits, votes)
+    source, weight = torch.tensor([0.0, 0.0, 2.0, 1.0, 2.0, 0.0]), torch.full((6,), 0.5)
+    packed = targets(loss, 6, votes=votes, source=source, weight=weight)
+    for rows in (slice(0, 4), slice(4, 6)):
+        loss(logits[rows], packed[rows])
+    expected = [each[source == number].sum().item() for number in range(3)]
+    assert loss.totals[:, 0].tolist() == pytest.approx(expected, rel=1e-5)
+    assert loss.totals[:, 1].tolist() == [3, 1, 2]
+
+
+def test_labels_stored_by_another_version_are_refused():
+    loss = sources_loss(TrainingSource("a"))
+    with pytest.raises(BadInput, match="delete the folder `features`"):
+        loss(logits_of().float(), torch.zeros(4, 38))
 
 
 @pytest.mark.parametrize("scheme", ["gz2-five", "layer1", "hubble"])
@@ -379,6 +401,19 @@ def test_a_fit_records_its_sources_and_judges_the_main_catalogue_alone(run, othe
     tested = pd.read_parquet(run / "predictions_test.parquet")
     assert len(tested) == 9 and not [name for name in tested if name.startswith("event")]
     assert str(others) in (run / "report.html").read_text()
+
+
+def test_the_history_has_the_loss_of_each_source(run):
+    """Galaxies that the last, incomplete batch leaves out change the mean by little."""
+    history = pd.read_csv(run / "history.csv")
+    parts = ["train_loss_main", *(f"train_loss_also_{number}" for number in (1, 2, 3))]
+    assert list(history.columns[-4:]) == parts and (history[parts] > 0).all(axis=None)
+    main = (pd.read_csv(run / "split.csv")["split"] == "train").sum()
+    number, weight = np.array([main, 20, 19, 19]), np.array([1, 1, 1, 0.5])
+    total = (history[parts] * number * weight).sum(axis=1) / number.sum()
+    assert total.to_numpy() == pytest.approx(history["train_loss"].to_numpy(), rel=0.15)
+    assert (run / "figures" / "losses_by_source.png").exists()
+    assert "losses by source" in (run / "report.html").read_text()
 
 
 def test_its_model_is_as_any_other(run, simple):
@@ -596,6 +631,9 @@ def test_a_fit_on_unlabelled_images_resumes_to_the_same_weights(
         train_run(*parts)
     train_run(*parts)
     assert weights_of(tmp_path / "parts") == weights_of(tmp_path / "whole")
+    whole, resumed = (pd.read_csv(tmp_path / name / "history.csv") for name in ("whole", "parts"))
+    pd.testing.assert_frame_equal(whole, resumed)
+    assert (whole["train_loss_unlabelled"] > 0).all()
     train_run(*started("other", adapt_weight=20.0))
     assert weights_of(tmp_path / "other") != weights_of(tmp_path / "whole")
 

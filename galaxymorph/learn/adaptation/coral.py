@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import torch
-from fastai.callback.core import Callback
 from torch import nn
 
-from galaxymorph.learn.adaptation.unlabelled import UnlabelledImages
+from galaxymorph.learn.adaptation.unlabelled import UnlabelledLoss
 from galaxymorph.learn.embeddings import last_layer
 
 
-class Coral(Callback):
+class Coral(UnlabelledLoss):
     """Deep CORAL: add `coral` of the embeddings of a batch and of target images to the loss.
 
     In training, BatchNorm normalises the batches of the two surveys separately, and its running
     statistics become those of both.
     """
-
-    # After the loss, before mixed precision ends and before the checkpoint of the epoch.
-    order = -10
-
-    def __init__(self, images: UnlabelledImages, weight: float):
-        self.images, self.weight = images, weight
 
     def before_fit(self) -> None:
         self.hook = last_layer(self.learn.model).register_forward_pre_hook(self._store)
@@ -31,9 +24,7 @@ class Coral(Callback):
             return
         source = self.embeddings
         self.learn.model(self.images.view(self.images.draw(len(source))))
-        penalty = coral(source.float(), self.embeddings.float())
-        # The reported loss is that of the labels.
-        self.learn.loss_grad = self.learn.loss_grad + self.weight * penalty
+        self.add(coral(source.float(), self.embeddings.float()), self.weight)
 
     def after_fit(self) -> None:
         self.hook.remove()

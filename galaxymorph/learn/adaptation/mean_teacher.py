@@ -9,9 +9,8 @@ from __future__ import annotations
 import math
 
 import torch
-from fastai.callback.core import Callback
 
-from galaxymorph.learn.adaptation.unlabelled import UnlabelledImages
+from galaxymorph.learn.adaptation.unlabelled import UnlabelledImages, UnlabelledLoss
 from galaxymorph.learn.averaging import AverageWeights
 from galaxymorph.learn.targets.tree_head import TreeHead, full_precision
 
@@ -19,7 +18,7 @@ from galaxymorph.learn.targets.tree_head import TreeHead, full_precision
 RAMP = 0.3
 
 
-class MeanTeacher(Callback):
+class MeanTeacher(UnlabelledLoss):
     """Add the divergence of the network's prediction from the teacher's to the loss.
 
     Args:
@@ -29,9 +28,6 @@ class MeanTeacher(Callback):
         head: of the tree; None for classes.
     """
 
-    # After the loss, before mixed precision ends.
-    order = -10
-
     def __init__(
         self,
         images: UnlabelledImages,
@@ -39,7 +35,8 @@ class MeanTeacher(Callback):
         average: AverageWeights,
         head: TreeHead | None,
     ):
-        self.images, self.weight, self.average, self.head = images, weight, average, head
+        super().__init__(images, weight)
+        self.average, self.head = average, head
 
     def after_loss(self) -> None:
         if not self.training:
@@ -48,9 +45,8 @@ class MeanTeacher(Callback):
         with torch.no_grad():
             teacher = self.average.averaged(self.images.view(frames))
         student = self.learn.model(self.images.view(frames))
-        # The reported loss is that of the labels.
-        penalty = divergence(student, teacher, self.head).mean()
-        self.learn.loss_grad = self.learn.loss_grad + self.weight * ramp(self.pct_train) * penalty
+        loss = divergence(student, teacher, self.head).mean()
+        self.add(loss, self.weight * ramp(self.pct_train))
 
 
 def ramp(progress: float) -> float:

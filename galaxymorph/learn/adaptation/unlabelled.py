@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from fastai.callback.core import Callback
 from fastai.torch_core import TensorImage, default_device
 
 from galaxymorph.base import BadInput, say
@@ -50,6 +51,31 @@ class UnlabelledImages:
         stats = pixel_stats(self.recipe)
         mean, std = (torch.tensor(values).view(1, -1, 1, 1).to(views) for values in stats)
         return ((views - mean) / std).to(default_device())
+
+
+class UnlabelledLoss(Callback):
+    """A loss of unlabelled images, which subclasses add to that of each batch's labels.
+
+    Args:
+        images: unlabelled.
+        weight: in the loss of training.
+
+    `total` is the sum of the batches' losses in an epoch, weights left out.
+    """
+
+    # After the loss, before mixed precision ends and before the checkpoint of the epoch.
+    order = -10
+
+    def __init__(self, images: UnlabelledImages, weight: float):
+        self.images, self.weight = images, weight
+
+    def before_train(self) -> None:
+        self.total = torch.zeros(())
+
+    def add(self, loss: torch.Tensor, weight: float) -> None:
+        """Add a batch's loss to the one that is minimised; the reported one is of the labels."""
+        self.total = self.total.to(loss.device) + loss.detach()
+        self.learn.loss_grad = self.learn.loss_grad + weight * loss
 
 
 def unlabelled_images(recipe: Recipe, galaxies: Galaxies | None = None) -> UnlabelledImages | None:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from galaxymorph.learn.recipe import Recipe, read_sources
 from galaxymorph.learn.sources.events import event_columns
 from galaxymorph.learn.targets.registry import TARGETS, Loss, Target
-from galaxymorph.zoo.columns import COUNT, DEVIATION, TARGET, WEIGHT, prefixed
+from galaxymorph.zoo.columns import COUNT, DEVIATION, SOURCE, TARGET, WEIGHT, prefixed
 from galaxymorph.zoo.schemas import SCHEMAS
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
     from galaxymorph.learn.targets.registry import Labels
     from galaxymorph.zoo import Catalogue
+
+# Columns of `history.csv`: the training losses of the main catalogue and of unlabelled images.
+MAIN_LOSS, UNLABELLED_LOSS = "train_loss_main", "train_loss_unlabelled"
 
 
 def target_of(recipe: Recipe) -> Target:
@@ -91,14 +95,33 @@ def loss_columns(recipe: Recipe, classes: Sequence[str]) -> list[str]:
 def training_columns(recipe: Recipe, classes: Sequence[str], table: pd.DataFrame) -> list[str]:
     """Return the columns of a table of galaxies that the loss of training is computed from.
 
-    They are those of `loss_columns`; with further sources, also events and the weight, in the order
-    that `partial.SourcesLoss` takes.
+    They are those of `loss_columns`; with further sources, also events, the weight, and the number
+    of the source, in the order that `loss.SourcesLoss` takes.
     """
     columns = loss_columns(recipe, classes)
     tree = target_of(recipe).tree
     if WEIGHT not in table or tree is None:
         return columns
-    return [*columns, *event_columns(read_sources(recipe), tree), WEIGHT]
+    return [*columns, *event_columns(read_sources(recipe), tree), WEIGHT, SOURCE]
+
+
+def source_columns(sources: int) -> list[str]:
+    """Return the columns of `history.csv` with the losses of the main and the further sources."""
+    return [MAIN_LOSS, *(f"train_loss_also_{number}" for number in range(1, sources + 1))]
+
+
+def loss_parts(recipe: Recipe) -> dict[str, str]:
+    """Return the columns of `history.csv` with training losses by source, and the sources' names.
+
+    There are none if the main catalogue alone trains.
+    """
+    parts = {}
+    if recipe.also:
+        names = ["main", *(Path(source.path).name for source in read_sources(recipe))]
+        parts = dict(zip(source_columns(len(recipe.also)), names, strict=True))
+    if recipe.unlabelled:
+        parts[UNLABELLED_LOSS] = "unlabelled"
+    return parts
 
 
 def true_columns(recipe: Recipe, classes: Sequence[str]) -> list[str]:

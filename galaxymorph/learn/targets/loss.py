@@ -98,7 +98,7 @@ class SourcesLoss(GalaxyLoss):
 
     A galaxy's loss is that of its votes, to which a question without votes adds nothing, plus the
     distance of its fractions from what its other labels allow, see `partial`, times its weight.
-    Targets are the columns of `training_columns`, shape (n, answers + events + 1, one more with
+    Targets are the columns of `training_columns`, shape (n, answers + events + 2, one more with
     `has_largest`).
 
     Args:
@@ -106,13 +106,28 @@ class SourcesLoss(GalaxyLoss):
         tree: the decision tree.
         events: in the order of their columns.
         has_largest: whether there is a column of the answer with the largest fraction.
+        sources: the number of further sources.
+
+    `totals` are the sum of each source's losses, weights left out, and their number, of the main
+    catalogue first, shape (1 + sources, 2): of all calls since it was last set to 0.
     """
 
-    def __init__(self, loss: Loss, tree: Tree, events: Sequence[Event], has_largest: bool = False):
+    totals: torch.Tensor
+
+    def __init__(
+        self,
+        loss: Loss,
+        tree: Tree,
+        events: Sequence[Event],
+        has_largest: bool = False,
+        sources: int = 1,
+    ):
         super().__init__(loss, tree)
         self.answers = len(tree.columns)
         self.events = EventDistances(tree, events) if events else None
         self.has_largest = has_largest
+        self.columns = self.answers + len(events) + has_largest + 2
+        self.register_buffer("totals", torch.zeros(1 + sources, 2), persistent=False)
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         self.to(logits.device)
@@ -120,8 +135,13 @@ class SourcesLoss(GalaxyLoss):
         logits = full_precision(logits)
         target = target.to(logits.dtype)
         assert self.head is not None
-        votes, weight = target[:, : self.answers], target[:, -1]
-        labels = target[:, self.answers : -1]
+        if target.shape[1] != self.columns:
+            raise BadInput(
+                "the stored features have the labels of another version of galaxymorph",
+                "delete the folder `features` in the run's `checkpoints`, and resume",
+            )
+        votes, weight, source = target[:, : self.answers], target[:, -2], target[:, -1]
+        labels = target[:, self.answers : -2]
         losses = self.function(self.head, logits, votes)
         if labels.shape[1]:
             fractions = self.head(logits)
@@ -131,12 +151,19 @@ class SourcesLoss(GalaxyLoss):
             if self.events is not None:
                 holding, opposite = self.events(fractions)
                 losses = losses + event_loss(holding, opposite, labels)
+        self._add_up(losses.detach(), source)
         losses = losses * weight
         return losses.mean() if self.reduction == "mean" else losses
 
     def square_error(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the mean squared error of galaxies with votes, see `GalaxyLoss`."""
         return super().square_error(logits, target[:, : self.answers])
+
+    def _add_up(self, losses: torch.Tensor, source: torch.Tensor) -> None:
+        """Add the losses of a batch to the totals, which stay on the device."""
+        of_source = source[:, None] == torch.arange(len(self.totals), device=source.device)
+        sums = torch.where(of_source, losses[:, None], torch.zeros_like(losses)[:, None]).sum(dim=0)
+        self.totals += torch.stack([sums, of_source.sum(dim=0)], dim=1)
 
 
 class RootMeanSquare(AvgMetric):
@@ -195,6 +222,7 @@ def make_loss_and_metrics(
             target.tree,
             source_events(sources, target.tree),
             any(source.largest is not None for source in sources),
+            len(sources),
         )
     metrics = target.make_metrics(loss, len(classes))
     if target.soft or loss_name(recipe) != "cross-entropy":

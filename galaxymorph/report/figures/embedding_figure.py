@@ -20,9 +20,17 @@ from galaxymorph.report.figures.contact_sheets import (
     verdict_colour,
 )
 from galaxymorph.report.figures.panels import draw_intervals, legend_below, panels, wrapped
-from galaxymorph.report.figures.style import BLUE, GREY, ORANGE, PAGE, SERIES, styled, write_figure
+from galaxymorph.report.figures.style import (
+    BLUE,
+    GREY,
+    MARKERS,
+    ORANGE,
+    PAGE,
+    SERIES,
+    styled,
+    write_figure,
+)
 
-MARKERS = "osD^vPX*"
 # Panels of probes in a row, and galaxies in a row.
 COLUMNS, ROW = 4, 6
 # The side of the map of thumbnails, in thumbnails, is at most this.

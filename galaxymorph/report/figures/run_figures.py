@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -11,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from galaxymorph.base import read_json
-from galaxymorph.learn import Run, loss_name, loss_words, run_files, target_of
+from galaxymorph.learn import Run, loss_name, loss_parts, loss_words, run_files, target_of
 from galaxymorph.report.figures.panels import (
     Captioned,
     draw_intervals,
@@ -27,9 +28,11 @@ from galaxymorph.report.figures.style import (
     COLUMN,
     GREEN,
     GREY,
+    MARKERS,
     ORANGE,
     PAGE,
     PURPLE,
+    SERIES,
     SHARES,
     SMALL,
     styled,
@@ -48,6 +51,8 @@ def draw_run(run: Run, metrics: dict) -> list[Path]:
     figures: dict[str, Captioned] = {}
     if all(member.history is not None for member in run.members):
         figures["learning_curves"] = learning_curves(run)
+        if loss_parts(run.recipe).keys() & set(history_of(run.members[0])):
+            figures["losses_by_source"] = losses_by_source(run)
     for family in target_of(run.recipe).metrics:
         if family in FAMILIES:
             figures |= FAMILIES[family](run, metrics)
@@ -134,6 +139,27 @@ def learning_curves(run: Run) -> Captioned:
     thaw = f" The trunk is frozen up to epoch {frozen}." if 0 < frozen < epochs else ""
     return figure, (
         f"Losses ({loss_words(run.recipe)}) and validation scores by epoch{used}.{thaw}"
+    )
+
+
+def losses_by_source(run: Run) -> Captioned:
+    """Return the training losses of each source of labels by epoch; of several models the mean."""
+    figure, axes = plt.subplots(figsize=(COLUMN, 2.6))
+    histories = [history_of(member) for member in run.members]
+    means = pd.concat(histories).groupby("epoch").mean(numeric_only=True)
+    names = {column: words for column, words in loss_parts(run.recipe).items() if column in means}
+    for (column, words), colour, marker in zip(names.items(), cycle(SERIES), cycle(MARKERS)):
+        axes.plot(means.index, means[column], color=colour, marker=marker, label=words)
+    losses = means[list(names)].to_numpy()
+    # See `learning_curves`; a loss of further sources may be 0.
+    if np.nanmin(losses) > 0 and np.nanmax(losses) > 30 * np.nanmin(losses):
+        axes.set_yscale("log")
+    frozen, epochs = int((histories[0]["stage"] == "frozen").sum()), len(means)
+    _label_epochs(axes, "Training loss by source", "loss", frozen, epochs)
+    legend_below(figure)
+    return figure, (
+        "Training losses by source of labels, weights left out. Votes have a loss of their own "
+        "noise; that of classes and of largest answers is 0 where the model agrees."
     )
 
 

@@ -24,6 +24,7 @@ PURPLE, SKY, YELLOW, BLACK, GREY = "#CC79A7", "#56B4E9", "#F0E442", "#000000", "
 RIGHT, WRONG = "#006B4F", "#A83A00"
 # Of lines and classes in order.
 SERIES = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, BLACK)
+MARKERS = "osD^vPX*"
 # Colour maps: shares, densities and attribution rise in lightness; differences have two ends.
 SHARES, DENSITY, HEAT, DIFFERENCES = "Blues", "viridis", "inferno", "RdBu_r"
 

@@ -179,8 +179,9 @@ class HistoryCallback(EpochCallback):
         self.parts: dict[str, float] = {}
         if isinstance(self.learn.loss_func, SourcesLoss):
             sums, numbers = summed(self.learn.loss_func.totals.clone()).T
-            means = (sums / numbers).tolist()
-            self.parts = dict(zip(source_columns(len(means) - 1), means, strict=True))
+            means = zip(source_columns(len(sums) - 1), (sums / numbers).tolist(), strict=True)
+            # A source whose galaxies are all in earlier ones has none.
+            self.parts = {name: mean for name, mean in means if not math.isnan(mean)}
         if self.unlabelled is not None:
             self.parts[UNLABELLED_LOSS] = float(self.unlabelled.total / self.count)
 

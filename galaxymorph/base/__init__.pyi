@@ -1,3 +1,4 @@
+from .ahead import in_background as in_background
 from .ahead import map_ahead as map_ahead
 from .archives import REFERENCE_SEPARATOR as REFERENCE_SEPARATOR
 from .archives import is_unsafe as is_unsafe

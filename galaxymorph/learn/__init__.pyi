@@ -1,10 +1,13 @@
 from . import run_files as run_files
-from .acceleration.hardware import keep_freed_memory as keep_freed_memory
 from .acceleration.hardware import map_on_cores as map_on_cores
 from .acceleration.hardware import memory_format as memory_format
 from .acceleration.hardware import on_device as on_device
 from .acceleration.hardware import resolve_precision as resolve_precision
 from .acceleration.hardware import use_device as use_device
+from .acceleration.kept_memory import keep_freed_memory as keep_freed_memory
+from .acceleration.numpy_resnet import NumpyResNet as NumpyResNet
+from .acceleration.numpy_resnet import numpy_resnet as numpy_resnet
+from .acceleration.numpy_resnet import suits_numpy as suits_numpy
 from .acceleration.serving import ServingNetwork as ServingNetwork
 from .acceleration.serving import fold_batchnorm as fold_batchnorm
 from .acceleration.serving import serving_network as serving_network

@@ -24,10 +24,10 @@ from galaxymorph.learn.acceleration.gpu_memory import LossOnGPU
 from galaxymorph.learn.acceleration.gradients import fast_weight_gradients
 from galaxymorph.learn.acceleration.hardware import (
     closing_autocast,
-    keep_freed_memory,
     precision_callbacks,
     resolve_precision,
 )
+from galaxymorph.learn.acceleration.kept_memory import keep_freed_memory
 from galaxymorph.learn.acceleration.serving import serving_network
 from galaxymorph.learn.adaptation.coral import Coral
 from galaxymorph.learn.adaptation.mean_teacher import MeanTeacher

@@ -36,6 +36,8 @@ class Exporter:
         precisions: that `load` knows besides the file's own.
         needs_pytorch: whether predicting imports PyTorch.
         write_half: likewise, weights in half precision; None where the format hasn't them.
+        load_for_few: likewise `load`, without PyTorch for a number of images; it returns None where
+            PyTorch isn't later.
     """
 
     ending: str
@@ -46,6 +48,7 @@ class Exporter:
     precisions: tuple[str, ...] = ()
     needs_pytorch: bool = True
     write_half: Write | None = None
+    load_for_few: Callable[[Path, int], Predictor | None] | None = None
 
 
 def _write_onnx(run: Run, path: Path, data: Path | None) -> None:
@@ -84,6 +87,12 @@ def _load_safetensors(path: Path, precision: str | None) -> Predictor:
     return load_safetensors(path, precision)
 
 
+def _load_in_numpy(path: Path, images: int) -> Predictor | None:
+    from galaxymorph.predict.predictors.numpy_predictor import load_file_in_numpy
+
+    return load_file_in_numpy(path, images)
+
+
 # Their code is imported when it is called, since commands list the formats.
 EXPORTERS: Registry[Exporter] = Registry(
     "export format",
@@ -110,6 +119,7 @@ EXPORTERS: Registry[Exporter] = Registry(
             _load_safetensors,
             precisions=("fp32", "bf16", "fp16"),
             write_half=_write_half,
+            load_for_few=_load_in_numpy,
         ),
     },
 )

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from itertools import count
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import nn
 
 from galaxymorph.base import Progress, say
 from galaxymorph.judge.robustness.drift import (
@@ -25,14 +20,11 @@ from galaxymorph.learn import (
     Run,
     embed,
     image_loader,
-    last_layer,
     load_network,
     read_embeddings,
     serving_network,
     target_of,
 )
-from galaxymorph.predict.predictors.base import Predictor
-from galaxymorph.predict.predictors.torch_predictor import TorchPredictor
 
 
 def measure_drift(run: Run, images: Sequence[str]) -> Drift | None:
@@ -94,30 +86,6 @@ def scores_of_embeddings(run: Run, vectors: np.ndarray, logits: np.ndarray) -> p
     if target_of(run.recipe).chooses:
         table["energy"] = energy(logits)
     return table
-
-
-@contextmanager
-def record_embeddings(predictor: Predictor) -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
-    """Yield a list that fills with embeddings and logits of each batch that is predicted.
-
-    They are of the first model's plain view, so that `outlier_scores` needs no further pass. Of
-    predictors not in PyTorch the list stays empty.
-    """
-    embedded: list[tuple[np.ndarray, np.ndarray]] = []
-    if not isinstance(predictor, TorchPredictor):
-        yield embedded
-        return
-    calls, views = count(), predictor.recipe.views
-
-    def record(layer: nn.Module, inputs: tuple[Any, ...], logits: torch.Tensor) -> None:
-        if next(calls) % views == 0:
-            embedded.append((inputs[0].float().cpu().numpy(), logits.float().cpu().numpy()))
-
-    hook = last_layer(predictor.models[0]).register_forward_hook(record)
-    try:
-        yield embedded
-    finally:
-        hook.remove()
 
 
 def _embedded(member: Run, images: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

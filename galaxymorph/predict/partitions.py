@@ -34,6 +34,7 @@ from galaxymorph.predict.options import PredictionOptions
 from galaxymorph.predict.overlap import COLUMN, SplitParts, load_split_parts
 from galaxymorph.predict.predictors.base import Predictor, changeable, with_scores
 from galaxymorph.predict.predictors.loading import is_run, load_predictor, model_id
+from galaxymorph.predict.predictors.recording import RecordedEmbeddings, record_embeddings
 from galaxymorph.predict.tables import (
     add_intervals,
     has_intervals,
@@ -46,9 +47,6 @@ from galaxymorph.zoo import SCHEMES, to_conditional
 MODEL_ID, STATUS = "model_id", "status"
 # Columns of text.
 TEXTS = ("galaxy", "image", COLUMN, "predicted", "set", MODEL_ID, STATUS, ERROR)
-
-# Embeddings and logits of each batch.
-Embedded = list[tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -183,10 +181,10 @@ def predict_partition(
                 on_progress(len(part.ids))
             return PredictedPartition(part.name, None, len(part.failed))
         faults: dict[int, Fault] = {}
-        with _recording(predictor, model) as embedded:
+        with _recording(predictor, model) as recorded:
             outputs, scores = scored_outputs(predictor, part.references, on_progress, faults)
     faults = {at: _with_hint(part.images[at], fault) for at, fault in faults.items()} | part.unread
-    table = _predicted(outputs, scores, faults, predictor, model, embedded)
+    table = _predicted(outputs, scores, faults, predictor, model, recorded)
     return PredictedPartition(part.name, _as_parquet(_joined(part, table, model)), len(faults))
 
 
@@ -210,14 +208,13 @@ def _any_usable(references: Sequence[str], predictor: Predictor) -> bool:
         )
 
 
-def _recording(predictor: Predictor, model: CatalogueModel) -> AbstractContextManager[Embedded]:
+def _recording(
+    predictor: Predictor, model: CatalogueModel
+) -> AbstractContextManager[RecordedEmbeddings | None]:
     """Record embeddings where PyTorch predicts and the run has some to compare them with."""
     run = model.run
     if run is None or not run.has_embeddings or model.options.precision == "int8":
-        return nullcontext([])
-    # Here, since predicting from an ONNX file does without PyTorch.
-    from galaxymorph.predict.outliers import record_embeddings
-
+        return nullcontext()
     return record_embeddings(predictor)
 
 
@@ -227,7 +224,7 @@ def _predicted(
     faults: dict[int, Fault],
     predictor: Predictor,
     model: CatalogueModel,
-    embedded: Embedded,
+    recorded: RecordedEmbeddings | None,
 ) -> pd.DataFrame:
     """Return the columns of the prediction, in float32, and `status` and `error`.
 
@@ -240,7 +237,7 @@ def _predicted(
         faults: of unusable images by row, whose values become missing.
         predictor: of the outputs.
         model: of the predictor.
-        embedded: embeddings and logits of the batches.
+        recorded: the first network's embeddings, None without.
     """
     outputs = calibrated_mean(by_model, predictor.calibrators)
     table = prediction_table(outputs, predictor.recipe, predictor.classes)
@@ -251,10 +248,10 @@ def _predicted(
     table = with_schemes(table, predictor)
     means = outputs[:, : len(predicted_columns(predictor.recipe, predictor.classes))]
     table["entropy"] = prediction_entropy(means, predictor.recipe)
-    if embedded and model.run:
+    if recorded and model.run:
         from galaxymorph.predict.outliers import scores_of_embeddings
 
-        vectors, logits = map(np.concatenate, zip(*embedded, strict=True))
+        vectors, logits = np.concatenate(recorded.plain), np.concatenate(recorded.logits)
         scores = scores_of_embeddings(model.run, vectors, logits)
     if scores is not None:
         table = table.join(scores)

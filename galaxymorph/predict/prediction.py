@@ -21,6 +21,7 @@ from galaxymorph.judge import (
     sets_of,
     too_few_for_sets,
 )
+from galaxymorph.judge.robustness.drift import LEAST
 from galaxymorph.learn import Run, target_of
 from galaxymorph.predict.failures import error_kind
 from galaxymorph.predict.images import (
@@ -43,7 +44,10 @@ NAMED = 10
 
 
 def predict_files(
-    models: Sequence[Path], paths: Sequence[str], options: PredictionOptions = DEFAULTS
+    models: Sequence[Path],
+    paths: Sequence[str],
+    options: PredictionOptions = DEFAULTS,
+    on_any_device: bool = True,
 ) -> pd.DataFrame:
     """Return the predictions of image files by a model or the mean of several, a row an image.
 
@@ -55,6 +59,7 @@ def predict_files(
         models: runs or exported files with the same outputs.
         paths: of images, folders and zips.
         options: of the prediction.
+        on_any_device: whether a few images may be predicted without PyTorch, see `load_predictor`.
 
     Raises:
         BadInput: a model or an image can't be used, or options exclude each other.
@@ -66,7 +71,7 @@ def predict_files(
     require_fits(references, {"stretch": options.stretch, "bands": options.bands})
     keep_memory(models, options)
     references = _usable(references, models, options)
-    predictor = _load(models, references, options)
+    predictor = _load(models, references, options, on_any_device)
     table = predicted_table(predictor, references, sets)
     table = add_split_parts(table, models)
     shown = is_ok(table)
@@ -231,7 +236,13 @@ def say_skipped(faults: Sequence[str]) -> None:
         say(f"skipped: {rest.total():,} more ({kinds})")
 
 
-def _load(models: Sequence[Path], references: list[str], options: PredictionOptions) -> Predictor:
+def _load(
+    models: Sequence[Path],
+    references: list[str],
+    options: PredictionOptions,
+    on_any_device: bool = False,
+) -> Predictor:
+    passes = len(references) * len(models) * max(1, len(options.crops))
     predictors = [
         load_predictor(
             path,
@@ -240,6 +251,7 @@ def _load(models: Sequence[Path], references: list[str], options: PredictionOpti
             raw=options.raw,
             stretch=options.stretch,
             bands=options.bands,
+            images=passes if on_any_device else None,
         )
         for path in models
     ]
@@ -253,7 +265,7 @@ def _warn_of_drift(runs: Sequence[Run], references: list[str], options: Predicti
 
     Not with exported files and int8: embeddings need PyTorch.
     """
-    if not options.drift or options.precision == "int8":
+    if not options.drift or options.precision == "int8" or len(references) < LEAST:
         return
     for run in runs:
         from galaxymorph.predict.outliers import measure_drift

@@ -107,12 +107,11 @@ def scored_outputs(
     on_outliers = getattr(predictor, "on_outliers", "ignore")
     if reference is None or on_outliers == "ignore":
         return predictor.outputs_of_each(sources, on_progress, faults), None
-    # Here, since predicting from an ONNX file does without PyTorch.
-    from galaxymorph.predict.outliers import record_embeddings
+    from galaxymorph.predict.predictors.recording import record_embeddings
 
     with record_embeddings(predictor) as recorded:
         outputs = predictor.outputs_of_each(sources, on_progress, faults)
-    scores = reference.scores(np.concatenate([vectors for vectors, _ in recorded]))
+    scores = reference.scores(np.concatenate(recorded.plain))
     if on_outliers == "refuse":
         for at in np.flatnonzero(scores["distance"] > reference.usual[-1]).tolist():
             faults.setdefault(at, _unfamiliar(sources[at], float(scores["distance"][at])))

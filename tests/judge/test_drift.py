@@ -41,3 +41,16 @@ def test_an_outlier_is_farther_and_has_more_energy():
     assert neighbour_distance(known, strange)[0] > neighbour_distance(known[:40], known[40:]).max()
     assert neighbour_distance(known, known * 7) == pytest.approx(neighbour_distance(known, known))
     assert energy(np.array([[9.0, 0, 0]]))[0] < energy(np.array([[1.0, 1, 1]]))[0]
+
+
+def test_distances_are_those_of_scikit_learns_neighbours():
+    from sklearn.neighbors import NearestNeighbors
+
+    rng = np.random.default_rng(2)
+    known = rng.normal(size=(300, 20)).astype(np.float32)
+    new = np.concatenate([rng.normal(size=(1500, 20)).astype(np.float32), known[:5]])
+    unit = [side / np.linalg.norm(side, axis=1, keepdims=True) for side in (known, new)]
+    expected = NearestNeighbors(n_neighbors=10).fit(unit[0]).kneighbors(unit[1])[0][:, -1]
+    assert neighbour_distance(known, new) == pytest.approx(expected, abs=1e-5)
+    # Fewer than ten: the farthest of them.
+    assert neighbour_distance(known[:3], known[:1])[0] > 0

@@ -108,11 +108,11 @@ def test_a_gpu_that_is_not_there_is_refused(run, capsys):
 def test_kept_memory_does_not_pile_up():
     script = (
         "import gc, torch\n"
-        "from galaxymorph.learn.acceleration import hardware\n"
-        "from galaxymorph.learn.acceleration.hardware import KEPT, keep_freed_memory\n"
+        "from galaxymorph.learn.acceleration import kept_memory\n"
+        "from galaxymorph.learn.acceleration.kept_memory import KEPT, keep_freed_memory\n"
         "from galaxymorph.base.process import own_process\n"
         "own_process()\n"
-        "resident_bytes = hardware.resident_bytes\n"
+        "resident_bytes = kept_memory.resident_bytes\n"
         "keep_freed_memory()\n"
         "gc.disable()\n"
         "KEPT.room, KEPT.stride = 64 * 2**20, 2\n"

@@ -339,7 +339,7 @@ def test_a_dirichlet_distribution_keeps_its_spread_where_nothing_was_averaged():
 @pytest.mark.parametrize("name", ["mse", "dirichlet-multinomial"])
 def test_numpy_and_pytorch_agree_on_what_logits_stand_for(name):
     from galaxymorph.learn import make_link, make_recipe
-    from galaxymorph.predict.predictors.onnx_predictor import inverse_link
+    from galaxymorph.predict.predictors.array_predictor import inverse_link
 
     recipe = make_recipe("baseline", {"target": "tree", "loss": name})
     logits = 5 * torch.randn(40, 37, generator=torch.Generator().manual_seed(0))

@@ -11,7 +11,7 @@ import torch
 
 from galaxymorph.learn.views import dihedral
 from galaxymorph.predict import load_predictor
-from galaxymorph.predict.predictors.onnx_predictor import _dihedral
+from galaxymorph.predict.predictors.array_predictor import _dihedral
 from tests.conftest import galaxymorph
 
 INT8 = ("--format", "onnx-int8")

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.special import logsumexp
 
 # Images of each side that are compared: enough for any difference that matters.
 MOST = 256
@@ -18,6 +17,8 @@ LEVEL, EFFECT = 0.01, 0.7
 # Embedding dimensions that the classifier of the effect size gets, and its folds.
 DIMENSIONS, FOLDS = 32, 5
 NEIGHBOURS = 10
+# New embeddings whose distances are computed at once: 20 MB.
+CHUNK = 1024
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,17 @@ def neighbour_distance(known: np.ndarray, new: np.ndarray) -> np.ndarray:
 
     Both are scaled to length 1 first (Sun et al. 2022, ICML, eq. 3), so it lies from 0 to 2.
     """
-    from sklearn.neighbors import NearestNeighbors
-
+    # scikit-learn's neighbours take as long to import as a network to load.
     known, new = unit_vectors(known), unit_vectors(new)
-    neighbours = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(known))).fit(known)
-    return neighbours.kneighbors(new)[0][:, -1]
+    last = min(NEIGHBOURS, len(known)) - 1
+    half_squares = np.square(known).sum(axis=1) / 2
+    distances = np.empty(len(new))
+    for start in range(0, len(new), CHUNK):
+        part = new[start : start + CHUNK]
+        at = np.argpartition(half_squares - part @ known.T, last, axis=1)[:, last]
+        # Of the difference itself: that of squares would lose small distances to rounding.
+        distances[start : start + CHUNK] = np.linalg.norm(known[at] - part, axis=1)
+    return distances
 
 
 @dataclass(frozen=True)
@@ -109,6 +116,8 @@ def unit_vectors(vectors: np.ndarray) -> np.ndarray:
 
 def energy(logits: np.ndarray) -> np.ndarray:
     """Return -log sum exp of logits, shape (n,), larger of outliers (Liu et al. 2020, eq. 4)."""
+    from scipy.special import logsumexp
+
     return -logsumexp(logits, axis=1)
 
 

@@ -29,7 +29,8 @@ from torch import nn
 
 from galaxymorph.base import BadInput, Progress, Rows, read_json, replace_folder, say
 from galaxymorph.learn.acceleration.gpu_memory import RowsOnGPU, fits_on_gpu
-from galaxymorph.learn.acceleration.hardware import KEPT, memory_format, resolve_precision
+from galaxymorph.learn.acceleration.hardware import memory_format, resolve_precision
+from galaxymorph.learn.acceleration.kept_memory import KEPT
 from galaxymorph.learn.acceleration.serving import DTYPES, in_chunks, serving_parts
 from galaxymorph.learn.backbones.architectures import stages_of
 from galaxymorph.learn.distributed import processes

@@ -24,7 +24,7 @@ from galaxymorph.images import (
     map_images,
 )
 from galaxymorph.learn.acceleration.gpu_memory import FramesOnGPU
-from galaxymorph.learn.acceleration.hardware import KEPT
+from galaxymorph.learn.acceleration.kept_memory import KEPT
 
 # Batches prepared in advance: one for the network to take next, one in preparation.
 BATCHES_AHEAD = 2

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
@@ -23,6 +24,8 @@ Kind = TypeVar("Kind", bound="BasePredictor")
 OnProgress: TypeAlias = Callable[[int], object] | None
 # Filled with the reasons why images can't be used, by their places.
 Faults: TypeAlias = dict[int, Fault] | None
+# Called with embeddings, shape (n, features), and logits, shape (n, outputs), of a batch.
+Listener: TypeAlias = Callable[[np.ndarray, np.ndarray], object]
 # From each model's uncalibrated probabilities, shape (models, n, classes), to prediction sets.
 PredictionSets: TypeAlias = Callable[[np.ndarray], Sequence[str]]
 
@@ -139,6 +142,14 @@ class BasePredictor(ABC):
         self, images: Sequence[Source], on_progress: OnProgress = None, faults: Faults = None
     ) -> np.ndarray:
         """Return each model's uncalibrated outputs, see `Predictor.outputs_of_each`."""
+
+    @contextmanager
+    def listen(self, listener: Listener) -> Iterator[None]:
+        """Call a listener with the first network's embeddings and logits of every batch and view.
+
+        Formats that don't give embeddings don't call it.
+        """
+        yield
 
     def changed(self: Kind, **settings: Any) -> Kind:
         """Return this predictor with other settings of its recipe, such as `views`."""

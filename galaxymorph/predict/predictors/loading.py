@@ -27,6 +27,7 @@ def load_predictor(
     raw: bool = False,
     stretch: str | None = None,
     bands: str | None = None,
+    images: int | None = None,
 ) -> Predictor:
     """Load a model's predictor, from files that, unlike a pickle, can't run code.
 
@@ -43,6 +44,9 @@ def load_predictor(
         raw: leave the models' probabilities uncalibrated.
         stretch: of FITS images, in place of the one that the model is trained on.
         bands: of FITS images, the red first, likewise.
+        images: how many will be predicted, if that is known. With neither `precision` nor
+            `adapt_to`, a few are predicted in NumPy in float32 where the network is a resnet18 or
+            resnet34: PyTorch's import would take longer.
 
     Raises:
         BadInput: nothing of these, an unknown stretch, a precision that the file or the device
@@ -62,10 +66,10 @@ def load_predictor(
         run = Run(path).rendered(stretch, bands)
         run.require_model()
         say_fit_warnings(run)
-        return _load_run(run, precision, adapt_to, raw)
+        return _load_run(run, precision, adapt_to, raw, images)
     if adapt_to is not None:
         raise BadInput(f"--adapt: {path} is an exported file", "give the run")
-    predictor = _load_file(file, precision, trust_pickle)
+    predictor = _load_file(file, precision, trust_pickle, images)
     if path == PACKAGE_MODEL:
         predictor = replace(changeable(predictor, f"{path}: its predictor"), on_outliers="refuse")
     if stretch or bands:
@@ -93,7 +97,7 @@ def is_run(path: str | Path) -> bool:
 
 
 def needs_pytorch(path: str | Path, precision: str | None = None) -> bool:
-    """Tell whether predicting with a model imports PyTorch."""
+    """Tell whether predicting many images with a model imports PyTorch."""
     exporter = exporter_of(Path(path))
     return precision != "int8" if exporter is None else exporter.needs_pytorch
 
@@ -133,10 +137,16 @@ def _exported_file(path: Path) -> Path | None:
 
 
 def _load_run(
-    run: Run, precision: str | None, adapt_to: Sequence[str] | None, raw: bool
+    run: Run, precision: str | None, adapt_to: Sequence[str] | None, raw: bool, images: int | None
 ) -> Predictor:
     calibrators = None if raw else load_calibrators(run)
     schemes = [] if raw else load_scheme_classes(run)
+    if precision is None and adapt_to is None and images:
+        from galaxymorph.predict.predictors.numpy_predictor import load_run_in_numpy
+
+        predictor = load_run_in_numpy(run, images)
+        if predictor is not None:
+            return replace(predictor, calibrators=calibrators, schemes=schemes)
     if precision != "int8":
         from galaxymorph.predict.predictors.torch_predictor import load_run
 
@@ -148,7 +158,9 @@ def _load_run(
     return replace(load_quantized(run), calibrators=calibrators, schemes=schemes)
 
 
-def _load_file(path: Path, precision: str | None, trust_pickle: bool) -> Predictor:
+def _load_file(
+    path: Path, precision: str | None, trust_pickle: bool, images: int | None
+) -> Predictor:
     exporter = exporter_of(path)
     if exporter is None and not trust_pickle:
         raise BadInput(
@@ -159,6 +171,10 @@ def _load_file(path: Path, precision: str | None, trust_pickle: bool) -> Predict
     _require_file(path)
     if precision not in (None, "auto", *(exporter.precisions if exporter else ())):
         raise BadInput(f"--precision {precision}: {path} has a fixed number format", "leave it out")
+    if exporter is not None and exporter.load_for_few and precision is None and images:
+        predictor = exporter.load_for_few(path, images)
+        if predictor is not None:
+            return predictor
     if exporter is not None:
         return exporter.load(path, precision)
     from galaxymorph.predict.predictors.learner_predictor import load_pickled

@@ -3,99 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from galaxymorph.base import BadInput, import_extra, map_ahead, parse_json, read_json, reading
-from galaxymorph.images import Source, centre_frame
+from galaxymorph.base import BadInput, import_extra, parse_json, read_json, reading
 from galaxymorph.judge import described_calibrators, described_schemes
-from galaxymorph.learn import (
-    CONCENTRATIONS,
-    Recipe,
-    Run,
-    described_recipe,
-    item_frame,
-    loss_entry,
-    run_files,
-    target_of,
-)
+from galaxymorph.learn import Run, described_recipe, run_files
 from galaxymorph.predict.exporters import METADATA
-from galaxymorph.predict.predictors.base import BasePredictor, Faults, OnProgress
-from galaxymorph.zoo import Tree, cumulative_moments, to_cumulative
+from galaxymorph.predict.predictors.array_predictor import ArrayPredictor, pixel_levels
 
-# Outputs of early layers for this many images stay in the processor's cache.
-CHUNK = 16
 OPENVINO = "OpenVINOExecutionProvider"
 
 
-@dataclass(frozen=True, kw_only=True)
-class OnnxPredictor(BasePredictor):
-    """The networks of a run, one or a fold each, as sessions of ONNX Runtime.
-
-    Args:
-        sessions: from images, float32 of shape (n, 3, side, side), to logits of one network or of
-            several, shape (networks, n, outputs).
-        mean: of the pixels by channel in levels of 255, shape (3, 1, 1).
-        std: likewise, the standard deviation.
-        kernel: that resizes frames, see `centre_frame`.
-    """
-
-    sessions: Sequence[Any]
-    mean: np.ndarray
-    std: np.ndarray
-    kernel: str = "pillow"
-
-    def outputs_of_each(
-        self, images: Sequence[Source], on_progress: OnProgress = None, faults: Faults = None
-    ) -> np.ndarray:
-        """Return each network's uncalibrated outputs, see `Predictor.outputs_of_each`."""
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            inputs = map_ahead(
-                pool, lambda at: self._input(images[at], at, faults), range(len(images)), 4 * CHUNK
-            )
-            outputs = []
-            for batch in _stacked(inputs):
-                outputs.append(self.batch_outputs(batch))
-                if on_progress:
-                    on_progress(len(batch))
-        return np.concatenate(outputs, axis=1)
-
-    def batch_outputs(self, batch: np.ndarray) -> np.ndarray:
-        """Return outputs, the mean over the recipe's views, shape (networks, n, outputs).
-
-        Args:
-            batch: the networks' input, float32 of shape (n, 3, side, side).
-        """
-        views = [
-            [
-                inverse_link(logits, self.recipe)
-                for session in self.sessions
-                for logits in _by_network(session.run(None, {"images": _dihedral(batch, view)})[0])
-            ]
-            for view in range(self.recipe.views)
-        ]
-        return np.mean(views, axis=0)
-
-    def _input(self, source: Source, at: int, faults: Faults) -> np.ndarray:
-        crop, side = item_frame(self.recipe)
-        size = self.recipe.size
-        image = self.frame(source, at, faults)
-        if image is None:
-            return np.zeros((3, size, size), np.float32)
-        interpolation = self.recipe.rendering.interpolation
-        frame = centre_frame(image, crop, side, self.kernel, interpolation)
-        start = (side - size) // 2
-        central = frame[start : start + size, start : start + size].transpose(2, 0, 1)
-        return (central - self.mean) / self.std
-
-
-def load_quantized(run: Run) -> OnnxPredictor:
+def load_quantized(run: Run) -> ArrayPredictor:
     """Load a trained run's networks in int8, as `export --format onnx-int8` writes them.
 
     Raises:
@@ -111,9 +34,9 @@ def load_quantized(run: Run) -> OnnxPredictor:
     description = read_json(path)
     # It validates the description too.
     described_recipe(description, str(path))
-    mean, std = _levels(description)
-    return OnnxPredictor(
-        sessions=[open_session(quantized)],
+    mean, std = pixel_levels(description)
+    return ArrayPredictor(
+        networks=[_network(open_session(quantized))],
         recipe=run.recipe,
         classes=run.classes,
         mean=mean,
@@ -121,7 +44,7 @@ def load_quantized(run: Run) -> OnnxPredictor:
     )
 
 
-def load_onnx_file(path: Path) -> OnnxPredictor:
+def load_onnx_file(path: Path) -> ArrayPredictor:
     """Load an exported `.onnx` file, which holds the description that predicting takes.
 
     Raises:
@@ -138,9 +61,9 @@ def load_onnx_file(path: Path) -> OnnxPredictor:
         description = parse_json(text)
     recipe = described_recipe(description, str(path))
     is_exact = description.get("number_format") == "fp32"
-    mean, std = _levels(description)
-    return OnnxPredictor(
-        sessions=[session if is_exact else open_session(path)],
+    mean, std = pixel_levels(description)
+    return ArrayPredictor(
+        networks=[_network(session if is_exact else open_session(path))],
         recipe=recipe,
         classes=description["classes"],
         calibrators=described_calibrators(description, str(path)),
@@ -149,15 +72,6 @@ def load_onnx_file(path: Path) -> OnnxPredictor:
         std=std,
         kernel="exact" if is_exact else "pillow",
     )
-
-
-def _levels(description: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean and the standard deviation in levels of 255, each of shape (3, 1, 1)."""
-    mean, std = (
-        np.array(description[name], np.float32).reshape(3, 1, 1) * np.float32(255)
-        for name in ("mean", "std")
-    )
-    return mean, std
 
 
 def open_session(path: Path, exact: bool = False) -> Any:
@@ -190,58 +104,6 @@ def open_session(path: Path, exact: bool = False) -> Any:
         raise BadInput(f"{path}: not readable as ONNX ({error})", "export it again") from error
 
 
-def _by_network(logits: np.ndarray) -> np.ndarray:
-    """Return logits of shape (networks, n, outputs): an exported file may hold several."""
-    return logits if logits.ndim == 3 else logits[None]
-
-
-def _stacked(inputs: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    while chunk := list(islice(inputs, CHUNK)):
-        yield np.stack(chunk)
-
-
-def _dihedral(batch: np.ndarray, view: int) -> np.ndarray:
-    """Return one of the eight flips and 90° rotations, numbered as in `learn.views`."""
-    rotated = np.rot90(batch, view % 4, axes=(-2, -1))
-    return np.ascontiguousarray(rotated[..., ::-1] if view >= 4 else rotated)
-
-
-def inverse_link(logits: np.ndarray, recipe: Recipe) -> np.ndarray:
-    """Return the outputs of logits, shape (n, outputs): the `mean_and_square` of `learn.make_link`.
-
-    The same functions exist in PyTorch, where training takes their gradients on the device in
-    single precision; here PyTorch isn't imported. A test holds both to agree.
-    """
-    tree = target_of(recipe).tree
-    if tree is None:
-        return _softmax(logits)
-    return INVERSE_LINKS[loss_entry(recipe).link](tree, logits)
-
-
-def _tree_softmax(tree: Tree, logits: np.ndarray) -> np.ndarray:
-    conditional = np.zeros(logits.shape)
-    for answers in tree.membership.astype(bool):
-        conditional[:, answers] = _softmax(logits[:, answers])
-    return to_cumulative(tree, conditional)
-
-
-def _tree_dirichlet(tree: Tree, logits: np.ndarray) -> np.ndarray:
-    least, most = CONCENTRATIONS
-    return np.hstack(cumulative_moments(tree, least + (most - least) * _sigmoid(logits)))
-
-
-# By the name of a loss's link.
-INVERSE_LINKS: dict[str, Callable[[Tree, np.ndarray], np.ndarray]] = {
-    "softmax": _tree_softmax,
-    "dirichlet": _tree_dirichlet,
-}
-
-
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    # As a tangent it overflows nowhere.
-    return 0.5 + 0.5 * np.tanh(0.5 * logits)
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+def _network(session: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a session as a function from images to logits."""
+    return lambda batch: session.run(None, {"images": batch})[0]

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from fastai.torch_core import default_device
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
-from galaxymorph.base import BadInput, Damaged, parse_json, read_json, reading, replacing
-from galaxymorph.judge import (
-    OutlierReference,
-    describe_calibrators,
-    describe_schemes,
-    described_calibrators,
-    described_schemes,
-    outlier_reference,
-)
+from galaxymorph.base import BadInput, replacing
+from galaxymorph.judge import describe_calibrators, describe_schemes, outlier_reference
 from galaxymorph.learn import (
     Recipe,
     Run,
@@ -33,17 +23,20 @@ from galaxymorph.learn import (
     make_link,
     pack_split,
     read_embeddings,
-    run_files,
     serving_network,
 )
 from galaxymorph.predict.exporters import METADATA
 from galaxymorph.predict.overlap import load_split_parts
+from galaxymorph.predict.predictors.safetensors_files import (
+    KNOWN,
+    NETWORK,
+    USUAL,
+    described_settings,
+    read_file,
+    states_of,
+)
 from galaxymorph.predict.predictors.torch_predictor import TorchPredictor
 
-# In a file of several networks, each one's tensors are called by its number and this.
-NETWORK = "network{}."
-# Embeddings of training galaxies, and distances of validation galaxies from them.
-KNOWN, USUAL = "reference.embeddings", "reference.distances"
 # Of fastai's and our heads, for descriptions of format 1, which lack it.
 DROPOUTS = (0.0, 0.5)
 
@@ -87,22 +80,16 @@ def load_safetensors(path: Path, precision: str | None = None) -> TorchPredictor
         BadInput: the file or its description is missing or damaged, is of another format, or this
             version of a library builds another network.
     """
-    description, state = _read(path)
+    description, state = read_file(path, "pt")
     recipe = described_recipe(description, str(path))
-    number = description.get("networks")
-    prefixes = [""] if number is None else [NETWORK.format(index) for index in range(number)]
     networks = [
-        _network(recipe, len(description["outputs"]), _with_prefix(state, prefix), path)
-        for prefix in prefixes
+        _network(recipe, len(description["outputs"]), part, path)
+        for part in states_of(state, description)
     ]
     return TorchPredictor(
         models=[serving_network(network, recipe, precision) for network in networks],
-        recipe=recipe,
-        classes=list(description["classes"]),
         mean_and_square=make_link(recipe).mean_and_square,
-        calibrators=described_calibrators(description, str(path)),
-        schemes=described_schemes(description, len(description["outputs"]), str(path)),
-        reference=_reference(state, path),
+        **described_settings(description, recipe, path),
     )
 
 
@@ -112,45 +99,11 @@ def load_file_network(path: Path) -> tuple[nn.Module, Recipe, list[str]]:
     Raises:
         BadInput: as `load_safetensors`, or the file is of another format.
     """
-    description, state = _read(path)
+    description, state = read_file(path, "pt")
     recipe = described_recipe(description, str(path))
-    prefix = "" if description.get("networks") is None else NETWORK.format(0)
-    network = _network(recipe, len(description["outputs"]), _with_prefix(state, prefix), path)
+    first, *_ = states_of(state, description)
+    network = _network(recipe, len(description["outputs"]), first, path)
     return network, recipe, list(description["classes"])
-
-
-def _reference(state: Mapping[str, torch.Tensor], path: Path) -> OutlierReference | None:
-    if KNOWN not in state:
-        return None
-    with reading(path, "export it again"):
-        if USUAL not in state or state[KNOWN].ndim != 2 or state[USUAL].ndim != 1:
-            raise Damaged("its embeddings have another shape")
-    return OutlierReference(state[KNOWN].float().numpy(), state[USUAL].numpy())
-
-
-def _with_prefix(state: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    return {
-        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
-    }
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = (file.metadata() or {}).get(METADATA)
-        state = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise BadInput(f"{path}: not readable as safetensors ({error})", "copy it again") from error
-    if metadata is not None:
-        with reading(path, "copy it again"):
-            return parse_json(metadata), state
-    beside = path.with_name(run_files.DESCRIPTION)
-    if not beside.exists():
-        raise BadInput(
-            f"{path}: no {run_files.DESCRIPTION} beside it",
-            f"copy the run's {run_files.DESCRIPTION} too",
-        )
-    return read_json(beside, "copy it again"), state
 
 
 def _network(recipe: Recipe, outputs: int, state: dict[str, torch.Tensor], path: Path) -> nn.Module:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,12 +21,13 @@ from galaxymorph.learn import (
     image_loader,
     images_of_batch,
     infer_each,
+    last_layer,
     load_network,
     make_link,
     serving_network,
 )
 from galaxymorph.predict.images import drop_empty_frames
-from galaxymorph.predict.predictors.base import BasePredictor, Faults, OnProgress
+from galaxymorph.predict.predictors.base import BasePredictor, Faults, Listener, OnProgress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,23 @@ class TorchPredictor(BasePredictor):
         return infer_each(
             self.models, batches, self.recipe.views, self.mean_and_square, on_progress
         )
+
+    @contextmanager
+    def listen(self, listener: Listener) -> Iterator[None]:
+        """Call a listener, see `BasePredictor.listen`."""
+
+        def forward(layer: nn.Module, inputs: tuple[Any, ...], logits: torch.Tensor) -> None:
+            listener(_as_array(inputs[0]), _as_array(logits))
+
+        hook = last_layer(self.models[0]).register_forward_hook(forward)
+        try:
+            yield
+        finally:
+            hook.remove()
+
+
+def _as_array(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.float().cpu().numpy()
 
 
 def load_run(

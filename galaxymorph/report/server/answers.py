@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from galaxymorph.images import Fault, Rendering, decode_bytes, require_content
+from galaxymorph.base import BadInput, in_background
+from galaxymorph.images import Fault, decode_bytes, require_content
 from galaxymorph.judge import EMPTY, calibrated_coverage, calibrated_mean, sets_of
 from galaxymorph.learn import PACKAGE_MODEL, Recipe, Run, target_of
 from galaxymorph.predict.tables import scored_outputs
@@ -48,21 +50,33 @@ class Upload:
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A run's model behind a server; it predicts one image at a time and decodes two at a time."""
+    """A run's model behind a server; it predicts one image at a time and decodes two at a time.
+
+    Args:
+        name: of the model.
+        first: the predictor of the first images.
+        later: the predictor of all further ones, and the explainer, once PyTorch is imported.
+        sets: from uncalibrated probabilities to prediction sets.
+    """
 
     name: str
-    predictor: Predictor
-    explainer: Explainer
+    first: Predictor
+    later: Future[tuple[Predictor, Explainer]]
     sets: Callable[[np.ndarray], list[str]] | None = None
-    # Of the galaxies of its fit, which are shown as neighbours.
-    known: Rendering = Rendering()
     predicting: threading.Lock = field(default_factory=threading.Lock)
     decoding: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(CONCURRENT))
 
     @property
+    def predictor(self) -> Predictor:
+        """The predictor of the next image."""
+        if self.later.done() and not self.later.exception():
+            return self.later.result()[0]
+        return self.first
+
+    @property
     def recipe(self) -> Recipe:
         """The recipe of the model."""
-        return self.predictor.recipe
+        return self.first.recipe
 
     @property
     def tree(self) -> Tree | None:
@@ -82,13 +96,13 @@ class ServedModel:
                 by_model, _ = scored_outputs(self.predictor, [pixels], None, faults)
         if faults:
             raise faults[0].error
-        mean = calibrated_mean(by_model, self.predictor.calibrators)[0]
+        mean = calibrated_mean(by_model, self.first.calibrators)[0]
         if self.tree is not None:
             prediction = _tree_prediction(mean, self.tree)
-            if schemes := _scheme_predictions(mean, self.predictor):
+            if schemes := _scheme_predictions(mean, self.first):
                 prediction["schemes"] = schemes
             return prediction
-        shares = _by_name(self.predictor.classes, mean)
+        shares = _by_name(self.first.classes, mean)
         of_classes: ClassPrediction = {
             "predicted": max(shares, key=lambda name: shares[name]),
             "classes": shares,
@@ -104,16 +118,19 @@ class ServedModel:
         Raises:
             BadInput: it is no image that the model can use.
         """
+        _, explainer = self.later.result()
+        # Neighbours are galaxies of the fit.
+        known = explainer.recipe.rendering
         with self.decoding:
             pixels = self._pixels(upload)
             with self.predicting:
-                explanation = self.explainer.explain(pixels)
+                explanation = explainer.explain(pixels)
             neighbours: list[SimilarGalaxy] = [
                 {
                     "galaxy": neighbour.galaxy,
                     "label": neighbour.label,
                     "distance": round(neighbour.distance, 4),
-                    "image": thumbnail(neighbour.image, self.recipe.crop, SIMILAR_SIDE, self.known),
+                    "image": thumbnail(neighbour.image, self.recipe.crop, SIMILAR_SIDE, known),
                 }
                 for neighbour in explanation.neighbours
             ]
@@ -214,25 +231,38 @@ def _by_name(names: Sequence[str], values: np.ndarray) -> dict[str, float]:
     return {name: round(float(value), 6) for name, value in zip(names, values, strict=True)}
 
 
-def load_model(path: Path, stretch: str | None = None, bands: str | None = None) -> ServedModel:
+def load_model(
+    path: Path, stretch: str | None = None, bands: str | None = None, on_any_device: bool = True
+) -> ServedModel:
     """Load a model; of a calibrated run with its prediction sets.
 
     Args:
         path: a trained run's folder or a safetensors file.
         stretch: of FITS images that are sent, in place of the one that the model is trained on.
         bands: likewise.
+        on_any_device: whether the first images may be predicted before PyTorch is imported, see
+            `load_predictor`.
 
     Raises:
         BadInput: not a finished run, nor such a file, or an unknown stretch.
     """
     from galaxymorph.predict import is_run, load_explainer, load_predictor
 
-    predictor = load_predictor(path, stretch=stretch, bands=bands)
-    explainer = load_explainer(path)
-    sets, rendering = None, explainer.recipe.rendering
+    if not is_run(path) and path.suffix != ".safetensors":
+        raise BadInput(f"{path}: the server takes a run or a safetensors file", "give one of them")
+    load = partial(load_predictor, path, stretch=stretch, bands=bands)
+    first = load(images=1 if on_any_device else None)
+
+    def load_later() -> tuple[Predictor, Explainer]:
+        from galaxymorph.predict.predictors.torch_predictor import TorchPredictor
+
+        later = first if isinstance(first, TorchPredictor) else load()
+        return later, load_explainer(path)
+
+    sets = None
     if is_run(path) and (coverage := calibrated_coverage(Run(path))):
         sets = partial(sets_of, Run(path), coverage=coverage)
-    return ServedModel(model_title(path), predictor, explainer, sets, rendering)
+    return ServedModel(model_title(path), first, in_background(load_later), sets)
 
 
 def model_title(path: Path) -> str:

@@ -168,7 +168,7 @@ def open_server(
             from galaxymorph.learn import use_device
 
             use_device(device)
-        return load_model(run, stretch, bands)
+        return load_model(run, stretch, bands, on_any_device=device == "auto")
 
     warnings = fit_warnings(Run(run)) if is_run(run) else ()
     return ModelServer(model_title(run), load, host, port, warnings)

@@ -1,0 +1,119 @@
+"""A few images are predicted without PyTorch, to the numbers that it gives."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import galaxymorph as gm
+from galaxymorph.learn import PACKAGE_MODEL, NumpyResNet
+from galaxymorph.predict.predictors.array_predictor import ArrayPredictor
+from galaxymorph.predict.predictors.torch_predictor import TorchPredictor
+from tests.conftest import galaxymorph
+from tests.makers import picture
+
+# Runs a command and prints which of the slow imports it made.
+WATCHED = """
+import sys
+from galaxymorph.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit as stop:
+    status = stop.code
+slow = ["torch", "fastai", "sklearn", "scipy.stats"]
+print(status, [name for name in slow if name in sys.modules])
+"""
+
+
+@pytest.fixture(scope="module")
+def images(simple):
+    return [str(path) for path in sorted((simple / "images_training_rev1").glob("*.jpg"))[:4]]
+
+
+def imported(*arguments) -> str:
+    """Run a command in a process of its own; return its status and its slow imports."""
+    command = [sys.executable, "-W", "ignore", "-c", WATCHED, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    return done.stdout.splitlines()[-1]
+
+
+def test_one_image_takes_no_pytorch_with_the_package_model_or_a_run(run, images, tmp_path):
+    exported = tmp_path / "model.safetensors"
+    assert galaxymorph("export", run, "-o", exported) == 0
+    for model in ([], [run], [exported], [run, exported]):
+        assert imported("predict", *model, images[0]) == "0 []"
+
+
+@pytest.mark.parametrize("options", [{"precision": "fp32"}, {"device": "cpu"}, {"adapt": True}])
+def test_a_precision_a_device_or_adaptation_takes_pytorch(run, images, options, monkeypatch):
+    monkeypatch.setattr(NumpyResNet, "__call__", None)
+    assert len(gm.predict(run, images * 4, **options)) == 4 * len(images)
+    with pytest.raises(TypeError):
+        gm.predict(run, images)
+
+
+@pytest.mark.parametrize("views", [1, 8])
+def test_the_package_model_gives_what_pytorch_gives(images, views):
+    few, exact = (
+        gm.load_predictor(**options).changed(views=views)
+        for options in ({"images": 1}, {"precision": "fp32"})
+    )
+    assert isinstance(few, ArrayPredictor) and isinstance(exact, TorchPredictor)
+    few, exact = (predictor.predict([*images, picture()]) for predictor in (few, exact))
+    assert_equal(few, exact)
+    assert set(few["status"]) == {"ok", "unfamiliar"}
+
+
+@pytest.mark.real
+def test_real_galaxies_have_the_same_classes_and_refusals(real):
+    files = [
+        str(file)
+        for name in ("galaxy-zoo-challenge-test", "efigi", "galaxy-zoo-surveys")
+        for file in sorted((real / name).glob("images*/*.*"))[:3]
+    ]
+    few, exact = (
+        gm.load_predictor(**options).changed(views=1).predict(files)
+        for options in ({"images": 1}, {"precision": "fp32"})
+    )
+    assert_equal(few, exact)
+
+
+def assert_equal(few, exact):
+    assert list(few) == list(exact)
+    for name in few:
+        if few[name].dtype.kind == "f":
+            assert np.allclose(few[name], exact[name], atol=1e-5, equal_nan=True)
+        else:
+            words = few[name].fillna("").replace(r"distance [\d.]+", "", regex=True)
+            assert list(words) == list(
+                exact[name].fillna("").replace(r"distance [\d.]+", "", regex=True)
+            )
+
+
+def test_runs_are_predicted_as_pytorch_does_calibrated_or_averaged(run, images, tmp_path):
+    for options in ([], ["--raw"], ["--views", 4], ["--crops", "0.6,0.9"], ["--skip-bad"]):
+        tables = []
+        for number, precision in enumerate(([], ["--precision", "fp32"])):
+            path = tmp_path / f"{number}.csv"
+            assert galaxymorph("predict", run, *images, *options, *precision, "-o", path) == 0
+            tables.append(pd.read_csv(path))
+        assert_equal(*tables)
+
+
+def test_damaged_weights_are_named(run, images, tmp_path, capsys):
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(PACKAGE_MODEL.read_bytes()[:-1000])
+    assert galaxymorph("predict", file, images[0]) == 2
+    assert "not readable as safetensors" in capsys.readouterr().err
+
+
+def test_in_python_it_is_known_by_the_number_of_images(run, images):
+    assert isinstance(gm.load_predictor(run, images=1), ArrayPredictor)
+    for options in ({}, {"images": 10**6}, {"images": 1, "precision": "fp32"}):
+        assert isinstance(gm.load_predictor(run, **options), TorchPredictor)
+    table = gm.predict(run, images[0])
+    assert json.loads(table.to_json(orient="records"))[0]["image"] == images[0]

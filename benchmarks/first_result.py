@@ -5,11 +5,14 @@ python benchmarks/first_result.py
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 from galaxymorph.survey import Simulation, simulate
@@ -30,7 +33,9 @@ def main() -> None:
             ["data", "check", data],
             fit,
             ["interpret", run],
+            ["predict", image],
             ["predict", run, image],
+            ["predict", run, image, "--precision", "auto"],
             ["export", run, "--format", "onnx-int8"],
             ["predict", run, image, "--precision", "int8"],
             ["reproduce", run],
@@ -40,6 +45,29 @@ def main() -> None:
             first, end = timed(command, work / "cache")
             shown = " ".join("RUN" if word == run else str(word) for word in command)
             print(f"{first:9.2f}s  {end:5.2f}s  {shown.replace(str(work), '…')}", flush=True)
+        for model in ([], [run]):
+            first, end = served(model, image, work / "cache")
+            shown = " ".join(["serve", *("RUN" for _ in model)])
+            print(f"{first:9.2f}s  {end:5.2f}s  {shown}, to its first answer", flush=True)
+
+
+def served(model: list, image: Path, cache: Path) -> tuple[float, float]:
+    """Return the seconds to the address of a server, and to its answer to an image."""
+    start = time.perf_counter()
+    command = [sys.executable, str(ROOT / "cli.py"), "serve", *map(str, model), "--port", "0"]
+    variables = {**os.environ, "GALAXYMORPH_CACHE": str(cache)}
+    with subprocess.Popen(
+        command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        address = process.stdout.readline().strip()
+        first = time.perf_counter() - start
+        request = urllib.request.Request(f"{address}predict", image.read_bytes())
+        # An image that is unlike galaxies is answered by a refusal.
+        with contextlib.suppress(urllib.error.HTTPError):
+            urllib.request.urlopen(request, timeout=60).read()
+        end = time.perf_counter() - start
+        process.terminate()
+    return first, end
 
 
 def timed(command: list, cache: Path) -> tuple[float, float]:

@@ -28,6 +28,19 @@ slow = ["torch", "fastai", "sklearn", "scipy.stats"]
 print(status, [name for name in slow if name in sys.modules])
 """
 
+SERVED = """
+import sys
+from pathlib import Path
+from galaxymorph.report import load_model
+from galaxymorph.report.server import answers
+answers.PAUSE = 60
+model = load_model(Path(sys.argv[1]))
+answer = model.predict(answers.Upload("a.jpg", Path(sys.argv[2]).read_bytes()))
+print("torch" in sys.modules, model.predictor is model.first)
+answer = model.explain(answers.Upload("a.jpg", Path(sys.argv[2]).read_bytes()))
+print("torch" in sys.modules, model.predictor is model.first)
+"""
+
 
 @pytest.fixture(scope="module")
 def images(simple):
@@ -36,9 +49,13 @@ def images(simple):
 
 def imported(*arguments) -> str:
     """Run a command in a process of its own; return its status and its slow imports."""
-    command = [sys.executable, "-W", "ignore", "-c", WATCHED, *map(str, arguments)]
+    return in_process(WATCHED, *arguments)[-1]
+
+
+def in_process(code, *arguments) -> list[str]:
+    command = [sys.executable, "-W", "ignore", "-c", code, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
-    return done.stdout.splitlines()[-1]
+    return done.stdout.splitlines()
 
 
 def test_one_image_takes_no_pytorch_with_the_package_model_or_a_run(run, images, tmp_path):
@@ -46,6 +63,10 @@ def test_one_image_takes_no_pytorch_with_the_package_model_or_a_run(run, images,
     assert galaxymorph("export", run, "-o", exported) == 0
     for model in ([], [run], [exported], [run, exported]):
         assert imported("predict", *model, images[0]) == "0 []"
+
+
+def test_a_server_answers_its_first_image_before_pytorch_is_imported(run, images):
+    assert in_process(SERVED, run, images[0]) == ["False True", "True False"]
 
 
 @pytest.mark.parametrize("options", [{"precision": "fp32"}, {"device": "cpu"}, {"adapt": True}])

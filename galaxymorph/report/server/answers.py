@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 INPUT_SIDE, SIMILAR_SIDE = 320, 96
 # Images decoded concurrently: each may take 120 MB.
 CONCURRENT = 2
+# Seconds for which PyTorch's import waits for a first image, which it would delay.
+PAUSE = 2.0
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,14 @@ class ServedModel:
         first: the predictor of the first images.
         later: the predictor of all further ones, and the explainer, once PyTorch is imported.
         sets: from uncalibrated probabilities to prediction sets.
+        answered: set after the first image, so that `later` is loaded.
     """
 
     name: str
     first: Predictor
     later: Future[tuple[Predictor, Explainer]]
     sets: Callable[[np.ndarray], list[str]] | None = None
+    answered: threading.Event = field(default_factory=threading.Event)
     predicting: threading.Lock = field(default_factory=threading.Lock)
     decoding: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(CONCURRENT))
 
@@ -94,6 +98,7 @@ class ServedModel:
             faults: dict[int, Fault] = {}
             with self.predicting:
                 by_model, _ = scored_outputs(self.predictor, [pixels], None, faults)
+        self.answered.set()
         if faults:
             raise faults[0].error
         mean = calibrated_mean(by_model, self.first.calibrators)[0]
@@ -118,6 +123,7 @@ class ServedModel:
         Raises:
             BadInput: it is no image that the model can use.
         """
+        self.answered.set()
         _, explainer = self.later.result()
         # Neighbours are galaxies of the fit.
         known = explainer.recipe.rendering
@@ -246,23 +252,29 @@ def load_model(
     Raises:
         BadInput: not a finished run, nor such a file, or an unknown stretch.
     """
-    from galaxymorph.predict import is_run, load_explainer, load_predictor
+    from galaxymorph.predict import is_run, load_predictor
+    from galaxymorph.predict.predictors.array_predictor import ArrayPredictor
 
     if not is_run(path) and path.suffix != ".safetensors":
         raise BadInput(f"{path}: the server takes a run or a safetensors file", "give one of them")
     load = partial(load_predictor, path, stretch=stretch, bands=bands)
     first = load(images=1 if on_any_device else None)
 
-    def load_later() -> tuple[Predictor, Explainer]:
-        from galaxymorph.predict.predictors.torch_predictor import TorchPredictor
+    answered = threading.Event()
 
-        later = first if isinstance(first, TorchPredictor) else load()
-        return later, load_explainer(path)
+    def load_later() -> tuple[Predictor, Explainer]:
+        is_quick = isinstance(first, ArrayPredictor)
+        if is_quick:
+            answered.wait(PAUSE)
+        # Here, since it imports PyTorch.
+        from galaxymorph.predict import load_explainer
+
+        return load() if is_quick else first, load_explainer(path)
 
     sets = None
     if is_run(path) and (coverage := calibrated_coverage(Run(path))):
         sets = partial(sets_of, Run(path), coverage=coverage)
-    return ServedModel(model_title(path), first, in_background(load_later), sets)
+    return ServedModel(model_title(path), first, in_background(load_later), sets, answered)
 
 
 def model_title(path: Path) -> str:

@@ -48,7 +48,7 @@ class Exporter:
     precisions: tuple[str, ...] = ()
     needs_pytorch: bool = True
     write_half: Write | None = None
-    load_for_few: Callable[[Path, int], Predictor | None] | None = None
+    load_for_few: Callable[[Path, str | None, int], Predictor | None] | None = None
 
 
 def _write_onnx(run: Run, path: Path, data: Path | None) -> None:
@@ -87,10 +87,10 @@ def _load_safetensors(path: Path, precision: str | None) -> Predictor:
     return load_safetensors(path, precision)
 
 
-def _load_in_numpy(path: Path, images: int) -> Predictor | None:
+def _load_in_numpy(path: Path, precision: str | None, images: int) -> Predictor | None:
     from galaxymorph.predict.predictors.numpy_predictor import load_file_in_numpy
 
-    return load_file_in_numpy(path, images)
+    return load_file_in_numpy(path, precision, images)
 
 
 # Their code is imported when it is called, since commands list the formats.

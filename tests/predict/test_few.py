@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from torch import nn
 
 import galaxymorph as gm
-from galaxymorph.learn import PACKAGE_MODEL, NumpyResNet
+from galaxymorph.learn import PACKAGE_MODEL, NumpyResNet, resolve_precision
 from galaxymorph.predict.predictors.array_predictor import ArrayPredictor
 from galaxymorph.predict.predictors.torch_predictor import TorchPredictor
 from tests.conftest import galaxymorph
@@ -35,9 +36,11 @@ from galaxymorph.report import load_model
 from galaxymorph.report.server import answers
 answers.PAUSE = 60
 model = load_model(Path(sys.argv[1]))
-answer = model.predict(answers.Upload("a.jpg", Path(sys.argv[2]).read_bytes()))
-print("torch" in sys.modules, model.predictor is model.first)
-answer = model.explain(answers.Upload("a.jpg", Path(sys.argv[2]).read_bytes()))
+# It starts the import.
+model.answered.set = lambda: print("torch" in sys.modules, model.predictor is model.first)
+model.predict(answers.Upload("a.jpg", Path(sys.argv[2]).read_bytes()))
+del model.answered.set
+model.explain(answers.Upload("a.jpg", Path(sys.argv[2]).read_bytes()))
 print("torch" in sys.modules, model.predictor is model.first)
 """
 
@@ -62,19 +65,21 @@ def test_one_image_takes_no_pytorch_with_the_package_model_or_a_run(run, images,
     exported = tmp_path / "model.safetensors"
     assert galaxymorph("export", run, "-o", exported) == 0
     for model in ([], [run], [exported], [run, exported]):
-        assert imported("predict", *model, images[0]) == "0 []"
+        exact = ["--precision", "fp32"] if model else []
+        assert imported("predict", *model, images[0], *exact) == "0 []"
 
 
-def test_a_server_answers_its_first_image_before_pytorch_is_imported(run, images):
-    assert in_process(SERVED, run, images[0]) == ["False True", "True False"]
+def test_a_server_answers_its_first_image_before_pytorch_is_imported(images):
+    assert in_process(SERVED, PACKAGE_MODEL, images[0]) == ["False True", "True False"]
 
 
-@pytest.mark.parametrize("options", [{"precision": "fp32"}, {"device": "cpu"}, {"adapt": True}])
+@pytest.mark.parametrize("options", [{"precision": "bf16"}, {"device": "cpu"}, {"adapt": True}])
 def test_a_precision_a_device_or_adaptation_takes_pytorch(run, images, options, monkeypatch):
     monkeypatch.setattr(NumpyResNet, "__call__", None)
+    options = {"precision": "fp32", **options}
     assert len(gm.predict(run, images * 4, **options)) == 4 * len(images)
     with pytest.raises(TypeError):
-        gm.predict(run, images)
+        gm.predict(run, images, precision="fp32")
 
 
 @pytest.mark.parametrize("views", [1, 8])
@@ -118,9 +123,10 @@ def assert_equal(few, exact):
 def test_runs_are_predicted_as_pytorch_does_calibrated_or_averaged(run, images, tmp_path):
     for options in ([], ["--raw"], ["--views", 4], ["--crops", "0.6,0.9"], ["--skip-bad"]):
         tables = []
-        for number, precision in enumerate(([], ["--precision", "fp32"])):
+        for number, device in enumerate(("auto", "cpu")):
             path = tmp_path / f"{number}.csv"
-            assert galaxymorph("predict", run, *images, *options, *precision, "-o", path) == 0
+            exact = ["--precision", "fp32", "--device", device, "-o", path]
+            assert galaxymorph("predict", run, *images, *options, *exact) == 0
             tables.append(pd.read_csv(path))
         assert_equal(*tables)
 
@@ -133,8 +139,11 @@ def test_damaged_weights_are_named(run, images, tmp_path, capsys):
 
 
 def test_in_python_it_is_known_by_the_number_of_images(run, images):
-    assert isinstance(gm.load_predictor(run, images=1), ArrayPredictor)
-    for options in ({}, {"images": 10**6}, {"images": 1, "precision": "fp32"}):
+    assert isinstance(gm.load_predictor(run, "fp32", images=1), ArrayPredictor)
+    for options in ({}, {"images": 10**6}, {"images": 1, "precision": "bf16"}):
         assert isinstance(gm.load_predictor(run, **options), TorchPredictor)
+    # The number format of many images is that of few.
+    is_exact = resolve_precision("auto", nn.Linear(1, 1)) == "fp32"
+    assert isinstance(gm.load_predictor(run, images=1), ArrayPredictor) == is_exact
     table = gm.predict(run, images[0])
     assert json.loads(table.to_json(orient="records"))[0]["image"] == images[0]

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -100,22 +102,36 @@ class NumpyResNet:
         return outputs.mean(axis=(1, 2))
 
 
-def suits_numpy(recipe: Recipe, images: int) -> bool:
-    """Tell whether so many images are predicted sooner in NumPy than with PyTorch.
+def suits_numpy(recipe: Recipe, images: int, precision: str | None = None) -> bool:
+    """Tell whether so many images are predicted sooner in NumPy than with PyTorch, and alike.
 
     Args:
         recipe: of the network.
         images: their number, times that of the networks.
+        precision: in place of the recipe's.
     """
+    precision = precision or recipe.precision
     return (
-        recipe.arch in BLOCKS
+        (precision == "fp32" or (precision == "auto" and not _has_faster_formats()))
+        and recipe.arch in BLOCKS
         and recipe.model_args is None
         and recipe.head == "linear"
         and recipe.channels in (None, 3)
         and recipe.pipeline == "fast"
-        and recipe.precision in ("auto", "fp32")
         and images * recipe.views * recipe.size**2 <= MOST_PIXELS
     )
+
+
+@lru_cache(maxsize=1)
+def _has_faster_formats() -> bool:
+    """Tell without PyTorch whether `resolve_precision` may choose another format than float32."""
+    if Path("/dev/nvidia0").exists():
+        return True
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore").split()
+    except OSError:
+        return False
+    return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
 def numpy_resnet(state: State, arch: str, outputs: int) -> NumpyResNet | None:

@@ -44,9 +44,9 @@ def load_predictor(
         raw: leave the models' probabilities uncalibrated.
         stretch: of FITS images, in place of the one that the model is trained on.
         bands: of FITS images, the red first, likewise.
-        images: how many will be predicted, if that is known. With neither `precision` nor
-            `adapt_to`, a few are predicted in NumPy in float32 where the network is a resnet18 or
-            resnet34: PyTorch's import would take longer.
+        images: how many will be predicted, if that is known. A few are predicted in NumPy, since
+            PyTorch's import takes longer, by a resnet18 or resnet34 whose number format is float32
+            here, and by the package's model without a `precision`.
 
     Raises:
         BadInput: nothing of these, an unknown stretch, a precision that the file or the device
@@ -141,10 +141,10 @@ def _load_run(
 ) -> Predictor:
     calibrators = None if raw else load_calibrators(run)
     schemes = [] if raw else load_scheme_classes(run)
-    if precision is None and adapt_to is None and images:
+    if adapt_to is None and images:
         from galaxymorph.predict.predictors.numpy_predictor import load_run_in_numpy
 
-        predictor = load_run_in_numpy(run, images)
+        predictor = load_run_in_numpy(run, precision, images)
         if predictor is not None:
             return replace(predictor, calibrators=calibrators, schemes=schemes)
     if precision != "int8":
@@ -171,8 +171,9 @@ def _load_file(
     _require_file(path)
     if precision not in (None, "auto", *(exporter.precisions if exporter else ())):
         raise BadInput(f"--precision {precision}: {path} has a fixed number format", "leave it out")
-    if exporter is not None and exporter.load_for_few and precision is None and images:
-        predictor = exporter.load_for_few(path, images)
+    if exporter is not None and exporter.load_for_few and images:
+        few = "fp32" if path == PACKAGE_MODEL and precision is None else precision
+        predictor = exporter.load_for_few(path, few, images)
         if predictor is not None:
             return predictor
     if exporter is not None:

@@ -27,7 +27,7 @@ from galaxymorph.predict.predictors.safetensors_files import (
 State = Mapping[str, Any]
 
 
-def load_file_in_numpy(path: Path, images: int) -> ArrayPredictor | None:
+def load_file_in_numpy(path: Path, precision: str | None, images: int) -> ArrayPredictor | None:
     """Load an exported file, or that of a run, for a few images.
 
     Returns:
@@ -39,7 +39,7 @@ def load_file_in_numpy(path: Path, images: int) -> ArrayPredictor | None:
     """
     description = read_description(path)
     recipe = described_recipe(description, str(path))
-    if not suits_numpy(recipe, images * (description.get("networks") or 1)):
+    if not suits_numpy(recipe, images * (description.get("networks") or 1), precision):
         return None
     _, state = read_file(path, "numpy")
     networks = _networks(states_of(state, description), recipe, len(description["outputs"]))
@@ -55,10 +55,13 @@ def load_file_in_numpy(path: Path, images: int) -> ArrayPredictor | None:
     )
 
 
-def load_run_in_numpy(run: Run, images: int) -> ArrayPredictor | None:
+def load_run_in_numpy(run: Run, precision: str | None, images: int) -> ArrayPredictor | None:
     """Load a trained run for a few images, see `load_file_in_numpy`."""
     description = run.members[0].path / run_files.DESCRIPTION
-    if not suits_numpy(run.recipe, images * len(run.members)) or not description.exists():
+    if (
+        not suits_numpy(run.recipe, images * len(run.members), precision)
+        or not description.exists()
+    ):
         return None
     states = [read_file(member.path / run_files.WEIGHTS, "numpy")[1] for member in run.members]
     networks = _networks(states, run.recipe, len(run.outputs))

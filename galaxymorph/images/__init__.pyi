@@ -4,7 +4,10 @@ from .content import NO_CONTENT as NO_CONTENT
 from .content import Fault as Fault
 from .content import NoContent as NoContent
 from .content import require_content as require_content
+from .copies import THUMBNAIL as THUMBNAIL
+from .copies import decoded_thumbnails as decoded_thumbnails
 from .copies import find_copies as find_copies
+from .copies import first_copies as first_copies
 from .copies import frame_thumbnails as frame_thumbnails
 from .copies import image_thumbnail as image_thumbnail
 from .corruptions import CORRUPTIONS as CORRUPTIONS
@@ -18,7 +21,6 @@ from .decoding import decode as decode
 from .decoding import decode_bytes as decode_bytes
 from .decoding import galaxy_image as galaxy_image
 from .decoding import holds_fits as holds_fits
-from .duplicates import near_duplicates as near_duplicates
 from .frame import centre_frame as centre_frame
 from .inspection import Inspection as Inspection
 from .inspection import copies_in_words as copies_in_words

@@ -13,8 +13,8 @@ import numpy as np
 
 from galaxymorph.base import BadInput, Progress, read_bytes
 from galaxymorph.images.content import NO_CONTENT, Fault, require_content
+from galaxymorph.images.copies import first_copies, image_thumbnail
 from galaxymorph.images.decoding import decode_bytes, holds_fits
-from galaxymorph.images.duplicates import near_duplicates, perceptual_hash
 from galaxymorph.images.rendering import DEFAULT, Rendering
 from galaxymorph.images.workers import map_images
 from galaxymorph.zoo import Catalogue, Problem
@@ -31,13 +31,13 @@ class Inspection:
         digest: of its bytes, empty if there are none.
         fault: if any.
         status: of its content.
-        hash: see `perceptual_hash`, None of an image that wasn't decoded.
+        thumbnail: see `image_thumbnail`, None of an image that wasn't decoded.
     """
 
     digest: str
     fault: str
     status: str = "ok"
-    hash: np.ndarray | None = None
+    thumbnail: np.ndarray | None = None
 
 
 def inspect_images(
@@ -107,7 +107,7 @@ def inspect_image(reference: str, crop: float = 1.0, rendering: Rendering = DEFA
     except BadInput as error:
         fault = Fault(error)
         return Inspection("", fault, fault.status)
-    return Inspection(digest_bytes(data), "", hash=perceptual_hash(image))
+    return Inspection(digest_bytes(data), "", thumbnail=image_thumbnail(image, crop))
 
 
 def copies_in_words(inspections: Sequence[Inspection]) -> list[str]:
@@ -119,14 +119,15 @@ def copies_in_words(inspections: Sequence[Inspection]) -> list[str]:
         lines.append(
             f"{identical:,} images have the content of another: a split keeps them together"
         )
-    distinct = {inspection.digest: inspection.hash for inspection in sound}
-    hashes = [bits for bits in distinct.values() if bits is not None]
-    alike = int((near_duplicates(hashes) != np.arange(len(hashes))).sum())
-    if alike and len(hashes) == len(distinct):
-        lines.append(
-            f"{alike:,} more look like another (perceptual hash), such as one saved anew: a "
-            "split doesn't know of them"
-        )
+    distinct = {inspection.digest: inspection.thumbnail for inspection in sound}
+    thumbnails = [pixels for pixels in distinct.values() if pixels is not None]
+    if thumbnails and len(thumbnails) == len(distinct):
+        alike = int((first_copies(np.array(thumbnails)) != np.arange(len(thumbnails))).sum())
+        if alike:
+            lines.append(
+                f"{alike:,} more show the galaxy of another, such as one saved anew: a split keeps "
+                "them together"
+            )
     return lines
 
 

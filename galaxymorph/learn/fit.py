@@ -72,6 +72,7 @@ from galaxymorph.learn.galaxies import (
     Galaxies,
     draw_split,
     gather_galaxies,
+    mark_pictures,
     split_with_targets,
     training_table,
 )
@@ -111,7 +112,6 @@ from galaxymorph.learn.targets.columns import (
 from galaxymorph.learn.targets.loss import make_link, make_loss_and_metrics
 from galaxymorph.learn.trackers import CALLBACKS, TRACKERS
 from galaxymorph.zoo import PARTS, fold_splits
-from galaxymorph.zoo.columns import GIVEN
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,7 @@ def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
         BadInput: the galaxies can't be split, the folder exists or can't be made, or the weights
             can't be downloaded.
     """
+    galaxies = mark_pictures(galaxies, recipe)
     table, classes = galaxies.table, galaxies.classes
     data = {"path": galaxies.path, "source": galaxies.source, "fingerprint": fingerprint(table)}
     if galaxies.further is not None:
@@ -177,10 +178,6 @@ def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
     warn_of_known_tests(Run(path))
     if galaxies.further is not None:
         say(f"{len(galaxies.further):,} galaxies of further catalogues train: {path / SOURCES}")
-    copies = int(table["digest"].duplicated().sum()) if "digest" in table else 0
-    if copies:
-        where = "whose part is the table's" if GIVEN in table else "in the same part as that"
-        say(f"{counted(copies, 'image')} identical to another one, {where}")
     if len(galaxies.rejected):
         say(f"{counted(len(galaxies.rejected), 'row')} excluded: {path / 'rejected.csv'}")
     return Run(path)

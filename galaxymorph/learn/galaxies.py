@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, counted, say, warn
@@ -15,6 +16,7 @@ from galaxymorph.images import (
     Frames,
     Inspection,
     cached_frames,
+    first_copies,
     image_problems,
     inspect_images,
     require_fits,
@@ -28,7 +30,7 @@ from galaxymorph.learn.runs import (
     target_columns,
     with_votes_digest,
 )
-from galaxymorph.learn.sources.copies import without_copies
+from galaxymorph.learn.sources.copies import thumbnails, without_copies
 from galaxymorph.learn.sources.reading import read_further
 from galaxymorph.learn.sources.spec import FRACTIONS
 from galaxymorph.learn.targets.columns import label_galaxies, loss_columns, target_of, true_columns
@@ -45,7 +47,7 @@ from galaxymorph.zoo import (
     read_catalogue,
     split_galaxies,
 )
-from galaxymorph.zoo.columns import GIVEN, SOURCE, TEST, TRAIN, WEIGHT
+from galaxymorph.zoo.columns import GIVEN, PICTURE, SOURCE, TEST, TRAIN, WEIGHT
 
 
 @dataclass(frozen=True)
@@ -158,8 +160,36 @@ def _with_test(catalogue: Catalogue, test: Catalogue) -> Catalogue:
     )
 
 
+def mark_pictures(galaxies: Galaxies, recipe: Recipe) -> Galaxies:
+    """Return the galaxies with the column `PICTURE`, by which a split keeps copies together.
+
+    It is the digest of the first image that shows the galaxy, see `first_copies`.
+    """
+    table = galaxies.table
+    distinct = table.loc[~table["digest"].duplicated(), "digest"].to_numpy()
+    images = table.drop_duplicates("digest")["image"]
+    first = first_copies(thumbnails(galaxies.frames, distinct, images, recipe))
+    pictures = dict(zip(distinct, distinct[first], strict=True))
+    table = table.assign(**{PICTURE: table["digest"].map(pictures)})
+    where = "whose part is the table's" if GIVEN in table else "in the same part as that"
+    if identical := int(table["digest"].duplicated().sum()):
+        say(f"{counted(identical, 'image')} identical to another one, {where}")
+    alike = np.flatnonzero(first != np.arange(len(first)))
+    if len(alike):
+        names = table.drop_duplicates("digest")["galaxy"].to_numpy()
+        say(
+            f"{counted(len(alike), 'image')} of the galaxy of another one, {where}: "
+            f"{names[alike[0]]} is {names[first[alike[0]]]}, by their pictures"
+        )
+    return replace(galaxies, table=table)
+
+
 def draw_split(galaxies: Galaxies, recipe: Recipe) -> pd.DataFrame:
     """Return the split of a fit: that of the catalogue's own column or tables, or a drawn one.
+
+    Args:
+        galaxies: see `mark_pictures`.
+        recipe: of the fit.
 
     Raises:
         BadInput: a class is too small, or a part is empty.

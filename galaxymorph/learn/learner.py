@@ -27,7 +27,7 @@ from galaxymorph.learn.backbones.encoders import resolve_encoder, warn_of_inputs
 from galaxymorph.learn.backbones.initial_weights import vision_learner_of
 from galaxymorph.learn.callbacks import FrozenInEval
 from galaxymorph.learn.data import galaxy_loaders, sample_images
-from galaxymorph.learn.galaxies import draw_split, gather_galaxies, training_table
+from galaxymorph.learn.galaxies import draw_split, gather_galaxies, mark_pictures, training_table
 from galaxymorph.learn.inference import AverageViews
 from galaxymorph.learn.presets import make_recipe
 from galaxymorph.learn.recipe import Recipe
@@ -73,7 +73,7 @@ def galaxy_dataloaders(
     galaxies = gather_galaxies(data, recipe, skip_bad, cache)
     if encoder.unsure:
         warn_of_inputs(encoder, sample_images(list(galaxies.table["image"]), recipe))
-    split = draw_split(galaxies, recipe)
+    split = draw_split(mark_pictures(galaxies, recipe), recipe)
     split = training_table(split, galaxies)
     set_seed(recipe.seed, reproducible=True)
     loaders = galaxy_loaders(split, recipe, galaxies.classes, galaxies.frames)

@@ -109,8 +109,15 @@ def scored_outputs(
         return predictor.outputs_of_each(sources, on_progress, faults), None
     from galaxymorph.predict.predictors.recording import record_embeddings
 
-    with record_embeddings(predictor) as recorded:
+    whole: Predictor | None = getattr(predictor, "whole", None)
+    if whole is None:
+        with record_embeddings(predictor) as recorded:
+            outputs = predictor.outputs_of_each(sources, on_progress, faults)
+    else:
+        # Of other crops, embeddings can't be compared with the reference.
         outputs = predictor.outputs_of_each(sources, on_progress, faults)
+        with record_embeddings(whole) as recorded:
+            whole.outputs_of_each(sources, None, dict(faults))
     scores = reference.scores(np.concatenate(recorded.plain))
     if on_outliers == "refuse":
         for at in np.flatnonzero(scores["distance"] > reference.usual[-1]).tolist():

@@ -23,14 +23,14 @@ from galaxymorph.base import (
     sniff,
 )
 from galaxymorph.images import (
+    THUMBNAIL,
     Inspection,
     Rendering,
     decode_bytes,
+    first_copies,
     inspect_images,
-    near_duplicates,
     require_fits,
 )
-from galaxymorph.images.duplicates import SIDE
 from galaxymorph.judge import choose_for_labelling, decompose_uncertainty, entropies_of
 from galaxymorph.learn import Run, label_words
 from galaxymorph.predict.images import drop_empty_frames, expand_catalogues, usable_images
@@ -176,9 +176,9 @@ def triage_files(
 def _without_copies(inspections: Sequence[Inspection], value: np.ndarray) -> np.ndarray:
     """Return the positions of images in order, of copies only the most uncertain."""
     order = np.argsort(-value, kind="stable")
-    # The hash of a uniform image has no information, so that bytes are compared too.
+    # A uniform image is a copy of none by its looks, so that bytes are compared too.
     _, same = np.unique([inspections[at].digest or f"{at}" for at in order], return_inverse=True)
-    alike = near_duplicates([_hash(inspections[at]) for at in order])
+    alike = first_copies(np.array([_thumbnail(inspections[at]) for at in order]))
     keep = np.zeros(len(order), bool)
     known: set[int] = set()
     for at, (content, first) in enumerate(zip(same, alike, strict=True)):
@@ -189,8 +189,9 @@ def _without_copies(inspections: Sequence[Inspection], value: np.ndarray) -> np.
     return np.sort(order[keep])
 
 
-def _hash(inspection: Inspection) -> np.ndarray:
-    return np.zeros(SIDE**2, bool) if inspection.hash is None else inspection.hash
+def _thumbnail(inspection: Inspection) -> np.ndarray:
+    uniform = np.zeros((THUMBNAIL, THUMBNAIL), np.uint8)
+    return uniform if inspection.thumbnail is None else inspection.thumbnail
 
 
 def _predicted_words(run: Run, mean: np.ndarray) -> list[str]:

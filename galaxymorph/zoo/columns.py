@@ -11,6 +11,7 @@ COUNT = "count_"  # the number of volunteers
 DEVIATION = "sd_"  # the predicted fraction's standard deviation
 EXPECTED = "expected_"  # the fraction that simulated votes are drawn from
 EVENT = "event_"  # whether a condition on the fractions holds: 1, 0, or NaN where unknown
+PICTURE = "picture"  # what images of one galaxy have in common
 GIVEN = "given_split"  # the part of the split that the user's table gives
 WORD = "word_"  # of a column of the user's table
 CALIBRATED = "calibrated_"  # before `CALIBRATED + name` of a class, or a deviation's whole name

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.base import BadInput, counted
-from galaxymorph.zoo.columns import CALIBRATION, GIVEN, PARTS, TEST, TRAIN, VALID
+from galaxymorph.zoo.columns import CALIBRATION, GIVEN, PARTS, PICTURE, TEST, TRAIN, VALID
 
 # Of the published split: 70/15/15 of train, valid and test.
 HELD_OUT = 0.30
@@ -29,13 +29,13 @@ def split_galaxies(
 ) -> pd.DataFrame:
     """Split into train, valid and test, stratified by label; set some of train aside to calibrate.
 
-    The parts valid and test don't depend on how many calibrate. Images of one content, by the
-    column `digest`, are in one part, the first of those in which the draw put any; the others stay
+    The parts valid and test don't depend on how many calibrate. Images of one galaxy, by the column
+    `PICTURE`, are in one part, the first of those in which the draw put any; the others stay
     as drawn. Galaxies that calibrate have one or more of each class of which two or more train.
 
     Args:
-        table: a row a galaxy in ascending order of `galaxy`, with its `label`, and perhaps the
-            `digest` of its image.
+        table: a row a galaxy in ascending order of `galaxy`, with its `label`, and perhaps
+            `PICTURE`, which is the same for images of one galaxy.
         classes: every class; their order decides the draw.
         seed: of scikit-learn's shuffles; 42 gives the published `layer1` split.
         held_out: the share of valid and test together, which are equal.
@@ -130,7 +130,7 @@ def fold_splits(
 ) -> list[pd.DataFrame]:
     """Return a split a fold: each galaxy is in `test` once, a twentieth of the others in `valid`.
 
-    Images of one content are tested in the fold of the first of them, and are in one part of every
+    Images of one galaxy are tested in the fold of the first of them, and are in one part of every
     other fold.
 
     Args:
@@ -175,19 +175,15 @@ def _joined(*parts: pd.DataFrame) -> pd.DataFrame:
 
 
 def _first_copies(table: pd.DataFrame) -> np.ndarray:
-    """Return the position of the first row whose image has the same content, shape (n,)."""
-    at = np.arange(len(table))
-    if "digest" not in table:
-        return at
-    known = (table["digest"].fillna("") != "").to_numpy()
-    _, first, content = np.unique(
-        table["digest"].fillna("").astype(str), return_index=True, return_inverse=True
-    )
-    return np.where(known, first[content], at)
+    """Return the position of the first row whose image shows the same galaxy, shape (n,)."""
+    if PICTURE not in table:
+        return np.arange(len(table))
+    _, first, picture = np.unique(table[PICTURE], return_index=True, return_inverse=True)
+    return first[picture]
 
 
 def _together(split: pd.DataFrame) -> pd.DataFrame:
-    """Return a split whose images of one content are in the part of the first of them."""
+    """Return a split whose images of one galaxy are in the part of the first of them."""
     part = split["split"].to_numpy()[_first_copies(split)]
     if (part == split["split"]).all():
         return split

@@ -484,13 +484,16 @@ def test_a_faulty_source_is_told_in_one_line(source, words, simple, others, tmp_
     assert not list(tmp_path.iterdir())
 
 
-def saved_anew(path, target, shift=0, scale=1.0, quality=90, side=424, brightness=1.0) -> None:
-    """Save an image as another file: cropped, shifted, resized, re-exposed and compressed."""
+def saved_anew(
+    path, target, shift=0, scale=1.0, quality=90, side=424, brightness=1.0, symmetry=None
+) -> None:
+    """Save an image as another file: cropped, shifted, resized, rotated and compressed."""
     image = Image.open(path).convert("RGB").point(lambda level: level * brightness)
     length = scale * image.width
     left, top = (image.width - length) / 2 + shift, (image.width - length) / 2
     box = (left, top, left + length, top + length)
     image = image.resize((side, side), Image.Resampling.BICUBIC, box=box)
+    image = image if symmetry is None else image.transpose(symmetry)
     image.save(target, "JPEG", quality=quality)
 
 
@@ -512,6 +515,8 @@ def skies(new_folder):
         {"side": 212},
         {"scale": 0.8},
         {"scale": 0.93, "shift": 6, "side": 300, "brightness": 0.9},
+        {"symmetry": Image.Transpose.ROTATE_90},
+        {"symmetry": Image.Transpose.FLIP_LEFT_RIGHT, "quality": 75},
     ],
 )
 def test_a_galaxy_of_the_catalogue_under_another_name_does_not_train(
@@ -527,6 +532,35 @@ def test_a_galaxy_of_the_catalogue_under_another_name_does_not_train(
     further = gather_galaxies(sky, recipe).further
     assert list(further["galaxy"]) == ["100009", "100010", "100011", "100012"]
     assert "8 of 12 galaxies are in the main catalogue too" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("settings", [{}, {"pipeline": "plain", "trunk_views": 0}, {"folds": 3}])
+def test_copies_in_one_catalogue_are_in_one_part_of_the_split(settings, skies, tmp_path, capsys):
+    """Galaxies of the simulated sky and copies of twelve of them, under other names."""
+    folder = shutil.copytree(skies[0], tmp_path / "sky")
+    images = sorted((folder / IMAGES).iterdir())
+    table = pd.read_csv(folder / "training_solutions_rev1.csv")
+    copies = table.head(12).assign(GalaxyID=table["GalaxyID"].head(12) + 1000)
+    for image, name in zip(images, copies["GalaxyID"], strict=False):
+        saved_anew(image, folder / IMAGES / f"{name}.jpg", quality=80, scale=0.9)
+    drawn = split_of(folder, settings, tmp_path / "before")
+    pd.concat([table, copies]).to_csv(folder / "training_solutions_rev1.csv", index=False)
+    capsys.readouterr()
+    split = split_of(folder, settings, tmp_path / "after")
+    for original, copy in zip(table["GalaxyID"].head(12), copies["GalaxyID"], strict=True):
+        assert split[str(original)] == split[str(copy)]
+    assert "12 images of the galaxy of another one, in the same part as that" in (
+        capsys.readouterr().err
+    )
+    assert drawn.keys() < split.keys() and len(set(split.values())) > 1
+
+
+def split_of(folder, settings, out) -> dict[str, str]:
+    """Return the part or the fold of each galaxy in a fit that is started."""
+    options = FitOptions(data=folder, recipe=str(RECIPE), out=out, name="run")
+    run, _ = start_fit(options, {"target": "tree", "size": 32} | settings)
+    part = "fold" if "folds" in settings else "split"
+    return dict(run.split[["galaxy", part]].astype(str).to_numpy())
 
 
 def test_of_a_galaxy_in_two_sources_the_first_counts(skies, tmp_path, capsys):

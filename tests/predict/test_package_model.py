@@ -123,3 +123,17 @@ def test_its_classes_agree_with_volunteers(real, predictor):
     table = predictor.changed(views=1).predict([str(folder / f"{name}.jpg") for name in ids])
     agree = table["gz2-five"].to_numpy() == labels["label"].to_numpy()
     assert agree.mean() > 0.9
+
+
+@pytest.mark.real
+def test_crops_have_classes_and_refusals_too(galaxy, noise, tmp_path):
+    options = ["--crops", "0.8,1", "-o", tmp_path / "table.csv"]
+    assert galaxymorph("predict", galaxy, noise, *options) == 0
+    table = pd.read_csv(tmp_path / "table.csv")
+    assert list(table["status"]) == ["ok", "unfamiliar"]
+    for scheme in SCHEMES:
+        assert table[scheme].iloc[0] in SCHEMES[scheme].classes
+    assert galaxymorph("predict", galaxy, "-o", tmp_path / "whole.csv") == 0
+    whole = pd.read_csv(tmp_path / "whole.csv")
+    # The distance is that of the model's own crop.
+    assert table["distance"].iloc[0] == pytest.approx(whole["distance"].iloc[0], rel=0.02)

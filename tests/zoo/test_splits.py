@@ -143,10 +143,10 @@ def test_a_rare_class_calibrates_and_validates_too_where_two_of_it_train(rare, s
 def copied(galaxies: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Give a fifth of the galaxies the content of another."""
     rng = np.random.default_rng(seed)
-    digest = np.array([f"d{n}" for n in range(len(galaxies))], dtype=object)
+    picture = np.array([f"d{n}" for n in range(len(galaxies))], dtype=object)
     for at in rng.choice(len(galaxies), len(galaxies) // 5, replace=False):
-        digest[at] = digest[rng.integers(0, len(galaxies))]
-    return galaxies.assign(digest=digest)
+        picture[at] = picture[rng.integers(0, len(galaxies))]
+    return galaxies.assign(picture=picture)
 
 
 @settings(max_examples=20, deadline=None)
@@ -155,12 +155,12 @@ def test_images_of_one_content_are_in_one_part(seed):
     """Of doubled images 47 % were cut across parts."""
     galaxies = copied(table(120, 60, 40), seed)
     split = split_galaxies(galaxies, CLASSES, seed, calibration=0.1)
-    assert (split.groupby("digest")["split"].nunique() == 1).all()
+    assert (split.groupby("picture")["split"].nunique() == 1).all()
     assert sorted(split["galaxy"]) == sorted(galaxies["galaxy"])
     assert split["split"].drop_duplicates().tolist() == ["train", "valid", "calibration", "test"]
     # Those without a copy stay where they were drawn.
-    drawn = split_galaxies(galaxies.drop(columns="digest"), CLASSES, seed, calibration=0.1)
-    alone = ~galaxies["digest"].duplicated(keep=False)
+    drawn = split_galaxies(galaxies.drop(columns="picture"), CLASSES, seed, calibration=0.1)
+    alone = ~galaxies["picture"].duplicated(keep=False)
     names = set(galaxies["galaxy"][alone])
     parts = [
         item[item["galaxy"].isin(names)].set_index("galaxy")["split"] for item in (split, drawn)
@@ -168,7 +168,7 @@ def test_images_of_one_content_are_in_one_part(seed):
     assert parts[0].equals(parts[1])
     folds = fold_splits(galaxies, CLASSES, 4, seed, calibration=0.1)
     for fold in folds:
-        assert (fold.groupby("digest")["split"].nunique() == 1).all()
+        assert (fold.groupby("picture")["split"].nunique() == 1).all()
         assert sorted(fold["galaxy"]) == sorted(galaxies["galaxy"])
     tested = [g for fold in folds for g in fold.loc[fold["split"] == "test", "galaxy"]]
     assert sorted(tested) == sorted(galaxies["galaxy"])

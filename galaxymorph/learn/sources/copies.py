@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 
 from galaxymorph.base import say
-from galaxymorph.images import Frames, find_copies, frame_thumbnails
+from galaxymorph.images import Frames, decoded_thumbnails, find_copies, frame_thumbnails
 from galaxymorph.learn.recipe import Recipe, read_sources
 
 
@@ -24,20 +24,21 @@ def without_copies(
         main: the main catalogue's galaxies, with `digest`.
         further: those of each source, likewise.
         recipe: with these sources.
-        frames: decoded; without them only files of the same bytes are known to be copies, with
-            them also pictures that were saved anew, cropped or shifted, see `find_copies`.
+        frames: decoded, used in place of the files.
+
+    Copies are files of the same bytes and those of `find_copies`.
     """
     tables = [main, *further]
     number = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
     digests = pd.concat([table["digest"] for table in tables], ignore_index=True)
     earliest = {digest: at for at, digest in reversed(list(enumerate(digests)))}
     first = digests.map(earliest).to_numpy(int, copy=True)
-    if frames is not None:
-        thumbnails = frame_thumbnails(frames, [frames.rows[digest] for digest in digests])
-        for at in range(1, len(tables)):
-            here = np.flatnonzero((number == at) & (number[first] == at))
-            copies = find_copies(thumbnails[number < at], thumbnails[here])
-            first[here] = np.where(copies >= 0, first[copies], first[here])
+    images = pd.concat([table["image"] for table in tables], ignore_index=True)
+    pictures = thumbnails(frames, digests, images, recipe)
+    for at in range(1, len(tables)):
+        here = np.flatnonzero((number == at) & (number[first] == at))
+        copies = find_copies(pictures[number < at], pictures[here])
+        first[here] = np.where(copies >= 0, first[copies], first[here])
     known = number[first] < number
     for at, source in enumerate(read_sources(recipe), 1):
         here = number == at
@@ -52,3 +53,19 @@ def without_copies(
             say(f"--also {source.path}: {others:,} galaxies are in an earlier source too")
     everything = pd.concat(further, ignore_index=True)
     return everything[~known[len(main) :]].reset_index(drop=True)
+
+
+def thumbnails(
+    frames: Frames | None, digests: Iterable[str], images: Iterable[str], recipe: Recipe
+) -> np.ndarray:
+    """Return the thumbnails of a fit's images, see `find_copies`.
+
+    Args:
+        frames: decoded; None decodes the images.
+        digests: of the images.
+        images: references.
+        recipe: its crop and rendering frame them.
+    """
+    if frames is not None:
+        return frame_thumbnails(frames, [frames.rows[digest] for digest in digests])
+    return decoded_thumbnails(list(images), recipe.crop, recipe.rendering)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +29,12 @@ CHUNK = 256
 class MeanPredictor(BasePredictor):
     """The mean of several predictors' outputs; recipe and classes are those of the first.
 
-    Its models are the predictors, each with its calibrators.
+    Its models are the predictors, each with its calibrators. Of crops of one model, `whole` is the
+    model with its own crop, whose embeddings tell which images it isn't trained for.
     """
 
     predictors: Sequence[Predictor]
+    whole: BasePredictor | None = None
 
     def outputs_of_each(
         self, images: Sequence[Source], on_progress: OnProgress = None, faults: Faults = None
@@ -108,6 +110,7 @@ def average_predictors(
             changeable(predictor, f"--views {views}: {name}").changed(views=views)
             for predictor, name in zip(predictors, names, strict=True)
         ]
+    whole = predictors[0]
     if crops:
         for predictor, name in zip(predictors, names, strict=True):
             if predictor.recipe.pipeline == "plain":
@@ -120,7 +123,16 @@ def average_predictors(
     if len(predictors) == 1:
         return predictors[0]
     first = predictors[0]
-    return MeanPredictor(recipe=first.recipe, classes=first.classes, predictors=predictors)
+    mean = MeanPredictor(recipe=first.recipe, classes=first.classes, predictors=predictors)
+    if len(names) > 1 or not isinstance(whole, BasePredictor):
+        return mean
+    return replace(
+        mean,
+        whole=whole,
+        schemes=whole.schemes,
+        reference=whole.reference,
+        on_outliers=whole.on_outliers,
+    )
 
 
 def _require_alike(predictors: Sequence[Predictor], names: Sequence[str | Path]) -> None:

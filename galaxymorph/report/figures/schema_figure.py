@@ -14,14 +14,17 @@ if TYPE_CHECKING:
 
 # Inches: the width of a box, between boxes, the height of a line, and between boxes above another.
 BOX, GAP, LINE, SPACE = 1.75, 0.55, 0.135, 0.18
+# Boxes beside each other, as a page has room for; later questions are below.
+COLUMNS = 5
 # Letters in a line of a box.
 LETTERS = 34
 
 
 @styled
 def draw_schema(tree: Tree, title: str) -> Figure:
-    """Return the figure of a tree, one column a step of the walk; a union's campaigns are below
-    each other.
+    """Return the figure of a tree, one column a step of the walk, in rows of `COLUMNS`.
+
+    A union's campaigns are below each other.
     """
     import matplotlib.pyplot as plt
     from matplotlib.patches import Rectangle
@@ -43,7 +46,10 @@ def draw_schema(tree: Tree, title: str) -> Figure:
             axes.text(x + 0.05, y + (at + 2) * LINE, _short(answer.text), size=SMALL, zorder=3)
         for name, level in _arrows(question).items():
             # Behind the boxes, of which a long arrow passes some.
-            start, end = (x + BOX, y + level), np.add(boxes[name], (0, 0.6 * LINE))
+            onward = boxes[name][0] > x
+            start = (x + BOX, y + level)
+            # Arrows to a lower row end on the box's upper edge, which they come from.
+            end = np.add(boxes[name], (0, 0.6 * LINE) if onward else (0.7 * BOX, 0))
             style = {"arrowstyle": "->", "lw": 0.5, "color": BLUE, "shrinkA": 0, "shrinkB": 0}
             axes.annotate("", xy=tuple(end), xytext=start, arrowprops=style, zorder=1)
     return figure
@@ -63,12 +69,14 @@ def _places(tree: Tree) -> dict[str, tuple[float, float]]:
     depth, part = _depths(tree)
     places: dict[str, tuple[float, float]] = {}
     top = 0.0
-    for number in range(max(part.values()) + 1):
+    # Each campaign begins a row of columns, and so does each further row of a long one.
+    rows = {name: (part[name], depth[name] // COLUMNS) for name in depth}
+    for row in sorted(set(rows.values())):
         levels: dict[int, float] = {}
         for question in tree.questions:
-            if part[question.name] != number:
+            if rows[question.name] != row:
                 continue
-            column = depth[question.name]
+            column = depth[question.name] % COLUMNS
             y = levels.get(column, top)
             places[question.name] = (column * (BOX + GAP), y)
             levels[column] = y + _height(tree, question.name) + SPACE

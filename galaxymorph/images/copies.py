@@ -47,7 +47,13 @@ SYMMETRIES = 8
 # Smooth galaxies of one shape have much in common near the centre, so the outskirts are compared
 # too: cells that are farther from the centre than this part of the way to the edge.
 OUTSKIRTS = 0.5
-LEAST_CORRELATION = 0.75
+# Correlation of both from which two pictures are of one galaxy. Of 11,698 pictures in eight real
+# sets, 68 million pairs, 53 have more, all of one galaxy; of others, two large ellipticals, 0.745
+# at most. Of 300 pictures that were cropped by up to a quarter of the side, shifted by up to 2 % of
+# it, made brighter or darker by up to a tenth and saved as JPEG of quality 60 to 95, all have more.
+LEAST_CORRELATION = 0.77
+# Of rotated and mirrored ones, which have the same scale, more is asked.
+LEAST_SYMMETRIC = 0.9
 # Images compared at once.
 BLOCK = 4096
 AHEAD = 256
@@ -165,6 +171,8 @@ def _best_images(
             continue
         fine = _details(_symmetric(references[rows], symmetries[rows]), _plain_views(rows))
         value = _refined(images[at[rows]], fine, views[rows])
+        same_way = symmetries[rows] == 0
+        value = torch.where(same_way | (value >= LEAST_SYMMETRIC), value, -1.0)
         better = value > best[rows]
         best[rows] = torch.where(better, value, best[rows])
         place[rows] = torch.where(better, at[rows], place[rows])

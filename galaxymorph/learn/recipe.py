@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from galaxymorph.base import BadInput, did_you_mean, loaded_plugins, say, use_one_of
 from galaxymorph.images.rendering import STRETCHES, Rendering
 from galaxymorph.learn.normalisation import REMEDY, parse_normalisation
-from galaxymorph.learn.sources.events import source_meanings
+from galaxymorph.learn.sources.events import source_events
 from galaxymorph.learn.sources.spec import FRACTIONS, TrainingSource, as_several, read_several
 from galaxymorph.learn.targets.registry import TARGETS
 from galaxymorph.learn.trackers import CALLBACKS, TRACKERS
@@ -917,7 +917,7 @@ def _conflicts(recipe: Recipe, prefix: str, given: Mapping[str, object]) -> list
     if recipe.also and recipe.target == "tree":
         tree = SCHEMAS.find(recipe.schema).tree
         for source in read_sources(recipe):
-            source_meanings(source, tree)
+            source_events([source], tree)
     for rule in RULES:
         if (not rule.given or rule.given in given) and rule.broken(recipe):
             name, separator, rest = rule.fault.format(r=recipe).partition(" ")

@@ -63,17 +63,17 @@ class Simulation:
 
     def __post_init__(self) -> None:
         if self.number < 1:
-            raise BadInput(f"{self.number} galaxies cannot be simulated", "use 1 or more")
+            raise BadInput(f"--n: {self.number} galaxies cannot be simulated", "use 1 or more")
         if not self.surveys:
-            raise BadInput("no survey is named", "give --survey")
+            raise BadInput("--survey: no survey is named", "name one")
         if self.seed < 0:
-            raise BadInput(f"seed {self.seed} is negative", "use 0 or more")
+            raise BadInput(f"--seed {self.seed} is negative", "use 0 or more")
         for name in self.surveys:
             SURVEYS.find(name)
         low, high = self.redshift or (0.01, 0.01)
         if not 0 < low <= high <= 8:
             raise BadInput(
-                f"redshift {low:g}-{high:g} is no range within 0 to 8", "write 0.3 or 0.1-0.5"
+                f"--redshift {low:g}-{high:g} is no range within 0 to 8", "write 0.3 or 0.1-0.5"
             )
 
 

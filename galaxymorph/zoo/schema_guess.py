@@ -12,6 +12,7 @@ import pandas as pd
 from galaxymorph.base import BadInput, counted, listed
 from galaxymorph.zoo.checks import as_numbers
 from galaxymorph.zoo.schema_files import Schema
+from galaxymorph.zoo.schemas import SCHEMAS
 from galaxymorph.zoo.tables import Table
 from galaxymorph.zoo.tree import Answer, Question, Tree
 from galaxymorph.zoo.votes import whole_schemas
@@ -100,10 +101,28 @@ def guess_schema(table: Table, name: str) -> SchemaGuess:
         f"{counted(len(asked), 'question')} of {counted(len(answers), 'answer')}, by {kind}",
         "check texts, ids and paths before you use it",
     ]
+    notes += _known_in_part(table, set(answers))
     leads, of_all, path_notes = _paths(asked) if kind == "counts" else _no_paths(asked, kind)
     tree = Tree(name, tuple(_question(each, leads, of_all) for each in asked))
     about = f"proposed from the columns of {table.reference.rpartition('/')[2]}"
     return SchemaGuess(Schema(about, tree, ids, same), notes + path_notes)
+
+
+def _known_in_part(table: Table, answers: set[str]) -> list[str]:
+    """Return a note on the known schema that has most of the answers, if it has half of them."""
+
+    def shared(schema: Schema) -> int:
+        return len(answers & set(schema.tree.columns))
+
+    nearest = max(SCHEMAS.values(), key=shared)
+    if 2 * shared(nearest) < len(answers):
+        return []
+    absent = [column for column in nearest.tree.columns if column not in answers]
+    return [
+        f"{counted(shared(nearest), 'answer')} of {len(answers)} are those of --schema "
+        f"{nearest.tree.name}, of which the table lacks {listed(absent, 3)}; its paths may "
+        f"be copied from the file (schema show {nearest.tree.name})"
+    ]
 
 
 def _vote_columns(

@@ -19,6 +19,7 @@ from galaxymorph.learn.adaptation.mean_teacher import divergence, ramp
 from galaxymorph.learn.averaging import AverageWeights
 from galaxymorph.learn.callbacks import HistoryCallback
 from galaxymorph.learn.recipe import read_sources, recipe_from_dict
+from galaxymorph.learn.sources.attributes import source_rules
 from galaxymorph.learn.sources.events import read_meanings, source_events, source_meanings
 from galaxymorph.learn.sources.reading import read_further
 from galaxymorph.learn.sources.spec import TrainingSource, read_source
@@ -104,6 +105,73 @@ def test_answers_that_cannot_be_read_are_told_in_one_line(text, words):
     with pytest.raises(BadInput, match=words.replace("(", r"\(")) as error:
         read_meanings(text, TREE, "--also sky")
     assert str(error.value).startswith("--also sky")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("bar>=0.5", "isn't COLUMN>=0.5&…:ANSWER>0.5&…"),
+        ("bar>=0.5:", "isn't COLUMN>=0.5&…:ANSWER>0.5&…"),
+        ("bar=0.5:Class3.1>0.5", "'bar=0.5' isn't COLUMN>=0.5"),
+        ("bar>=0.5.5:Class3.1>0.5", "isn't COLUMN>=0.5"),
+        ("bar>=0.5:Class3.9>0.5", "answer 'Class3.9' is unknown"),
+        ("bar>=0.5:!Class3.1>5", "between 0 and 1"),
+        ("efigy", "did you mean efigi"),
+    ],
+)
+def test_attributes_that_cannot_be_read_are_told_in_one_line(text, words):
+    with pytest.raises(BadInput) as error:
+        source_rules(TrainingSource("sky", attributes=text), TREE)
+    assert str(error.value).startswith("--also sky") and words in str(error.value)
+
+
+def test_attributes_become_statements_on_fractions(others, tmp_path):
+    """The first rule that applies counts, and a missing value makes no rule apply."""
+    folder = tmp_path / "experts"
+    shutil.copytree(others / "votes" / IMAGES, folder / IMAGES)
+    ids = sorted(path.stem for path in (folder / IMAGES).iterdir())[:6]
+    numbers = {
+        "bar": [1, 0, 0.5, "", -1, 0],
+        "tilt": [0, 0.25, 1, 0, 0, 1],
+        "T": [3, -5, 2, 1, 0, -5],
+    }
+    pd.DataFrame({"GalaxyID": ids, **numbers}).to_csv(folder / "labels.csv", index=False)
+    rules = "bar>0.4&tilt<=0.5:Class3.1>0.4|bar>=0&bar<=0:!Class3.1>0.4|tilt>=1:Class2.1>0.5|T<-4:"
+    source = f"{folder},attributes={rules}Class1.1>0.5&Class6.2>0.3,weight=0.5"
+    recipe = make_recipe("quick", {"target": "tree", "also": source})
+    table = read_further(recipe)[0].table.set_index("galaxy")
+    nan = float("nan")
+    expected = {
+        "event_Class3.1>0.4": [1, 0, nan, nan, nan, 0],
+        "event_Class2.1>0.5": [nan, nan, 1, nan, nan, 1],
+        "event_Class1.1>0.5 & Class6.2>0.3": [nan, 1, nan, nan, nan, 1],
+    }
+    known = [ids[at] for at in (0, 1, 2, 5)]
+    assert list(table.index) == known
+    for column, values in expected.items():
+        by_id = dict(zip(ids, values, strict=True))
+        assert np.array_equal(table[column], [by_id[name] for name in known], equal_nan=True)
+    (again,) = read_sources(recipe)
+    assert again.attributes.startswith("bar>0.4&tilt<=0.5:") and again.weight == 0.5
+
+
+def test_an_attribute_that_is_no_number_is_told_with_its_row(others, tmp_path):
+    shutil.copytree(others / "votes" / IMAGES, tmp_path / IMAGES)
+    name = next((tmp_path / IMAGES).iterdir()).stem
+    (tmp_path / "labels.csv").write_text(f"GalaxyID,bar\n{name},long\n")
+    source = f"{tmp_path},attributes=bar>0.5:Class3.1>0.5"
+    with pytest.raises(BadInput, match="row 2: bar is 'long', which is no number"):
+        read_further(make_recipe("quick", {"target": "tree", "also": source}))
+
+
+@pytest.mark.real
+def test_experts_attributes_are_read(real):
+    also = f"{real / 'efigi'},attributes=efigi,id=PGCname"
+    table = read_further(make_recipe("quick", {"target": "tree", "also": also}))[0].table
+    events = [name for name in table if name.startswith("event_")]
+    assert len(table) > 2000 and len(events) == 8
+    assert table["event_Class2.1>0.5"].value_counts().to_dict() == {0.0: 1462, 1.0: 289}
+    assert (table["event_Class1.1>0.5"] == 1).sum() == 132
 
 
 def test_a_recipe_keeps_its_sources_and_reads_them_again(tmp_path):

@@ -186,3 +186,14 @@ def test_known_columns_are_told_and_others_are_refused(tmp_path):
     guessed = guess_schema(open_table(path), "x")
     assert [each.name for each in guessed.schema.tree.questions] == ["arms", "bar"]
     assert "doesn't tell which question follows" in guessed.notes[-1]
+
+
+def test_a_part_of_a_known_schema_is_named(tmp_path):
+    answers = SCHEMAS["galaxy-zoo-decals"].tree.columns[:7]
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.integers(0, 9, (20, 7)), columns=[f"{name}_count" for name in answers])
+    table.insert(0, "iauname", [f"J{n}" for n in range(20)])
+    table.to_csv(tmp_path / "part.csv", index=False)
+    notes = guess_schema(open_table(tmp_path / "part.csv"), "x").notes
+    (note,) = [each for each in notes if "are those of --schema" in each]
+    assert note.startswith("7 answers of 7 are those of --schema galaxy-zoo-decals, of which ")

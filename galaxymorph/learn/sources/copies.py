@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.base import say
-from galaxymorph.images import Frames, decoded_thumbnails, find_copies, frame_thumbnails
+from galaxymorph.images import THUMBNAIL, Frames, decoded_thumbnails, find_copies, frame_thumbnails
 from galaxymorph.learn.recipe import Recipe, read_sources
 
 
@@ -61,11 +61,11 @@ def thumbnails(
     """Return the thumbnails of a fit's images, see `find_copies`.
 
     Args:
-        frames: decoded; None decodes the images.
+        frames: decoded; without them, or where they are too small, the images are decoded.
         digests: of the images.
         images: references.
         recipe: its crop and rendering frame them.
     """
-    if frames is not None:
+    if frames is not None and frames.pixels.shape[0] >= THUMBNAIL:
         return frame_thumbnails(frames, [frames.rows[digest] for digest in digests])
     return decoded_thumbnails(list(images), recipe.crop, recipe.rendering)

@@ -86,8 +86,7 @@ def read_meanings(text: str, tree: Tree, where: str) -> dict[str, Meaning]:
         if words.startswith("!"):
             negations[name] = words[1:].strip()
             continue
-        conditions = [_read_condition(word, tree, where) for word in words.split("&")]
-        meanings[name] = Meaning(_event_of_cuts(dict(conditions)))
+        meanings[name] = read_statement(words, tree, where)
     for name, other in negations.items():
         if other not in meanings:
             raise BadInput(f"{where}: answers {name}:!{other}", use_one_of(other, list(meanings)))
@@ -95,9 +94,29 @@ def read_meanings(text: str, tree: Tree, where: str) -> dict[str, Meaning]:
     return meanings
 
 
+def read_statement(text: str, tree: Tree, where: str) -> Meaning:
+    """Return the meaning of conditions such as `Class1.2>0.5&Class4.1>0.5`, or with a ! before.
+
+    Raises:
+        BadInput: the text isn't such, or names an answer that isn't in the tree.
+    """
+    words, holds = text.strip().removeprefix("!"), not text.strip().startswith("!")
+    conditions = [_read_condition(word, tree, where) for word in words.split("&")]
+    return Meaning(_event_of_cuts(dict(conditions)), holds)
+
+
 def source_events(sources: Iterable[TrainingSource], tree: Tree) -> list[Event]:
     """Return the distinct events of some sources, in order."""
-    meanings = [meaning for each in sources for meaning in source_meanings(each, tree).values()]
+    from galaxymorph.learn.sources.attributes import source_rules
+
+    meanings = [
+        meaning
+        for source in sources
+        for meaning in (
+            *source_meanings(source, tree).values(),
+            *(rule.meaning for rule in source_rules(source, tree)),
+        )
+    ]
     return list({meaning.event.name: meaning.event for meaning in meanings}.values())
 
 

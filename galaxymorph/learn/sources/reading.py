@@ -10,6 +10,7 @@ import pandas as pd
 
 from galaxymorph.base import BadInput, did_you_mean, say
 from galaxymorph.learn.recipe import Recipe, read_sources
+from galaxymorph.learn.sources.attributes import source_rules
 from galaxymorph.learn.sources.events import event_columns, source_meanings
 from galaxymorph.learn.sources.spec import FRACTIONS, TrainingSource
 from galaxymorph.learn.targets.columns import loss_columns, loss_entry, target_of
@@ -24,6 +25,7 @@ from galaxymorph.zoo import (
     translate_fractions,
     vote_counts,
 )
+from galaxymorph.zoo.checks import as_numbers
 from galaxymorph.zoo.columns import COUNT, EVENT, LARGEST, SOURCE, TARGET, WEIGHT, WORD
 
 
@@ -149,9 +151,11 @@ def _votes(source: TrainingSource, tree: Tree, recipe: Recipe) -> tuple[Catalogu
 
 
 def _words(source: TrainingSource, tree: Tree, recipe: Recipe) -> tuple[Catalogue, pd.DataFrame]:
-    """Return a catalogue of class names, and what they mean: NaN where that is unknown."""
+    """Return a catalogue of other labels, and what they mean: NaN where that is unknown."""
+    rules = source_rules(source, tree)
+    numbers = {each.column for rule in rules for each in rule.comparisons}
     columns = [name for name in (source.labels, source.largest) if name is not None]
-    catalogue = read_words(source.path, columns, source.id)
+    catalogue = read_words(source.path, [*columns, *sorted(numbers)], source.id)
     labels = pd.DataFrame(index=catalogue.table.index)
     if source.labels is not None:
         names = catalogue.table[WORD + source.labels]
@@ -176,4 +180,30 @@ def _words(source: TrainingSource, tree: Tree, recipe: Recipe) -> tuple[Catalogu
                 did_you_mean(wrong.iloc[0], tree.columns, "answers are"),
             )
         labels[LARGEST] = answers.map(places).astype(float)
+    values = {name: _numbers(catalogue, name) for name in numbers}
+    for rule in rules:
+        each = [comparison.holds(values[comparison.column]) for comparison in rule.comparisons]
+        holds = np.logical_and.reduce(each)
+        column = EVENT + rule.meaning.event.name
+        earlier = labels.get(column, pd.Series(np.nan, labels.index))
+        # Of rules on one event, the first that applies counts.
+        labels[column] = earlier.mask(earlier.isna() & holds, float(rule.meaning.holds))
     return catalogue, labels
+
+
+def _numbers(catalogue: Catalogue, name: str) -> pd.Series:
+    """Return a column of numbers, NaN where it is empty.
+
+    Raises:
+        BadInput: a cell is no number.
+    """
+    cells = catalogue.table[WORD + name]
+    values, wrong = as_numbers(cells)
+    if wrong.any():
+        at = int(np.flatnonzero(wrong)[0])
+        raise BadInput(
+            f"{catalogue.source} row {catalogue.table['row'].iloc[at]}: {name} is "
+            f"{cells.iloc[at]!r}, which is no number",
+            "correct it, or leave it empty",
+        )
+    return pd.Series(values, cells.index)

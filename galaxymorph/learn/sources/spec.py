@@ -28,7 +28,7 @@ KEY = re.compile(r"[a-z_]+=")
 class TrainingSource:
     """A catalogue whose galaxies train, and neither validate nor test.
 
-    Its labels are votes, unless it has `labels` or `largest`.
+    Its labels are votes, unless it has `labels`, `largest` or `attributes`.
 
     Args:
         path: of the catalogue.
@@ -39,6 +39,7 @@ class TrainingSource:
         scheme: label scheme of these names.
         answers: in place of a scheme, the meaning of each name; see `events.read_meanings`.
         largest: column with the answer of the largest cumulative fraction.
+        attributes: rules from columns of numbers to fractions; see `attributes.read_rules`.
         id: column of galaxy ids.
         weight: of each of its galaxies in the loss; one of the main catalogue has 1.
     """
@@ -50,13 +51,14 @@ class TrainingSource:
     scheme: str | None = None
     answers: str | None = None
     largest: str | None = None
+    attributes: str | None = None
     id: str | None = None
     weight: float = 1.0
 
     @property
     def has_votes(self) -> bool:
         """Whether its labels are votes."""
-        return self.labels is None and self.largest is None
+        return self.labels is self.largest is self.attributes is None
 
     def __str__(self) -> str:
         """Return the source as `read_source` takes it."""
@@ -164,6 +166,6 @@ def _require_sense(source: TrainingSource, where: str) -> None:
         for name in ("schema", "fractions"):
             if getattr(source, name) is not None:
                 raise BadInput(
-                    f"{where}: {name} is of votes, and the source has class names",
+                    f"{where}: {name} is of votes, and the source has other labels",
                     "leave out one of the two, or give the catalogue twice",
                 )

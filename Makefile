@@ -5,7 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 OLDEST := .venv-oldest
-EXTRAS := hats hdf5 lite0 mlflow morphometry onnx scale tensorboard test wandb
+EXTRAS := hats hdf5 lite0 mlflow morphometry onnx scale similar tensorboard test wandb
 comma := ,
 empty :=
 EVERYTHING := .[$(subst $(empty) ,$(comma),$(EXTRAS))]

@@ -84,7 +84,8 @@ def make_victims(folder: Path) -> dict[str, Victim]:
         return ["fit", "--resume", at / "run"] if (at / "run").exists() else fit(at)
 
     def predict(at: Path) -> list:
-        return ["predict", folder / "run", images, "-o", f"{at}/out/", "--partition", "10"]
+        out = ["-o", f"{at}/out/", "--partition", "10", "--embeddings"]
+        return ["predict", folder / "run", images, *out]
 
     def simulate(at: Path) -> list:
         return [*simulated, at / "sky"]

@@ -3,6 +3,7 @@ from .api import CatalogueCheck as CatalogueCheck
 from .api import Metrics as Metrics
 from .api import Run as Run
 from .api import Score as Score
+from .api import anomalies as anomalies
 from .api import calibrate as calibrate
 from .api import check as check
 from .api import compare as compare
@@ -24,6 +25,7 @@ from .api import robustness as robustness
 from .api import serve as serve
 from .api import show as show
 from .api import show_schema as show_schema
+from .api import similar as similar
 from .api import simulate as simulate
 from .api import simulate_volunteers as simulate_volunteers
 from .api import triage as triage

@@ -178,7 +178,9 @@ RULES = [
     ),
     (r"python cli.py calibrate .*--also", Parse("`test_sources.py` has such catalogues")),
     (r"python cli.py schema show mine.json", Parse("`schema guess` writes it")),
+    (r"python cli.py predict .*-o embedded/", Parse("`embedded` is there, of another catalogue")),
     (r"python cli.py predict .*--hats", Parse("`test_hats.py` has it, where hats is installed")),
+    (r"python cli.py (similar|anomalies) ", Run()),
     (r"python cli.py fit --resume", Run()),
     (r"python cli.py fit .*--members 5", Run(*RANDOM, "--members", "2")),
     (r"python cli.py fit .*--frozen-epochs", Run(*TINY, "--folds", "2", "--frozen-epochs", "1")),
@@ -272,6 +274,9 @@ def classes_desk(run, simple, new_folder) -> Path:
     (desk / "to-label").mkdir()
     gm.simulate_volunteers(hold_counts(desk, votes), desk / "classifications.csv")
     hold_predictions(desk)
+    settings = {"embeddings": True, "precision": "fp32"}
+    images = desk / "data" / "images_training_rev1"
+    gm.predict_catalogue(desk / "exports" / "RUN", images, desk / "embedded", **settings)
     return desk
 
 

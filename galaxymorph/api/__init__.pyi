@@ -17,6 +17,8 @@ from .fitting import reproduce as reproduce
 from .judging import judge as judge
 from .metrics import Metrics as Metrics
 from .metrics import Score as Score
+from .neighbours import anomalies as anomalies
+from .neighbours import similar as similar
 from .predicting import export as export
 from .predicting import predict as predict
 from .predicting import predict_catalogue as predict_catalogue

@@ -344,6 +344,42 @@ class TriageOptions(Rendered, Device):
 
 
 @dataclass(frozen=True)
+class Listed(MovedData, Figures):
+    """The options of what lists galaxies of a folder of predictions."""
+
+    output: Path | None = option(
+        "Write the table instead of printing: .csv, .parquet, .fits, .vot, .ecsv, .h5, .arrow.",
+        flags=("-o", "--output"),
+    )
+    sheet: Path | None = option("Draw a contact sheet of the images into this .png file, too.")
+
+
+@dataclass(frozen=True)
+class SimilarOptions(Listed, Device):
+    """What a catalogue's galaxies are compared with, and where the result goes."""
+
+    galaxy: str | None = option("Id of a galaxy of the catalogue.", metavar="ID")
+    image: Path | None = option("Image file of any galaxy.", metavar="FILE")
+    k: int = option("Number of similar galaxies.", 10, limits=(1, 10_000), flags=("-k",))
+    model: Path | None = option("With --image: new location of the model, if it has moved.")
+
+
+@dataclass(frozen=True)
+class AnomaliesOptions(Listed):
+    """Which galaxies are listed, and how they are ranked."""
+
+    number: int = option(
+        "Number of galaxies to list.", 100, limits=(1, None), flags=("-n", "--number")
+    )
+    detector: str = option(
+        "Score by which galaxies are ranked: the distance from the tenth-nearest galaxy, or that "
+        "of Mahalanobis from all.",
+        "neighbours",
+        choices=NamesIn("galaxymorph.predict.anomalies", "DETECTORS"),
+    )
+
+
+@dataclass(frozen=True)
 class ExportOptions(MovedData):
     """The file that a run becomes."""
 
@@ -363,6 +399,10 @@ class ServeOptions(Rendered, Device):
         "Address to listen on. Any other than the default lets other machines connect.", "127.0.0.1"
     )
     port: int = option("Port to listen on; 0 for any free port.", 8000, limits=(0, 65535))
+    similar: Path | None = option(
+        "Folder of this model's predictions with embeddings, in which POST /similar searches.",
+        metavar="FOLDER",
+    )
 
 
 def parse_redshift(text: str) -> tuple[float, float]:

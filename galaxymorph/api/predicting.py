@@ -272,6 +272,8 @@ def _require_file_options(chosen: PredictOptions, is_table: bool) -> None:
             raise BadInput(
                 f"--{name} {value}: it needs a catalogue's output", "give a table, or -o FOLDER/"
             )
+    if chosen.embeddings:
+        raise BadInput("--embeddings: it needs -o FOLDER/", "give a folder")
     path = chosen.path
     is_json = path is not None and path.suffix.lower() == ".json"
     remedy = f"use {', '.join(TABLES)}, or end it in / for a catalogue's folder"
@@ -364,8 +366,6 @@ def serve(run: RunLike | None = None, **options: Any) -> ModelServer:
     from galaxymorph.report import open_server
 
     chosen = ServeOptions(**options)
-    server = open_server(
-        _models(run)[0], chosen.host, chosen.port, chosen.stretch, chosen.bands, chosen.device
-    )
+    server = open_server(_models(run)[0], **vars(chosen))
     server.start()
     return server

@@ -59,6 +59,14 @@ COMMANDS = {
         "galaxymorph.cli.triage:triage",
         "Select images for volunteers to classify on Zooniverse.",
     ),
+    "similar": (
+        "galaxymorph.cli.similar:similar",
+        "Find the galaxies of a catalogue that are most like one.",
+    ),
+    "anomalies": (
+        "galaxymorph.cli.similar:anomalies",
+        "Rank the strangest galaxies of a catalogue.",
+    ),
     "volunteers": (
         "galaxymorph.cli.volunteers:volunteers",
         "Read volunteers' answers from Zooniverse as votes, or simulate them.",

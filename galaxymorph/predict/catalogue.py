@@ -71,6 +71,7 @@ FIXED = {
     "bands": "choice of bands",
     "split": "split beside the model",
     "kept": "choice of columns",
+    "embeddings": "choice of embeddings",
     "images": "number of images",
     "digest": "catalogue",
     "partition": "partition size",
@@ -152,15 +153,31 @@ def _model(model: str | Path | Predictor, options: PredictionOptions, name: str)
             raise BadInput("a predictor has no id", "give it a name")
         if options.coverage and not has_intervals(model.recipe):
             raise BadInput(f"--coverage {options.coverage}: {name} isn't a run", "give the run")
-        return CatalogueModel(name, name, options, options.coverage, predictor=model)
+        chosen = CatalogueModel(name, name, options, options.coverage, predictor=model)
+        _require_embeddings(chosen)
+        return chosen
     coverage = _coverage(model, options.coverage)
     chosen = CatalogueModel(str(Path(model).absolute()), model_id(model), options, coverage)
     if options.views == 8:
         # A model that excludes mirrored views is refused before its catalogue is read.
         chosen.load()
+    _require_embeddings(chosen)
     if chosen.parts is None:
         say(missing_split(model))
     return chosen
+
+
+def _require_embeddings(model: CatalogueModel) -> None:
+    """Raise BadInput if embeddings are to be written and the model has none."""
+    if not model.options.embeddings:
+        return
+    from galaxymorph.predict.predictors.torch_predictor import TorchPredictor
+
+    if not isinstance(model.load(), TorchPredictor):
+        raise BadInput(
+            f"--embeddings: {model.path} isn't predicted in PyTorch, and has none",
+            "give a run or a safetensors file, without --precision int8",
+        )
 
 
 def _coverage(model: str | Path, chosen: float | None) -> float | None:
@@ -209,6 +226,7 @@ def _record(model: CatalogueModel, name: str) -> dict[str, object]:
         "bands": options.bands,
         "split": model.parts.digest if model.parts else None,
         "kept": [list(pair) for pair in model.kept],
+        "embeddings": options.embeddings or None,
         # Of a run the scores are there in any case; a file may refuse images in their place.
         **({"outliers": True} if options.outliers and not model.run else {}),
     }

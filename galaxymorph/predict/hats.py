@@ -16,6 +16,7 @@ import pandas as pd
 
 from galaxymorph import __version__
 from galaxymorph.base import BadInput, import_extra, listed, replace_folder, say
+from galaxymorph.predict.vectors import EMBEDDING
 from galaxymorph.zoo import open_table
 from galaxymorph.zoo.column_meta import ColumnMeta
 from galaxymorph.zoo.coordinates import as_degrees
@@ -136,7 +137,7 @@ def _located(file: Path, coordinates: tuple[str, str]) -> pd.DataFrame:
     """Return a table with its coordinates in degrees and `INDEX`, without rows that have none."""
     from hats import pixel_math
 
-    table = pd.read_parquet(file)
+    table = pd.read_parquet(file).drop(columns=EMBEDDING, errors="ignore")
     ra, dec = as_degrees(*(table[name].astype(str).tolist() for name in coordinates))
     known = ~(np.isnan(ra) | np.isnan(dec))
     table = table.assign(**dict(zip(coordinates, (ra, dec), strict=True)))[known]

@@ -77,6 +77,11 @@ class PredictionOptions:
         "Add out-of-distribution scores: energy, and distance to the nearest training galaxies.",
         False,
     )
+    embeddings: bool = option(
+        "With -o FOLDER/: add the column `embedding`, the input of the network's last layer, for "
+        "`similar` and `anomalies`.",
+        False,
+    )
     drift: bool = option(
         "Compare 40 images or more with validation galaxies, and warn if they differ.", True
     )

@@ -12,6 +12,7 @@ from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -42,7 +43,11 @@ from galaxymorph.predict.tables import (
     scored_outputs,
     with_schemes,
 )
+from galaxymorph.predict.vectors import EMBEDDING, embedding_column
 from galaxymorph.zoo import SCHEMES, to_conditional
+
+if TYPE_CHECKING:
+    from pyarrow import Array
 
 MODEL_ID, STATUS = "model_id", "status"
 # Columns of text.
@@ -184,8 +189,11 @@ def predict_partition(
         with _recording(predictor, model) as recorded:
             outputs, scores = scored_outputs(predictor, part.references, on_progress, faults)
     faults = {at: _with_hint(part.images[at], fault) for at, fault in faults.items()} | part.unread
-    table = _predicted(outputs, scores, faults, predictor, model, recorded)
-    return PredictedPartition(part.name, _as_parquet(_joined(part, table, model)), len(faults))
+    table = _joined(part, _predicted(outputs, scores, faults, predictor, model, recorded), model)
+    vectors = None
+    if model.options.embeddings and recorded:
+        vectors = embedding_column(np.concatenate(recorded.mean), faults)
+    return PredictedPartition(part.name, _as_parquet(table, vectors), len(faults))
 
 
 _one_at_a_time = Lock()
@@ -211,9 +219,9 @@ def _any_usable(references: Sequence[str], predictor: Predictor) -> bool:
 def _recording(
     predictor: Predictor, model: CatalogueModel
 ) -> AbstractContextManager[RecordedEmbeddings | None]:
-    """Record embeddings where PyTorch predicts and the run has some to compare them with."""
-    run = model.run
-    if run is None or not run.has_embeddings or model.options.precision == "int8":
+    """Record embeddings if they are written, or if PyTorch predicts and the run has some too."""
+    is_known = model.run is not None and model.run.has_embeddings
+    if not model.options.embeddings and (not is_known or model.options.precision == "int8"):
         return nullcontext()
     return record_embeddings(predictor)
 
@@ -248,7 +256,7 @@ def _predicted(
     table = with_schemes(table, predictor)
     means = outputs[:, : len(predicted_columns(predictor.recipe, predictor.classes))]
     table["entropy"] = prediction_entropy(means, predictor.recipe)
-    if recorded and model.run:
+    if recorded and model.run and model.run.has_embeddings:
         from galaxymorph.predict.outliers import scores_of_embeddings
 
         vectors, logits = np.concatenate(recorded.plain), np.concatenate(recorded.logits)
@@ -298,7 +306,8 @@ def _joined(part: Partition, table: pd.DataFrame, model: CatalogueModel) -> pd.D
     return table
 
 
-def _as_parquet(table: pd.DataFrame) -> bytes:
+def _as_parquet(table: pd.DataFrame, vectors: Array | None = None) -> bytes:
+    """Return a table as a Parquet file, with embeddings as its last column, if there are any."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -313,5 +322,7 @@ def _as_parquet(table: pd.DataFrame) -> bytes:
     )
     content = io.BytesIO()
     whole = pa.Table.from_pandas(table, schema, preserve_index=False).replace_schema_metadata(None)
+    if vectors is not None:
+        whole = whole.append_column(EMBEDDING, vectors)
     parquet.write_table(whole, content, compression="zstd")
     return content.getvalue()

@@ -122,7 +122,7 @@ def test_a_calibrated_runs_catalogue_has_its_sets_and_its_own_views(run, images,
 
 def test_after_a_kill_the_same_command_ends_with_the_same_bytes(run, images, tmp_path, capsys):
     catalogue = write_catalogue(tmp_path / "mine.csv", images, repeat=20)
-    arguments = ["predict", run, catalogue, "--partition", "40", *EXACT, "-o"]
+    arguments = ["predict", run, catalogue, "--partition", "40", "--embeddings", *EXACT, "-o"]
     assert galaxymorph(*arguments, f"{tmp_path / 'whole'}/") == 0
     killed = tmp_path / "killed"
     command = [sys.executable, "cli.py", *map(str, arguments), f"{killed}/"]

@@ -63,6 +63,21 @@ class SimilarGalaxy(TypedDict):
     image: DataUri
 
 
+class Neighbour(TypedDict):
+    """A galaxy of the catalogue, and how far its embedding is from the image's."""
+
+    galaxy: str
+    distance: Annotated[float, Field(ge=0, le=2)]
+    image: DataUri
+
+
+class SimilarAnswer(TypedDict):
+    """The galaxies of the catalogue most like an image; if it is unfamiliar, none is."""
+
+    status: Literal["ok", "unfamiliar"]
+    similar: list[Neighbour]
+
+
 class ExplanationAnswer(TypedDict):
     """The attribution map of an image's likeliest answer, and the galaxies most like it."""
 

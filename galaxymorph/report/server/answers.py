@@ -26,9 +26,12 @@ from galaxymorph.zoo.image_files import galaxy_name
 if TYPE_CHECKING:
     # They import pydantic, which only the OpenAPI description needs.
     from galaxymorph.predict import Explainer, Predictor
+    from galaxymorph.predict.similar import SimilarGalaxies
     from galaxymorph.report.server.answer_types import (
         ClassPrediction,
         ExplanationAnswer,
+        Neighbour,
+        SimilarAnswer,
         SimilarGalaxy,
         Step,
         TreePrediction,
@@ -60,6 +63,8 @@ class ServedModel:
         later: the predictor of all further ones, and the explainer, once PyTorch is imported.
         sets: from uncalibrated probabilities to prediction sets.
         answered: set after the first image, so that `later` is loaded.
+        catalogue: in which galaxies like an image are searched, None without.
+        path: of the model.
     """
 
     name: str
@@ -67,6 +72,8 @@ class ServedModel:
     later: Future[tuple[Predictor, Explainer]]
     sets: Callable[[np.ndarray], list[str]] | None = None
     answered: threading.Event = field(default_factory=threading.Event)
+    catalogue: SimilarGalaxies | None = None
+    path: Path | None = None
     predicting: threading.Lock = field(default_factory=threading.Lock)
     decoding: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(CONCURRENT))
 
@@ -153,6 +160,33 @@ class ServedModel:
             answer["evidence"] = (explanation.attribution / 255).round(3).tolist()
         return answer
 
+    def similar(self, upload: Upload, number: int) -> SimilarAnswer:
+        """Return the galaxies of the catalogue that are most like an image.
+
+        Raises:
+            BadInput: it is no image that the model can use.
+        """
+        assert self.catalogue is not None
+        with self.decoding:
+            pixels = self._pixels(upload)
+            with self.predicting:
+                table = self.catalogue.of_image(pixels, number, self.path)
+            reference = self.catalogue.catalogue.reference
+            neighbours: list[Neighbour] = [
+                {
+                    "galaxy": row["galaxy"],
+                    "distance": round(float(row["distance"]), 4),
+                    "image": thumbnail(
+                        reference(row["image"]),
+                        self.recipe.crop,
+                        SIMILAR_SIDE,
+                        self.recipe.rendering,
+                    ),
+                }
+                for row in table.to_dict("records")
+            ]
+        return {"status": table["status"].iloc[0], "similar": neighbours}
+
     def _pixels(self, upload: Upload) -> np.ndarray:
         image = decode_bytes(upload.data, upload.name, self.recipe.rendering)
         require_content(image, self.recipe.crop, upload.name)
@@ -238,7 +272,11 @@ def _by_name(names: Sequence[str], values: np.ndarray) -> dict[str, float]:
 
 
 def load_model(
-    path: Path, stretch: str | None = None, bands: str | None = None, on_any_device: bool = True
+    path: Path,
+    stretch: str | None = None,
+    bands: str | None = None,
+    on_any_device: bool = True,
+    similar: Path | None = None,
 ) -> ServedModel:
     """Load a model; of a calibrated run with its prediction sets.
 
@@ -248,9 +286,11 @@ def load_model(
         bands: likewise.
         on_any_device: whether the first images may be predicted before PyTorch is imported, see
             `load_predictor`.
+        similar: folder of the model's predictions with embeddings.
 
     Raises:
-        BadInput: not a finished run, nor such a file, or an unknown stretch.
+        BadInput: not a finished run, nor such a file, an unknown stretch, or the folder is of
+            another model.
     """
     from galaxymorph.predict import is_run, load_predictor
     from galaxymorph.predict.predictors.array_predictor import ArrayPredictor
@@ -274,7 +314,14 @@ def load_model(
     sets = None
     if is_run(path) and (coverage := calibrated_coverage(Run(path))):
         sets = partial(sets_of, Run(path), coverage=coverage)
-    return ServedModel(model_title(path), first, in_background(load_later), sets, answered)
+    catalogue = None
+    if similar is not None:
+        from galaxymorph.predict.similar import open_similar
+
+        catalogue = open_similar(similar)
+        catalogue.catalogue.load_predictor(path)
+    later = in_background(load_later)
+    return ServedModel(model_title(path), first, later, sets, answered, catalogue, path)
 
 
 def model_title(path: Path) -> str:

@@ -22,7 +22,7 @@ def describe_server(
     most_images: int,
     warnings: Sequence[Mapping[str, str]] = (),
 ) -> Schema:
-    """Return the description of `POST /predict` and `POST /explain`.
+    """Return the description of `POST /predict`, `POST /explain` and, if served, `POST /similar`.
 
     Args:
         model: that is served.
@@ -43,6 +43,13 @@ def describe_server(
     }
     explain = _operation("Explain the prediction of one image.", one)
     explain["responses"]["200"]["content"] = _json(_schema(types.ExplanationAnswer))
+    paths = {"/predict": {"post": predict}, "/explain": {"post": explain}}
+    if model.catalogue is not None:
+        similar = _operation("List the galaxies of the catalogue most like an image.", one)
+        similar["responses"]["200"]["content"] = _json(_schema(types.SimilarAnswer))
+        number = {"type": "integer", "minimum": 1, "default": 10}
+        similar["parameters"] = [{"name": "k", "in": "query", "schema": number}]
+        paths["/similar"] = {"post": similar}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -51,7 +58,7 @@ def describe_server(
             # Of fields that the standard doesn't name, it takes those that begin with x-.
             "x-warnings": list(warnings),
         },
-        "paths": {"/predict": {"post": predict}, "/explain": {"post": explain}},
+        "paths": paths,
     }
 
 

@@ -38,6 +38,8 @@ from galaxymorph.zoo.image_files import galaxy_name
 # Largest size of an image (Galaxy Zoo's have 20 kB), and of a request with several.
 MAX_BYTES, MAX_REQUEST = 25_000_000, 100_000_000
 MAX_IMAGES = 200
+# Galaxies that /similar lists at most, each with its image.
+MAX_SIMILAR = 200
 # Seconds within which a client sends more data, and the model is loaded.
 TIMEOUT = 20
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -147,7 +149,13 @@ class ModelServer:
 
 
 def open_server(
-    run: Path, host: str, port: int, stretch: str | None, bands: str | None, device: str
+    run: Path,
+    host: str,
+    port: int,
+    stretch: str | None,
+    bands: str | None,
+    device: str,
+    similar: Path | None = None,
 ) -> ModelServer:
     """Return the server of a run's model, with its address bound; `run` or `start` serves it.
 
@@ -158,6 +166,7 @@ def open_server(
         stretch: of FITS images, in place of the one that the model is trained on.
         bands: of FITS images, likewise.
         device: on which the network runs.
+        similar: folder of the model's predictions with embeddings, which /similar searches.
 
     Raises:
         BadInput: the address can't be bound.
@@ -168,7 +177,7 @@ def open_server(
             from galaxymorph.learn import use_device
 
             use_device(device)
-        return load_model(run, stretch, bands, on_any_device=device == "auto")
+        return load_model(run, stretch, bands, device == "auto", similar)
 
     warnings = fit_warnings(Run(run)) if is_run(run) else ()
     return ModelServer(model_title(run), load, host, port, warnings)
@@ -241,6 +250,19 @@ class _Endpoints:
         model = await _loaded(self.loading)
         return JSONResponse(await run_in_threadpool(model.explain, uploads[0]))
 
+    async def similar(self, request: Request) -> Response:
+        """Answer with the galaxies of the catalogue that are most like the image that is sent."""
+        uploads = await _uploads(request, self.is_local)
+        if len(uploads) > 1:
+            raise HTTPException(400, "/similar accepts one image per request")
+        text = request.query_params.get("k", "10")
+        if not (text.isdecimal() and 1 <= int(text) <= MAX_SIMILAR):
+            raise HTTPException(400, f"k={text}: give a number from 1 to {MAX_SIMILAR}")
+        model = await _loaded(self.loading)
+        if model.catalogue is None:
+            raise HTTPException(404, "no catalogue to search: start the server with --similar")
+        return JSONResponse(await run_in_threadpool(model.similar, uploads[0], int(text)))
+
     async def guard(self, request: Request, proceed: RequestResponseEndpoint) -> Response:
         """Refuse requests that another site makes a browser on this machine send."""
         if self.is_local and (why := _foreign(request)):
@@ -274,6 +296,7 @@ def make_app(
             Route("/openapi.json", endpoints.describe),
             Route("/predict", endpoints.predict, methods=["POST"]),
             Route("/explain", endpoints.explain, methods=["POST"]),
+            Route("/similar", endpoints.similar, methods=["POST"]),
         ],
         middleware=[Middleware(BaseHTTPMiddleware, dispatch=endpoints.guard)],
         exception_handlers={HTTPException: _refuse, BadInput: _refuse, Exception: _refuse},
@@ -399,7 +422,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
         if kind == FORM and not isinstance(error, NoContent):
             # `curl -d @galaxy.jpg` removes line breaks.
             words["error"] += f"; {AS_FILE}"
-    if status == 404:
+    if status == 404 and request.url.path != "/similar":
         words["error"] = "there are /, /openapi.json, POST /predict and POST /explain"
     return _refusal(status, words, getattr(error, "headers", None))
 

@@ -1,0 +1,133 @@
+"""Galaxies alike, and strange ones, in a catalogue whose embeddings are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from galaxymorph.api.calling import takes
+from galaxymorph.api.options import AnomaliesOptions, Listed, SimilarOptions
+from galaxymorph.api.paths import Place, require_output
+from galaxymorph.base import BadInput
+from galaxymorph.images import Rendering
+from galaxymorph.predict.column_words import column_words
+from galaxymorph.zoo.table_writing import WRITERS, write_table_file
+
+
+@takes(SimilarOptions)
+def similar(folder: Place, **options: Any) -> pd.DataFrame:
+    """Return the galaxies of a catalogue that are most like one of it, or like an image.
+
+    A row a galaxy, the nearest first, with `distance` and its prediction. The index of the
+    embeddings is made by the first call and stored in the folder; the next ones in this process
+    have it loaded. If `status` is `unfamiliar`, nothing in the catalogue is like the galaxy.
+
+    Args:
+        folder: of the catalogue's predictions with embeddings, see `predict_catalogue`.
+
+    Raises:
+        BadInput: the folder has no embeddings, the galaxy or the image can't be used, a file is
+            damaged, or the extra `similar` isn't installed.
+
+    Example:
+        >>> import galaxymorph as gm
+        >>> images = "sky/images_training_rev1"
+        >>> failures = gm.predict_catalogue("exports/first", images, "embedded", embeddings=True)
+        >>> table = gm.similar("embedded", galaxy="100001", k=5)
+        >>> len(table), "100001" in set(table["galaxy"])
+        (5, False)
+        >>> gm.similar("embedded", image=f"{images}/100001.jpg", k=1)["galaxy"].tolist()
+        ['100001']
+    """
+    from galaxymorph.predict.similar import open_similar, say_unfamiliar
+
+    chosen = SimilarOptions(**options)
+    if (chosen.galaxy is None) == (chosen.image is None):
+        raise BadInput("similar: it needs a galaxy or an image", "give --galaxy ID or --image FILE")
+    if chosen.model and not chosen.image:
+        raise BadInput("--model: it is for --image", "leave it out")
+    _require_outputs(chosen)
+    catalogue = open_similar(Path(folder))
+    if chosen.galaxy is not None:
+        name, table = chosen.galaxy, catalogue.of_galaxy(chosen.galaxy, chosen.k)
+        shown = catalogue.catalogue.reference(catalogue.image_of(name), chosen.data)
+    else:
+        name = shown = str(chosen.image)
+        table = catalogue.of_image(shown, chosen.k, chosen.model)
+    say_unfamiliar(table, name)
+    if chosen.sheet:
+        from galaxymorph.report.figures.listed_galaxies import draw_listed
+
+        references = [catalogue.catalogue.reference(image, chosen.data) for image in table["image"]]
+        notes = ["", *(f"distance {distance:.3f}" for distance in table["distance"])]
+        query = pd.DataFrame({"galaxy": [Path(name).stem if chosen.image else name]})
+        draw_listed(
+            chosen.sheet,
+            pd.concat([query, table], ignore_index=True),
+            [shown, *references],
+            notes,
+            f"Galaxies of {folder} most like {query['galaxy'][0]}",
+            _rendering(catalogue.catalogue.record),
+        )
+    return _written(table, chosen)
+
+
+@takes(AnomaliesOptions)
+def anomalies(folder: Place, **options: Any) -> pd.DataFrame:
+    """Return the strangest galaxies of a catalogue, a row each, the strangest first.
+
+    Args:
+        folder: of the catalogue's predictions with embeddings, see `predict_catalogue`.
+
+    Raises:
+        BadInput: the folder has no embeddings, or a file is damaged.
+
+    Example:
+        >>> import galaxymorph as gm
+        >>> images = "sky/images_training_rev1"
+        >>> failures = gm.predict_catalogue("exports/first", images, "embedded", embeddings=True)
+        >>> table = gm.anomalies("embedded", number=3)
+        >>> table["rank"].tolist(), table["score"].is_monotonic_decreasing
+        ([1, 2, 3], True)
+    """
+    from galaxymorph.predict.anomalies import rank_anomalies
+    from galaxymorph.predict.embedded_catalogue import open_embedded
+
+    chosen = AnomaliesOptions(**options)
+    _require_outputs(chosen)
+    catalogue = open_embedded(Path(folder))
+    table = rank_anomalies(catalogue, chosen.detector, chosen.number)
+    if chosen.sheet:
+        from galaxymorph.report.figures.listed_galaxies import draw_listed
+
+        draw_listed(
+            chosen.sheet,
+            table,
+            [catalogue.reference(image, chosen.data) for image in table["image"]],
+            [
+                f"{rank}: {score:.3f}"
+                for rank, score in zip(table["rank"], table["score"], strict=True)
+            ],
+            f"Strangest galaxies of {folder}, of {catalogue.rows:,}",
+            _rendering(catalogue.record),
+        )
+    return _written(table, chosen)
+
+
+def _require_outputs(chosen: Listed) -> None:
+    """Raise BadInput for a table or a sheet that can't be written, before anything is read."""
+    require_output(chosen.output, tuple(WRITERS), f"use {', '.join(WRITERS)}")
+    if chosen.sheet and chosen.sheet.suffix != ".png":
+        raise BadInput(f"--sheet {chosen.sheet}: it has another ending", "name a .png file")
+
+
+def _written(table: pd.DataFrame, chosen: Listed) -> pd.DataFrame:
+    if chosen.output:
+        write_table_file(chosen.output, table, column_words(table.columns))
+    return table
+
+
+def _rendering(record: Any) -> Rendering:
+    return Rendering().changed(record["stretch"], record["bands"])

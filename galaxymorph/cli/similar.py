@@ -1,0 +1,68 @@
+"""`similar` and `anomalies`: galaxies alike, and strange ones, in a catalogue with embeddings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import pandas as pd
+
+from galaxymorph.api.options import AnomaliesOptions, SimilarOptions
+from galaxymorph.cli.commands import Command
+from galaxymorph.cli.options import PATH, options_of
+
+
+@click.command(cls=Command)
+@click.argument("folder", type=PATH)
+@options_of(SimilarOptions)
+def similar(folder: Path, **options: Any) -> None:
+    """Find the galaxies most like one, by the embeddings in FOLDER.
+
+    FOLDER is what `predict CATALOGUE -o FOLDER/ --embeddings` filled. The first call makes an index
+    of the embeddings and stores it there.
+
+    \b
+    Examples:
+      python cli.py similar predictions/ --galaxy 123456 -k 50 --sheet similar.png
+      python cli.py similar predictions/ --image galaxy.jpg -o similar.csv
+    """
+    import galaxymorph as gm
+
+    _print(gm.similar(folder, **options), options, "distance")
+
+
+@click.command(cls=Command)
+@click.argument("folder", type=PATH)
+@options_of(AnomaliesOptions)
+def anomalies(folder: Path, **options: Any) -> None:
+    """Rank the strangest galaxies, by the embeddings in FOLDER.
+
+    FOLDER is what `predict CATALOGUE -o FOLDER/ --embeddings` filled. The largest score is the
+    strangest galaxy's.
+
+    \b
+    Example:
+      python cli.py anomalies predictions/ --number 50 --sheet strange.png
+    """
+    import galaxymorph as gm
+
+    _print(gm.anomalies(folder, **options), options, "score")
+
+
+def _print(table: pd.DataFrame, options: dict[str, Any], value: str) -> None:
+    """Print the files that are written, or galaxy, image, value and class of every row."""
+    from galaxymorph.report.tables import make_table, print_table
+
+    for name in ("output", "sheet"):
+        if options[name]:
+            click.echo(options[name])
+    if options["output"]:
+        return
+    columns = ["galaxy", "image", value]
+    columns += [name for name in ("predicted", "layer1", "status") if name in table]
+    shown = make_table("", columns, left={"image", "predicted", "layer1", "status"})
+    for row in table[columns].itertuples(index=False):
+        cells = (f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row)
+        shown.add_row(*("–" if cell in ("nan", "None", "<NA>") else cell for cell in cells))
+    print_table(shown)

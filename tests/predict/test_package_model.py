@@ -120,9 +120,12 @@ def test_its_classes_agree_with_volunteers(real, predictor):
     labels = pd.read_csv(real / "gz2-five" / "labels.csv", dtype=str).iloc[::10]
     folder = real / "gz2-five" / "images_training_rev1"
     ids = labels.iloc[:, 0]
-    table = predictor.changed(views=1).predict([str(folder / f"{name}.jpg") for name in ids])
-    agree = table["gz2-five"].to_numpy() == labels["label"].to_numpy()
-    assert agree.mean() > 0.9
+    table = predictor.changed(views=8).predict([str(folder / f"{name}.jpg") for name in ids])
+    predicted, truth = table["gz2-five"], labels["label"].to_numpy()
+    # The model's card says that these two are confused.
+    thin = np.isin(truth, ["edge_on", "smooth_cigar"])
+    assert (predicted == truth)[~thin].mean() > 0.95
+    assert predicted[thin].isin(["edge_on", "smooth_cigar"]).mean() > 0.85
 
 
 @pytest.mark.real

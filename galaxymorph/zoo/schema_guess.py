@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -35,8 +36,9 @@ ENDINGS = {
 # Rows that are looked at, and the share of them in which a question's volunteers must be those of
 # an answer: releases have counts that are rounded.
 ROWS, AGREEMENT = 20_000, 0.9
-# Answers of one question.
+# Answers of one question, and where its name ends in an answer's, the usual way first.
 MOST_ANSWERS = 12
+BOUNDARIES = (r"[_.]", r"[-_. ]", r"(?<=\d)(?=[A-Za-z]+\d+$)")
 IDS = re.compile(r"(^|_)(id|id_str|objid|galaxyid|iauname|name)$|objid|^id", re.IGNORECASE)
 
 
@@ -171,16 +173,23 @@ def _first_pieces(table: Table, columns: Sequence[str]) -> list:
 
 
 def _questions(answers: Sequence[str]) -> dict[str, list[str]]:
-    """Return answers by question: the longest beginning, up to _ or ., that two or more share."""
-    starts: dict[str, list[str]] = {}
-    for answer in answers:
-        for match in re.finditer(r"[_.]", answer):
-            starts.setdefault(answer[: match.start()], []).append(answer)
+    """Return answers by question: the longest beginning that two or more share.
+
+    Of codes without separators, such as t0a1, that is what precedes the last letters and digits.
+    """
+    for boundary in BOUNDARIES:
+        if questions := _grouped(answers, boundary):
+            return questions
+    return {}
+
+
+def _grouped(answers: Sequence[str], boundary: str) -> dict[str, list[str]]:
+    ends = {answer: [at.start() for at in re.finditer(boundary, answer)] for answer in answers}
+    starts = Counter(answer[:end] for answer in answers for end in ends[answer])
     questions: dict[str, list[str]] = {}
     for answer in answers:
-        ends = [match.start() for match in re.finditer(r"[_.]", answer)]
-        for end in reversed(ends):
-            if 2 <= len(starts[answer[:end]]) <= MOST_ANSWERS:
+        for end in reversed(ends[answer]):
+            if 2 <= starts[answer[:end]] <= MOST_ANSWERS:
                 questions.setdefault(answer[:end], []).append(answer)
                 break
     return {name: columns for name, columns in questions.items() if len(columns) > 1}

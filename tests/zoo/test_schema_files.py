@@ -197,3 +197,26 @@ def test_a_part_of_a_known_schema_is_named(tmp_path):
     notes = guess_schema(open_table(tmp_path / "part.csv"), "x").notes
     (note,) = [each for each in notes if "are those of --schema" in each]
     assert note.startswith("7 answers of 7 are those of --schema galaxy-zoo-decals, of which ")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["t01_shape_a01_count", "t01_shape_a02_count", "t02_bar_a03_count", "t02_bar_a04_count"],
+        ["T00.A0", "T00.A1", "T01.A0", "T01.A1"],
+        ["t0a0", "t0a1", "t1a0", "t1a1"],
+        ["Q1A1", "Q1A2", "Q2A1", "Q2A2"],
+        ["shape-a0", "shape-a1", "bar-a0", "bar-a1"],
+    ],
+)
+def test_columns_of_codes_are_questions_and_answers(names, tmp_path):
+    rng = np.random.default_rng(0)
+    first = rng.multinomial(40, [0.5, 0.5], 60)
+    second = [rng.multinomial(number, [0.3, 0.7]) for number in first[:, 1]]
+    table = pd.DataFrame(np.hstack([first, second]), columns=names)
+    table.insert(0, "id", range(60))
+    table.to_csv(tmp_path / "codes.csv", index=False)
+    one, other = guess_schema(open_table(tmp_path / "codes.csv"), "x").schema.tree.questions
+    columns = [name.removesuffix("_count") for name in names]
+    assert [each.column for each in (*one.answers, *other.answers)] == columns
+    assert one.answers[1].leads_to == other.name and other.name == columns[2][: len(other.name)]

@@ -9,11 +9,11 @@ import click
 
 from galaxymorph.api.options import CompareOptions
 from galaxymorph.cli.commands import Command
-from galaxymorph.cli.options import PATH, options_of
+from galaxymorph.cli.options import RUNS, options_of
 
 
 @click.command(cls=Command)
-@click.argument("runs", nargs=-1, required=True, type=PATH, metavar="RUN RUN...")
+@RUNS
 @click.option(
     "--all",
     "everything",

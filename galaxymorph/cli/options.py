@@ -101,7 +101,18 @@ def _require_run(
     return path
 
 
+def _require_runs(
+    context: click.Context, argument: click.Parameter, paths: tuple[Path, ...]
+) -> tuple[Path, ...]:
+    for path in paths:
+        _require_run(context, argument, path)
+    return paths
+
+
 RUN = click.argument("run", type=PATH, callback=_require_run)
+RUNS = click.argument(
+    "runs", nargs=-1, required=True, type=PATH, metavar="RUN RUN...", callback=_require_runs
+)
 # Without it, the model of the package.
 OPTIONAL_RUN = click.argument("run", type=PATH, callback=_require_run, required=False)
 

@@ -69,6 +69,10 @@ def test_one_image_takes_no_pytorch_with_the_package_model_or_a_run(run, images,
         assert imported("predict", *model, images[0], *exact) == "0 []"
 
 
+def test_folders_that_are_no_runs_are_refused_without_pytorch(run, tmp_path):
+    assert imported("compare", run, tmp_path / "nothing") == "2 []"
+
+
 def test_a_server_answers_its_first_image_before_pytorch_is_imported(images):
     assert in_process(SERVED, PACKAGE_MODEL, images[0]) == ["False True", "True False"]
 

@@ -18,7 +18,8 @@ decals-dr5 votes of Galaxy Zoo DECaLS (Walmsley et al. 2022): each question's mo
 challenge  Kaggle's training galaxies: the root-mean-square error of the 37 columns
 efigi      Baillard et al. (2011): the type T, and 16 attributes from 0 to 1
 gz1-hands  clockwise and anticlockwise spirals of Galaxy Zoo 1, by the difference between the
-           features of an image and of its mirror image: a mirrored galaxy gets the other class
+           features of an image and of its mirror image: a mirrored galaxy gets the other class;
+           none is left out, since a model that was trained with flips knows no hands
 """
 
 from __future__ import annotations
@@ -331,11 +332,11 @@ def read_hands(path: Path) -> Published:
     """Read the spirals of Galaxy Zoo 1, each followed by its mirror image."""
     table = read_catalogue(path, "label").table
     table = table[table["label"].isin(["spiral_clockwise", "spiral_anticlockwise"])]
-    images = []
-    for image in table["image"]:
+    table, images = table.loc[table.index.repeat(2)], []
+    for image in table["image"].iloc[::2]:
         pixels = np.array(as_image(image))
         images += [pixels, pixels[:, ::-1].copy()]
-    return Published(images, table[["label"]].loc[table.index.repeat(2)], score_hands)
+    return Published(images, table[["label"]], score_hands)
 
 
 def read_efigi(path: Path) -> Published:

@@ -17,7 +17,15 @@ challenge; Galaxy Zoo 2, weighted); against ten random galaxies, and against nei
 statistics (see realism.py). PREDICTED may have the sets by several models: name its folders with
 --predicted MODEL=FOLDER. Intervals are 95 %, by 500 resamplings of the galaxies.
 
-Results go to benchmarks/results/similar-index.json and similar-meaning.json.
+    python benchmarks/similar.py rotated --real REAL
+    python benchmarks/similar.py simulated --simulated SKY --predicted PREDICTED
+
+`rotated` embeds 200 galaxies of Galaxy Zoo 2 and seven mirrored or rotated copies of 25 of them by
+the package's model, and counts the copies whose nearest is their original. `simulated` takes the
+predictions in PREDICTED/sky of a simulated sky: the mean difference of the neighbours' true
+parameters, in ranks from 0 to 1, of each that both galaxies have.
+
+Results go to benchmarks/results/similar-index.json, similar-meaning.json and so on.
 """
 
 from __future__ import annotations
@@ -33,13 +41,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent))
 from realism import image_statistics
 
 from galaxymorph.base import Progress, read_json, write_json
-from galaxymorph.judge import unit_vectors
+from galaxymorph.judge import true_concepts, unit_vectors
+from galaxymorph.predict import load_predictor
 from galaxymorph.predict.embedded_catalogue import open_embedded
+from galaxymorph.predict.predictors.recording import record_embeddings
 from galaxymorph.predict.similar_index import empty_index
 
 RESULTS = Path(__file__).parent / "results"
@@ -49,9 +60,10 @@ QUERIES, NEAREST, RESAMPLED = 200, 10, 500
 def main() -> None:
     """Measure, print and save."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("index", "meaning"))
+    parser.add_argument("what", choices=("index", "meaning", "rotated", "simulated"))
     parser.add_argument("--real", type=Path, default=os.environ.get("GALAXYMORPH_REAL_DATA"))
-    parser.add_argument("--predicted", action="append", required=True, metavar="[MODEL=]FOLDER")
+    parser.add_argument("--predicted", action="append", default=[], metavar="[MODEL=]FOLDER")
+    parser.add_argument("--simulated", type=Path, help="folder of a simulated sky")
     parser.add_argument("--numbers", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--only", default="", help="indexes whose names contain this")
     parser.add_argument("--seed", type=int, default=0)
@@ -61,6 +73,11 @@ def main() -> None:
     if arguments.what == "index":
         (folder, *_) = folders.values()
         result = measure_indexes(folder, arguments.numbers, arguments.only, rng)
+    elif arguments.what == "simulated":
+        (folder, *_) = folders.values()
+        result = measure_simulated(arguments.simulated, folder / "sky", rng)
+    elif arguments.what == "rotated":
+        result = measure_rotated(Path(arguments.real) / "galaxy-zoo-2" / "images_training_rev1")
     else:
         if arguments.real is None:
             parser.error("give --real or set GALAXYMORPH_REAL_DATA")
@@ -262,6 +279,63 @@ def measure_meaning(real: Path, folders: dict[str, Path], rng: np.random.Generat
         for space, points in spaces.items():
             result[name][space] = interval(likeness(values, neighbours(points)), rng)
         print(name, result[name], flush=True)
+    return result
+
+
+def measure_simulated(sky: Path, folder: Path, rng: np.random.Generator) -> dict:
+    """Return the difference of neighbours' true parameters, by parameter, and by chance."""
+    table, units = vectors_of(folder)
+    truth = pd.read_parquet(sky / "truth.parquet")
+    truth = truth.set_index(truth["GalaxyID"].astype(str)).loc[table["galaxy"]]
+    near = neighbours(units)
+    chance = rng.integers(len(units), size=near.shape)
+    result: dict[str, Any] = {"galaxies": len(units)}
+    for words, values in true_concepts(truth).items():
+        ranks = pd.Series(values).rank(pct=True).to_numpy()
+        with np.errstate(invalid="ignore"):
+            rows = [np.abs(ranks[places] - ranks[:, None]) for places in (near, chance)]
+        has = [np.isfinite(row).any(axis=1) for row in rows]
+        if min(map(np.sum, has)) < 30:
+            continue
+        means = [np.nanmean(row[one], axis=1) for row, one in zip(rows, has, strict=True)]
+        result[words] = {
+            "neighbours": interval(means[0], rng),
+            "chance": interval(means[1], rng),
+            "galaxies": int(has[0].sum()),
+        }
+        print(words, result[words], flush=True)
+    return result
+
+
+def measure_rotated(images: Path, number: int = 200, queries: int = 25) -> dict:
+    """Return the share of mirrored and rotated copies whose nearest is their original."""
+    predictor = load_predictor()
+    pixels = [np.asarray(Image.open(path)) for path in sorted(images.iterdir())[:number]]
+    copies = [
+        np.ascontiguousarray(np.rot90(each[:, ::-1] if view >= 4 else each, view % 4))
+        for each in pixels[:queries]
+        for view in range(1, 8)
+    ]
+    result: dict[str, Any] = {"galaxies": number, "copies": len(copies)}
+    for views in (1, 8):
+        changed = predictor.changed(views=views)
+        units = []
+        for sources in (pixels, copies):
+            with record_embeddings(changed) as recorded:
+                changed.outputs_of_each(sources, None, {})
+            units.append(unit_vectors(np.concatenate(recorded.mean)))
+        away = np.linalg.norm(units[1][:, None] - units[0][None], axis=2)
+        own = np.repeat(np.arange(queries), 7)
+        rows = np.arange(len(copies))
+        others = away.copy()
+        others[rows, own] = np.inf
+        result[f"{views} views"] = {
+            "nearest is the original": round(float((away.argmin(axis=1) == own).mean()), 4),
+            "distance from it, of that to the nearest other": round(
+                float(np.median(away[rows, own] / others.min(axis=1))), 4
+            ),
+        }
+        print(result, flush=True)
     return result
 
 

@@ -18,6 +18,7 @@ from galaxymorph import __version__
 from galaxymorph.base import (
     BadInput,
     Progress,
+    counted,
     file_lock,
     read_json,
     remove_leftovers,
@@ -168,15 +169,27 @@ def _model(model: str | Path | Predictor, options: PredictionOptions, name: str)
 
 
 def _require_embeddings(model: CatalogueModel) -> None:
-    """Raise BadInput if embeddings are to be written and the model has none."""
+    """Print a note on embeddings of few views, if they are to be written.
+
+    Raises:
+        BadInput: the model has none.
+    """
     if not model.options.embeddings:
         return
     from galaxymorph.predict.predictors.torch_predictor import TorchPredictor
 
-    if not isinstance(model.load(), TorchPredictor):
+    predictor = model.load()
+    if not isinstance(predictor, TorchPredictor):
         raise BadInput(
             f"--embeddings: {model.path} isn't predicted in PyTorch, and has none",
             "give a run or a safetensors file, without --precision int8",
+        )
+    recipe = predictor.recipe
+    if recipe.views < (8 if recipe.flips else 4):
+        more = "8: a rotated or mirrored" if recipe.flips else "4: a rotated"
+        say(
+            f"embeddings of {counted(recipe.views, 'view')}; with --views {more} image has the "
+            "same one"
         )
 
 

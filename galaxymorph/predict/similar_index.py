@@ -41,7 +41,7 @@ FOLDER, INDEX, GALAXIES, RECORD = "_similar", "index.faiss", "galaxies.arrow", "
 FORMAT = 1
 # Up to so many galaxies the search is exact; of more, along so many principal components and in the
 # nearest of 4 sqrt(n) clusters, of which so many are searched. Measured by benchmarks/similar.py.
-EXACT, COMPONENTS, PROBED = 20_000, 128, 32
+EXACT, COMPONENTS, PROBED = 20_000, 256, 64
 # Training vectors of a cluster: faiss takes 39 at least, and draws 256 of more.
 A_CLUSTER = 50
 # Galaxies whose distances from their neighbours tell which are usual.

@@ -195,6 +195,7 @@ def start_fit(options: FitOptions, changes: dict[str, Any]) -> Started:
         decode_galaxies,
         default_recipe,
         free_name,
+        learn_flux_scale,
         require_network,
         resolve_encoder,
         sample_images,
@@ -213,6 +214,7 @@ def start_fit(options: FitOptions, changes: dict[str, Any]) -> Started:
     if reason:
         say(f"recipe {source}: {reason}")
     unlabelled_images(recipe)
+    recipe = learn_flux_scale(recipe, labelled)
     galaxies = decode_galaxies(labelled, recipe, options.skip_bad, options.cache)
     if encoder.unsure:
         warn_of_inputs(encoder, sample_images(list(galaxies.table["image"]), recipe))

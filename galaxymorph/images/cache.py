@@ -1,7 +1,8 @@
 """Decoded frames on disk: each image is decoded once for all epochs and fits.
 
-A cache folder contains the frames of a set of images, as uint8 pixels. Its name is a digest of the
-images' contents and of the frame, so that changed data or another frame have another folder.
+A cache folder contains the frames of a set of images, uint8 of RGB or float16 of flux. Its name is
+a digest of the images' contents and of the frame, so that changed data or another frame have
+another folder.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import hashlib
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,17 +24,15 @@ from galaxymorph.base import (
     cache_folder,
     file_lock,
     make_folder,
-    read_bytes,
     read_json,
     remove_leftovers,
     replace_folder,
 )
-from galaxymorph.images.content import require_content
-from galaxymorph.images.decoding import decode_bytes
-from galaxymorph.images.frame import centre_frame
+from galaxymorph.images.flux import FluxImage
+from galaxymorph.images.galaxy_frames import Cut, blank_frame, framed, open_files, read_galaxy
 from galaxymorph.images.inspection import (
     Inspection,
-    digest_bytes,
+    digest_files,
     inspect_image,
     inspect_images,
     quiet_decoding,
@@ -44,11 +44,13 @@ from galaxymorph.images.workers import map_images
 AHEAD = 256
 # 3: FITS planes are chosen by their headers, and frames without a galaxy are excluded.
 FORMAT = 3
+# Of frames of flux: missing bands and bad pixels by digest.
+NOTES = "notes.json"
 
 
 @dataclass(frozen=True)
 class Frames:
-    """Decoded frames, uint8 of shape (side, side, 3), and the row of each image's digest."""
+    """Decoded frames, see `galaxy_frame`, and the row of each image's digest."""
 
     pixels: Rows
     rows: dict[str, int]
@@ -70,13 +72,13 @@ def cached_frames(
     Raises:
         BadInput: the disk has no room for the frames.
     """
-    inspections = inspect_images(references, decoding=False)
+    inspections = inspect_images(references, decoding=False, rendering=rendering)
     by_digest = {
         inspection.digest: reference
         for inspection, reference in zip(inspections, references, strict=True)
         if inspection.digest
     }
-    settings = [FORMAT, crop, side, asdict(rendering), sorted(by_digest)]
+    settings = [FORMAT, crop, side, rendering.as_dict(), sorted(by_digest)]
     key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()
     folder = cache_folder() / "frames" / key[:24]
     make_folder(folder.parent)
@@ -90,13 +92,25 @@ def cached_frames(
         inspect_image(reference, crop, rendering) if inspection.digest not in rows else inspection
         for inspection, reference in zip(inspections, references, strict=True)
     ]
-    pixels = Rows(folder / "pixels.bin", (side, side, 3), np.dtype("uint8"))
-    return Frames(pixels, rows), checked
+    if rendering.flux is not None:
+        checked = _with_notes(checked, read_json(folder / NOTES, f"delete {folder}"))
+    blank = blank_frame(side, rendering)
+    return Frames(Rows(folder / "pixels.bin", blank.shape, blank.dtype), rows), checked
+
+
+def _with_notes(inspections: list[Inspection], notes: dict[str, Any]) -> list[Inspection]:
+    """Return the inspections with the missing bands and the bad pixels of flux."""
+    return [
+        replace(each, missing=tuple(note["missing"]), bad=note["bad"])
+        if not each.fault and (note := notes.get(each.digest))
+        else each
+        for each in inspections
+    ]
 
 
 def _build(folder: Path, by_digest: dict[str, str], frame: tuple[float, int, Rendering]) -> None:
-    side = frame[1]
-    need = len(by_digest) * side * side * 3
+    _, side, rendering = frame
+    need = len(by_digest) * blank_frame(side, rendering).nbytes
     free = shutil.disk_usage(folder.parent).free
     if need > 0.9 * free:
         raise BadInput(
@@ -106,6 +120,7 @@ def _build(folder: Path, by_digest: dict[str, str], frame: tuple[float, int, Ren
         )
     digests = sorted(by_digest)
     rows: dict[str, int] = {}
+    notes: dict[str, object] = {}
     with (
         replace_folder(folder) as temporary,
         quiet_decoding(),
@@ -113,23 +128,33 @@ def _build(folder: Path, by_digest: dict[str, str], frame: tuple[float, int, Ren
         (temporary / "pixels.bin").open("wb") as pixels,
     ):
         jobs = [(by_digest[digest], digest, *frame) for digest in digests]
-        for digest, array in zip(digests, map_images(_frame, jobs, AHEAD), strict=True):
-            if array is not None:
+        for digest, frame_of in zip(digests, map_images(_frame, jobs, AHEAD), strict=True):
+            if frame_of is not None:
+                array, missing, bad = frame_of
                 rows[digest] = len(rows)
                 pixels.write(array.data)
+                if missing or bad:
+                    notes[digest] = {"missing": missing, "bad": bad}
             progress.advance()
         (temporary / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
+        if rendering.flux is not None:
+            (temporary / NOTES).write_text(json.dumps(notes), encoding="utf-8")
 
 
-def _frame(job: tuple[str, str, float, int, Rendering]) -> np.ndarray | None:
-    """Return an image's frame, or None if it can't be used or has changed."""
+def _frame(
+    job: tuple[str, str, float, int, Rendering],
+) -> tuple[np.ndarray, tuple[str, ...], float] | None:
+    """Return an image's frame, missing bands and share of bad pixels.
+
+    None stands for an image that can't be used or has changed.
+    """
     reference, digest, crop, side, rendering = job
     try:
-        data = read_bytes(reference)
-        if digest_bytes(data) != digest:
+        files = read_galaxy(reference, rendering)
+        if digest_files(files) != digest:
             return None
-        image = decode_bytes(data, reference, rendering)
-        require_content(image, crop, reference)
-        return centre_frame(image, crop, side, interpolation=rendering.interpolation)
+        image = open_files(files, crop, rendering)
     except BadInput:
         return None
+    frame = framed(image, Cut(crop, side), rendering)
+    return (frame, image.missing, image.bad) if isinstance(image, FluxImage) else (frame, (), 0.0)

@@ -16,6 +16,7 @@ from PIL import Image
 
 from galaxymorph.base import Progress
 from galaxymorph.images.decoding import as_image
+from galaxymorph.images.flux import frame_picture
 from galaxymorph.images.rendering import DEFAULT, Rendering
 from galaxymorph.images.workers import map_images
 
@@ -77,7 +78,7 @@ def frame_thumbnails(frames: Frames, rows: Sequence[int]) -> np.ndarray:
     """Return decoded frames in grey, uint8, shape (n, THUMBNAIL, THUMBNAIL)."""
 
     def read(row: int) -> np.ndarray:
-        return image_thumbnail(Image.fromarray(frames.pixels.read([row])[0]))
+        return image_thumbnail(frame_picture(frames.pixels.read([row])[0]))
 
     thumbnails = list(map_images(read, list(rows), AHEAD))
     return np.array(thumbnails, np.uint8).reshape(len(rows), THUMBNAIL, THUMBNAIL)

@@ -9,7 +9,7 @@ import bz2
 import gzip
 import io
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -19,9 +19,15 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from galaxymorph.base import FORMAT_ERRORS, HEAD, BadInput, read_bytes, read_head, sniff
-from galaxymorph.images.content import require_content
 from galaxymorph.images.fits import MAGIC, decode_fits, is_fits
-from galaxymorph.images.rendering import DEFAULT, Rendering
+from galaxymorph.images.flux import (
+    FluxImage,
+    decode_flux,
+    flux_of_array,
+    flux_preview,
+    read_flux_files,
+)
+from galaxymorph.images.rendering import DEFAULT, FluxInput, Rendering
 
 if TYPE_CHECKING:
     import torch
@@ -38,17 +44,23 @@ PACKED: dict[bytes, Callable[[io.BytesIO], io.BufferedIOBase]] = {
     b"\x1f\x8b": lambda stream: gzip.GzipFile(fileobj=stream),
     b"BZh": bz2.BZ2File,
 }
-# What an image may be given as. A tensor has shape (3, height, width), an array (height, width, 3).
-Source = Union["str | Path | bytes | np.ndarray | Image.Image", "torch.Tensor"]
+# What an image may be given as. A tensor has shape (3, height, width), an array (height, width, 3);
+# of flux both have shape (bands, height, width), or there is an array by band.
+Source = Union[
+    "str | Path | bytes | np.ndarray | Image.Image | FluxImage | Mapping[str, np.ndarray]",
+    "torch.Tensor",
+]
 
 
 def decode(reference: str, rendering: Rendering = DEFAULT) -> Image.Image:
-    """Return the RGB image that a reference points to, fully decoded.
+    """Return the RGB image that a reference points to, fully decoded; of flux a preview.
 
     Raises:
         BadInput: the file is missing, empty, truncated, no image, deeper than 8 bits, partly
             transparent, or has more than `MAX_PIXELS` pixels or next to none; or as `decode_fits`.
     """
+    if rendering.flux is not None:
+        return _preview(read_flux_files(reference, rendering.flux), rendering.flux)
     return decode_bytes(read_bytes(reference), reference, rendering)
 
 
@@ -64,6 +76,8 @@ def as_image(source: Source, rendering: Rendering = DEFAULT) -> Image.Image:
         return decode(str(source), rendering)
     if isinstance(source, bytes | bytearray | memoryview):
         return decode_bytes(bytes(source), "image", rendering)
+    if rendering.flux is not None:
+        return flux_preview(flux_of_array(source, rendering.flux), rendering.flux)
     if isinstance(source, Image.Image):
         image = _as_rgb(source, "image")
         # fastai changes the class of an image in place.
@@ -80,36 +94,15 @@ def as_image(source: Source, rendering: Rendering = DEFAULT) -> Image.Image:
     return _as_rgb(Image.fromarray(_levels(source)), "image")
 
 
-def galaxy_image(
-    source: Source, crop: float, rendering: Rendering = DEFAULT, at: int = 0
-) -> Image.Image:
-    """Return the RGB image that a source holds, if its frame can hold a galaxy.
-
-    Args:
-        source: as for `as_image`.
-        crop: as for `require_content`.
-        rendering: of FITS.
-        at: the place of pixels, which have no name, in errors.
-
-    Raises:
-        BadInput: as `as_image`.
-        NoContent: as `require_content`.
-    """
-    image = as_image(source, rendering)
-    name = str(source) if isinstance(source, str | Path) else f"image {at}"
-    require_content(image, crop, name)
-    return image
-
-
 def decode_bytes(data: bytes, reference: str, rendering: Rendering = DEFAULT) -> Image.Image:
     """Return the RGB image in `data`; `reference` is its name in errors.
 
     Raises:
         BadInput: as `decode`.
     """
-    if not data:
-        raise BadInput(f"{reference}: the file is empty", "download it again")
-    data = _unpacked(data, reference)
+    if rendering.flux is not None:
+        return _preview({reference: data}, rendering.flux)
+    data = unpacked(data, reference)
     if data.startswith(MAGIC):
         return decode_fits(data, reference, rendering)
     with _pillow(reference):
@@ -119,6 +112,12 @@ def decode_bytes(data: bytes, reference: str, rendering: Rendering = DEFAULT) ->
     with _pillow(reference):
         image.load()
     return _as_rgb(image, reference)
+
+
+def _preview(files: Mapping[str, bytes], flux: FluxInput) -> Image.Image:
+    """Return the picture of a galaxy's bands of flux, see `flux_preview`."""
+    image = decode_flux({name: unpacked(data, name) for name, data in files.items()}, flux)
+    return flux_preview(image, flux)
 
 
 @contextmanager
@@ -156,7 +155,14 @@ def _formats() -> list[str]:
     return [name for name in FORMATS if name in Image.OPEN]
 
 
-def _unpacked(data: bytes, reference: str) -> bytes:
+def unpacked(data: bytes, reference: str) -> bytes:
+    """Return a file's bytes, those of a gzip or bzip2 unpacked.
+
+    Raises:
+        BadInput: it is empty, damaged or too large.
+    """
+    if not data:
+        raise BadInput(f"{reference}: the file is empty", "download it again")
     opener = next((unpack for magic, unpack in PACKED.items() if data.startswith(magic)), None)
     if opener is None:
         return data

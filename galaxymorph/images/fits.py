@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from PIL import Image
@@ -48,7 +50,7 @@ def decode_fits(data: bytes, reference: str, rendering: Rendering = DEFAULT) -> 
     if all(plane.picture for plane in planes):
         shares = np.stack(values) / 255
     else:
-        filled = [_filled(plane) for plane in values]
+        filled = [fill_gaps(plane) for plane in values]
         if len(filled) == 2:
             filled.insert(1, (filled[0] + filled[1]) / 2)
         shares = stretched(np.stack(filled), rendering.stretch)
@@ -62,6 +64,21 @@ def decode_fits(data: bytes, reference: str, rendering: Rendering = DEFAULT) -> 
 
 def _read(data: bytes, reference: str, bands: str | None) -> tuple[list[Plane], list[np.ndarray]]:
     """Return the planes to be shown, red first, and their values."""
+    with opened_fits(data, reference) as units:
+        planes = choose_planes(units, bands, reference)
+        values = [plane.values() for plane in planes]
+    if bands is None and len(planes) == 1 and planes[0].is_integer:
+        _refuse_mask(values[0], reference)
+    return planes, values
+
+
+@contextmanager
+def opened_fits(data: bytes, reference: str) -> Iterator[list[Unit]]:
+    """Yield the units of a FITS file, whose pixels can be read in the block.
+
+    Raises:
+        BadInput: the file is damaged, or the block finds it so.
+    """
     from astropy.io import fits
 
     with warnings.catch_warnings(), reading(reference, "download it again", "damaged FITS"):
@@ -69,11 +86,7 @@ def _read(data: bytes, reference: str, bands: str | None) -> tuple[list[Plane], 
         warnings.simplefilter("ignore")
         with library_errors():
             opened = list(fits.open(io.BytesIO(data), memmap=False))
-        planes = choose_planes([Unit(hdu) for hdu in opened], bands, reference)
-        values = [plane.values() for plane in planes]
-    if bands is None and len(planes) == 1 and planes[0].is_integer:
-        _refuse_mask(values[0], reference)
-    return planes, values
+        yield [Unit(hdu) for hdu in opened]
 
 
 def _refuse_mask(plane: np.ndarray, reference: str) -> None:
@@ -86,7 +99,7 @@ def _refuse_mask(plane: np.ndarray, reference: str) -> None:
         )
 
 
-def _filled(plane: np.ndarray) -> np.ndarray:
+def fill_gaps(plane: np.ndarray) -> np.ndarray:
     """Return a band whose missing pixels are like those around them, and sky in wider gaps."""
     finite = np.isfinite(plane)
     # Beyond this a square overflows; nothing that was measured is so bright.

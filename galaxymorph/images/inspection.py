@@ -11,10 +11,12 @@ from functools import partial
 
 import numpy as np
 
-from galaxymorph.base import BadInput, Progress, read_bytes
-from galaxymorph.images.content import NO_CONTENT, Fault, require_content
+from galaxymorph.base import BadInput, Progress
+from galaxymorph.images.content import NO_CONTENT, Fault
 from galaxymorph.images.copies import first_copies, image_thumbnail
-from galaxymorph.images.decoding import decode_bytes, holds_fits
+from galaxymorph.images.decoding import holds_fits
+from galaxymorph.images.flux import FluxImage
+from galaxymorph.images.galaxy_frames import as_picture, open_files, read_galaxy
 from galaxymorph.images.rendering import DEFAULT, Rendering
 from galaxymorph.images.workers import map_images
 from galaxymorph.zoo import Catalogue, Problem
@@ -32,12 +34,16 @@ class Inspection:
         fault: if any.
         status: of its content.
         thumbnail: see `image_thumbnail`, None of an image that wasn't decoded.
+        missing: bands of flux that the image lacks.
+        bad: share of its pixels of flux without a measurement.
     """
 
     digest: str
     fault: str
     status: str = "ok"
     thumbnail: np.ndarray | None = None
+    missing: tuple[str, ...] = ()
+    bad: float = 0.0
 
 
 def inspect_images(
@@ -54,7 +60,7 @@ def inspect_images(
         crop: of those frames, as in `centre_frame`.
         rendering: of FITS.
     """
-    label, inspect = "reading", digest_image
+    label, inspect = "reading", partial(digest_image, rendering=rendering)
     if decoding:
         label, inspect = "checking", partial(inspect_image, crop=crop, rendering=rendering)
     with quiet_decoding(), Progress(f"{label} images", len(references), "images") as progress:
@@ -98,16 +104,23 @@ def digest_bytes(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
+def digest_files(files: Mapping[str, bytes]) -> str:
+    """Return the digest of an image's files, one after the other."""
+    return digest_bytes(next(iter(files.values())) if len(files) == 1 else b"".join(files.values()))
+
+
 def inspect_image(reference: str, crop: float = 1.0, rendering: Rendering = DEFAULT) -> Inspection:
     """Return the inspection of one image, decoded, and of its frame."""
     try:
-        data = read_bytes(reference)
-        image = decode_bytes(data, reference, rendering)
-        require_content(image, crop, reference)
+        files = read_galaxy(reference, rendering)
+        image = open_files(files, crop, rendering)
     except BadInput as error:
         fault = Fault(error)
         return Inspection("", fault, fault.status)
-    return Inspection(digest_bytes(data), "", thumbnail=image_thumbnail(image, crop))
+    thumbnail = image_thumbnail(as_picture(image, rendering), crop)
+    if isinstance(image, FluxImage):
+        return Inspection(digest_files(files), "", "ok", thumbnail, image.missing, image.bad)
+    return Inspection(digest_files(files), "", thumbnail=thumbnail)
 
 
 def copies_in_words(inspections: Sequence[Inspection]) -> list[str]:
@@ -131,10 +144,10 @@ def copies_in_words(inspections: Sequence[Inspection]) -> list[str]:
     return lines
 
 
-def digest_image(reference: str) -> Inspection:
+def digest_image(reference: str, rendering: Rendering = DEFAULT) -> Inspection:
     """Return the inspection of one image without decoding it."""
     try:
-        return Inspection(digest_bytes(read_bytes(reference)), "")
+        return Inspection(digest_files(read_galaxy(reference, rendering)), "")
     except BadInput as error:
         fault = Fault(error)
         return Inspection("", fault, fault.status)

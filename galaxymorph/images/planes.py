@@ -168,15 +168,20 @@ def choose_planes(hdus: Sequence[Unit], bands: str | None, reference: str) -> li
     if not planes:
         raise BadInput(f"{reference}: no image in the FITS file", "give a cutout")
     chosen = _named(planes, bands, reference) if bands else _science(planes, reference)
-    if len({plane.shape for plane in chosen}) > 1:
-        sizes = ", ".join(f"{plane.name} of {_size(plane.shape)}" for plane in chosen)
+    require_sizes(chosen, reference)
+    return chosen
+
+
+def require_sizes(planes: Sequence[Plane], reference: str) -> None:
+    """Raise BadInput if bands differ in size, or are too small to show a galaxy."""
+    if len({plane.shape for plane in planes}) > 1:
+        sizes = ", ".join(f"{plane.name} of {_size(plane.shape)}" for plane in planes)
         raise BadInput(f"{reference}: bands of different sizes, {sizes}", "choose one with --bands")
-    if min(chosen[0].shape) < LEAST_SIDE:
+    if min(planes[0].shape) < LEAST_SIDE:
         raise BadInput(
-            f"{reference}: {_size(chosen[0].shape)} pixels, too few to show a galaxy",
+            f"{reference}: {_size(planes[0].shape)} pixels, too few to show a galaxy",
             "make a larger cutout, its bands as the first axis",
         )
-    return chosen
 
 
 def read_planes(hdus: Sequence[Unit], reference: str) -> list[Plane]:
@@ -305,7 +310,7 @@ def _distinct(planes: list[Plane]) -> list[Plane]:
 def _named(planes: list[Plane], bands: str, reference: str) -> list[Plane]:
     """Return the planes of --bands."""
     names = [name.strip() for name in bands.split(",")]
-    chosen = [plane for name in names if (plane := _known_as(name, planes)) is not None]
+    chosen = [plane for name in names if (plane := plane_called(name, planes)) is not None]
     if len(chosen) < len(names) or len(names) not in (1, 3):
         raise BadInput(
             f"{reference}: --bands {bands}, and the file has {listed(planes)}",
@@ -314,7 +319,7 @@ def _named(planes: list[Plane], bands: str, reference: str) -> list[Plane]:
     return chosen
 
 
-def _known_as(name: str, planes: list[Plane]) -> Plane | None:
+def plane_called(name: str, planes: list[Plane]) -> Plane | None:
     """Return the plane of a name or number; of several preferably a science plane."""
     ways = (
         lambda plane: name == plane.name,
@@ -342,7 +347,7 @@ def _science(planes: list[Plane], reference: str) -> list[Plane]:
             f"{reference}: no science plane, only {listed(planes)}",
             "give the science image, or choose a plane with --bands",
         )
-    chosen = _of_one_image(usable, planes, reference)
+    chosen = planes_of_one_image(usable, planes, reference)
     if len(chosen) > 3:
         raise BadInput(
             f"{reference}: {len(chosen)} bands, {listed(chosen)}",
@@ -354,7 +359,7 @@ def _science(planes: list[Plane], reference: str) -> list[Plane]:
     return [chosen[at] for at in np.argsort(lengths)[::-1]]
 
 
-def _of_one_image(usable: list[Plane], planes: list[Plane], reference: str) -> list[Plane]:
+def planes_of_one_image(usable: list[Plane], planes: list[Plane], reference: str) -> list[Plane]:
     """Return the planes that are one image in several bands, in the file's order."""
     certain = [plane for plane in usable if plane.rank == 2 or plane.names_band]
     pool = certain or _likely(usable)

@@ -6,11 +6,12 @@ To add a stretch, here or in a plugin, decorate its function with `stretch`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from galaxymorph.base import Registry
+from galaxymorph.base import BadInput, Registry
 
 # From bands over their sky, shape (n, height, width), the noise (sigma) and the value that is
 # shown as white, to shares of white, 0 to 1, in the same shape.
@@ -27,28 +28,76 @@ TINY = float(np.finfo(float).tiny)
 
 
 @dataclass(frozen=True)
+class FluxInput:
+    """The bands of flux that a model takes as channels.
+
+    Args:
+        bands: their names, in the order of the channels.
+        calibrated: whether values are nanomaggies a pixel, by the header; otherwise they are as
+            they are stored.
+        softening: the flux of each band that is 1 in a frame; without, 1 each.
+        missing: number of bands that an image may lack; they are sky.
+    """
+
+    bands: tuple[str, ...]
+    calibrated: bool = True
+    softening: tuple[float, ...] = ()
+    missing: int = 0
+
+    @property
+    def words(self) -> str:
+        """The bands, comma separated."""
+        return ",".join(self.bands)
+
+
+@dataclass(frozen=True)
 class Rendering:
-    """Rendering of image files as RGB frames.
+    """Rendering of image files as frames, in RGB or in bands of flux.
 
     Args:
         stretch: of FITS, of `STRETCHES`.
         bands: of FITS; the default are the file's.
         interpolation: that resizes any image to its frame, see `centre_frame`.
+        flux: of a model that takes bands of flux; its pictures are previews.
     """
 
     stretch: str = "lupton"
     bands: str | None = None
     interpolation: str = "bicubic"
+    flux: FluxInput | None = None
+
+    @property
+    def channels(self) -> int:
+        """The number of a frame's channels."""
+        return len(self.flux.bands) if self.flux else 3
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the settings for a digest; those of RGB don't name flux."""
+        settings = asdict(self)
+        if self.flux is None:
+            del settings["flux"]
+        return settings
 
     def changed(self, stretch: str | None = None, bands: str | None = None) -> Rendering:
         """Return the rendering with another stretch or other bands, if given.
 
         Raises:
-            BadInput: the stretch isn't known.
+            BadInput: the stretch isn't known; or the model takes bands of flux, and others.
         """
+        if self.flux is not None:
+            self._require_same_flux(stretch, bands)
+            return self
         if stretch is not None:
             STRETCHES.find(stretch, "--stretch")
         return replace(self, stretch=stretch or self.stretch, bands=bands or self.bands)
+
+    def _require_same_flux(self, stretch: str | None, bands: str | None) -> None:
+        assert self.flux is not None
+        takes = f"the model takes flux in the bands {self.flux.words}"
+        if stretch is not None:
+            raise BadInput(f"--stretch {stretch}: {takes}, which isn't stretched", "leave it out")
+        if bands is not None and tuple(map(str.strip, bands.split(","))) != self.flux.bands:
+            raise BadInput(f"--bands {bands}: {takes}, in this order", "leave it out")
 
 
 DEFAULT = Rendering()

@@ -15,12 +15,14 @@ from .adaptation.batchnorm import ADAPTING_IMAGES as ADAPTING_IMAGES
 from .adaptation.batchnorm import adapt_batchnorm as adapt_batchnorm
 from .adaptation.unlabelled import unlabelled_images as unlabelled_images
 from .backbones.architectures import build_model as build_model
+from .backbones.architectures import input_channels as input_channels
 from .backbones.architectures import pixel_stats as pixel_stats
 from .backbones.encoders import resolve_encoder as resolve_encoder
 from .backbones.encoders import warn_of_inputs as warn_of_inputs
 from .backbones.initial_weights import require_network as require_network
 from .callbacks import ShowProgress as ShowProgress
 from .data import image_loader as image_loader
+from .data import item_cut as item_cut
 from .data import sample_images as sample_images
 from .description import described_recipe as described_recipe
 from .distributed import together as together
@@ -33,6 +35,7 @@ from .fit import make_learner as make_learner
 from .fit import restart_run as restart_run
 from .fit import start_run as start_run
 from .fit import train_run as train_run
+from .flux_scale import learn_flux_scale as learn_flux_scale
 from .galaxies import decode_galaxies as decode_galaxies
 from .galaxies import gather_galaxies as gather_galaxies
 from .galaxies import join_targets as join_targets
@@ -106,4 +109,8 @@ from .targets.registry import register_loss as register_loss
 from .targets.tree import CONCENTRATIONS as CONCENTRATIONS
 from .targets.tree_head import TreeHead as TreeHead
 from .targets.tree_head import concentrations as concentrations
+from .views import as_flux as as_flux
 from .views import dihedral as dihedral
+from .views import light_of as light_of
+from .views import light_of_values as light_of_values
+from .views import network_values as network_values

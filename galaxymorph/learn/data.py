@@ -16,7 +16,7 @@ from fastcore.foundation import L
 from fasttransform import Transform
 
 from galaxymorph.base import BadInput
-from galaxymorph.images import Fault, Frames, Source, galaxy_image
+from galaxymorph.images import Cut, Fault, Frames, Source, open_galaxy
 from galaxymorph.learn.acceleration.gpu_memory import fits_on_gpu, frames_on_gpu
 from galaxymorph.learn.acceleration.loaders import FileItems, StoredItems, ThreadedDL
 from galaxymorph.learn.backbones.architectures import pixel_stats
@@ -24,7 +24,16 @@ from galaxymorph.learn.distributed import processes
 from galaxymorph.learn.inference import images_of_batch
 from galaxymorph.learn.recipe import Recipe, item_frame
 from galaxymorph.learn.targets.columns import output_names, target_of, training_columns
-from galaxymorph.learn.views import CentralView, Frame, OpenGalaxy, OpenOrBlank, RandomView, as_path
+from galaxymorph.learn.views import (
+    CentralView,
+    Compress,
+    FluxToFloat,
+    Frame,
+    OpenGalaxy,
+    OpenOrBlank,
+    RandomView,
+    as_path,
+)
 
 
 def item_transforms(recipe: Recipe) -> list[Transform]:
@@ -39,6 +48,8 @@ def batch_transforms(recipe: Recipe) -> list[Transform]:
     plain = recipe.pipeline == "plain"
     views = _plain_views(recipe) if plain else [CentralView(recipe.size), RandomView(recipe)]
     normalise = Normalize.from_stats(*pixel_stats(recipe), cuda=False)
+    if recipe.pixels == "flux":
+        return [FluxToFloat(), *views, Compress(), normalise]
     return [IntToFloatTensor(), *views, normalise]
 
 
@@ -53,6 +64,21 @@ def _plain_views(recipe: Recipe) -> list[Transform]:
     )
 
 
+def item_cut(recipe: Recipe, kernel: str = "torch") -> Cut:
+    """Return how items are cut out of images."""
+    return Cut(*item_frame(recipe), recipe.crop, kernel)
+
+
+def _opener(
+    kind: type[OpenGalaxy],
+    recipe: Recipe,
+    frames: Frames | None = None,
+    rows: dict[str, int] | None = None,
+) -> OpenGalaxy:
+    cut = item_cut(recipe) if recipe.pixels == "flux" else None
+    return kind(recipe.rendering, frames, rows, recipe.crop, cut)
+
+
 def galaxy_block(
     recipe: Recipe, classes: Sequence[str], columns: Sequence[str], opener: Transform | None = None
 ) -> DataBlock:
@@ -64,7 +90,7 @@ def galaxy_block(
     return DataBlock(
         blocks=(
             TransformBlock(
-                type_tfms=[as_path, opener or OpenGalaxy(recipe.rendering)],
+                type_tfms=[as_path, opener or _opener(OpenGalaxy, recipe)],
                 item_tfms=item_transforms(recipe),
                 batch_tfms=batch_transforms(recipe),
             ),
@@ -96,11 +122,11 @@ def galaxy_loaders(
         classes: in order.
         frames: decoded, used in place of the files.
     """
-    opener = OpenGalaxy(recipe.rendering, crop=recipe.crop)
+    opener = _opener(OpenGalaxy, recipe)
     if frames:
         pairs = zip(table["image"], table["digest"], strict=True)
         rows = {image: frames.rows[digest] for image, digest in pairs if digest in frames.rows}
-        opener = OpenGalaxy(recipe.rendering, frames, rows, recipe.crop)
+        opener = _opener(OpenGalaxy, recipe, frames, rows)
     selected = table[table["split"].isin(["train", "valid"])]
     columns = training_columns(recipe, classes, table)
     loaders = galaxy_block(recipe, classes, columns, opener).dataloaders(
@@ -190,7 +216,7 @@ def image_loader(
     Images are of the types that `as_image` takes. With `faults`, an unusable image is black, and
     its fault is added there by position.
     """
-    opener = (OpenGalaxy if faults is None else OpenOrBlank)(recipe.rendering, crop=recipe.crop)
+    opener = _opener(OpenGalaxy if faults is None else OpenOrBlank, recipe)
     loader = ThreadedDL(
         TfmdLists(list(references), [opener], split_idx=1),
         bs=recipe.batch,
@@ -200,13 +226,12 @@ def image_loader(
         device=default_device(),
     )
     if recipe.pipeline == "fast" and not recipe.workers:
-        frame = (*item_frame(recipe), recipe.rendering)
-        loader.source = FileItems(references, *frame, faults, recipe.crop)
+        loader.source = FileItems(references, item_cut(recipe), recipe.rendering, faults)
     elif faults is not None:
         # Checked here, because worker processes can't return faults.
         for at, source in enumerate(references):
             try:
-                galaxy_image(source, recipe.crop, recipe.rendering, at)
+                open_galaxy(source, recipe.crop, recipe.rendering, at)
             except BadInput as error:
                 faults[at] = Fault(error)
     return loader

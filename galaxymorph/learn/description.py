@@ -8,6 +8,7 @@ from galaxymorph import __version__
 from galaxymorph.base import (
     BadInput,
     Damaged,
+    listed,
     loaded_plugins,
     reading,
     require_numbers,
@@ -19,8 +20,9 @@ from galaxymorph.learn.targets.columns import loss_name, output_names
 from galaxymorph.zoo.schemas import SCHEMAS
 
 # 2: with dropout, pipeline, precision, batch, labels_column and the package's version.
-FORMAT = 2
-READS = (1, 2)
+# 3: a model of flux, which earlier versions would take for one of RGB.
+FORMAT, OF_FLUX = 2, 3
+READS = (1, FORMAT, OF_FLUX)
 # The settings of a recipe that affect predictions.
 SETTINGS = (
     "arch",
@@ -39,6 +41,10 @@ SETTINGS = (
     "labels_column",
     "stretch",
     "bands",
+    "pixels",
+    "flux",
+    "softening",
+    "missing_bands",
     "schema",
     "flips",
 )
@@ -60,7 +66,7 @@ def describe_model(
     """
     mean, std = stats
     return {
-        "format": FORMAT,
+        "format": OF_FLUX if recipe.pixels == "flux" else FORMAT,
         "galaxymorph": __version__,
         "plugins": list(loaded_plugins()),
         **{name: getattr(recipe, name) for name in SETTINGS},
@@ -87,10 +93,9 @@ def described_recipe(about: object, name: str) -> Recipe:
     if not isinstance(about, dict) or "format" not in about:
         raise BadInput(f"{name}: not a model's description", "give the files written by a fit")
     if about["format"] not in READS:
-        later = isinstance(about["format"], int) and about["format"] > FORMAT
+        later = isinstance(about["format"], int) and about["format"] > max(READS)
         raise BadInput(
-            f"{name}: model format {about['format']!r}, and this version reads "
-            f"{' and '.join(map(str, READS))}",
+            f"{name}: model format {about['format']!r}, and this version reads {listed(READS)}",
             f"pip install 'galaxymorph>={about.get('galaxymorph', __version__)}'"
             if later
             else "use the galaxymorph version in the run's environment.json",
@@ -102,8 +107,9 @@ def described_recipe(about: object, name: str) -> Recipe:
         require_words(about["classes"], "classes")
         require_words(about["outputs"], "outputs")
         require_words(about.get("plugins", []), "plugins")
+        bands = str(about.get("bands")).split(",") if about.get("pixels") == "flux" else "RGB"
         for key in ("mean", "std"):
-            if len(require_numbers(about[key], key)) != 3:
+            if len(require_numbers(about[key], key)) != len(bands):
                 raise Damaged(f"{key}: {about[key]!r}")
     known = {key: about[key] for key in (*SETTINGS, "loss") if key in about}
     if known.get("target") == "tree":

@@ -48,6 +48,7 @@ from galaxymorph.zoo import (
     split_galaxies,
 )
 from galaxymorph.zoo.columns import GIVEN, PICTURE, SOURCE, TEST, TRAIN, WEIGHT
+from galaxymorph.zoo.image_files import galaxy_name
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,21 @@ def _read(path: str | Path, recipe: Recipe, kind: str | None) -> Catalogue:
         kind,
         recipe.image_column,
         recipe.split_column,
+        recipe.flux_bands,
     )
+
+
+def training_images(labelled: Labelled, recipe: Recipe) -> list[str]:
+    """Return the images of the galaxies that train, before any is decoded.
+
+    With folds, each trains in all folds but one. A split that is drawn here differs from that of
+    the fit by galaxies whose images can't be used.
+    """
+    table = labelled.catalogue.table
+    if not recipe.folds:
+        split = _drawn(table, labelled.classes, recipe).set_index("galaxy")["split"]
+        table = table[table["galaxy"].map(split) == TRAIN]
+    return list(table["image"])
 
 
 def _with_test(catalogue: Catalogue, test: Catalogue) -> Catalogue:
@@ -194,12 +209,14 @@ def draw_split(galaxies: Galaxies, recipe: Recipe) -> pd.DataFrame:
     Raises:
         BadInput: a class is too small, or a part is empty.
     """
-    table, soft = galaxies.table, target_of(recipe).soft
+    return _drawn(galaxies.table, galaxies.classes, recipe)
+
+
+def _drawn(table: pd.DataFrame, classes: list[str], recipe: Recipe) -> pd.DataFrame:
+    soft = target_of(recipe).soft
     if GIVEN in table:
-        return given_split(table, galaxies.classes, recipe.seed, recipe.calibration, soft)
-    return split_galaxies(
-        table, galaxies.classes, recipe.seed, recipe.held_out, recipe.calibration, soft
-    )
+        return given_split(table, classes, recipe.seed, recipe.calibration, soft)
+    return split_galaxies(table, classes, recipe.seed, recipe.held_out, recipe.calibration, soft)
 
 
 def decode_galaxies(
@@ -220,13 +237,15 @@ def decode_galaxies(
     references = [image for catalogue in catalogues for image in catalogue.table["image"]]
     settings = {name: getattr(recipe, name) for name in ("stretch", "bands")}
     changed = {name: value for name, value in settings.items() if value != getattr(Recipe, name)}
-    require_fits(references, changed)
+    if recipe.pixels == "rgb":
+        require_fits(references, changed)
     frames = None
     if cache and recipe.pipeline == "fast":
         frames, inspections = cached_frames(references, *item_frame(recipe), recipe.rendering)
     else:
         inspections = inspect_images(references, crop=recipe.crop, rendering=recipe.rendering)
     _say_empty(inspections)
+    _say_gaps(inspections, recipe)
     tables, rejected = [], []
     for catalogue in catalogues:
         number = len(catalogue.table)
@@ -300,6 +319,23 @@ def _say_empty(inspections: Sequence[Inspection]) -> None:
         say(f"{counted(counts.total(), 'image')} without a galaxy excluded: {kinds}")
 
 
+def _say_gaps(inspections: Sequence[Inspection], recipe: Recipe) -> None:
+    """Print how many images of flux lack a band or have bad pixels."""
+    if recipe.pixels == "rgb":
+        return
+    missing = Counter(band for image in inspections for band in image.missing)
+    if missing:
+        number = sum(bool(image.missing) for image in inspections)
+        bands = ", ".join(f"{band} {count:,}" for band, count in missing.items())
+        say(f"{counted(number, 'image')} without a band, which is 0: {bands}")
+    bad = [image.bad for image in inspections if image.bad]
+    if bad:
+        say(
+            f"{counted(len(bad), 'image')} with bad pixels, filled from their neighbours "
+            f"({np.median(bad):.2%} of the pixels in the median, {max(bad):.1%} at most)"
+        )
+
+
 def with_images(table: pd.DataFrame, data: str | Path | None = None) -> pd.DataFrame:
     """Return a run's table with the present paths of the images.
 
@@ -318,6 +354,9 @@ def with_images(table: pd.DataFrame, data: str | Path | None = None) -> pd.DataF
             )
         return table
     images = locate_images(data, table["galaxy"])
+    if images.isna().any():
+        # A file may be that of one of the galaxy's bands.
+        images = images.fillna(locate_images(data, table["image"].map(galaxy_name)))
     if images.isna().any():
         galaxy = table["galaxy"][images.isna()].iloc[0]
         raise BadInput(f"{data}: no image of galaxy {galaxy}", "give the catalogue of the run")

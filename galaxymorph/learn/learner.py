@@ -27,7 +27,14 @@ from galaxymorph.learn.backbones.encoders import resolve_encoder, warn_of_inputs
 from galaxymorph.learn.backbones.initial_weights import vision_learner_of
 from galaxymorph.learn.callbacks import FrozenInEval
 from galaxymorph.learn.data import galaxy_loaders, sample_images
-from galaxymorph.learn.galaxies import draw_split, gather_galaxies, mark_pictures, training_table
+from galaxymorph.learn.flux_scale import learn_flux_scale
+from galaxymorph.learn.galaxies import (
+    decode_galaxies,
+    draw_split,
+    mark_pictures,
+    read_labels,
+    training_table,
+)
 from galaxymorph.learn.inference import AverageViews
 from galaxymorph.learn.presets import make_recipe
 from galaxymorph.learn.recipe import Recipe
@@ -70,7 +77,9 @@ def galaxy_dataloaders(
         recipe = replace(recipe, **settings)
     encoder = resolve_encoder(recipe, settings)
     recipe = encoder.recipe
-    galaxies = gather_galaxies(data, recipe, skip_bad, cache)
+    labelled = read_labels(data, recipe, skip_bad)
+    recipe = learn_flux_scale(recipe, labelled)
+    galaxies = decode_galaxies(labelled, recipe, skip_bad, cache)
     if encoder.unsure:
         warn_of_inputs(encoder, sample_images(list(galaxies.table["image"]), recipe))
     split = draw_split(mark_pictures(galaxies, recipe), recipe)

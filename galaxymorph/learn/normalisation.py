@@ -22,25 +22,28 @@ REMEDY = (
 )
 
 
-def parse_normalisation(text: str, name: str = "--normalise") -> Stats:
-    """Return the mean and standard deviation of a setting, three numbers each.
+def parse_normalisation(text: str, name: str = "--normalise", channels: int = 3) -> Stats:
+    """Return the mean and standard deviation of a setting, a number for each channel.
 
     Args:
         text: a name of `NORMALISATIONS`, or MEAN/STD with one number or one a channel.
         name: of the option or setting, for errors.
+        channels: of the images.
 
     Raises:
         BadInput: it is neither, or a standard deviation isn't over 0.
     """
-    if text in NORMALISATIONS:
+    if text == "none":
+        return (0.0,) * channels, (1.0,) * channels
+    if text in NORMALISATIONS and channels == 3:
         return NORMALISATIONS[text]
     try:
         parts = [[float(number) for number in part.split(",")] for part in text.split("/")]
     except ValueError:
         parts = []
-    if len(parts) != 2 or not all(len(part) in (1, 3) for part in parts):
+    if len(parts) != 2 or not all(len(part) in (1, channels) for part in parts):
         raise BadInput(f"{name} {text!r} is no normalisation", REMEDY)
-    mean, std = (tuple(part * 3 if len(part) == 1 else part) for part in parts)
+    mean, std = (tuple(part * channels if len(part) == 1 else part) for part in parts)
     if not all(abs(number) < 1e6 for number in (*mean, *std)) or min(std) <= 0:
         raise BadInput(f"{name} {text!r}: a standard deviation must be over 0", REMEDY)
     return mean, std

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from galaxymorph.base import BadInput, did_you_mean, loaded_plugins, say, use_one_of
-from galaxymorph.images.rendering import STRETCHES, Rendering
+from galaxymorph.images.rendering import STRETCHES, FluxInput, Rendering
 from galaxymorph.learn.normalisation import REMEDY, parse_normalisation
 from galaxymorph.learn.sources.events import source_events
 from galaxymorph.learn.sources.spec import FRACTIONS, TrainingSource, as_several, read_several
@@ -28,6 +28,8 @@ from galaxymorph.zoo.schemes import SCHEMES
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
+# Bands of flux at most, as `images.planes` reads them from a cube.
+MOST_BANDS = 12
 # Settings of former runs under today's names.
 RENAMED = {"body_lr": "trunk_lr", "target_data": "unlabelled"}
 # Settings that were removed, with the value that had no effect.
@@ -170,6 +172,14 @@ class Recipe:
         "model",
         choices=(1, 3),
     )
+    first_layer: str = _setting(
+        "repeat",
+        "Weights of pretrained networks' first layer for bands of flux: repeat (each band has "
+        "those of the colour at its place), average (the mean of the colours) or zero (three bands "
+        "have those of the colours, others start at 0)",
+        "model",
+        choices=("repeat", "average", "zero"),
+    )
     interpolation: str | None = _setting(
         None,
         "Filter that resizes images to the frame. Default: that of the weights, or bicubic",
@@ -198,6 +208,35 @@ class Recipe:
         ge=0.05,
         le=1.0,
     )
+    pixels: str = _setting(
+        "rgb",
+        "Input of the network: rgb (pictures, to which FITS images are rendered) or flux (the "
+        "bands of FITS images, see docs/flux.md)",
+        "data",
+        choices=("rgb", "flux"),
+    )
+    flux: str | None = _setting(
+        None,
+        "Unit of --pixels flux: calibrated (nanomaggies a pixel, by the header) or stored (the "
+        "values as they are). Default: calibrated if the headers allow it",
+        "data",
+        choices=("calibrated", "stored"),
+    )
+    softening: str | None = _setting(
+        None,
+        "Flux of each band up to which arcsinh(flux / softening) is linear. Default: 3 times the "
+        "sky's noise in the training galaxies",
+        "data",
+        metavar="FLUX[,FLUX…]",
+    )
+    missing_bands: int = _setting(
+        0,
+        "Number of bands of flux that an image may lack; they are 0, and some are left out in "
+        "training",
+        "data",
+        ge=0,
+        le=MOST_BANDS - 1,
+    )
     stretch: str = _setting(
         "lupton",
         "Intensity stretch of FITS images; scale and white level are estimated from each image",
@@ -207,9 +246,10 @@ class Recipe:
     bands: str | None = _setting(
         None,
         "Bands of FITS images by name or number, red first, such as i,r,g. Default: all bands of "
-        "the file; red is the longest wavelength, or the last band if wavelengths are unknown",
+        "the file; red is the longest wavelength, or the last band if wavelengths are unknown. "
+        "With --pixels flux: the channels, up to 12",
         "data",
-        metavar="BAND[,BAND,BAND]",
+        metavar="BAND[,BAND…]",
     )
     loss: str | None = _setting(None, "Loss function", "training", metavar="NAME")
     batch: int = _setting(64, "Batch size", "training", ge=2, le=4096)
@@ -405,7 +445,28 @@ class Recipe:
     @property
     def rendering(self) -> Rendering:
         """The rendering of image files."""
-        return Rendering(self.stretch, self.bands, self.interpolation or Rendering.interpolation)
+        interpolation = self.interpolation or Rendering.interpolation
+        if self.pixels == "rgb":
+            return Rendering(self.stretch, self.bands, interpolation)
+        flux = FluxInput(
+            self.flux_bands,
+            self.flux != "stored",
+            tuple(map(float, self.softening.split(","))) if self.softening else (),
+            self.missing_bands,
+        )
+        return Rendering(interpolation=interpolation, flux=flux)
+
+    @property
+    def flux_bands(self) -> tuple[str, ...]:
+        """The bands of flux, in the order of channels; none of RGB."""
+        if self.pixels == "rgb":
+            return ()
+        return tuple(band.strip() for band in (self.bands or "").split(","))
+
+    @property
+    def image_channels(self) -> int:
+        """The channels of an image: three of RGB, or a band each of flux."""
+        return len(self.flux_bands) or 3
 
     @property
     def timm_args(self) -> dict[str, Any]:
@@ -474,6 +535,10 @@ def _plain(recipe: Recipe) -> bool:
     return recipe.pipeline == "plain"
 
 
+def _flux(recipe: Recipe) -> bool:
+    return recipe.pixels == "flux"
+
+
 def _soft(recipe: Recipe) -> bool:
     return TARGETS[recipe.target].soft
 
@@ -490,6 +555,45 @@ def _of_challenge(recipe: Recipe) -> bool:
 
 FROM_THE_FIRST = "{}: with --weights none all layers are trained from the first epoch"
 RULES = (
+    Rule(
+        lambda r: _flux(r) and r.bands is None,
+        "pixels: flux needs the names of the bands",
+        "give --bands, such as g,r,i,z",
+    ),
+    Rule(
+        lambda r: _flux(r) and _plain(r),
+        "pixels: flux needs the fast pipeline",
+        "leave out --pipeline plain",
+    ),
+    Rule(
+        lambda r: _flux(r) and r.channels is not None,
+        "channels {r.channels}: flux has a channel for each band",
+    ),
+    Rule(
+        lambda r: _flux(r) and r.missing_bands >= len(r.flux_bands),
+        "missing_bands {r.missing_bands}: as many as there are",
+        "give fewer",
+    ),
+    Rule(
+        lambda r: not _flux(r) and (r.flux or r.softening or r.missing_bands),
+        "flux, softening and missing_bands are settings of flux, and the pixels are rgb",
+        "give --pixels flux, or leave them out",
+    ),
+    Rule(
+        lambda r: _flux(r),
+        "stretch {r.stretch}: flux isn't stretched, see softening",
+        given="stretch",
+    ),
+    Rule(
+        lambda r: _flux(r),
+        "contrast {r.contrast}: flux has a zero, so that it has no contrast to change",
+        given="contrast",
+    ),
+    Rule(
+        lambda r: not _flux(r) or r.weights == "none",
+        "first_layer {r.first_layer}: it is for bands of flux and pretrained weights",
+        given="first_layer",
+    ),
     Rule(
         lambda r: _plain(r) and (r.crop < 1 or r.shift),
         "pipeline: plain uses the whole frame",
@@ -673,6 +777,9 @@ def without_effect(recipe: Recipe) -> set[str]:
         "adapt_weight": not recipe.unlabelled,
         "layer_decay": recipe.epochs == 0 or recipe.unfreeze == 1,
         "held_out": bool(recipe.folds or recipe.split_column or recipe.test_data),
+        **dict.fromkeys(("stretch", "contrast", "channels"), _flux(recipe)),
+        **dict.fromkeys(("flux", "softening", "missing_bands"), not _flux(recipe)),
+        "first_layer": not _flux(recipe) or recipe.weights == "none",
     }
     return {name for name, is_idle in idle.items() if is_idle}
 
@@ -893,9 +1000,11 @@ def _parsed(recipe: Recipe, prefix: str) -> list[tuple[str, str]]:
     faults = []
     if recipe.normalise is not None:
         try:
-            parse_normalisation(recipe.normalise, f"{prefix}normalise")
+            parse_normalisation(recipe.normalise, f"{prefix}normalise", recipe.image_channels)
         except BadInput as error:
             faults.append((str(error).partition(";")[0], REMEDY))
+    if _flux(recipe) and recipe.bands is not None:
+        faults += _flux_faults(recipe, prefix)
     if recipe.model_args is not None:
         try:
             is_object = isinstance(json.loads(recipe.model_args), dict)
@@ -905,6 +1014,24 @@ def _parsed(recipe: Recipe, prefix: str) -> list[tuple[str, str]]:
             fault = f"{prefix}{_spelt('model_args', prefix)} is {recipe.model_args!r}"
             faults.append((fault, 'it takes a JSON object, such as {"img_size": 128}'))
     return faults
+
+
+def _flux_faults(recipe: Recipe, prefix: str) -> list[tuple[str, str]]:
+    bands = recipe.flux_bands
+    if not all(bands) or len({band.casefold() for band in bands}) < len(bands):
+        return [(f"{prefix}bands is {recipe.bands!r}", "name each band once, such as g,r,i,z")]
+    if len(bands) > MOST_BANDS:
+        return [(f"{prefix}bands has {len(bands)} bands", f"name up to {MOST_BANDS}")]
+    if recipe.softening is None:
+        return []
+    try:
+        values = [float(part) for part in recipe.softening.split(",")]
+    except ValueError:
+        values = []
+    if len(values) == len(bands) and all(0 < value < float("inf") for value in values):
+        return []
+    fault = f"{prefix}softening is {recipe.softening!r}"
+    return [(fault, f"give {len(bands)} numbers over 0, one for each band")]
 
 
 def _conflicts(recipe: Recipe, prefix: str, given: Mapping[str, object]) -> list[tuple[str, str]]:

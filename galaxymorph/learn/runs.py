@@ -103,7 +103,9 @@ class Run:
         """
         if stretch is None and bands is None:
             return self
-        return Run(self.path, self.recipe.rendering.changed(stretch, bands))
+        rendering = self.recipe.rendering.changed(stretch, bands)
+        # That of flux is fixed.
+        return self if rendering.flux else Run(self.path, rendering)
 
     @property
     def checkpoints(self) -> Path:

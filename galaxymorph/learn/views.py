@@ -19,8 +19,21 @@ from fasttransform import DisplayedTransform, Transform
 from PIL import Image
 
 from galaxymorph.base import BadInput
-from galaxymorph.images import Frames, Rendering, centre_frame, galaxy_image, holds_fits
+from galaxymorph.images import (
+    ARCSINH_OF_WHITE,
+    Cut,
+    Frames,
+    Rendering,
+    blank_frame,
+    centre_frame,
+    galaxy_frame,
+    holds_fits,
+    open_galaxy,
+)
 from galaxymorph.learn.recipe import Recipe
+
+# Fraction of training views without some bands, if images may lack them.
+WITHOUT_BANDS = 0.2
 
 
 class FramedGalaxy(PILImage):
@@ -41,6 +54,7 @@ class OpenGalaxy(Transform):
     rendering: Rendering | None = None
     # Of early exported learners.
     crop = 1.0
+    cut: Cut | None = None
 
     def __init__(
         self,
@@ -48,16 +62,30 @@ class OpenGalaxy(Transform):
         frames: Frames | None = None,
         rows: dict[str, int] | None = None,
         crop: float = 1.0,
+        cut: Cut | None = None,
     ):
         self.rendering, self.frames, self.rows, self.crop = rendering, frames, rows or {}, crop
+        # Of flux, which is framed at once.
+        self.cut = cut
 
-    def encodes(self, source: Any) -> PILImage:
+    def encodes(self, source: Any) -> PILImage | TensorImage:
         row = self.rows.get(str(source)) if isinstance(source, Path) else None
         if row is not None and self.frames is not None:
-            return FramedGalaxy(Image.fromarray(self.frames.pixels.read([row])[0]))
-        if isinstance(source, FramedGalaxy):
+            frame = self.frames.pixels.read([row])[0]
+            if self.rendering is not None and self.rendering.flux is not None:
+                return as_flux(frame)
+            return FramedGalaxy(Image.fromarray(frame))
+        if isinstance(source, FramedGalaxy | TensorImage):
             return source
-        return PILImage(galaxy_image(source, self.crop, self._rendering_of(source)))
+        return self.opened(source)
+
+    def opened(self, source: Any) -> PILImage | TensorImage:
+        """Return the picture of a source, or its frame of flux."""
+        rendering = self._rendering_of(source)
+        if rendering.flux is None:
+            return PILImage(open_galaxy(source, self.crop, rendering))
+        assert self.cut is not None
+        return as_flux(galaxy_frame(source, self.cut, rendering))
 
     def _rendering_of(self, source: object) -> Rendering:
         """Return the rendering; raise BadInput if an early learner has none for FITS."""
@@ -77,11 +105,53 @@ class OpenGalaxy(Transform):
 class OpenOrBlank(OpenGalaxy):
     """Open an image as `OpenGalaxy`; an unusable one is black."""
 
-    def encodes(self, source: Any) -> PILImage:
+    def encodes(self, source: Any) -> PILImage | TensorImage:
         try:
-            return PILImage(galaxy_image(source, self.crop, self._rendering_of(source)))
+            return self.opened(source)
         except BadInput:
+            if self.cut is not None and self.rendering is not None:
+                return as_flux(blank_frame(self.cut.side, self.rendering))
             return PILImage(Image.new("RGB", (64, 64)))
+
+
+def as_flux(frame: np.ndarray) -> TensorImage:
+    """Return a frame of flux, channels last, as an item of shape (channels, side, side)."""
+    return TensorImage(torch.from_numpy(frame).permute(2, 0, 1).contiguous())
+
+
+def light_of(frames: torch.Tensor, recipe: Recipe) -> torch.Tensor:
+    """Return stored frames as floats: RGB from 0 to 1, or flux in units of the softening."""
+    return frames.float() if recipe.pixels == "flux" else frames.float() / 255
+
+
+def network_values(light: torch.Tensor, recipe: Recipe) -> torch.Tensor:
+    """Return light as the network's values before normalisation, RGB from 0 to 1."""
+    return light.asinh() / ARCSINH_OF_WHITE if recipe.pixels == "flux" else light.clamp(0, 1)
+
+
+def light_of_values(values: torch.Tensor, recipe: Recipe) -> torch.Tensor:
+    """Return the light of a network's values, the inverse of `network_values`."""
+    return (values * ARCSINH_OF_WHITE).sinh() if recipe.pixels == "flux" else values
+
+
+class FluxToFloat(DisplayedTransform):
+    """Turn flux as it is stored into float32."""
+
+    # As IntToFloatTensor.
+    order = 10
+
+    def encodes(self, batch: TensorImage) -> TensorImage:
+        return batch.float()
+
+
+class Compress(DisplayedTransform):
+    """Turn flux, in units of the softening, into the network's input before normalisation."""
+
+    # After views, which are of flux, and before Normalize (99).
+    order = 30
+
+    def encodes(self, batch: TensorImage) -> TensorImage:
+        return batch.asinh() / ARCSINH_OF_WHITE
 
 
 def as_path(reference: str) -> Path:
@@ -179,10 +249,35 @@ def degraded(batch: torch.Tensor, recipe: Recipe) -> torch.Tensor:
     """
     if recipe.blur:
         batch = blurred(batch, recipe.blur * _strengths(len(batch), recipe), recipe.blur)
+    if recipe.pixels == "flux":
+        return _degraded_flux(batch, recipe)
     batch = re_expose(batch, recipe.brightness, recipe.contrast, recipe.colour)
     if recipe.noise:
         sigma = (recipe.noise * _strengths(len(batch), recipe)).view(-1, 1, 1, 1).to(batch)
         batch.addcmul_(sigma, torch.randn(batch.shape).to(batch)).clamp_(0, 1)
+    return batch
+
+
+def _degraded_flux(batch: torch.Tensor, recipe: Recipe) -> torch.Tensor:
+    """Return flux with random calibration, noise and missing bands.
+
+    Brightness scales all bands, and colour each by itself, as an error of its zero point does; the
+    noise is the sky's, in units of the softening.
+    """
+    n, bands = batch.shape[:2]
+    factor = 1 + recipe.brightness * _symmetric(n).view(-1, 1, 1, 1)
+    if recipe.colour:
+        factor = factor * (1 + recipe.colour * (torch.rand(n, bands, 1, 1) * 2 - 1))
+    batch = batch * factor.to(batch)
+    if recipe.noise:
+        sigma = (recipe.noise * _strengths(n, recipe)).view(-1, 1, 1, 1).to(batch)
+        batch.addcmul_(sigma, torch.randn(batch.shape).to(batch))
+    if recipe.missing_bands:
+        # Up to so many bands, each band equally often.
+        places = torch.rand(n, bands).argsort(dim=1).argsort(dim=1)
+        number = torch.randint(1, recipe.missing_bands + 1, (n, 1))
+        absent = (places < number) & (torch.rand(n, 1) < WITHOUT_BANDS)
+        batch = batch.masked_fill(absent[:, :, None, None].to(batch.device), 0.0)
     return batch
 
 

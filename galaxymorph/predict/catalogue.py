@@ -119,7 +119,7 @@ def predict_catalogue(
         keep_memory([model], options)
     chosen = _model(model, options, name)
     columns = kept_columns(catalogue, keep)
-    number, digest, kinds = _scan(catalogue, columns)
+    number, digest, kinds = _scan(catalogue, columns, chosen.bands)
     chosen = replace(chosen, kept=tuple(zip(columns, kinds, strict=True)))
     record = _record(chosen, str(model) if chosen.predictor is None else name) | {
         "catalogue": str(catalogue),
@@ -133,7 +133,9 @@ def predict_catalogue(
         if not is_locked:
             raise BadInput(f"{out}: another process is filling it", "wait for it or stop it")
         remove_leftovers(out)
-        _fill(out, chosen, partitions(catalogue, size, columns), number, size, scheduler)
+        _fill(
+            out, chosen, partitions(catalogue, size, columns, chosen.bands), number, size, scheduler
+        )
         files = sorted(out.glob(PARTITIONS))
         failures = failures_in(files, number)
         if chosen.parts and not failures.total and (line := describe_parts(_parts_in(files))):
@@ -211,10 +213,10 @@ def _coverage(model: str | Path, chosen: float | None) -> float | None:
     return chosen
 
 
-def _scan(catalogue: Path, keep: Sequence[str]) -> tuple[int, str, list[str]]:
+def _scan(catalogue: Path, keep: Sequence[str], bands: Sequence[str]) -> tuple[int, str, list[str]]:
     """Return the number and a digest of a catalogue's rows, and the kinds of copied columns."""
     number, digest, kinds = 0, hashlib.sha256(), ["integer"] * len(keep)
-    for row in list_images(catalogue, on_note=say, keep=keep):
+    for row in list_images(catalogue, on_note=say, keep=keep, bands=bands):
         cells = [row.id, row.image, *([row.fault] if row.fault else []), *row.kept]
         digest.update(json.dumps(cells).encode())
         kinds = [column_kind(cell, kind) for cell, kind in zip(row.kept, kinds, strict=True)]

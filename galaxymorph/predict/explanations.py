@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from galaxymorph.base import BadInput
-from galaxymorph.images import decode
+from galaxymorph.images import FluxImage, as_picture, decode
 from galaxymorph.judge import (
     ATTRIBUTION_METHODS,
     SIMILAR_WITHIN,
@@ -104,14 +104,14 @@ class Explainer:
             return None
         return typical_distance(unit_vectors(self.embeddings.vectors))
 
-    def explain(self, pixels: np.ndarray) -> Explanation:
+    def explain(self, image: np.ndarray | FluxImage) -> Explanation:
         """Return the explanation of an image's prediction.
 
         Args:
-            pixels: uint8, shape (height, width, 3).
+            image: uint8, shape (height, width, 3), or bands of flux.
         """
         recipe = self.recipe
-        (batch,) = map(images_of_batch, image_loader([pixels], recipe))
+        (batch,) = map(images_of_batch, image_loader([image], recipe))
         vectors, logits = embed(self.network, [batch])
         answers = list(label_words(recipe).values()) or list(self.classes)
         shares = make_link(recipe).inverse_link(torch.from_numpy(logits))[:, : len(answers)]
@@ -119,7 +119,7 @@ class Explainer:
         return Explanation(
             answers[answer],
             self._attribution(batch, answer) if self.has_maps else None,
-            self._neighbours(vectors[0], pixels),
+            self._neighbours(vectors[0], image),
             self.typical_distance,
         )
 
@@ -129,7 +129,7 @@ class Explainer:
         maps = ATTRIBUTION_METHODS["gradcam"].apply(self.network, batch, target, batch)
         return as_grids(maps.detach().float().relu().cpu().numpy())[0]
 
-    def _neighbours(self, vector: np.ndarray, pixels: np.ndarray) -> list[Neighbour]:
+    def _neighbours(self, vector: np.ndarray, own: np.ndarray | FluxImage) -> list[Neighbour]:
         if self.embeddings is None or self.galaxies is None:
             return []
         difference = unit_vectors(self.embeddings.vectors) - unit_vectors(vector[None])
@@ -139,16 +139,20 @@ class Explainer:
             galaxy = self.embeddings.galaxy[at]
             label, image = table.loc[galaxy, ["label", "image"]]
             # The image itself, whatever its name, is no neighbour.
-            if distance[at] < DUPLICATE and self._has_pixels(str(image), pixels):
+            if distance[at] < DUPLICATE and self._is_same(str(image), own):
                 continue
             neighbours.append(Neighbour(str(galaxy), str(label), str(image), float(distance[at])))
             if len(neighbours) == NEIGHBOURS:
                 break
         return neighbours
 
-    def _has_pixels(self, image: str, pixels: np.ndarray) -> bool:
+    def _is_same(self, reference: str, own: np.ndarray | FluxImage) -> bool:
+        rendering = self.recipe.rendering
         try:
-            return np.array_equal(np.asarray(decode(image, self.recipe.rendering)), pixels)
+            other = decode(reference, rendering)
+            if isinstance(own, FluxImage):
+                own = np.asarray(as_picture(own, rendering))
+            return np.array_equal(np.asarray(other), own)
         except BadInput:
             return False
 

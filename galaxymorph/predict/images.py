@@ -21,26 +21,28 @@ from galaxymorph.zoo import (
     list_image_files,
     require_images,
 )
+from galaxymorph.zoo.band_files import one_file_a_galaxy, without_band
 from galaxymorph.zoo.image_files import galaxy_name
 
 Images = Source | Sequence[Source]
 
 
-def expand_images(paths: Sequence[str]) -> list[str]:
+def expand_images(paths: Sequence[str], bands: Sequence[str] = ()) -> list[str]:
     """Return references of the images that the paths name: files, folders, zips, members of zips.
 
     A line is printed on other files of a folder or a zip.
 
     Args:
         paths: files, folders, zips, members of zips.
+        bands: of flux, that a galaxy may have a file each of: one of them is listed.
 
     Raises:
         BadInput: a path is missing or is no image, or a folder or zip has none.
     """
-    return [file.reference for file in _files(paths)]
+    return one_file_a_galaxy([file.reference for file in _files(paths)], bands)
 
 
-def expand_catalogues(paths: Sequence[str]) -> list[ListedImage]:
+def expand_catalogues(paths: Sequence[str], bands: Sequence[str] = ()) -> list[ListedImage]:
     """Return the ids and references of the images that the paths name, those of tables first.
 
     An unreadable row of a table, or one without an image, has a fault, and no reference.
@@ -48,6 +50,7 @@ def expand_catalogues(paths: Sequence[str]) -> list[ListedImage]:
     Args:
         paths: as for `expand_images`, where ids are the files' names, and tables with ids, see
             `list_images`.
+        bands: as for `expand_images`.
 
     Raises:
         BadInput: as `expand_images`, or a table can't be read.
@@ -55,8 +58,9 @@ def expand_catalogues(paths: Sequence[str]) -> list[ListedImage]:
     tables = [path for path in paths if _is_table(path)]
     files = _files([path for path in paths if path not in tables])
     listed = [row for table in tables for row in _of_table(table)]
+    references = one_file_a_galaxy([file.reference for file in files], bands)
     return listed + [
-        ListedImage(as_utf8(galaxy_name(file.reference)), file.reference) for file in files
+        ListedImage(as_utf8(without_band(galaxy_name(name), bands)), name) for name in references
     ]
 
 

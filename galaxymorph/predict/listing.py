@@ -24,6 +24,7 @@ from galaxymorph.zoo import (
     open_table,
     require_images,
 )
+from galaxymorph.zoo.band_files import one_file_a_galaxy, without_band
 from galaxymorph.zoo.image_columns import IMAGE_COLUMNS, image_columns, join_path
 from galaxymorph.zoo.image_files import galaxy_name
 
@@ -41,7 +42,10 @@ class ListedImage(NamedTuple):
 
 
 def list_images(
-    catalogue: str | Path, on_note: Callable[[str], object] | None = None, keep: Sequence[str] = ()
+    catalogue: str | Path,
+    on_note: Callable[[str], object] | None = None,
+    keep: Sequence[str] = (),
+    bands: Sequence[str] = (),
 ) -> Iterator[ListedImage]:
     """Yield the id and the image of every row, in order.
 
@@ -55,6 +59,7 @@ def list_images(
         on_note: called with a line on the other files of a folder or a zip, or on the other columns
             of a table.
         keep: further columns of the table that are yielded, see `kept_columns`.
+        bands: of flux, that a galaxy of a folder or a zip may have a file each of.
 
     Raises:
         BadInput: the catalogue is missing or unreadable, or has no image or no such column; or
@@ -68,7 +73,7 @@ def list_images(
     files = list_image_files(path)
     if is_zip(path.name) and not files.images and (table := _zipped_table(path)):
         return _rows(table, keep, on_note)
-    return _files(path, files, on_note)
+    return _files(path, files, on_note, bands)
 
 
 def kept_columns(catalogue: str | Path, names: Sequence[str]) -> list[str]:
@@ -110,12 +115,16 @@ def image_folder(catalogue: str | Path) -> str:
 
 
 def _files(
-    path: Path, files: ImageFiles, on_note: Callable[[str], object] | None
+    path: Path, files: ImageFiles, on_note: Callable[[str], object] | None, bands: Sequence[str]
 ) -> Iterator[ListedImage]:
     require_images(path, files)
     if on_note:
         for note in files.notes():
             on_note(f"{path}: {note}")
+    if bands:
+        names = {file.reference: image_name(file.name) for file in files.images}
+        references = one_file_a_galaxy([file.reference for file in files.images], bands)
+        return (ListedImage(without_band(names[each], bands), each) for each in references)
     return (ListedImage(image_name(file.name), file.reference) for file in files.images)
 
 

@@ -26,6 +26,7 @@ from galaxymorph.judge import (
     headline_of,
 )
 from galaxymorph.learn import (
+    Recipe,
     Run,
     describe,
     fold_batchnorm,
@@ -68,7 +69,7 @@ def write_float32(run: Run, path: Path) -> None:
     _require_libraries()
     with tempfile.TemporaryDirectory() as folder, replacing(path) as temporary:
         bare = Path(folder) / "bare.onnx"
-        _write_network(_networks(run), run.recipe.size, bare)
+        _write_network(_networks(run), run.recipe, bare)
         _write_described(bare, _description(run, "fp32"), temporary)
 
 
@@ -168,12 +169,12 @@ def _require_libraries() -> None:
         import_extra(name, "onnx", "export to ONNX")
 
 
-def _write_network(network: nn.Module, size: int, path: Path) -> None:
-    """Write a network as ONNX: `images`, float32 of shape (n, 3, size, size), to `logits`."""
+def _write_network(network: nn.Module, recipe: Recipe, path: Path) -> None:
+    """Write a network as ONNX: `images`, float32, (n, channels, size, size), to `logits`."""
     with _quiet():
         torch.onnx.export(
             network,
-            (torch.zeros(2, 3, size, size),),
+            (torch.zeros(2, recipe.image_channels, recipe.size, recipe.size),),
             path,
             input_names=["images"],
             output_names=["logits"],
@@ -196,7 +197,7 @@ def _quantize(network: nn.Module, run: Run, data: Path | None, path: Path) -> No
     say(f"{run.path}: measuring quantisation ranges on {len(chosen)} training galaxies")
     with tempfile.TemporaryDirectory() as folder:
         plain, prepared = (Path(folder) / name for name in ("plain.onnx", "prepared.onnx"))
-        _write_network(network, run.recipe.size, plain)
+        _write_network(network, run.recipe, plain)
         with _quiet():
             # Symbolic shapes are for transformers; some exporters' reshapes break what infers them.
             quantization.quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)

@@ -84,6 +84,11 @@ class CatalogueModel:
         """The parts of the galaxies of the model's split, None where that isn't known."""
         return load_split_parts(self.path) if self.predictor is None else None
 
+    @property
+    def bands(self) -> Sequence[str]:
+        """The bands of flux that the model takes, none of RGB."""
+        return (self.run or self.load()).recipe.flux_bands
+
     def load(self) -> Predictor:
         """Return the predictor, loaded once a process.
 
@@ -150,9 +155,11 @@ class PredictedPartition:
     failed: int
 
 
-def partitions(catalogue: Path, size: int, keep: Sequence[str] = ()) -> Iterator[Partition]:
+def partitions(
+    catalogue: Path, size: int, keep: Sequence[str] = (), bands: Sequence[str] = ()
+) -> Iterator[Partition]:
     """Yield a catalogue's rows, `size` at a time, with some of its columns."""
-    rows, folder = list_images(catalogue, keep=keep), image_folder(catalogue)
+    rows, folder = list_images(catalogue, keep=keep, bands=bands), image_folder(catalogue)
     number = 0
     while chunk := list(islice(rows, size)):
         yield Partition(

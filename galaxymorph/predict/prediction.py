@@ -67,7 +67,7 @@ def predict_files(
     runs = _runs(models, options)
     _require_possible(models, runs, options)
     sets = _prediction_sets(models, runs, options)
-    references = expand_images(paths)
+    references = expand_images(paths, _flux_bands(models, runs))
     require_fits(references, {"stretch": options.stretch, "bands": options.bands})
     keep_memory(models, options)
     references = _usable(references, models, options)
@@ -143,6 +143,12 @@ def _runs(models: Sequence[Path], options: PredictionOptions) -> list[Run]:
     for run in runs:
         run.require_model()
     return runs
+
+
+def _flux_bands(models: Sequence[Path], runs: Sequence[Run]) -> Sequence[str]:
+    """Return the bands of flux that the first model takes, none of RGB."""
+    first: Run | Predictor = runs[0] if runs else load_predictor(models[0])
+    return first.recipe.flux_bands
 
 
 def _require_possible(

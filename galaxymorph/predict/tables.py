@@ -14,6 +14,7 @@ from galaxymorph.judge import calibrated_mean, with_scheme_columns
 from galaxymorph.learn import Recipe, deviation_columns, predicted_columns, prediction_table
 from galaxymorph.predict.images import Images, as_sources
 from galaxymorph.zoo import fraction_intervals
+from galaxymorph.zoo.band_files import without_band
 from galaxymorph.zoo.columns import prefixed
 from galaxymorph.zoo.image_files import galaxy_name
 
@@ -79,7 +80,9 @@ def predicted_table(
     if faults:
         table = mask_failed(table, faults)
     names = [as_utf8(image) if isinstance(image, str) else "" for image in sources]
-    table.insert(0, "galaxy", [galaxy_name(name) or str(at) for at, name in enumerate(names)])
+    bands = predictor.recipe.flux_bands
+    galaxies = [without_band(galaxy_name(name), bands) for name in names]
+    table.insert(0, "galaxy", [name or str(at) for at, name in enumerate(galaxies)])
     table.insert(1, "image", names)
     return table
 

@@ -155,7 +155,7 @@ def triage_files(
     """
     run = run.rendered(stretch, bands)
     run.require_trained()
-    listed = expand_catalogues(paths)
+    listed = expand_catalogues(paths, run.recipe.flux_bands)
     faults = [row.fault for row in listed if row.fault]
     if faults and not skip_bad:
         raise BadInput(faults[0], "correct the table, or give --skip-bad")

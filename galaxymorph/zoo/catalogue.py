@@ -136,6 +136,7 @@ def read_catalogue(
     kind: str | None = None,
     image_column: str | None = None,
     split_column: str | None = None,
+    bands: Sequence[str] = (),
 ) -> Catalogue:
     """Read a catalogue of votes in one of `SCHEMAS`, or one with plain labels.
 
@@ -150,6 +151,7 @@ def read_catalogue(
         image_column: that says where images are; by default, one of `IMAGE_COLUMNS` if the table
             has it and its images are there; otherwise images are named by the ids.
         split_column: with the part of the split that each galaxy is in.
+        bands: that images may have a file each of, see `band_files`.
 
     Returns:
         The sound galaxies, and a problem for every other row.
@@ -164,6 +166,7 @@ def read_catalogue(
         ['galaxy', 'Class1.1', 'Class1.2']
     """
     layout, table = _open(path, image_column)
+    layout = layout.by_galaxy(bands)
     unvoted: list[Problem] = []
     _require_columns(table, {"--image-column": image_column, "--split-column": split_column})
     if labels_column is not None:

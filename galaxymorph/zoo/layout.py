@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from galaxymorph.base import FITS_ENDINGS, REFERENCE_SEPARATOR, BadInput, is_unsafe, listed
+from galaxymorph.zoo.band_files import without_band
 from galaxymorph.zoo.image_files import (
     IMAGE_ENDINGS,
     ZIPS_DEEP,
@@ -63,6 +64,13 @@ class Layout:
     def name_of(self, galaxy: str) -> str:
         """Return a galaxy's name in `images`; its id may be the name of a file."""
         return galaxy if galaxy in self.images else image_name(galaxy)
+
+    def by_galaxy(self, bands: Sequence[str]) -> Layout:
+        """Return the layout with one file a galaxy, where its bands have a file each."""
+        images: dict[str, str] = {}
+        for name, reference in self.images.items():
+            images.setdefault(without_band(name, bands), reference)
+        return replace(self, images=images) if bands else self
 
     @property
     def note(self) -> str:

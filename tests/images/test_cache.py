@@ -44,7 +44,7 @@ def test_nothing_is_decoded_twice(images, monkeypatch):
     def refuse(*_):
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr(cache_module, "decode_bytes", refuse)
+    monkeypatch.setattr(cache_module, "open_files", refuse)
     assert np.array_equal(pixels_of(images, **FRAME), before)
     moved = [shutil.copy(path, path.replace(".jpg", "-copy.jpg")) for path in images]
     assert np.array_equal(pixels_of(moved, **FRAME), before)
@@ -109,7 +109,7 @@ def test_a_build_that_is_stopped_leaves_nothing_behind(images, home, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(cache_module, "centre_frame", stop)
+        patch.setattr(cache_module, "framed", stop)
         with pytest.raises(KeyboardInterrupt):
             cached_frames(images, **FRAME)
     assert not [path for path in (home / "cache" / "frames").iterdir() if path.is_dir()]

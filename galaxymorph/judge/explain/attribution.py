@@ -16,14 +16,15 @@ from torch import autocast, nn
 from galaxymorph.base import BadInput, Progress
 from galaxymorph.judge.explain.attribution_methods import ATTRIBUTION_METHODS, BATCH
 from galaxymorph.judge.explain.explained_model import ExplainedModel, normalised
-from galaxymorph.learn import map_on_cores, resolve_precision, serving_network
+from galaxymorph.learn import input_channels, map_on_cores, resolve_precision, serving_network
 
 
 def has_feature_maps(network: nn.Module, size: int) -> bool:
     """Return whether a network's trunk ends in feature maps, for images of `size` pixels a side."""
     trunk, device = next(network.children()), next(network.parameters()).device
     with torch.inference_mode():
-        return trunk(torch.zeros(1, 3, size, size, device=device)).ndim == 4
+        shape = (1, input_channels(network), size, size)
+        return trunk(torch.zeros(*shape, device=device)).ndim == 4
 
 
 def require_feature_maps(model: ExplainedModel) -> None:

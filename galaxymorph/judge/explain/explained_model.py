@@ -21,17 +21,26 @@ from scipy import ndimage
 from torch import nn
 
 from galaxymorph.base import BadInput, Progress, map_ahead, say
-from galaxymorph.images import centre_frame, decode
+from galaxymorph.images import (
+    as_picture,
+    centre_frame,
+    compressed,
+    frame_picture,
+    framed,
+    open_galaxy,
+)
 from galaxymorph.judge.explain.segmentation import segment
 from galaxymorph.learn import (
     Recipe,
     Run,
-    item_frame,
+    item_cut,
     label_words,
+    light_of,
     load_network,
     make_link,
     map_on_cores,
     memory_format,
+    network_values,
     pixel_stats,
     serving_network,
     target_of,
@@ -54,8 +63,9 @@ class ExplainedModel:
         network: a trunk and a head, from images to logits.
         serving: the same for inference alone.
         table: `galaxy`, `image`, `label`, `answer` (the network's), `confidence`, `right`.
-        frames: uint8, shape (n, 3, side, side), with the margin around the model's frame.
-        sky: background levels, 0 to 1, shape (n, 3).
+        frames: as stored, shape (n, channels, side, side), with the margin around the model's
+            frame.
+        sky: background levels of the network's values, shape (n, channels).
         galaxy_masks: the galaxy's pixels in the model's frame, boolean, shape (n, size, size).
         other_masks: those of other sources.
         answers: classes, or the answers to the tree's first question.
@@ -90,10 +100,21 @@ class ExplainedModel:
         return {name: words.get(name, name).replace("_", " ") for name in self.answers}
 
     def pixels(self, rows: Sequence[int] | np.ndarray) -> torch.Tensor:
-        """Return the model's input of galaxies: values 0 to 1, shape (n, 3, size, size)."""
+        """Return the network's values of galaxies, shape (n, channels, size, size).
+
+        They are RGB from 0 to 1, or compressed flux.
+        """
         start = (self.frames.shape[-1] - self.size) // 2
         inner = slice(start, start + self.size)
-        return self.frames[torch.as_tensor(rows)][..., inner, inner].float() / 255
+        frames = self.frames[torch.as_tensor(rows)][..., inner, inner]
+        return network_values(light_of(frames, self.run.recipe), self.run.recipe)
+
+    def picture(self, row: int) -> np.ndarray:
+        """Return a galaxy's frame as RGB, uint8, shape (size, size, 3); of flux a preview."""
+        start = (self.frames.shape[-1] - self.size) // 2
+        inner = slice(start, start + self.size)
+        frame = self.frames[row][..., inner, inner].permute(1, 2, 0).numpy()
+        return np.asarray(frame_picture(frame, self.run.recipe.flux_bands))
 
     def targets(self, rows: Sequence[int] | np.ndarray) -> torch.Tensor:
         """Return the position of the network's answer to each galaxy."""
@@ -102,8 +123,8 @@ class ExplainedModel:
 
 
 def normalised(pixels: torch.Tensor, recipe: Recipe) -> torch.Tensor:
-    """Return pixels from 0 to 1 as a recipe's network takes them, on the device in use."""
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in pixel_stats(recipe))
+    """Return values before normalisation as a recipe's network takes them, on the device in use."""
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in pixel_stats(recipe))
     return ((pixels - mean) / std).to(default_device())
 
 
@@ -112,7 +133,7 @@ def probabilities(model: ExplainedModel, pixels: torch.Tensor) -> np.ndarray:
 
     Args:
         model: that predicts.
-        pixels: values 0 to 1, shape (n, 3, size, size).
+        pixels: values before normalisation, shape (n, channels, size, size).
     """
     inverse_link = make_link(model.run.recipe).inverse_link
     parts = []
@@ -206,18 +227,15 @@ def _read_images(
     references: list[str], run: Run
 ) -> tuple[torch.Tensor, torch.Tensor, np.ndarray, np.ndarray]:
     """Return frames, background levels, and the masks of galaxies and of other sources."""
-    crop, side = item_frame(run.recipe)
     rendering = run.recipe.rendering
 
     def read(reference: str) -> tuple[np.ndarray, ...]:
-        image = decode(reference, rendering)
-        segments = segment(image)
+        image = open_galaxy(reference, run.recipe.crop, rendering)
+        segments = segment(as_picture(image, rendering))
+        frame = framed(image, item_cut(run.recipe), rendering)
+        sky = segments.sky if rendering.flux is None else _sky_of_flux(frame)
         masks = np.stack([_widened(segments.galaxy), _widened(segments.others)], axis=2)
-        return (
-            centre_frame(image, crop, side, interpolation=rendering.interpolation),
-            segments.sky,
-            framed_masks(masks, run.recipe.crop, run.recipe.size),
-        )
+        return (frame, sky, framed_masks(masks, run.recipe.crop, run.recipe.size))
 
     images = []
     with (
@@ -235,6 +253,13 @@ def _read_images(
         galaxy,
         masks[..., 1] & ~galaxy,
     )
+
+
+def _sky_of_flux(frame: np.ndarray) -> np.ndarray:
+    """Return the median of the network's values along a frame's edge, shape (bands,)."""
+    values = compressed(frame.astype(np.float32))
+    edge = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
+    return np.median(edge, axis=0)
 
 
 def _widened(mask: np.ndarray) -> np.ndarray:

@@ -133,7 +133,7 @@ def _answers_along(
     model: ExplainedModel, row: int, ranks: np.ndarray, counts: np.ndarray
 ) -> np.ndarray:
     """Return the answer's probability as cells are deleted, and inserted, shape (2, k)."""
-    pixels, sky = model.pixels([row]), model.sky[row].view(1, 3, 1, 1)
+    pixels, sky = model.pixels([row]), model.sky[row].view(1, -1, 1, 1)
     first = torch.from_numpy(ranks < counts[:, None, None]).float()[:, None]
     first = F.interpolate(first, size=pixels.shape[-2:], mode="nearest")
     both = torch.cat([pixels * (1 - first) + sky * first, pixels * first + sky * (1 - first)])

@@ -14,6 +14,7 @@ from galaxymorph.base import Registry
 from galaxymorph.judge.explain.changes import Change, effects_of
 from galaxymorph.judge.explain.explained_model import ExplainedModel
 from galaxymorph.judge.metrics.bootstrap import Interval
+from galaxymorph.learn import light_of, light_of_values, network_values
 
 # A check passes if at most this share of the answers changes, with 97.5 % confidence.
 MOST_CHANGED = 0.05
@@ -37,11 +38,12 @@ class Transform:
 
 
 def transformed(model: ExplainedModel, rows: np.ndarray, transform: Transform) -> torch.Tensor:
-    """Return galaxies in a transformed frame, shape (n, 3, size, size).
+    """Return galaxies in a transformed frame, shape (n, channels, size, size).
 
     Where the recipe leaves sky around the frame, that sky comes in; otherwise mirrored sky does.
     """
-    frames = model.frames[torch.as_tensor(rows)].float() / 255
+    recipe = model.run.recipe
+    frames = light_of(model.frames[torch.as_tensor(rows)], recipe)
     scale = model.size / frames.shape[-1] / transform.scale
     angle, sign = math.radians(transform.rotation), -1.0 if transform.mirror else 1.0
     # The grid's range is -1 to 1, twice the frame's side.
@@ -52,17 +54,20 @@ def transformed(model: ExplainedModel, rows: np.ndarray, transform: Transform) -
             [scale * math.sin(angle) * sign, scale * math.cos(angle), offset],
         ]
     )
-    shape = [len(frames), 3, model.size, model.size]
+    shape = [*frames.shape[:2], model.size, model.size]
     grid = F.affine_grid(matrix.expand(len(frames), 2, 3), shape, align_corners=False)
-    return F.grid_sample(
+    light = F.grid_sample(
         frames, grid, mode="bicubic", padding_mode="reflection", align_corners=False
-    ).clamp(0, 1)
+    )
+    return network_values(light, recipe)
 
 
 def dimmed(model: ExplainedModel, rows: np.ndarray, factor: float) -> torch.Tensor:
     """Return galaxies with their light above the background level scaled."""
-    sky = model.sky[rows][:, :, None, None]
-    return (sky + (model.pixels(rows) - sky) * factor).clamp(0, 1)
+    recipe = model.run.recipe
+    values = (model.sky[rows][:, :, None, None], model.pixels(rows))
+    sky, light = (light_of_values(each, recipe) for each in values)
+    return network_values(sky + (light - sky) * factor, recipe)
 
 
 def _keeps_handedness(model: ExplainedModel) -> np.ndarray:

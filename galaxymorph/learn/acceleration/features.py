@@ -139,7 +139,8 @@ def cuts(model: nn.Sequential, recipe: Recipe) -> dict[str, EarlyStages]:
         parts["frozen"] = EarlyStages(model, next(layers))
     if recipe.epochs and 0 < recipe.unfreeze < len(stages):
         parts["fine-tuned"] = EarlyStages(model, stages[-recipe.unfreeze][0])
-    noise = torch.rand(2, 3, recipe.size, recipe.size, generator=torch.Generator().manual_seed(0))
+    shape = (2, recipe.image_channels, recipe.size, recipe.size)
+    noise = torch.rand(*shape, generator=torch.Generator().manual_seed(0))
     noise = noise.to(next(model.parameters()).device)
     return {stage: early for stage, early in parts.items() if _divides(early, noise)}
 
@@ -309,7 +310,8 @@ def _trunk_passes(learn: Learner, recipe: Recipe, features: Features) -> _TrunkP
     early = [EarlyStages(model, model.get_submodule(name)) for name in firsts]
     train = learn.dls.train.new(shuffle=False, drop_last=False)
     dtype, layout = DTYPES[features.precision], memory_format(model)
-    image = torch.zeros(1, 3, recipe.size, recipe.size, device=default_device())
+    shape = (1, recipe.image_channels, recipe.size, recipe.size)
+    image = torch.zeros(*shape, device=default_device())
     shapes = [tuple(outputs.shape[1:]) for outputs in _cut_outputs(early, image, dtype, layout)]
     parts = {"train": (train, recipe.trunk_views), "valid": (learn.dls.valid, 1)}
     return _TrunkPasses(stages, early, parts, shapes, dtype, layout, recipe.seed)

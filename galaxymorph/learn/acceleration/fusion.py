@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import fx, nn
 
+from galaxymorph.learn.backbones.architectures import input_channels
+
 # Relative to the largest output, in float32.
 FUSION_TOLERANCE = 1e-3
 # Largest nesting of a network's block, such as a ResNet's with a convolution in its shortcut;
@@ -106,7 +108,8 @@ def fused(trunk: nn.Module, dtype: torch.dtype, side: int) -> nn.Module:
         dtype: of its weights and inputs.
         side: of its input, in pixels.
     """
-    noise = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    shape = (1, input_channels(trunk), side, side)
+    noise = torch.rand(*shape, generator=torch.Generator().manual_seed(0))
     noise = noise.contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
         expected = trunk(noise)

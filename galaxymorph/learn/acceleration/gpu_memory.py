@@ -33,7 +33,7 @@ def fits_on_gpu(nbytes: int) -> bool:
 
 @dataclass(frozen=True)
 class FramesOnGPU:
-    """The items of a loader: uint8 frames, shape (n, 3, side, side), and targets."""
+    """The items of a loader: stored frames, shape (n, channels, side, side), and targets."""
 
     frames: torch.Tensor
     targets: torch.Tensor
@@ -47,7 +47,9 @@ class FramesOnGPU:
 def frames_on_gpu(pixels: Rows, rows: np.ndarray, targets: torch.Tensor) -> FramesOnGPU:
     """Copy rows of a file of frames, and their targets, to the GPU."""
     device = default_device()
-    frames = torch.empty((len(rows), 3, *pixels.shape[:2]), dtype=torch.uint8, device=device)
+    height, width, channels = pixels.shape
+    kind = torch.from_numpy(np.empty(0, pixels.dtype)).dtype
+    frames = torch.empty((len(rows), channels, height, width), dtype=kind, device=device)
     for start in range(0, len(rows), CHUNK):
         chunk = torch.from_numpy(pixels.read(rows[start : start + CHUNK])).to(device)
         frames[start : start + len(chunk)] = chunk.permute(0, 3, 1, 2)

@@ -15,12 +15,13 @@ from fastai.torch_core import TensorImage, default_device
 
 from galaxymorph.base import BadInput, Rows, map_ahead
 from galaxymorph.images import (
+    Cut,
     Fault,
     Rendering,
     Source,
-    centre_frame,
+    blank_frame,
     decoding_threads,
-    galaxy_image,
+    galaxy_frame,
     map_images,
 )
 from galaxymorph.learn.acceleration.gpu_memory import FramesOnGPU
@@ -50,28 +51,21 @@ class FileItems:
 
     Args:
         references: to the images.
-        crop: share of the image's side in a frame.
-        side: of a frame, in pixels.
+        cut: of a frame.
         rendering: of FITS.
         faults: filled with the faults of unusable images by position, if given; their frames are
             black.
-        model_crop: share of the side that the model uses; `crop`, which has a margin, by default.
     """
 
     references: Sequence[Source]
-    crop: float
-    side: int
+    cut: Cut
     rendering: Rendering
     faults: dict[int, Fault] | None = None
-    model_crop: float | None = None
 
     def frame(self, item: int) -> tuple[int, np.ndarray | Fault]:
-        """Return an item and its frame, uint8 of shape (side, side, 3), or its fault."""
+        """Return an item and its frame, see `galaxy_frame`, or its fault."""
         try:
-            source = self.references[item]
-            image = galaxy_image(source, self.model_crop or self.crop, self.rendering, item)
-            interpolation = self.rendering.interpolation
-            return item, centre_frame(image, self.crop, self.side, interpolation=interpolation)
+            return item, galaxy_frame(self.references[item], self.cut, self.rendering, item)
         except BadInput as error:
             return item, Fault(error)
 
@@ -89,11 +83,11 @@ class FileItems:
         if self.faults is None:
             raise frame.error
         self.faults[item] = frame
-        return np.zeros((self.side, self.side, 3), np.uint8)
+        return blank_frame(self.cut.side, self.rendering)
 
 
 def as_images(frames: np.ndarray) -> TensorImage:
-    """Return frames, uint8 of shape (n, side, side, 3), as a batch of shape (n, 3, side, side)."""
+    """Return frames, channels last, as a batch of shape (n, channels, side, side)."""
     images = torch.from_numpy(frames).permute(0, 3, 1, 2)
     # A GPU reorders them faster, or needs them in this order.
     return TensorImage(images if default_device().type == "cuda" else images.contiguous())

@@ -117,6 +117,7 @@ def suits_numpy(recipe: Recipe, images: int, precision: str | None = None) -> bo
         and recipe.model_args is None
         and recipe.head == "linear"
         and recipe.channels in (None, 3)
+        and recipe.pixels == "rgb"
         and recipe.pipeline == "fast"
         and images * recipe.views * recipe.size**2 <= MOST_PIXELS
     )

@@ -11,6 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from galaxymorph.learn.acceleration.fusion import fused
 from galaxymorph.learn.acceleration.hardware import memory_format, resolve_precision
+from galaxymorph.learn.backbones.architectures import input_channels
 from galaxymorph.learn.recipe import Recipe
 
 # Relative to the largest output; folding changes outputs by a millionth.
@@ -91,7 +92,8 @@ def fold_batchnorm(model: nn.Module, side: int) -> nn.Module:
     folded = deepcopy(plain)
     _fold(folded)
     device = next(model.parameters()).device
-    noise = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(device)
+    shape = (1, input_channels(plain), side, side)
+    noise = torch.rand(*shape, generator=torch.Generator().manual_seed(0)).to(device)
     # cuDNN would use TensorFloat-32 for float32, which rounds to a thousandth.
     exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
     with torch.inference_mode(), exact:

@@ -16,8 +16,9 @@ from galaxymorph.learn.acceleration.loaders import as_images
 from galaxymorph.learn.backbones.architectures import pixel_stats
 from galaxymorph.learn.galaxies import Galaxies
 from galaxymorph.learn.recipe import Recipe, item_frame
-from galaxymorph.learn.views import RandomView
+from galaxymorph.learn.views import RandomView, light_of, network_values
 from galaxymorph.zoo import list_image_files
+from galaxymorph.zoo.band_files import one_file_a_galaxy
 
 MIN_IMAGES = 16
 
@@ -39,15 +40,17 @@ class UnlabelledImages:
     on_gpu: torch.Tensor | None = None
 
     def draw(self, n: int) -> torch.Tensor:
-        """Return n frames, drawn by torch's generator, values 0 to 1, shape (n, 3, side, side)."""
+        """Return n frames, drawn by torch's generator: light, shape (n, channels, side, side)."""
         at = torch.randint(len(self.rows), (n,))
         if self.on_gpu is not None:
-            return self.on_gpu[at.to(self.on_gpu.device)].float() / 255
-        return as_images(self.frames.pixels.read(self.rows[at.numpy()])).float() / 255
+            return light_of(self.on_gpu[at.to(self.on_gpu.device)], self.recipe)
+        return light_of(as_images(self.frames.pixels.read(self.rows[at.numpy()])), self.recipe)
 
     def view(self, frames: torch.Tensor) -> torch.Tensor:
         """Return a random view of each frame as the model's input while training."""
         views = RandomView(self.recipe).encodes(TensorImage(frames)).as_subclass(torch.Tensor)
+        if self.recipe.pixels == "flux":
+            views = network_values(views, self.recipe)
         stats = pixel_stats(self.recipe)
         mean, std = (torch.tensor(values).view(1, -1, 1, 1).to(views) for values in stats)
         return ((views - mean) / std).to(default_device())
@@ -97,6 +100,7 @@ def unlabelled_images(recipe: Recipe, galaxies: Galaxies | None = None) -> Unlab
         for note in files.notes():
             say(f"--unlabelled {path}: {note}")
         references += [file.reference for file in files.images]
+    references = one_file_a_galaxy(references, recipe.flux_bands)
     words = f"--unlabelled {' '.join(recipe.unlabelled)}"
     _require_enough(references, words)
     frames, inspections = cached_frames(references, *item_frame(recipe), recipe.rendering)

@@ -44,10 +44,21 @@ def encoder_of(trunk: nn.Module) -> nn.Module:
     return trunk[1] if isinstance(trunk, GreyTrunk) else trunk
 
 
+def input_channels(network: nn.Module) -> int:
+    """Return the channels of the images that a network, or its trunk, takes."""
+    if any(isinstance(module, GreyTrunk) for module in network.modules()):
+        return 3
+    layers = (module for module in network.modules() if isinstance(module, nn.Conv2d))
+    return next((layer.in_channels for layer in layers), 3)
+
+
 def pixel_stats(recipe: Recipe) -> Stats:
     """Return the mean and standard deviation by channel that pixels are normalised by."""
     if recipe.normalise is not None:
-        return parse_normalisation(recipe.normalise)
+        return parse_normalisation(recipe.normalise, channels=recipe.image_channels)
+    if recipe.pixels == "flux":
+        # Before `learn_flux_scale`.
+        return parse_normalisation("none", channels=recipe.image_channels)
     # Runs of early versions, and recipes before `resolve_encoder`.
     if torchvision_function(recipe):
         return IMAGENET_STATS
@@ -82,7 +93,7 @@ def with_grey_input(model: nn.Sequential, recipe: Recipe) -> nn.Sequential:
 
 def network_arguments(recipe: Recipe) -> dict[str, Any]:
     """Return a recipe's arguments of fastai's functions for the trunk."""
-    return {"n_in": recipe.channels or 3, **recipe.timm_args}
+    return {"n_in": recipe.channels or recipe.image_channels, **recipe.timm_args}
 
 
 @contextmanager

@@ -96,11 +96,12 @@ def resolve_encoder(recipe: Recipe, given: Mapping[str, object]) -> ResolvedEnco
     recipe = _with_source(recipe, given)
     inputs, state = _read_inputs(recipe)
     recipe = _with_architecture(recipe, inputs, given)
-    channels = _channels(recipe, inputs, state)
+    channels = None if recipe.pixels == "flux" else _channels(recipe, inputs, state)
     stats = inputs.stats
     normalise = recipe.normalise
     unsure = ""
-    if normalise is None:
+    # That of flux is learnt from the galaxies, see `learn_flux_scale`.
+    if normalise is None and recipe.pixels == "rgb":
         from_file = recipe.weights not in ("imagenet", "galaxymorph", "none")
         if from_file and stats is None:
             unsure = f"{recipe.weights} says nothing of how its pixels were normalised"
@@ -361,7 +362,7 @@ def _with_architecture(
     arguments = {**inputs.arguments, **recipe.timm_args}
     model_args = json.dumps(arguments, sort_keys=True) if arguments else None
     recipe = replace(recipe, arch=architecture if is_source(arch) else arch, model_args=model_args)
-    pixel_stats(replace(recipe, normalise=None))
+    pixel_stats(replace(recipe, pixels="rgb", normalise=None))
     return recipe
 
 
@@ -405,7 +406,10 @@ def _timms(recipe: Recipe) -> tuple[Stats, ...]:
 
 def _in_words(recipe: Recipe, inputs: EncoderInputs) -> str:
     colours = "grey" if recipe.channels == 1 else "colour"
+    if recipe.pixels == "flux":
+        colours = f"its first layer for flux in {', '.join(recipe.flux_bands)} in place of colour"
     return (
         f"encoder {recipe.arch} ({inputs.origin}): {colours} images of {recipe.size} pixels, "
-        f"{recipe.interpolation}, normalised by {recipe.normalise}"
+        f"{recipe.interpolation}"
+        + (f", normalised by {recipe.normalise}" if recipe.normalise else "")
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from fastai.vision.learner import vision_learner
 from torch import nn
 
 from galaxymorph.base import BadInput
+from galaxymorph.images.bands import wavelength
 from galaxymorph.learn.acceleration.hardware import memory_format, resolve_precision
 from galaxymorph.learn.backbones.architectures import (
     build_model,
@@ -58,7 +60,7 @@ def require_network(recipe: Recipe) -> None:
     resolve_precision(recipe.precision, model)
     try:
         with torch.no_grad():
-            model.eval()(torch.zeros(1, 3, recipe.size, recipe.size))
+            model.eval()(torch.zeros(1, recipe.image_channels, recipe.size, recipe.size))
     except Exception as error:
         # Architectures raise errors of various types.
         raise BadInput(
@@ -124,6 +126,8 @@ def vision_learner_of(dls: DataLoaders, recipe: Recipe, **learner_arguments: Any
     learn.model = with_grey_input(learn.model, recipe)
     if recipe.weights != "none" and not _downloads(recipe):
         load_trunk(learn.model[0], recipe)
+    elif _downloads(recipe) and recipe.pixels == "flux":
+        _load_first_layer(learn.model[0], recipe)
     learn.unfreeze()
     if recipe.pipeline == "fast":
         # The weights decide the layout of a convolution.
@@ -192,7 +196,7 @@ def load_trunk(trunk: nn.Module, recipe: Recipe) -> None:
     require_weights_file(recipe)
     trunk, weights = encoder_of(trunk), recipe.weights
     if weights == "imagenet":
-        _load_lite0(trunk)
+        _load_lite0(trunk, recipe)
     elif weights == "galaxymorph":
         if recipe.arch != PACKAGE_ARCH:
             raise BadInput(
@@ -250,8 +254,11 @@ def plain_names(trunk: nn.Module, recipe: Recipe) -> dict[str, torch.Tensor]:
     return {names[name]: value for name, value in state.items()}
 
 
-def _load_lite0(trunk: nn.Module) -> None:
-    missing, unexpected = trunk.get_submodule("model").load_state_dict(lite0_state(), strict=False)
+def _load_lite0(trunk: nn.Module, recipe: Recipe) -> None:
+    state, network = lite0_state(), trunk.get_submodule("model")
+    first = f"{first_convolution(network)[0]}.weight"
+    state[first] = for_bands(state[first], recipe)
+    missing, unexpected = network.load_state_dict(state, strict=False)
     absent = [name for name in missing if not name.endswith(COUNTER)]
     if absent or unexpected:
         raise BadInput(f"weights of {LITE0} don't fit timm {timm.__version__}", "update timm")
@@ -261,7 +268,8 @@ def _fill(trunk: nn.Module, state: Mapping[str, torch.Tensor], recipe: Recipe) -
     """Load a trunk from a state with its names, or those of its library, behind any prefix.
 
     Prefixes are those of a model of this package, of Zoobot's Lightning modules (`encoder.`) and
-    the like. Weights of a first layer of three channels are summed for one, as timm does.
+    the like. Weights of a first layer of three channels are summed for one, as timm does, and
+    become those of bands of flux, see `for_bands`.
 
     Raises:
         BadInput: a tensor is missing or has another shape.
@@ -275,7 +283,7 @@ def _fill(trunk: nn.Module, state: Mapping[str, torch.Tensor], recipe: Recipe) -
                 for name, other in names.items()
                 if prefix + other in state
             }
-            stem = found[first]
+            stem = found[first] = for_bands(found[first], recipe)
             if recipe.channels == 1 and stem.ndim == 4 and stem.shape[1] == 3:
                 found[first] = stem.sum(dim=1, keepdim=True)
             missing = [name for name in wanted.keys() - found.keys() if not name.endswith(COUNTER)]
@@ -288,6 +296,53 @@ def _fill(trunk: nn.Module, state: Mapping[str, torch.Tensor], recipe: Recipe) -
         f"--weights {recipe.weights}: its tensors don't fit {recipe.arch}",
         "give the --arch that they belong to",
     )
+
+
+def for_bands(weights: torch.Tensor, recipe: Recipe) -> torch.Tensor:
+    """Return a first layer's weights of three colours for a recipe's bands of flux.
+
+    A recipe of RGB, or weights of as many channels, are left. What all channels of an image add up
+    to where they are equal, and hence the size of the layer's outputs, stays.
+
+    Args:
+        weights: shape (outputs, colours, height, width), red first.
+        recipe: its `first_layer` decides: `repeat`, `average` or `zero`.
+
+    Returns:
+        Shape (outputs, bands, height, width).
+    """
+    bands = recipe.flux_bands
+    if not bands or weights.ndim != 4 or weights.shape[1] == len(bands):
+        return weights
+    if weights.shape[1] != 3 or len(bands) == 1 or recipe.first_layer == "average":
+        return weights.sum(dim=1, keepdim=True).repeat(1, len(bands), 1, 1) / len(bands)
+    colours = _colours_of(bands)
+    if recipe.first_layer == "repeat" or len(bands) == 2:
+        return weights[:, colours] * (3 / len(bands))
+    filled = torch.zeros(len(weights), len(bands), *weights.shape[2:], dtype=weights.dtype)
+    for colour in range(3):
+        # The middle one of the bands of a colour.
+        same = [at for at, other in enumerate(colours) if other == colour]
+        filled[:, same[len(same) // 2]] = weights[:, colour]
+    return filled
+
+
+def _colours_of(bands: Sequence[str]) -> list[int]:
+    """Return each band's colour, red 0 to blue 2: its place by wavelength, or in order."""
+    lengths = [wavelength(band) for band in bands]
+    order = list(range(len(bands)))
+    if None not in lengths:
+        order.sort(key=lambda at: lengths[at] or 0.0)
+    places = {at: place for place, at in enumerate(order)}
+    return [2 - round(2 * places[at] / (len(bands) - 1)) for at in range(len(bands))]
+
+
+def _load_first_layer(trunk: nn.Module, recipe: Recipe) -> None:
+    """Load the first layer of downloaded weights for bands of flux, see `for_bands`."""
+    rgb = replace(recipe, pixels="rgb", bands=None, normalise=None)
+    downloaded = first_convolution(build_model(rgb, 2, pretrained=True)[0])[1].weight
+    with torch.no_grad():
+        first_convolution(trunk)[1].weight.copy_(for_bands(downloaded, recipe))
 
 
 def _prefixes(state: Mapping[str, torch.Tensor], name: str) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from galaxymorph.base import map_ahead
-from galaxymorph.images import Source, centre_frame
+from galaxymorph.images import Cut, Source, compressed, framed
 from galaxymorph.learn import CONCENTRATIONS, NumpyResNet, Recipe, item_frame, loss_entry, target_of
 from galaxymorph.predict.predictors.base import BasePredictor, Faults, Listener, OnProgress
 from galaxymorph.zoo import Tree, cumulative_moments, to_cumulative
@@ -27,9 +27,9 @@ class ArrayPredictor(BasePredictor):
     """The networks of a run, one or a fold each, as functions of arrays.
 
     Args:
-        networks: from images, float32 of shape (n, 3, side, side), to logits of one network or of
-            several, shape (networks, n, outputs).
-        mean: of the pixels by channel in levels of 255, shape (3, 1, 1).
+        networks: from images, float32 of shape (n, channels, side, side), to logits of one network
+            or of several, shape (networks, n, outputs).
+        mean: of the pixels by channel, of RGB in levels of 255, shape (channels, 1, 1).
         std: likewise, the standard deviation.
         kernel: that resizes frames, see `centre_frame`.
     """
@@ -58,7 +58,7 @@ class ArrayPredictor(BasePredictor):
         """Return outputs, the mean over the recipe's views, shape (networks, n, outputs).
 
         Args:
-            batch: the networks' input, float32 of shape (n, 3, side, side).
+            batch: the networks' input, float32 of shape (n, channels, side, side).
         """
         views = [
             [
@@ -85,21 +85,23 @@ class ArrayPredictor(BasePredictor):
 
     def _input(self, source: Source, at: int, faults: Faults) -> np.ndarray:
         crop, side = item_frame(self.recipe)
-        size = self.recipe.size
-        image = self.frame(source, at, faults)
+        size, rendering = self.recipe.size, self.recipe.rendering
+        image = self.opened(source, at, faults)
         if image is None:
-            return np.zeros((3, size, size), np.float32)
-        interpolation = self.recipe.rendering.interpolation
-        frame = centre_frame(image, crop, side, self.kernel, interpolation)
+            return np.zeros((rendering.channels, size, size), np.float32)
+        frame = framed(image, Cut(crop, side, self.recipe.crop, self.kernel), rendering)
         start = (side - size) // 2
         central = frame[start : start + size, start : start + size].transpose(2, 0, 1)
+        if rendering.flux is not None:
+            central = compressed(central.astype(np.float32))
         return (central - self.mean) / self.std
 
 
 def pixel_levels(description: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean and the standard deviation in levels of 255, each of shape (3, 1, 1)."""
+    """Return mean and standard deviation, of RGB in levels of 255, of shape (channels, 1, 1)."""
+    white = np.float32(1 if description.get("pixels") == "flux" else 255)
     mean, std = (
-        np.array(description[name], np.float32).reshape(3, 1, 1) * np.float32(255)
+        np.array(description[name], np.float32).reshape(-1, 1, 1) * white
         for name in ("mean", "std")
     )
     return mean, std

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from galaxymorph.base import BadInput
-from galaxymorph.images import Fault, Source, as_image, galaxy_image
+from galaxymorph.images import Fault, Source, as_image, open_galaxy
 from galaxymorph.learn import output_names, require_views
 from galaxymorph.predict.predictors.base import (
     BasePredictor,
@@ -71,6 +71,8 @@ class MeanPredictor(BasePredictor):
 
     def _pixels(self, image: Source) -> Source:
         try:
+            if self.recipe.pixels == "flux":
+                return open_galaxy(image, self.recipe.crop, self.recipe.rendering)
             return np.array(as_image(image, self.recipe.rendering))
         except BadInput:
             # Each predictor reports the fault.
@@ -79,7 +81,7 @@ class MeanPredictor(BasePredictor):
 
 def _fault_of(predictor: Predictor, image: Source, at: int) -> Fault | None:
     try:
-        galaxy_image(image, predictor.recipe.crop, predictor.recipe.rendering, at)
+        open_galaxy(image, predictor.recipe.crop, predictor.recipe.rendering, at)
     except BadInput as error:
         return Fault(error)
     return None

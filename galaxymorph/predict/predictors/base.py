@@ -13,7 +13,7 @@ import pandas as pd
 from PIL import Image
 
 from galaxymorph.base import BadInput
-from galaxymorph.images import Fault, Source, galaxy_image
+from galaxymorph.images import Fault, FluxImage, Source, open_galaxy
 from galaxymorph.judge import Calibrator, OutlierReference, SchemeClasses, calibrated_mean
 from galaxymorph.learn import Recipe
 from galaxymorph.predict.images import Images
@@ -123,14 +123,14 @@ class BasePredictor(ABC):
         """
         return calibrated_mean(self.outputs_of_each(images, on_progress, faults), self.calibrators)
 
-    def frame(self, source: Source, at: int, faults: Faults) -> Image.Image | None:
-        """Return an image for a network; None if it can't be used, and `faults` has the reason.
+    def opened(self, source: Source, at: int, faults: Faults) -> Image.Image | FluxImage | None:
+        """Return an image, not framed yet; None if it can't be used, and `faults` has the reason.
 
         Raises:
             BadInput: the image can't be used, and `faults` is None.
         """
         try:
-            return galaxy_image(source, self.recipe.crop, self.recipe.rendering, at)
+            return open_galaxy(source, self.recipe.crop, self.recipe.rendering, at)
         except BadInput as error:
             if faults is None:
                 raise

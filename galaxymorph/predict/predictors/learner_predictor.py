@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 from fastai.learner import Learner, load_learner
+from fastai.torch_core import TensorImage
 from fastai.vision.core import PILImage
 from PIL import Image
 
 from galaxymorph.base import outside_code
-from galaxymorph.images import Source
-from galaxymorph.learn import Run, make_link
+from galaxymorph.images import Source, blank_frame, framed
+from galaxymorph.learn import Run, as_flux, item_cut, make_link
 from galaxymorph.predict.predictors.base import BasePredictor, Faults, OnProgress
 
 
@@ -28,10 +29,7 @@ class LearnerPredictor(BasePredictor):
         self, images: Sequence[Source], on_progress: OnProgress = None, faults: Faults = None
     ) -> np.ndarray:
         """Return the learner's outputs, shape (1, n, outputs); see `Predictor.outputs_of_each`."""
-        blank = Image.new("RGB", (64, 64))
-        opened = [
-            PILImage(self.frame(source, at, faults) or blank) for at, source in enumerate(images)
-        ]
+        opened = [self._item(source, at, faults) for at, source in enumerate(images)]
         # The images are open already, so that the steps that open them are skipped.
         steps = len(self.learn.dls.tfms[0].fs)
         loader = self.learn.dls.test_dl(opened, rm_type_tfms=steps, num_workers=0)
@@ -41,6 +39,16 @@ class LearnerPredictor(BasePredictor):
         if on_progress:
             on_progress(len(opened))
         return outputs.numpy()[None]
+
+    def _item(self, source: Source, at: int, faults: Faults) -> PILImage | TensorImage:
+        """Return what the learner's transforms of items take; black where it can't be used."""
+        image, rendering = self.opened(source, at, faults), self.recipe.rendering
+        if rendering.flux is None:
+            return PILImage(image or Image.new("RGB", (64, 64)))
+        cut = item_cut(self.recipe)
+        if image is None:
+            return as_flux(blank_frame(cut.side, rendering))
+        return as_flux(framed(image, cut, rendering))
 
 
 def load_pickled(path: Path) -> LearnerPredictor:

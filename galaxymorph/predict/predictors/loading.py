@@ -75,7 +75,8 @@ def load_predictor(
     if stretch or bands:
         predictor = changeable(predictor, f"{path}: its predictor")
         rendering = predictor.recipe.rendering.changed(stretch, bands)
-        predictor = predictor.changed(stretch=rendering.stretch, bands=rendering.bands)
+        if rendering.flux is None:
+            predictor = predictor.changed(stretch=rendering.stretch, bands=rendering.bands)
     if raw:
         predictor = changeable(predictor, f"{path}: its predictor")
         predictor = replace(predictor, calibrators=None, schemes=())

@@ -220,7 +220,7 @@ def draw_overlays(
     galaxies = model.table.iloc[rows].to_dict("records")
     for at, (row, galaxy, attribution) in enumerate(zip(rows, galaxies, maps, strict=True)):
         left, right = places[2 * at : 2 * at + 2]
-        image = model.pixels([row])[0].permute(1, 2, 0).numpy()
+        image = model.picture(row)
         left.imshow(image)
         overlay(right, image, attribution)
         answer = f"{model.words[galaxy['answer']]} {galaxy['confidence']:.0%}"
@@ -237,7 +237,7 @@ def draw_overlays(
 
 def overlay(axes: Axes, image: np.ndarray, attribution: np.ndarray) -> None:
     """Draw a smoothed map over a grey image; its brightest is its 99.5th percentile."""
-    axes.imshow(image.mean(axis=2), cmap="gray", vmin=0, vmax=1)
+    axes.imshow(image.mean(axis=2) / 255, cmap="gray", vmin=0, vmax=1)
     smooth = gaussian_filter(attribution, SMOOTHING * len(attribution))
     top = np.quantile(smooth, 0.995)
     if top <= 0:

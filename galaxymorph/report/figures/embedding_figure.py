@@ -120,7 +120,7 @@ def draw_map(
     _, firsts = np.unique(cells, axis=0, return_index=True)
     for at in np.sort(firsts):
         x, y = cells[at]
-        image = model.pixels([rows[at]])[0].permute(1, 2, 0).numpy()
+        image = model.picture(rows[at])
         colour = looks.get(answers[at], other)["color"]
         axes.imshow(image, extent=(x + 0.06, x + 0.94, y + 0.06, y + 0.94))
         frame = Rectangle((x + 0.04, y + 0.04), 0.92, 0.92, fill=False, color=colour, lw=1)
@@ -151,7 +151,7 @@ def draw_row(
     figure, places = contact_sheet(len(rows), ROW, 5)
     galaxies = model.table.iloc[rows].to_dict("records")
     for axes, row, galaxy, note in zip(places, rows, galaxies, notes, strict=False):
-        axes.imshow(model.pixels([row])[0].permute(1, 2, 0).numpy())
+        axes.imshow(model.picture(row))
         right, answer = galaxy["right"], model.words[galaxy["answer"]]
         lines = [
             prediction_words(right, answer, galaxy["confidence"]),

@@ -15,7 +15,7 @@ import pandas as pd
 from PIL import Image
 
 from galaxymorph.base import BadInput, in_background
-from galaxymorph.images import Fault, decode_bytes, require_content
+from galaxymorph.images import Fault, FluxImage, as_picture, open_files
 from galaxymorph.judge import EMPTY, calibrated_coverage, calibrated_mean, sets_of
 from galaxymorph.learn import PACKAGE_MODEL, Recipe, Run, target_of
 from galaxymorph.predict.tables import scored_outputs
@@ -101,10 +101,10 @@ class ServedModel:
             BadInput: it is no image that the model can use.
         """
         with self.decoding:
-            pixels = self._pixels(upload)
+            image = self._opened(upload)
             faults: dict[int, Fault] = {}
             with self.predicting:
-                by_model, _ = scored_outputs(self.predictor, [pixels], None, faults)
+                by_model, _ = scored_outputs(self.predictor, [image], None, faults)
         self.answered.set()
         if faults:
             raise faults[0].error
@@ -135,9 +135,9 @@ class ServedModel:
         # Neighbours are galaxies of the fit.
         known = explainer.recipe.rendering
         with self.decoding:
-            pixels = self._pixels(upload)
+            image = self._opened(upload)
             with self.predicting:
-                explanation = explainer.explain(pixels)
+                explanation = explainer.explain(image)
             neighbours: list[SimilarGalaxy] = [
                 {
                     "galaxy": neighbour.galaxy,
@@ -147,7 +147,9 @@ class ServedModel:
                 }
                 for neighbour in explanation.neighbours
             ]
-        frame = frame_uri(Image.fromarray(pixels), self.recipe.crop, INPUT_SIDE)
+        picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+        picture = as_picture(picture, self.recipe.rendering)
+        frame = frame_uri(picture, self.recipe.crop, INPUT_SIDE)
         answer: ExplanationAnswer = {
             "answer": explanation.answer,
             "image": frame,
@@ -168,9 +170,9 @@ class ServedModel:
         """
         assert self.catalogue is not None
         with self.decoding:
-            pixels = self._pixels(upload)
+            image = self._opened(upload)
             with self.predicting:
-                table = self.catalogue.of_image(pixels, number, self.path)
+                table = self.catalogue.of_image(image, number, self.path)
             reference = self.catalogue.catalogue.reference
             neighbours: list[Neighbour] = [
                 {
@@ -187,10 +189,10 @@ class ServedModel:
             ]
         return {"status": table["status"].iloc[0], "similar": neighbours}
 
-    def _pixels(self, upload: Upload) -> np.ndarray:
-        image = decode_bytes(upload.data, upload.name, self.recipe.rendering)
-        require_content(image, self.recipe.crop, upload.name)
-        return np.array(image)
+    def _opened(self, upload: Upload) -> np.ndarray | FluxImage:
+        """Return the pixels of an image that is sent, or its bands of flux."""
+        image = open_files({upload.name: upload.data}, self.recipe.crop, self.recipe.rendering)
+        return image if isinstance(image, FluxImage) else np.array(image)
 
 
 def as_table(answers: Sequence[tuple[str, Mapping[str, Any]]]) -> str:

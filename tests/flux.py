@@ -19,9 +19,9 @@ def flux_cube(n: int, bands: int, side: int = 40) -> np.ndarray:
     angle = rng.uniform(0, np.pi)
     along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
     light = {
-        "round": np.exp(-np.hypot(along, across) / 4),
-        "flat": np.exp(-np.hypot(along, across / 0.2) / 5),
-        "ring": np.exp(-(((np.hypot(along, across) - 9) / 2) ** 2)),
+        "round": np.exp(-np.hypot(along, across) / 1.5),
+        "flat": np.exp(-np.hypot(along, across / 0.2) / 2),
+        "ring": np.exp(-(((np.hypot(along, across) - 6) / 1.5) ** 2)),
     }[KINDS[n % 3]]
     scale = rng.uniform(0.7, 1.5) * np.arange(1, bands + 1)[:, None, None]
     return (scale * light + rng.normal(0, NOISE, (bands, side, side))).astype(np.float32)

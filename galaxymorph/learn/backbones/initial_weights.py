@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,7 +32,7 @@ from galaxymorph.learn.backbones.architectures import (
     torchvision_function,
     with_grey_input,
 )
-from galaxymorph.learn.backbones.state_files import read_state
+from galaxymorph.learn.backbones.state_files import read_checkpoint, read_state
 from galaxymorph.learn.recipe import Recipe, is_source, require_weights_file
 
 LITE0 = "tf_efficientnet_lite0"
@@ -301,7 +302,7 @@ def _fill(trunk: nn.Module, state: Mapping[str, torch.Tensor], recipe: Recipe) -
 def for_bands(weights: torch.Tensor, recipe: Recipe) -> torch.Tensor:
     """Return a first layer's weights of three colours for a recipe's bands of flux.
 
-    A recipe of RGB, or weights of as many channels, are left. What all channels of an image add up
+    A recipe of RGB, or weights of as many bands of flux, are left. What all channels of an image add up
     to where they are equal, and hence the size of the layer's outputs, stays.
 
     Args:
@@ -312,7 +313,9 @@ def for_bands(weights: torch.Tensor, recipe: Recipe) -> torch.Tensor:
         Shape (outputs, bands, height, width).
     """
     bands = recipe.flux_bands
-    if not bands or weights.ndim != 4 or weights.shape[1] == len(bands):
+    if not bands or weights.ndim != 4:
+        return weights
+    if weights.shape[1] == len(bands) and (len(bands) != 3 or _is_of_flux(recipe.weights)):
         return weights
     if weights.shape[1] != 3 or len(bands) == 1 or recipe.first_layer == "average":
         return weights.sum(dim=1, keepdim=True).repeat(1, len(bands), 1, 1) / len(bands)
@@ -325,6 +328,14 @@ def for_bands(weights: torch.Tensor, recipe: Recipe) -> torch.Tensor:
         same = [at for at, other in enumerate(colours) if other == colour]
         filled[:, same[len(same) // 2]] = weights[:, colour]
     return filled
+
+
+def _is_of_flux(weights: str) -> bool:
+    """Return whether weights are a file that was trained on flux, by its description."""
+    if not Path(weights).is_file():
+        return False
+    about = json.loads(read_checkpoint(Path(weights))[1].get("galaxymorph", "{}"))
+    return about.get("recipe", {}).get("pixels") == "flux"
 
 
 def _colours_of(bands: Sequence[str]) -> list[int]:

@@ -302,8 +302,8 @@ def _fill(trunk: nn.Module, state: Mapping[str, torch.Tensor], recipe: Recipe) -
 def for_bands(weights: torch.Tensor, recipe: Recipe) -> torch.Tensor:
     """Return a first layer's weights of three colours for a recipe's bands of flux.
 
-    A recipe of RGB, or weights of as many bands of flux, are left. What all channels of an image add up
-    to where they are equal, and hence the size of the layer's outputs, stays.
+    A recipe of RGB, or weights of as many bands of flux, are left. The weights are scaled so that
+    outputs have the size that they had.
 
     Args:
         weights: shape (outputs, colours, height, width), red first.

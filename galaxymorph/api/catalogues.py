@@ -59,7 +59,9 @@ def simulate(folder: Place, **options: Any) -> Path:
     """
     chosen = SimulateOptions(**options)
     names = tuple(name.strip() for names in chosen.survey for name in names.split(","))
-    simulation = Simulation(chosen.n, names, chosen.seed, chosen.redshift, chosen.masks)
+    simulation = Simulation(
+        chosen.n, names, chosen.seed, chosen.redshift, chosen.masks, chosen.fits
+    )
     return simulate_sky(Path(folder), simulation, chosen.workers)
 
 

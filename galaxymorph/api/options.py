@@ -431,6 +431,9 @@ class SimulateOptions:
     )
     seed: int = option("Seed of all random choices.", 7)
     masks: bool = option("Write masks of arms, bar, bulge, ring and companion.", False)
+    fits: bool = option(
+        "Write the bands of flux as FITS too, into DIR/flux, a catalogue for --pixels flux.", False
+    )
     redshift: tuple[float, float] | None = option(
         "Move the galaxies to this redshift, or to redshifts in this range.",
         metavar="Z|LOW-HIGH",

@@ -14,6 +14,7 @@ from .corruptions import CORRUPTIONS as CORRUPTIONS
 from .corruptions import SEVERITIES as SEVERITIES
 from .corruptions import corrupt as corrupt
 from .corruptions import corruption as corruption
+from .corruptions import corruptions_of as corruptions_of
 from .corruptions import frame_scale as frame_scale
 from .decoding import Source as Source
 from .decoding import as_image as as_image
@@ -27,6 +28,8 @@ from .flux import expanded as expanded
 from .flux import flux_preview as flux_preview
 from .flux import flux_square as flux_square
 from .flux import frame_picture as frame_picture
+from .flux_corruptions import FLUX_CORRUPTIONS as FLUX_CORRUPTIONS
+from .flux_corruptions import flux_corruption as flux_corruption
 from .frame import centre_frame as centre_frame
 from .galaxy_frames import Cut as Cut
 from .galaxy_frames import as_picture as as_picture

@@ -101,6 +101,7 @@ def corrupt(
     galaxies: Sequence[str],
     scale: float = 1.0,
     seed: int = 42,
+    flux: bool = False,
 ) -> torch.Tensor:
     """Return corrupted images; severity 0 returns them unchanged.
 
@@ -108,18 +109,30 @@ def corrupt(
     and its severities differ by strength only.
 
     Args:
-        batch: shape (n, 3, height, width), values 0 to 1.
-        name: in `CORRUPTIONS`.
+        batch: shape (n, 3, height, width), values 0 to 1; or flux, shape (n, bands, height, width).
+        name: in `corruptions_of`.
         severity: 0 to 5.
         galaxies: their names, in order.
         scale: pixels per pixel of the whole frame at 224, see `frame_scale`.
         seed: for other random choices.
+        flux: whether the images are of flux.
     """
     if severity == 0:
         return batch
-    entry = CORRUPTIONS[name]
+    entry = corruptions_of(flux)[name]
     scene = Scene([_generator(seed, name, galaxy) for galaxy in galaxies], scale)
-    return entry.apply(batch, entry.strengths[severity - 1], scene).clamp(0, 1)
+    corrupted = entry.apply(batch, entry.strengths[severity - 1], scene)
+    return corrupted if flux else corrupted.clamp(0, 1)
+
+
+def corruptions_of(flux: bool) -> Registry[Corruption]:
+    """Return the corruptions of bands of flux, or of pictures."""
+    if not flux:
+        return CORRUPTIONS
+    # These are made of those here.
+    from galaxymorph.images.flux_corruptions import FLUX_CORRUPTIONS
+
+    return FLUX_CORRUPTIONS
 
 
 def frame_scale(size: int, crop: float) -> float:
@@ -332,7 +345,7 @@ def redshift(batch: torch.Tensor, z: float, scene: Scene) -> torch.Tensor:
     """
     shrink = relative_size(z)
     dimming = ((1 + NEAR) / (1 + z)) ** 4
-    sky, grain = _sky(batch)
+    sky, grain = sky_of(batch)
     height, width = batch.shape[-2:]
     small = [max(4, round(length * shrink)) for length in (height, width)]
     light = F.interpolate(batch - sky, small, mode="bilinear", antialias=True, align_corners=False)
@@ -411,14 +424,14 @@ def _warped(batch: torch.Tensor, maps: torch.Tensor, scene: Scene) -> torch.Tens
 
     Mirrored edges would add a second galaxy where an image shrinks.
     """
-    sky, grain = _sky(batch)
+    sky, grain = sky_of(batch)
     grid = F.affine_grid(maps.to(batch), list(batch.shape), align_corners=False)
     inside = F.grid_sample(torch.ones_like(batch[:, :1]), grid, align_corners=False)
     corrupted = F.grid_sample(batch - sky, grid, align_corners=False)
     return sky + corrupted + (1 - inside) * grain * scene.noise(batch)
 
 
-def _sky(batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def sky_of(batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return level and noise of each image's sky by colour, shape (n, 3, 1, 1).
 
     That is the median along the edge, and 1.4826 times the median deviation from it, which for

@@ -127,7 +127,7 @@ from .robustness.records import RobustnessRecord as RobustnessRecord
 from .robustness.records import read_robustness as read_robustness
 from .robustness.records import require_alike as require_alike
 from .robustness.records import write_robustness as write_robustness
-from .robustness.tested_models import corrupted_inputs as corrupted_inputs
+from .robustness.tested_models import corrupted_light as corrupted_light
 from .tables.joining import JudgedGalaxies as JudgedGalaxies
 from .tables.joining import join_tables as join_tables
 from .tables.judged_run import calibrate_table as calibrate_table

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from galaxymorph.base import counted, say
-from galaxymorph.images import CORRUPTIONS
+from galaxymorph.images import CORRUPTIONS, FLUX_CORRUPTIONS
 from galaxymorph.judge import METRICS, OVER_FOLDS, SET_METHODS, item_metrics, metrics_of
 from galaxymorph.learn import Recipe, target_of
 from galaxymorph.report.tables import PARTS, console, interval_words, make_table, print_table
@@ -56,7 +56,10 @@ def metric_heading(name: str) -> str:
 
 def corruption_label(name: str) -> str:
     """Return a corruption's label, or its name if its plugin isn't loaded."""
-    return CORRUPTIONS[name].label if name in CORRUPTIONS else name.replace("_", " ")
+    for registry in (CORRUPTIONS, FLUX_CORRUPTIONS):
+        if name in registry:
+            return registry[name].label
+    return name.replace("_", " ")
 
 
 def abbreviations(names: Sequence[str]) -> str:

@@ -23,6 +23,20 @@ WAVELENGTHS = np.array([477.0, 623.1, 762.5])
 
 
 @dataclass(frozen=True)
+class Flux:
+    """The native image before its colours: nanomaggies a pixel, shape (bands, n, n), the top first.
+
+    It isn't turned as the image is. `noise` (nanomaggies a pixel) and `seeing` (FWHM, arcsec) are
+    of each band.
+    """
+
+    bands: tuple[str, ...]
+    values: np.ndarray
+    noise: tuple[float, ...]
+    seeing: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Observation:
     """An image, its galaxy and conditions; `pixel` (arcsec) and `noise` are of the native image.
 
@@ -39,6 +53,7 @@ class Observation:
     seeing: float
     frame: float  # side, arcsec
     turn: float  # degrees that the image is turned by, counter-clockwise, against the light
+    flux: Flux
 
 
 def observe(
@@ -90,6 +105,20 @@ def observe(
         float(seeing[band]),
         frame,
         turn,
+        _flux(bands, survey, seeing, pixel, side),
+    )
+
+
+def _flux(bands: np.ndarray, survey: Survey, seeing: np.ndarray, pixel: float, side: int) -> Flux:
+    """Return the native image without its margin, by pixels of its own size."""
+    used = range(len(BANDS)) if survey.band is None else [survey.band]
+    start, scale = (bands.shape[-1] - side) // 2, pixel / survey.pixel
+    inner = slice(start, start + side)
+    return Flux(
+        tuple(BANDS[band] for band in used),
+        bands[list(used), inner, inner] * np.float32(scale**2),
+        tuple(survey.noise(band) * scale for band in used),
+        tuple(float(seeing[band]) for band in used),
     )
 
 

@@ -44,8 +44,9 @@ if TYPE_CHECKING:
 
 FIRST = 100001
 BLOCK = 16
-IMAGES, MASKS, BLOCKS = "images_training_rev1", "masks", ".blocks"
+IMAGES, MASKS, FLUX, BLOCKS = "images_training_rev1", "masks", "flux", ".blocks"
 SETTINGS, TABLE = "survey.json", "training_solutions_rev1.csv"
+TRUTH, VOTES = "truth.parquet", "votes.parquet"
 VERSIONED = ("galaxymorph", "galsim", "astropy", "numpy", "scipy", "pillow", "pandas")
 # Independent streams of random numbers; a new one comes last, so that the others don't change.
 STREAMS = ("structure", "conditions", "field", "exposure", "votes")
@@ -60,6 +61,7 @@ class Simulation:
     seed: int
     redshift: tuple[float, float] | None = None
     masks: bool = False
+    fits: bool = False
 
     def __post_init__(self) -> None:
         if self.number < 1:
@@ -83,6 +85,7 @@ def simulate(folder: str | Path, simulation: Simulation, workers: int | None = N
     Writes images_training_rev1/<GalaxyID>.jpg, training_solutions_rev1.csv (cumulative vote
     fractions), votes.parquet (counts), truth.parquet (structure, conditions, visibility and
     expected fractions), survey.json (settings, versions) and, with masks, masks/<GalaxyID>.png.
+    With FITS, flux/ is a catalogue of the same galaxies in bands of flux, see `flux_file`.
 
     Args:
         folder: a new one, or one of the same simulation.
@@ -96,7 +99,8 @@ def simulate(folder: str | Path, simulation: Simulation, workers: int | None = N
     if _is_done(folder, simulation):
         say(f"{folder} already contains these galaxies")
         return folder
-    for name in (IMAGES, BLOCKS, *([MASKS] if simulation.masks else [])):
+    further = [MASKS] * simulation.masks + [FLUX] * simulation.fits
+    for name in (IMAGES, BLOCKS, *further):
         make_folder(folder / name)
     with file_lock(folder / BLOCKS / "lock", wait=False) as locked:
         if not locked:
@@ -105,6 +109,9 @@ def simulate(folder: str | Path, simulation: Simulation, workers: int | None = N
         write_json(folder / SETTINGS, _description(simulation))
         _simulate_blocks(folder, simulation, workers or len(os.sched_getaffinity(0)))
         _write_tables(folder, simulation)
+        if simulation.fits:
+            for name in (SETTINGS, TRUTH, VOTES, TABLE):
+                shutil.copy(folder / name, folder / FLUX / name)
         shutil.rmtree(folder / BLOCKS)
     return folder
 
@@ -192,6 +199,8 @@ def _is_done(folder: Path, simulation: Simulation) -> bool:
     with reading(folder / SETTINGS, "give a new folder"):
         before = require_key(record, "simulation", dict)
         versions = require_key(record, "versions", dict)
+    # Simulations of former versions, which wrote no FITS.
+    before.setdefault("fits", False)
     ours = _as_json(simulation)
     differing = [name for name in ours if before.get(name) != ours[name]]
     if differing:
@@ -236,6 +245,7 @@ def _simulate_block(folder: Path, simulation: Simulation, block: int) -> int:
     """Write a block's images, then its record; return how many galaxies it has."""
     from PIL import Image
 
+    from galaxymorph.survey.flux_files import flux_file
     from galaxymorph.survey.masks import mask_png
 
     rows = []
@@ -249,6 +259,9 @@ def _simulate_block(folder: Path, simulation: Simulation, block: int) -> int:
             _write(
                 folder / MASKS / f"{galaxy_id}.png", mask_png(observation.light, observation.turn)
             )
+        if simulation.fits:
+            data = flux_file(observation, truth["survey"])
+            _write(folder / FLUX / f"{galaxy_id}.fits", data)
         counts = zip(GALAXY_ZOO_CHALLENGE.columns, ballot.counts, strict=True)
         rows.append(truth | dict(counts))
     with replacing(_record(folder, block)) as temporary:
@@ -268,9 +281,9 @@ def _write_tables(folder: Path, simulation: Simulation) -> None:
         [pd.read_parquet(_record(folder, block)) for block in blocks], ignore_index=True
     )
     answers = GALAXY_ZOO_CHALLENGE.columns
-    with replacing(folder / "truth.parquet") as temporary:
+    with replacing(folder / TRUTH) as temporary:
         table.drop(columns=answers).to_parquet(temporary, index=False)
-    with replacing(folder / "votes.parquet") as temporary:
+    with replacing(folder / VOTES) as temporary:
         table[["GalaxyID", "shown", *answers]].to_parquet(temporary, index=False)
     fractions = table[answers].div(table["shown"], axis=0).round(10)
     fractions.insert(0, "GalaxyID", table["GalaxyID"])

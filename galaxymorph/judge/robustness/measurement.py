@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import Progress, Steps
-from galaxymorph.images import CORRUPTIONS, SEVERITIES
+from galaxymorph.base import BadInput, Progress, Steps
+from galaxymorph.images import SEVERITIES, corruptions_of
 from galaxymorph.judge.calibration.conformal import prediction_sets, set_intervals
 from galaxymorph.judge.calibration.reliability import confidence_error_interval
 from galaxymorph.judge.calibration.stored_calibration import (
@@ -72,7 +72,8 @@ def robustness_of(
         BadInput: the run isn't finished, images are missing, or the network has no BatchNorm.
     """
     settings = robustness_settings(run, suite, severities, views)
-    target, names = target_of(run.recipe), list(SUITES[suite].corruptions or CORRUPTIONS)
+    target, registry = target_of(run.recipe), corruptions_of(run.recipe.pixels == "flux")
+    names = list(SUITES[suite].corruptions or registry)
     with Steps(SHARES) as steps:
         steps.begin()
         tested = load_tested_models(run, limit, data)
@@ -110,6 +111,12 @@ def robustness_settings(
 ) -> Settings:
     """Return the settings of a measurement; BadInput for views that the recipe excludes."""
     entry = SUITES.find(suite, "--suite")
+    registry = corruptions_of(run.recipe.pixels == "flux")
+    if foreign := [name for name in entry.corruptions or () if name not in registry]:
+        raise BadInput(
+            f"--suite {suite}: {foreign[0]} is a corruption of pictures, and {run.path} takes flux",
+            "leave it out",
+        )
     require_views(run.recipe, views)
     return {
         "suite": suite,
@@ -150,7 +157,7 @@ def _corruption_records(
     headline = METRICS[headline_of(target_of(run.recipe))]
     records: dict[str, CorruptionRecord] = {}
     for name in names:
-        corruption = CORRUPTIONS[name]
+        corruption = corruptions_of(run.recipe.pixels == "flux")[name]
         scores: dict[int, ConditionScores] = {
             severity: {
                 **_condition_scores(run, parts[name, severity]),

@@ -22,8 +22,10 @@ from galaxymorph.learn import (
     dihedral,
     infer,
     item_frame,
+    light_of,
     load_network,
     make_link,
+    network_values,
     pixel_stats,
     prediction_table,
     serving_network,
@@ -143,17 +145,27 @@ def condition_table(
 def corrupted_inputs(
     frames: np.ndarray, galaxies: Sequence[str], condition: Condition, recipe: Recipe
 ) -> torch.Tensor:
-    """Return the model's input under a condition, values 0 to 1, shape (n, 3, side, side).
+    """Return the network's values under a condition, shape (n, channels, side, side).
+
+    They are RGB from 0 to 1, or compressed flux.
 
     Args:
-        frames: uint8 of shape (n, side, side, 3), with their margin: see `item_frame`.
+        frames: as stored, shape (n, side, side, channels), with their margin: see `item_frame`.
         galaxies: their names.
         condition: of the images.
         recipe: of the model.
     """
-    batch = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
+    return network_values(corrupted_light(frames, galaxies, condition, recipe), recipe)
+
+
+def corrupted_light(
+    frames: np.ndarray, galaxies: Sequence[str], condition: Condition, recipe: Recipe
+) -> torch.Tensor:
+    """Return the light of the model's frame under a condition: RGB from 0 to 1, or flux."""
+    batch = light_of(torch.from_numpy(frames).permute(0, 3, 1, 2), recipe)
     if condition.severity:
-        scale = frame_scale(recipe.size, recipe.crop)
-        batch = corrupt(batch, condition.corruption, condition.severity, galaxies, scale)
+        scale, flux = frame_scale(recipe.size, recipe.crop), recipe.pixels == "flux"
+        name, severity = condition.corruption, condition.severity
+        batch = corrupt(batch, name, severity, galaxies, scale, flux=flux)
     start = (batch.shape[-1] - recipe.size) // 2
     return batch[..., start : start + recipe.size, start : start + recipe.size]

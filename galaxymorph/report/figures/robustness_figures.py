@@ -8,9 +8,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from galaxymorph.images import centre_frame, decode
-from galaxymorph.judge import METRICS, Condition, RobustnessRecord, corrupted_inputs
-from galaxymorph.learn import Run, item_frame, target_of, with_images
+from galaxymorph.images import frame_picture, galaxy_frame
+from galaxymorph.judge import METRICS, Condition, RobustnessRecord, corrupted_light
+from galaxymorph.learn import Recipe, Run, item_cut, target_of, with_images
 from galaxymorph.report.figures.contact_sheets import (
     contact_sheet,
     label_image,
@@ -140,6 +140,13 @@ def points_figure(scores: RobustnessRecord) -> Captioned:
     )
 
 
+def _picture(light: np.ndarray, recipe: Recipe) -> np.ndarray:
+    """Return light as a picture; of flux a preview."""
+    if recipe.pixels == "rgb":
+        return light
+    return np.asarray(frame_picture(light, recipe.flux_bands))
+
+
 def flips_figure(run: Run, table: pd.DataFrame, data: Path | None) -> Captioned:
     """Return galaxies whose class changes, each clean and corrupted, the most confident first.
 
@@ -160,16 +167,13 @@ def flips_figure(run: Run, table: pd.DataFrame, data: Path | None) -> Captioned:
     figure, places = contact_sheet(2 * len(shown), 2 * COLUMNS, 3)
     for at, row in enumerate(shown.to_dict("records")):
         galaxy, before = row["galaxy"], clean.loc[row["galaxy"]]
-        rendering = run.recipe.rendering
-        image = decode(images[galaxy], rendering)
-        crop, side = item_frame(run.recipe)
-        frame = centre_frame(image, crop, side, interpolation=rendering.interpolation)[None]
+        frame = galaxy_frame(images[galaxy], item_cut(run.recipe), run.recipe.rendering)[None]
         condition = Condition(row["corruption"], row["severity"])
         title = f"{corruption_label(condition.corruption)}, {condition.severity}"
         pairs = ((Condition(), galaxy, before), (condition, title, row))
         for axes, (under, name, prediction) in zip(places[2 * at :], pairs, strict=False):
-            pixels = corrupted_inputs(frame, [galaxy], under, run.recipe)[0]
-            axes.imshow(pixels.permute(1, 2, 0).numpy())
+            light = corrupted_light(frame, [galaxy], under, run.recipe)[0].permute(1, 2, 0)
+            axes.imshow(_picture(light.numpy(), run.recipe))
             answer = f"{in_words(prediction['predicted'])} {prediction['confidence']:.0%}"
             is_right = prediction["predicted"] == prediction["label"]
             label_image(axes, label_lines(name, [answer], 2 * COLUMNS), verdict_colour(is_right))

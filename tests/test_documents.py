@@ -159,6 +159,7 @@ RULES = [
     (r"python cli.py serve", Parse("it answers until it is stopped")),
     (r"python cli.py pretrain", COSTS),
     (r"python cli.py survey simulate .*--survey sdss --seed 7", Run("--n", "2", "--workers", "1")),
+    (r"python cli.py survey simulate .*--fits", Run("--n", "1", "--workers", "1")),
     (r"python cli.py survey (simulate|show)", COSTS),
     (r"python cli.py explain .*gradcam$", Run("--limit", "6")),
     (r"python cli.py explain", COSTS),

@@ -23,13 +23,18 @@ import numpy as np
 import pandas as pd
 
 import galaxymorph as gm
+from galaxymorph.api.fitting import start_fit
+from galaxymorph.api.options import FitOptions
 from galaxymorph.base import write_json
+from galaxymorph.learn import Run, train_run
 from galaxymorph.survey import SURVEYS
 from galaxymorph.survey.simulation import FLUX, TABLE, TRUTH, Simulation, simulate
 from galaxymorph.zoo import EXPECTED, GALAXY_ZOO_CHALLENGE
 
 HOME, SEED, RESAMPLES, BINS = "sdss", 11, 1000, 10
 SPLIT = "part"
+# Of the fits, from the command line.
+SETTINGS = ("arch", "weights", "size", "epochs", "seed")
 # By how much the depth of `shallow` is worse, in magnitudes, and the seeing of `blurred`.
 SHALLOWER, WIDER = 1.0, 1.6
 FARTHER = (0.15, 0.3)
@@ -66,17 +71,15 @@ def conditions() -> dict[str, tuple[str, tuple[float, float] | None]]:
     }
 
 
-# Here, since the processes that simulate import this module.
-conditions()
-
-
 def simulated(arguments: argparse.Namespace) -> dict:
     """Write the skies; return their folders."""
     folders = {}
     for name, (survey, redshift) in conditions().items():
         number = arguments.n if name == HOME else arguments.tested
         folder = arguments.skies / name.replace(" ", "-")
-        simulate(folder, Simulation(number, (survey,), SEED, redshift, False, True))
+        # Another process doesn't know the surveys that are made up here.
+        workers = 1 if "-" in survey else None
+        simulate(folder, Simulation(number, (survey,), SEED, redshift, False, True), workers)
         folders[name] = str(folder)
     home = Path(folders[HOME])
     for place in (home, home / FLUX):
@@ -92,24 +95,25 @@ def measured(arguments: argparse.Namespace) -> dict:
     home = arguments.skies / HOME
     result: dict = {"inputs": {}}
     errors: dict[str, dict[str, np.ndarray]] = {}
-    for name, settings in INPUTS.items():
+    for name in arguments.inputs or INPUTS:
+        settings = INPUTS[name]
         is_fits = "bands" in settings
         start = time.monotonic()
         shutil.rmtree(arguments.skies / "runs" / "fit", ignore_errors=True)
-        run = gm.fit(
+        changes = {
+            "target": "tree",
+            "split_column": SPLIT,
+            **{key: getattr(arguments, key) for key in SETTINGS},
+            **settings,
+        }
+        options = FitOptions(
             data=home / FLUX if is_fits else home,
+            recipe="small",
             out=arguments.skies / "runs",
             name="fit",
-            target="tree",
-            recipe="small",
-            split_column=SPLIT,
-            arch=arguments.arch,
-            weights=arguments.weights,
-            size=arguments.size,
-            epochs=arguments.epochs,
-            seed=arguments.seed,
-            **settings,
         )
+        run, galaxies = start_fit(options, changes)
+        train_run(run, galaxies)
         result |= {"galaxies": run.split["split"].value_counts().to_dict()}
         scores = {"seconds": round(time.monotonic() - start)}
         for condition in conditions():
@@ -121,11 +125,11 @@ def measured(arguments: argparse.Namespace) -> dict:
                 scores[condition]["minus_jpeg"] = paired(squares, errors[condition]["JPEG"])
         result["inputs"][name] = scores
         print(name, json.dumps(scores), flush=True)
-    keys = ("arch", "weights", "size", "epochs", "seed", "tested")
+    keys = (*SETTINGS, "tested")
     return {"settings": {key: getattr(arguments, key) for key in keys}, **result}
 
 
-def judged(run: gm.Run, folder: Path, is_fits: bool, number: int) -> tuple[np.ndarray, dict]:
+def judged(run: Run, folder: Path, is_fits: bool, number: int) -> tuple[np.ndarray, dict]:
     """Return each galaxy's mean squared error, shape (n,), and the calibration error."""
     truth = pd.read_parquet(folder / TRUTH).iloc[:number]
     ending = f"{FLUX}/{{}}.fits" if is_fits else "images_training_rev1/{}.jpg"
@@ -185,10 +189,11 @@ def main() -> None:
         if name == "simulate":
             command.add_argument("--n", type=int, default=800)
             continue
-        command.add_argument("--arch", default="resnet18")
+        command.add_argument("--inputs", nargs="+", choices=INPUTS, help="JPEG first; all")
+        command.add_argument("--arch", default="tf_efficientnet_lite0")
         command.add_argument("--weights", default="imagenet")
         command.add_argument("--size", type=int, default=64)
-        command.add_argument("--epochs", type=int, default=8)
+        command.add_argument("--epochs", type=int, default=6)
         command.add_argument("--seed", type=int, default=42)
     arguments = parser.parse_args()
     result = arguments.work(arguments)

@@ -41,13 +41,17 @@ def without_band(name: str, bands: Sequence[str]) -> str:
 
 def one_file_a_galaxy(references: Iterable[str], bands: Sequence[str]) -> list[str]:
     """Return the references without those of a galaxy's further bands, in order."""
-    listed: dict[str, str] = {}
+    known: set[str] = set()
+    listed = []
     for reference in references:
-        band = band_of_file(reference, bands)
-        listed.setdefault(
-            file_of_band(reference, bands, bands[0]) if band else reference, reference
-        )
-    return list(listed.values())
+        # A name given twice, without a band, stays.
+        if band_of_file(reference, bands):
+            galaxy = file_of_band(reference, bands, bands[0])
+            if galaxy in known:
+                continue
+            known.add(galaxy)
+        listed.append(reference)
+    return listed
 
 
 def _place_of_band(name: str, bands: Sequence[str]) -> slice | None:

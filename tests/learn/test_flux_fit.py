@@ -9,12 +9,13 @@ import torch
 
 import galaxymorph as gm
 from galaxymorph.base import BadInput
-from galaxymorph.images import ARCSINH_OF_WHITE, compressed
+from galaxymorph.images import ARCSINH_OF_WHITE, FLUX_CORRUPTIONS, compressed
 from galaxymorph.learn import Recipe, Run, network_values
 from galaxymorph.learn.backbones.initial_weights import for_bands
 from galaxymorph.learn.recipe import recipe_from_dict
 from galaxymorph.learn.views import RandomView, light_of_values
 from galaxymorph.predict import export_run
+from galaxymorph.report.server.answers import Upload, load_model
 from tests.conftest import galaxymorph
 from tests.flux import NOISE, cube_file, flux_catalogue, flux_cube
 
@@ -145,10 +146,26 @@ def test_a_predictor_of_pictures_and_one_of_flux_average_on_files(run, galaxies)
     assert np.allclose(mean.filter(like="p_"), one.outputs([image]), atol=1e-6)
 
 
-def test_explanations_robustness_and_pages_take_flux(run, galaxies):
-    assert galaxymorph("explain", run.path, "--limit", "4", "--method", "gradcam") == 0
-    assert (run.path / "report.html").stat().st_size > 10_000
-    assert galaxymorph("report", run.path) == 0
+def test_explanations_robustness_and_pages_take_flux(run, capsys):
+    explained = ["explain", run.path, "--limit", "4", "--method", "gradcam"]
+    assert galaxymorph(*explained) == 0
+    assert galaxymorph("robustness", run.path, "--limit", "4", "--severities", "3") == 0
+    record = json.loads((run.path / "robustness.json").read_text())
+    assert list(record["corruptions"]) == list(FLUX_CORRUPTIONS)
+    capsys.readouterr()
+    assert galaxymorph("robustness", run.path, "--suite", "published") == 2
+    assert "gaussian_noise is a corruption of pictures" in capsys.readouterr().err
+
+
+def test_a_server_answers_fits_of_flux_and_refuses_pictures(run, galaxies):
+    served = load_model(run.path)
+    image = (galaxies / "G000.fits").read_bytes()
+    answer = served.predict(Upload("G000.fits", image))
+    expected = gm.load_predictor(run.path).outputs([image])[0]
+    assert list(answer["classes"].values()) == pytest.approx(expected.tolist(), abs=1e-5)
+    assert served.explain(Upload("G000.fits", image))["image"].startswith("data:image/")
+    with pytest.raises(BadInput, match="not FITS, and the model takes flux in g,r,i,z"):
+        served.predict(Upload("a.jpg", b"\xff\xd8\xff"))
 
 
 def test_random_views_scale_flux_and_keep_its_zero():

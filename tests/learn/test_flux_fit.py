@@ -149,7 +149,7 @@ def test_a_predictor_of_pictures_and_one_of_flux_average_on_files(run, galaxies)
 def test_explanations_robustness_and_pages_take_flux(run, capsys):
     explained = ["explain", run.path, "--limit", "4", "--method", "gradcam"]
     assert galaxymorph(*explained) == 0
-    assert galaxymorph("robustness", run.path, "--limit", "4", "--severities", "3") == 0
+    assert galaxymorph("robustness", run.path, "--limit", "16", "--severities", "3") == 0
     record = json.loads((run.path / "robustness.json").read_text())
     assert list(record["corruptions"]) == list(FLUX_CORRUPTIONS)
     capsys.readouterr()

@@ -146,7 +146,7 @@ def test_pixels_are_normalised_as_a_models_file_says(exports, images, expected, 
     ("change", "words"),
     [
         ({"format": 99, "galaxymorph": "7.0"}, "model format 99.*pip install 'galaxymorph>=7.0'"),
-        ({"format": 0}, "model format 0, and this version reads 1 and 2; use the galaxymorph"),
+        ({"format": 0}, "model format 0, and this version reads 1, 2, 3; use the galaxymorph"),
         ({"arch": "resnet34"}, "weights don't fit resnet34"),
         ({"arch": "resnet1"}, "--arch resnet1: unknown to torchvision and timm"),
         ({"classes": []}, "damaged \\(no classes\\)"),

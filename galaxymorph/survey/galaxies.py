@@ -243,7 +243,7 @@ def _elliptical(rng: np.random.Generator, galaxy: Galaxy) -> Changes:
         changes["bulge_ri"] = 0.45 * changes["bulge_gr"]
     # Petrosian R90/R50 rises with the index: 2.3 at n = 1, 3.3 at n = 4 (Graham et al. 2005,
     # AJ 130, 1535, table 1); circular apertures see a long galaxy's radius smaller.
-    concentration = 1.45 + 0.235 * min(changes["bulge_index"], 4.5)
+    concentration = 1.36 + 0.235 * min(changes["bulge_index"], 4.5)
     changes["petro_r90"] = galaxy.bulge_radius * concentration
     changes["bulge_radius"] = galaxy.bulge_radius / math.sqrt(ratio) * (1.0 if ratio > 0.4 else 0.9)
     return changes
@@ -292,7 +292,7 @@ def _spiral(rng: np.random.Generator, galaxy: Galaxy) -> Changes:
         "inclination": inclination,
         "arm_number": number,
         "arm_pitch": pitch,
-        "arm_fraction": float(np.clip(rng.beta(2.2, 3.2), 0.05, 0.85)),
+        "arm_fraction": float(np.clip(rng.beta(2.6, 2.9), 0.05, 0.85)),
         "arm_width": rng.uniform(0.25, 0.6),
         "arm_phase": rng.uniform(0, 360),
         "arm_lopsidedness": abs(rng.normal(0, 0.25)),
@@ -309,7 +309,7 @@ def _spiral(rng: np.random.Generator, galaxy: Galaxy) -> Changes:
         changes |= _bar(rng, changes)
     if rng.uniform() < 0.12:
         changes |= _ring(rng, changes, strength=0.12)
-    changes["petro_r90"] *= 0.65 + 0.35 * math.cos(math.radians(inclination))
+    changes["petro_r90"] *= 1.12 * (0.65 + 0.35 * math.cos(math.radians(inclination)))
     return changes
 
 
@@ -321,10 +321,10 @@ def _edge_on(rng: np.random.Generator, galaxy: Galaxy) -> Changes:
     # radius.
     scale = changes["disk_scale"] * 1.35
     # Dust reddens an edge-on disk.
-    reddening = rng.uniform(0.1, 0.45)
+    reddening = rng.uniform(0.15, 0.55)
     changes |= {
         "disk_scale": scale,
-        "petro_r90": 2.2 * scale * rng.normal(1.0, 0.06),
+        "petro_r90": 2.5 * scale * rng.normal(1.0, 0.06),
         "inclination": math.degrees(math.acos(rng.uniform(0.0, 0.24))),
         "disk_thickness": rng.uniform(0.13, 0.28),
         "disturbance": abs(rng.normal(0, 0.045)),
@@ -348,6 +348,7 @@ def _irregular(rng: np.random.Generator, galaxy: Galaxy) -> Changes:
     blue = rng.normal(0.35, 0.1)
     return changes | {
         "odd": "irregular",
+        "petro_r90": 0.92 * changes["petro_r90"],
         "inclination": math.degrees(math.acos(rng.uniform(0.3, 0.95))),
         "disturbance": rng.uniform(0.06, 0.18),
         "clump_number": int(rng.integers(4, 16)),
@@ -388,7 +389,7 @@ def _merger(rng: np.random.Generator, galaxy: Galaxy) -> Changes:
         "tail_length": rng.uniform(1.2, 3.0) * changes["petro_r90"],
         "tail_angle": rng.uniform(0, 360),
         # SDSS deblends some pairs as one galaxy, whose cutout is wider.
-        "petro_r90": changes["petro_r90"] * rng.uniform(0.8, 1.3),
+        "petro_r90": changes["petro_r90"] * rng.uniform(0.75, 1.2),
     }
 
 

@@ -66,8 +66,9 @@ SURVEYS: Registry[Survey] = Registry("survey")
 
 # Pixel, drift scan: Gunn et al. 1998, AJ 116, 3040. Seeing 1.32 arcsec in r: Abazajian et
 # al. 2009, ApJS 182, 543. Depths and sky: sdss.org, "Imaging scope". Scales: as the
-# survey's own images weigh i, r, g (Lupton et al. 2004, PASP 116, 133); stretch: such that
-# the background of the Galaxy Zoo 2 cutouts has its level and noise.
+# survey's own images weigh i, r, g (Lupton et al. 2004, PASP 116, 133). Stretch, softening and
+# black point: such that the Galaxy Zoo 2 cutouts have their noise at every brightness, their
+# area above 30 of 255, and their background.
 SURVEYS.register(
     "sdss",
     Survey(
@@ -82,8 +83,9 @@ SURVEYS.register(
         sky_error=0.12,
         shift=0.03,
         scales=(1.46, 1.0, 0.84),
-        stretch=0.86,
-        softening=6.0,
+        stretch=0.56,
+        softening=7.0,
+        minimum=0.008,
         stored_quality=82,
         trails=0.005,
     ),

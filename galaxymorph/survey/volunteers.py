@@ -32,8 +32,8 @@ COARSE = 112
 # The visibility of a feature is 1/2 at this signal-to-noise ratio, and at this contrast.
 HALF_SIGNAL = 12.0
 HALF_CONTRAST = {
-    "arms": 0.105,
-    "bar": 0.075,
+    "arms": 0.13,
+    "bar": 0.09,
     "ring": 0.10,
     "clumps": 0.16,
     "companion": 0.30,
@@ -161,9 +161,9 @@ def answer_scores(observation: Observation, visible: dict[str, float]) -> np.nda
 
 # Scores of "features or disk" by kind without any visible feature, and in addition when edge-on.
 _FEATURES = {
-    "elliptical": -1.45,
-    "lenticular": -0.7,
-    "spiral": -0.85,
+    "elliptical": -1.65,
+    "lenticular": -1.05,
+    "spiral": -0.95,
     "edge_on": -0.4,
     "irregular": -0.6,
     "merger": -0.6,
@@ -171,8 +171,8 @@ _FEATURES = {
 }
 _THIN = {
     "elliptical": 0.9,
-    "lenticular": 1.7,
-    "spiral": 2.2,
+    "lenticular": 1.9,
+    "spiral": 2.3,
     "edge_on": 2.9,
     "irregular": 1.0,
     "merger": 1.0,

@@ -121,7 +121,7 @@ def measured(arguments: argparse.Namespace) -> dict:
             squares, calibration = judged(run, folder, is_fits, arguments.tested)
             errors.setdefault(condition, {})[name] = squares
             scores[condition] = {"rmse": rooted(squares), "calibration_error": calibration}
-            if name != "JPEG":
+            if name != "JPEG" and "JPEG" in errors[condition]:
                 scores[condition]["minus_jpeg"] = paired(squares, errors[condition]["JPEG"])
         result["inputs"][name] = scores
         print(name, json.dumps(scores), flush=True)

@@ -117,7 +117,7 @@ def described_recipe(about: object, name: str) -> Recipe:
     if about.get("scheme"):
         known["scheme"] = about["scheme"]
     # Former files don't name the setting, and timm's statistics of an architecture may change.
-    known["normalise"] = spell_normalisation(about["mean"], about["std"])
+    known["normalise"] = spell_normalisation(about["mean"], about["std"], len(bands))
     # Weights come with the file, and there is no stage to freeze.
     with naming_missing_plugins(about.get("plugins", [])):
         recipe = recipe_from_dict(known | {"weights": "none"}, name)

@@ -122,7 +122,8 @@ def _normalisation(squares: np.ndarray, recipe: Recipe) -> str:
         for statistic in (np.nanmean, np.nanstd)
     )
     std = [value if value > 0 else 1.0 for value in std]
-    return spell_normalisation(np.nan_to_num(mean).tolist(), np.nan_to_num(std, nan=1.0).tolist())
+    numbers = np.nan_to_num(mean).tolist(), np.nan_to_num(std, nan=1.0).tolist()
+    return spell_normalisation(*numbers, recipe.image_channels)
 
 
 def _unit(references: Sequence[str], recipe: Recipe) -> str:

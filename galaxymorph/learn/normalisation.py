@@ -49,9 +49,9 @@ def parse_normalisation(text: str, name: str = "--normalise", channels: int = 3)
     return mean, std
 
 
-def spell_normalisation(mean: Sequence[float], std: Sequence[float]) -> str:
-    """Return the setting of a mean and a standard deviation, one number or three each."""
-    mean, std = (tuple(part) * 3 if len(part) == 1 else tuple(part) for part in (mean, std))
+def spell_normalisation(mean: Sequence[float], std: Sequence[float], channels: int = 3) -> str:
+    """Return the setting of a mean and a standard deviation, one number or one a channel each."""
+    mean, std = (tuple(part) * channels if len(part) == 1 else tuple(part) for part in (mean, std))
     for name, stats in NORMALISATIONS.items():
         if stats == (mean, std):
             return name

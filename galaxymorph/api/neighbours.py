@@ -10,7 +10,7 @@ import pandas as pd
 from galaxymorph.api.calling import takes
 from galaxymorph.api.options import AnomaliesOptions, Listed, SimilarOptions
 from galaxymorph.api.paths import Place, require_output
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, say
 from galaxymorph.images import Rendering
 from galaxymorph.predict.column_words import column_words
 from galaxymorph.zoo.table_writing import WRITERS, write_table_file
@@ -34,29 +34,35 @@ def similar(folder: Place, **options: Any) -> pd.DataFrame:
     Example:
         >>> import galaxymorph as gm
         >>> images = "sky/images_training_rev1"
-        >>> failures = gm.predict_catalogue("exports/first", images, "embedded", embeddings=True)
-        >>> table = gm.similar("embedded", galaxy="100001", k=5)
+        >>> failures = gm.predict_catalogue("exports/first", images, "alike", embeddings=True)
+        >>> table = gm.similar("alike", galaxy="100001", k=5)
         >>> len(table), "100001" in set(table["galaxy"])
         (5, False)
-        >>> gm.similar("embedded", image=f"{images}/100001.jpg", k=1)["galaxy"].tolist()
+        >>> gm.similar("alike", image=f"{images}/100001.jpg", k=1)["galaxy"].tolist()
         ['100001']
     """
     from galaxymorph.predict.similar import open_similar, say_unfamiliar
 
     chosen = SimilarOptions(**options)
     if (chosen.galaxy is None) == (chosen.image is None):
-        raise BadInput("similar: it needs a galaxy or an image", "give --galaxy ID or --image FILE")
+        raise BadInput(
+            "similar: it needs either a galaxy or an image", "give --galaxy ID or --image FILE"
+        )
     if chosen.model and not chosen.image:
         raise BadInput("--model: it is for --image", "leave it out")
     _require_outputs(chosen)
     catalogue = open_similar(Path(folder))
     if chosen.galaxy is not None:
-        name, table = chosen.galaxy, catalogue.of_galaxy(chosen.galaxy, chosen.k)
+        # Tables often have ids as numbers.
+        name = str(chosen.galaxy)
+        table = catalogue.of_galaxy(name, chosen.k)
         shown = catalogue.catalogue.reference(catalogue.image_of(name), chosen.data)
     else:
         name = shown = str(chosen.image)
         table = catalogue.of_image(shown, chosen.k, chosen.model)
     say_unfamiliar(table, name)
+    if len(table) < chosen.k:
+        say(f"the catalogue has {len(table):,} galaxies to list, fewer than {chosen.k:,}")
     if chosen.sheet:
         from galaxymorph.report.figures.listed_galaxies import draw_listed
 

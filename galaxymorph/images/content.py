@@ -202,7 +202,7 @@ def _is_divided(uncovered: np.ndarray) -> bool:
     return others >= COVERED_RIM * number and longest >= 0.4 * number and faint <= FAINT_RIM
 
 
-def require_bands(planes: Mapping[str, np.ndarray], name: str) -> None:
+def require_bands(planes: Mapping[str, np.ndarray], name: str, empty_sky: bool = True) -> None:
     """Raise NoContent where a band of a FITS cutout has no value, or none in half of the middle.
 
     A file that is constant in all bands passes: it renders black, which `require_content` notices.
@@ -210,6 +210,7 @@ def require_bands(planes: Mapping[str, np.ndarray], name: str) -> None:
     Args:
         planes: bands by name, each of shape (height, width); NaN where there is no value.
         name: of the image, for the error.
+        empty_sky: whether pixels that are 0 in all bands may be sky; measured flux has noise.
     """
     empty = [band for band, plane in planes.items() if _has_one_value(plane)]
     if len(empty) == len(planes):
@@ -222,7 +223,7 @@ def require_bands(planes: Mapping[str, np.ndarray], name: str) -> None:
             "make another cutout, or choose other bands with --bands",
             "no coverage",
         )
-    lacking = [band for band, share in _lacking(planes).items() if share >= UNCOVERED]
+    lacking = [band for band, share in _lacking(planes, empty_sky).items() if share >= UNCOVERED]
     if lacking:
         raise NoContent(
             f"{name}: half of the middle has no value in {_listed(lacking)}: no coverage there",
@@ -236,14 +237,13 @@ def _has_one_value(plane: np.ndarray) -> bool:
     return not len(finite) or finite.min() == finite.max()
 
 
-def _lacking(planes: Mapping[str, np.ndarray]) -> dict[str, float]:
+def _lacking(planes: Mapping[str, np.ndarray], empty_sky: bool) -> dict[str, float]:
     """Return by band the share of the middle half without a value.
 
-    NaN is none; nor is a zero where another band has more than that, since an empty sky is zero in
-    all of them.
+    NaN is none; nor is a zero, unless all bands are zero there and an empty sky may be.
     """
     middles = {band: _middle_of(plane) for band, plane in planes.items()}
-    filled = np.any([np.isfinite(m) & (m != 0) for m in middles.values()], axis=0)
+    filled = np.any([np.isfinite(m) & (m != 0) for m in middles.values()], axis=0) | (not empty_sky)
     return {
         band: float((~np.isfinite(m) | ((m == 0) & filled)).mean()) for band, m in middles.items()
     }

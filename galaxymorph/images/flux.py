@@ -122,7 +122,7 @@ def decode_flux(files: Mapping[str, bytes], flux: FluxInput) -> FluxImage:
     if len(set(shapes.values())) > 1:
         sizes = ", ".join(f"{band} of {w}x{h}" for band, (h, w) in shapes.items())
         raise BadInput(f"{reference}: bands of different sizes, {sizes}", "align them")
-    require_bands(present, reference)
+    require_bands(present, reference, empty_sky=False)
     finite = np.stack([np.isfinite(values) for values in present.values()])
     if all(np.ptp(v[f]) == 0 for v, f in zip(present.values(), finite, strict=True)):
         raise NoContent(f"{reference}: every pixel has the same value", "make another cutout")
@@ -149,7 +149,11 @@ def flux_of_array(source: Any, flux: FluxInput) -> FluxImage:
     if isinstance(source, Mapping):
         missing = [band for band in flux.bands if band not in source]
         _require_enough(tuple(missing), list(source), "an image", flux)
-        shape = np.shape(next(iter(source.values())))
+        shapes = {band: np.shape(values) for band, values in source.items()}
+        if len(set(shapes.values())) > 1:
+            sizes = ", ".join(f"{band} of shape {shape}" for band, shape in shapes.items())
+            raise BadInput(f"an image: bands of different sizes, {sizes}", "align them")
+        shape = next(iter(shapes.values()))
         source = np.stack([np.asarray(source.get(band, np.zeros(shape))) for band in flux.bands])
     if isinstance(source, Image.Image):
         raise BadInput(

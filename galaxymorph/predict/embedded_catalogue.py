@@ -119,7 +119,7 @@ def open_embedded(folder: str | Path) -> EmbeddedCatalogue:
     path = folder / CATALOGUE
     if not path.exists():
         raise BadInput(
-            f"{folder}: no {CATALOGUE} in it",
+            f"{folder}: {f'no {CATALOGUE} in it' if folder.exists() else 'no such folder'}",
             "give a folder that `predict CATALOGUE -o FOLDER/ --embeddings` filled",
         )
     record = read_json(path, "predict into a new folder")

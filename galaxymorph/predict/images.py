@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import cast
 
@@ -156,10 +156,12 @@ def as_sources(images: Images) -> list[Source]:
 
     Args:
         images: an image as `galaxymorph.images.as_image` takes it: a path, its bytes, an image of
-            Pillow's, or its pixels (an array of shape (height, width, 3), or a tensor); or a
-            sequence of them, or an array or tensor of a batch's pixels, with one axis more.
+            Pillow's, its pixels (an array of shape (height, width, 3), or a tensor), or a mapping
+            from band to flux; or a sequence of them, or an array or tensor of a batch's pixels,
+            with one axis more.
     """
-    if isinstance(images, str | Path | bytes | Image.Image) or getattr(images, "ndim", 4) < 4:
+    one = isinstance(images, str | Path | bytes | Image.Image | Mapping)
+    if one or getattr(images, "ndim", 4) < 4:
         images = [cast(Source, images)]
     sources = cast("Iterable[Source]", images)
     return [str(image) if isinstance(image, Path) else image for image in sources]

@@ -101,7 +101,7 @@ def test_decoded_frames_change_no_bit_and_are_all_that_an_epoch_reads(
     def refuse(reference, *_):
         raise AssertionError(f"{reference} is decoded")
 
-    monkeypatch.setattr("galaxymorph.learn.views.galaxy_image", refuse)
+    monkeypatch.setattr("galaxymorph.learn.views.open_galaxy", refuse)
     assert galaxymorph(*fit_arguments(simple, tmp_path, "cached")) == 0
     assert same_weights(run, tmp_path / "cached")
 

@@ -179,6 +179,11 @@ def open_server(
             use_device(device)
         return load_model(run, stretch, bands, device == "auto", similar)
 
+    if similar is not None:
+        from galaxymorph.predict.embedded_catalogue import open_embedded
+
+        # A wrong folder is refused before the address is announced.
+        open_embedded(similar)
     warnings = fit_warnings(Run(run)) if is_run(run) else ()
     return ModelServer(model_title(run), load, host, port, warnings)
 
@@ -423,7 +428,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
             # `curl -d @galaxy.jpg` removes line breaks.
             words["error"] += f"; {AS_FILE}"
     if status == 404 and request.url.path != "/similar":
-        words["error"] = "there are /, /openapi.json, POST /predict and POST /explain"
+        words["error"] = "there are /, /openapi.json and the addresses that it lists"
     return _refusal(status, words, getattr(error, "headers", None))
 
 

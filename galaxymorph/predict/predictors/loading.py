@@ -65,8 +65,10 @@ def load_predictor(
     if file is None:
         run = Run(path).rendered(stretch, bands)
         run.require_model()
+        predictor = _load_run(run, precision, adapt_to, raw, images)
+        # After what may be refused, whose error is one line.
         say_fit_warnings(run)
-        return _load_run(run, precision, adapt_to, raw, images)
+        return predictor
     if adapt_to is not None:
         raise BadInput(f"--adapt: {path} is an exported file", "give the run")
     predictor = _load_file(file, precision, trust_pickle, images)

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from PIL import Image
 
 from galaxymorph.base import safe_file_name
@@ -266,12 +265,12 @@ def test_only_verdicts_are_passed_or_failed(capsys):
 
 @pytest.mark.parametrize("label", ["merging/pair", "../E", "a b"])
 def test_maps_of_a_class_lie_in_their_folder_whatever_its_name(tmp_path, label):
-    pixels = torch.full((1, 3, 8, 8), 0.5)
+    picture = np.full((8, 8, 3), 128, np.uint8)
     table = pd.DataFrame(
         {"galaxy": ["1"], "label": [label], "answer": [label], "confidence": [0.9], "right": [True]}
     )
     subject = SimpleNamespace(
-        table=table, answers=[label], words={label: label}, pixels=lambda rows: pixels
+        table=table, answers=[label], words={label: label}, picture=lambda row: picture
     )
     folder = tmp_path / "explain" / "occlusion"
     (path,) = draw_maps(folder, subject, "occlusion", np.array([0]), np.ones((1, 8, 8)))

@@ -127,7 +127,7 @@ def main() -> None:
 
 
 def scored(folder: Path, seed: int) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """Return the predictions of a folder, and each detector's scores, greater of strange ones."""
+    """Return the predictions of a folder, and each detector's scores, greater of anomalous ones."""
     catalogue = open_embedded(folder)
     vectors = np.concatenate(list(catalogue.vectors()))
     table = catalogue.predictions().to_pandas()

@@ -1,4 +1,4 @@
-"""Galaxies alike, and strange ones, in a catalogue whose embeddings are known."""
+"""Similar and anomalous galaxies, in a catalogue whose embeddings are known."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def similar(folder: Place, **options: Any) -> pd.DataFrame:
 
 @takes(AnomaliesOptions)
 def anomalies(folder: Place, **options: Any) -> pd.DataFrame:
-    """Return the strangest galaxies of a catalogue, a row each, the strangest first.
+    """Return the most anomalous galaxies of a catalogue, a row each, by falling score.
 
     Args:
         folder: of the catalogue's predictions with embeddings, see `predict_catalogue`.
@@ -116,7 +116,7 @@ def anomalies(folder: Place, **options: Any) -> pd.DataFrame:
                 f"{rank}: {score:.3f}"
                 for rank, score in zip(table["rank"], table["score"], strict=True)
             ],
-            f"Strangest galaxies of {folder}, of {catalogue.rows:,}",
+            f"Most anomalous galaxies of {folder}, of {catalogue.rows:,}",
             _rendering(catalogue.record),
         )
     return _written(table, chosen)

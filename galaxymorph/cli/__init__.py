@@ -65,7 +65,7 @@ COMMANDS = {
     ),
     "anomalies": (
         "galaxymorph.cli.similar:anomalies",
-        "Rank the strangest galaxies of a catalogue.",
+        "Rank the most anomalous galaxies of a catalogue.",
     ),
     "volunteers": (
         "galaxymorph.cli.volunteers:volunteers",

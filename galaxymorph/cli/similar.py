@@ -1,4 +1,4 @@
-"""`similar` and `anomalies`: galaxies alike, and strange ones, in a catalogue with embeddings."""
+"""`similar` and `anomalies`: similar and anomalous galaxies in a catalogue with embeddings."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def similar(folder: Path, **options: Any) -> None:
 @click.argument("folder", type=PATH)
 @options_of(AnomaliesOptions)
 def anomalies(folder: Path, **options: Any) -> None:
-    """Rank the strangest galaxies, by the embeddings in FOLDER.
+    """Rank the most anomalous galaxies, by the embeddings in FOLDER.
 
-    FOLDER is what `predict CATALOGUE -o FOLDER/ --embeddings` filled. The largest score is the
-    strangest galaxy's.
+    FOLDER is what `predict CATALOGUE -o FOLDER/ --embeddings` filled. The most anomalous galaxy has
+    the largest score.
 
     \b
     Example:
-      python cli.py anomalies predictions/ --number 50 --sheet strange.png
+      python cli.py anomalies predictions/ --number 50 --sheet anomalies.png
     """
     import galaxymorph as gm
 

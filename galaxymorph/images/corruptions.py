@@ -83,12 +83,15 @@ CORRUPTIONS: Registry[Corruption] = Registry("corruption")
 
 
 def corruption(
-    label: str, strength: str, strengths: tuple[float, float, float, float, float]
+    label: str,
+    strength: str,
+    strengths: tuple[float, float, float, float, float],
+    registry: Registry[Corruption] = CORRUPTIONS,
 ) -> Callable[[Apply], Apply]:
     """Return a decorator that registers a function as the corruption of its name."""
 
     def register(apply: Apply) -> Apply:
-        CORRUPTIONS.register(apply.__name__, Corruption(label, strength, strengths, apply))
+        registry.register(apply.__name__, Corruption(label, strength, strengths, apply))
         return apply
 
     return register

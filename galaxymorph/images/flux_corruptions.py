@@ -8,7 +8,7 @@ since flux has no white.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -19,6 +19,7 @@ from galaxymorph.images.corruptions import (
     Corruption,
     Scene,
     convolved,
+    corruption,
     gaussian,
     moffat,
     sky_of,
@@ -30,16 +31,8 @@ RELATIVE = ("dead_columns", "cosmic_rays", "satellite_trail", "bright_star")
 UNCHANGED = ("pixelation", "off_centre", "scale", "rotation", "redshift")
 
 
-def flux_corruption(
-    label: str, strength: str, strengths: tuple[float, float, float, float, float]
-) -> Callable[[Apply], Apply]:
-    """Return a decorator that registers a function as the corruption of its name."""
-
-    def register(apply: Apply) -> Apply:
-        FLUX_CORRUPTIONS.register(apply.__name__, Corruption(label, strength, strengths, apply))
-        return apply
-
-    return register
+# Registers a function as the corruption of flux of its name.
+flux_corruption = partial(corruption, registry=FLUX_CORRUPTIONS)
 
 
 @flux_corruption("depth", "magnitudes shallower", (0.5, 1.0, 1.5, 2.0, 2.5))

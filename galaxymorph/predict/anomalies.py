@@ -1,4 +1,4 @@
-"""The strangest galaxies of a catalogue, by their embeddings or predictions."""
+"""The most anomalous galaxies of a catalogue, by their embeddings or predictions."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ FITTED = 20_000
 ITSELF = 1e-3
 SEED = 0
 
-# From vectors of length 1, shape (n, features), to scores, shape (n,), greater of strange ones.
+# From vectors of length 1, shape (n, features), to scores, shape (n,), greater of anomalous ones.
 Score = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Detector:
-    """A score of strangeness.
+    """An anomaly score.
 
     Args:
         words: for the help.
@@ -82,7 +82,7 @@ DETECTORS: Registry[Detector] = Registry(
 def rank_anomalies(
     catalogue: EmbeddedCatalogue, detector: str = "neighbours", number: int = 100
 ) -> pd.DataFrame:
-    """Return the strangest galaxies of a catalogue, a row each, the strangest first.
+    """Return the most anomalous galaxies of a catalogue, a row each, by falling score.
 
     The columns are `rank`, `galaxy`, `image`, `score`, and those of the predictions.
 

@@ -1,4 +1,4 @@
-"""Galaxies alike, and strange ones, by the embeddings of a catalogue."""
+"""Similar and anomalous galaxies, by the embeddings of a catalogue."""
 
 import json
 import shutil
@@ -239,13 +239,13 @@ def test_the_server_lists_what_the_command_lists(run, out, images):
 
 
 @pytest.mark.parametrize("detector", ["neighbours", "mahalanobis"])
-def test_what_is_unlike_the_others_is_the_strangest(out, images, detector, tmp_path, capsys):
+def test_what_is_unlike_the_others_is_the_most_anomalous(out, images, detector, tmp_path, capsys):
     path = out / "part-000002.parquet"
     table = parquet.read_table(path)
     vectors = vectors_in(table)
     vectors[4] = vectors[4][::-1]
     write_with(path, table, vectors)
-    sheet = tmp_path / "strange.png"
+    sheet = tmp_path / "anomalies.png"
     assert galaxymorph("anomalies", out, "-n", 5, "--detector", detector, "--sheet", sheet) == 0
     assert sheet.exists()
     ranked = gm.anomalies(out, number=99, detector=detector)

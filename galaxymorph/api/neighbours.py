@@ -10,7 +10,7 @@ import pandas as pd
 from galaxymorph.api.calling import takes
 from galaxymorph.api.options import AnomaliesOptions, Listed, SimilarOptions
 from galaxymorph.api.paths import Place, require_output
-from galaxymorph.base import BadInput, say
+from galaxymorph.base import BadInput, read_head, say
 from galaxymorph.images import Rendering
 from galaxymorph.predict.column_words import column_words
 from galaxymorph.zoo.table_writing import WRITERS, write_table_file
@@ -59,6 +59,8 @@ def similar(folder: Place, **options: Any) -> pd.DataFrame:
         shown = catalogue.catalogue.reference(catalogue.image_of(name), chosen.data)
     else:
         name = shown = str(chosen.image)
+        # A missing image is refused before the network is loaded.
+        read_head(shown, 1)
         table = catalogue.of_image(shown, chosen.k, chosen.model)
     say_unfamiliar(table, name)
     if len(table) < chosen.k:

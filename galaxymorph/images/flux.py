@@ -8,6 +8,7 @@ the softening and logarithmic above; y is 1 at 11,013 times the softening.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -82,10 +83,9 @@ def read_flux_files(reference: str, flux: FluxInput) -> dict[str, bytes]:
     if band_of_file(reference, flux.bands):
         for band in flux.bands:
             other = file_of_band(reference, flux.bands, band)
-            try:
-                files.setdefault(other, read_bytes(other) if other not in files else b"")
-            except MissingFile:
-                continue
+            if other not in files:
+                with suppress(MissingFile):
+                    files[other] = read_bytes(other)
     return files
 
 
@@ -118,20 +118,7 @@ def decode_flux(files: Mapping[str, bytes], flux: FluxInput) -> FluxImage:
             offered += found.others
     missing = tuple(band for band in flux.bands if band not in present)
     _require_enough(missing, [*present, *offered], reference, flux)
-    shapes = {band: values.shape for band, values in present.items()}
-    if len(set(shapes.values())) > 1:
-        sizes = ", ".join(f"{band} of {w}x{h}" for band, (h, w) in shapes.items())
-        raise BadInput(f"{reference}: bands of different sizes, {sizes}", "align them")
-    require_bands(present, reference, empty_sky=False)
-    finite = np.stack([np.isfinite(values) for values in present.values()])
-    if all(np.ptp(v[f]) == 0 for v, f in zip(present.values(), finite, strict=True)):
-        raise NoContent(f"{reference}: every pixel has the same value", "make another cutout")
-    shape = next(iter(shapes.values()))
-    values = np.zeros((len(flux.bands), *shape), np.float32)
-    for at, band in enumerate(flux.bands):
-        if band in present:
-            values[at] = fill_gaps(present[band])
-    return FluxImage(values, missing, float(1 - finite.mean()))
+    return _flux_image(present, reference, flux)
 
 
 def flux_of_array(source: Any, flux: FluxInput) -> FluxImage:
@@ -142,39 +129,68 @@ def flux_of_array(source: Any, flux: FluxInput) -> FluxImage:
         flux: the bands.
 
     Raises:
-        BadInput: it has another number of bands or another type, or a mapping lacks a band.
+        NoContent: as `decode_flux`.
+        BadInput: it has another number of bands or another type, too many bands are missing from a
+            mapping, or bands differ in size.
     """
     if isinstance(source, FluxImage):
         return source
-    if isinstance(source, Mapping):
-        missing = [band for band in flux.bands if band not in source]
-        _require_enough(tuple(missing), list(source), "an image", flux)
-        shapes = {band: np.shape(values) for band, values in source.items()}
-        if len(set(shapes.values())) > 1:
-            sizes = ", ".join(f"{band} of shape {shape}" for band, shape in shapes.items())
-            raise BadInput(f"an image: bands of different sizes, {sizes}", "align them")
-        shape = next(iter(shapes.values()))
-        source = np.stack([np.asarray(source.get(band, np.zeros(shape))) for band in flux.bands])
     if isinstance(source, Image.Image):
         raise BadInput(
             f"a picture of mode {source.mode}, and the model takes flux in {flux.words}",
             "give FITS images of these bands, or an array of floats",
         )
+    if isinstance(source, Mapping):
+        planes = {band: _plane_in_memory(source[band], flux, 2) for band in source}
+        missing = tuple(band for band in flux.bands if band not in planes)
+        _require_enough(missing, list(planes), "an image", flux)
+        present = {band: planes[band] for band in flux.bands if band in planes}
+    else:
+        present = dict(zip(flux.bands, _plane_in_memory(source, flux, 3), strict=True))
+    return _flux_image(present, "an image", flux)
+
+
+def _plane_in_memory(source: Any, flux: FluxInput, axes: int) -> np.ndarray:
+    """Return a band, or with three axes all bands, in float64.
+
+    Raises:
+        BadInput: it has another shape, or isn't of floats.
+    """
     if hasattr(source, "detach"):
         source = source.detach().cpu().numpy()
     values = np.asarray(source)
-    right = values.ndim == 3 and len(values) == len(flux.bands)
+    right = values.ndim == axes and (axes == 2 or len(values) == len(flux.bands))
     if not right or not np.issubdtype(values.dtype, np.floating):
+        shape = "(height, width) a band" if axes == 2 else f"({len(flux.bands)}, height, width)"
         raise BadInput(
             f"an array of {values.dtype} of shape {values.shape}, and the model takes flux in "
             f"{flux.words}",
-            f"give floats of shape ({len(flux.bands)}, height, width)",
+            f"give floats of shape {shape}",
         )
-    planes = dict(zip(flux.bands, values.astype(np.float64), strict=True))
-    require_bands(planes, "an image")
-    bad = float(1 - np.isfinite(values).mean())
-    filled = np.stack([fill_gaps(plane) for plane in planes.values()])
-    return FluxImage(filled.astype(np.float32), (), bad)
+    return values.astype(np.float64)
+
+
+def _flux_image(present: Mapping[str, np.ndarray], name: str, flux: FluxInput) -> FluxImage:
+    """Return bands as an image; those that aren't present are 0.
+
+    Raises:
+        NoContent: a band has no value, or none in half of the middle, or all of them are constant.
+        BadInput: bands differ in size.
+    """
+    shapes = {band: values.shape for band, values in present.items()}
+    if len(set(shapes.values())) > 1:
+        sizes = ", ".join(f"{band} of {w}x{h}" for band, (h, w) in shapes.items())
+        raise BadInput(f"{name}: bands of different sizes, {sizes}", "align them")
+    require_bands(present, name, empty_sky=False)
+    finite = np.stack([np.isfinite(values) for values in present.values()])
+    if all(np.ptp(v[f]) == 0 for v, f in zip(present.values(), finite, strict=True)):
+        raise NoContent(f"{name}: every pixel has the same value", "make another cutout")
+    values = np.zeros((len(flux.bands), *finite.shape[1:]), np.float32)
+    for at, band in enumerate(flux.bands):
+        if band in present:
+            values[at] = fill_gaps(present[band])
+    missing = tuple(band for band in flux.bands if band not in present)
+    return FluxImage(values, missing, float(1 - finite.mean()))
 
 
 def flux_frame(

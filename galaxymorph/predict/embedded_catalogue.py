@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from galaxymorph.base import BadInput, library_errors, read_json, reading
+from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, library_errors, read_json, reading
 from galaxymorph.learn import PACKAGE_MODEL
 from galaxymorph.predict.catalogue import CATALOGUE, PARTITIONS
 from galaxymorph.predict.listing import image_folder
@@ -80,7 +80,14 @@ class EmbeddedCatalogue:
             data: where the catalogue is now, if it has moved.
         """
         # `Path` would remove the :: of a member of a zip.
-        return os.path.join(image_folder(data or self.record["catalogue"]), image)  # noqa: PTH118
+        former = os.path.join(image_folder(self.record["catalogue"]), image)  # noqa: PTH118
+        if data is None:
+            return former
+        # An image inside the catalogue, a folder or a zip, has moved with it.
+        inside = former.removeprefix(str(Path(self.record["catalogue"]).absolute()))
+        if inside != former and inside.startswith((os.sep, REFERENCE_SEPARATOR)):
+            return f"{data}{inside}"
+        return os.path.join(image_folder(data), image)  # noqa: PTH118
 
     def load_predictor(self, model: Path | None = None) -> Predictor:
         """Return the predictor that made the embeddings, loaded once a process.

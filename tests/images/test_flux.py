@@ -189,6 +189,17 @@ def test_missing_bands_are_refused_unless_the_model_allows_them():
     assert not image.values[3].any() and image.values[:3].any()
     with pytest.raises(BadInput, match="no bands i, z, only g, r"):
         opened(cube_file(flux_cube(1, 2), "gr"), FluxInput(GRIZ.bands, missing=1))
+    in_memory = dict(zip("gri", flux_cube(1, 3), strict=True))
+    other = opened(in_memory, FluxInput(GRIZ.bands, missing=1))
+    # Files have their first row at the bottom.
+    assert other.missing == ("z",) and np.array_equal(other.values[:, ::-1], image.values)
+
+
+def test_zeros_in_half_of_the_middle_are_no_coverage():
+    cube = flux_cube(1, 2)
+    cube[:, :, :25] = 0
+    with pytest.raises(NoContent, match="half of the middle has no value in bands g, r"):
+        opened(cube_file(cube, "gr"), FluxInput(("g", "r")))
 
 
 def test_a_band_that_the_header_names_is_no_other_by_the_files_name(tmp_path):
@@ -209,6 +220,14 @@ def test_arrays_mappings_and_tensors_are_flux_in_the_models_unit():
         "three bands": (cube[:3], "of shape \\(3, 40, 40\\)"),
         "a picture": (np.zeros((40, 40, 3), np.uint8), "an array of uint8"),
         "a mapping without one": (dict(zip("gri", cube[:3], strict=True)), "no band z"),
+        "bands of two sizes": (
+            dict(zip("griz", [*cube[:3], cube[3, 1:]], strict=True)),
+            "bands of different sizes, .*z of 40x39",
+        ),
+        "a mapping of integers": (
+            dict(zip("griz", cube.astype(int), strict=True)),
+            "an array of int64",
+        ),
     }.values():
         with pytest.raises(BadInput, match=words):
             opened(source)

@@ -182,11 +182,28 @@ def test_the_command_writes_a_table_and_a_sheet(out, images, tmp_path, capsys):
         assert galaxy in printed
 
 
+def test_the_images_of_a_folder_that_has_moved_are_drawn(run, images, tmp_path, capsys):
+    before, after = tmp_path / "before", tmp_path / "after"
+    before.mkdir()
+    for image in images[:6]:
+        shutil.copy(image, before)
+    gm.predict_catalogue(run, before, tmp_path / "out", embeddings=True, views=8)
+    before.rename(after)
+    sheet = tmp_path / "sheet.png"
+    # Tables read with pandas have ids as numbers.
+    table = gm.similar(tmp_path / "out", galaxy=int(images[0].stem), k=9, sheet=sheet, data=after)
+    notes = capsys.readouterr()
+    assert len(table) == 5 and "has 5 galaxies to list, fewer than 9" in notes.out + notes.err
+    assert "can't be drawn" not in notes.out + notes.err
+    gm.similar(tmp_path / "out", galaxy=images[0].stem, k=5, sheet=sheet)
+    assert "6 of 6 images can't be drawn" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["{out}"], "it needs a galaxy or an image"),
-        (["{out}", "--galaxy", "1", "--image", "x.jpg"], "it needs a galaxy or an image"),
+        (["{out}"], "it needs either a galaxy or an image"),
+        (["{out}", "--galaxy", "1", "--image", "x.jpg"], "it needs either a galaxy or an image"),
         (["{out}", "--galaxy", "nowhere"], "nowhere: {out} has no such galaxy"),
         (["{out}", "--galaxy", "gone"], "gone: {out} has no such galaxy with a usable image"),
         (["{out}", "--image", "gone.jpg"], "gone.jpg: no such file"),

@@ -11,7 +11,7 @@ from galaxymorph.base import BadInput, Registry
 from galaxymorph.learn import run_files
 
 if TYPE_CHECKING:
-    from galaxymorph.learn import Run
+    from galaxymorph.learn import Recipe, Run
     from galaxymorph.predict.predictors.base import Predictor
 
     Write = Callable[[Run, Path, Path | None], str | None]
@@ -38,6 +38,8 @@ class Exporter:
         write_half: likewise, weights in half precision; None where the format hasn't them.
         load_for_few: likewise `load`, without PyTorch for a number of images; it returns None where
             PyTorch isn't later.
+        read_recipe: returns the recipe of a file without loading its network; None where that is as
+            long.
     """
 
     ending: str
@@ -49,6 +51,7 @@ class Exporter:
     needs_pytorch: bool = True
     write_half: Write | None = None
     load_for_few: Callable[[Path, str | None, int], Predictor | None] | None = None
+    read_recipe: Callable[[Path], Recipe] | None = None
 
 
 def _write_onnx(run: Run, path: Path, data: Path | None) -> None:
@@ -93,6 +96,13 @@ def _load_in_numpy(path: Path, precision: str | None, images: int) -> Predictor 
     return load_file_in_numpy(path, precision, images)
 
 
+def _read_safetensors_recipe(path: Path) -> Recipe:
+    from galaxymorph.learn import described_recipe
+    from galaxymorph.predict.predictors.safetensors_files import read_description
+
+    return described_recipe(read_description(path), str(path))
+
+
 # Their code is imported when it is called, since commands list the formats.
 EXPORTERS: Registry[Exporter] = Registry(
     "export format",
@@ -120,6 +130,7 @@ EXPORTERS: Registry[Exporter] = Registry(
             precisions=("fp32", "bf16", "fp16"),
             write_half=_write_half,
             load_for_few=_load_in_numpy,
+            read_recipe=_read_safetensors_recipe,
         ),
     },
 )

@@ -35,7 +35,12 @@ from galaxymorph.predict.options import DEFAULTS, PredictionOptions
 from galaxymorph.predict.overlap import add_split_parts
 from galaxymorph.predict.predictors.averaging import average_predictors
 from galaxymorph.predict.predictors.base import PredictionSets, Predictor, with_scores
-from galaxymorph.predict.predictors.loading import is_run, load_predictor, needs_pytorch
+from galaxymorph.predict.predictors.loading import (
+    is_run,
+    load_predictor,
+    needs_pytorch,
+    read_recipe,
+)
 from galaxymorph.predict.submission import require_submittable, write_submission
 from galaxymorph.predict.tables import add_intervals, has_intervals, predicted_table
 
@@ -67,7 +72,7 @@ def predict_files(
     runs = _runs(models, options)
     _require_possible(models, runs, options)
     sets = _prediction_sets(models, runs, options)
-    references = expand_images(paths, _flux_bands(models, runs))
+    references = expand_images(paths, read_recipe(models[0]).flux_bands)
     require_fits(references, {"stretch": options.stretch, "bands": options.bands})
     keep_memory(models, options)
     references = _usable(references, models, options)
@@ -145,12 +150,6 @@ def _runs(models: Sequence[Path], options: PredictionOptions) -> list[Run]:
     return runs
 
 
-def _flux_bands(models: Sequence[Path], runs: Sequence[Run]) -> Sequence[str]:
-    """Return the bands of flux that the first model takes, none of RGB."""
-    first: Run | Predictor = runs[0] if runs else load_predictor(models[0])
-    return first.recipe.flux_bands
-
-
 def _require_possible(
     models: Sequence[Path], runs: Sequence[Run], options: PredictionOptions
 ) -> None:
@@ -213,9 +212,7 @@ def _usable(references: list[str], models: Sequence[Path], options: PredictionOp
 
 def _rendering(model: Path, options: PredictionOptions) -> Rendering:
     """Return a model's rendering of FITS."""
-    if is_run(model):
-        return Run(model).recipe.rendering.changed(options.stretch, options.bands)
-    return load_predictor(model, stretch=options.stretch, bands=options.bands).recipe.rendering
+    return read_recipe(model).rendering.changed(options.stretch, options.bands)
 
 
 def say_uncalibrated(run: Run, what: str) -> None:

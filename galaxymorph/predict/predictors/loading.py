@@ -16,6 +16,7 @@ from galaxymorph.predict.exporters import exporter_of
 from galaxymorph.predict.predictors.base import changeable
 
 if TYPE_CHECKING:
+    from galaxymorph.learn import Recipe
     from galaxymorph.predict.predictors.base import Predictor
 
 
@@ -83,6 +84,25 @@ def load_predictor(
         predictor = changeable(predictor, f"{path}: its predictor")
         predictor = replace(predictor, calibrators=None, schemes=())
     return predictor
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """Return a model's recipe, where that is possible without loading its network.
+
+    Args:
+        path: of a run's folder or an exported file.
+
+    Raises:
+        BadInput: nothing of these, or the file is damaged.
+    """
+    file = _exported_file(Path(path))
+    if file is None:
+        return Run(Path(path)).recipe
+    exporter = exporter_of(file)
+    if exporter is None or exporter.read_recipe is None:
+        return load_predictor(path).recipe
+    _require_file(file)
+    return exporter.read_recipe(file)
 
 
 def is_model(name: str | Path) -> bool:

@@ -38,12 +38,14 @@ SETTINGS = ("arch", "weights", "size", "epochs", "seed")
 # By how much the depth of `shallow` is worse, in magnitudes, and the seeing of `blurred`.
 SHALLOWER, WIDER = 1.0, 1.6
 FARTHER = (0.15, 0.3)
-# Settings of each kind of input; the catalogue is the sky's own or that of its FITS.
+# Settings of each kind of input; the catalogue is the sky's own or that of its FITS. Flux is, by
+# default, that of a square arcsecond.
 INPUTS: dict[str, dict[str, object]] = {
     "JPEG": {},
     "FITS rendered as RGB": {"bands": "i,r,g"},
     "flux r": {"pixels": "flux", "bands": "r"},
     "flux g,r,i": {"pixels": "flux", "bands": "g,r,i"},
+    "flux g,r,i, a pixel": {"pixels": "flux", "bands": "g,r,i", "flux": "calibrated"},
     "flux g,r,i, averaged first layer": {
         "pixels": "flux",
         "bands": "g,r,i",

@@ -29,8 +29,8 @@ from galaxymorph.images.planes import (
     read_planes,
     require_sizes,
 )
-from galaxymorph.images.rendering import FluxInput, stretched
-from galaxymorph.images.zero_points import nanomaggies_per_unit
+from galaxymorph.images.rendering import CALIBRATED, STORED, FluxInput, stretched
+from galaxymorph.images.zero_points import nanomaggies_per_unit, pixel_area
 from galaxymorph.zoo.band_files import band_of_file, file_of_band
 
 # The value of arcsinh(flux / softening) that is 1 in the network's input.
@@ -312,16 +312,34 @@ def _may_be(plane: Plane, band: str, name: str, flux: FluxInput) -> bool:
 def _read_band(band: str, plane: Plane, file: _File, name: str, flux: FluxInput) -> np.ndarray:
     values = plane.values()
     values[_bad_pixels(plane, file)] = np.nan
-    if flux.calibrated:
-        at = 1 + next((n for n in plane.index if isinstance(n, int)), -1)
-        factor = nanomaggies_per_unit((plane.hdu, file.primary), band, at)
-        if factor is None:
-            raise BadInput(
-                f"{name}: band {band} has no calibration in its header (BUNIT, MAGZERO, PHOTFLAM)",
-                "add it, or use --flux stored for all galaxies",
-            )
-        values = values * factor
+    if flux.unit != STORED:
+        values = values * _factor(band, plane, file, name, flux)
     return values if plane.top_down else values[::-1]
+
+
+def _factor(band: str, plane: Plane, file: _File, name: str, flux: FluxInput) -> float:
+    """Return the factor from a plane's values to the model's unit.
+
+    Raises:
+        BadInput: the headers don't have it.
+    """
+    headers = (plane.hdu, file.primary)
+    at = 1 + next((n for n in plane.index if isinstance(n, int)), -1)
+    factor = nanomaggies_per_unit(headers, band, at)
+    if factor is None:
+        raise BadInput(
+            f"{name}: band {band} has no calibration in its header (BUNIT, MAGZERO, PHOTFLAM)",
+            "add it, or use --flux stored for all galaxies",
+        )
+    if flux.unit == CALIBRATED:
+        return factor
+    area = pixel_area(headers)
+    if area is None:
+        raise BadInput(
+            f"{name}: band {band} has no pixel scale in its header (CD1_1, CDELT1, PIXAR_A2)",
+            "add it, or use --flux calibrated for all galaxies",
+        )
+    return factor / area
 
 
 def _bad_pixels(plane: Plane, file: _File) -> np.ndarray:

@@ -25,6 +25,9 @@ LINEAR, RANGE = 3.0, 100.0
 # A median absolute deviation, times this, is sigma where noise is Gaussian.
 SIGMA = 1.4826
 TINY = float(np.finfo(float).tiny)
+# Units of flux: nanomaggies a square arcsecond or a pixel, by the header; or the values as stored.
+SURFACE_BRIGHTNESS, CALIBRATED, STORED = "surface-brightness", "calibrated", "stored"
+FLUX_UNITS = (SURFACE_BRIGHTNESS, CALIBRATED, STORED)
 
 
 @dataclass(frozen=True)
@@ -33,14 +36,13 @@ class FluxInput:
 
     Args:
         bands: their names, in the order of the channels.
-        calibrated: whether values are nanomaggies a pixel, by the header; otherwise they are as
-            they are stored.
+        unit: of the values, of `FLUX_UNITS`.
         softening: the flux of each band that is 1 in a frame; without, 1 each.
         missing: number of bands that an image may lack; they are sky.
     """
 
     bands: tuple[str, ...]
-    calibrated: bool = True
+    unit: str = CALIBRATED
     softening: tuple[float, ...] = ()
     missing: int = 0
 

@@ -167,5 +167,7 @@ def pixel_area(headers: tuple[Header, ...]) -> float | None:
         steps = [_number(headers, [f"CDELT{axis}"]) for axis in (1, 2)]
         if None in steps or not _text(headers, "CTYPE1"):
             return None
-        area = abs((steps[0] or 0.0) * (steps[1] or 0.0))
+        a, b, c, d = (_number(headers, [f"PC{key}"]) for key in ("1_1", "1_2", "2_1", "2_2"))
+        turn = 1.0 if a is None and b is None else (a or 0.0) * (d or 0.0) - (b or 0.0) * (c or 0.0)
+        area = abs((steps[0] or 0.0) * (steps[1] or 0.0) * turn)
     return area * 3600**2 or None

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
 from galaxymorph.base import BadInput, Progress, say, warn
 from galaxymorph.images import (
+    FLUX_UNITS,
     FluxImage,
+    FluxInput,
     Rendering,
     compressed,
     flux_square,
@@ -36,7 +39,12 @@ NOISELESS, BRIGHT = 0.01, 99.8
 EDGE = 3
 # The sky's level, in units of its noise, from which it is likely not to be subtracted.
 HIGH_SKY = 5.0
-CALIBRATED, STORED = "calibrated", "stored"
+# Units in words.
+UNITS = {
+    "surface-brightness": "nanomaggies a square arcsecond, by the headers",
+    "calibrated": "nanomaggies a pixel, by the headers",
+    "stored": "as stored",
+}
 
 
 def learn_flux_scale(recipe: Recipe, labelled: Labelled) -> Recipe:
@@ -127,20 +135,21 @@ def _normalisation(squares: np.ndarray, recipe: Recipe) -> str:
 
 
 def _unit(references: Sequence[str], recipe: Recipe) -> str:
-    """Return whether headers give a calibration.
+    """Return the first unit that all headers give.
 
     Raises:
-        BadInput: some do, and others don't.
+        BadInput: some give a unit, and others don't.
     """
-    calibrated = len(_read(references, replace(recipe, flux=CALIBRATED)))
-    stored = len(_read(references, replace(recipe, flux=STORED)))
-    if 0 < calibrated < stored:
-        raise BadInput(
-            f"{stored - calibrated:,} of {stored:,} images have no calibration in their header: "
-            f"{_first_fault(references, replace(recipe, flux=CALIBRATED))}",
-            "give --flux stored, if all are in one unit, or --flux calibrated with --skip-bad",
-        )
-    return CALIBRATED if calibrated else STORED
+    numbers = {unit: len(_read(references, replace(recipe, flux=unit))) for unit in FLUX_UNITS}
+    total = numbers[FLUX_UNITS[-1]]
+    for unit, following in pairwise(FLUX_UNITS):
+        if 0 < numbers[unit] < total:
+            raise BadInput(
+                f"{total - numbers[unit]:,} of {total:,} images have no flux as {unit}: "
+                f"{_first_fault(references, replace(recipe, flux=unit))}",
+                f"give --flux {following}, or --flux {unit} with --skip-bad",
+            )
+    return next(unit for unit in FLUX_UNITS if numbers[unit] == total)
 
 
 def _read(references: Sequence[str], recipe: Recipe) -> list[FluxImage]:
@@ -184,7 +193,7 @@ def _warn_of_sky(squares: np.ndarray, noise: np.ndarray, recipe: Recipe) -> None
 
 
 def _say(recipe: Recipe, number: int, learnt: bool) -> None:
-    unit = "nanomaggies a pixel, by the headers" if recipe.flux == CALIBRATED else "as stored"
+    unit = UNITS[recipe.flux or FluxInput.unit]
     pairs = zip(recipe.flux_bands, (recipe.softening or "").split(","), strict=True)
     values = ", ".join(f"{band} {value}" for band, value in pairs)
     origin = f" ({NOISES:g} times the sky's noise in {number:,} training images)" if learnt else ""

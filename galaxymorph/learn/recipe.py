@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from galaxymorph.base import BadInput, did_you_mean, loaded_plugins, say, use_one_of
-from galaxymorph.images.rendering import STRETCHES, FluxInput, Rendering
+from galaxymorph.images.rendering import FLUX_UNITS, STRETCHES, FluxInput, Rendering
 from galaxymorph.learn.normalisation import REMEDY, parse_normalisation
 from galaxymorph.learn.sources.events import source_events
 from galaxymorph.learn.sources.spec import FRACTIONS, TrainingSource, as_several, read_several
@@ -217,10 +217,11 @@ class Recipe:
     )
     flux: str | None = _setting(
         None,
-        "Unit of --pixels flux: calibrated (nanomaggies a pixel, by the header) or stored (the "
-        "values as they are). Default: calibrated if the headers allow it",
+        "Unit of --pixels flux: surface-brightness (nanomaggies a square arcsecond, by the "
+        "header), calibrated (nanomaggies a pixel) or stored (the values as they are). Default: "
+        "the first of these that all headers allow",
         "data",
-        choices=("calibrated", "stored"),
+        choices=FLUX_UNITS,
     )
     softening: str | None = _setting(
         None,
@@ -450,7 +451,7 @@ class Recipe:
             return Rendering(self.stretch, self.bands, interpolation)
         flux = FluxInput(
             self.flux_bands,
-            self.flux != "stored",
+            self.flux or FluxInput.unit,
             tuple(map(float, self.softening.split(","))) if self.softening else (),
             self.missing_bands,
         )

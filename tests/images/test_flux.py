@@ -24,7 +24,7 @@ from galaxymorph.images import (
     open_galaxy,
 )
 from galaxymorph.images.flux import FluxImage, flux_square
-from galaxymorph.images.zero_points import nanomaggies_per_unit
+from galaxymorph.images.zero_points import nanomaggies_per_unit, pixel_area
 from tests.flux import cube_file, fits_bytes, flux_catalogue, flux_cube
 
 GRIZ = FluxInput(("g", "r", "i", "z"))
@@ -136,8 +136,50 @@ def test_values_as_stored_need_no_calibration():
     data = cube_file(flux_cube(1, 4), "griz", BUNIT=None)
     with pytest.raises(BadInput, match="band g has no calibration in its header"):
         opened(data)
-    stored = opened(data, FluxInput(GRIZ.bands, calibrated=False))
+    stored = opened(data, FluxInput(GRIZ.bands, unit="stored"))
     assert np.array_equal(stored.values, flux_cube(1, 4)[:, ::-1])
+
+
+TANGENT = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN"}
+SCALES = {
+    "CD": ({"CD1_1": -3e-4, "CD1_2": 4e-4, "CD2_1": 4e-4, "CD2_2": 3e-4}, (5e-4 * 3600) ** 2),
+    "CDELT": (TANGENT | {"CDELT1": -1e-4, "CDELT2": 2e-4}, 2e-8 * 3600**2),
+    "CDELT of 1 and PC": (
+        TANGENT | {"CDELT1": 1.0, "CDELT2": 1.0, "PC1_1": -1e-4, "PC2_2": 1e-4},
+        1e-8 * 3600**2,
+    ),
+    "rotated by PC": (
+        TANGENT
+        | {"CDELT1": -1e-4, "CDELT2": 1e-4}
+        | {"PC1_1": 0.6, "PC1_2": -0.8, "PC2_1": 0.8, "PC2_2": 0.6},
+        1e-8 * 3600**2,
+    ),
+    "JWST": ({"PIXAR_A2": 0.0009}, 0.0009),
+    "steps of no sky": ({"CDELT1": 1.0, "CDELT2": 1.0}, None),
+    "nothing": ({}, None),
+}
+
+
+@pytest.mark.parametrize(("header", "area"), SCALES.values(), ids=SCALES)
+def test_the_area_of_a_pixel(header, area):
+    assert pixel_area((header,)) == (None if area is None else pytest.approx(area, rel=1e-9))
+
+
+def test_surface_brightness_does_not_depend_on_the_size_of_pixels():
+    flux, coarse = FluxInput(GRIZ.bands, unit="surface-brightness"), flux_cube(1, 4)
+    # The same sky in pixels of half the side, each with a quarter of the flux.
+    fine = coarse.repeat(2, axis=1).repeat(2, axis=2) / 4
+    frames = []
+    for cube, scale in ((coarse, 2e-4), (fine, 1e-4)):
+        image = opened(cube_file(cube, "griz", CD1_1=-scale, CD2_2=scale), flux)
+        frames.append(flux_square(image, 1.0, 20))
+    assert opened(cube_file(coarse, "griz", CD1_1=2e-4, CD2_2=2e-4), flux).values[0].sum() == (
+        pytest.approx(coarse[0].sum() / 0.72**2, rel=1e-5)
+    )
+    assert np.corrcoef(frames[0].ravel(), frames[1].ravel())[0, 1] > 0.99
+    assert frames[0].max() == pytest.approx(frames[1].max(), rel=0.05)
+    with pytest.raises(BadInput, match="band g has no pixel scale in its header"):
+        opened(cube_file(coarse, "griz"), flux)
 
 
 def masked(plane, extension, **header) -> bytes:
@@ -273,7 +315,7 @@ def test_the_cache_has_half_precision_and_the_gaps_of_each_image(tmp_path, monke
     monkeypatch.setenv("GALAXYMORPH_CACHE", str(tmp_path / "cache"))
     folder = flux_catalogue(tmp_path / "files", 3, form="files")
     (folder / "G002-z.fits").unlink()
-    rendering = Rendering(flux=FluxInput(GRIZ.bands, True, (0.06, 0.06, 0.06, 0.06), 1))
+    rendering = Rendering(flux=FluxInput(GRIZ.bands, "calibrated", (0.06, 0.06, 0.06, 0.06), 1))
     references = [str(folder / f"G00{n}-g.fits") for n in range(3)]
     for _ in range(2):
         frames, inspections = cached_frames(references, 0.8, 24, rendering)

@@ -8,6 +8,8 @@ import pytest
 import torch
 
 import galaxymorph as gm
+from galaxymorph.api.fitting import start_fit
+from galaxymorph.api.options import FitOptions
 from galaxymorph.base import BadInput
 from galaxymorph.images import ARCSINH_OF_WHITE, FLUX_CORRUPTIONS, compressed
 from galaxymorph.judge import explained_model
@@ -19,7 +21,7 @@ from galaxymorph.learn.views import RandomView, light_of_values
 from galaxymorph.predict import export_run
 from galaxymorph.report.server.answers import Upload, load_model
 from tests.conftest import galaxymorph
-from tests.flux import NOISE, cube_file, flux_catalogue, flux_cube
+from tests.flux import KINDS, NOISE, cube_file, flux_catalogue, flux_cube
 
 FIT = ["--labels-column", "kind", "--recipe", "small", "--size", "32", "--epochs", "1"]
 FLUX = ["--pixels", "flux", "--bands", "g,r,i,z", "--missing-bands", "1"]
@@ -55,6 +57,26 @@ def test_the_transform_is_learnt_from_the_sky_and_stored(run):
         recipe.softening,
     )
     assert len(about["mean"]) == len(about["std"]) == 4
+
+
+def test_the_default_unit_is_the_first_that_all_headers_give(tmp_path):
+    def unit_of(*headers: dict) -> str | None:
+        folder = flux_catalogue(tmp_path / str(len(list(tmp_path.iterdir()))), 0)
+        names = [f"G{n:02d}" for n in range(24)]
+        for n, name in enumerate(names):
+            cube = cube_file(flux_cube(n, 2), "gr", **headers[n % len(headers)])
+            (folder / f"{name}.fits").write_bytes(cube)
+        kinds = [KINDS[n % 3] for n in range(24)]
+        pd.DataFrame({"GalaxyID": names, "kind": kinds}).to_csv(folder / "labels.csv", index=False)
+        changes = {"labels_column": "kind", "pixels": "flux", "bands": "g,r", "size": 32}
+        run, _ = start_fit(FitOptions(data=folder, recipe="small", out=folder / "runs"), changes)
+        return run.recipe.flux
+
+    scale = {"CD1_1": -1e-4, "CD2_2": 1e-4}
+    assert unit_of(scale) == "surface-brightness"
+    assert unit_of({"BUNIT": None}) == "stored"
+    with pytest.raises(BadInput, match="6 of 13 images have no flux as surface-brightness.*no p"):
+        unit_of(scale, {})
 
 
 def test_every_predictor_and_export_predicts_as_the_run(run, galaxies, tmp_path):

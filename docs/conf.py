@@ -32,7 +32,16 @@ FACE = {
         "report",
         "Analysis",
     ),
-    "Predictions": ("predict", "predict_catalogue", "load_predictor", "export", "triage", "serve"),
+    "Predictions": (
+        "predict",
+        "predict_catalogue",
+        "load_predictor",
+        "export",
+        "triage",
+        "serve",
+        "similar",
+        "anomalies",
+    ),
     "Catalogues": (
         "check",
         "CatalogueCheck",

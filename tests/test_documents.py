@@ -4,6 +4,7 @@ A command that costs minutes, or takes what a test hasn't, is only parsed, for t
 `RULES` gives. One that no rule knows fails, so that a new document can't escape.
 """
 
+import importlib.util
 import os
 import re
 import shlex
@@ -20,6 +21,7 @@ from astropy.io import fits
 from PIL import Image
 
 import galaxymorph as gm
+import galaxymorph.api as galaxymorph_api
 from galaxymorph.cli import cli
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, draw_votes
 from tests.conftest import RECIPE, galaxymorph
@@ -456,3 +458,14 @@ def test_every_benchmark_is_importable_and_says_what_it_is():
     for path in sorted((ROOT / "benchmarks").glob("*.py")):
         compile(path.read_text(encoding="utf-8"), path.name, "exec")
         assert path.read_text(encoding="utf-8").startswith('"""')
+
+
+def test_the_pages_that_are_made_from_the_code_can_be_made(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("conf", ROOT / "docs" / "conf.py")
+    conf = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(conf)
+    monkeypatch.setattr(conf, "GENERATED", tmp_path)
+    conf.generate_pages(None)
+    face = (tmp_path / "api" / "galaxymorph.rst").read_text()
+    assert all(f"galaxymorph.api.{name}\n" in face for name in galaxymorph_api.__all__)
+    assert (tmp_path / "recipe.md").stat().st_size > 10_000

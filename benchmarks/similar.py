@@ -168,6 +168,9 @@ def indexes(number: int, features: int) -> dict[str, Callable[[np.ndarray], Any]
     clusters = int(4 * number**0.5)
     return {
         "faiss, as `similar` has it": lambda known: of_faiss(empty_index(number, features), known),
+        f"faiss PCA256,IVF{clusters},SQfp16": lambda known: of_factory(
+            f"PCA256,IVF{clusters},SQfp16", known
+        ),
         "faiss PCA128,HNSW16,SQfp16": lambda known: of_factory("PCA128,HNSW16,SQfp16", known),
         f"faiss PCA64,IVF{clusters},SQfp16": lambda known: of_factory(
             f"PCA64,IVF{clusters},SQfp16", known

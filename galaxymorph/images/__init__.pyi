@@ -1,9 +1,11 @@
 from .cache import Frames as Frames
+from .cache import cached_array as cached_array
 from .cache import cached_frames as cached_frames
 from .content import NO_CONTENT as NO_CONTENT
 from .content import Fault as Fault
 from .content import NoContent as NoContent
 from .content import require_content as require_content
+from .copies import COMPARISON as COMPARISON
 from .copies import THUMBNAIL as THUMBNAIL
 from .copies import decoded_thumbnails as decoded_thumbnails
 from .copies import find_copies as find_copies

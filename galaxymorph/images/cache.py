@@ -1,5 +1,7 @@
 """Decoded frames on disk: each image is decoded once for all epochs and fits.
 
+What is computed from them may be stored likewise, see `cached_array`.
+
 A cache folder contains the frames of a set of images, uint8 of RGB or float16 of flux. Its name is
 a digest of the images' contents and of the frame, so that changed data or another frame have
 another folder.
@@ -10,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from galaxymorph.base import (
     read_json,
     remove_leftovers,
     replace_folder,
+    replacing,
 )
 from galaxymorph.images.flux import FluxImage
 from galaxymorph.images.galaxy_frames import Cut, blank_frame, framed, open_files, read_galaxy
@@ -96,6 +99,27 @@ def cached_frames(
         checked = _with_notes(checked, read_json(folder / NOTES, f"delete {folder}"))
     blank = blank_frame(side, rendering)
     return Frames(Rows(folder / "pixels.bin", blank.shape, blank.dtype), rows), checked
+
+
+def cached_array(kind: str, key: object, compute: Callable[[], np.ndarray]) -> np.ndarray:
+    """Return an array from the cache, where it is stored once it is computed.
+
+    Args:
+        kind: name of the folder of such arrays.
+        key: all that the array depends on, as JSON.
+        compute: returns the array.
+    """
+    name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]
+    path = cache_folder() / kind / f"{name}.npy"
+    try:
+        return np.load(path)
+    except (OSError, ValueError, EOFError):
+        # It isn't there, or damaged and made anew.
+        array = compute()
+    make_folder(path.parent)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.save(file, array)
+    return array
 
 
 def _with_notes(inspections: list[Inspection], notes: dict[str, Any]) -> list[Inspection]:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from galaxymorph.images.cache import Frames
 
+# The version of the comparison, for results that are stored.
+COMPARISON = 1
 # Side of the thumbnails that are compared, in pixels.
 THUMBNAIL = 64
 # Sides of the details in cells: of the coarse and of the fine comparison.

@@ -159,15 +159,20 @@ def pixel_area(headers: tuple[Header, ...]) -> float | None:
     """Return a pixel's area in square arcseconds, by the WCS or JWST's PIXAR_A2, or None."""
     if (area := _number(headers, ["PIXAR_A2"])) is not None:
         return area
-    matrix = [_number(headers, [f"CD{row}_{column}"]) for row in (1, 2) for column in (1, 2)]
-    if matrix[0] is not None or matrix[1] is not None:
-        a, b, c, d = (value or 0.0 for value in matrix)
-        area = abs(a * d - b * c)
-    else:
+    area = _determinant(headers, "CD")
+    if area is None:
         steps = [_number(headers, [f"CDELT{axis}"]) for axis in (1, 2)]
         if None in steps or not _text(headers, "CTYPE1"):
             return None
-        a, b, c, d = (_number(headers, [f"PC{key}"]) for key in ("1_1", "1_2", "2_1", "2_2"))
-        turn = 1.0 if a is None and b is None else (a or 0.0) * (d or 0.0) - (b or 0.0) * (c or 0.0)
-        area = abs((steps[0] or 0.0) * (steps[1] or 0.0) * turn)
-    return area * 3600**2 or None
+        rotation = _determinant(headers, "PC")
+        area = (steps[0] or 0.0) * (steps[1] or 0.0) * (1.0 if rotation is None else rotation)
+    return abs(area) * 3600**2 or None
+
+
+def _determinant(headers: tuple[Header, ...], name: str) -> float | None:
+    """Return the determinant of a WCS's matrix, CD or PC, None if the header has none."""
+    matrix = [_number(headers, [f"{name}{row}_{column}"]) for row in (1, 2) for column in (1, 2)]
+    if matrix[0] is None and matrix[1] is None:
+        return None
+    a, b, c, d = (value or 0.0 for value in matrix)
+    return a * d - b * c

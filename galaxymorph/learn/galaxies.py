@@ -12,9 +12,11 @@ import pandas as pd
 
 from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, counted, say, warn
 from galaxymorph.images import (
+    COMPARISON,
     NO_CONTENT,
     Frames,
     Inspection,
+    cached_array,
     cached_frames,
     first_copies,
     image_problems,
@@ -183,7 +185,15 @@ def mark_pictures(galaxies: Galaxies, recipe: Recipe) -> Galaxies:
     table = galaxies.table
     distinct = table.loc[~table["digest"].duplicated(), "digest"].to_numpy()
     images = table.drop_duplicates("digest")["image"]
-    first = first_copies(thumbnails(galaxies.frames, distinct, images, recipe))
+
+    def compare() -> np.ndarray:
+        return first_copies(thumbnails(galaxies.frames, distinct, images, recipe))
+
+    if galaxies.frames is None:
+        first = compare()
+    else:
+        key = [COMPARISON, *item_frame(recipe), recipe.rendering.as_dict(), distinct.tolist()]
+        first = cached_array("copies", key, compare)
     pictures = dict(zip(distinct, distinct[first], strict=True))
     table = table.assign(**{PICTURE: table["digest"].map(pictures)})
     where = "whose part is the table's" if GIVEN in table else "in the same part as that"

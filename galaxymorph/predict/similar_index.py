@@ -38,10 +38,10 @@ from galaxymorph.judge.robustness.drift import NEIGHBOURS
 from galaxymorph.predict.embedded_catalogue import EmbeddedCatalogue
 
 FOLDER, INDEX, GALAXIES, RECORD = "_similar", "index.faiss", "galaxies.arrow", "record.json"
-FORMAT = 1
-# Up to so many galaxies the search is exact; of more, along so many principal components and in the
-# nearest of 4 sqrt(n) clusters, of which so many are searched. Measured by benchmarks/similar.py.
-EXACT, COMPONENTS, PROBED = 20_000, 256, 64
+FORMAT = 2
+# Up to so many galaxies the search is exact. Of more, so many of 4 sqrt(n) clusters are searched,
+# and a feature has 8 bits. Measured by benchmarks/similar.py.
+EXACT, PROBED = 20_000, 64
 # Training vectors of a cluster: faiss takes 39 at least, and draws 256 of more.
 A_CLUSTER = 50
 # Galaxies whose distances from their neighbours tell which are usual.
@@ -197,8 +197,7 @@ def empty_index(number: int, features: int) -> Any:
 
     if number <= EXACT:
         return faiss.IndexFlatL2(features)
-    projected = f"PCA{COMPONENTS}," if features > COMPONENTS else ""
-    search = faiss.index_factory(features, f"{projected}IVF{int(4 * number**0.5)},SQfp16")
+    search = faiss.index_factory(features, f"IVF{int(4 * number**0.5)},SQ8")
     faiss.extract_index_ivf(search).nprobe = PROBED
     return search
 

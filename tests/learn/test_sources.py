@@ -623,6 +623,21 @@ def test_copies_in_one_catalogue_are_in_one_part_of_the_split(settings, skies, t
     assert drawn.keys() < split.keys() and len(set(split.values())) > 1
 
 
+def test_pictures_are_compared_once_for_all_fits(skies, tmp_path, monkeypatch):
+    monkeypatch.setenv("GALAXYMORPH_CACHE", str(tmp_path / "cache"))
+    first = split_of(skies[0], {}, tmp_path / "first")
+    (stored,) = (tmp_path / "cache" / "copies").iterdir()
+    with monkeypatch.context() as patch:
+        patch.setattr("galaxymorph.learn.galaxies.first_copies", None)
+        assert split_of(skies[0], {"seed": 5}, tmp_path / "seed") != first
+        with pytest.raises(TypeError):
+            split_of(skies[0], {"crop": 0.5}, tmp_path / "crop")
+    good = stored.read_bytes()
+    stored.write_bytes(good[:100])
+    assert split_of(skies[0], {}, tmp_path / "damaged") == first
+    assert stored.read_bytes() == good
+
+
 def split_of(folder, settings, out) -> dict[str, str]:
     """Return the part or the fold of each galaxy in a fit that is started."""
     options = FitOptions(data=folder, recipe=str(RECIPE), out=out, name="run")

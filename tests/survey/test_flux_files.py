@@ -98,8 +98,8 @@ def test_further_bands_change_nothing_in_the_others(survey, bands):
         assert (both.light.features[name] == light).all()
 
 
-# The colours of Coleman, Wu & Weedman's E and Im through SDSS's filters; at a redshift of 0.2, E has
-# u - g = 1.84 and i - z = 0.32.
+# The colours of Coleman, Wu & Weedman's E and Im through SDSS's filters; at a redshift of 0.2, E
+# has u - g = 1.84 and i - z = 0.32.
 E = {"bulge_gr": 0.825, "bulge_ri": 0.355}
 IM = {
     f"{part}_{colour}": mag

@@ -51,6 +51,8 @@ INPUTS: dict[str, dict[str, object]] = {
         "bands": "g,r,i",
         "first_layer": "average",
     },
+    # DECaLS has neither u nor z; a fifth of the training views lacks two bands, too.
+    "flux u,g,r,i,z": {"pixels": "flux", "bands": "u,g,r,i,z", "missing_bands": 2},
 }
 
 
@@ -59,11 +61,19 @@ def conditions() -> dict[str, tuple[str, tuple[float, float] | None]]:
     sdss = SURVEYS[HOME]
     if "sdss-shallow" not in SURVEYS:
         depth = tuple(magnitude - SHALLOWER for magnitude in sdss.depth)
-        SURVEYS.register("sdss-shallow", replace(sdss, depth=depth))
+        shallow = {
+            name: replace(band, depth=band.depth - SHALLOWER) for name, band in sdss.further.items()
+        }
+        SURVEYS.register("sdss-shallow", replace(sdss, depth=depth, further=shallow))
         seeing = tuple(fwhm * WIDER for fwhm in sdss.seeing)
         # With the noise of SDSS, which `depth` alone would lower: a point source is wider.
-        deep = tuple(magnitude - 2.5 * np.log10(WIDER) for magnitude in sdss.depth)
-        SURVEYS.register("sdss-blurred", replace(sdss, seeing=seeing, depth=deep))
+        wider = 2.5 * np.log10(WIDER)
+        deep = tuple(magnitude - wider for magnitude in sdss.depth)
+        blurred = {
+            name: replace(band, seeing=band.seeing * WIDER, depth=band.depth - wider)
+            for name, band in sdss.further.items()
+        }
+        SURVEYS.register("sdss-blurred", replace(sdss, seeing=seeing, depth=deep, further=blurred))
     return {
         HOME: (HOME, None),
         "1 mag shallower": ("sdss-shallow", None),

@@ -8,4 +8,5 @@ from .skies import EMBEDDED as EMBEDDED
 from .skies import PRETRAINING as PRETRAINING
 from .skies import embedded_sky as embedded_sky
 from .surveys import SURVEYS as SURVEYS
+from .surveys import Band as Band
 from .surveys import Survey as Survey

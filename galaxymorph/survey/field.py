@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from galaxymorph.survey.colours import over_r
 from galaxymorph.survey.galaxies import Galaxy
 from galaxymorph.survey.light import Light
 
@@ -119,11 +120,11 @@ def _star_on(rng: np.random.Generator, galaxy: Galaxy) -> np.ndarray:
 
 
 def paint(field: Field, light: Light) -> np.ndarray:
-    """Return the light of a field on the grid of a galaxy's: nanomaggies, shape (3, n, n)."""
+    """Return the light of a field on the grid and in the bands of a galaxy's, in nanomaggies."""
     bands = np.zeros_like(light.bands)
     middle = (light.bands.shape[-1] - 1) / 2
     for x, y, mag, gr, ri, size, ratio, angle in field.sources:
-        flux = 10 ** (0.4 * (22.5 - mag)) * 10 ** (-0.4 * np.array([gr, 0.0, -ri]))
+        flux = fluxes(light.names, mag, gr, ri, size == 0)
         column, row = middle + x / light.pixel, middle - y / light.pixel
         if size == 0:
             _point(bands, row, column, flux)
@@ -132,6 +133,11 @@ def paint(field: Field, light: Light) -> np.ndarray:
     if field.trail:
         _trail(bands, field.trail, light.pixel)
     return bands
+
+
+def fluxes(bands: tuple[str, ...], mag: float, gr: float, ri: float, star: bool) -> np.ndarray:
+    """Return the flux of a source in each band, nanomaggies, from its r magnitude and colours."""
+    return 10 ** (0.4 * (22.5 - mag)) * 10 ** (-0.4 * np.array(over_r(bands, gr, ri, star)))
 
 
 def _point(bands: np.ndarray, row: float, column: float, flux: np.ndarray) -> None:

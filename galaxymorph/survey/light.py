@@ -1,4 +1,4 @@
-"""Model images of galaxies before observation: surface brightness in g, r and i, by feature.
+"""Model images of galaxies before observation: surface brightness in each band, by feature.
 
 Each feature is a separate map on the same grid, from which masks and visibility are computed.
 Fluxes are in nanomaggies (an AB magnitude of 22.5) per pixel of the grid.
@@ -14,27 +14,29 @@ import numpy as np
 from scipy import ndimage
 from scipy.special import gamma, k1
 
+from galaxymorph.survey.colours import BANDS, over_r
 from galaxymorph.survey.galaxies import Galaxy
 
-BANDS = ("g", "r", "i")
-# Extinction in g and i over that in r: Stoughton et al. 2002, AJ 123, 485, table 22.
-DUST = np.array([1.379, 1.0, 0.758], np.float32)
+# Extinction over that in r: Stoughton et al. 2002, AJ 123, 485, table 22.
+DUST = {"u": 1.874, "g": 1.379, "r": 1.0, "i": 0.758, "z": 0.538}
 
 
 @dataclass
 class Light:
-    """A galaxy's light: `bands` of shape (3, n, n), `features` maps of shape (n, n) in r.
+    """A galaxy's light: `bands` of shape (bands, n, n), `features` maps of shape (n, n) in r.
 
-    The feature `dust` is the absorbed light, `disk` the smooth disk.
+    The feature `dust` is the absorbed light, `disk` the smooth disk. `names` are of the bands: g, r
+    and i come first.
     """
 
     pixel: float  # arcsec
     bands: np.ndarray
     features: dict[str, np.ndarray] = field(default_factory=dict)
+    names: tuple[str, ...] = BANDS
 
-    def add(self, name: str, light: np.ndarray, gr: float, ri: float) -> None:
+    def add(self, name: str, light: np.ndarray, gr: float, ri: float, star: bool = False) -> None:
         """Add a feature's r-band light of one colour (g - r, r - i in mag); no name: none."""
-        for band, mag in zip(self.bands, (gr, 0.0, -ri), strict=True):
+        for band, mag in zip(self.bands, over_r(self.names, gr, ri, star), strict=True):
             band += np.float32(10 ** (-0.4 * mag)) * light
         if name:
             self.features[name] = self.features.get(name, 0) + light
@@ -50,15 +52,17 @@ class _Plane:
     angle: np.ndarray
 
 
-def render(galaxy: Galaxy, side: int, pixel: float) -> Light:
+def render(galaxy: Galaxy, side: int, pixel: float, further: tuple[str, ...] = ()) -> Light:
     """Return a galaxy's light on a square grid centred on it.
 
     Args:
         galaxy: its parameters.
         side: of the grid, in pixels.
         pixel: side of a pixel, in arcsec.
+        further: bands besides g, r and i.
     """
-    light = Light(pixel, np.zeros((len(BANDS), side, side), np.float32))
+    names = (*BANDS, *further)
+    light = Light(pixel, np.zeros((len(names), side, side), np.float32), names=names)
     _draw(light, galaxy, 0.0, 0.0)
     if galaxy.companion is not None:
         _draw_companion(light, galaxy, galaxy.companion)
@@ -75,7 +79,7 @@ def render(galaxy: Galaxy, side: int, pixel: float) -> Light:
 
 def _draw_companion(light: Light, galaxy: Galaxy, companion: Galaxy) -> None:
     angle = math.radians(galaxy.companion_angle)
-    alone = Light(light.pixel, np.zeros_like(light.bands))
+    alone = Light(light.pixel, np.zeros_like(light.bands), names=light.names)
     _draw(
         alone,
         companion,
@@ -98,7 +102,8 @@ def _draw(light: Light, galaxy: Galaxy, x: float, y: float) -> None:
     extras = galaxy.clump_fraction + galaxy.lens_fraction
     if galaxy.disk_scale == 0:
         bulge = total * (1 - extras) * _spheroid(galaxy, plane, light.pixel)
-        light.add("", bulge, galaxy.bulge_gr, galaxy.bulge_ri)
+        star = galaxy.kind == "artifact"
+        light.add("", bulge, galaxy.bulge_gr, galaxy.bulge_ri, star)
     else:
         _draw_disk_galaxy(light, galaxy, plane, total * (1 - extras), rng)
     if galaxy.clump_number:
@@ -115,7 +120,8 @@ def _draw(light: Light, galaxy: Galaxy, x: float, y: float) -> None:
     depth = _dust(galaxy, plane)
     if depth is not None:
         before = light.bands[1].copy()
-        light.bands *= np.exp(-DUST[:, None, None] * depth)
+        extinction = np.array([DUST[name] for name in light.names], np.float32)
+        light.bands *= np.exp(-extinction[:, None, None] * depth)
         light.features["dust"] = before - light.bands[1]
 
 

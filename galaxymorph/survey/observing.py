@@ -5,29 +5,37 @@ from __future__ import annotations
 import io
 import math
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 from scipy import fft
 
-from galaxymorph.survey.field import Field, draw_field, paint
+from galaxymorph.survey.colours import BANDS, BY_WAVELENGTH
+from galaxymorph.survey.field import Field, draw_field, fluxes, paint
 from galaxymorph.survey.galaxies import Galaxy, moved
-from galaxymorph.survey.light import BANDS, Light, render
+from galaxymorph.survey.light import Light, render
 from galaxymorph.survey.surveys import Survey
+
+if TYPE_CHECKING:
+    import galsim
 
 SIDE = 424
 # Least pixels a side of the rendered scene; a cutout resolves no finer ones.
 FINEST = 240
 # Effective wavelengths of g, r, i in nm: Fukugita et al. 1996, AJ 111, 1748.
 WAVELENGTHS = np.array([477.0, 623.1, 762.5])
+# The bands whose shift with redshift u and z share: u - g and i - z of the spectra in `colours.py`
+# change by less than 0.3 and 0.05 mag out to a redshift of 0.2.
+SHIFTED_AS = {"u": "g", "z": "i"}
 
 
 @dataclass(frozen=True)
 class Flux:
     """The native image before its colours: nanomaggies a pixel, shape (bands, n, n), the top first.
 
-    It isn't turned as the image is. `noise` (nanomaggies a pixel) and `seeing` (FWHM, arcsec) are
-    of each band.
+    It isn't turned as the image is. Bands are in the order of wavelength; `noise` (nanomaggies a
+    pixel) and `seeing` (FWHM, arcsec) are of each.
     """
 
     bands: tuple[str, ...]
@@ -62,6 +70,7 @@ def observe(
     field_rng: np.random.Generator,
     rng: np.random.Generator,
     redshift: float | None = None,
+    further_rng: np.random.Generator | None = None,
 ) -> Observation:
     """Return a galaxy's observation by a survey.
 
@@ -71,7 +80,10 @@ def observe(
         field_rng: of the other sources in the frame.
         rng: of seeing, noise and sky.
         redshift: at which it is observed; the default is the galaxy's.
+        further_rng: of noise, sky and shifts in the survey's bands besides g, r and i. None if the
+            flux needs no such bands.
     """
+    further = () if further_rng is None else tuple(survey.further)
     drift = np.zeros(len(BANDS))
     if redshift is not None:
         galaxy, drift = at_redshift(galaxy, redshift)
@@ -82,17 +94,19 @@ def observe(
     side = min(SIDE, max(24, round(frame / survey.pixel)))
     pixel = frame / side
     fine = max(1, round(FINEST / side))
-    light = render(galaxy, side * fine, pixel / fine)
+    light = render(galaxy, side * fine, pixel / fine, further)
     if drift.any():
+        drift = np.array([drift[BANDS.index(SHIFTED_AS.get(name, name))] for name in light.names])
         light.bands *= (10 ** (-0.4 * drift)).astype(np.float32)[:, None, None]
     limit = min(max(survey.depth), 25.0)
     field = draw_field(field_rng, galaxy, frame, limit, survey.trails)
     sky = light.bands + paint(field, light)
-    seeing = np.array(survey.seeing) * rng.lognormal(0, survey.seeing_scatter)
+    scatter = rng.lognormal(0, survey.seeing_scatter)
     # The cutout service rotates the camera's frames so that north is up.
     turn = rng.uniform(-35, 35) if survey.stored_quality else 0.0
-    bands = _expose(sky, survey, seeing, pixel, pixel / fine, _margin(side, turn), rng)
-    _spikes(bands, field, survey, pixel, rng)
+    shear, exposures = _draw_exposures(light.names, survey, scatter, rng, further_rng)
+    bands = _expose(sky, survey, shear, exposures, pixel, pixel / fine, _margin(side, turn))
+    _spikes(bands, light.names, field, survey, pixel, rng)
     band = 1 if survey.band is None else survey.band
     noise = survey.noise(band) * pixel / survey.pixel
     return Observation(
@@ -102,24 +116,33 @@ def observe(
         field,
         pixel,
         noise,
-        float(seeing[band]),
+        exposures[band].seeing,
         frame,
         turn,
-        _flux(bands, survey, seeing, pixel, side),
+        _flux(bands, survey, exposures, pixel, side),
     )
 
 
-def _flux(bands: np.ndarray, survey: Survey, seeing: np.ndarray, pixel: float, side: int) -> Flux:
+def _flux(
+    bands: np.ndarray, survey: Survey, exposures: list[_Exposure], pixel: float, side: int
+) -> Flux:
     """Return the native image without its margin, by pixels of its own size."""
-    used = range(len(BANDS)) if survey.band is None else [survey.band]
+    used = sorted(
+        _used(survey, len(exposures)), key=lambda at: BY_WAVELENGTH.index(exposures[at].band)
+    )
     start, scale = (bands.shape[-1] - side) // 2, pixel / survey.pixel
     inner = slice(start, start + side)
     return Flux(
-        tuple(BANDS[band] for band in used),
-        bands[list(used), inner, inner] * np.float32(scale**2),
-        tuple(survey.noise(band) * scale for band in used),
-        tuple(float(seeing[band]) for band in used),
+        tuple(exposures[at].band for at in used),
+        bands[used, inner, inner] * np.float32(scale**2),
+        tuple(survey.noise(exposures[at].band) * scale for at in used),
+        tuple(exposures[at].seeing for at in used),
     )
+
+
+def _used(survey: Survey, number: int) -> list[int]:
+    """Return which of the bands, g, r and i and further ones, the survey has."""
+    return [at for at in range(number) if at >= len(BANDS) or survey.band in (None, at)]
 
 
 def at_redshift(galaxy: Galaxy, redshift: float) -> tuple[Galaxy, np.ndarray]:
@@ -164,37 +187,76 @@ def _margin(side: int, turn: float) -> int:
     return math.ceil(side * (math.cos(angle) + math.sin(angle) - 1) / 2) + 2 if turn else 0
 
 
+@dataclass(frozen=True)
+class _Exposure:
+    """What is particular to one band of an observation."""
+
+    band: str
+    seeing: float  # FWHM, arcsec
+    offset: np.ndarray  # against the other bands, arcsec
+    sky_error: float  # over the noise of a pixel
+    noise: galsim.BaseDeviate
+
+
+def _draw_exposures(
+    names: tuple[str, ...],
+    survey: Survey,
+    scatter: float,
+    rng: np.random.Generator,
+    further_rng: np.random.Generator | None,
+) -> tuple[galsim.Shear, list[_Exposure]]:
+    """Return the shear of the PSF and the exposure in each band: g, r, i, then further ones.
+
+    Seeing, shear and a part of the sky's error are common to all. What is drawn for further bands
+    comes from `further_rng`, so that g, r and i are the same without them.
+    """
+    import galsim
+
+    deviate = galsim.BaseDeviate(int(rng.integers(1, 2**31)))
+    shear = galsim.Shear(g=abs(rng.normal(0, 0.02)), beta=rng.uniform(0, 180) * galsim.degrees)
+    offsets = rng.normal(0, survey.shift, (len(BANDS), 2))
+    errors = rng.normal(0, survey.sky_error, len(BANDS))
+    common = rng.normal(0, survey.sky_error)
+    deviates = [deviate] * len(BANDS)
+    number = len(names) - len(BANDS)
+    if further_rng is not None and number:
+        offsets = np.concatenate([offsets, further_rng.normal(0, survey.shift, (number, 2))])
+        errors = np.concatenate([errors, further_rng.normal(0, survey.sky_error, number)])
+        deviates += [galsim.BaseDeviate(int(further_rng.integers(1, 2**31)))] * number
+    return shear, [
+        _Exposure(name, survey.conditions(name).seeing * scatter, offset, error + common, noise)
+        for name, offset, error, noise in zip(names, offsets, errors, deviates, strict=True)
+    ]
+
+
 def _expose(
     sky: np.ndarray,
     survey: Survey,
-    seeing: np.ndarray,
+    shear: galsim.Shear,
+    exposures: list[_Exposure],
     pixel: float,
     fine: float,
     margin: int,
-    rng: np.random.Generator,
 ) -> np.ndarray:
-    """Return the noisy native image: nanomaggies a native pixel of the survey, (3, n, n).
+    """Return the noisy native image: nanomaggies a native pixel of the survey, (bands, n, n).
 
     The scene is mirrored into the margin, which only the corners of a turned cutout show.
     """
     import galsim
 
     area = (pixel / survey.pixel) ** 2
-    deviate = galsim.BaseDeviate(int(rng.integers(1, 2**31)))
-    shear = galsim.Shear(g=abs(rng.normal(0, 0.02)), beta=rng.uniform(0, 180) * galsim.degrees)
-    offsets = rng.normal(0, survey.shift, (len(BANDS), 2))
-    errors = rng.normal(0, survey.sky_error, len(BANDS)) + rng.normal(0, survey.sky_error)
-    used = range(len(BANDS)) if survey.band is None else [survey.band]
+    used = _used(survey, len(exposures))
     psfs = [
-        galsim.Moffat(beta=survey.moffat, fwhm=float(seeing[band]))
+        galsim.Moffat(beta=survey.moffat, fwhm=exposures[at].seeing)
         .shear(shear)
-        .shift(*offsets[band])
-        for band in used
+        .shift(*exposures[at].offset)
+        for at in used
     ]
-    blurred = _blur(sky[list(used)], psfs, fine, round(pixel / fine))
+    blurred = _blur(sky[used], psfs, fine, round(pixel / fine))
     blurred = np.pad(blurred, ((0, 0), (margin, margin), (margin, margin)), mode="reflect")
-    bands = np.zeros((len(BANDS), *blurred.shape[1:]), np.float32)
-    for band, light in zip(used, blurred, strict=True):
+    bands = np.zeros((len(exposures), *blurred.shape[1:]), np.float32)
+    for at, light in zip(used, blurred, strict=True):
+        band, exposure = exposures[at].band, exposures[at]
         gain = survey.gain(band)
         electrons = galsim.ImageF(np.ascontiguousarray(np.maximum(light, 0) * np.float32(gain)))
         # Poisson noise of hundreds of electrons, those of the sky, is nearly Gaussian.
@@ -202,8 +264,8 @@ def _expose(
             electrons.array
             + np.float32((survey.sky_flux(band) * gain + survey.read_noise**2) * area)
         )
-        electrons.addNoise(galsim.VariableGaussianNoise(deviate, variance))
-        bands[band] = electrons.array / gain / area + errors[band] * survey.noise(band)
+        electrons.addNoise(galsim.VariableGaussianNoise(exposure.noise, variance))
+        bands[at] = electrons.array / gain / area + exposure.sky_error * survey.noise(band)
     return bands
 
 
@@ -234,7 +296,12 @@ def _blur(sky: np.ndarray, psfs: list, fine: float, times: int) -> np.ndarray:
 
 
 def _spikes(
-    bands: np.ndarray, field: Field, survey: Survey, pixel: float, rng: np.random.Generator
+    bands: np.ndarray,
+    names: tuple[str, ...],
+    field: Field,
+    survey: Survey,
+    pixel: float,
+    rng: np.random.Generator,
 ) -> None:
     """Add the diffraction spikes of bright stars, four at right angles."""
     angle = rng.uniform(0, math.pi / 2)
@@ -242,7 +309,7 @@ def _spikes(
     middle = (bands.shape[-1] - 1) / 2
     line = (np.arange(bands.shape[-1]) - middle) * pixel
     for x, y, mag, gr, ri, *_ in bright:
-        flux = 10 ** (0.4 * (22.5 - mag)) * 10 ** (-0.4 * np.array([gr, 0.0, -ri]))
+        flux = fluxes(names, mag, gr, ri, star=True)
         dx, dy = line[None, :] - x, -line[:, None] - y
         for turn in (angle, angle + math.pi / 2):
             along = np.abs(dx * math.cos(turn) + dy * math.sin(turn))

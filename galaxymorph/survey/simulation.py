@@ -49,7 +49,7 @@ SETTINGS, TABLE = "survey.json", "training_solutions_rev1.csv"
 TRUTH, VOTES = "truth.parquet", "votes.parquet"
 VERSIONED = ("galaxymorph", "galsim", "astropy", "numpy", "scipy", "pillow", "pandas")
 # Independent streams of random numbers; a new one comes last, so that the others don't change.
-STREAMS = ("structure", "conditions", "field", "exposure", "votes")
+STREAMS = ("structure", "conditions", "field", "exposure", "votes", "further_bands")
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,14 @@ def simulate_galaxy(
     if simulation.redshift:
         # The model lacks the detail that a galaxy would have at a smaller distance.
         redshift = max(galaxy.redshift, rngs["conditions"].uniform(*simulation.redshift))
-    observation = observe(galaxy, SURVEYS.find(name), rngs["field"], rngs["exposure"], redshift)
+    observation = observe(
+        galaxy,
+        SURVEYS.find(name),
+        rngs["field"],
+        rngs["exposure"],
+        redshift,
+        rngs["further_bands"] if simulation.fits else None,
+    )
     ballot = vote(observation, rngs["votes"])
     truth = {
         "GalaxyID": galaxy_id,

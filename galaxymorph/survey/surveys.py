@@ -6,14 +6,26 @@ To add one, here or in a plugin, call `SURVEYS.register`: every number with its 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from galaxymorph.base import Registry
+from galaxymorph.base import BadInput, Registry
+from galaxymorph.survey.colours import BANDS, FURTHER
+
+
+@dataclass(frozen=True)
+class Band:
+    """Observing conditions in one band."""
+
+    seeing: float  # FWHM, arcsec
+    sky: float  # mag/arcsec^2
+    depth: float  # magnitude of a point source at 5 sigma
 
 
 @dataclass(frozen=True)
 class Survey:
-    """Observing conditions; triples are for g, r and i.
+    """Observing conditions; triples are for g, r and i, `further` for u and z by name.
+
+    Pictures show g, r and i alone; FITS files have the further bands as well.
 
     `depth` is the magnitude of a point source at 5 sigma. `scales`, `stretch`, `softening` (Q)
     and `minimum` are parameters of `astropy.visualization.make_lupton_rgb`, for nanomaggies a
@@ -39,24 +51,41 @@ class Survey:
     quality: int = 75  # of the cutout's JPEG
     trails: float = 0.0  # share of images with a satellite's trail in one colour
     stored_quality: int | None = None  # of the JPEG that the service turns and scales
+    further: dict[str, Band] = field(default_factory=dict)
 
-    def sky_flux(self, band: int) -> float:
+    def __post_init__(self) -> None:
+        unknown = set(self.further).difference(FURTHER)
+        if unknown:
+            raise BadInput(
+                f"survey {self.about!r}: {min(unknown)!r} is no further band",
+                f"name {' or '.join(FURTHER)}",
+            )
+
+    def conditions(self, band: int | str) -> Band:
+        """Return the conditions in a band: by name, or 0, 1 or 2 for g, r or i."""
+        if isinstance(band, str) and band in self.further:
+            return self.further[band]
+        at = BANDS.index(band) if isinstance(band, str) else band
+        return Band(self.seeing[at], self.sky[at], self.depth[at])
+
+    def sky_flux(self, band: int | str) -> float:
         """Return the sky in nanomaggies a native pixel."""
-        return 10 ** (0.4 * (22.5 - self.sky[band])) * self.pixel**2
+        return 10 ** (0.4 * (22.5 - self.conditions(band).sky)) * self.pixel**2
 
-    def gain(self, band: int) -> float:
+    def gain(self, band: int | str) -> float:
         """Return electrons a nanomaggy, all exposures together, from the depth.
 
         A point source's effective area is 4 pi sigma^2 for a Gaussian PSF (King 1983, PASP 95,
         163); the noise there is that of sky and read noise.
         """
-        faintest = 10 ** (0.4 * (22.5 - self.depth[band])) / 5
-        area = 4 * math.pi * (self.seeing[band] / 2.355 / self.pixel) ** 2
+        conditions = self.conditions(band)
+        faintest = 10 ** (0.4 * (22.5 - conditions.depth)) / 5
+        area = 4 * math.pi * (conditions.seeing / 2.355 / self.pixel) ** 2
         sky = area * self.sky_flux(band)
         root = math.sqrt(sky**2 + 4 * faintest**2 * area * self.read_noise**2)
         return (sky + root) / (2 * faintest**2)
 
-    def noise(self, band: int) -> float:
+    def noise(self, band: int | str) -> float:
         """Return the background's standard deviation, nanomaggies a native pixel."""
         gain = self.gain(band)
         return math.sqrt(self.sky_flux(band) * gain + self.read_noise**2) / gain
@@ -65,10 +94,11 @@ class Survey:
 SURVEYS: Registry[Survey] = Registry("survey")
 
 # Pixel, drift scan: Gunn et al. 1998, AJ 116, 3040. Seeing 1.32 arcsec in r: Abazajian et
-# al. 2009, ApJS 182, 543. Depths and sky: sdss.org, "Imaging scope". Scales: as the
-# survey's own images weigh i, r, g (Lupton et al. 2004, PASP 116, 133). Stretch, softening and
-# black point: such that the Galaxy Zoo 2 cutouts have their noise at every brightness, their
-# area above 30 of 255, and their background.
+# al. 2009, ApJS 182, 543. Depths and sky: sdss.org, "Imaging scope"; in z, the sky has a dark sky's
+# i - z of 0.9 (Ivezic et al. 2019, ApJ 873, 111, table 2). Scales: as the survey's own images weigh
+# i, r, g (Lupton et al. 2004, PASP 116, 133). Stretch, softening and black point: such that the
+# Galaxy Zoo 2 cutouts have their noise at every brightness, their area above 30 of 255, and their
+# background.
 SURVEYS.register(
     "sdss",
     Survey(
@@ -88,6 +118,7 @@ SURVEYS.register(
         minimum=0.008,
         stored_quality=82,
         trails=0.005,
+        further={"u": Band(1.53, 22.01, 22.15), "z": Band(1.29, 19.3, 20.71)},
     ),
 )
 
@@ -115,7 +146,8 @@ SURVEYS.register(
     ),
 )
 
-# Seeing and depths of the Wide layer: Aihara et al. 2018, PASJ 70, S8, table 2.
+# Seeing and depths of the Wide layer: Aihara et al. 2018, PASJ 70, S8, table 2; the sky in z as
+# SDSS's. There is no u.
 SURVEYS.register(
     "hsc",
     Survey(
@@ -134,6 +166,7 @@ SURVEYS.register(
         softening=10.0,
         minimum=-0.004,
         quality=90,
+        further={"z": Band(0.63, 19.4, 25.1)},
     ),
 )
 
@@ -162,8 +195,9 @@ SURVEYS.register(
     ),
 )
 
-# ACS in F475W, F606W, F775W: pixel and PSF from the ACS handbook; depths of GOODS:
-# Giavalisco et al. 2004, ApJ 600, L93, table 1, taken to 5 sigma.
+# ACS in F475W, F606W, F775W, and F850LP as z: pixel and PSF from the ACS handbook; depths of
+# GOODS: Giavalisco et al. 2004, ApJ 600, L93, table 1, taken to 5 sigma. The sky is sunlight,
+# whose i - z is 0.03 (Willmer 2018, ApJS 236, 47). There is no u.
 SURVEYS.register(
     "hst",
     Survey(
@@ -182,5 +216,6 @@ SURVEYS.register(
         softening=10.0,
         minimum=-0.0008,
         quality=90,
+        further={"z": Band(0.10, 22.2, 27.3)},
     ),
 )

@@ -67,9 +67,10 @@ def test_every_survey_observes_every_kind_of_galaxy(name):
 @pytest.mark.parametrize("name", SURVEYS)
 def test_a_survey_reaches_the_depth_that_it_states(name):
     survey = SURVEYS.find(name)
-    for band in range(3):
-        flux = 10 ** (0.4 * (22.5 - survey.depth[band]))
-        area = 4 * np.pi * (survey.seeing[band] / 2.355 / survey.pixel) ** 2
+    for band in ("g", "r", "i", *survey.further):
+        conditions = survey.conditions(band)
+        flux = 10 ** (0.4 * (22.5 - conditions.depth))
+        area = 4 * np.pi * (conditions.seeing / 2.355 / survey.pixel) ** 2
         assert flux / (survey.noise(band) * np.sqrt(area)) == pytest.approx(5, rel=1e-6)
 
 

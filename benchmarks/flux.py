@@ -27,7 +27,8 @@ from galaxymorph.api.fitting import start_fit
 from galaxymorph.api.options import FitOptions
 from galaxymorph.base import write_json
 from galaxymorph.learn import Run, train_run
-from galaxymorph.survey import SURVEYS
+from galaxymorph.survey import SURVEYS, Survey
+from galaxymorph.survey.colours import FURTHER
 from galaxymorph.survey.simulation import FLUX, TABLE, TRUTH, Simulation, simulate
 from galaxymorph.zoo import EXPECTED, GALAXY_ZOO_CHALLENGE
 
@@ -51,8 +52,7 @@ INPUTS: dict[str, dict[str, object]] = {
         "bands": "g,r,i",
         "first_layer": "average",
     },
-    # DECaLS has neither u nor z; a fifth of the training views lacks two bands, too.
-    "flux u,g,r,i,z": {"pixels": "flux", "bands": "u,g,r,i,z", "missing_bands": 2},
+    "flux u,g,r,i,z": {"pixels": "flux", "bands": "u,g,r,i,z"},
 }
 
 
@@ -128,7 +128,9 @@ def measured(arguments: argparse.Namespace) -> dict:
         train_run(run, galaxies)
         result |= {"galaxies": run.split["split"].value_counts().to_dict()}
         scores = {"seconds": round(time.monotonic() - start)}
-        for condition in conditions():
+        for condition, (survey, _) in conditions().items():
+            if not is_of_survey(settings, SURVEYS[survey]):
+                continue
             folder = arguments.skies / condition.replace(" ", "-")
             squares, calibration = judged(run, folder, is_fits, arguments.tested)
             errors.setdefault(condition, {})[name] = squares
@@ -139,6 +141,12 @@ def measured(arguments: argparse.Namespace) -> dict:
         print(name, json.dumps(scores), flush=True)
     keys = (*SETTINGS, "tested")
     return {"settings": {key: getattr(arguments, key) for key in keys}, **result}
+
+
+def is_of_survey(settings: dict[str, object], survey: Survey) -> bool:
+    """Tell whether a survey has the bands of an input; DECaLS has neither u nor z here."""
+    bands = str(settings.get("bands", "")).split(",")
+    return not set(bands) & set(FURTHER) - survey.further.keys()
 
 
 def judged(run: Run, folder: Path, is_fits: bool, number: int) -> tuple[np.ndarray, dict]:

@@ -19,6 +19,7 @@ from galaxymorph.base import (
     as_utf8,
     load_installed_plugins,
     load_plugin,
+    one_line,
     print_anything,
     say,
 )
@@ -202,8 +203,7 @@ def _run(arguments: list[str]) -> NoReturn:
             load_plugin(plugin)
         status = cli.main(arguments, prog_name="galaxymorph", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        _end_usage(error)
     except (click.Abort, KeyboardInterrupt) as error:
         # click makes one of its own of what was raised.
         stop = error.__cause__ or error
@@ -259,6 +259,22 @@ def _require_utf8(word: str) -> None:
         raise BadInput(
             f"{as_utf8(word)}: the name is not valid UTF-8", "rename it, or make a link to it"
         )
+
+
+def _end_usage(error: click.ClickException) -> NoReturn:
+    """Print what click refuses in one line, without the two lines of usage that it adds."""
+    if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
+        # A group without a command, whose message is its help.
+        error.show()
+        sys.exit(error.exit_code)
+    context = getattr(error, "ctx", None)
+    text = " ".join(error.format_message().split())
+    text = text[:1].lower() + text[1:].rstrip(".")
+    if context is not None and not text.endswith("?"):
+        command = " ".join([*context.command_path.split()[1:], "--help"])
+        text += f"; see `{command}`"
+    say(f"error: {one_line(text)}")
+    sys.exit(error.exit_code)
 
 
 def _end(error: object, status: int, debug: bool) -> NoReturn:

@@ -48,9 +48,8 @@ class Command(click.Command):
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             names = [name for each in self.get_params(ctx) for name in _names(each)]
-            raise click.NoSuchOption(
-                error.option_name, error.message + _suggestion(near_names(error.option_name, names))
-            ) from None
+            words = error.message + _suggestion(near_names(error.option_name, names))
+            raise click.NoSuchOption(error.option_name, words, ctx=ctx) from None
 
 
 class Group(click.Group):

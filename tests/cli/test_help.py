@@ -98,7 +98,27 @@ def test_interpret_and_explain_mention_each_other(capsys):
 def test_what_is_mistyped_gets_a_suggestion(words, suggestion, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert galaxymorph(*words) == 2
-    assert suggestion in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and suggestion in line
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (
+            ["similar", "out", "-k", "0"],
+            "invalid value for '-k': 0 is not in the range 1<=x<=10000; see `similar --help`",
+        ),
+        (["anomalies"], "missing argument 'FOLDER'; see `anomalies --help`"),
+        (["survey", "show"], "missing argument 'DIR'; see `survey show --help`"),
+        (["fit", "--nonsense"], "no such option '--nonsense'; see `fit --help`"),
+        (["schema", "show", "--output"], "option '--output' requires an argument"),
+        (["--plugin"], "option '--plugin' requires an argument"),
+    ],
+)
+def test_usage_errors_have_one_line_like_all_others(words, line, capsys):
+    assert galaxymorph(*words) == 2
+    assert capsys.readouterr().err.splitlines() == [f"error: {line}"]
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,7 @@ def cutouts(table: Place, survey: str, output: Place, **options: Any) -> pd.Data
         ...     gm.cutouts("sky/votes.parquet", "sdss", "cutouts")
         ... except gm.BadInput as error:
         ...     print(error)
-        sky/votes.parquet: no columns of coordinates; name them with --ra-column ...
+        sky/votes.parquet: no columns of coordinates; name them with ra_column ...
     """
     from galaxymorph.images.cutout_services import find_service
     from galaxymorph.images.cutouts import CutoutChoice, fetch_cutouts

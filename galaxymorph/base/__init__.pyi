@@ -9,6 +9,7 @@ from .archives import read_head as read_head
 from .errors import BadInput as BadInput
 from .errors import MissingFile as MissingFile
 from .errors import as_utf8 as as_utf8
+from .errors import command_line_words as command_line_words
 from .errors import counted as counted
 from .errors import listed as listed
 from .errors import one_line as one_line

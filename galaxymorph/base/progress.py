@@ -15,6 +15,8 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from galaxymorph.base.errors import interface_words
+
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import Task
@@ -41,12 +43,12 @@ def say(text: str = "") -> None:
 
     The level is INFO, which Python shows only where logging is set up for it.
     """
-    LOG.info("%s", text)
+    LOG.info("%s", interface_words(text))
 
 
 def warn(text: str) -> None:
     """Log a line at the level WARNING, which Python shows in scripts too; see `say`."""
-    LOG.warning("warning: %s", text)
+    LOG.warning("warning: %s", interface_words(text))
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from galaxymorph import __version__
 from galaxymorph.base import (
     BadInput,
     as_utf8,
+    command_line_words,
     load_installed_plugins,
     load_plugin,
     one_line,
@@ -187,7 +188,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     atexit.register(gc.freeze)
     _end_on_sigterm()
     own_process()
-    with printed_log():
+    with printed_log(), command_line_words():
         _run(arguments)
 
 

@@ -271,7 +271,7 @@ class Run:
         """Raise BadInput unless the fit has ended."""
         if not self.is_trained and self._record:
             raise BadInput(
-                f"{self.path}: the fit isn't finished", f"continue it with fit --resume {self.path}"
+                f"{self.path}: the fit isn't finished", f"continue it with `fit --resume {self.path}`"
             )
 
     def predictions(self, part: str) -> pd.DataFrame:
@@ -314,7 +314,7 @@ def new_run_folder(path: Path, is_fit: bool = True) -> Iterator[Path]:
     if path.exists():
         raise BadInput(
             f"{path} exists already",
-            (f"continue it with fit --resume {path}, or " if is_fit else "")
+            (f"continue it with `fit --resume {path}`, or " if is_fit else "")
             + "choose another --name",
         )
     try:

@@ -64,7 +64,7 @@ def _client(scheduler: str) -> Iterator[Any]:
         client = distributed.Client(scheduler, timeout=SECONDS_TO_CONNECT, set_as_default=False)
     except (OSError, ValueError) as error:
         raise BadInput(
-            f"--scheduler {scheduler}: no answer ({error})", "start one with: dask scheduler"
+            f"--scheduler {scheduler}: no answer ({error})", "start one with `dask scheduler`"
         ) from error
     try:
         yield client
@@ -74,7 +74,7 @@ def _client(scheduler: str) -> Iterator[Any]:
 
 def _wait_for_workers(client: Any) -> None:
     if _workers(client) == 0:
-        say("waiting for workers; start them with: dask worker ADDRESS --nthreads 1")
+        say("waiting for workers; start them with `dask worker ADDRESS --nthreads 1`")
         client.wait_for_workers(1)
 
 

@@ -1,6 +1,7 @@
 """Each command is one public function with options of the same names."""
 
 import inspect
+import re
 
 import click
 import pytest
@@ -9,6 +10,7 @@ import galaxymorph as gm
 from galaxymorph import api
 from galaxymorph.cli import COMMANDS, cli
 from galaxymorph.learn.recipe import Recipe
+from tests.conftest import galaxymorph
 
 # Commands in groups, each with its function.
 GROUPS = {
@@ -80,15 +82,15 @@ def test_a_mistyped_option_has_a_suggestion():
         (lambda: gm.robustness("r", suite="all"), "suite 'all' is unknown; use one of"),
         (lambda: gm.explain("r", limit="many"), "limit 'many' is no whole number"),
         (lambda: gm.interpret("r", part="tests"), "did you mean test"),
-        (lambda: gm.calibrate("r", coverage=1.2), "--coverage 1.2; give a fraction"),
-        (lambda: gm.report("r", figures="gif"), "--figures gif: no such format"),
+        (lambda: gm.calibrate("r", coverage=1.2), "coverage 1.2; give a fraction"),
+        (lambda: gm.report("r", figures="gif"), "figures gif: no such format"),
         (lambda: gm.open_run("nowhere"), "nowhere: no such run"),
         (lambda: gm.fit("nowhere", recipe="quick"), "nowhere: no such file or folder"),
         (lambda: gm.fit(recipe="quick", epoch=3), "setting 'epoch' is unknown; did you mean"),
         (lambda: gm.check("nowhere"), "nowhere"),
     ],
 )
-def test_an_error_is_an_exception_with_the_line_of_the_command(
+def test_an_error_is_an_exception_in_one_line(
     call, message, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
@@ -96,6 +98,21 @@ def test_an_error_is_an_exception_with_the_line_of_the_command(
         call()
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_message_names_what_its_reader_has(tmp_path, monkeypatch, capsys):
+    """Options on the command line, arguments in Python; a command or a path in it stays."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a --data").mkdir()
+    assert galaxymorph("similar", "a --data") == 2
+    assert "give --galaxy ID or --image FILE" in capsys.readouterr().err
+    with pytest.raises(gm.BadInput, match="; give galaxy ID or image FILE$"):
+        gm.similar("a --data")
+    filled = "`predict CATALOGUE -o FOLDER/ --embeddings` filled"
+    with pytest.raises(gm.BadInput, match=re.escape(filled)):
+        gm.similar("a--data", galaxy="1")
+    with pytest.raises(gm.BadInput, match="leave out labels_column; or flips=False, output x$"):
+        raise gm.BadInput("a", "leave out --labels-column; or --no-flips, -o x")
 
 
 def test_a_package_named_like_a_function_is_called_like_it():

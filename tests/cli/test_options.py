@@ -64,5 +64,5 @@ def test_other_values_and_fields_that_are_no_options_are_refused(words):
 def test_texts_become_values_or_are_refused_by_the_options_name(kind, name, text, value):
     parse = kind.__dataclass_fields__[name].metadata["parse"]
     assert parse(text) == value
-    with pytest.raises(BadInput, match=f"--{name} 0.01,x"):
+    with pytest.raises(BadInput, match=f"^{name} 0.01,x"):
         parse("0.01,x")

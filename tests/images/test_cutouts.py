@@ -410,7 +410,7 @@ def test_what_has_changed_is_fetched_again(sky, tmp_path):
     (folder / "images" / "587730.jpg").unlink()
     fetch(sky, galaxies(tmp_path, 5, petroR90_r=[5.0, 9.0, 7.0, 8.0, 9.0]), folder)
     assert len(sky.images()) == 7
-    with pytest.raises(BadInput, match="has images of --survey sdss, not legacy; choose another"):
+    with pytest.raises(BadInput, match="has images of survey sdss, not legacy; choose another"):
         fetch(sky, galaxies(tmp_path), folder, "legacy")
 
 
@@ -478,11 +478,11 @@ def test_coordinates_by_their_ucds(sky, tmp_path, ending):
         ({"objid": ["1", "2", "1", "3"]}, {}, "row 2: doubled objid 1, again in row 4"),
         ({}, {"radius_column": "r90"}, "column 'r90' is missing"),
         ({}, {"id_column": "id"}, "column 'id' is missing"),
-        ({}, {"ra_column": "ra"}, "give both --ra-column and --dec-column"),
-        ({}, {"rate": 0}, "--rate '0' is no number above 0"),
-        ({}, {"address": "mirror"}, "--address mirror: no address"),
-        ({}, {"survey": "sds"}, "--survey sds is unknown; use one of sdss, legacy"),
-        ({}, {"survey": "hips"}, "--survey hips has no id; give hips:ID"),
+        ({}, {"ra_column": "ra"}, "give both ra_column and dec_column"),
+        ({}, {"rate": 0}, "rate '0' is no number above 0"),
+        ({}, {"address": "mirror"}, "address mirror: no address"),
+        ({}, {"survey": "sds"}, "survey sds is unknown; use one of sdss, legacy"),
+        ({}, {"survey": "hips"}, "survey hips has no id; give hips:ID"),
         ({}, {"survey": "sdss:dr7"}, "sdss has no layers"),
     ],
 )

@@ -101,7 +101,7 @@ def huge() -> bytes:
         (gzip.compress(one_band(galaxy()))[:-30], "damaged"),
         (one_band(np.full((8, 8), np.nan)), "no pixel"),
         (file_of(fits.PrimaryHDU()), "no image"),
-        (cube("ugriz"), "--bands"),
+        (cube("ugriz"), "three with bands"),
         (huge(), "over"),
         (gzip.compress(bytes(410_000_000), 1), "unpacked"),
     ],

@@ -229,7 +229,7 @@ def test_an_option_without_use_is_refused(options, refused):
 def test_a_name_that_is_taken_is_not_continued(tmp_path, no_network):
     with pytest.raises(BadInput) as error:
         gm.judge(*class_tables(), out=no_network.parent, name=no_network.name)
-    assert str(error.value).endswith("exists already; choose another --name")
+    assert str(error.value).endswith("exists already; choose another name")
 
 
 @pytest.mark.parametrize("prefix", ["", "p_"])
@@ -475,7 +475,7 @@ def test_galleries_show_images_of_a_folder(run, simple, tmp_path):
 
 def test_the_page_and_the_card_are_of_a_table(no_network):
     judged = gm.open_run(no_network)
-    with pytest.raises(gm.BadInput, match="judge the table again with --images"):
+    with pytest.raises(gm.BadInput, match="judge the table again with images"):
         judged.interpret()
     figures = [path.name for path in judged.calibrate().figures]
     assert "risk_coverage.png" in figures

@@ -105,7 +105,7 @@ def test_what_the_user_gives_precedes_the_encoders_configuration(hub):
 
 
 def test_an_encoder_that_is_nowhere_is_named_with_the_alternatives(hub):
-    with pytest.raises(BadInput, match=r"hf_hub:no/where can't be loaded .*--weights FILE"):
+    with pytest.raises(BadInput, match=r"hf_hub:no/where can't be loaded .*with weights FILE"):
         resolved(arch="hf_hub:no/where")
     with pytest.raises(BadInput, match="local-dir:.*nowhere can't be loaded"):
         resolved(arch="local-dir:nowhere")
@@ -167,7 +167,7 @@ def test_a_checkpoint_of_zoobots_names_its_architecture_and_runs_no_code(tmp_pat
     assert (found.recipe.interpolation, found.unsure) == ("bilinear", "")
     trunk_of(found.recipe)
     assert not (tmp_path / "written").exists()
-    with pytest.raises(BadInput, match="weights of test_convnext, not of --arch resnet18"):
+    with pytest.raises(BadInput, match="weights of test_convnext, not of arch resnet18"):
         resolved(weights=str(path), arch="resnet18")
 
 

@@ -104,6 +104,6 @@ def test_going_on_with_a_calibrated_one_keeps_what_calibration_added(ensemble, t
 
 def test_members_do_not_go_with_folds():
     with pytest.raises(
-        BadInput, match="--members 3: it cannot be combined with --folds 5; leave out one"
+        BadInput, match="^members 3: it cannot be combined with folds 5; leave out one"
     ):
         make_recipe("baseline", {"members": 3, "folds": 5})

@@ -14,10 +14,10 @@ def test_every_fault_is_named_at_once():
     with pytest.raises(BadInput) as stop:
         make_recipe("baseline", {"size": 7, "lr": float("nan"), "scheme": "hubbel", "flips": 1})
     for words in (
-        "--size is 7; it takes 32 to 1024",
-        "--lr is nan; it takes over 0.0 to 1.0",
-        "--scheme is 'hubbel'; use one of layer1, hubble, gz2-five: did you mean hubble?",
-        "--flips is 1; it takes a value of type bool",
+        "size is 7; it takes 32 to 1024",
+        "lr is nan; it takes over 0.0 to 1.0",
+        "scheme is 'hubbel'; use one of layer1, hubble, gz2-five: did you mean hubble?",
+        "flips is 1; it takes a value of type bool",
     ):
         assert words in str(stop.value)
 

@@ -67,7 +67,7 @@ def test_few_galaxies_download_nothing(monkeypatch):
 
 def test_settings_of_the_user_replace_the_presets():
     assert default_recipe(FEW, {"epochs": 3, "size": 96}).recipe.size == 96
-    with pytest.raises(BadInput, match="--loss"):
+    with pytest.raises(BadInput, match="loss"):
         default_recipe(FEW, {"loss": "kl"})
 
 

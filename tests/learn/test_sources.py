@@ -104,7 +104,7 @@ def test_a_source_that_cannot_be_is_told_in_one_line(text, words):
 def test_answers_that_cannot_be_read_are_told_in_one_line(text, words):
     with pytest.raises(BadInput, match=words.replace("(", r"\(")) as error:
         read_meanings(text, TREE, "--also sky")
-    assert str(error.value).startswith("--also sky")
+    assert str(error.value).startswith("also sky")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_answers_that_cannot_be_read_are_told_in_one_line(text, words):
 def test_attributes_that_cannot_be_read_are_told_in_one_line(text, words):
     with pytest.raises(BadInput) as error:
         source_rules(TrainingSource("sky", attributes=text), TREE)
-    assert str(error.value).startswith("--also sky") and words in str(error.value)
+    assert str(error.value).startswith("also sky") and words in str(error.value)
 
 
 def test_attributes_become_statements_on_fractions(others, tmp_path):
@@ -186,7 +186,7 @@ def test_a_recipe_keeps_its_sources_and_reads_them_again(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"also": "sky"}, "use --target tree"),
+        ({"also": "sky"}, "use target tree"),
         ({"also": "sky", "target": "tree", "loss": "mse"}, "use another loss"),
         (
             {"also": "sky,labels=a,answers=b:Class9.9>0.5", "target": "tree"},

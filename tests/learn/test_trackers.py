@@ -131,9 +131,9 @@ def test_mixup_mixes_the_losses_of_two_galaxies(target):
 
 def test_mixup_and_stored_features_exclude_each_other():
     assert make_recipe("quick", {"mixup": 0.4}).trunk_views == 0
-    with pytest.raises(BadInput, match="--mixup is given"):
+    with pytest.raises(BadInput, match=" mixup is given"):
         make_recipe("quick", {"mixup": 0.4, "trunk_views": 3})
-    with pytest.raises(BadInput, match="cannot be combined with --unlabelled"):
+    with pytest.raises(BadInput, match="cannot be combined with unlabelled"):
         make_recipe("semi", {"mixup": 0.4, "unlabelled": ("sky",)})
 
 
@@ -173,9 +173,9 @@ def test_early_stopping_ends_a_stage_and_a_continued_fit_too(simple, tmp_path, c
     ("setting", "words"),
     [
         ({"track": ("tensorbord",)}, "track is 'tensorbord'; use one of wandb, mlflow"),
-        ({"callback": ("mine",)}, "callback is 'mine'; it needs a --plugin"),
+        ({"callback": ("mine",)}, "callback is 'mine'; it needs a plugin"),
         ({"mixup": -1.0}, "mixup is -1"),
-        ({"early_stopping": -1}, "early-stopping is -1"),
+        ({"early_stopping": -1}, "early_stopping is -1"),
     ],
 )
 def test_unknown_names_are_refused(setting, words):
@@ -185,7 +185,7 @@ def test_unknown_names_are_refused(setting, words):
 
 def test_a_tracker_that_is_not_installed_names_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboard", None)
-    with pytest.raises(BadInput, match=r"--track tensorboard needs .*galaxymorph\[tensorboard\]"):
+    with pytest.raises(BadInput, match=r"^track tensorboard needs .*galaxymorph\[tensorboard\]"):
         require_trackers(make_recipe("quick", {"track": ("tensorboard",)}))
 
 

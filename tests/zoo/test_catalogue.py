@@ -175,7 +175,7 @@ def test_a_sound_catalogue_is_sound_and_a_bad_one_says_how_many_more(kaggle):
         read_catalogue(kaggle).require_sound()
     assert str(error.value) == (
         f"{kaggle / TABLE} row 3: Class1.1 is 'x', not a number (and 2 more); correct it, or "
-        "exclude such rows with --skip-bad; `data check` lists all of them"
+        "exclude such rows with skip_bad; `data check` lists all of them"
     )
 
 

@@ -41,6 +41,7 @@ from galaxymorph.learn import (
     held,
     keep_freed_memory,
     read_several,
+    say_fit_warnings,
     target_of,
     write_table,
 )
@@ -111,6 +112,7 @@ def calibrate(run: RunLike, **options: Any) -> Analysis:
     chosen = CalibrateOptions(**options)
     _require_both(chosen)
     with held(Path(run)) as held_run:
+        say_fit_warnings(held_run)
         if chosen.apply is not None and held_run.judged is None:
             raise BadInput(
                 f"--apply {chosen.apply}: {held_run.path} has its model", "use predict with images"

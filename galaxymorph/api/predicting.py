@@ -266,14 +266,14 @@ def _require_folder_options(chosen: PredictOptions, model: Path, catalogue: str)
 def _require_file_options(chosen: PredictOptions, is_table: bool) -> None:
     """Raise BadInput for options of a folder, or a file that can't be written."""
     if chosen.hats:
-        raise BadInput(f"--hats {chosen.hats}: it needs -o FOLDER/", "give a folder")
+        raise BadInput(f"--hats {chosen.hats}: it needs -o FOLDER/", "end the folder's name in /")
     for name in ("partition", "keep", "scheduler"):
         if (value := getattr(chosen, name)) is not None and not is_table:
             raise BadInput(
                 f"--{name} {value}: it needs a catalogue's output", "give a table, or -o FOLDER/"
             )
     if chosen.embeddings:
-        raise BadInput("--embeddings: it needs -o FOLDER/", "give a folder")
+        raise BadInput("--embeddings: it needs -o FOLDER/", "end the folder's name in /")
     path = chosen.path
     is_json = path is not None and path.suffix.lower() == ".json"
     remedy = f"use {', '.join(TABLES)}, or end it in / for a catalogue's folder"

@@ -39,6 +39,7 @@ from .progress import mute as mute
 from .progress import print_anything as print_anything
 from .progress import say as say
 from .progress import warn as warn
+from .progress import warn_once as warn_once
 from .reading import FORMAT_ERRORS as FORMAT_ERRORS
 from .reading import Damaged as Damaged
 from .reading import library_errors as library_errors

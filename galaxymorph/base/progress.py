@@ -51,9 +51,21 @@ def warn(text: str) -> None:
     LOG.warning("warning: %s", interface_words(text))
 
 
+# Lines of `warn_once` since the start of the process or command.
+_warned: set[str] = set()
+
+
+def warn_once(text: str) -> None:
+    """Log a line at the level WARNING, the same one once a command, in Python once a process."""
+    if text not in _warned:
+        _warned.add(text)
+        warn(text)
+
+
 @contextmanager
 def printed_log() -> Iterator[None]:
     """Print every line of the log to standard error, which leaves standard output to results."""
+    _warned.clear()
     if any(isinstance(handler, _Printer) for handler in LOG.handlers):
         yield
         return

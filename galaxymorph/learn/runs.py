@@ -36,7 +36,7 @@ from galaxymorph.base import (
     require,
     require_key,
     require_words,
-    warn,
+    warn_once,
     write_json,
 )
 from galaxymorph.images import Rendering
@@ -392,7 +392,6 @@ def held(path: str | Path) -> Iterator[Run]:
     """
     run = Run(Path(path))
     run.require_trained()
-    say_fit_warnings(run)
     with locked(run):
         for old, new in FORMER_FILES.items():
             if (run.path / old).exists() and not (run.path / new).exists():
@@ -408,11 +407,11 @@ def fit_warnings(run: Run) -> list[dict[str, str]]:
 
 
 def say_fit_warnings(run: Run) -> None:
-    """Print in one line the signs that a run's fit failed, if `metrics.json` names any."""
+    """Print once a command the signs that a run's fit failed, if `metrics.json` names any."""
     signs = fit_warnings(run)
     if signs:
         words = "; ".join(sign["what"] for sign in signs)
-        warn(f"{run.path}: {words}. Try: {signs[0]['remedy']}")
+        warn_once(f"{run.path}: {words}. Try: {signs[0]['remedy']}")
 
 
 def fingerprint(table: pd.DataFrame, data: Mapping[str, str] | None = None) -> str:

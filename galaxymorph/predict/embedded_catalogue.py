@@ -109,7 +109,7 @@ class EmbeddedCatalogue:
         if model_id(path) != known:
             raise BadInput(
                 f"{path}: not the model with which {self.folder} was predicted",
-                "name that one with --model",
+                f"give that one, {self.record['model']}",
             )
         names = ("precision", "views", "raw", "stretch", "bands")
         options = PredictionOptions(**{name: self.record[name] for name in names})

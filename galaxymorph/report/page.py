@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from galaxymorph.base import BadInput, say, write_text
-from galaxymorph.learn import Run, fit_warnings, held, run_files, target_of
+from galaxymorph.learn import Run, fit_warnings, held, run_files, say_fit_warnings, target_of
 from galaxymorph.report.card import write_card
 from galaxymorph.report.figures.run_figures import redraw
 from galaxymorph.report.figures.vote_figures import draw_votes
@@ -52,6 +52,7 @@ def renew_report(path: Path, data: Path | None = None, output: Path | None = Non
         output: the page; the default is the run's `report.html`.
     """
     with held(path) as run:
+        say_fit_warnings(run)
         redraw(run)
         return write_report(run, data, output)
 

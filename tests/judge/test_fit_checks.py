@@ -64,8 +64,8 @@ def test_chance_is_that_of_shuffled_predictions():
     assert float(said.split("chance, ")[1][:5]) == pytest.approx(np.mean(shuffled), abs=0.01)
 
 
-def test_the_warning_is_repeated_wherever_the_run_is_used(run, tmp_path, capfd):
-    """A run whose metrics have a warning says so in predict, calibrate, the page and the card."""
+def test_the_warning_is_said_once_wherever_predictions_are_acted_upon(run, tmp_path, capfd):
+    """A failed run says so in predict, calibrate, the page and the card, not in interpret."""
     run = shutil.copytree(run, tmp_path / "run")
     metrics = json.loads((run / "metrics.json").read_text())
     metrics["warnings"] = class_warnings(np.array([[27, 0], [9, 0]]), CLASSES[:2], 1)
@@ -73,8 +73,11 @@ def test_the_warning_is_repeated_wherever_the_run_is_used(run, tmp_path, capfd):
     line = f"warning: {run}: 36 of 36 test galaxies are predicted as 'elliptical'"
     image = next(iter((run / "split.csv").read_text().splitlines()[1:])).split(",")[1]
     capfd.readouterr()
-    for command in (["predict", run, image], ["calibrate", run], ["report", run]):
+    for command in (["predict", run, run, image], ["calibrate", run], ["report", run]):
         assert galaxymorph(*command) == 0
-        assert line in capfd.readouterr().err, command
+        assert capfd.readouterr().err.count(line) == 1, command
+    # It draws the galaxies by which the labels are checked, as the warning suggests.
+    assert galaxymorph("interpret", run) == 0
+    assert line not in capfd.readouterr().err
     assert "36 of 36 test galaxies" in (run / "report.html").read_text()
     assert "**Warning.** 36 of 36" in (run / "model-card.md").read_text()

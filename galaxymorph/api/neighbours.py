@@ -11,8 +11,8 @@ from galaxymorph.api.calling import takes
 from galaxymorph.api.options import AnomaliesOptions, Listed, SimilarOptions
 from galaxymorph.api.paths import Place, require_output
 from galaxymorph.base import BadInput, read_head, say
-from galaxymorph.images import Rendering
 from galaxymorph.predict.column_words import column_words
+from galaxymorph.report.figures.style import FORMATS
 from galaxymorph.zoo.table_writing import WRITERS, write_table_file
 
 
@@ -48,8 +48,9 @@ def similar(folder: Place, **options: Any) -> pd.DataFrame:
         raise BadInput(
             "similar: it needs either a galaxy or an image", "give --galaxy ID or --image FILE"
         )
-    if chosen.model and not chosen.image:
-        raise BadInput("--model: it is for --image", "leave it out")
+    for option in ("model", "stretch", "bands"):
+        if getattr(chosen, option) and not chosen.image:
+            raise BadInput(f"--{option}: it is for --image", "leave it out")
     _require_outputs(chosen)
     catalogue = open_similar(Path(folder))
     if chosen.galaxy is not None:
@@ -61,7 +62,9 @@ def similar(folder: Place, **options: Any) -> pd.DataFrame:
         name = shown = str(chosen.image)
         # A missing image is refused before the network is loaded.
         read_head(shown, 1)
-        table = catalogue.of_image(shown, chosen.k, chosen.model)
+        table = catalogue.of_image(
+            shown, chosen.k, chosen.model, chosen.stretch, chosen.bands
+        )
     say_unfamiliar(table, name)
     if len(table) < chosen.k:
         say(f"the catalogue has {len(table):,} galaxies to list, fewer than {chosen.k:,}")
@@ -71,13 +74,16 @@ def similar(folder: Place, **options: Any) -> pd.DataFrame:
         references = [catalogue.catalogue.reference(image, chosen.data) for image in table["image"]]
         notes = ["", *(f"distance {distance:.3f}" for distance in table["distance"])]
         query = pd.DataFrame({"galaxy": [Path(name).stem if chosen.image else name]})
+        drawn = pd.concat([query, table], ignore_index=True)
+        drawn.attrs = table.attrs
+        rendering = catalogue.catalogue.rendering
         draw_listed(
             chosen.sheet,
-            pd.concat([query, table], ignore_index=True),
+            drawn,
             [shown, *references],
             notes,
             f"Galaxies of {folder} most like {query['galaxy'][0]}",
-            _rendering(catalogue.catalogue.record),
+            [rendering.changed(chosen.stretch, chosen.bands), *[rendering] * len(table)],
         )
     return _written(table, chosen)
 
@@ -119,7 +125,7 @@ def anomalies(folder: Place, **options: Any) -> pd.DataFrame:
                 for rank, score in zip(table["rank"], table["score"], strict=True)
             ],
             f"Most anomalous galaxies of {folder}, of {catalogue.rows:,}",
-            _rendering(catalogue.record),
+            [catalogue.rendering] * len(table),
         )
     return _written(table, chosen)
 
@@ -127,15 +133,18 @@ def anomalies(folder: Place, **options: Any) -> pd.DataFrame:
 def _require_outputs(chosen: Listed) -> None:
     """Raise BadInput for a table or a sheet that can't be written, before anything is read."""
     require_output(chosen.output, tuple(WRITERS), f"use {', '.join(WRITERS)}")
-    if chosen.sheet and chosen.sheet.suffix != ".png":
-        raise BadInput(f"--sheet {chosen.sheet}: it has another ending", "name a .png file")
+    sheet = chosen.sheet
+    if sheet and sheet.suffix != ".png":
+        kind = sheet.suffix[1:].lower()
+        further = f", and --figures {kind} for a {kind} file beside it" if kind in FORMATS else ""
+        raise BadInput(
+            f"--sheet {sheet}: a sheet is a .png file",
+            f"give {sheet.with_suffix('.png') if sheet.suffix else f'{sheet}.png'}{further}",
+        )
 
 
 def _written(table: pd.DataFrame, chosen: Listed) -> pd.DataFrame:
     if chosen.output:
-        write_table_file(chosen.output, table, column_words(table.columns))
+        words = column_words(table.columns, table.attrs.get("schema"))
+        write_table_file(chosen.output, table, words)
     return table
-
-
-def _rendering(record: Any) -> Rendering:
-    return Rendering().changed(record["stretch"], record["bands"])

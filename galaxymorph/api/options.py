@@ -355,7 +355,7 @@ class Listed(MovedData, Figures):
 
 
 @dataclass(frozen=True)
-class SimilarOptions(Listed, Device):
+class SimilarOptions(Listed, Rendered, Device):
     """What a catalogue's galaxies are compared with, and where the result goes."""
 
     galaxy: str | None = option("Id of a galaxy of the catalogue.", metavar="ID")

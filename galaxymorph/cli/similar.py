@@ -12,6 +12,9 @@ from galaxymorph.api.options import AnomaliesOptions, SimilarOptions
 from galaxymorph.cli.commands import Command
 from galaxymorph.cli.options import PATH, options_of
 
+# Answers of a tree that are printed of a galaxy.
+ANSWERS = 2
+
 
 @click.command(cls=Command)
 @click.argument("folder", type=PATH)
@@ -51,7 +54,8 @@ def anomalies(folder: Path, **options: Any) -> None:
 
 
 def _print(table: pd.DataFrame, options: dict[str, Any], value: str) -> None:
-    """Print the files that are written, or galaxy, image, value and class of every row."""
+    """Print the files that are written, or galaxy, image, value and prediction of every row."""
+    from galaxymorph.report.predicted_words import predicted_words
     from galaxymorph.report.tables import make_table, print_table
 
     for name in ("output", "sheet"):
@@ -59,10 +63,10 @@ def _print(table: pd.DataFrame, options: dict[str, Any], value: str) -> None:
             click.echo(options[name])
     if options["output"]:
         return
-    columns = ["galaxy", "image", value]
-    columns += [name for name in ("predicted", "layer1", "status") if name in table]
-    shown = make_table("", columns, left={"image", "predicted", "layer1", "status"})
-    for row in table[columns].itertuples(index=False):
-        cells = (f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row)
-        shown.add_row(*("–" if cell in ("nan", "None", "<NA>") else cell for cell in cells))
+    columns = ["galaxy", "image", value, "prediction", "status"]
+    shown = make_table("", columns, left={"image", "prediction", "status"})
+    for (_, row), words in zip(table.iterrows(), predicted_words(table), strict=True):
+        prediction = ", ".join(words[:ANSWERS]) or "–"
+        cells = (row["galaxy"], row["image"], f"{row[value]:.4f}", prediction, row["status"])
+        shown.add_row(*map(str, cells))
     print_table(shown)

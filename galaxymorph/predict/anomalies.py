@@ -101,7 +101,9 @@ def rank_anomalies(
     table = catalogue.predictions().take(pa.array(rows)).to_pandas()
     table.insert(0, "rank", np.arange(1, len(rows) + 1))
     table.insert(3, "score", scores[rows].astype(np.float32))
-    return table.drop(columns="model_id")
+    table = table.drop(columns="model_id")
+    table.attrs["schema"] = catalogue.schema
+    return table
 
 
 def _scores(catalogue: EmbeddedCatalogue, detector: Detector) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, library_errors, read_json, reading
-from galaxymorph.learn import PACKAGE_MODEL
+from galaxymorph.images import Rendering
+from galaxymorph.learn import PACKAGE_MODEL, Recipe, target_of
 from galaxymorph.predict.catalogue import CATALOGUE, PARTITIONS
 from galaxymorph.predict.listing import image_folder
 from galaxymorph.predict.options import PredictionOptions
 from galaxymorph.predict.partitions import CatalogueModel
 from galaxymorph.predict.predictors.base import Predictor
-from galaxymorph.predict.predictors.loading import model_id
+from galaxymorph.predict.predictors.loading import model_id, read_recipe
 from galaxymorph.predict.vectors import EMBEDDING
 
 AGAIN = "delete it and repeat the command that filled the folder"
@@ -89,11 +91,34 @@ class EmbeddedCatalogue:
             return f"{data}{inside}"
         return os.path.join(image_folder(data), image)  # noqa: PTH118
 
-    def load_predictor(self, model: Path | None = None) -> Predictor:
+    @cached_property
+    def recipe(self) -> Recipe | None:
+        """The recipe of the model that made the embeddings, None if the model has moved."""
+        path = Path(self.record["model"])
+        return read_recipe(path) if path.exists() else None
+
+    @property
+    def rendering(self) -> Rendering:
+        """How the catalogue's FITS images were rendered, with default settings if unknown."""
+        recipe = self.recipe
+        rendering = Rendering() if recipe is None else recipe.rendering
+        return rendering.changed(self.record["stretch"], self.record["bands"])
+
+    @property
+    def schema(self) -> str | None:
+        """The schema of the vote fractions that are predicted, None of classes or if unknown."""
+        recipe = self.recipe
+        return recipe.schema if recipe is not None and target_of(recipe).tree else None
+
+    def load_predictor(
+        self, model: Path | None = None, stretch: str | None = None, bands: str | None = None
+    ) -> Predictor:
         """Return the predictor that made the embeddings, loaded once a process.
 
         Args:
             model: where the model is now, if it has moved.
+            stretch: of FITS images, in place of that of the catalogue's.
+            bands: of FITS images, likewise.
 
         Raises:
             BadInput: it isn't there, or it is another model.
@@ -112,7 +137,8 @@ class EmbeddedCatalogue:
                 f"give that one, {self.record['model']}",
             )
         names = ("precision", "views", "raw", "stretch", "bands")
-        options = PredictionOptions(**{name: self.record[name] for name in names})
+        own = {"stretch": stretch, "bands": bands}
+        options = PredictionOptions(**{name: own.get(name) or self.record[name] for name in names})
         return CatalogueModel(str(path.absolute()), known, options).load()
 
 

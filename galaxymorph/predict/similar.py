@@ -40,18 +40,28 @@ class SimilarGalaxies:
         row = self.index.galaxies["row"][place].as_py()
         return self.of_vector(self.catalogue.vector(row), number, without=place)
 
-    def of_image(self, image: Source, number: int, model: Path | None = None) -> pd.DataFrame:
+    def of_image(
+        self,
+        image: Source,
+        number: int,
+        model: Path | None = None,
+        stretch: str | None = None,
+        bands: str | None = None,
+    ) -> pd.DataFrame:
         """Return the galaxies most like an image, see `of_vector`.
 
         Args:
             image: as `galaxymorph.images.as_image` takes it.
             number: of galaxies.
             model: where the catalogue's model is now, if it has moved.
+            stretch: of a FITS image, in place of that of the catalogue's.
+            bands: of a FITS image, likewise.
 
         Raises:
             BadInput: the image can't be used, or the model isn't there.
         """
-        return self.of_vector(embed_image(self.catalogue.load_predictor(model), image), number)
+        predictor = self.catalogue.load_predictor(model, stretch, bands)
+        return self.of_vector(embed_image(predictor, image), number)
 
     def of_vector(
         self, vector: np.ndarray, number: int, without: int | None = None
@@ -77,6 +87,7 @@ class SimilarGalaxies:
         table = table.drop(columns=list(OWN_COLUMNS), errors="ignore")
         table.insert(2, "distance", distances[:number].astype(np.float32))
         table.insert(3, "status", status)
+        table.attrs["schema"] = self.catalogue.schema
         return table
 
     def image_of(self, galaxy: str) -> str:

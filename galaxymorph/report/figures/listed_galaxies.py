@@ -15,13 +15,11 @@ from galaxymorph.report.figures.contact_sheets import (
     label_lines,
     title_sheet,
 )
-from galaxymorph.report.figures.panels import in_words
 from galaxymorph.report.figures.style import GREY, styled, write_figure
-from galaxymorph.survey.sheet import top_answers
-from galaxymorph.zoo import SCHEMAS, Tree
+from galaxymorph.report.predicted_words import predicted_words
 
-# Galaxies in a row, lines below each, and galaxies on a sheet at most.
-COLUMNS, LINES, MOST = 6, 4, 120
+# Galaxies in a row, answers below each at most, and galaxies on a sheet at most.
+COLUMNS, ANSWERS, MOST = 6, 3, 120
 
 
 @styled
@@ -31,7 +29,7 @@ def draw_listed(
     references: Sequence[str],
     notes: Sequence[str],
     title: str,
-    rendering: Rendering,
+    renderings: Sequence[Rendering],
 ) -> Path:
     """Draw galaxies with their ids, a note and their predictions; return the file.
 
@@ -39,42 +37,33 @@ def draw_listed(
 
     Args:
         path: of the picture.
-        table: `galaxy` and predictions, a row each, of which `MOST` are drawn.
+        table: `galaxy` and predictions, see `predicted_words`, of which `MOST` are drawn.
         references: of the images.
         notes: a line each.
         title: above.
-        rendering: of FITS.
+        renderings: of each image.
     """
+    if len(table) > MOST:
+        title = f"{title} (the first {MOST} of {len(table):,})"
     table = table.head(MOST)
-    figure, places = contact_sheet(len(table), COLUMNS, LINES)
-    missing, tree = [], _tree_of(table)
-    rows = zip(places, table.iterrows(), references, notes, strict=False)
-    for axes, (_, row), reference, note in rows:
+    labels = [
+        label_lines(galaxy, [note, *words[:ANSWERS]], COLUMNS)
+        for galaxy, note, words in zip(
+            table["galaxy"], notes, predicted_words(table), strict=False
+        )
+    ]
+    figure, places = contact_sheet(len(table), COLUMNS, max(map(len, labels), default=0))
+    missing = []
+    drawn = zip(places, labels, references, renderings, strict=False)
+    for axes, lines, reference, rendering in drawn:
         try:
             axes.imshow(decode(reference, rendering))
         except BadInput as error:
             missing.append(str(error))
             axes.set(xlim=(0, 1), ylim=(0, 1))
             axes.text(0.5, 0.5, "no image", ha="center", color=GREY)
-        lines = label_lines(row["galaxy"], [note, *_prediction(row, tree)], COLUMNS)
-        label_image(axes, lines[:LINES])
+        label_image(axes, lines)
     title_sheet(figure, title)
     if missing:
         say(f"{len(missing):,} of {len(table):,} images can't be drawn, the first: {missing[0]}")
     return write_figure(path, figure, f"{title}.")
-
-
-def _tree_of(table: pd.DataFrame) -> Tree | None:
-    """Return the decision tree whose answers are columns of a table, None without."""
-    if "predicted" in table:
-        return None
-    trees = (schema.tree for schema in SCHEMAS.values())
-    return next((tree for tree in trees if set(tree.columns) <= set(table)), None)
-
-
-def _prediction(row: pd.Series, tree: Tree | None) -> list[str]:
-    if tree is not None:
-        return [] if pd.isna(row[tree.columns[0]]) else ["; ".join(top_answers(row, tree))]
-    if pd.isna(row.get("predicted")):
-        return []
-    return [f"{in_words(row['predicted'])} {row['confidence']:.0%}"]

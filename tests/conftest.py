@@ -22,6 +22,7 @@ from tests.simple import simple_galaxies
 
 # Small images, and weights that start at random.
 RECIPE = Path(__file__).parent / "quick.json"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 QUICK = ["--size", "32", "--batch", "16", "--epochs", "2", "--seed", "3"]
 
 
@@ -115,6 +116,19 @@ def run(simple, tmp_path_factory) -> Path:
     )
     assert status == 0
     return out / "run"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A browser of this machine, driven by Playwright."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is missing")
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip("no Chromium on this machine")
+    with playwright.sync_playwright() as started:
+        launched = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield launched
+        launched.close()
 
 
 @pytest.fixture(scope="session")

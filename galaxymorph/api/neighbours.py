@@ -62,9 +62,7 @@ def similar(folder: Place, **options: Any) -> pd.DataFrame:
         name = shown = str(chosen.image)
         # A missing image is refused before the network is loaded.
         read_head(shown, 1)
-        table = catalogue.of_image(
-            shown, chosen.k, chosen.model, chosen.stretch, chosen.bands
-        )
+        table = catalogue.of_image(shown, chosen.k, chosen.model, chosen.stretch, chosen.bands)
     say_unfamiliar(table, name)
     if len(table) < chosen.k:
         say(f"the catalogue has {len(table):,} galaxies to list, fewer than {chosen.k:,}")
@@ -121,7 +119,7 @@ def anomalies(folder: Place, **options: Any) -> pd.DataFrame:
             table,
             [catalogue.reference(image, chosen.data) for image in table["image"]],
             [
-                f"{rank}: {score:.3f}"
+                f"no. {rank}, score {score:.3f}"
                 for rank, score in zip(table["rank"], table["score"], strict=True)
             ],
             f"Most anomalous galaxies of {folder}, of {catalogue.rows:,}",

@@ -14,6 +14,7 @@ from .copies import frame_thumbnails as frame_thumbnails
 from .copies import image_thumbnail as image_thumbnail
 from .corruptions import CORRUPTIONS as CORRUPTIONS
 from .corruptions import SEVERITIES as SEVERITIES
+from .corruptions import Corruption as Corruption
 from .corruptions import corrupt as corrupt
 from .corruptions import corruption as corruption
 from .corruptions import corruptions_of as corruptions_of

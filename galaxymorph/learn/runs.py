@@ -271,7 +271,8 @@ class Run:
         """Raise BadInput unless the fit has ended."""
         if not self.is_trained and self._record:
             raise BadInput(
-                f"{self.path}: the fit isn't finished", f"continue it with `fit --resume {self.path}`"
+                f"{self.path}: the fit isn't finished",
+                f"continue it with `fit --resume {self.path}`",
             )
 
     def predictions(self, part: str) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from galaxymorph.base import BadInput, Progress, Registry
+from galaxymorph.base import BadInput, Progress, Registry, counted, warn
 from galaxymorph.judge import unit_vectors
 from galaxymorph.judge.explain.neighbours import A_COMPONENT, COMPONENTS
 from galaxymorph.judge.robustness.drift import NEIGHBOURS
@@ -17,6 +17,9 @@ from galaxymorph.predict.embedded_catalogue import EmbeddedCatalogue
 
 # Galaxies that a detector is fitted on, drawn at random: those that the others are compared with.
 FITTED = 20_000
+# Usable galaxies below which a ranking is warned of: the tenth-nearest of a hundred is among the
+# nearest tenth of them, and of fewer it isn't near.
+FEW = 10 * NEIGHBOURS
 # The distance within which a galaxy is the same one, in standard deviations.
 ITSELF = 1e-3
 SEED = 0
@@ -108,24 +111,45 @@ def rank_anomalies(
 
 def _scores(catalogue: EmbeddedCatalogue, detector: Detector) -> np.ndarray:
     """Return the score of every row, NaN of an image that couldn't be used."""
-    usable = [np.isfinite(part).all(axis=1) for part in catalogue.vectors()]
-    rows = np.flatnonzero(np.concatenate(usable))
-    if not len(rows):
-        raise BadInput(f"{catalogue.folder}: no image has an embedding", "predict usable images")
-    is_fitted = np.zeros(catalogue.rows, bool)
-    fitted = np.random.default_rng(SEED).choice(rows, min(FITTED, len(rows)), replace=False)
-    is_fitted[fitted] = True
-    start, known = 0, []
+    rows, known, usable = _fitted(catalogue)
+    if usable < FEW:
+        warn(
+            f"{catalogue.folder}: {counted(usable, 'galaxy')}, fewer than the {FEW} with which an "
+            "anomaly stands out; look at the images rather than at the ranking"
+        )
+    score = detector.fit(unit_vectors(known))
+    scores = np.full(catalogue.rows, np.nan)
+    if usable == len(rows):
+        scores[rows] = score(unit_vectors(known))
+        return scores
+    start = 0
+    with Progress("scoring", usable, "galaxies") as progress:
+        for part in catalogue.vectors():
+            at = np.flatnonzero(np.isfinite(part).all(axis=1))
+            if len(at):
+                scores[start + at] = score(unit_vectors(part[at]))
+            start += len(part)
+            progress.advance(len(at))
+    return scores
+
+
+def _fitted(catalogue: EmbeddedCatalogue) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return the rows that a detector is fitted on, their embeddings, and the number of usable rows.
+
+    Raises:
+        BadInput: a file is damaged, or no image has an embedding.
+    """
+    # The rows of the smallest numbers are a random sample, which needs one reading.
+    drawn = np.random.default_rng(SEED).random(catalogue.rows)
+    rows, known, usable, start = np.empty(0, int), None, 0, 0
     for part in catalogue.vectors():
-        known.append(part[is_fitted[start : start + len(part)]])
-        start += len(part)
-    score = detector.fit(unit_vectors(np.concatenate(known)))
-    scores = []
-    with Progress("scoring", len(rows), "galaxies") as progress:
-        for part, is_usable in zip(catalogue.vectors(), usable, strict=True):
-            values = np.full(len(part), np.nan)
-            if is_usable.any():
-                values[is_usable] = score(unit_vectors(part[is_usable]))
-            scores.append(values)
-            progress.advance(int(is_usable.sum()))
-    return np.concatenate(scores)
+        at = np.flatnonzero(np.isfinite(part).all(axis=1))
+        rows = np.append(rows, start + at)
+        known = part[at] if known is None else np.concatenate([known, part[at]])
+        if len(rows) > FITTED:
+            kept = np.sort(np.argpartition(drawn[rows], FITTED)[:FITTED])
+            rows, known = rows[kept], known[kept]
+        usable, start = usable + len(at), start + len(part)
+    if known is None or not usable:
+        raise BadInput(f"{catalogue.folder}: no image has an embedding", "predict usable images")
+    return rows, known, usable

@@ -1,4 +1,4 @@
-"""Predictions of listed galaxies in a few words: for the terminal, contact sheets and the server."""
+"""Predictions of listed galaxies in a few words, for tables, contact sheets and the server."""
 
 from __future__ import annotations
 

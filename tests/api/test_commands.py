@@ -90,9 +90,7 @@ def test_a_mistyped_option_has_a_suggestion():
         (lambda: gm.check("nowhere"), "nowhere"),
     ],
 )
-def test_an_error_is_an_exception_in_one_line(
-    call, message, tmp_path, monkeypatch
-):
+def test_an_error_is_an_exception_in_one_line(call, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(gm.BadInput) as error:
         call()

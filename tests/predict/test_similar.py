@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,12 @@ from pyarrow import parquet
 
 import galaxymorph as gm
 from galaxymorph.judge import unit_vectors
-from galaxymorph.predict import similar_index
+from galaxymorph.predict import anomalies, similar_index
 from galaxymorph.predict.similar import open_similar
 from galaxymorph.predict.vectors import embedding_column
 from galaxymorph.report import load_model
+from galaxymorph.report.predicted_words import predicted_words
+from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE
 from tests.conftest import galaxymorph
 from tests.report.test_server import ask, serving
 
@@ -178,8 +181,9 @@ def test_the_command_writes_a_table_and_a_sheet(out, images, tmp_path, capsys):
     assert Image.open(sheet).width > 1000
     assert galaxymorph(*command) == 0
     printed = capsys.readouterr().out
-    for galaxy in pd.read_csv(table, dtype={"galaxy": str})["galaxy"]:
-        assert galaxy in printed
+    for row in pd.read_csv(table, dtype={"galaxy": str}).itertuples():
+        (line,) = [line for line in printed.splitlines() if line.split()[:1] == [row.galaxy]]
+        assert f"{row.predicted} {row.confidence:.2f}" in line
 
 
 def test_the_images_of_a_folder_that_has_moved_are_drawn(run, images, tmp_path, capsys):
@@ -210,7 +214,12 @@ def test_the_images_of_a_folder_that_has_moved_are_drawn(run, images, tmp_path, 
         (["{out}", "--galaxy", "{id}", "--model", "x"], "--model: it is for --image"),
         (["{out}", "--image", "{image}", "--model", "x"], "x: no such model"),
         (["{out}", "--galaxy", "{id}", "-o", "x.doc"], "-o x.doc: ending '.doc'"),
-        (["{out}", "--galaxy", "{id}", "--sheet", "x.doc"], "--sheet x.doc"),
+        (
+            ["{out}", "--galaxy", "{id}", "--sheet", "x.doc"],
+            "--sheet x.doc: a sheet is a .png file; give x.png",
+        ),
+        (["{out}", "--galaxy", "{id}", "--sheet", "x.pdf"], "give x.png, and --figures pdf for"),
+        (["{out}", "--galaxy", "{id}", "--bands", "r"], "--bands: it is for --image"),
         (["{tmp}", "--galaxy", "{id}"], "{tmp}: no _catalogue.json in it"),
     ],
 )
@@ -248,6 +257,9 @@ def test_the_server_lists_what_the_command_lists(run, out, images):
         assert status == 200 and answer["status"] == "ok"
         assert [each["galaxy"] for each in answer["similar"]] == expected["galaxy"].tolist()
         assert answer["similar"][0]["image"].startswith("data:image/jpeg;base64,")
+        row = expected.iloc[0]
+        words = f"{row['predicted']} {row['confidence']:.2f}"
+        assert answer["similar"][0]["prediction"] == [words]
         assert ask(f"{url}/similar?k=0", images[7].read_bytes())[0] == 400
         assert "/similar" in json.loads(ask(f"{url}/openapi.json")[1])["paths"]
     with serving(lambda: load_model(run)) as url:
@@ -255,8 +267,34 @@ def test_the_server_lists_what_the_command_lists(run, out, images):
         assert status == 404 and "--similar" in json.loads(body)["error"]
 
 
+@pytest.mark.parametrize("is_familiar", [True, False])
+def test_the_page_shows_the_similar_galaxies(run, out, images, browser, is_familiar):
+    served = load_model(run, similar=out)
+    if not is_familiar:
+        index = replace(served.catalogue.index, usual=np.zeros(1))
+        served = replace(served, catalogue=replace(served.catalogue, index=index))
+    expected = gm.similar(out, image=images[7], k=12)
+    with serving(lambda: served, lists_similar=True) as url:
+        page = browser.new_page(viewport={"width": 390, "height": 800})
+        page.goto(url)
+        page.set_input_files("#file", images[7])
+        listed = page.locator("h3", has_text="of the catalogue")
+        listed.wait_for()
+        assert ("tell nothing" in listed.inner_text()) is not is_familiar
+        items = page.locator("h3:has-text('of the catalogue') + ul li")
+        assert items.count() == 12
+        first = items.first.inner_text()
+        assert images[7].stem in first and "distance 0.0" in first
+        assert expected["predicted"][0].replace("_", " ") in first
+        assert items.first.locator("img").evaluate("image => image.naturalWidth") > 0
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        page.close()
+
+
 @pytest.mark.parametrize("detector", ["neighbours", "mahalanobis"])
-def test_what_is_unlike_the_others_is_the_most_anomalous(out, images, detector, tmp_path, capsys):
+def test_what_is_unlike_the_others_is_the_most_anomalous(
+    out, images, detector, tmp_path, capsys, monkeypatch
+):
     path = out / "part-000002.parquet"
     table = parquet.read_table(path)
     vectors = vectors_in(table)
@@ -265,8 +303,27 @@ def test_what_is_unlike_the_others_is_the_most_anomalous(out, images, detector, 
     sheet = tmp_path / "anomalies.png"
     assert galaxymorph("anomalies", out, "-n", 5, "--detector", detector, "--sheet", sheet) == 0
     assert sheet.exists()
+    assert "40 galaxies, fewer than the 100 with which" in capsys.readouterr().err
     ranked = gm.anomalies(out, number=99, detector=detector)
     assert len(ranked) == 40
     assert ranked["galaxy"][0] == table["galaxy"][4].as_py()
     assert ranked["score"].is_monotonic_decreasing
     assert ranked["rank"].tolist() == list(range(1, 41))
+    # Of large catalogues a detector is fitted on a sample, and scores all.
+    monkeypatch.setattr(anomalies, "FITTED", 30)
+    sampled = gm.anomalies(out, number=99, detector=detector)
+    assert set(sampled["galaxy"]) == set(ranked["galaxy"]) and len(sampled) == 40
+    assert sampled["galaxy"][0] == ranked["galaxy"][0]
+    assert sampled["score"].tolist() != ranked["score"].tolist()
+
+
+def test_predictions_of_a_tree_are_in_words():
+    """The likeliest answers down the tree, with their fractions of all volunteers."""
+    tree = GALAXY_ZOO_CHALLENGE
+    row = dict.fromkeys(tree.columns, 0.0)
+    row |= {"Class1.1": 0.1, "Class1.2": 0.9, "Class2.2": 0.8, "Class3.1": 0.5, "Class4.2": 0.6}
+    table = pd.DataFrame([row, dict.fromkeys(tree.columns, np.nan)])
+    words, none = predicted_words(table)
+    assert words[:2] == ["features or disk 0.90", "edge-on: no 0.80"] and none == []
+    other = table.rename(columns={"Class1.1": "mine"})
+    assert predicted_words(other) == [[], []]

@@ -19,7 +19,6 @@ from galaxymorph.learn import Run
 from galaxymorph.report import Comparison
 from tests.conftest import galaxymorph
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WIDTHS = {"phone": 390, "desktop": 1280}
 
 
@@ -187,18 +186,6 @@ def test_settings_without_effect_do_not_differ(copied, tmp_path):
         Comparison([Run(path) for path in runs], pd.DataFrame()).settings_that_differ()
     )
     assert differing == {"seed": ["0", "1"]}
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is missing")
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.skip("no Chromium on this machine")
-    with playwright.sync_playwright() as started:
-        launched = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield launched
-        launched.close()
 
 
 @pytest.fixture(params=WIDTHS)

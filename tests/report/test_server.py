@@ -30,9 +30,9 @@ from tests.makers import image_bytes, picture
 
 
 @contextmanager
-def serving(load, host="127.0.0.1", warnings=()):
+def serving(load, host="127.0.0.1", warnings=(), lists_similar=False):
     """Serve what `load` returns; give the server and its address on this machine."""
-    served = ModelServer("a run", load, host, 0, warnings)
+    served = ModelServer("a run", load, host, 0, warnings, lists_similar)
     thread = threading.Thread(target=served.run, daemon=True)
     thread.start()
     yield served.address.replace("0.0.0.0", "127.0.0.1").rstrip("/")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.base import BadInput, Progress, Steps
-from galaxymorph.images import SEVERITIES, corruptions_of
+from galaxymorph.images import SEVERITIES, Corruption, corruptions_of
 from galaxymorph.judge.calibration.conformal import prediction_sets, set_intervals
 from galaxymorph.judge.calibration.reliability import confidence_error_interval
 from galaxymorph.judge.calibration.stored_calibration import (
@@ -72,14 +72,14 @@ def robustness_of(
         BadInput: the run isn't finished, images are missing, or the network has no BatchNorm.
     """
     settings = robustness_settings(run, suite, severities, views)
-    target, registry = target_of(run.recipe), corruptions_of(run.recipe.pixels == "flux")
-    names = list(SUITES[suite].corruptions or registry)
+    target, registry = target_of(run.recipe), _registry(run)
+    chosen = {name: registry[name] for name in SUITES[suite].corruptions or registry}
     with Steps(SHARES) as steps:
         steps.begin()
         tested = load_tested_models(run, limit, data)
         severities = settings["severities"]
         conditions = [Condition()]
-        conditions += [Condition(name, severity) for name in names for severity in severities]
+        conditions += [Condition(name, severity) for name in chosen for severity in severities]
         steps.begin()
         table, by_view = _predict_all(run, tested, conditions, settings["views"], adapt)
         steps.begin()
@@ -88,7 +88,7 @@ def robustness_of(
             classes = table["predicted"].to_numpy()
             table["flipped"] = classes != np.tile(classes[:galaxies], len(conditions))
         parts = dict(iter(table.groupby(["corruption", "severity"])))
-        corruptions = _corruption_records(run, parts, names, severities)
+        corruptions = _corruption_records(run, parts, chosen, severities)
         record: RobustnessRecord = {
             **settings,
             "galaxies": galaxies,
@@ -111,7 +111,7 @@ def robustness_settings(
 ) -> Settings:
     """Return the settings of a measurement; BadInput for views that the recipe excludes."""
     entry = SUITES.find(suite, "--suite")
-    registry = corruptions_of(run.recipe.pixels == "flux")
+    registry = _registry(run)
     if foreign := [name for name in entry.corruptions or () if name not in registry]:
         raise BadInput(
             f"--suite {suite}: {foreign[0]} is a corruption of pictures, and {run.path} takes flux",
@@ -149,15 +149,22 @@ def _predict_all(
     return pd.concat(tables, ignore_index=True), np.stack(by_view)
 
 
+def _registry(run: Run) -> Mapping[str, Corruption]:
+    """Return the corruptions of a run's images, by name."""
+    return corruptions_of(run.recipe.pixels == "flux")
+
+
 def _corruption_records(
-    run: Run, parts: dict[Any, pd.DataFrame], names: Sequence[str], severities: Sequence[int]
+    run: Run,
+    parts: dict[Any, pd.DataFrame],
+    corruptions: Mapping[str, Corruption],
+    severities: Sequence[int],
 ) -> dict[str, CorruptionRecord]:
     """Return the metrics under each corruption, from predictions by corruption and severity."""
     clean = Predictions.of(run, parts[CLEAN, 0])
     headline = METRICS[headline_of(target_of(run.recipe))]
     records: dict[str, CorruptionRecord] = {}
-    for name in names:
-        corruption = corruptions_of(run.recipe.pixels == "flux")[name]
+    for name, corruption in corruptions.items():
         scores: dict[int, ConditionScores] = {
             severity: {
                 **_condition_scores(run, parts[name, severity]),

@@ -19,7 +19,7 @@ from galaxymorph.report.figures.style import GREY, styled, write_figure
 from galaxymorph.report.predicted_words import predicted_words
 
 # Galaxies in a row, answers below each at most, and galaxies on a sheet at most.
-COLUMNS, ANSWERS, MOST = 6, 3, 120
+COLUMNS, ANSWERS, MOST = 5, 3, 120
 
 
 @styled
@@ -48,9 +48,7 @@ def draw_listed(
     table = table.head(MOST)
     labels = [
         label_lines(galaxy, [note, *words[:ANSWERS]], COLUMNS)
-        for galaxy, note, words in zip(
-            table["galaxy"], notes, predicted_words(table), strict=False
-        )
+        for galaxy, note, words in zip(table["galaxy"], notes, predicted_words(table), strict=False)
     ]
     figure, places = contact_sheet(len(table), COLUMNS, max(map(len, labels), default=0))
     missing = []

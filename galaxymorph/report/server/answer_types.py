@@ -68,6 +68,9 @@ class Neighbour(TypedDict):
 
     galaxy: str
     distance: Annotated[float, Field(ge=0, le=2)]
+    prediction: Annotated[
+        list[str], Field(description="its class, or the likeliest answers down the tree, in words")
+    ]
     image: DataUri
 
 

@@ -20,6 +20,7 @@ from galaxymorph.judge import EMPTY, calibrated_coverage, calibrated_mean, sets_
 from galaxymorph.learn import PACKAGE_MODEL, Recipe, Run, target_of
 from galaxymorph.predict.tables import scored_outputs
 from galaxymorph.report.figures.pictures import frame_uri, thumbnail
+from galaxymorph.report.predicted_words import predicted_words
 from galaxymorph.zoo import DEVIATION, PROBABILITY, Tree, deviations, likeliest_walk, to_conditional
 from galaxymorph.zoo.image_files import galaxy_name
 
@@ -173,19 +174,20 @@ class ServedModel:
             image = self._opened(upload)
             with self.predicting:
                 table = self.catalogue.of_image(image, number, self.path)
-            reference = self.catalogue.catalogue.reference
+            catalogue = self.catalogue.catalogue
             neighbours: list[Neighbour] = [
                 {
                     "galaxy": row["galaxy"],
                     "distance": round(float(row["distance"]), 4),
+                    "prediction": words,
                     "image": thumbnail(
-                        reference(row["image"]),
+                        catalogue.reference(row["image"]),
                         self.recipe.crop,
                         SIMILAR_SIDE,
-                        self.recipe.rendering,
+                        catalogue.rendering,
                     ),
                 }
-                for row in table.to_dict("records")
+                for row, words in zip(table.to_dict("records"), predicted_words(table), strict=True)
             ]
         return {"status": table["status"].iloc[0], "similar": neighbours}
 

@@ -62,6 +62,7 @@ class ModelServer:
         host: str,
         port: int,
         warnings: Warnings = (),
+        lists_similar: bool = False,
     ):
         """Bind an address.
 
@@ -71,6 +72,7 @@ class ModelServer:
             host: to listen at.
             port: 0 for any that is free.
             warnings: of the model's fit, see `judge.fit_warnings`.
+            lists_similar: whether the page asks for similar galaxies of a catalogue.
 
         Raises:
             BadInput: the address can't be bound.
@@ -89,7 +91,7 @@ class ModelServer:
         self._load = load
         self._loading: Future[ServedModel] = Future()
         config = uvicorn.Config(
-            make_app(title, self._loading, host, self.address, warnings),
+            make_app(title, self._loading, host, self.address, warnings, lists_similar),
             http=_Protocol,
             ws="none",
             lifespan="off",
@@ -185,7 +187,7 @@ def open_server(
         # A wrong folder is refused before the address is announced.
         open_embedded(similar)
     warnings = fit_warnings(Run(run)) if is_run(run) else ()
-    return ModelServer(model_title(run), load, host, port, warnings)
+    return ModelServer(model_title(run), load, host, port, warnings, similar is not None)
 
 
 class _Protocol(H11Protocol):
@@ -279,7 +281,12 @@ class _Endpoints:
 
 
 def make_app(
-    title: str, loading: Future[ServedModel], host: str, address: str, warnings: Warnings = ()
+    title: str,
+    loading: Future[ServedModel],
+    host: str,
+    address: str,
+    warnings: Warnings = (),
+    lists_similar: bool = False,
 ) -> Starlette:
     """Return the application.
 
@@ -289,10 +296,15 @@ def make_app(
         host: on which it listens; files by address are accepted on this machine's alone.
         address: for the page.
         warnings: of the model's fit, see `judge.fit_warnings`.
+        lists_similar: whether the page asks for similar galaxies of a catalogue.
     """
-    megabytes = MAX_BYTES // 1_000_000
     page = render(
-        "serve.html", title=title, address=address, megabytes=megabytes, warnings=warnings
+        "serve.html",
+        title=title,
+        address=address,
+        megabytes=MAX_BYTES // 1_000_000,
+        warnings=warnings,
+        lists_similar=lists_similar,
     )
     endpoints = _Endpoints(loading, page, host in LOOPBACK, warnings)
     return Starlette(

@@ -134,7 +134,7 @@ def _scores(catalogue: EmbeddedCatalogue, detector: Detector) -> np.ndarray:
 
 
 def _fitted(catalogue: EmbeddedCatalogue) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return the rows that a detector is fitted on, their embeddings, and the number of usable rows.
+    """Return the rows that a detector is fitted on, their embeddings, and the usable rows' number.
 
     Raises:
         BadInput: a file is damaged, or no image has an embedding.

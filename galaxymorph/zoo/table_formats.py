@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -155,7 +156,7 @@ def _open_fits(file: TableFile) -> Opened:
 
     def pieces(positions: list[int]) -> Iterator[Piece]:
         with _fits_units(file) as units:
-            with library_errors():
+            with _without_warnings(), library_errors():
                 unit = units[position]
                 data = unit.data
             for start in range(0, len(data), PIECE):
@@ -178,9 +179,20 @@ def _fits_units(file: TableFile) -> Any:
         return fits.open(stream, memmap=bool(plain))
 
 
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Keep astropy's warnings of a file, such as of one that is cut short, from the terminal.
+
+    A fault that matters is an error once the cells are read.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def _fits_table(file: TableFile) -> tuple[int, dict[str, Any]]:
     """Return the position of a file's first table, and its header, with a name of each column."""
-    with _fits_units(file) as units, library_errors():
+    with _without_warnings(), _fits_units(file) as units, library_errors():
         from astropy.io import fits
 
         for position, unit in enumerate(units):

@@ -3,6 +3,9 @@
 import contextlib
 import gzip
 import io
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -204,3 +207,15 @@ def test_a_fill_value_of_whole_numbers_is_no_light(dtype):
     inside = slice(whole.shape[1] // 4, None)
     assert np.abs(filled - expected)[:, inside].max() < 12
     assert filled[:, : whole.shape[1] // 6].mean() < 40
+
+
+def test_a_file_that_is_cut_short_is_told_in_one_line(tmp_path):
+    path = tmp_path / "cut.fits"
+    path.write_bytes(cube("grz")[:-3000])
+    words = [sys.executable, "cli.py", "predict", str(path)]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert done.returncode == 2
+    assert [line for line in done.stderr.splitlines() if not line.startswith("model: ")] == [
+        f"error: {path}: damaged FITS (TypeError: buffer is too small for requested array); "
+        "download it again"
+    ]

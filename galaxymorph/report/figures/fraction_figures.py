@@ -12,11 +12,10 @@ from galaxymorph.report.figures.panels import (
     Captioned,
     draw_intervals,
     legend_below,
-    name_rows,
     panels,
     wrapped,
 )
-from galaxymorph.report.figures.run_figures import draw_question_edges
+from galaxymorph.report.figures.run_figures import name_answers
 from galaxymorph.report.figures.style import BLUE, GREEN, ORANGE, SMALL, styled, write_figures
 from galaxymorph.zoo import Tree
 
@@ -50,8 +49,7 @@ def coverage_figure(tree: Tree, record: dict) -> Captioned:
             label = f"{words}, {when}: {record[when][name]['value']:.3f} of all"
             draw_intervals(axes, scores, colour, shift, fmt=marker, ms=3, lw=0.8, label=label)
         axes.set(title=f"Intervals that contain {words}", xlabel="fraction of galaxies")
-        draw_question_edges(axes, tree)
-        name_rows(axes, [wrapped(answer.text, 30) for _, answer in tree.answers], fontsize=SMALL)
+        name_answers(axes, tree)
     legend_below(figure, 2)
     return figure, (
         f"How often the {NOMINAL:.0%} interval of each answer's fraction contains "

@@ -239,8 +239,7 @@ def answers_figure(tree: Tree, scores: dict) -> Captioned:
     figure, (left, right) = plt.subplots(1, 2, figsize=size, width_ratios=(3, 2))
     errors = [scores["per_answer"][answer.column]["rmse"] for answer in answers]
     draw_intervals(left, errors, BLUE)
-    name_rows(left, [wrapped(answer.text, 30) for answer in answers], fontsize=SMALL)
-    draw_question_edges(left, tree)
+    name_answers(left, tree)
     total = scores["rmse"]["value"]
     left.axvline(total, color=ORANGE, lw=1, label=f"RMSE of all answers: {total:.4f}")
     left.set(title="RMSE of vote fractions", xlabel="RMSE, 95 % intervals", xlim=(0, None))
@@ -260,7 +259,18 @@ def answers_figure(tree: Tree, scores: dict) -> Captioned:
     )
 
 
-def draw_question_edges(axes: Axes, tree: Tree) -> None:
-    """Draw lines between the rows of answers of different questions."""
+def name_answers(axes: Axes, tree: Tree) -> None:
+    """Name rows as answers, with lines between questions.
+
+    An answer that several questions have, such as "yes", stands behind its question.
+    """
+    texts = [answer.text for _, answer in tree.answers]
+    names = [
+        f"{question.text} {answer.text}"
+        if texts.count(answer.text) > 1
+        else wrapped(answer.text, 30)
+        for question, answer in tree.answers
+    ]
+    name_rows(axes, names, fontsize=SMALL)
     for edge in np.cumsum([len(question.answers) for question in tree.questions])[:-1]:
         axes.axhline(edge - 0.5, color=GREY, lw=0.5, alpha=0.5)

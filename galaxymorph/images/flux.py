@@ -108,7 +108,7 @@ def decode_flux(files: Mapping[str, bytes], flux: FluxInput) -> FluxImage:
         if not data.startswith(MAGIC):
             raise BadInput(
                 f"{name}: not FITS, and the model takes flux in {flux.words}",
-                "give FITS images of these bands",
+                "give FITS images of these bands, or use a model of pictures",
             )
         with opened_fits(data, name) as units:
             found = _bands_of_file(units, name, flux)
@@ -392,10 +392,12 @@ def _require_enough(
     if len(missing) <= flux.missing and len(missing) < len(flux.bands):
         return
     words = f"band{'s' * (len(missing) > 1)} {', '.join(missing)}"
+    # A model without some bands is of no use to an image without all.
+    fewer = ", or fit with --missing-bands" if len(missing) < len(flux.bands) else ""
     raise BadInput(
         f"{name}: no {words}, only {', '.join(offered) or 'none'}, and the model takes flux in "
         f"{flux.words}",
-        "give FITS images of these bands, or fit with --missing-bands",
+        f"give FITS images of these bands{fewer}",
     )
 
 

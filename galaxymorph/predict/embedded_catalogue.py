@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -137,8 +137,11 @@ class EmbeddedCatalogue:
                 f"give that one, {self.record['model']}",
             )
         names = ("precision", "views", "raw", "stretch", "bands")
-        own = {"stretch": stretch, "bands": bands}
-        options = PredictionOptions(**{name: own.get(name) or self.record[name] for name in names})
+        options = PredictionOptions(**{name: self.record[name] for name in names})
+        if stretch or bands:
+            options = replace(
+                options, stretch=stretch or options.stretch, bands=bands or options.bands
+            )
         return CatalogueModel(str(path.absolute()), known, options).load()
 
 

@@ -540,8 +540,9 @@ def test_labels_of_each_kind_become_columns(others):
         ("{}/classes,labels=kid,scheme=hubble", "column 'kid' is missing"),
         ("{}/classes,labels=kind,scheme=hubble", "has none of elliptical, spiral, irregular"),
         ("{}/classes,largest=kind", "kind is 'smooth_inbetween', which is no answer"),
-        ("{}/classes", "without the vote columns"),
-        ("{}/votes,schema=galaxy-zoo-2", "did you mean --schema galaxy-zoo-challenge"),
+        ("{}/classes", "name the column of class names with labels=COLUMN"),
+        ("{}/votes,id=GalaxyId", "did you mean id=GalaxyID?"),
+        ("{}/votes,schema=galaxy-zoo-2", "did you mean schema=galaxy-zoo-challenge?"),
         ("{}/votes,id=name", "'name'"),
     ],
 )

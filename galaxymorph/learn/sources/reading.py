@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,6 +29,17 @@ from galaxymorph.zoo import (
 )
 from galaxymorph.zoo.checks import as_numbers
 from galaxymorph.zoo.columns import COUNT, EVENT, LARGEST, SOURCE, TARGET, WEIGHT, WORD
+
+# Options of the main catalogue, each with the key of a source that takes its place, and the value's
+# name; and what has no key.
+KEYS = {
+    "id-column": ("id", "COLUMN"),
+    "labels-column": ("labels", "COLUMN"),
+    "schema": ("schema", "NAME"),
+}
+NO_KEY = ("name the column of images with --image-column", "call the column of images `image`")
+# With its value in a question, such as "did you mean --id-column objid?".
+_OPTION = re.compile(rf"--(?P<name>{'|'.join(KEYS)})\b(?: (?P<value>[^\s?]+)(?=\?))?")
 
 
 def read_further(recipe: Recipe, skip_bad: bool = False) -> list[Catalogue]:
@@ -84,12 +97,28 @@ def read_labelled(source: TrainingSource, recipe: Recipe) -> LabelledImages:
         )
     else:
         SCHEMES.find(source.scheme, f"--also {source.path}")
-        catalogue = read_words(source.path, [source.labels], source.id)
+        with _named_by_keys():
+            catalogue = read_words(source.path, [source.labels], source.id)
         fractions, names = None, catalogue.table[WORD + source.labels].to_numpy(str)
     for note in filter(None, (catalogue.note, catalogue.kind_note)):
         say(f"--also {source.path}: {note}")
     catalogue.require_sound()
     return LabelledImages([str(image) for image in catalogue.table["image"]], fractions, names)
+
+
+@contextmanager
+def _named_by_keys() -> Iterator[None]:
+    """Let errors name the keys of a source in place of the main catalogue's options."""
+    try:
+        yield
+    except BadInput as error:
+        words = str(error.args[0]).replace(*NO_KEY)
+        raise BadInput(_OPTION.sub(_key, words)) from error
+
+
+def _key(option: re.Match[str]) -> str:
+    key, value = KEYS[option["name"]]
+    return f"{key}={option['value'] or value}"
 
 
 def _read(
@@ -126,9 +155,10 @@ def _read(
 def _votes(source: TrainingSource, tree: Tree, recipe: Recipe) -> tuple[Catalogue, pd.DataFrame]:
     """Return a catalogue of votes, and its fractions or counts on the tree's answers."""
     kind = None if source.fractions is None else FRACTIONS[source.fractions]
-    catalogue = read_catalogue(
-        source.path, None, source.schema or recipe.schema, source.id, kind=kind
-    )
+    with _named_by_keys():
+        catalogue = read_catalogue(
+            source.path, None, source.schema or recipe.schema, source.id, kind=kind
+        )
     assert catalogue.tree is not None
     if not shared_answers(catalogue.tree, tree).any():
         raise BadInput(
@@ -155,7 +185,8 @@ def _words(source: TrainingSource, tree: Tree, recipe: Recipe) -> tuple[Catalogu
     rules = source_rules(source, tree)
     numbers = {each.column for rule in rules for each in rule.comparisons}
     columns = [name for name in (source.labels, source.largest) if name is not None]
-    catalogue = read_words(source.path, [*columns, *sorted(numbers)], source.id)
+    with _named_by_keys():
+        catalogue = read_words(source.path, [*columns, *sorted(numbers)], source.id)
     labels = pd.DataFrame(index=catalogue.table.index)
     if source.labels is not None:
         names = catalogue.table[WORD + source.labels]

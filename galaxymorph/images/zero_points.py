@@ -40,6 +40,10 @@ RATES = ("cps", "eps")
 # The Legacy Surveys' cutouts name no unit, and are in nanomaggies
 # (https://www.legacysurvey.org/dr10/description, "Image stacks").
 IN_NANOMAGGIES = ("legacysurvey", "decals", "mzls", "bass", "decaps")
+# Their service interpolates to any scale and keeps the values, which are a pixel's of the survey
+# (arcsec): the noise of a cutout of DR3 at 0.1 arcsec, 0.007, 0.013 and 0.021 nanomaggies in g, r
+# and z, is that of its depth (Dey et al. 2019, AJ 157, 168, table 4) in such pixels.
+LEGACY_PIXEL = 0.262
 
 
 def nanomaggies_per_unit(
@@ -74,9 +78,13 @@ def nanomaggies_per_unit(
         return _of_zero_point(per_second) / seconds if seconds else None
     if (flux := value(FLUX_OF_ZERO)) is not None and flux > 0:
         return _of_zero_point(2.5 * math.log10(flux))
-    if _text(headers, "SURVEY").replace(" ", "").casefold().startswith(IN_NANOMAGGIES) and not unit:
-        return 1.0
-    return None
+    return 1.0 if _is_legacy(headers) else None
+
+
+def _is_legacy(headers: tuple[Header, ...]) -> bool:
+    """Tell whether an image is a cutout of the Legacy Surveys, which names no unit."""
+    survey = _text(headers, "SURVEY").replace(" ", "").casefold()
+    return survey.startswith(IN_NANOMAGGIES) and not _text(headers, "BUNIT")
 
 
 def _of_zero_point(magnitude: float) -> float:
@@ -156,7 +164,12 @@ def _quiet(work: Callable[[], Any]) -> Any:
 
 
 def pixel_area(headers: tuple[Header, ...]) -> float | None:
-    """Return a pixel's area in square arcseconds, by the WCS or JWST's PIXAR_A2, or None."""
+    """Return the area that a pixel's flux is of, in square arcseconds, or None.
+
+    It is that of the WCS or JWST's PIXAR_A2, and of the survey's pixels for the Legacy Surveys.
+    """
+    if _is_legacy(headers):
+        return LEGACY_PIXEL**2
     if (area := _number(headers, ["PIXAR_A2"])) is not None:
         return area
     area = _determinant(headers, "CD")

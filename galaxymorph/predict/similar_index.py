@@ -39,9 +39,9 @@ from galaxymorph.predict.embedded_catalogue import EmbeddedCatalogue
 
 FOLDER, INDEX, GALAXIES, RECORD = "_similar", "index.faiss", "galaxies.arrow", "record.json"
 FORMAT = 2
-# Up to so many galaxies the search is exact. Of more, so many of 4 sqrt(n) clusters are searched,
-# and a feature has 8 bits. Measured by benchmarks/similar.py.
-EXACT, PROBED = 20_000, 64
+# Up to so many galaxies the search is exact. Of more, so many of sqrt(n) clusters are searched, and
+# a feature has 8 bits. Measured by benchmarks/similar.py.
+EXACT, PROBED = 20_000, 32
 # Training vectors of a cluster: faiss takes 39 at least, and draws 256 of more.
 A_CLUSTER = 50
 # Galaxies whose distances from their neighbours tell which are usual.
@@ -170,7 +170,7 @@ def _write(catalogue: EmbeddedCatalogue, folder: Path) -> None:
 
 def _built(catalogue: EmbeddedCatalogue, rows: np.ndarray) -> tuple[Any, np.ndarray]:
     """Return faiss's index of some rows, and the vectors of some of them."""
-    clusters = int(4 * len(rows) ** 0.5)
+    clusters = int(len(rows) ** 0.5)
     rng = np.random.default_rng(SEED)
     number = len(rows) if len(rows) <= EXACT else min(len(rows), A_CLUSTER * clusters)
     chosen = np.zeros(catalogue.rows, bool)
@@ -197,7 +197,7 @@ def empty_index(number: int, features: int) -> Any:
 
     if number <= EXACT:
         return faiss.IndexFlatL2(features)
-    search = faiss.index_factory(features, f"IVF{int(4 * number**0.5)},SQ8")
+    search = faiss.index_factory(features, f"IVF{int(number**0.5)},SQ8")
     faiss.extract_index_ivf(search).nprobe = PROBED
     return search
 

@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from galaxymorph.base import BadInput
 from galaxymorph.images import (
+    FLUX_UNITS,
     Cut,
     FluxInput,
     NoContent,
@@ -155,6 +156,10 @@ SCALES = {
         1e-8 * 3600**2,
     ),
     "JWST": ({"PIXAR_A2": 0.0009}, 0.0009),
+    "Legacy Surveys at another scale": (
+        {"SURVEY": "DECaLS", "CD1_1": 1e-4, "CD2_2": 1e-4},
+        0.262**2,
+    ),
     "steps of no sky": ({"CDELT1": 1.0, "CDELT2": 1.0}, None),
     "nothing": ({}, None),
 }
@@ -345,8 +350,8 @@ def test_previews_show_long_wavelengths_red(tmp_path):
     assert (grey[..., 0] == grey[..., 2]).all()
 
 
-@pytest.mark.parametrize("calibrated", [True, False])
-def test_real_files(real, calibrated):
+@pytest.mark.parametrize("unit", FLUX_UNITS)
+def test_real_files(real, unit):
     folder = real / "fits"
     noise = {}
     for name, bands in {
@@ -355,13 +360,19 @@ def test_real_files(real, calibrated):
         "kids_r_1": "r",
         "candels_10673_h": "j,h",
     }.items():
-        flux = FluxInput(tuple(bands.split(",")), calibrated)
+        flux = FluxInput(tuple(bands.split(",")), unit)
         values = opened(str(folder / f"{name}.fits"), flux).values
         edge = np.concatenate([values[:, 0], values[:, -1]], axis=1)
         noise[name] = 1.4826 * np.median(np.abs(edge - np.median(edge)))
-    if calibrated:
+    if unit == "calibrated":
         # Nanomaggies a pixel: those of depths from 23 to 27 magnitudes.
         assert all(1e-4 < value < 0.05 for value in noise.values()), noise
+    elif unit == "surface-brightness":
+        # A square arcsecond has 14.57 pixels of the Legacy Surveys, 25 of KiDS, 278 of CANDELS. The
+        # file of DECaLS is interpolated to 0.1 arcsec.
+        expected = {"decals_grz_1": 0.1455, "legacy_grz_astroclip": 0.0470}
+        expected |= {"kids_r_1": 0.0586, "candels_10673_h": 0.1360}
+        assert noise == pytest.approx(expected, rel=0.01)
     else:
         assert noise["kids_r_1"] < 1e-10 < 1e-3 < noise["candels_10673_h"]
     for name, words in {
@@ -370,6 +381,6 @@ def test_real_files(real, calibrated):
         "decals_grz_bad_pixels": "half of the middle",
     }.items():
         bands = ("r",) if name == "sdss_r_1" else ("g", "r", "z")
-        if calibrated or name != "sdss_r_1":
+        if unit != "stored" or name != "sdss_r_1":
             with pytest.raises(BadInput, match=words):
-                opened(str(folder / f"{name}.fits"), FluxInput(bands, calibrated))
+                opened(str(folder / f"{name}.fits"), FluxInput(bands, unit))

@@ -369,17 +369,17 @@ REFUSED = {
             image(DQ, "DQ", EXTVER=2),
         ],
         "2 science planes, SCI, SCI2 beside DQ (a mask), DQ2 (a mask), which is ambiguous; "
-        "choose one with --bands",
+        "choose one with bands",
     ),
     "planes without names": (
         [primary(), image(SCI), image(ERR), image(NOISE)],
-        "3 science planes, 1, 2, 3, which is ambiguous; choose one with --bands",
+        "3 science planes, 1, 2, 3, which is ambiguous; choose one with bands",
     ),
     "names that aren't bands": (
         [primary(), image(SCI, "FOO"), image(ERR, "BAR")],
         "2 science planes, FOO, BAR, which",
     ),
-    "four bands": (GRIZ, "4 bands, g, r, i, z; choose three with --bands, the red first"),
+    "four bands": (GRIZ, "4 bands, g, r, i, z; choose three with bands, the red first"),
     "only a mask": ([primary(), image(DQ, "MASK")], "no science plane, only MASK (a mask)"),
     "only weights": (
         [primary(), image(ERR, "WHT"), image(ERR, "IVAR")],

@@ -109,7 +109,7 @@ class PretrainOptions(Device):
         group="data",
     )
     n: int | None = option(
-        "Galaxies to simulate.  [default: 32000]", limits=(1, None), metavar="INTEGER", group="data"
+        "Galaxies to simulate.  [default: 40000]", limits=(1, None), metavar="INTEGER", group="data"
     )
     out: Path = option("Folder in which the run is created.", Path("exports"), group="run")
     name: str = option("Name of the run.", "pretrain", group="run")

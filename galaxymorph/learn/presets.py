@@ -183,7 +183,7 @@ RECIPES.register(
             target="tree",
             weights="none",
             frozen_epochs=0,
-            epochs=4,
+            epochs=5,
             lr=2e-3,
             unfreeze=0,
             size=128,

@@ -12,7 +12,7 @@ from galaxymorph.survey.simulation import SETTINGS, TABLE, Simulation, simulate
 
 # A survey's probability is proportional to how often it is named; most users' images are of SDSS.
 PRETRAINING = Simulation(
-    32_000, ("sdss", "sdss", "sdss", "decals", "hsc", "euclid", "hst"), 1001, (0.01, 0.25)
+    40_000, ("sdss", "sdss", "sdss", "decals", "hsc", "euclid", "hst"), 1001, (0.01, 0.25)
 )
 EMBEDDED = Simulation(3_000, ("sdss", "sdss", "decals"), 7)
 

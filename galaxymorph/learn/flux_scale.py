@@ -149,7 +149,8 @@ def _unit(references: Sequence[str], recipe: Recipe) -> str:
                 f"{_first_fault(references, replace(recipe, flux=unit))}",
                 f"give --flux {following}, or --flux {unit} with --skip-bad",
             )
-    return next(unit for unit in FLUX_UNITS if numbers[unit] == total)
+    # If none can be read, the fault is that of values as stored.
+    return next((unit for unit in FLUX_UNITS if numbers[unit]), FLUX_UNITS[-1])
 
 
 def _read(references: Sequence[str], recipe: Recipe) -> list[FluxImage]:

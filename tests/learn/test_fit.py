@@ -181,7 +181,7 @@ def test_a_fit_killed_before_any_of_its_writes_ends_with_the_same_weights(
     history = run / "history.csv"
     assert (len(history.read_text().splitlines()) - 1 if history.exists() else 0) == epochs
     assert not (run / "metrics.json").exists()
-    assert in_a_process_of_its_own("fit", "--resume", run) == 0
+    assert galaxymorph("fit", "--resume", run) == 0
     assert same_weights(undisturbed, run)
     assert (undisturbed / "history.csv").read_text() == history.read_text()
     assert {path.name for path in run.iterdir()} >= PROMISED
@@ -200,7 +200,7 @@ def test_a_damaged_checkpoint_is_named_and_without_it_the_fit_begins_anew(
         assert galaxymorph("fit", "--resume", run) == 2
         assert f"error: {last}: damaged (" in capsys.readouterr().err
     last.unlink()
-    assert in_a_process_of_its_own("fit", "--resume", run) == 0
+    assert galaxymorph("fit", "--resume", run) == 0
     assert same_weights(undisturbed, run)
 
 

@@ -140,17 +140,22 @@ def _unit(references: Sequence[str], recipe: Recipe) -> str:
     Raises:
         BadInput: some give a unit, and others don't.
     """
-    numbers = {unit: len(_read(references, replace(recipe, flux=unit))) for unit in FLUX_UNITS}
-    total = numbers[FLUX_UNITS[-1]]
+    numbers: dict[str, int] = {}
+    for unit in FLUX_UNITS:
+        numbers[unit] = len(_read(references, replace(recipe, flux=unit)))
+        if numbers[unit] == len(references):
+            # Less demanding units give no more.
+            break
+    total = max(numbers.values())
     for unit, following in pairwise(FLUX_UNITS):
-        if 0 < numbers[unit] < total:
+        if 0 < numbers.get(unit, total) < total:
             raise BadInput(
                 f"{total - numbers[unit]:,} of {total:,} images have no flux as {unit}: "
                 f"{_first_fault(references, replace(recipe, flux=unit))}",
                 f"give --flux {following}, or --flux {unit} with --skip-bad",
             )
     # If none can be read, the fault is that of values as stored.
-    return next((unit for unit in FLUX_UNITS if numbers[unit]), FLUX_UNITS[-1])
+    return next((unit for unit, number in numbers.items() if number), FLUX_UNITS[-1])
 
 
 def _read(references: Sequence[str], recipe: Recipe) -> list[FluxImage]:

@@ -18,7 +18,7 @@ from galaxymorph.api.options import (
     UncertaintyOptions,
 )
 from galaxymorph.api.paths import RunLike, require_output
-from galaxymorph.base import BadInput, Progress, read_json
+from galaxymorph.base import BadInput, Progress, read_json, setting
 from galaxymorph.images import SEVERITIES
 from galaxymorph.judge import (
     SUITES,
@@ -115,7 +115,8 @@ def calibrate(run: RunLike, **options: Any) -> Analysis:
         say_fit_warnings(held_run)
         if chosen.apply is not None and held_run.judged is None:
             raise BadInput(
-                f"--apply {chosen.apply}: {held_run.path} has its model", "use predict with images"
+                f"{setting('apply', chosen.apply)}: {held_run.path} has its model",
+                "use predict with images",
             )
         if chosen.output is not None and not _method_given(chosen):
             stored = _stored(held_run)
@@ -137,9 +138,15 @@ def calibrate(run: RunLike, **options: Any) -> Analysis:
 def _require_both(chosen: CalibrateOptions) -> None:
     """Raise BadInput for one of the options `apply` and `output` without the other."""
     if chosen.apply is None and chosen.output is not None:
-        raise BadInput(f"-o {chosen.output}: it is for --apply TABLE", "leave it out")
+        raise BadInput(
+            f"{setting('output', chosen.output)}: it is for {setting('apply')} TABLE",
+            "leave it out",
+        )
     if chosen.apply is not None and chosen.output is None:
-        raise BadInput(f"--apply {chosen.apply}: no table to write", "give -o FILE.csv")
+        raise BadInput(
+            f"{setting('apply', chosen.apply)}: no table to write",
+            f"give {setting('output')} FILE.csv",
+        )
     require_output(chosen.output, (".csv", ".parquet"), "end it in .csv or .parquet")
 
 
@@ -173,7 +180,7 @@ def _calibrate_tree(run: Run, chosen: CalibrateOptions) -> Analysis:
         raise BadInput(
             f"{run.path}: its fractions are no distributions, and no label scheme is a rule on "
             "its answers",
-            "fit with --loss dirichlet-multinomial",
+            f"fit with {setting('loss', 'dirichlet-multinomial')}",
         )
     words = "predicts vote fractions, but the option is for classes"
     _refuse(run, words, method=chosen.method, sets=chosen.sets)
@@ -194,7 +201,7 @@ def _calibrate_tree(run: Run, chosen: CalibrateOptions) -> Analysis:
 def _refuse(run: Run, words: str, **options: object) -> None:
     given = [name for name, value in options.items() if value]
     if given:
-        raise BadInput(f"--{given[0]}: {run.path} {words}", "leave it out")
+        raise BadInput(f"{setting(given[0])}: {run.path} {words}", "leave it out")
 
 
 @takes(UncertaintyOptions)
@@ -242,11 +249,12 @@ def robustness(run: RunLike, **options: Any) -> Analysis:
     reference = Run(chosen.reference) if chosen.reference else None
     known = read_robustness(reference) if reference else None
     theirs = galaxy_errors(reference, read_robustness_table(reference)) if reference else None
-    fixed = SUITES.find(chosen.suite, "--suite").severities
+    fixed = SUITES.find(chosen.suite, setting("suite")).severities
     if fixed and chosen.severities is not None:
         numbers = ", ".join(map(str, fixed))
         raise BadInput(
-            f"--severities: the {chosen.suite} suite has severity {numbers} only", "leave it out"
+            f"{setting('severities')}: the {chosen.suite} suite has severity {numbers} only",
+            "leave it out",
         )
     suite = (chosen.suite, chosen.severities or SEVERITIES)
     keep_freed_memory()
@@ -297,7 +305,7 @@ def interpret(run: RunLike, **options: Any) -> Analysis:
         if held_run.judged is not None and not filled:
             raise BadInput(
                 f"{held_run.path}: no image of its galaxies is known",
-                "judge the table again with --images FOLDER",
+                f"judge the table again with {setting('images')} FOLDER",
             )
         files = []
         with Progress("drawing", len(filled), "galleries") as progress:
@@ -332,7 +340,10 @@ def explain(run: RunLike, **options: Any) -> Analysis:
     """
     chosen = ExplainOptions(**options)
     if chosen.similar is not None and (chosen.method or chosen.limit):
-        raise BadInput("--similar draws one figure", "leave out --method and --limit")
+        raise BadInput(
+            f"{setting('similar')} draws one figure",
+            f"leave out {setting('method')} and {setting('limit')}",
+        )
     with held(Path(run)) as held_run:
         held_run.require_model()
         folder = held_run.path / "explain"

@@ -13,7 +13,7 @@ from galaxymorph.api.calling import takes
 from galaxymorph.api.data_options import CutoutOptions
 from galaxymorph.api.options import CheckOptions, ReadingOptions, ShowOptions, SimulateOptions
 from galaxymorph.api.paths import Place, require_output
-from galaxymorph.base import BadInput, counted, replacing
+from galaxymorph.base import BadInput, counted, replacing, setting
 from galaxymorph.images import (
     Rendering,
     copies_in_words,
@@ -85,9 +85,9 @@ def show(folder: Place, **options: Any) -> Image.Image:
     require_output(chosen.output, (".png", ".PNG"), "name a .png file")
     if chosen.scheme and (chosen.labels_column or chosen.schema != Recipe.schema):
         raise BadInput(
-            f"--scheme {chosen.scheme}: label schemes are defined on the columns of Kaggle's "
-            "challenge only",
-            "leave out --scheme, or --labels-column and --schema",
+            f"{setting('scheme', chosen.scheme)}: label schemes are defined on the columns of "
+            "Kaggle's challenge only",
+            f"leave out {setting('scheme')}, or {setting('labels_column')} and {setting('schema')}",
         )
     catalogue = _read(folder, chosen)
     rendering = Rendering().changed(chosen.stretch, chosen.bands)
@@ -210,7 +210,7 @@ def cutouts(table: Place, survey: str, output: Place, **options: Any) -> pd.Data
     from galaxymorph.images.fetching import RATE, TIMEOUT, Fetcher, require_http
 
     chosen = CutoutOptions(**options)
-    require_http(chosen.address, "--address")
+    require_http(chosen.address, setting("address"))
     return fetch_cutouts(
         Path(table),
         find_service(survey, chosen.address),
@@ -267,8 +267,11 @@ def _notes_before_a_fit(counts: dict[str, dict[str, int]], faults: dict[str, str
     classes = counts.get(PLAIN, {})
     lines = list(notes_on_classes(classes))
     if handed := handed_classes(list(classes)):
-        lines.append(f"classes {', '.join(handed)} seem to differ in handedness; use --no-flips")
+        lines.append(
+            f"classes {', '.join(handed)} seem to differ in handedness; use "
+            f"{setting('flips', False)}"
+        )
     for scheme, fault in faults.items():
-        how = "fit" if scheme == PLAIN else f"fit --scheme {scheme}"
+        how = "fit" if scheme == PLAIN else f"fit with {setting('scheme', scheme)}"
         lines.append(f"{how} would stop: {fault}")
     return lines

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, setting
 from galaxymorph.base.options import option
 from galaxymorph.learn.recipe import Recipe
 from galaxymorph.zoo.schemas import SCHEMAS
@@ -77,7 +77,9 @@ def positive(name: str) -> Callable[[str], float]:
         except ValueError:
             number = float("nan")
         if not 0 < number < float("inf"):
-            raise BadInput(f"--{name} {text!r} is no number above 0", "give a number such as 0.5")
+            raise BadInput(
+                f"{setting(name)} {text!r} is no number above 0", "give a number such as 0.5"
+            )
         return number
 
     return parse

@@ -11,7 +11,7 @@ from galaxymorph.api.calling import split_options, takes
 from galaxymorph.api.options import FitOptions, PretrainOptions, ReproduceOptions
 from galaxymorph.api.paths import Place, RunLike
 from galaxymorph.api.runs import Run
-from galaxymorph.base import BadInput, Steps, say, warn
+from galaxymorph.base import BadInput, Steps, say, setting, warn
 from galaxymorph.learn.presets import make_recipe
 from galaxymorph.learn.recipe import Recipe, require_weights_file
 from galaxymorph.learn.sources.spec import TrainingSource, read_several
@@ -52,7 +52,9 @@ def fit(data: Place | None = None, **options: Any) -> Run:
     if chosen.resume:
         given = (chosen.recipe, chosen.name, chosen.out, chosen.skip_bad, chosen.simulate)
         if changes or any(given):
-            raise BadInput("--resume accepts no other settings", "the recipe of the run is used")
+            raise BadInput(
+                f"{setting('resume')} accepts no other settings", "the recipe of the run is used"
+            )
         run, galaxies = resume_fit(chosen.resume, place, chosen.cache)
     else:
         # Before galaxies are simulated for nothing.
@@ -85,9 +87,11 @@ def pretrain(**options: Any) -> Run:
     from galaxymorph.survey import PRETRAINING, simulate
 
     chosen, changes = split_options(PretrainOptions, options)
-    for setting, most in (("folds", 0), ("members", 1)):
-        if (value := int(changes.get(setting) or 0)) > most:
-            raise BadInput(f"--{setting} {value}: a backbone is a single network", "leave it out")
+    for each, most in (("folds", 0), ("members", 1)):
+        if (value := int(changes.get(each) or 0)) > most:
+            raise BadInput(
+                f"{setting(each, value)}: a backbone is a single network", "leave it out"
+            )
     sky, out, name = chosen.sky, chosen.out, chosen.name
     path, main = out / name, chosen.data or sky
     # Training takes longer than simulating; where the sky is there already, it is all.
@@ -99,7 +103,7 @@ def pretrain(**options: Any) -> Run:
             if changes:
                 raise BadInput(
                     f"{path} exists already",
-                    "leave out the settings to continue it, or give another --name",
+                    f"leave out the settings to continue it, or give another {setting('name')}",
                 )
             run, galaxies = resume_fit(path, main, cache=True)
         else:
@@ -160,7 +164,7 @@ def _find_data(data: Path | None, number: int | None) -> tuple[Path, bool]:
     if data is not None or has_catalogue(Path("data")):
         if number:
             raise BadInput(
-                f"--simulate {number}: there is a catalogue already, {data or 'data/'}",
+                f"{setting('simulate', number)}: there is a catalogue already, {data or 'data/'}",
                 "leave out one of the two",
             )
         return data or Path("data"), False
@@ -168,7 +172,7 @@ def _find_data(data: Path | None, number: int | None) -> tuple[Path, bool]:
     if strays := [name for name in names if not name.startswith(SIMULATED.name)]:
         raise BadInput(
             f"data/: no catalogue found, only {', '.join(strays[:3])}",
-            "give its folder or its table with --data",
+            f"give its folder or its table with {setting('data')}",
         )
     return embedded_sky(SIMULATED, number), True
 
@@ -188,7 +192,9 @@ def start_fit(options: FitOptions, changes: dict[str, Any]) -> Started:
     require_weights_file(recipe)
     require_trackers(recipe)
     if name is not None and (not name or Path(name).name != name):
-        raise BadInput(f"--name {name!r} is not a valid folder name", "leave out slashes")
+        raise BadInput(
+            f"{setting('name')} {name!r} is not a valid folder name", "leave out slashes"
+        )
     # Before anything is downloaded.
     labelled = read_labels(data, recipe, options.skip_bad)
     from galaxymorph.learn import (
@@ -246,8 +252,8 @@ def _say_started(run: RunFolder, galaxies: Galaxies) -> None:
     say(f"{len(galaxies.table):,} galaxies ({counts}) → {run.path}")
     if run.recipe.flips and (handed := handed_classes(galaxies.classes)):
         warn(
-            f"class {handed[0]!r} seems to have a handedness, but images are mirrored at "
-            "random, so no network can learn it; fit again with --no-flips"
+            f"class {handed[0]!r} seems to have a handedness, but images are mirrored at random, "
+            f"so no network can learn it; fit again with {setting('flips', False)}"
         )
 
 

@@ -13,7 +13,7 @@ from galaxymorph.api.calling import takes
 from galaxymorph.api.options import JudgeOptions
 from galaxymorph.api.paths import Place
 from galaxymorph.api.runs import Run
-from galaxymorph.base import BadInput, read_json, say
+from galaxymorph.base import BadInput, read_json, say, setting
 from galaxymorph.judge import JudgeSettings, join_tables, write_judged_run
 from galaxymorph.learn import free_name, run_files, say_fit_warnings
 from galaxymorph.report import draw_run, write_report
@@ -49,7 +49,9 @@ def judge(
     )
     name = chosen.name
     if name is not None and (not name or Path(name).name != name):
-        raise BadInput(f"--name {name!r} is not a valid folder name", "leave out slashes")
+        raise BadInput(
+            f"{setting('name')} {name!r} is not a valid folder name", "leave out slashes"
+        )
     judged = join_tables(_table(predictions), None if labels is None else _table(labels), settings)
     stem = "judged"
     if not isinstance(predictions, pd.DataFrame):

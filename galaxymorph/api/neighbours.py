@@ -10,7 +10,7 @@ import pandas as pd
 from galaxymorph.api.calling import takes
 from galaxymorph.api.options import AnomaliesOptions, Listed, SimilarOptions
 from galaxymorph.api.paths import Place, require_output
-from galaxymorph.base import BadInput, read_head, say
+from galaxymorph.base import BadInput, read_head, say, setting
 from galaxymorph.predict.column_words import column_words
 from galaxymorph.report.figures.style import FORMATS
 from galaxymorph.zoo.table_writing import WRITERS, write_table_file
@@ -46,11 +46,12 @@ def similar(folder: Place, **options: Any) -> pd.DataFrame:
     chosen = SimilarOptions(**options)
     if (chosen.galaxy is None) == (chosen.image is None):
         raise BadInput(
-            "similar: it needs either a galaxy or an image", "give --galaxy ID or --image FILE"
+            "similar: it needs either a galaxy or an image",
+            f"give {setting('galaxy')} ID or {setting('image')} FILE",
         )
     for option in ("model", "stretch", "bands"):
         if getattr(chosen, option) and not chosen.image:
-            raise BadInput(f"--{option}: it is for --image", "leave it out")
+            raise BadInput(f"{setting(option)}: it is for {setting('image')}", "leave it out")
     _require_outputs(chosen)
     catalogue = open_similar(Path(folder))
     if chosen.galaxy is not None:
@@ -134,9 +135,13 @@ def _require_outputs(chosen: Listed) -> None:
     sheet = chosen.sheet
     if sheet and sheet.suffix != ".png":
         kind = sheet.suffix[1:].lower()
-        further = f", and --figures {kind} for a {kind} file beside it" if kind in FORMATS else ""
+        further = (
+            f", and {setting('figures', kind)} for a {kind} file beside it"
+            if kind in FORMATS
+            else ""
+        )
         raise BadInput(
-            f"--sheet {sheet}: a sheet is a .png file",
+            f"{setting('sheet', sheet)}: a sheet is a .png file",
             f"give {sheet.with_suffix('.png') if sheet.suffix else f'{sheet}.png'}{further}",
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, setting
 from galaxymorph.base.options import NamesIn, option
 from galaxymorph.images.rendering import STRETCHES
 from galaxymorph.judge.robustness.conditions import SUITES
@@ -222,7 +222,7 @@ def parse_severities(text: str) -> tuple[int, ...]:
     """
     parts = text.split(",")
     if not all(part.strip() in {"1", "2", "3", "4", "5"} for part in parts):
-        raise BadInput(f"--severities {text}", "give numbers from 1 to 5, such as 1,3,5")
+        raise BadInput(f"{setting('severities')} {text}", "give numbers from 1 to 5, such as 1,3,5")
     return tuple(int(part) for part in parts)
 
 
@@ -415,7 +415,9 @@ def parse_redshift(text: str) -> tuple[float, float]:
     try:
         return float(low), float(high or low)
     except ValueError:
-        raise BadInput(f"--redshift {text!r} is no number", "write 0.3 or 0.1-0.5") from None
+        raise BadInput(
+            f"{setting('redshift')} {text!r} is no number", "write 0.3 or 0.1-0.5"
+        ) from None
 
 
 @dataclass(frozen=True)

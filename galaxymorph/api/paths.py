@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, setting
 
 # A path, or what has one: a run stands for its folder.
 Place = str | os.PathLike[str]
@@ -25,8 +25,9 @@ def require_output(output: Path | None, endings: tuple[str, ...], remedy: str) -
     if output is None:
         return
     if output.suffix not in endings:
-        raise BadInput(f"-o {output}: ending {output.suffix!r}", remedy)
+        raise BadInput(f"{setting('output', output)}: ending {output.suffix!r}", remedy)
     if output.is_dir() or not output.absolute().parent.is_dir():
         raise BadInput(
-            f"-o {output}: its folder does not exist, or it is a folder", "make the folder first"
+            f"{setting('output', output)}: its folder does not exist, or it is a folder",
+            "make the folder first",
         )

@@ -13,7 +13,7 @@ import pandas as pd
 from galaxymorph.api.calling import takes
 from galaxymorph.api.options import ExportOptions, PredictOptions, ServeOptions, TriageOptions
 from galaxymorph.api.paths import Place, Places, RunLike, require_output
-from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, counted, say
+from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, counted, say, setting
 from galaxymorph.learn import PACKAGE_MODEL, Run
 from galaxymorph.predict import (
     PARTITION,
@@ -75,7 +75,7 @@ def predict(
         raise BadInput("no images are given", "give images=")
     models = _models(run)
     if chosen.is_folder:
-        raise BadInput(f"-o {chosen.output}: a folder", "use predict_catalogue")
+        raise BadInput(f"{setting('output', chosen.output)}: a folder", "use predict_catalogue")
     paths = _listed(images)
     is_table = chosen.path is not None and is_catalogue_table(paths)
     _require_file_options(chosen, is_table)
@@ -241,12 +241,12 @@ def _has_images(reference: str) -> bool:
 
 def _require_folder_options(chosen: PredictOptions, model: Path, catalogue: str) -> None:
     """Raise BadInput for what a folder of predictions has no use for."""
-    where = f"-o {chosen.output}"
+    where = setting("output", chosen.output)
     refused = {
-        "--format": chosen.format,
-        "--skip-bad": chosen.skip_bad,
-        "--adapt": chosen.adapt,
-        "--crops": chosen.crops,
+        setting("format"): chosen.format,
+        setting("skip_bad"): chosen.skip_bad,
+        setting("adapt"): chosen.adapt,
+        setting("crops"): chosen.crops,
     }
     for name, value in refused.items():
         if value:
@@ -255,7 +255,7 @@ def _require_folder_options(chosen: PredictOptions, model: Path, catalogue: str)
             )
     has_embeddings = is_run(model) or model.suffix == ".safetensors"
     if chosen.outliers and (chosen.precision == "int8" or not has_embeddings):
-        raise BadInput("--outliers needs a run or a safetensors file", "leave it out")
+        raise BadInput(f"{setting('outliers')} needs a run or a safetensors file", "leave it out")
     if Path(catalogue).is_file() and not is_zip(catalogue) and file_kind(catalogue) is None:
         raise BadInput(
             f"{where}: an output folder is for a catalogue, and {catalogue} is not one",
@@ -266,20 +266,34 @@ def _require_folder_options(chosen: PredictOptions, model: Path, catalogue: str)
 def _require_file_options(chosen: PredictOptions, is_table: bool) -> None:
     """Raise BadInput for options of a folder, or a file that can't be written."""
     if chosen.hats:
-        raise BadInput(f"--hats {chosen.hats}: it needs -o FOLDER/", "end the folder's name in /")
+        raise BadInput(
+            f"{setting('hats', chosen.hats)}: it needs {setting('output')} FOLDER/",
+            "end the folder's name in /",
+        )
     for name in ("partition", "keep", "scheduler"):
         if (value := getattr(chosen, name)) is not None and not is_table:
             raise BadInput(
-                f"--{name} {value}: it needs a catalogue's output", "give a table, or -o FOLDER/"
+                f"{setting(name, value)}: it needs a catalogue's output",
+                f"give a table, or {setting('output')} FOLDER/",
             )
     if chosen.embeddings:
-        raise BadInput("--embeddings: it needs -o FOLDER/", "end the folder's name in /")
+        raise BadInput(
+            f"{setting('embeddings')}: it needs {setting('output')} FOLDER/",
+            "end the folder's name in /",
+        )
     path = chosen.path
     is_json = path is not None and path.suffix.lower() == ".json"
     remedy = f"use {', '.join(TABLES)}, or end it in / for a catalogue's folder"
-    require_output(path, TABLES, remedy + "; JSON is printed by --json, without -o" * is_json)
+    require_output(
+        path,
+        TABLES,
+        remedy + f"; JSON is printed by {setting('json')}, without {setting('output')}" * is_json,
+    )
     if chosen.format and (path is None or path.suffix != ".csv"):
-        raise BadInput("--format kaggle writes a table", "give -o FILE.csv, and no --json")
+        raise BadInput(
+            f"{setting('format', 'kaggle')} writes a table",
+            f"give {setting('output')} FILE.csv, and no {setting('json')}",
+        )
 
 
 @takes(TriageOptions)

@@ -10,7 +10,7 @@ import pandas as pd
 from galaxymorph.api.calling import takes
 from galaxymorph.api.data_options import AnswerOptions, ClassifyOptions
 from galaxymorph.api.paths import Place, require_output
-from galaxymorph.base import BadInput, did_you_mean
+from galaxymorph.base import BadInput, did_you_mean, setting
 from galaxymorph.learn import write_table
 from galaxymorph.survey import write_export
 from galaxymorph.zoo import SCHEMAS, Choice, VoteRules, read_volunteer_votes
@@ -46,7 +46,7 @@ def read_volunteers(export: Place, **options: Any) -> pd.DataFrame:
     require_output(chosen.output, TABLES, f"use {' or '.join(TABLES)}")
     table = read_volunteer_votes(
         Path(export),
-        SCHEMAS.find(chosen.schema, "--schema"),
+        SCHEMAS.find(chosen.schema, setting("schema")),
         VoteRules(chosen.late, chosen.retired, chosen.minimum, chosen.id_column),
         Choice(chosen.map, chosen.subjects, chosen.workflow, chosen.versions),
         chosen.skip_bad,

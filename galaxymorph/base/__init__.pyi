@@ -9,7 +9,6 @@ from .archives import read_head as read_head
 from .errors import BadInput as BadInput
 from .errors import MissingFile as MissingFile
 from .errors import as_utf8 as as_utf8
-from .errors import command_line_words as command_line_words
 from .errors import counted as counted
 from .errors import listed as listed
 from .errors import one_line as one_line
@@ -55,6 +54,9 @@ from .reading import require_numbers as require_numbers
 from .reading import require_words as require_words
 from .registry import Registry as Registry
 from .rows import Rows as Rows
+from .settings import command_line_words as command_line_words
+from .settings import naming_settings as naming_settings
+from .settings import setting as setting
 from .suggestions import did_you_mean as did_you_mean
 from .suggestions import near_names as near_names
 from .suggestions import similarity as similarity

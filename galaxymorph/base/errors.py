@@ -1,54 +1,17 @@
 """Errors of the input, in one line with a remedy."""
 
-import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 # Of a list in a message: it must fit on a screen.
 MOST_LISTED = 8
-# A command, which stays as it is, or an option in a message.
-_OPTION = re.compile(
-    r"`[^`]*`|python cli\.py .*|"
-    r"(?<![^\s('\"])(?:-(?P<output>o)|--(?P<no>no-)?(?P<name>[a-z][a-z-]*))\b"
-)
-# Of the process, since threads don't inherit a context.
-_on_command_line = False
-
-
-@contextmanager
-def command_line_words() -> Iterator[None]:
-    """Let messages name options as the command line has them.
-
-    They are written so, `--id-column`; outside this context they name the argument of Python's
-    function, `id_column`.
-    """
-    global _on_command_line
-    before, _on_command_line = _on_command_line, True
-    try:
-        yield
-    finally:
-        _on_command_line = before
-
-
-def interface_words(text: str) -> str:
-    """Return a message with its options as the present interface has them."""
-    return text if _on_command_line else _OPTION.sub(_argument, text)
-
-
-def _argument(option: re.Match[str]) -> str:
-    if option["output"]:
-        return "output"
-    if not option["name"]:
-        return option[0]
-    return option["name"].replace("-", "_") + ("=False" if option["no"] else "")
 
 
 class BadInput(Exception):
     """What a user gave can't be used: a file, a row or an option.
 
     The message is one line that names the thing at fault and, after a semicolon, what to do.
-    The command line prints it without a traceback and exits with status 2. In Python, arguments
-    take the place of the options in it, see `interface_words`.
+    The command line prints it without a traceback and exits with status 2. Settings in it are named
+    by `setting`.
 
     Example:
         >>> import galaxymorph as gm
@@ -61,9 +24,6 @@ class BadInput(Exception):
 
     def __init__(self, fault: object, remedy: str = ""):
         super().__init__(one_line(f"{fault}; {remedy}" if remedy else str(fault)))
-
-    def __str__(self) -> str:
-        return interface_words(super().__str__())
 
 
 class MissingFile(BadInput):

@@ -17,6 +17,7 @@ from galaxymorph.base.errors import BadInput
 from galaxymorph.base.imports import outside_code
 from galaxymorph.base.progress import warn
 from galaxymorph.base.registry import registering
+from galaxymorph.base.settings import setting
 
 # Packages that are installed name their module under this group of entry points.
 GROUP = "galaxymorph.plugins"
@@ -48,8 +49,8 @@ def load_plugin(source: str | Path) -> str:
         name = str(Path(name).resolve())
     if name in _loaded:
         return name
-    option = f"--plugin {source}"
-    remedy = "correct the plugin; --debug shows where"
+    option = setting("plugin", source)
+    remedy = f"correct the plugin; {setting('debug')} shows where"
     with outside_code(option, "it fails when imported", remedy), registering(name):
         try:
             _import(name)

@@ -15,8 +15,6 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from galaxymorph.base.errors import interface_words
-
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import Task
@@ -43,12 +41,12 @@ def say(text: str = "") -> None:
 
     The level is INFO, which Python shows only where logging is set up for it.
     """
-    LOG.info("%s", interface_words(text))
+    LOG.info("%s", text)
 
 
 def warn(text: str) -> None:
     """Log a line at the level WARNING, which Python shows in scripts too; see `say`."""
-    LOG.warning("warning: %s", interface_words(text))
+    LOG.warning("warning: %s", text)
 
 
 # Lines of `warn_once` since the start of the process or command.

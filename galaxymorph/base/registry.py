@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from typing import Generic, TypeVar
 
 from galaxymorph.base.errors import BadInput
+from galaxymorph.base.settings import setting
 from galaxymorph.base.suggestions import use_one_of
 
 Entry = TypeVar("Entry")
@@ -68,7 +69,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         where = f"{option}: " if option else ""
         raise BadInput(
             f"{where}{self.kind} {name!r} is unknown",
-            f"{use_one_of(name, list(self))}; an entry of a plugin needs --plugin",
+            f"{use_one_of(name, list(self))}; an entry of a plugin needs {setting('plugin')}",
         )
 
     def __getitem__(self, name: str) -> Entry:

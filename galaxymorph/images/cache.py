@@ -30,6 +30,7 @@ from galaxymorph.base import (
     remove_leftovers,
     replace_folder,
     replacing,
+    setting,
 )
 from galaxymorph.images.flux import FluxImage
 from galaxymorph.images.galaxy_frames import Cut, blank_frame, framed, open_files, read_galaxy
@@ -140,7 +141,8 @@ def _build(folder: Path, by_digest: dict[str, str], frame: tuple[float, int, Ren
         raise BadInput(
             f"{folder.parent}: the decoded images need {need / 1e9:.1f} GB, but only "
             f"{free / 1e9:.1f} GB are free",
-            "free disk space, set GALAXYMORPH_CACHE to another folder, or use --no-cache",
+            "free disk space, set GALAXYMORPH_CACHE to another folder, or use "
+            f"{setting('cache', False)}",
         )
     digests = sorted(by_digest)
     rows: dict[str, int] = {}

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 from PIL import Image
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, setting
 
 # Levels of 255 that compression may add to a constant picture. Of 4,120 real images of ten sets the
 # narrowest range of a colour in the middle half is 30.
@@ -220,7 +220,7 @@ def require_bands(planes: Mapping[str, np.ndarray], name: str, empty_sky: bool =
     if empty:
         raise NoContent(
             f"{name}: no pixel has a value of its own in {_listed(empty)}: no coverage there",
-            "make another cutout, or choose other bands with --bands",
+            f"make another cutout, or choose other bands with {setting('bands')}",
             "no coverage",
         )
     lacking = [band for band, share in _lacking(planes, empty_sky).items() if share >= UNCOVERED]

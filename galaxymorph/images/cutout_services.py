@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from galaxymorph.base import BadInput, Registry, use_one_of
+from galaxymorph.base import BadInput, Registry, setting, use_one_of
 
 # Pixels a side of Galaxy Zoo's images.
 SIDE = 424
@@ -165,13 +165,16 @@ def find_service(survey: str, address: str | None = None) -> Service:
     name, _, layer = survey.partition(":")
     if name not in SERVICES:
         words = [*(each for each in SERVICES if each != "hips"), "hips:ID"]
-        raise BadInput(f"--survey {survey} is unknown", use_one_of(survey, words))
+        raise BadInput(f"{setting('survey', survey)} is unknown", use_one_of(survey, words))
     service = SERVICES[name]
     if service.layer is None and layer:
-        raise BadInput(f"--survey {survey}: {name} has no layers", f"give --survey {name}")
+        raise BadInput(
+            f"{setting('survey', survey)}: {name} has no layers", f"give {setting('survey', name)}"
+        )
     if service.layer == "" and not layer:
         raise BadInput(
-            f"--survey {survey} has no id", f"give {name}:ID, such as hips:CDS/P/DSS2/color"
+            f"{setting('survey', survey)} has no id",
+            f"give {name}:ID, such as hips:CDS/P/DSS2/color",
         )
     return Service(
         survey, (address or service.address).rstrip("/"), service.locate, layer or service.layer

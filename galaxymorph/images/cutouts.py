@@ -30,6 +30,7 @@ from galaxymorph.base import (
     replacing,
     safe_file_name,
     say,
+    setting,
 )
 from galaxymorph.images.content import NoContent, require_content
 from galaxymorph.images.cutout_services import SIDE, OutsideSurvey, Place, Service
@@ -153,7 +154,10 @@ def _read_places(table: Table, service: Service, choice: CutoutChoice) -> list[C
         read.fault(~(radii > 0), f"{radius} is empty, or no radius")
         scales = PER_RADIUS * radii
     elif not choice.field:
-        say(f"no column of Petrosian radii: every image has {FIELD:g} arcsec a side (--field)")
+        say(
+            f"no column of Petrosian radii: every image has {FIELD:g} arcsec a side "
+            f"({setting('field')})"
+        )
     _require_sound(read, choice.skip_bad)
     sound = np.flatnonzero(read.sound)
     return [
@@ -182,7 +186,7 @@ def _id_column(table: Table) -> str:
             return named[name.lower()]
     raise BadInput(
         f"{table.reference}: no column of galaxy ids",
-        f"name it with --id-column: it has {listed(table.columns)}",
+        f"name it with {setting('id_column')}: it has {listed(table.columns)}",
     )
 
 
@@ -191,12 +195,16 @@ def _coordinate_columns(table: Table, choice: CutoutChoice) -> tuple[str, str]:
     if given[0] and given[1]:
         return given[0], given[1]
     if given[0] or given[1]:
-        raise BadInput("one coordinate is named", "give both --ra-column and --dec-column")
+        raise BadInput(
+            "one coordinate is named",
+            f"give both {setting('ra_column')} and {setting('dec_column')}",
+        )
     found = table.coordinates
     if found is None:
         raise BadInput(
             f"{table.reference}: no columns of coordinates",
-            f"name them with --ra-column and --dec-column: it has {listed(table.columns)}",
+            f"name them with {setting('ra_column')} and {setting('dec_column')}: it has "
+            f"{listed(table.columns)}",
         )
     return found
 
@@ -226,7 +234,9 @@ def _require_sound(read: CheckedRows, skip_bad: bool) -> None:
     others = len(read.words) - 1
     more = f" (and {counted(others, 'more row')})" if others else ""
     if not skip_bad:
-        raise BadInput(f"{read.reference} row {row}: {words}{more}", "correct it, or --skip-bad")
+        raise BadInput(
+            f"{read.reference} row {row}: {words}{more}", f"correct it, or {setting('skip_bad')}"
+        )
     say(f"{read.reference} row {row}: {words}{more}; left out")
     if not read.sound.any():
         raise BadInput(f"{read.reference}: no row can be used", "correct the table")
@@ -261,8 +271,8 @@ def _require_same_survey(folder: Path, known: dict[str, CutoutRecord], service: 
     others = {record.survey for record in known.values()} - {service.name}
     if others:
         raise BadInput(
-            f"{folder}: has images of --survey {min(others)}, not {service.name}",
-            "choose another -o",
+            f"{folder}: has images of {setting('survey')} {min(others)}, not {service.name}",
+            f"choose another {setting('output')}",
         )
 
 

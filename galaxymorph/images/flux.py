@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from galaxymorph.base import BadInput, MissingFile, listed, read_bytes
+from galaxymorph.base import BadInput, MissingFile, listed, read_bytes, setting
 from galaxymorph.images.bands import wavelength
 from galaxymorph.images.content import NoContent, require_bands
 from galaxymorph.images.fits import MAGIC, fill_gaps, opened_fits
@@ -329,7 +329,7 @@ def _factor(band: str, plane: Plane, file: _File, name: str, flux: FluxInput) ->
     if factor is None:
         raise BadInput(
             f"{name}: band {band} has no calibration in its header (BUNIT, MAGZERO, PHOTFLAM)",
-            "add it; or fit with --flux stored, if all galaxies are in one unit",
+            f"add it; or fit with {setting('flux', 'stored')}, if all galaxies are in one unit",
         )
     if flux.unit == CALIBRATED:
         return factor
@@ -337,7 +337,7 @@ def _factor(band: str, plane: Plane, file: _File, name: str, flux: FluxInput) ->
     if area is None:
         raise BadInput(
             f"{name}: band {band} has no pixel scale in its header (CD1_1, CDELT1, PIXAR_A2)",
-            "add it, or fit with --flux calibrated",
+            f"add it, or fit with {setting('flux', 'calibrated')}",
         )
     return factor / area
 
@@ -393,7 +393,7 @@ def _require_enough(
         return
     words = f"band{'s' * (len(missing) > 1)} {', '.join(missing)}"
     # A model without some bands is of no use to an image without all.
-    fewer = ", or fit with --missing-bands" if len(missing) < len(flux.bands) else ""
+    fewer = f", or fit with {setting('missing_bands')}" if len(missing) < len(flux.bands) else ""
     raise BadInput(
         f"{name}: no {words}, only {', '.join(offered) or 'none'}, and the model takes flux in "
         f"{flux.words}",

@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from galaxymorph.base import BadInput, Progress
+from galaxymorph.base import BadInput, Progress, setting
 from galaxymorph.images.content import NO_CONTENT, Fault
 from galaxymorph.images.copies import first_copies, image_thumbnail
 from galaxymorph.images.decoding import holds_fits
@@ -78,7 +78,7 @@ def require_fits(references: Sequence[str], given: Mapping[str, str | None]) -> 
         references: of the images.
         given: by option, its value, None where it isn't given.
     """
-    options = [f"--{name} {value}" for name, value in given.items() if value is not None]
+    options = [setting(name, value) for name, value in given.items() if value is not None]
     if options and not any(map(holds_fits, references)):
         raise BadInput(f"{options[0]}: there are no FITS images", "leave it out")
 

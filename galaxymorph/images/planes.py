@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, library_errors, listed
+from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, library_errors, listed, setting
 from galaxymorph.images.bands import cube_bands, named_band, short_name, wavelength
 
 # Least pixels a side of a plane.
@@ -176,7 +176,9 @@ def require_sizes(planes: Sequence[Plane], reference: str) -> None:
     """Raise BadInput if bands differ in size, or are too small to show a galaxy."""
     if len({plane.shape for plane in planes}) > 1:
         sizes = ", ".join(f"{plane.name} of {_size(plane.shape)}" for plane in planes)
-        raise BadInput(f"{reference}: bands of different sizes, {sizes}", "choose one with --bands")
+        raise BadInput(
+            f"{reference}: bands of different sizes, {sizes}", f"choose one with {setting('bands')}"
+        )
     if min(planes[0].shape) < LEAST_SIDE:
         raise BadInput(
             f"{reference}: {_size(planes[0].shape)} pixels, too few to show a galaxy",
@@ -313,7 +315,7 @@ def _named(planes: list[Plane], bands: str, reference: str) -> list[Plane]:
     chosen = [plane for name in names if (plane := plane_called(name, planes)) is not None]
     if len(chosen) < len(names) or len(names) not in (1, 3):
         raise BadInput(
-            f"{reference}: --bands {bands}, and the file has {listed(planes)}",
+            f"{reference}: {setting('bands', bands)}, and the file has {listed(planes)}",
             "name one band, or three with the red first",
         )
     return chosen
@@ -345,13 +347,13 @@ def _science(planes: list[Plane], reference: str) -> list[Plane]:
     if not usable:
         raise BadInput(
             f"{reference}: no science plane, only {listed(planes)}",
-            "give the science image, or choose a plane with --bands",
+            f"give the science image, or choose a plane with {setting('bands')}",
         )
     chosen = planes_of_one_image(usable, planes, reference)
     if len(chosen) > 3:
         raise BadInput(
             f"{reference}: {len(chosen)} bands, {listed(chosen)}",
-            "choose three with --bands, the red first",
+            f"choose three with {setting('bands')}, the red first",
         )
     lengths = [plane.length for plane in chosen if plane.length is not None]
     if len(set(lengths)) < len(chosen):
@@ -404,7 +406,7 @@ def _refuse_choice(open_: list[Plane], planes: list[Plane], reference: str) -> N
     beside = f" beside {listed(rest)}" if rest else ""
     raise BadInput(
         f"{reference}: {len(open_)} science planes, {listed(open_)}{beside}, which is ambiguous",
-        "choose one with --bands, or three, the red first",
+        f"choose one with {setting('bands')}, or three, the red first",
     )
 
 

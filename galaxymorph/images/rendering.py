@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from galaxymorph.base import BadInput, Registry
+from galaxymorph.base import BadInput, Registry, setting
 
 # From bands over their sky, shape (n, height, width), the noise (sigma) and the value that is
 # shown as white, to shares of white, 0 to 1, in the same shape.
@@ -90,16 +90,18 @@ class Rendering:
             self._require_same_flux(stretch, bands)
             return self
         if stretch is not None:
-            STRETCHES.find(stretch, "--stretch")
+            STRETCHES.find(stretch, setting("stretch"))
         return replace(self, stretch=stretch or self.stretch, bands=bands or self.bands)
 
     def _require_same_flux(self, stretch: str | None, bands: str | None) -> None:
         assert self.flux is not None
         takes = f"the model takes flux in the bands {self.flux.words}"
         if stretch is not None:
-            raise BadInput(f"--stretch {stretch}: {takes}, which isn't stretched", "leave it out")
+            raise BadInput(
+                f"{setting('stretch', stretch)}: {takes}, which isn't stretched", "leave it out"
+            )
         if bands is not None and tuple(map(str.strip, bands.split(","))) != self.flux.bands:
-            raise BadInput(f"--bands {bands}: {takes}, in this order", "leave it out")
+            raise BadInput(f"{setting('bands', bands)}: {takes}, in this order", "leave it out")
 
 
 DEFAULT = Rendering()

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import random_table
 
+from galaxymorph.base import setting
 from galaxymorph.judge.metrics.bootstrap import mean_interval
 from galaxymorph.learn import Run, predicted_columns, target_of, true_columns
 
@@ -93,7 +94,10 @@ def class_warnings(counts: np.ndarray, classes: Sequence[str], seed: int) -> lis
         warnings.append(_warning(f"{words}, {chance.mean():.3f} (permutation test, p {p:.2f})"))
     if missing := [name for name, count in zip(classes, of_class, strict=True) if not count]:
         words = f"there is no test galaxy of class {', '.join(map(repr, missing))}"
-        remedy = "label more galaxies of this class, or use --folds 5, which tests every galaxy"
+        remedy = (
+            f"label more galaxies of this class, or use {setting('folds', 5)}, which tests every "
+            "galaxy"
+        )
         warnings.append(_warning(f"{words}, so its metrics are unknown", remedy))
     return warnings
 
@@ -110,7 +114,7 @@ def _loss_warnings(run: Run) -> list[FitWarning]:
         if not last <= first * (1 + RISE):
             where = f" of {run.part_word} {member.path.name}" if run.part_word else ""
             what = f"the training loss{where} rose from {first:.3f} to {last:.3f}"
-            return [_warning(what, "give a smaller --lr")]
+            return [_warning(what, f"give a smaller {setting('lr')}")]
     return []
 
 

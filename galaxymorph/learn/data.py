@@ -15,7 +15,7 @@ from fastai.vision.augment import Resize, ResizeMethod, aug_transforms
 from fastcore.foundation import L
 from fasttransform import Transform
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, setting
 from galaxymorph.images import Cut, Fault, Frames, Source, open_galaxy
 from galaxymorph.learn.acceleration.gpu_memory import fits_on_gpu, frames_on_gpu
 from galaxymorph.learn.acceleration.loaders import FileItems, StoredItems, ThreadedDL
@@ -150,7 +150,7 @@ def _share(recipe: Recipe) -> int:
     """
     if recipe.batch // processes() < 2:
         raise BadInput(
-            f"--batch {recipe.batch}: too few galaxies for {processes()} processes",
+            f"{setting('batch', recipe.batch)}: too few galaxies for {processes()} processes",
             "use at least two per process",
         )
     return recipe.batch // processes()

@@ -17,7 +17,7 @@ from fastai.callback.schedule import fit_one_cycle  # noqa: F401, the patch of L
 from fastai.learner import Learner
 from fastai.torch_core import default_device, set_seed
 
-from galaxymorph.base import BadInput, Progress, Steps, counted, remove_leftovers, say
+from galaxymorph.base import BadInput, Progress, Steps, counted, remove_leftovers, say, setting
 from galaxymorph.images import Frames
 from galaxymorph.learn.acceleration.features import stored_features
 from galaxymorph.learn.acceleration.gpu_memory import LossOnGPU
@@ -217,7 +217,7 @@ def train_run(run: Run, galaxies: Galaxies) -> None:
     if run.recipe.pipeline == "fast":
         keep_freed_memory()
     if run.recipe.unlabelled and processes() > 1:
-        raise BadInput("--unlabelled: not possible with several processes", "use one")
+        raise BadInput(f"{setting('unlabelled')}: not possible with several processes", "use one")
     unlabelled = None if run.is_trained else unlabelled_images(run.recipe, galaxies)
     shares = [0.0 if member.is_trained else 1.0 for member in run.members]
     with locked(run), Steps(shares, numbered=False) as steps:

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from galaxymorph.base import BadInput, Progress, say, warn
+from galaxymorph.base import BadInput, Progress, say, setting, warn
 from galaxymorph.images import (
     FLUX_UNITS,
     FluxImage,
@@ -152,7 +152,8 @@ def _unit(references: Sequence[str], recipe: Recipe) -> str:
             raise BadInput(
                 f"{total - numbers[unit]:,} of {total:,} images have no flux as {unit}: "
                 f"{_first_fault(references, replace(recipe, flux=unit))}",
-                f"give --flux {following}, or --flux {unit} with --skip-bad",
+                f"give {setting('flux', following)}, or {setting('flux', unit)} with "
+                f"{setting('skip_bad')}",
             )
     # If none can be read, the fault is that of values as stored.
     return next((unit for unit, number in numbers.items() if number), FLUX_UNITS[-1])

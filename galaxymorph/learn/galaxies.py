@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, counted, say, warn
+from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, counted, say, setting, warn
 from galaxymorph.images import (
     COMPARISON,
     NO_CONTENT,
@@ -360,7 +360,8 @@ def with_images(table: pd.DataFrame, data: str | Path | None = None) -> pd.DataF
         first = table["image"].iloc[0] if len(table) else None
         if first and not Path(first.split(REFERENCE_SEPARATOR)[0]).exists():
             raise BadInput(
-                f"{first}: no such file", "give the catalogue's present path with --data"
+                f"{first}: no such file",
+                f"give the catalogue's present path with {setting('data')}",
             )
         return table
     images = locate_images(data, table["galaxy"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, setting
 
 # Mean and standard deviation by channel of pixels between 0 and 1.
 Stats = tuple[tuple[float, ...], tuple[float, ...]]
@@ -22,12 +22,11 @@ REMEDY = (
 )
 
 
-def parse_normalisation(text: str, name: str = "--normalise", channels: int = 3) -> Stats:
+def parse_normalisation(text: str, channels: int = 3) -> Stats:
     """Return the mean and standard deviation of a setting, a number for each channel.
 
     Args:
         text: a name of `NORMALISATIONS`, or MEAN/STD with one number or one a channel.
-        name: of the option or setting, for errors.
         channels: of the images.
 
     Raises:
@@ -42,10 +41,12 @@ def parse_normalisation(text: str, name: str = "--normalise", channels: int = 3)
     except ValueError:
         parts = []
     if len(parts) != 2 or not all(len(part) in (1, channels) for part in parts):
-        raise BadInput(f"{name} {text!r} is no normalisation", REMEDY)
+        raise BadInput(f"{setting('normalise')} {text!r} is no normalisation", REMEDY)
     mean, std = (tuple(part * channels if len(part) == 1 else part) for part in parts)
     if not all(abs(number) < 1e6 for number in (*mean, *std)) or min(std) <= 0:
-        raise BadInput(f"{name} {text!r}: a standard deviation must be over 0", REMEDY)
+        raise BadInput(
+            f"{setting('normalise')} {text!r}: a standard deviation must be over 0", REMEDY
+        )
     return mean, std
 
 

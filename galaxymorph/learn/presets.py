@@ -130,7 +130,7 @@ RECIPES.register(
     "semi",
     Preset(
         replace(SMALL, keep="average"),
-        "as small, with averaged weights: for few labels and --unlabelled images",
+        "as small, with averaged weights: for few labels and unlabelled images",
     ),
 )
 # The settings are a guess, as they take a GPU. With tens of thousands of galaxies a tenth is enough
@@ -200,6 +200,6 @@ RECIPES.register(
             held_out=0.06,
             calibration=0.0,
         ),
-        "a backbone for --weights: all 37 answers of the tree, all layers",
+        "a backbone for other fits: all 37 answers of the tree, all layers",
     ),
 )

@@ -15,7 +15,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from galaxymorph.base import BadInput, did_you_mean, loaded_plugins, say, use_one_of
+from galaxymorph.base import (
+    BadInput,
+    did_you_mean,
+    loaded_plugins,
+    naming_settings,
+    say,
+    setting,
+    use_one_of,
+)
 from galaxymorph.images.rendering import FLUX_UNITS, STRETCHES, FluxInput, Rendering
 from galaxymorph.learn.normalisation import REMEDY, parse_normalisation
 from galaxymorph.learn.sources.events import source_events
@@ -478,11 +486,11 @@ class Recipe:
     def model_json_schema() -> dict[str, Any]:
         """Return the JSON schema of a recipe, for completion and checks in an editor."""
         schema = _adapter().json_schema()
-        for setting in fields(Recipe):
+        for declared in fields(Recipe):
             # A schema may be a file, too.
-            if setting.name != "schema" and (choices := choices_of(setting)):
-                null = [None] if setting.default is None else []
-                described = schema["properties"][setting.name]
+            if declared.name != "schema" and (choices := choices_of(declared)):
+                null = [None] if declared.default is None else []
+                described = schema["properties"][declared.name]
                 # The items of a list, if it is one.
                 described.get("items", described)["enum"] = [*choices, *null]
         schema["properties"][SCHEMA_KEY] = {"type": "string"}
@@ -494,21 +502,21 @@ class Recipe:
         return "volunteers" if self.labels_column is None else "labels"
 
 
-def choices_of(setting: Field[Any]) -> list[Any]:
+def choices_of(declared: Field[Any]) -> list[Any]:
     """Return the choices of a setting, with those of loaded plugins; empty if there are none."""
-    if setting.name == "loss":
+    if declared.name == "loss":
         return list(dict.fromkeys(name for target in TARGETS.values() for name in target.losses))
-    return list(setting.metadata.get("choices", ()))
+    return list(declared.metadata.get("choices", ()))
 
 
-def help_of(setting: Field[Any]) -> str:
+def help_of(declared: Field[Any]) -> str:
     """Return a setting's description, with the entries of targets and losses."""
-    words = setting.metadata["description"]
-    if setting.name == "schema":
+    words = declared.metadata["description"]
+    if declared.name == "schema":
         entries = [", ".join(SCHEMAS)]
-    elif setting.name == "target":
+    elif declared.name == "target":
         entries = [f"{name} ({target.words})" for name, target in TARGETS.items()]
-    elif setting.name == "loss":
+    elif declared.name == "loss":
         entries = [f"{', '.join(target.losses)} for {name}" for name, target in TARGETS.items()]
     else:
         return words
@@ -521,7 +529,8 @@ class Rule:
 
     Args:
         broken: tells whether a recipe has it.
-        fault: begins with the setting at fault; `{r.name}` is a setting's value.
+        fault: begins with the setting at fault; `{name}` is a setting's name for the user, and
+            `{r.name}` its value.
         remedy: for the user.
         given: a setting without which, if the user didn't give it, the rule doesn't apply.
     """
@@ -554,188 +563,190 @@ def _of_challenge(recipe: Recipe) -> bool:
     return recipe.schema == Recipe.schema
 
 
-FROM_THE_FIRST = "{}: with --weights none all layers are trained from the first epoch"
+FROM_THE_FIRST = "{}: with {{weights}} none all layers are trained from the first epoch"
 RULES = (
     Rule(
         lambda r: _flux(r) and r.bands is None,
-        "pixels: flux needs the names of the bands",
-        "give --bands, such as g,r,i,z",
+        "{pixels}: flux needs the names of the bands",
+        "give {bands}, such as g,r,i,z",
     ),
     Rule(
         lambda r: _flux(r) and _plain(r),
-        "pixels: flux needs the fast pipeline",
-        "leave out --pipeline plain",
+        "{pixels}: flux needs the fast pipeline",
+        "leave out {pipeline} plain",
     ),
     Rule(
         lambda r: _flux(r) and r.channels is not None,
-        "channels {r.channels}: flux has a channel for each band",
+        "{channels} {r.channels}: flux has a channel for each band",
     ),
     Rule(
         lambda r: _flux(r) and r.missing_bands >= len(r.flux_bands),
-        "missing_bands {r.missing_bands}: as many as there are",
+        "{missing_bands} {r.missing_bands}: as many as there are",
         "give fewer",
     ),
     Rule(
         lambda r: not _flux(r) and (r.flux or r.softening or r.missing_bands),
-        "flux, softening and missing_bands are settings of flux, and the pixels are rgb",
-        "give --pixels flux, or leave them out",
+        "{flux}, {softening} and {missing_bands} are settings of flux, and the pixels are rgb",
+        "give {pixels} flux, or leave them out",
     ),
     Rule(
         lambda r: _flux(r),
-        "stretch {r.stretch}: flux isn't stretched, see softening",
+        "{stretch} {r.stretch}: flux isn't stretched, see softening",
         given="stretch",
     ),
     Rule(
         lambda r: _flux(r),
-        "contrast {r.contrast}: flux has a zero, so that it has no contrast to change",
+        "{contrast} {r.contrast}: flux has a zero, so that it has no contrast to change",
         given="contrast",
     ),
     Rule(
         lambda r: not _flux(r) or r.weights == "none",
-        "first_layer {r.first_layer}: it is for bands of flux and pretrained weights",
+        "{first_layer} {r.first_layer}: it is for bands of flux and pretrained weights",
         given="first_layer",
     ),
     Rule(
         lambda r: _plain(r) and (r.crop < 1 or r.shift),
-        "pipeline: plain uses the whole frame",
-        "leave out crop and shift",
+        "{pipeline}: plain uses the whole frame",
+        "leave out {crop} and {shift}",
     ),
     Rule(
         lambda r: _plain(r) and r.brightness != r.contrast,
-        "pipeline: plain has one range for brightness and contrast",
+        "{pipeline}: plain has one range for brightness and contrast",
         "make them equal",
     ),
     Rule(
         lambda r: _plain(r) and (r.colour or r.blur or r.noise),
-        "pipeline: plain does not support colour, blur and noise",
-        "leave out colour, blur and noise",
+        "{pipeline}: plain does not support colour, blur and noise",
+        "leave out {colour}, {blur} and {noise}",
     ),
     Rule(
         lambda r: _soft(r) and r.labels_column is not None,
-        "target {r.target} needs vote fractions, but column {r.labels_column!r} has class names",
+        "{target} {r.target} needs vote fractions, but column {r.labels_column!r} has class names",
         "leave out one of the two",
     ),
     Rule(
         lambda r: r.fractions is not None and r.labels_column is not None,
-        "fractions {r.fractions}: the labels are in column {r.labels_column!r}",
+        "{fractions} {r.fractions}: the labels are in column {r.labels_column!r}",
         "leave out one of the two",
     ),
     Rule(
         lambda r: r.split_column and r.test_data,
-        "test_data: the split is in column {r.split_column!r} already",
+        "{test_data}: the split is in column {r.split_column!r} already",
         "leave out one of the two",
     ),
     Rule(
         lambda r: (r.split_column or r.test_data) and r.folds,
-        "folds {r.folds}: the catalogue has a split of its own",
+        "{folds} {r.folds}: the catalogue has a split of its own",
         "leave out one of the two",
     ),
     Rule(
         lambda r: r.split_column or r.test_data,
-        "held_out {r.held_out}: the catalogue has a split of its own",
+        "{held_out} {r.held_out}: the catalogue has a split of its own",
         given="held_out",
     ),
     Rule(
         lambda r: r.also and r.target != "tree",
-        "also: further catalogues train the answers of a tree, and the target is {r.target}",
-        "use --target tree",
+        "{also}: further catalogues train the answers of a tree, and the target is {r.target}",
+        "use {target} tree",
     ),
     Rule(
         lambda r: r.also and r.loss == "mse",
-        "also: the loss mse takes fractions of all answers, and further catalogues know some",
+        "{also}: the loss mse takes fractions of all answers, and further catalogues know some",
         "use another loss",
     ),
     Rule(
         lambda r: r.adapt != "none" and not r.unlabelled,
-        "adapt is {r.adapt!r}, and there are no unlabelled images",
-        "give --unlabelled PATH",
+        "{adapt} is {r.adapt!r}, and there are no unlabelled images",
+        "give {unlabelled} PATH",
     ),
     Rule(
         lambda r: r.unlabelled and (_plain(r) or r.epochs == 0),
-        "unlabelled: it needs the fast pipeline and an epoch of fine-tuning",
+        "{unlabelled}: it needs the fast pipeline and an epoch of fine-tuning",
     ),
     Rule(
         lambda r: r.mixup and r.unlabelled,
-        "mixup {r.mixup}: it cannot be combined with --unlabelled",
+        "{mixup} {r.mixup}: it cannot be combined with {unlabelled}",
         "leave out one of the two",
     ),
     Rule(
         lambda r: not _of_challenge(r) and r.target != "tree",
-        "schema: label schemes are defined on the columns of Kaggle's challenge only",
-        "use --target tree",
+        "{schema}: label schemes are defined on the columns of Kaggle's challenge only",
+        "use {target} tree",
     ),
     Rule(
-        lambda r: r.frozen_epochs + r.epochs == 0, "epochs: there are no epochs", "give one or more"
+        lambda r: r.frozen_epochs + r.epochs == 0,
+        "{epochs}: there are no epochs",
+        "give one or more",
     ),
     Rule(
         lambda r: r.folds and r.members > 1,
-        "members {r.members}: it cannot be combined with --folds {r.folds}",
+        "{members} {r.members}: it cannot be combined with {folds} {r.folds}",
         "leave out one of the two",
     ),
     Rule(
         lambda r: _soft(r) and r.class_weights,
-        "class_weights {r.class_weights}: it is for --target classes",
+        "{class_weights} {r.class_weights}: it is for {target} classes",
         given="class_weights",
     ),
     Rule(
         lambda r: _soft(r) and r.label_smoothing,
-        "label_smoothing {r.label_smoothing}: it is for --target classes",
+        "{label_smoothing} {r.label_smoothing}: it is for {target} classes",
         given="label_smoothing",
     ),
     Rule(
         lambda r: r.weights == "none" and r.frozen_epochs,
-        FROM_THE_FIRST.format("frozen_epochs {r.frozen_epochs}"),
+        FROM_THE_FIRST.format("{frozen_epochs} {r.frozen_epochs}"),
         given="frozen_epochs",
     ),
     Rule(
         lambda r: r.weights == "none" and r.unfreeze,
-        FROM_THE_FIRST.format("unfreeze {r.unfreeze}"),
+        FROM_THE_FIRST.format("{unfreeze} {r.unfreeze}"),
         given="unfreeze",
     ),
     Rule(
         lambda r: not r.unlabelled,
-        "adapt_weight: there are no unlabelled images",
-        "give --unlabelled PATH",
+        "{adapt_weight}: there are no unlabelled images",
+        "give {unlabelled} PATH",
         given="adapt_weight",
     ),
     Rule(
         lambda r: not (r.blur or r.noise),
-        "degraded {r.degraded}: there is no blur and no noise",
-        "give --blur or --noise",
+        "{degraded} {r.degraded}: there is no blur and no noise",
+        "give {blur} or {noise}",
         given="degraded",
     ),
     Rule(
         lambda r: r.trunk_views and _nothing_stored(r),
-        "trunk_views {r.trunk_views}: it has no effect, because no stage is frozen, the pipeline "
-        "is plain, or --unlabelled or --mixup is given",
+        "{trunk_views} {r.trunk_views}: it has no effect, because no stage is frozen, the pipeline "
+        "is plain, or {unlabelled} or {mixup} is given",
         given="trunk_views",
     ),
     Rule(
         lambda r: not _of_challenge(r),
-        "scheme {r.scheme}: label schemes are defined on the columns of Kaggle's challenge only",
-        "leave out --scheme or --schema",
+        "{scheme} {r.scheme}: label schemes are defined on the columns of Kaggle's challenge only",
+        "leave out {scheme} or {schema}",
         given="scheme",
     ),
     Rule(
         lambda r: r.labels_column is not None,
-        "scheme {r.scheme}: the labels are in column {r.labels_column!r}",
-        "leave out --scheme or --labels-column",
+        "{scheme} {r.scheme}: the labels are in column {r.labels_column!r}",
+        "leave out {scheme} or {labels_column}",
         given="scheme",
     ),
     Rule(
         lambda r: r.epochs == 0 or (r.unfreeze == 1 and r.weights != "none"),
-        "layer_decay {r.layer_decay}: no more than one stage is fine-tuned",
-        "give --epochs and --unfreeze, where 0 is all stages",
+        "{layer_decay} {r.layer_decay}: no more than one stage is fine-tuned",
+        "give {epochs} and {unfreeze}, where 0 is all stages",
         given="layer_decay",
     ),
     Rule(
         lambda r: _plain(r),
-        "interpolation {r.interpolation}: pipeline plain resizes as fastai does",
+        "{interpolation} {r.interpolation}: pipeline plain resizes as fastai does",
         given="interpolation",
     ),
     Rule(
         lambda r: r.folds,
-        "held_out {r.held_out}: with --folds every galaxy is tested once",
+        "{held_out} {r.held_out}: with {folds} every galaxy is tested once",
         given="held_out",
     ),
 )
@@ -756,7 +767,7 @@ def changed_recipe(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
             for name in ("class_weights", "label_smoothing"):
                 values[name] = getattr(Recipe, name)
     values |= changes
-    recipe = _validated(values, "--", given=changes)
+    recipe = _validated(values, given=changes)
     require_views(recipe, recipe.views if "views" in changes else None)
     if recipe.weights == "none" and "epochs" in changes:
         recipe = replace(recipe, frozen_epochs=0)
@@ -796,7 +807,7 @@ def require_weights_file(recipe: Recipe) -> None:
     weights = recipe.weights
     if weights not in WEIGHTS and not is_source(weights) and not Path(weights).is_file():
         raise BadInput(
-            f"--weights {weights}: no such file",
+            f"{setting('weights', weights)}: no such file",
             f"{use_one_of(weights, WEIGHTS)}; or give the path of a state dict, "
             "hf_hub:OWNER/NAME or local-dir:FOLDER",
         )
@@ -811,8 +822,9 @@ def require_views(recipe: Recipe, views: int | None) -> None:
     """Raise BadInput for mirrored views of a model that is trained without them."""
     if views == 8 and not recipe.flips:
         raise BadInput(
-            "--views 8: four of them are mirrored, but the model was trained with --no-flips",
-            "use --views 4 (rotations)",
+            f"{setting('views', 8)}: four of them are mirrored, but the model was trained with "
+            f"{setting('flips', False)}",
+            f"use {setting('views', 4)} (rotations)",
         )
 
 
@@ -835,7 +847,7 @@ def naming_missing_plugins(plugins: Iterable[str]) -> Iterator[None]:
         fault = str(error).partition(";")[0]
         raise BadInput(
             f"{fault}, and the plugins that it was made with aren't loaded",
-            f"add {' '.join(f'--plugin {plugin}' for plugin in missing)}",
+            f"add {' '.join(setting('plugin', plugin) for plugin in missing)}",
         ) from error
 
 
@@ -865,7 +877,15 @@ def recipe_from_dict(values: object, name: str) -> Recipe:
                 f"{name}: {key} {value!r} was removed",
                 "leave it out, or use the galaxymorph version that wrote the file",
             )
-    return _validated(values, f"{name}: ")
+    with naming_settings(_as_key):
+        return _validated(values, f"{name}: ")
+
+
+def _as_key(name: str, value: object) -> str | None:
+    """Return a setting as the key of a recipe's file; None of what is no setting of recipes."""
+    if name not in Recipe.__dataclass_fields__:
+        return None
+    return name if value is None else f"{name} {value}"
 
 
 # A run's recipe is read many times in a process.
@@ -938,13 +958,19 @@ def _adapter() -> TypeAdapter[Recipe]:
 
 
 def _validated(
-    values: Mapping[str, object], prefix: str, given: Mapping[str, object] | None = None
+    values: Mapping[str, object], where: str = "", given: Mapping[str, object] | None = None
 ) -> Recipe:
-    """Return the recipe with some values; raise a BadInput that names all faults."""
-    settings = {setting.name: setting for setting in fields(Recipe)}
+    """Return the recipe with some values; raise a BadInput that names all faults.
+
+    Args:
+        values: by setting.
+        where: before each fault, such as a file.
+        given: values that the user gave.
+    """
+    settings = {declared.name: declared for declared in fields(Recipe)}
     unknown = [name for name in values if name not in settings]
     faults = [
-        (f"{prefix}setting {name!r} is unknown", did_you_mean(name, list(settings), "settings are"))
+        (f"setting {name!r} is unknown", did_you_mean(name, list(settings), "settings are"))
         for name in unknown
     ]
     known = {
@@ -957,23 +983,24 @@ def _validated(
     recipe, wrong = _instance(known)
     for name, value in known.items():
         if name in wrong:
-            faults.append(_fault_of(settings[name], value, wrong[name], prefix))
+            faults.append(_fault_of(settings[name], value, wrong[name]))
         elif name == "loss" or (value is None and settings[name].default is None):
             continue
         elif name == "schema" and isinstance(value, str):
-            SCHEMAS.find(value, f"{prefix}schema" if prefix == "--" else prefix.removesuffix(": "))
+            SCHEMAS.find(value, f"{where}{setting('schema')}")
         elif "choices" in settings[name].metadata:
             choices = choices_of(settings[name])
             several = settings[name].type.startswith("tuple")
             for each in cast(Iterable[object], value) if several else (value,):
                 if each not in choices:
-                    fault = f"{prefix}{_spelt(name, prefix)} is {each!r}"
-                    remedy = use_one_of(each, choices) if choices else "it needs a --plugin"
+                    fault = f"{setting(name)} is {each!r}"
+                    missing = f"it needs a {setting('plugin')}"
+                    remedy = use_one_of(each, choices) if choices else missing
                     faults.append((fault, remedy))
     if recipe and not faults:
-        faults = [*_parsed(recipe, prefix), *_conflicts(recipe, prefix, given or {})]
+        faults = [*_parsed(recipe), *_conflicts(recipe, given or {})]
     if recipe is None or faults:
-        raise BadInput(". ".join("; ".join(fault) for fault in faults))
+        raise BadInput(". ".join(f"{where}{fault}; {remedy}" for fault, remedy in faults))
     return recipe
 
 
@@ -987,42 +1014,42 @@ def _instance(values: dict[str, object]) -> tuple[Recipe | None, dict[str, str]]
         return None, {str(fault["loc"][0]): fault["type"] for fault in error.errors()}
 
 
-def _fault_of(setting: Field[Any], value: object, kind: str, prefix: str) -> tuple[str, str]:
-    name = f"{prefix}{_spelt(setting.name, prefix)}"
+def _fault_of(declared: Field[Any], value: object, kind: str) -> tuple[str, str]:
+    name = setting(declared.name)
     if kind not in OUT_OF_RANGE:
-        return f"{name} is {value!r}", f"it takes a value of type {setting.type.split(' ')[0]}"
-    above, least, most = (setting.metadata.get(key) for key in ("gt", "ge", "le"))
+        return f"{name} is {value!r}", f"it takes a value of type {declared.type.split(' ')[0]}"
+    above, least, most = (declared.metadata.get(key) for key in ("gt", "ge", "le"))
     lower = f"over {above}" if least is None else f"{least}"
     return f"{name} is {value}", f"it takes {lower} to {most}"
 
 
-def _parsed(recipe: Recipe, prefix: str) -> list[tuple[str, str]]:
+def _parsed(recipe: Recipe) -> list[tuple[str, str]]:
     """Return the faults of settings that have a form of their own."""
     faults = []
     if recipe.normalise is not None:
         try:
-            parse_normalisation(recipe.normalise, f"{prefix}normalise", recipe.image_channels)
+            parse_normalisation(recipe.normalise, recipe.image_channels)
         except BadInput as error:
             faults.append((str(error).partition(";")[0], REMEDY))
     if _flux(recipe) and recipe.bands is not None:
-        faults += _flux_faults(recipe, prefix)
+        faults += _flux_faults(recipe)
     if recipe.model_args is not None:
         try:
             is_object = isinstance(json.loads(recipe.model_args), dict)
         except ValueError:
             is_object = False
         if not is_object:
-            fault = f"{prefix}{_spelt('model_args', prefix)} is {recipe.model_args!r}"
+            fault = f"{setting('model_args')} is {recipe.model_args!r}"
             faults.append((fault, 'it takes a JSON object, such as {"img_size": 128}'))
     return faults
 
 
-def _flux_faults(recipe: Recipe, prefix: str) -> list[tuple[str, str]]:
+def _flux_faults(recipe: Recipe) -> list[tuple[str, str]]:
     bands = recipe.flux_bands
     if not all(bands) or len({band.casefold() for band in bands}) < len(bands):
-        return [(f"{prefix}bands is {recipe.bands!r}", "name each band once, such as g,r,i,z")]
+        return [(f"{setting('bands')} is {recipe.bands!r}", "name each band once, such as g,r,i,z")]
     if len(bands) > MOST_BANDS:
-        return [(f"{prefix}bands has {len(bands)} bands", f"name up to {MOST_BANDS}")]
+        return [(f"{setting('bands')} has {len(bands)} bands", f"name up to {MOST_BANDS}")]
     if recipe.softening is None:
         return []
     try:
@@ -1031,28 +1058,24 @@ def _flux_faults(recipe: Recipe, prefix: str) -> list[tuple[str, str]]:
         values = []
     if len(values) == len(bands) and all(0 < value < float("inf") for value in values):
         return []
-    fault = f"{prefix}softening is {recipe.softening!r}"
+    fault = f"{setting('softening')} is {recipe.softening!r}"
     return [(fault, f"give {len(bands)} numbers over 0, one for each band")]
 
 
-def _conflicts(recipe: Recipe, prefix: str, given: Mapping[str, object]) -> list[tuple[str, str]]:
+def _conflicts(recipe: Recipe, given: Mapping[str, object]) -> list[tuple[str, str]]:
     faults = []
     losses = TARGETS[recipe.target].losses
     if recipe.loss is not None and recipe.loss not in losses:
-        fault = f"{prefix}loss is {recipe.loss!r}, and the target is {recipe.target}"
+        fault = f"{setting('loss')} is {recipe.loss!r}, and the target is {recipe.target}"
         words = f"use {' or '.join(losses)}"
         faults.append((fault, use_one_of(recipe.loss, list(losses), words)))
     if recipe.also and recipe.target == "tree":
         tree = SCHEMAS.find(recipe.schema).tree
         for source in read_sources(recipe):
             source_events([source], tree)
+    names = {declared.name: setting(declared.name) for declared in fields(Recipe)}
     for rule in RULES:
         if (not rule.given or rule.given in given) and rule.broken(recipe):
-            name, separator, rest = rule.fault.format(r=recipe).partition(" ")
-            faults.append((f"{prefix}{_spelt(name, prefix)}{separator}{rest}", rule.remedy))
+            fault, remedy = (words.format(r=recipe, **names) for words in (rule.fault, rule.remedy))
+            faults.append((fault, remedy))
     return faults
-
-
-def _spelt(name: str, prefix: str) -> str:
-    """Return a setting's name as an option, or as in a file."""
-    return name.replace("_", "-") if prefix == "--" else name

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from galaxymorph.base import setting
 from galaxymorph.learn.backbones.initial_weights import has_pretrained
 from galaxymorph.learn.presets import make_recipe
 from galaxymorph.learn.recipe import Recipe, is_source
@@ -54,7 +55,7 @@ def default_recipe(counts: Mapping[str, int], changes: Mapping[str, object]) -> 
     if weights == "none":
         return chosen("scratch", "no pretrained weights")
     if weights != "imagenet":
-        return chosen("quick", f"--weights {weights}")
+        return chosen("quick", setting("weights", weights))
     requested = bool(changes.keys() & {"weights", "arch"})
     published = chosen("baseline", f"ImageNet weights of {arch}")
     if total >= MANY and (requested or has_pretrained(published.recipe)):

@@ -36,6 +36,7 @@ from galaxymorph.base import (
     require,
     require_key,
     require_words,
+    setting,
     warn_once,
     write_json,
 )
@@ -316,13 +317,13 @@ def new_run_folder(path: Path, is_fit: bool = True) -> Iterator[Path]:
         raise BadInput(
             f"{path} exists already",
             (f"continue it with `fit --resume {path}`, or " if is_fit else "")
-            + "choose another --name",
+            + f"choose another {setting('name')}",
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadInput(
-            f"{path}: can't be made ({error.strerror})", "choose another --out"
+            f"{path}: can't be made ({error.strerror})", f"choose another {setting('out')}"
         ) from None
     with replace_folder(path) as temporary:
         yield temporary

@@ -10,7 +10,7 @@ from fastai.callback.core import Callback
 from fastai.callback.fp16 import MixedPrecision
 from fastai.torch_core import default_device, to_float
 
-from galaxymorph.base import BadInput, say
+from galaxymorph.base import BadInput, say, setting
 from galaxymorph.learn.distributed import processes
 from galaxymorph.learn.recipe import Recipe
 
@@ -46,7 +46,7 @@ def in_halves(work: Callable[[torch.Tensor], torch.Tensor], batch: torch.Tensor)
             raise BadInput(
                 f"{default_device()}: out of memory with one image of "
                 f"{batch.shape[-1]} pixels a side",
-                "use --device cpu, or end what else runs on the GPU",
+                f"use {setting('device', 'cpu')}, or end what else runs on the GPU",
             ) from error
     # Outside the handler, whose traceback references the tensors of the failed step.
     free_memory()
@@ -70,7 +70,8 @@ def train_in_parts(train: Callable[[int], None], restore: Callable[[], None], ba
         if parts >= batch:
             raise BadInput(
                 f"{default_device()}: out of memory with one galaxy of a batch",
-                "choose a smaller --size or --arch, or use --device cpu",
+                f"choose a smaller {setting('size')} or {setting('arch')}, or use "
+                f"{setting('device', 'cpu')}",
             )
         free_memory()
         parts = min(2 * parts, batch)
@@ -102,9 +103,10 @@ def split_callbacks(parts: int, recipe: Recipe) -> list[Callback]:
     if parts == 1:
         return []
     if recipe.unlabelled or recipe.mixup:
-        option = "--unlabelled" if recipe.unlabelled else "--mixup"
+        option = setting("unlabelled") if recipe.unlabelled else setting("mixup")
         raise BadInput(
-            f"--batch {recipe.batch}: out of GPU memory, and with {option} it can't be split",
+            f"{setting('batch', recipe.batch)}: out of GPU memory, and with {option} it can't be "
+            "split",
             "choose a smaller one",
         )
     return [SplitBatches(parts)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from galaxymorph.base import BadInput, Damaged, counted, reading, warn
+from galaxymorph.base import BadInput, Damaged, counted, reading, setting, warn
 from galaxymorph.learn.runs import Run
 from galaxymorph.zoo.columns import PARTS, TEST, TRAIN
 
@@ -58,6 +58,6 @@ def warn_of_known_tests(run: Run) -> None:
     if seen:
         total = len(tested)
         warn(
-            f"--weights {path}: {counted(seen, 'galaxy')} of {total:,} in the test part trained "
-            "these weights, so that test scores are too good"
+            f"{setting('weights', path)}: {counted(seen, 'galaxy')} of {total:,} in the test part "
+            "trained these weights, so that test scores are too good"
         )

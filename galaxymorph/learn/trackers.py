@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from galaxymorph.base import Registry, import_extra, read_json, write_json
+from galaxymorph.base import Registry, import_extra, read_json, setting, write_json
 
 if TYPE_CHECKING:
     from fastai.callback.core import Callback
@@ -47,7 +47,7 @@ CALLBACKS: Registry[Callable[[Run, str], Callback]] = Registry("callback")
 def require_trackers(recipe: Recipe) -> None:
     """Raise BadInput if the library of one of a recipe's trackers isn't installed."""
     for name in recipe.track:
-        import_extra(TRACKERS[name].library, name, f"--track {name}")
+        import_extra(TRACKERS[name].library, name, setting("track", name))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from galaxymorph.base import BadInput, Progress, Registry, counted, warn
+from galaxymorph.base import BadInput, Progress, Registry, counted, setting, warn
 from galaxymorph.judge import unit_vectors
 from galaxymorph.judge.explain.neighbours import A_COMPONENT, COMPONENTS
 from galaxymorph.judge.robustness.drift import NEIGHBOURS
@@ -97,7 +97,7 @@ def rank_anomalies(
     Raises:
         BadInput: there is no such detector, a file is damaged, or no image has an embedding.
     """
-    entry = DETECTORS.find(detector, "--detector")
+    entry = DETECTORS.find(detector, setting("detector"))
     scores = _scores(catalogue, entry)
     rows = np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")
     rows = rows[: min(number, int(np.isfinite(scores).sum()))]

@@ -24,6 +24,7 @@ from galaxymorph.base import (
     remove_leftovers,
     replacing,
     say,
+    setting,
     write_json,
 )
 from galaxymorph.judge import (
@@ -155,7 +156,9 @@ def _model(model: str | Path | Predictor, options: PredictionOptions, name: str)
         if not name:
             raise BadInput("a predictor has no id", "give it a name")
         if options.coverage and not has_intervals(model.recipe):
-            raise BadInput(f"--coverage {options.coverage}: {name} isn't a run", "give the run")
+            raise BadInput(
+                f"{setting('coverage', options.coverage)}: {name} isn't a run", "give the run"
+            )
         chosen = CatalogueModel(name, name, options, options.coverage, predictor=model)
         _require_embeddings(chosen)
         return chosen
@@ -183,15 +186,15 @@ def _require_embeddings(model: CatalogueModel) -> None:
     predictor = model.load()
     if not isinstance(predictor, TorchPredictor):
         raise BadInput(
-            f"--embeddings: {model.path} isn't predicted in PyTorch, and has none",
-            "give a run or a safetensors file, without --precision int8",
+            f"{setting('embeddings')}: {model.path} isn't predicted in PyTorch, and has none",
+            f"give a run or a safetensors file, without {setting('precision', 'int8')}",
         )
     recipe = predictor.recipe
     if recipe.views < (8 if recipe.flips else 4):
-        more = "8: a rotated or mirrored" if recipe.flips else "4: a rotated"
+        more, turned = (8, "a rotated or mirrored") if recipe.flips else (4, "a rotated")
         say(
-            f"embeddings of {counted(recipe.views, 'view')}; with --views {more} image has the "
-            "same one"
+            f"embeddings of {counted(recipe.views, 'view')}; with {setting('views', more)}: "
+            f"{turned} image has the same one"
         )
 
 
@@ -203,7 +206,9 @@ def _coverage(model: str | Path, chosen: float | None) -> float | None:
     """
     if not is_run(model):
         if chosen is not None:
-            raise BadInput(f"--coverage {chosen}: {model} is an exported file", "give the run")
+            raise BadInput(
+                f"{setting('coverage', chosen)}: {model} is an exported file", "give the run"
+            )
         return None
     run = Run(Path(model))
     if chosen is None:
@@ -264,13 +269,15 @@ def _claim(out: Path, record: Mapping[str, object]) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadInput(f"-o {out}: can't be made ({error.strerror})", "choose another") from error
+        raise BadInput(
+            f"{setting('output', out)}: can't be made ({error.strerror})", "choose another"
+        ) from error
     path = out / CATALOGUE
     if not path.exists():
         strays = [item.name for item in out.iterdir() if not item.name.startswith(".")]
         if strays:
             raise BadInput(
-                f"-o {out}: not empty ({strays[0]}), and no {CATALOGUE} in it",
+                f"{setting('output', out)}: not empty ({strays[0]}), and no {CATALOGUE} in it",
                 "give a new or an empty folder",
             )
         write_json(path, record)
@@ -279,8 +286,8 @@ def _claim(out: Path, record: Mapping[str, object]) -> None:
     for name, words in FIXED.items():
         if before.get(name) != record[name]:
             raise BadInput(
-                f"-o {out}: contains predictions with another {words} ({before.get(name)}, now "
-                f"{record[name]})",
+                f"{setting('output', out)}: contains predictions with another {words} "
+                f"({before.get(name)}, now {record[name]})",
                 "give a new folder",
             )
 

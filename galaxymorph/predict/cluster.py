@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 
-from galaxymorph.base import BadInput, import_extra, say
+from galaxymorph.base import BadInput, import_extra, say, setting
 
 Part = TypeVar("Part")
 Setup = TypeVar("Setup")
@@ -59,12 +59,13 @@ def map_on_cluster(
 
 @contextmanager
 def _client(scheduler: str) -> Iterator[Any]:
-    distributed = import_extra("distributed", "scale", "--scheduler")
+    distributed = import_extra("distributed", "scale", setting("scheduler"))
     try:
         client = distributed.Client(scheduler, timeout=SECONDS_TO_CONNECT, set_as_default=False)
     except (OSError, ValueError) as error:
         raise BadInput(
-            f"--scheduler {scheduler}: no answer ({error})", "start one with `dask scheduler`"
+            f"{setting('scheduler', scheduler)}: no answer ({error})",
+            "start one with `dask scheduler`",
         ) from error
     try:
         yield client

@@ -13,7 +13,14 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, library_errors, read_json, reading
+from galaxymorph.base import (
+    REFERENCE_SEPARATOR,
+    BadInput,
+    library_errors,
+    read_json,
+    reading,
+    setting,
+)
 from galaxymorph.images import Rendering
 from galaxymorph.learn import PACKAGE_MODEL, Recipe, target_of
 from galaxymorph.predict.catalogue import CATALOGUE, PARTITIONS
@@ -128,7 +135,7 @@ class EmbeddedCatalogue:
             if model is not None or model_id(PACKAGE_MODEL) != known:
                 raise BadInput(
                     f"{path}: no such model, with which {self.folder} was predicted",
-                    "name its present place with --model",
+                    f"name its present place with {setting('model')}",
                 )
             path = PACKAGE_MODEL
         if model_id(path) != known:
@@ -162,7 +169,7 @@ def open_embedded(folder: str | Path) -> EmbeddedCatalogue:
     if not record.get("embeddings"):
         raise BadInput(
             f"{folder}: its predictions have no embeddings",
-            "predict into a new folder with --embeddings",
+            f"predict into a new folder with {setting('embeddings')}",
         )
     files, number = sorted(folder.glob(PARTITIONS)), record["partitions"]
     if len(files) < number:

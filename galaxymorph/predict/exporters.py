@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from galaxymorph.base import BadInput, Registry
+from galaxymorph.base import BadInput, Registry, setting
 from galaxymorph.learn import run_files
 
 if TYPE_CHECKING:
@@ -143,12 +143,16 @@ def exporter_of(path: Path) -> Exporter | None:
 
 def _named_by_ending(path: Path | None) -> Exporter:
     if path is None:
-        raise BadInput(f"no --format is given, of {', '.join(EXPORTERS)}", "give it, or -o FILE")
+        raise BadInput(
+            f"no {setting('format')} is given, of {', '.join(EXPORTERS)}",
+            f"give it, or {setting('output')} FILE",
+        )
     exporter = exporter_of(path)
     if exporter is None:
         endings = dict.fromkeys(each.ending for each in EXPORTERS.values())
         raise BadInput(
-            f"-o {path}: no format has the ending {path.suffix!r}", f"use {' or '.join(endings)}"
+            f"{setting('output', path)}: no format has the ending {path.suffix!r}",
+            f"use {' or '.join(endings)}",
         )
     return exporter
 
@@ -185,10 +189,12 @@ def export_run(
     from galaxymorph.learn import locked
 
     run.require_model()
-    exporter = EXPORTERS.find(format, "--format") if format else _named_by_ending(path)
+    exporter = EXPORTERS.find(format, setting("format")) if format else _named_by_ending(path)
     if half:
         if exporter.write_half is None:
-            raise BadInput("--half: only safetensors has weights in half precision", "leave it out")
+            raise BadInput(
+                f"{setting('half')}: only safetensors has weights in half precision", "leave it out"
+            )
         exporter = replace(exporter, write=exporter.write_half)
     if path is None and exporter.name_in_run:
         path = run.path / exporter.name_in_run
@@ -197,7 +203,7 @@ def export_run(
     path = path or Path(f"model{exporter.ending}")
     if path.suffix != exporter.ending or not path.parent.is_dir() or path.is_dir():
         raise BadInput(
-            f"-o {path}: not a {exporter.ending} file in a folder that exists",
+            f"{setting('output', path)}: not a {exporter.ending} file in a folder that exists",
             f"give a name that ends in {exporter.ending}",
         )
     return Export(path, exporter.write(run, path, data) or "")

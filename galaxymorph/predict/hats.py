@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph import __version__
-from galaxymorph.base import BadInput, import_extra, listed, replace_folder, say
+from galaxymorph.base import BadInput, import_extra, listed, replace_folder, say, setting
 from galaxymorph.predict.vectors import EMBEDDING
 from galaxymorph.zoo import open_table
 from galaxymorph.zoo.column_meta import ColumnMeta
@@ -34,17 +34,20 @@ def require_hats(catalogue: str | Path, out: Path) -> tuple[str, str]:
     Raises:
         BadInput: there are none, a package is missing, or the folder has other content.
     """
-    import_extra("hats", "hats", "--hats")
+    import_extra("hats", "hats", setting("hats"))
     if Path(catalogue).is_dir():
-        raise BadInput(f"--hats {out}: {catalogue} has no coordinates", "give a table with them")
+        raise BadInput(
+            f"{setting('hats', out)}: {catalogue} has no coordinates", "give a table with them"
+        )
     table = open_table(catalogue)
     if table.coordinates is None:
         raise BadInput(
-            f"--hats {out}: {catalogue} has no columns of coordinates ({listed(table.columns, 6)})",
+            f"{setting('hats', out)}: {catalogue} has no columns of coordinates "
+            f"({listed(table.columns, 6)})",
             "call them ra and dec, or give them UCDs (pos.eq.ra, pos.eq.dec)",
         )
     if out.exists() and not (out / PROPERTIES).is_file() and (out.is_file() or any(out.iterdir())):
-        raise BadInput(f"--hats {out}: it has other content", "give a new folder")
+        raise BadInput(f"{setting('hats', out)}: it has other content", "give a new folder")
     return table.coordinates
 
 
@@ -76,9 +79,11 @@ def write_hats(
 
     counts, lost = _count(files, coordinates)
     if not counts.any():
-        raise BadInput(f"--hats {out}: no row has coordinates", "give degrees, or hh:mm:ss")
+        raise BadInput(
+            f"{setting('hats', out)}: no row has coordinates", "give degrees, or hh:mm:ss"
+        )
     if lost:
-        say(f"--hats {out}: {lost:,} rows without coordinates left out")
+        say(f"{setting('hats', out)}: {lost:,} rows without coordinates left out")
     target = pixel_math.generate_alignment(counts, highest_order=FINEST, threshold=rows)
     new = out.with_name(f".{out.name}.new")
     with replace_folder(new) as temporary:

@@ -8,7 +8,7 @@ from typing import cast
 
 from PIL import Image
 
-from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, as_utf8, say, warn
+from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, as_utf8, say, setting, warn
 from galaxymorph.images import NO_CONTENT, NoContent, Rendering, Source, decode, inspect_images
 from galaxymorph.learn.recipe import Recipe
 from galaxymorph.predict.listing import ListedImage, image_folder, list_images
@@ -133,7 +133,8 @@ def _refuse_other_kinds(path: str) -> None:
     kind = file_kind(path) if REFERENCE_SEPARATOR not in path else None
     if kind == "a table":
         raise BadInput(
-            f"{path}: a table, not an image", "predict a catalogue with -o FILE or -o FOLDER/"
+            f"{path}: a table, not an image",
+            f"predict a catalogue with {setting('output')} FILE or {setting('output')} FOLDER/",
         )
     if kind:
         raise BadInput(f"{path}: {kind}, not an image", "give images, a folder or a zip of them")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, did_you_mean, listed
+from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, did_you_mean, listed, setting
 from galaxymorph.base.archives import WINDOWS
 from galaxymorph.zoo import (
     ID_COLUMNS,
@@ -87,7 +87,9 @@ def kept_columns(catalogue: str | Path, names: Sequence[str]) -> list[str]:
     path = Path(catalogue)
     is_table = path.is_file() and (not is_zip(path.name) or _zipped_table(path))
     if not is_table:
-        raise BadInput(f"--keep {','.join(names)}: {path} is not a table", "leave it out")
+        raise BadInput(
+            f"{setting('keep')} {','.join(names)}: {path} is not a table", "leave it out"
+        )
     table = open_table(path)
     identity, image = _chosen(table)
     chosen = {identity, *image}
@@ -96,7 +98,9 @@ def kept_columns(catalogue: str | Path, names: Sequence[str]) -> list[str]:
         return others
     for name in names:
         if name not in table:
-            raise BadInput(f"--keep {name}: {path} has no such column", did_you_mean(name, others))
+            raise BadInput(
+                f"{setting('keep', name)}: {path} has no such column", did_you_mean(name, others)
+            )
     return list(names)
 
 
@@ -136,8 +140,8 @@ def _rows(
     others = [name for name in table.columns if name and name not in (identity, *image)]
     if on_note and others and not keep:
         on_note(
-            f"{table.reference}: {listed(others, 3)} aren't copied to the predictions; --keep "
-            f"{others[0]} keeps a column, --keep all every one"
+            f"{table.reference}: {listed(others, 3)} aren't copied to the predictions; "
+            f"{setting('keep')} {others[0]} keeps a column, {setting('keep', 'all')} every one"
         )
     is_empty = True
     below = _ImagesBelow(Path(image_folder(table.reference)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, setting
 from galaxymorph.base.options import option
 from galaxymorph.images.rendering import STRETCHES
 
@@ -28,7 +28,9 @@ def parse_share(text: str) -> float:
     except ValueError:
         share = 0.0
     if not 0 < share < 1:
-        raise BadInput(f"--coverage {text}", "give a fraction between 0 and 1, such as 0.9")
+        raise BadInput(
+            f"{setting('coverage')} {text}", "give a fraction between 0 and 1, such as 0.9"
+        )
     return share
 
 
@@ -43,7 +45,7 @@ def parse_crops(text: str) -> tuple[float, ...]:
     except ValueError:
         shares = ()
     if not shares or not all(0.05 <= share <= 1 for share in shares):
-        raise BadInput(f"--crops {text}", "write shares of 0.05 to 1, such as 0.5,0.7")
+        raise BadInput(f"{setting('crops')} {text}", "write shares of 0.05 to 1, such as 0.5,0.7")
     return shares
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput, MissingFile, as_utf8, map_ahead
+from galaxymorph.base import BadInput, MissingFile, as_utf8, map_ahead, setting
 from galaxymorph.images import Fault, inspect_image
 from galaxymorph.judge import calibrated_mean, sets_of
 from galaxymorph.learn import (
@@ -115,7 +115,9 @@ def _load(path: str, id: str, options: PredictionOptions) -> Predictor:
     if options.views is None:
         return predictor
     require_views(predictor.recipe, options.views)
-    return changeable(predictor, f"--views {options.views}: {path}").changed(views=options.views)
+    return changeable(predictor, f"{setting('views', options.views)}: {path}").changed(
+        views=options.views
+    )
 
 
 @dataclass(frozen=True)
@@ -306,7 +308,8 @@ def _joined(part: Partition, table: pd.DataFrame, model: CatalogueModel) -> pd.D
     for at, (name, kind) in enumerate(model.kept):
         if name in table or name in (MODEL_ID, STATUS, ERROR):
             raise BadInput(
-                f"--keep {name}: predictions already have a column of that name", "leave it out"
+                f"{setting('keep', name)}: predictions already have a column of that name",
+                "leave it out",
             )
         table.insert(2 + at, name, KINDS[kind](part.kept[name]))
     table[MODEL_ID], table[STATUS], table[ERROR] = model.id, status, error

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from galaxymorph.base import BadInput, say, warn
+from galaxymorph.base import BadInput, say, setting, warn
 from galaxymorph.base.process import is_own_process
 from galaxymorph.images import Rendering, require_fits
 from galaxymorph.judge import (
@@ -117,9 +117,13 @@ def submit_files(
     runs = _runs(models, options)
     _require_possible(models, runs, options)
     if len(runs) < len(models):
-        raise BadInput(f"{models[0]}: --format needs a run, not an exported file", "give the run")
+        raise BadInput(
+            f"{models[0]}: {setting('format')} needs a run, not an exported file", "give the run"
+        )
     if options.outliers:
-        raise BadInput("--outliers: not with --format", "leave out one of the two")
+        raise BadInput(
+            f"{setting('outliers')}: not with {setting('format')}", "leave out one of the two"
+        )
     for run in runs:
         require_submittable(run)
     references = submission_images(paths)
@@ -157,13 +161,14 @@ def _require_possible(
     if not options.outliers:
         return
     if len(models) > 1:
-        raise BadInput("--outliers needs exactly one run", f"leave out {models[1]}")
+        raise BadInput(f"{setting('outliers')} needs exactly one run", f"leave out {models[1]}")
     if not runs and models[0].suffix != ".safetensors":
         raise BadInput(
-            f"{models[0]}: --outliers needs a run or a safetensors file", "give one of the two"
+            f"{models[0]}: {setting('outliers')} needs a run or a safetensors file",
+            "give one of the two",
         )
     if options.precision == "int8":
-        raise BadInput("--outliers: not with int8", "leave out one of the two")
+        raise BadInput(f"{setting('outliers')}: not with int8", "leave out one of the two")
 
 
 def _prediction_sets(
@@ -178,13 +183,14 @@ def _prediction_sets(
         return None
     if not runs:
         raise BadInput(
-            f"--coverage {coverage}: {models[0]} is an exported file, whose predictions have the "
-            "sets of a tree's label schemes already",
+            f"{setting('coverage', coverage)}: {models[0]} is an exported file, whose predictions "
+            "have the sets of a tree's label schemes already",
             "leave it out, or give the run",
         )
     if len(models) > 1 or len(options.crops) > 1:
         raise BadInput(
-            f"--coverage {coverage}: it needs exactly one run, without other views or crops",
+            f"{setting('coverage', coverage)}: it needs exactly one run, without other views or "
+            "crops",
             "name one run",
         )
     run = runs[0]
@@ -276,9 +282,9 @@ def _warn_of_drift(runs: Sequence[Run], references: list[str], options: Predicti
         drift = measure_drift(run, references)
         if drift and drift.warns:
             warn(
-                f"these images differ from the training images of {run.path}: a linear "
-                f"classifier separates them with AUROC {drift.auroc:.2f} (two-sample test, p "
-                f"{drift.p:.3f}); inspect some predictions before you use them, or try --adapt"
+                f"these images differ from the training images of {run.path}: a linear classifier "
+                f"separates them with AUROC {drift.auroc:.2f} (two-sample test, p {drift.p:.3f}); "
+                f"inspect some predictions before you use them, or try {setting('adapt')}"
             )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput, say
+from galaxymorph.base import BadInput, say, setting
 from galaxymorph.judge import (
     calibration_part,
     fit_scheme,
@@ -67,7 +67,8 @@ def calibrate_schemes(
         raise BadInput(
             f"{run.path}: label schemes are rules on the 37 answers of Kaggle's challenge, and it "
             "predicts others",
-            "fit with --target tree on such votes, or with --target classes",
+            f"fit with {setting('target', 'tree')} on such votes, or with "
+            f"{setting('target', 'classes')}",
         )
     part, seed = calibration_part(run), run.recipe.seed
     parts = [_of_part(run, fold.predictions(part)) for fold in run.splits]
@@ -79,7 +80,8 @@ def calibrate_schemes(
     if not schemes:
         say(
             f"{len(fractions):,} galaxies calibrate, too few of some class of every label scheme: "
-            "give more labelled galaxies with --also, or fit with a larger --calibration"
+            f"give more labelled galaxies with {setting('also')}, or fit with a larger "
+            f"{setting('calibration')}"
         )
     test = _of_part(run, run.predictions("test"))
     record = {
@@ -130,11 +132,13 @@ def _of_sources(run: Run, sources: Sequence[TrainingSource]) -> Iterator[Scored]
         is_new = np.array([part is None for part in parts])
         if not is_new.all():
             say(
-                f"--also {source.path}: {(~is_new).sum():,} of {len(images):,} images are in the "
-                "run's split, and don't calibrate"
+                f"{setting('also', source.path)}: {(~is_new).sum():,} of {len(images):,} images "
+                "are in the run's split, and don't calibrate"
             )
         if not is_new.any():
-            raise BadInput(f"--also {source.path}: no other galaxy remains", "give other galaxies")
+            raise BadInput(
+                f"{setting('also', source.path)}: no other galaxy remains", "give other galaxies"
+            )
         rows = np.flatnonzero(is_new)
         predicted = predicted_table(predictor, [images[row] for row in rows])
         usable = predicted[run.outputs].notna().all(axis=1).to_numpy()

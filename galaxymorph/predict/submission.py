@@ -12,7 +12,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from galaxymorph.base import BadInput, Progress, as_utf8, make_folder, replacing, say, write_text
+from galaxymorph.base import (
+    BadInput,
+    Progress,
+    as_utf8,
+    make_folder,
+    replacing,
+    say,
+    setting,
+    write_text,
+)
 from galaxymorph.learn import Run, run_files, target_of
 from galaxymorph.predict.predictors.averaging import MeanPredictor
 from galaxymorph.predict.predictors.base import Predictor
@@ -28,14 +37,15 @@ def require_submittable(run: Run) -> None:
     tree = target_of(run.recipe).tree
     if tree is None:
         raise BadInput(
-            f"--format kaggle needs a run with --target tree, and the target of {run.path} is "
-            f"{run.recipe.target}",
-            "fit with --target tree",
+            f"{setting('format', 'kaggle')} needs a run with {setting('target', 'tree')}, and the "
+            f"target of {run.path} is {run.recipe.target}",
+            f"fit with {setting('target', 'tree')}",
         )
     if tree is not GALAXY_ZOO_CHALLENGE:
         raise BadInput(
-            f"--format kaggle needs the challenge's tree, and that of {run.path} is {tree.name}'s",
-            "fit with --target tree on the challenge's table",
+            f"{setting('format', 'kaggle')} needs the challenge's tree, and that of {run.path} is "
+            f"{tree.name}'s",
+            f"fit with {setting('target', 'tree')} on the challenge's table",
         )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import Progress, as_utf8
+from galaxymorph.base import Progress, as_utf8, setting
 from galaxymorph.images import NO_CONTENT, Fault, NoContent
 from galaxymorph.judge import calibrated_mean, with_scheme_columns
 from galaxymorph.learn import Recipe, deviation_columns, predicted_columns, prediction_table
@@ -133,7 +133,7 @@ def _unfamiliar(source: Source, distance: float) -> Fault:
     return Fault(
         NoContent(
             f"{name}unlike the galaxies that the model was trained on (distance {distance:.2f})",
-            "predict --outliers answers nevertheless",
+            f"predict with {setting('outliers', True)} answers nevertheless",
             UNFAMILIAR,
         )
     )

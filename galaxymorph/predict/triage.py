@@ -20,6 +20,7 @@ from galaxymorph.base import (
     read_bytes,
     replace_folder,
     say,
+    setting,
     sniff,
 )
 from galaxymorph.images import (
@@ -72,7 +73,7 @@ def choose_galaxies(
     """
     run.require_model()
     if folder.exists():
-        raise BadInput(f"{folder} exists already", "choose another -o")
+        raise BadInput(f"{folder} exists already", f"choose another {setting('output')}")
     usable = set(drop_empty_frames([row.image for row in listed], run.recipe))
     listed = [row for row in listed if row.image in usable]
     images = [row.image for row in listed]
@@ -158,7 +159,7 @@ def triage_files(
     listed = expand_catalogues(paths, run.recipe.flux_bands)
     faults = [row.fault for row in listed if row.fault]
     if faults and not skip_bad:
-        raise BadInput(faults[0], "correct the table, or give --skip-bad")
+        raise BadInput(faults[0], f"correct the table, or give {setting('skip_bad')}")
     references = [row.image for row in listed if not row.fault]
     require_fits(references, {"stretch": stretch, "bands": bands})
     if skip_bad:

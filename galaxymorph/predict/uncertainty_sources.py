@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from galaxymorph.base import BadInput, Registry
+from galaxymorph.base import BadInput, Registry, setting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,7 +68,7 @@ def _dropout(run: Run, models: Sequence[nn.Module]) -> Sampler:
         if not _drops(model):
             raise SourceUnavailable(
                 f"{run.path}: its network has no dropout",
-                "fit with --dropout, or use another source",
+                f"fit with {setting('dropout')}, or use another source",
             )
         # What it does to a learner's model while that validates (Gal & Ghahramani 2016).
         callback = MCDropoutCallback()
@@ -96,7 +96,8 @@ def _drops(module: nn.Module) -> bool:
 def _ensemble(run: Run, models: Sequence[nn.Module]) -> Sampler:
     if len(models) < 2:
         raise SourceUnavailable(
-            f"{run.path}: one model is no ensemble", "fit with --members 5, or ask for views"
+            f"{run.path}: one model is no ensemble",
+            f"fit with {setting('members', 5)}, or ask for views",
         )
     return lambda batch: [model(batch) for model in models]
 
@@ -109,7 +110,7 @@ UNCERTAINTY_SOURCES: Registry[UncertaintySource] = Registry(
         "views": UncertaintySource("eight flips and rotations", _views),
         "dropout": UncertaintySource(f"{PASSES} passes with dropout", _dropout),
         "ensemble": UncertaintySource(
-            "the models of a run with --members or --folds", _ensemble, of_ensemble=True
+            "the models of a run with members or folds", _ensemble, of_ensemble=True
         ),
     },
 )
@@ -142,7 +143,7 @@ def open_uncertainty_source(run: Run, source: str) -> Sample:
         serving_network,
     )
 
-    entry = UNCERTAINTY_SOURCES.find(source, "--source")
+    entry = UNCERTAINTY_SOURCES.find(source, setting("source"))
     models = [serving_network(load_network(member), run.recipe) for member in run.members]
     sampler = entry.sampler(run, models)
     inverse_link = make_link(run.recipe).inverse_link

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import read_json
+from galaxymorph.base import read_json, setting
 from galaxymorph.judge import (
     Difference,
     best_rows,
@@ -176,16 +176,16 @@ class Comparison:
 
     def settings_that_differ(self) -> Iterator[tuple[str, list[str]]]:
         """Yield the settings that differ between the runs, and their values."""
-        for setting in fields(self.runs[0].recipe):
+        for declared in fields(self.runs[0].recipe):
             values = [
                 "–"
-                if setting.name in without_effect(run.recipe)
-                or (run.judged is not None and setting.name not in OF_LABELS)
-                else str(shown_setting(run.recipe, setting.name))
+                if declared.name in without_effect(run.recipe)
+                or (run.judged is not None and declared.name not in OF_LABELS)
+                else str(shown_setting(run.recipe, declared.name))
                 for run in self.runs
             ]
             if len(set(values)) > 1:
-                yield setting.name, values
+                yield declared.name, values
         for name, key in (("data", "path"), ("catalogue's fingerprint", "fingerprint")):
             values = [run.data[key] for run in self.runs]
             if len(set(values)) > 1:
@@ -229,7 +229,9 @@ def print_comparison(comparison: Comparison, everything: bool = False) -> None:
         if "confusion" in metrics["test"]:
             print_confusion(metrics["classes"], metrics["test"]["confusion"], run.recipe, name)
     if left_out := len(comparison.rows) - len(rows):
-        console().print(f"{left_out:,} more metrics (details, and those of a single run): --all")
+        console().print(
+            f"{left_out:,} more metrics (details, and those of a single run): {setting('all')}"
+        )
 
 
 def _cell_words(cell: Cell | None) -> str:

@@ -31,6 +31,7 @@ from galaxymorph.base import (
     replacing,
     require_key,
     say,
+    setting,
     write_json,
 )
 from galaxymorph.base.process import map_in_processes
@@ -65,17 +66,20 @@ class Simulation:
 
     def __post_init__(self) -> None:
         if self.number < 1:
-            raise BadInput(f"--n: {self.number} galaxies cannot be simulated", "use 1 or more")
+            raise BadInput(
+                f"{setting('n')}: {self.number} galaxies cannot be simulated", "use 1 or more"
+            )
         if not self.surveys:
-            raise BadInput("--survey: no survey is named", "name one")
+            raise BadInput(f"{setting('survey')}: no survey is named", "name one")
         if self.seed < 0:
-            raise BadInput(f"--seed {self.seed} is negative", "use 0 or more")
+            raise BadInput(f"{setting('seed', self.seed)} is negative", "use 0 or more")
         for name in self.surveys:
             SURVEYS.find(name)
         low, high = self.redshift or (0.01, 0.01)
         if not 0 < low <= high <= 8:
             raise BadInput(
-                f"--redshift {low:g}-{high:g} is no range within 0 to 8", "write 0.3 or 0.1-0.5"
+                f"{setting('redshift')} {low:g}-{high:g} is no range within 0 to 8",
+                "write 0.3 or 0.1-0.5",
             )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from galaxymorph.base import counted, read_json, reading, require_key, say
+from galaxymorph.base import counted, read_json, reading, require_key, say, setting
 from galaxymorph.survey.simulation import SETTINGS, TABLE, Simulation, simulate
 
 # A survey's probability is proportional to how often it is named; most users' images are of SDSS.
@@ -34,9 +34,10 @@ def embedded_sky(folder: Path, number: int | None = None) -> Path:
         there = _simulated(folder)
     chosen = there or number or EMBEDDED.number
     say(
-        f"No data: {'simulating' if there is None else 'using the'} {counted(chosen, 'galaxy')} in "
-        f"{folder}. To use real galaxies, put images_training_rev1.zip and "
-        "training_solutions_rev1.zip of Kaggle's Galaxy Zoo challenge into data/, or give --data."
+        f"No data: {'simulating' if there is None else 'using the'} {counted(chosen, 'galaxy')} "
+        f"in {folder}. To use real galaxies, put images_training_rev1.zip and "
+        "training_solutions_rev1.zip of Kaggle's Galaxy Zoo challenge into data/, or give "
+        f"{setting('data')}."
     )
     if there is not None:
         return folder

@@ -12,7 +12,16 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
-from galaxymorph.base import BadInput, Damaged, did_you_mean, listed, read_json, reading, require
+from galaxymorph.base import (
+    BadInput,
+    Damaged,
+    did_you_mean,
+    listed,
+    read_json,
+    reading,
+    require,
+    setting,
+)
 from galaxymorph.zoo.schemas import Schema
 from galaxymorph.zoo.tree import Answer, Question
 
@@ -126,7 +135,8 @@ class AnswerMap:
         raise BadInput(
             f"{export}: nothing in schema {self.schema.tree.name} is called "
             f"{listed(names, MOST_LISTED)}",
-            "say what they are in a file, --map FILE, and null for what is to be left out",
+            f"say what they are in a file, {setting('map')} FILE, and null for what is to be left "
+            "out",
         )
 
 

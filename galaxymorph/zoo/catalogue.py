@@ -5,13 +5,13 @@ Nothing is repaired: a row is sound, or it is set aside with its fault.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
 
-from galaxymorph.base import BadInput, did_you_mean, near_names, one_line, say, warn
+from galaxymorph.base import BadInput, did_you_mean, near_names, one_line, say, setting, warn
 from galaxymorph.zoo.checks import CheckedRows, as_ids, as_text, read_checked, without_decimals
 from galaxymorph.zoo.columns import COUNT, PART_NAMES, PARTS, WORD, prefixed
 from galaxymorph.zoo.image_columns import find_references, image_columns, join_path
@@ -124,7 +124,8 @@ class Catalogue:
         more = f" (and {len(problems) - 1:,} more)" if len(problems) > 1 else ""
         raise BadInput(
             f"{problems[0]}{more}",
-            "correct it, or exclude such rows with --skip-bad; `data check` lists all of them",
+            f"correct it, or exclude such rows with {setting('skip_bad')}; `data check` lists all "
+            "of them",
         )
 
 
@@ -168,14 +169,14 @@ def read_catalogue(
     layout, table = _open(path, image_column)
     layout = layout.by_galaxy(bands)
     unvoted: list[Problem] = []
-    _require_columns(table, {"--image-column": image_column, "--split-column": split_column})
+    _require_columns(table, image_column=image_column, split_column=split_column)
     if labels_column is not None:
         ids = id_column or _label_ids(table)
         _require_label(table, labels_column, ids)
         read = read_checked(table, ids, texts=[labels_column])
         rows, tree, kind = _labels(read, labels_column), None, ""
     else:
-        rule = SCHEMAS.find(schema, "--schema")
+        rule = SCHEMAS.find(schema, setting("schema"))
         chosen = id_column or _best_ids(table, rule.ids, layout.images)
         rows, votes, unvoted = _votes(table, rule, chosen, kind)
         ids = chosen or id_column_of(table, rule)
@@ -223,7 +224,7 @@ def table_catalogue(
         read = read_checked(table, id_column, texts=[labels_column])
         rows = _labels(read, labels_column)
     else:
-        rule = SCHEMAS.find(schema, "--schema")
+        rule = SCHEMAS.find(schema, setting("schema"))
         rows, given, unvoted = _votes(table, rule, id_column, kind)
         tree, votes, read = rule.tree, given.kind, given.rows
     problems = _problems(table.reference, read)
@@ -289,11 +290,11 @@ def _open(path: str | Path, image_column: str | None = None) -> tuple[Layout, Ta
     return layout, table
 
 
-def _require_columns(table: Table, chosen: Mapping[str, str | None]) -> None:
-    for option, column in chosen.items():
+def _require_columns(table: Table, **chosen: str | None) -> None:
+    for name, column in chosen.items():
         if column is not None and column not in table:
             raise BadInput(
-                f"{table.reference}: {option} {column}: the table has no such column",
+                f"{table.reference}: {setting(name, column)}: the table has no such column",
                 did_you_mean(column, table.columns),
             )
 
@@ -402,16 +403,18 @@ def _text_or_none(value: object) -> str | None:
 
 
 def _require_label(table: Table, labels_column: str, ids: str) -> None:
-    for column, option in ((ids, "--id-column"), (labels_column, "")):
+    for column in (ids, labels_column):
         if column in table:
             continue
+        of_ids = column == ids
         others = [name for name in table.columns if name not in (ids, labels_column)]
-        known = [name for name in others if name.lower() in ID_COLUMNS]
-        near = near_names(column, others) or (known if option else [])
-        name = " ".join(filter(None, [option, near[0]])) if near else ""
-        remedy = f"did you mean {name}?" if near else did_you_mean(column, table.columns)
-        if not near and option:
-            remedy += "; name the column of ids with --id-column"
+        known = [name for name in others if of_ids and name.lower() in ID_COLUMNS]
+        if near := near_names(column, others) or known:
+            meant = setting("id_column", near[0]) if of_ids else near[0]
+            remedy = f"did you mean {meant}?"
+        else:
+            named = f"; name the column of ids with {setting('id_column')}" if of_ids else ""
+            remedy = did_you_mean(column, table.columns) + named
         raise BadInput(f"{table.reference}: column {column!r} is missing", remedy)
 
 
@@ -479,12 +482,15 @@ def _require_some(table: pd.DataFrame, absent: pd.Series, layout: Layout) -> Non
         raise BadInput(
             f"{layout.table}: none of its {len(table):,} galaxies has an image: "
             f"{layout.fault_of(table['galaxy'].iloc[0])}",
-            "paths are relative to the table's folder, or absolute; name the column of images "
-            "with --image-column",
+            "paths are relative to the table's folder, or absolute; name the column of images: "
+            f"{setting('image_column')}",
         )
     if absent.all() and len(table) > 1:
         images, galaxy = list(layout.images.values()), table["galaxy"].iloc[0]
-        remedy = "call the images as the galaxies are, or name the column of ids with --id-column"
+        remedy = (
+            "call the images as the galaxies are, or name the column of ids with "
+            f"{setting('id_column')}"
+        )
         if any(name.lstrip("0") == galaxy.lstrip("0") for name in layout.images):
             remedy = "leading zeros are all that differs: call both alike, ids as text"
         raise BadInput(

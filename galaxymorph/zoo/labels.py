@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput, counted, read_parquet
+from galaxymorph.base import BadInput, counted, read_parquet, setting
 from galaxymorph.zoo.catalogue import Catalogue
 from galaxymorph.zoo.columns import COUNT, TARGET, prefixed
 from galaxymorph.zoo.schemas import GALAXY_ZOO_CHALLENGE, SCHEMAS
@@ -207,7 +207,9 @@ def vote_counts(catalogue: Catalogue) -> pd.DataFrame:
     if names[0] in catalogue.table:
         return catalogue.table[names]
     if tree is not GALAXY_ZOO_CHALLENGE:
-        raise BadInput(f"{catalogue.source}: there are no vote counts", "use another --loss")
+        raise BadInput(
+            f"{catalogue.source}: there are no vote counts", f"use another {setting('loss')}"
+        )
     columns = SCHEMAS[tree.name].answer_columns("counts")
     counts = (
         _counts_beside(catalogue, tree, columns)
@@ -232,7 +234,7 @@ def _counts_beside(catalogue: Catalogue, tree: Tree, columns: list[str]) -> pd.D
         raise BadInput(
             f"{catalogue.source}: there are no vote counts (column {columns[0]!r} and the like, or "
             f"{VOTES} beside it)",
-            "use another --loss",
+            f"use another {setting('loss')}",
         )
     answers = dict(zip(tree.columns, columns, strict=True))
     counts = read_parquet(path, ["GalaxyID", *answers], "make it again").rename(columns=answers)
@@ -245,7 +247,7 @@ def _require_tree(catalogue: Catalogue) -> Tree:
     if catalogue.tree is None:
         raise BadInput(
             f"{catalogue.source}: soft targets need vote fractions, but the table has class names",
-            "leave out --labels-column",
+            f"leave out {setting('labels_column')}",
         )
     return catalogue.tree
 

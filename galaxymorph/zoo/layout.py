@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from galaxymorph.base import FITS_ENDINGS, REFERENCE_SEPARATOR, BadInput, is_unsafe, listed
+from galaxymorph.base import FITS_ENDINGS, REFERENCE_SEPARATOR, BadInput, is_unsafe, listed, setting
 from galaxymorph.zoo.band_files import without_band
 from galaxymorph.zoo.image_files import (
     IMAGE_ENDINGS,
@@ -255,7 +255,7 @@ def _no_table_remedy(files: Sequence[File]) -> str:
         return (
             f"if the folders are classes ({listed(folders, 3)}), write a table of the columns "
             "GalaxyID (a file's name) and label (its folder's) there, and give "
-            "--labels-column label"
+            f"{setting('labels_column', 'label')}"
         )
     return f"give the folder or the path of the table, or put {TABLES[0]}.csv there"
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput, counted, listed
+from galaxymorph.base import BadInput, counted, listed, setting
 from galaxymorph.zoo.checks import as_numbers
 from galaxymorph.zoo.schema_files import Schema
 from galaxymorph.zoo.schemas import SCHEMAS
@@ -82,14 +82,17 @@ def guess_schema(table: Table, name: str) -> SchemaGuess:
     """
     if known := whole_schemas(table):
         schema = known[0][0]
-        words = f"the columns are those of {schema.tree.name}: use --schema {schema.tree.name}"
+        words = (
+            f"the columns are those of {schema.tree.name}: use "
+            f"{setting('schema', schema.tree.name)}"
+        )
         return SchemaGuess(schema, [words], schema.tree.name)
     kinds, values = _vote_columns(table)
     if not kinds:
         raise BadInput(
             f"{table.reference}: no columns that look like answers of questions",
             "answers of a question begin alike, such as bar_yes and bar_no, and have counts or "
-            "fractions; for class names use --labels-column",
+            f"fractions; for class names use {setting('labels_column')}",
         )
     kind = "counts" if "counts" in kinds else next(iter(kinds))
     answers, patterns = kinds[kind][1], {each: found[0] for each, found in kinds.items()}
@@ -121,9 +124,9 @@ def _known_in_part(table: Table, answers: set[str]) -> list[str]:
         return []
     absent = [column for column in nearest.tree.columns if column not in answers]
     return [
-        f"{counted(shared(nearest), 'answer')} of {len(answers)} are those of --schema "
-        f"{nearest.tree.name}, of which the table lacks {listed(absent, 3)}; its paths may "
-        f"be copied from the file (schema show {nearest.tree.name})"
+        f"{counted(shared(nearest), 'answer')} of {len(answers)} are those of "
+        f"{setting('schema', nearest.tree.name)}, of which the table lacks {listed(absent, 3)}; "
+        f"its paths may be copied from the file (schema show {nearest.tree.name})"
     ]
 
 

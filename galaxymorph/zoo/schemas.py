@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from galaxymorph.base import Registry
+from galaxymorph.base import Registry, setting
 from galaxymorph.zoo.schema_files import KINDS, Schema, parse_schema, read_text, schema_text
 
 __all__ = ["GALAXY_ZOO_CHALLENGE", "KINDS", "SCHEMAS", "Schema", "load_schema", "portable_schema"]
@@ -61,7 +61,7 @@ def portable_schema(name: str) -> str:
     """
     if name in list(SCHEMAS) or name.lstrip().startswith("{"):
         return name
-    return schema_text(SCHEMAS.find(name, "--schema"))
+    return schema_text(SCHEMAS.find(name, setting("schema")))
 
 
 def _load_all(folder: Path) -> None:

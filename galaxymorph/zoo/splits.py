@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput, counted
+from galaxymorph.base import BadInput, counted, setting
 from galaxymorph.zoo.columns import CALIBRATION, GIVEN, PARTS, PICTURE, TEST, TRAIN, VALID
 
 # Of the published split: 70/15/15 of train, valid and test.
@@ -112,7 +112,7 @@ def calibration_split(
         number = counted(len(table), "galaxy")
         raise BadInput(
             f"{number} with predictions and labels, but {parts} need {least}",
-            "add galaxies" + ", or use --calibration 0" * bool(share),
+            "add galaxies" + f", or use {setting('calibration', 0)}" * bool(share),
         )
     _, aside = _set_aside(table, classes, share * len(table), seed, join_rare=True)
     part = pd.Series(TEST, table.index, dtype=object)
@@ -145,7 +145,7 @@ def fold_splits(
         BadInput: `folds` is under 2, or a class is too small for that many.
     """
     if folds < 2:
-        raise BadInput(f"--folds {folds} is too few", "use 2 or more")
+        raise BadInput(f"{setting('folds', folds)} is too few", "use 2 or more")
     purpose = f"{folds}-fold cross-validation"
     codes = _codes(table, classes)
     if join_rare:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput, import_extra, replacing
+from galaxymorph.base import BadInput, import_extra, replacing, setting
 from galaxymorph.zoo.column_meta import ColumnMeta
 
 Meta = Mapping[str, ColumnMeta]
@@ -32,7 +32,9 @@ def write_table_file(path: Path, table: pd.DataFrame, meta: Meta | None = None) 
     """
     writer = WRITERS.get(path.suffix.lower())
     if writer is None:
-        raise BadInput(f"-o {path}: ending {path.suffix!r}", f"use {', '.join(WRITERS)}")
+        raise BadInput(
+            f"{setting('output', path)}: ending {path.suffix!r}", f"use {', '.join(WRITERS)}"
+        )
     with replacing(path) as temporary:
         writer(Path(temporary), table, meta or {})
 
@@ -169,7 +171,7 @@ def _about(column: Any) -> dict[str, Any]:
 
 
 def _hdf5(path: Path, table: pd.DataFrame, meta: Meta) -> None:
-    import_extra("h5py", "hdf5", f"-o {path.name}: HDF5")
+    import_extra("h5py", "hdf5", f"{setting('output', path.name)}: HDF5")
     _written("hdf5", path="table", serialize_meta=True)(path, table, meta)
 
 

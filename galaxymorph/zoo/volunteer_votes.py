@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput, counted, did_you_mean, say
+from galaxymorph.base import BadInput, counted, did_you_mean, say, setting
 from galaxymorph.zoo.answer_map import plain_label, read_answer_map
 from galaxymorph.zoo.catalogue import ID_COLUMNS
 from galaxymorph.zoo.schemas import Schema
@@ -113,7 +113,8 @@ def count_votes(export: Export, schema: Schema, rules: VoteRules) -> pd.DataFram
     """
     if "counts" not in schema.columns:
         raise BadInput(
-            f"schema {schema.tree.name} has no columns of counts", "choose another --schema"
+            f"schema {schema.tree.name} has no columns of counts",
+            f"choose another {setting('schema')}",
         )
     used = export.counts if export.counts is not None else _subjects_of(export)
     galaxies = _galaxies(export, dict.fromkeys(used), schema, rules.id_column)
@@ -148,14 +149,16 @@ def _galaxies(
         if column is None:
             say(
                 f"{export.reference}: galaxies are named by the numbers of their subjects; "
-                "--id-column names a field of the subjects' metadata"
+                f"{setting('id_column')} names a field of the subjects' metadata"
             )
             return {subject: subject for subject in subjects}
     galaxies = {}
     for subject, metadata in zip(subjects, fields, strict=True):
         name = _field(metadata, column)
         if not name:
-            near = did_you_mean(column, list(metadata)) if metadata else "give --subjects"
+            near = (
+                did_you_mean(column, list(metadata)) if metadata else f"give {setting('subjects')}"
+            )
             raise BadInput(f"{export.reference}: subject {subject} has no {column!r}", near)
         galaxies[subject] = name
     return galaxies
@@ -306,6 +309,6 @@ def _enough(table: pd.DataFrame, reference: str, rules: VoteRules) -> pd.DataFra
     if kept.empty:
         raise BadInput(
             f"{reference}: no galaxy has enough classifications",
-            "leave out --retired and --minimum, or wait for more answers",
+            f"leave out {setting('retired')} and {setting('minimum')}, or wait for more answers",
         )
     return kept

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from galaxymorph.base import BadInput, listed, near_names, similarity, use_one_of
+from galaxymorph.base import BadInput, listed, near_names, setting, similarity, use_one_of
 from galaxymorph.zoo.checks import CheckedRows, read_checked
 from galaxymorph.zoo.schemas import KINDS, SCHEMAS, Schema
 from galaxymorph.zoo.tables import Table, open_table
@@ -129,7 +129,7 @@ def id_column_of(table: Table, schema: Schema, given: str | None = None) -> str:
     near = near_names(candidates[0], table.columns)
     raise BadInput(
         f"{table.reference}: column {shown} is missing",
-        "give the column of galaxy ids with --id-column: "
+        f"give the column of galaxy ids with {setting('id_column')}: "
         + (f"did you mean {near[0]!r}?" if near else _columns_of(table)),
     )
 
@@ -142,7 +142,7 @@ def _find_schema(table: Table, given: str | Schema | None, kind: str | None) -> 
     """Return the schema that has all columns of one kind in the table, and the kind."""
     if kind is not None and kind not in KINDS:
         raise BadInput(f"kind {kind!r} is unknown", use_one_of(kind, KINDS))
-    named = SCHEMAS.find(given, "--schema") if isinstance(given, str) else given
+    named = SCHEMAS.find(given, setting("schema")) if isinstance(given, str) else given
     name = named.tree.name if named else None
     candidates = _candidates([named] if named else list(SCHEMAS.values()), kind)
     if not candidates:
@@ -211,10 +211,14 @@ def whole_schemas(
 
 def _name_the_labels(table: Table, schema: Schema) -> str:
     """Return the remedy for a table without votes."""
-    ids = "" if any(name in table for name in schema.ids) else ", and that of ids with --id-column"
+    ids = (
+        ""
+        if any(name in table for name in schema.ids)
+        else f", and that of ids with {setting('id_column')}"
+    )
     return (
-        f"name the column of class names with --labels-column{ids}, or another --schema "
-        f"(`schema guess` proposes one): {_columns_of(table)}"
+        f"name the column of class names with {setting('labels_column')}{ids}, or another "
+        f"{setting('schema')} (`schema guess` proposes one): {_columns_of(table)}"
     )
 
 
@@ -229,7 +233,8 @@ def _refuse_other_schema(table: Table, name: str | None) -> None:
         other = whole[0][0].tree.name
         raise BadInput(
             f"{table.reference}: its columns are those of {other}",
-            f"did you mean --schema {other}? A fit also needs --target tree",
+            f"did you mean {setting('schema', other)}? A fit also needs "
+            f"{setting('target', 'tree')}",
         )
 
 
@@ -257,7 +262,7 @@ def _as_question(table: Table, wanted: Sequence[str], near: Sequence[str], schem
         near: those of the table that resemble them; one may be another of `wanted`.
         schema: its name, empty if it was given.
     """
-    option = f"--schema {schema}? " if schema else ""
+    option = f"{setting('schema', schema)}? " if schema else ""
     renamed = [pair for pair in zip(wanted, near, strict=True) if pair[1] not in wanted]
     if renamed:
         its = "Its columns are" if schema else "its columns:"
@@ -283,7 +288,7 @@ def _missing_remedy(table: Table, schema: Schema, kind: str) -> str:
         return f"; {_columns_of(table)}"
     return (
         f"; it has the votes of {' and '.join(whole)} alone: add the other questions', or fit "
-        "plain classes with --labels-column and --id-column"
+        f"plain classes with {setting('labels_column')} and {setting('id_column')}"
     )
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from galaxymorph.base import BadInput, counted, did_you_mean, listed, say
+from galaxymorph.base import BadInput, counted, did_you_mean, listed, say, setting
 from galaxymorph.zoo.answer_map import AnswerMap, plain_slug
 from galaxymorph.zoo.checks import as_numbers, as_text
 from galaxymorph.zoo.tables import Table, open_table
@@ -35,7 +35,6 @@ NAMES = ("user_name", "user_id", "user_ip")
 # Columns of extractions and reductions with an answer, and those that are none.
 ANSWER = "data."
 NO_ANSWERS = ("data.aggregation_version", "data.None")
-DAMAGED = "download it again, or leave such rows out with --skip-bad"
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,10 @@ class Export:
             row = min(self.faults)
             others = len(self.faults) - 1
             more = f" (and {counted(others, 'more row')})" if others else ""
-            raise BadInput(f"{self.reference} row {row}: {self.faults[row]}{more}", DAMAGED)
+            raise BadInput(
+                f"{self.reference} row {row}: {self.faults[row]}{more}",
+                f"download it again, or leave such rows out with {setting('skip_bad')}",
+            )
 
 
 class _Fault(Exception):
@@ -162,7 +164,8 @@ class _Workflow:
         self.of_version: Counter[str] = Counter()
         if self.versions and "workflow_version" not in table:
             raise BadInput(
-                f"{table.reference}: column 'workflow_version' is missing", "leave out --versions"
+                f"{table.reference}: column 'workflow_version' is missing",
+                f"leave out {setting('versions')}",
             )
 
     def columns(self) -> list[str]:
@@ -197,7 +200,7 @@ class _Workflow:
         if self.name is None and len(there) > 1:
             raise BadInput(
                 f"{reference}: {len(there)} workflows, {listed(there)}",
-                "choose one with --workflow",
+                f"choose one with {setting('workflow')}",
             )
         if not self.of_version:
             raise BadInput(
@@ -212,7 +215,7 @@ class _Workflow:
         majors = {version.split(".")[0] for version in known}
         if not self.versions and len(majors) > 1:
             counts = [f"{name} ({rows:,})" for name, rows in self.of_version.most_common()]
-            say(f"{reference}: all versions count, {listed(counts)}; --versions chooses")
+            say(f"{reference}: all versions count, {listed(counts)}; {setting('versions')} chooses")
         wanted = (self.name or next(iter(self.rows))).lower()
         numbers = [
             number

@@ -1,13 +1,18 @@
 """Each command is one public function with options of the same names."""
 
+import ast
 import inspect
+import json
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
 
 import galaxymorph as gm
 from galaxymorph import api
+from galaxymorph.base import command_line_words, setting
 from galaxymorph.cli import COMMANDS, cli
 from galaxymorph.learn.recipe import Recipe
 from tests.conftest import galaxymorph
@@ -83,7 +88,7 @@ def test_a_mistyped_option_has_a_suggestion():
         (lambda: gm.explain("r", limit="many"), "limit 'many' is no whole number"),
         (lambda: gm.interpret("r", part="tests"), "did you mean test"),
         (lambda: gm.calibrate("r", coverage=1.2), "coverage 1.2; give a fraction"),
-        (lambda: gm.report("r", figures="gif"), "figures gif: no such format"),
+        (lambda: gm.report("r", figures="gif"), "figures='gif': no such format"),
         (lambda: gm.open_run("nowhere"), "nowhere: no such run"),
         (lambda: gm.fit("nowhere", recipe="quick"), "nowhere: no such file or folder"),
         (lambda: gm.fit(recipe="quick", epoch=3), "setting 'epoch' is unknown; did you mean"),
@@ -109,8 +114,62 @@ def test_a_message_names_what_its_reader_has(tmp_path, monkeypatch, capsys):
     filled = "`predict CATALOGUE -o FOLDER/ --embeddings` filled"
     with pytest.raises(gm.BadInput, match=re.escape(filled)):
         gm.similar("a--data", galaxy="1")
-    with pytest.raises(gm.BadInput, match="leave out labels_column; or flips=False, output x$"):
-        raise gm.BadInput("a", "leave out --labels-column; or --no-flips, -o x")
+    with command_line_words():
+        assert setting("flux", "stored") == "--flux stored"
+        assert [setting("flips", False), setting("id_column")] == ["--no-flips", "--id-column"]
+        assert setting("output", Path("a --b")) == "-o a --b"
+    assert setting("flux", "stored") == "flux='stored'"
+    assert [setting("flips", False), setting("id_column")] == ["flips=False", "id_column"]
+    assert setting("output", Path("a --b")) == "output='a --b'"
+
+
+def test_a_recipe_file_is_refused_in_its_own_words(tmp_path, capsys):
+    """Its keys in place of options, but options of others as the command line has them."""
+    file = tmp_path / "a --b.json"
+    file.write_text(json.dumps({"mixup": 0.5, "unlabelled": ["x"], "colour": 0}))
+    assert galaxymorph("fit", "--recipe", file) == 2
+    fault = f"{file}: mixup 0.5: it cannot be combined with unlabelled; leave out one of the two"
+    assert fault in capsys.readouterr().err
+    file.write_text(json.dumps({"schema": "unknown"}))
+    assert galaxymorph("fit", "--recipe", file) == 2
+    printed = capsys.readouterr().err
+    assert f"{file}: schema: vote schema 'unknown' is unknown" in printed
+    assert "an entry of a plugin needs --plugin" in printed
+
+
+def _texts(tree: ast.AST) -> Iterator[ast.expr]:
+    """Yield the texts of a module that can be in messages: not docstrings, nor options' help."""
+    for node in ast.iter_child_nodes(tree):
+        is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        of_option = isinstance(node, ast.Call) and ast.unparse(node.func) in ("option", "_setting")
+        if isinstance(node, ast.JoinedStr) or (
+            isinstance(node, ast.Constant) and isinstance(node.value, str)
+        ):
+            yield node
+        elif not (is_docstring or of_option):
+            yield from _texts(node)
+
+
+def test_every_setting_that_a_message_names_is_an_option():
+    """And no text spells an option itself, except in a command or in the command line's code."""
+    package = Path(gm.__file__).parent
+    parameters = [each for _, command in (("", cli), *commands()) for each in command.params]
+    flags = {flag.removeprefix("--") for each in parameters for flag in each.opts}
+    options, named = {flag.replace("-", "_") for flag in flags}, []
+    for path in sorted(package.rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        for call in ast.walk(tree):
+            of_setting = isinstance(call, ast.Call) and ast.unparse(call.func) == "setting"
+            if of_setting and isinstance(call.args[0], ast.Constant):
+                named.append(call.args[0].value)
+        if path.parent.name == "cli" or path.name == "settings.py":
+            continue
+        for text in _texts(tree):
+            words = re.sub(r"`[^`]*`|python cli.py.*", "", ast.unparse(text))
+            # A space before it: not the flags in a command's list of arguments.
+            assert not re.search(r"\s--[a-z{]|\s-o\b|[\"']--[^\"']*\s", words), (path, words)
+    assert len(named) > 250
+    assert sorted(set(named) - options) == []
 
 
 def test_a_package_named_like_a_function_is_called_like_it():

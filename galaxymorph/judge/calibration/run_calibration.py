@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput, write_json
+from galaxymorph.base import BadInput, setting, write_json
 from galaxymorph.judge.calibration.calibrators import (
     CALIBRATORS,
     FEW_GALAXIES,
@@ -325,9 +325,10 @@ def _require_every_class(method: str, counts: np.ndarray, classes: Sequence[str]
     """Raise BadInput if a method would exclude a class, of which it has no galaxy."""
     if CALIBRATORS[method].of_each and not counts.min():
         raise BadInput(
-            f"--method {method}: no calibration galaxy is in class "
+            f"{setting('method', method)}: no calibration galaxy is in class "
             f"{classes[int(counts.argmin())]!r}",
-            "use --method temperature, or fit with a larger --calibration",
+            f"use {setting('method', 'temperature')}, or fit with a larger "
+            f"{setting('calibration')}",
         )
 
 
@@ -352,8 +353,8 @@ def _notes(
         notes.append(f"no calibration galaxy is in class {' or '.join(missing)}")
     if requested and not CALIBRATORS[requested].takes(counts):
         notes.append(
-            f"warning: --method {requested} takes {CALIBRATORS[requested].least}, and there are "
-            f"{n}, {counts.min()} of {classes[int(counts.argmin())]}: don't rely on it"
+            f"warning: {setting('method', requested)} takes {CALIBRATORS[requested].least}, and "
+            f"there are {n}, {counts.min()} of {classes[int(counts.argmin())]}: don't rely on it"
         )
     left_out = [
         f"{name} (needs {method.least})"

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput, Damaged, read_json, reading, require, require_key
+from galaxymorph.base import BadInput, Damaged, read_json, reading, require, require_key, setting
 from galaxymorph.judge.calibration.calibrators import (
     Calibrator,
     read_calibrators,
@@ -182,7 +182,8 @@ def require_classes(run: Run) -> None:
     if target_of(run.recipe).soft:
         raise BadInput(
             f"{run.path}: prediction sets are of classes, and the target is {run.recipe.target}",
-            "fit with --target classes, or --loss dirichlet-multinomial for intervals of fractions",
+            f"fit with {setting('target', 'classes')}, or "
+            f"{setting('loss', 'dirichlet-multinomial')} for intervals of fractions",
         )
 
 
@@ -204,7 +205,7 @@ def labelled_probabilities(run: Run, table: pd.DataFrame) -> Labelled:
         raise BadInput(
             f"{run.path}: the prediction of galaxy {table['galaxy'][bad].iloc[0]} is not a number "
             f"({bad.sum():,} such)",
-            "its training diverged: fit again with a smaller --lr",
+            f"its training diverged: fit again with a smaller {setting('lr')}",
         )
     probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)
     return Labelled(probabilities, true_codes(table, run.classes))

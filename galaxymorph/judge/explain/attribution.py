@@ -13,7 +13,7 @@ import torch
 from fastai.torch_core import default_device
 from torch import autocast, nn
 
-from galaxymorph.base import BadInput, Progress
+from galaxymorph.base import BadInput, Progress, setting
 from galaxymorph.judge.explain.attribution_methods import ATTRIBUTION_METHODS, BATCH
 from galaxymorph.judge.explain.explained_model import ExplainedModel, normalised
 from galaxymorph.learn import input_channels, map_on_cores, resolve_precision, serving_network
@@ -31,8 +31,9 @@ def require_feature_maps(model: ExplainedModel) -> None:
     """Raise BadInput if a network has no feature maps for Grad-CAM to weight."""
     if not has_feature_maps(model.network, model.size):
         raise BadInput(
-            f"--method gradcam: {model.run.recipe.arch} has no feature maps at its end",
-            "use --method occlusion or integrated-gradients",
+            f"{setting('method', 'gradcam')}: {model.run.recipe.arch} has no feature maps at its "
+            "end",
+            f"use {setting('method', 'occlusion')} or integrated-gradients",
         )
 
 

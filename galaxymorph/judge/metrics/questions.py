@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, setting
 from galaxymorph.judge.metrics.metric import true_and_predicted
 from galaxymorph.learn import Run, target_of
 from galaxymorph.zoo import Answer, Question, Tree, to_conditional
@@ -48,7 +48,7 @@ def questions_of(run: Run, table: pd.DataFrame) -> Questions:
     if not target.soft:
         raise BadInput(
             f"{run.path} is trained on {run.recipe.target}, not on votes",
-            "fit with --target tree or soft3",
+            f"fit with {setting('target', 'tree')} or soft3",
         )
     return Questions(target.tree or _one_question(run.classes), *true_and_predicted(run, table))
 

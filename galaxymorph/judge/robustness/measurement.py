@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput, Progress, Steps
+from galaxymorph.base import BadInput, Progress, Steps, setting
 from galaxymorph.images import SEVERITIES, Corruption, corruptions_of
 from galaxymorph.judge.calibration.conformal import prediction_sets, set_intervals
 from galaxymorph.judge.calibration.reliability import confidence_error_interval
@@ -110,11 +110,12 @@ def robustness_settings(
     run: Run, suite: str, severities: Sequence[int], views: int | None
 ) -> Settings:
     """Return the settings of a measurement; BadInput for views that the recipe excludes."""
-    entry = SUITES.find(suite, "--suite")
+    entry = SUITES.find(suite, setting("suite"))
     registry = _registry(run)
     if foreign := [name for name in entry.corruptions or () if name not in registry]:
         raise BadInput(
-            f"--suite {suite}: {foreign[0]} is a corruption of pictures, and {run.path} takes flux",
+            f"{setting('suite', suite)}: {foreign[0]} is a corruption of pictures, and {run.path} "
+            "takes flux",
             "leave it out",
         )
     require_views(run.recipe, views)

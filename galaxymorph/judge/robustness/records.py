@@ -8,7 +8,7 @@ from typing import Any, cast
 import pandas as pd
 from typing_extensions import NotRequired, TypedDict
 
-from galaxymorph.base import BadInput, read_json, write_json
+from galaxymorph.base import BadInput, read_json, setting, write_json
 from galaxymorph.judge.metrics.bootstrap import Interval
 from galaxymorph.learn import Run, run_files, write_table
 
@@ -91,7 +91,7 @@ def require_alike(
     for key in Settings.__annotations__:
         if settings[key] != reference[key]:
             raise BadInput(
-                f"--reference {name}: measured with {key} {reference[key]}, this run with "
-                f"{settings[key]}",
+                f"{setting('reference', name)}: measured with {key} {reference[key]}, this run "
+                f"with {settings[key]}",
                 "measure both runs with the same options",
             )

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput, counted, did_you_mean, listed, near_names, say, warn
+from galaxymorph.base import BadInput, counted, did_you_mean, listed, near_names, say, setting, warn
 from galaxymorph.judge.tables.matching import match_columns
 from galaxymorph.judge.tables.prediction_tables import ROUNDING, PredictionSource, open_predictions
 from galaxymorph.judge.tables.settings import JudgeSettings
@@ -77,7 +77,9 @@ def open_tables(
         isinstance(labels, Path) and isinstance(predictions, Path) and labels == predictions
     ):
         if source.zoobot is not None:
-            raise BadInput(f"{predictions}: it has no labels", "give a table of them with --labels")
+            raise BadInput(
+                f"{predictions}: it has no labels", f"give a table of them with {setting('labels')}"
+            )
         return OpenedTables(source, source.table, True, labels is None, settings)
     if isinstance(labels, pd.DataFrame):
         return OpenedTables(
@@ -93,7 +95,9 @@ def with_ids(tables: OpenedTables) -> tuple[OpenedTables, tuple[str, str]]:
     """
     given = tables.settings.id_column
     if len(given) > 2:
-        raise BadInput(f"--id-column {','.join(given)}", "give one, or two for two tables")
+        raise BadInput(
+            f"{setting('id_column')} {','.join(given)}", "give one, or two for two tables"
+        )
     table = tables.source.table
     for name, place in zip(given, (table, tables.labels), strict=False):
         if name not in place:
@@ -124,7 +128,7 @@ def with_ids(tables: OpenedTables) -> tuple[OpenedTables, tuple[str, str]]:
 
 def _find_ids(table: Table, schema: str | None, names: Collection[str] = ()) -> str | None:
     """Return the column of ids, those of a given schema included, or of images named by ids."""
-    own = SCHEMAS.find(schema, "--schema").ids if schema else ()
+    own = SCHEMAS.find(schema, setting("schema")).ids if schema else ()
     candidates = [find_ids(table, names), *own, *image_columns(table.columns)[-1:]]
     return next((name for name in candidates if name and name in table), None)
 
@@ -132,7 +136,7 @@ def _find_ids(table: Table, schema: str | None, names: Collection[str] = ()) -> 
 def _without_ids(table: Table) -> BadInput:
     return BadInput(
         f"{table.reference}: no column of galaxy ids is recognised",
-        f"name it with --id-column; it has {listed(filter(None, table.columns), 6)}",
+        f"name it with {setting('id_column')}; it has {listed(filter(None, table.columns), 6)}",
     )
 
 
@@ -152,7 +156,7 @@ def plan_columns(tables: OpenedTables) -> tuple[Recipe, dict[str, str]]:
     if settings.labels_column:
         return _of_column(base, settings.labels_column, settings), {}
     names = [settings.schema] if settings.schema else list(SCHEMAS)
-    entries = [(name, SCHEMAS.find(name, "--schema")) for name in names]
+    entries = [(name, SCHEMAS.find(name, setting("schema"))) for name in names]
     predicted = []
     for name, entry in entries:
         voted = _voted_columns(labels, entry)
@@ -164,7 +168,7 @@ def plan_columns(tables: OpenedTables) -> tuple[Recipe, dict[str, str]]:
             _refuse_unused(settings, ("target", "scheme"), f"the columns are answers of {name}")
             return resolve(replace(base, target="tree", schema=name)), columns
         predicted += [name] if columns else []
-    classes = list(SCHEMES.find(settings.scheme, "--scheme").classes)
+    classes = list(SCHEMES.find(settings.scheme, setting("scheme")).classes)
     if _voted_columns(labels, SCHEMAS[Recipe.schema]):
         columns = match_columns(tables.source.columns, classes, settings.columns)
         if columns := columns or _positional(tables, classes):
@@ -181,7 +185,7 @@ def _refuse_unused(settings: JudgeSettings, names: Sequence[str], fault: str) ->
     for each in fields(settings):
         value = getattr(settings, each.name)
         if each.name in names and value != each.default:
-            raise BadInput(f"--{each.name} {value}: {fault}", "leave it out")
+            raise BadInput(f"{setting(each.name, value)}: {fault}", "leave it out")
 
 
 def _of_column(base: Recipe, column: str, settings: JudgeSettings) -> Recipe:
@@ -233,15 +237,15 @@ def _unmatched(
             f"{tables.name}: no columns of predictions for the answers of {voted[0]} "
             f"({wanted[0]} and the others), nor for classes "
             f"{', '.join(SCHEMES[tables.settings.scheme].classes)}",
-            "give --columns or --scheme, or --labels-column for class names: "
-            + did_you_mean(wanted[0], tables.source.columns),
+            f"give {setting('columns')} or {setting('scheme')}, or {setting('labels_column')} for "
+            "class names: " + did_you_mean(wanted[0], tables.source.columns),
         )
     columns = [name for name in tables.labels.columns if name and name != ROW]
-    other = "give a table of labels with --labels, or name" if tables.same else "name"
+    other = f"give a table of labels with {setting('labels')}, or name" if tables.same else "name"
     return BadInput(
         f"{tables.labels.reference}: neither votes of a known schema nor a column of class names",
-        f"{other} the column with --labels-column; a decision tree of your own is given with "
-        f"--schema FILE; it has {listed(columns, 6)}",
+        f"{other} the column with {setting('labels_column')}; a decision tree of your own is "
+        f"given with {setting('schema')} FILE; it has {listed(columns, 6)}",
     )
 
 
@@ -288,8 +292,8 @@ def class_columns(
     names = list(settings.classes) or labelled
     if strangers := [name for name in labelled if name not in names]:
         raise BadInput(
-            f"{tables.labels.reference}: class {strangers[0]!r} is not one of --classes "
-            f"{','.join(names)}",
+            f"{tables.labels.reference}: class {strangers[0]!r} is not one of "
+            f"{setting('classes')} {','.join(names)}",
             "name every class, as the labels do",
         )
     columns = match_columns(free, names, settings.columns) or _positional(tables, names)
@@ -330,7 +334,8 @@ def _without_class(
     return BadInput(
         f"{tables.name}: no column of predictions for class {absent[0]!r} ({number} in "
         f"{tables.labels.reference}); it has {listed(free, 6)}",
-        f"{remedy}name the columns as the classes of the labels, or give --classes in their order",
+        f"{remedy}name the columns as the classes of the labels, or give {setting('classes')} in "
+        "their order",
     )
 
 

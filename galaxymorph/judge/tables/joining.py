@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput, counted, did_you_mean, say, warn
+from galaxymorph.base import BadInput, counted, did_you_mean, say, setting, warn
 from galaxymorph.judge.tables.column_plan import (
     OpenedTables,
     class_columns,
@@ -129,7 +129,7 @@ def _require_kind(kind: str, tree: Tree | None) -> None:
         what = "answers of a tree" if tree else "classes"
         others = ", ".join(KINDS[1:]) if tree else KINDS[0]
         raise BadInput(
-            f"--kind {kind}: the columns are of {what}", f"leave it out, or use {others}"
+            f"{setting('kind', kind)}: the columns are of {what}", f"leave it out, or use {others}"
         )
 
 
@@ -187,7 +187,7 @@ def _set_aside(
         more = f" (and {stops - 1:,} more)" if stops > 1 else ""
         raise BadInput(
             f"{first['where']}: {first['what']}{more}",
-            "correct it, or exclude such rows with --skip-bad",
+            f"correct it, or exclude such rows with {setting('skip_bad')}",
         )
     say(f"{counted(stops, 'row')} excluded: rejected.csv lists them")
     return every
@@ -241,7 +241,7 @@ def _by_name(
         f"none of the {words[0]} is among the {words[1]}: the first are {shown[0]} and {shown[1]}",
         "leading zeros are all that differs: write both alike, ids as text"
         if zeros[0] & zeros[1] - {""}
-        else "name the columns of the same ids with --id-column COLUMN,COLUMN",
+        else f"name the columns of the same ids with {setting('id_column')} COLUMN,COLUMN",
     )
 
 
@@ -262,7 +262,7 @@ def _with_parts(
     where = next((pair for pair in places if column in pair[0]), None)
     if where is None:
         raise BadInput(
-            f"--split-column {column}: no such column in {tables.labels.reference} or "
+            f"{setting('split_column', column)}: no such column in {tables.labels.reference} or "
             f"{tables.name}",
             did_you_mean(column, tables.labels.columns),
         )
@@ -286,7 +286,9 @@ def _with_parts(
     if trained.any():
         say(f"{trained.sum():,} training galaxies left out: the model knows them")
     if not (joined["split"] == TEST).any():
-        raise BadInput(f"--split-column {column}: no galaxy is of the test part", "check the words")
+        raise BadInput(
+            f"{setting('split_column', column)}: no galaxy is of the test part", "check the words"
+        )
     return joined[~trained].reset_index(drop=True)
 
 

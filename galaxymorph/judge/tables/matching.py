@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from galaxymorph.base import BadInput, listed
+from galaxymorph.base import BadInput, listed, setting
 from galaxymorph.zoo import PROBABILITY
 
 # Before and behind the name, the preferred first: the names alone, those of this package, of
@@ -39,7 +39,7 @@ def match_columns(
         shown = [f"{before}{PLACE}{after}" for before, after in fitting]
         raise BadInput(
             f"several columns for each class or answer: {listed(shown)}",
-            f"choose with --columns {shown[0]!r}",
+            f"choose with {setting('columns')} {shown[0]!r}",
         )
     return {name: f"{chosen[0]}{name}{chosen[1]}" for name in names}
 
@@ -47,7 +47,7 @@ def match_columns(
 def _split(pattern: str) -> tuple[str, str]:
     if pattern.count(PLACE) != 1:
         raise BadInput(
-            f"--columns {pattern!r}: {PLACE} stands for the class or answer, once",
+            f"{setting('columns')} {pattern!r}: {PLACE} stands for the class or answer, once",
             "write it as in 'p_{}'",
         )
     before, _, after = pattern.partition(PLACE)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput, counted, say
+from galaxymorph.base import BadInput, counted, say, setting
 from galaxymorph.judge.tables.zoobot_files import ZoobotFile, is_hdf5, read_zoobot
 from galaxymorph.zoo import (
     CheckedRows,
@@ -202,7 +202,8 @@ def _recognise(
     raise BadInput(
         f"{source.table.reference}: the answers of the first question sum to {total:.3g} in the "
         "median, so they are no fractions",
-        "give --kind concentrations (of Dirichlet distributions) or --kind counts (expected votes)",
+        f"give {setting('kind', 'concentrations')} (of Dirichlet distributions) or "
+        f"{setting('kind', 'counts')} (expected votes)",
     )
 
 

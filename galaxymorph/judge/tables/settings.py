@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, setting
 from galaxymorph.base.options import NamesIn, option
 from galaxymorph.learn.recipe import Recipe
 from galaxymorph.learn.sources.spec import FRACTIONS
@@ -36,7 +36,7 @@ def parse_classes(text: str) -> tuple[str, ...]:
     """
     names = parse_names(text)
     if len(names) < 2 or len(set(names)) < len(names):
-        raise BadInput(f"--classes {text}", "name two classes or more, each once")
+        raise BadInput(f"{setting('classes')} {text}", "name two classes or more, each once")
     return names
 
 

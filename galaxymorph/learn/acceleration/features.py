@@ -27,7 +27,7 @@ from fastai.learner import Learner
 from fastai.torch_core import default_device, set_seed
 from torch import nn
 
-from galaxymorph.base import BadInput, Progress, Rows, read_json, replace_folder, say
+from galaxymorph.base import BadInput, Progress, Rows, read_json, replace_folder, say, setting
 from galaxymorph.learn.acceleration.gpu_memory import RowsOnGPU, fits_on_gpu
 from galaxymorph.learn.acceleration.hardware import memory_format, resolve_precision
 from galaxymorph.learn.acceleration.kept_memory import KEPT
@@ -393,7 +393,7 @@ def _require_room(folder: Path, need: int) -> None:
     if need > 0.9 * free:
         raise BadInput(
             f"{folder}: trunk features take {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free",
-            "free disk space, or use fewer --trunk-views (0: none are stored)",
+            f"free disk space, or use fewer {setting('trunk_views')} (0: none are stored)",
         )
 
 

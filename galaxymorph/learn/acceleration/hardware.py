@@ -14,7 +14,7 @@ from fastai.callback.fp16 import MixedPrecision
 from fastai.torch_core import default_device, defaults, to_float
 from torch import nn
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, setting
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -31,9 +31,9 @@ def use_device(name: str) -> None:
         BadInput: this machine doesn't have the device.
     """
     if name == "cuda" and not torch.cuda.is_available():
-        raise BadInput("--device cuda: PyTorch finds no GPU", "use auto or cpu")
+        raise BadInput(f"{setting('device', 'cuda')}: PyTorch finds no GPU", "use auto or cpu")
     if name == "mps" and not torch.backends.mps.is_available():
-        raise BadInput("--device mps: PyTorch finds no Apple GPU", "use auto or cpu")
+        raise BadInput(f"{setting('device', 'mps')}: PyTorch finds no Apple GPU", "use auto or cpu")
     # True: the available GPU; no machine has both kinds.
     default_device({"auto": None, "cpu": False}.get(name, True))
 
@@ -60,7 +60,7 @@ def resolve_precision(precision: str, model: nn.Module) -> str:
     """
     on_cpu = default_device().type == "cpu"
     if precision == "fp16" and on_cpu:
-        raise BadInput("--precision fp16 needs a GPU", "use auto, bf16 or fp32")
+        raise BadInput(f"{setting('precision', 'fp16')} needs a GPU", "use auto, bf16 or fp32")
     if precision != "auto":
         return precision
     if on_cpu:

@@ -8,7 +8,7 @@ from copy import deepcopy
 import torch
 from torch import nn
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, setting
 
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
 LAYERS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
@@ -41,7 +41,7 @@ def adapt_batchnorm(
     adapted = deepcopy(model).eval()
     layers = [layer for layer in adapted.modules() if isinstance(layer, LAYERS)]
     if not layers:
-        raise BadInput("--adapt: the network has no BatchNorm", "leave it out")
+        raise BadInput(f"{setting('adapt')}: the network has no BatchNorm", "leave it out")
     before = [tuple(values.clone() for values in _statistics(layer)) for layer in layers]
     for layer in layers:
         layer.reset_running_stats()
@@ -59,7 +59,7 @@ def adapt_batchnorm(
             if on_progress:
                 on_progress(len(batch))
     if images < PRIOR:
-        raise BadInput(f"--adapt: {images} images are too few", f"give {PRIOR} or more")
+        raise BadInput(f"{setting('adapt')}: {images} images are too few", f"give {PRIOR} or more")
     share = PRIOR / (PRIOR + images)
     for layer, (mean, variance) in zip(layers, before, strict=True):
         new_mean, new_variance = _statistics(layer)
@@ -71,5 +71,7 @@ def adapt_batchnorm(
 def _statistics(layer: BatchNorm) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the running mean and variance of a layer that tracks them."""
     if layer.running_mean is None or layer.running_var is None:
-        raise BadInput("--adapt: a BatchNorm of the network has no statistics", "leave it out")
+        raise BadInput(
+            f"{setting('adapt')}: a BatchNorm of the network has no statistics", "leave it out"
+        )
     return layer.running_mean, layer.running_var

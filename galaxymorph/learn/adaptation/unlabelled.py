@@ -9,7 +9,7 @@ import torch
 from fastai.callback.core import Callback
 from fastai.torch_core import TensorImage, default_device
 
-from galaxymorph.base import BadInput, say
+from galaxymorph.base import BadInput, say, setting
 from galaxymorph.images import Frames, cached_frames, find_copies, frame_thumbnails
 from galaxymorph.learn.acceleration.gpu_memory import fits_on_gpu, frames_on_gpu
 from galaxymorph.learn.acceleration.loaders import as_images
@@ -98,10 +98,10 @@ def unlabelled_images(recipe: Recipe, galaxies: Galaxies | None = None) -> Unlab
     for path in recipe.unlabelled:
         files = list_image_files(path)
         for note in files.notes():
-            say(f"--unlabelled {path}: {note}")
+            say(f"{setting('unlabelled', path)}: {note}")
         references += [file.reference for file in files.images]
     references = one_file_a_galaxy(references, recipe.flux_bands)
-    words = f"--unlabelled {' '.join(recipe.unlabelled)}"
+    words = f"{setting('unlabelled')} {' '.join(recipe.unlabelled)}"
     _require_enough(references, words)
     frames, inspections = cached_frames(references, *item_frame(recipe), recipe.rendering)
     for inspection in inspections:

@@ -14,7 +14,7 @@ from fastai.vision.learner import create_timm_model, create_vision_model
 from fastcore.foundation import L
 from torch import nn
 
-from galaxymorph.base import BadInput, near_names
+from galaxymorph.base import BadInput, near_names, setting
 from galaxymorph.learn.normalisation import IMAGENET_STATS, Stats, parse_normalisation
 from galaxymorph.learn.recipe import Recipe
 
@@ -105,7 +105,8 @@ def _explained_arguments(recipe: Recipe) -> Iterator[None]:
         if not recipe.model_args:
             raise
         raise BadInput(
-            f"--model-args {recipe.model_args}: {recipe.arch} does not take them ({error})",
+            f"{setting('model_args', recipe.model_args)}: {recipe.arch} does not take them "
+            f"({error})",
             "see the arguments of the architecture in timm",
         ) from error
 
@@ -119,7 +120,9 @@ def first_convolution(network: nn.Module) -> tuple[str, nn.Conv2d]:
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d):
             return name, module
-    raise BadInput("--arch: the network has no convolution", "choose another --arch")
+    raise BadInput(
+        f"{setting('arch')}: the network has no convolution", f"choose another {setting('arch')}"
+    )
 
 
 def split_groups(model: nn.Sequential, tuned: int = 1, each: bool = False) -> L:
@@ -198,7 +201,7 @@ def timm_config(arch: str) -> dict[str, Any]:
         remedy = f"did you mean {' or '.join(near)}?" if near else "see timm.list_models()"
         if "/" in arch:
             remedy = f"write hf_hub:{arch} for the hub, or local-dir:{arch} for a folder"
-        raise BadInput(f"--arch {arch}: unknown to torchvision and timm", remedy)
+        raise BadInput(f"{setting('arch', arch)}: unknown to torchvision and timm", remedy)
     config = timm.get_pretrained_cfg(arch)
     # An architecture without pretrained weights has no configuration.
     return config.to_dict() if config else {"mean": IMAGENET_STATS[0], "std": IMAGENET_STATS[1]}

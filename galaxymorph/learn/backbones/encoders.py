@@ -17,7 +17,7 @@ import timm
 import torch
 from torch import nn
 
-from galaxymorph.base import BadInput, counted, parse_json, read_json, reading, say, warn
+from galaxymorph.base import BadInput, counted, parse_json, read_json, reading, say, setting, warn
 from galaxymorph.learn.backbones.architectures import (
     build_model,
     encoder_of,
@@ -108,7 +108,7 @@ def resolve_encoder(recipe: Recipe, given: Mapping[str, object]) -> ResolvedEnco
         if stats is not None and _is_zoobot(recipe) and stats in _timms(recipe):
             say(
                 f"{inputs.origin} repeats the statistics of timm's {recipe.arch}, but Zoobot's "
-                "encoders are trained on pixels from 0 to 1: --normalise none"
+                f"encoders are trained on pixels from 0 to 1: {setting('normalise', 'none')}"
             )
             unsure = f"{inputs.origin} names another normalisation than Zoobot trains with"
             stats = NORMALISATIONS["none"]
@@ -147,7 +147,7 @@ def warn_of_inputs(encoder: ResolvedEncoder, batch: torch.Tensor) -> None:
     warn(
         f"{encoder.unsure}; the spread of its first layer's outputs on "
         f"{counted(len(batch), 'image')}{unit} is {chosen} (used), {', '.join(others)}; give "
-        "--normalise if it was trained otherwise"
+        f"{setting('normalise')} if it was trained otherwise"
     )
 
 
@@ -193,7 +193,8 @@ def _with_source(recipe: Recipe, given: Mapping[str, object]) -> Recipe:
         return replace(recipe, weights=weights)
     if given.get("weights") in ("imagenet", "galaxymorph"):
         raise BadInput(
-            f"--weights {weights}: the weights are those of --arch {recipe.arch}",
+            f"{setting('weights', weights)}: the weights are those of "
+            f"{setting('arch', recipe.arch)}",
             "leave it out; none or a file is possible",
         )
     source = _canonical(recipe.arch)
@@ -245,7 +246,7 @@ def _of_timm(
 ) -> EncoderInputs:
     """Return the inputs in timm's configuration of pretrained weights."""
     mean, std, size = (config.get(name) for name in ("mean", "std", "input_size"))
-    with reading(origin, "correct the file, or give --normalise and --size"):
+    with reading(origin, f"correct the file, or give {setting('normalise')} and {setting('size')}"):
         stats = _stats(mean, std) if mean is not None and std is not None else None
         # That of the network, where it is built for one other than its architecture's.
         side = arguments.get("img_size") or (size and size[-1])
@@ -356,8 +357,9 @@ def _with_architecture(
     arch = str(given.get("arch", architecture))
     if not is_source(arch) and arch.partition(".")[0] != architecture.partition(".")[0]:
         raise BadInput(
-            f"--weights {recipe.weights}: weights of {architecture}, not of --arch {arch}",
-            f"leave out --arch, or give --arch {architecture}",
+            f"{setting('weights', recipe.weights)}: weights of {architecture}, not of "
+            f"{setting('arch', arch)}",
+            f"leave out {setting('arch')}, or give {setting('arch', architecture)}",
         )
     arguments = {**inputs.arguments, **recipe.timm_args}
     model_args = json.dumps(arguments, sort_keys=True) if arguments else None
@@ -384,12 +386,13 @@ def _channels(recipe: Recipe, inputs: EncoderInputs, state: Mapping[str, torch.T
             trained = int(shapes[0][1])
     if trained not in (1, 3):
         raise BadInput(
-            f"--weights {recipe.weights}: its images have {trained} channels",
+            f"{setting('weights', recipe.weights)}: its images have {trained} channels",
             "use weights of one or three",
         )
     if recipe.channels == 3 and trained == 1:
         raise BadInput(
-            f"--channels 3: the weights {recipe.weights} take grey images", "leave it out"
+            f"{setting('channels', 3)}: the weights {recipe.weights} take grey images",
+            "leave it out",
         )
     return recipe.channels or trained
 

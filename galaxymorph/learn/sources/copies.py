@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import say
+from galaxymorph.base import say, setting
 from galaxymorph.images import THUMBNAIL, Frames, decoded_thumbnails, find_copies, frame_thumbnails
 from galaxymorph.learn.recipe import Recipe, read_sources
 
@@ -46,11 +46,11 @@ def without_copies(
         others = (known & here).sum() - in_main
         if in_main:
             say(
-                f"--also {source.path}: {in_main:,} of {here.sum():,} galaxies are in the main "
-                "catalogue too (by their pictures) and don't train a second time"
+                f"{setting('also', source.path)}: {in_main:,} of {here.sum():,} galaxies are in "
+                "the main catalogue too (by their pictures) and don't train a second time"
             )
         if others:
-            say(f"--also {source.path}: {others:,} galaxies are in an earlier source too")
+            say(f"{setting('also', source.path)}: {others:,} galaxies are in an earlier source too")
     everything = pd.concat(further, ignore_index=True)
     return everything[~known[len(main) :]].reset_index(drop=True)
 

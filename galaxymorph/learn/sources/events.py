@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from galaxymorph.base import BadInput, did_you_mean, use_one_of
+from galaxymorph.base import BadInput, did_you_mean, setting, use_one_of
 from galaxymorph.learn.sources.spec import TrainingSource
 from galaxymorph.zoo.columns import EVENT, LARGEST
 from galaxymorph.zoo.schemes import SCHEMES, Cuts, Scheme
@@ -56,7 +56,7 @@ def source_meanings(source: TrainingSource, tree: Tree) -> dict[str, Meaning]:
     Raises:
         BadInput: the scheme is unknown or of another tree, or `answers` isn't readable.
     """
-    where = f"--also {source.path}"
+    where = setting("also", source.path)
     if source.scheme is not None:
         scheme = SCHEMES.find(source.scheme, where)
         return {

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput, did_you_mean, say
+from galaxymorph.base import BadInput, did_you_mean, naming_settings, say, setting
 from galaxymorph.learn.recipe import Recipe, read_sources
 from galaxymorph.learn.sources.attributes import source_rules
 from galaxymorph.learn.sources.events import event_columns, source_meanings
@@ -30,16 +28,12 @@ from galaxymorph.zoo import (
 from galaxymorph.zoo.checks import as_numbers
 from galaxymorph.zoo.columns import COUNT, EVENT, LARGEST, SOURCE, TARGET, WEIGHT, WORD
 
-# Options of the main catalogue, each with the key of a source that takes its place, and the value's
-# name; and what has no key.
+# Settings of the main catalogue, each with the key of a source in its place, and the value's name.
 KEYS = {
-    "id-column": ("id", "COLUMN"),
-    "labels-column": ("labels", "COLUMN"),
+    "id_column": ("id", "COLUMN"),
+    "labels_column": ("labels", "COLUMN"),
     "schema": ("schema", "NAME"),
 }
-NO_KEY = ("name the column of images with --image-column", "call the column of images `image`")
-# With its value in a question, such as "did you mean --id-column objid?".
-_OPTION = re.compile(rf"--(?P<name>{'|'.join(KEYS)})\b(?: (?P<value>[^\s?]+)(?=\?))?")
 
 
 def read_further(recipe: Recipe, skip_bad: bool = False) -> list[Catalogue]:
@@ -92,33 +86,29 @@ def read_labelled(source: TrainingSource, recipe: Recipe) -> LabelledImages:
         names = None
     elif source.labels is None or source.scheme is None:
         raise BadInput(
-            f"--also {source.path}: its labels are neither votes nor classes of a scheme",
+            f"{setting('also', source.path)}: its labels are neither votes nor classes of a scheme",
             "give votes, or labels=COLUMN,scheme=NAME",
         )
     else:
-        SCHEMES.find(source.scheme, f"--also {source.path}")
-        with _named_by_keys():
+        SCHEMES.find(source.scheme, setting("also", source.path))
+        with naming_settings(_as_key):
             catalogue = read_words(source.path, [source.labels], source.id)
         fractions, names = None, catalogue.table[WORD + source.labels].to_numpy(str)
     for note in filter(None, (catalogue.note, catalogue.kind_note)):
-        say(f"--also {source.path}: {note}")
+        say(f"{setting('also', source.path)}: {note}")
     catalogue.require_sound()
     return LabelledImages([str(image) for image in catalogue.table["image"]], fractions, names)
 
 
-@contextmanager
-def _named_by_keys() -> Iterator[None]:
-    """Let errors name the keys of a source in place of the main catalogue's options."""
-    try:
-        yield
-    except BadInput as error:
-        words = str(error.args[0]).replace(*NO_KEY)
-        raise BadInput(_OPTION.sub(_key, words)) from error
-
-
-def _key(option: re.Match[str]) -> str:
-    key, value = KEYS[option["name"]]
-    return f"{key}={option['value'] or value}"
+def _as_key(name: str, value: object) -> str | None:
+    """Return a setting of the main catalogue as the key of a source; None of others."""
+    if name == "image_column":
+        # It has no key, and this name by default.
+        return "`image`"
+    if name not in KEYS:
+        return None
+    key, placeholder = KEYS[name]
+    return f"{key}={value or placeholder}"
 
 
 def _read(
@@ -133,7 +123,7 @@ def _read(
     read = _votes if source.has_votes else _words
     catalogue, labels = read(source, tree, recipe)
     for note in filter(None, (catalogue.note, catalogue.kind_note)):
-        say(f"--also {source.path}: {note}")
+        say(f"{setting('also', source.path)}: {note}")
     if not skip_bad:
         catalogue.require_sound()
     columns = [*loss_columns(recipe, []), *event_columns(sources, tree)]
@@ -144,10 +134,15 @@ def _read(
     if not source.has_votes:
         unlabelled = labels.isna().all(axis=1)
         if unlabelled.any():
-            say(f"--also {source.path}: {unlabelled.sum():,} of {len(table):,} have no such label")
+            say(
+                f"{setting('also', source.path)}: {unlabelled.sum():,} of {len(table):,} have no "
+                "such label"
+            )
         table = table[~unlabelled]
     if table.empty:
-        raise BadInput(f"--also {source.path}: no galaxy with a label remains", "see `data check`")
+        raise BadInput(
+            f"{setting('also', source.path)}: no galaxy with a label remains", "see `data check`"
+        )
     table = table.assign(**{WEIGHT: source.weight, SOURCE: number}).reset_index(drop=True)
     return replace(catalogue, table=table)
 
@@ -155,15 +150,15 @@ def _read(
 def _votes(source: TrainingSource, tree: Tree, recipe: Recipe) -> tuple[Catalogue, pd.DataFrame]:
     """Return a catalogue of votes, and its fractions or counts on the tree's answers."""
     kind = None if source.fractions is None else FRACTIONS[source.fractions]
-    with _named_by_keys():
+    with naming_settings(_as_key):
         catalogue = read_catalogue(
             source.path, None, source.schema or recipe.schema, source.id, kind=kind
         )
     assert catalogue.tree is not None
     if not shared_answers(catalogue.tree, tree).any():
         raise BadInput(
-            f"--also {source.path}: schema {catalogue.tree.name} shares no question with "
-            f"{tree.name}",
+            f"{setting('also', source.path)}: schema {catalogue.tree.name} shares no question "
+            f"with {tree.name}",
             'give "shared" in its answers, see docs/plugins.md',
         )
     fractions = translate_fractions(
@@ -185,7 +180,7 @@ def _words(source: TrainingSource, tree: Tree, recipe: Recipe) -> tuple[Catalogu
     rules = source_rules(source, tree)
     numbers = {each.column for rule in rules for each in rule.comparisons}
     columns = [name for name in (source.labels, source.largest) if name is not None]
-    with _named_by_keys():
+    with naming_settings(_as_key):
         catalogue = read_words(source.path, [*columns, *sorted(numbers)], source.id)
     labels = pd.DataFrame(index=catalogue.table.index)
     if source.labels is not None:
@@ -193,7 +188,8 @@ def _words(source: TrainingSource, tree: Tree, recipe: Recipe) -> tuple[Catalogu
         meanings = source_meanings(source, tree)
         if not names.isin(meanings.keys()).any():
             raise BadInput(
-                f"--also {source.path}: column {source.labels} has none of {', '.join(meanings)}",
+                f"{setting('also', source.path)}: column {source.labels} has none of "
+                f"{', '.join(meanings)}",
                 f"its names are {', '.join(sorted(set(filter(None, names)))[:6])}",
             )
         for name, meaning in meanings.items():

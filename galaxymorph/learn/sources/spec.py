@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from galaxymorph.base import BadInput, did_you_mean
+from galaxymorph.base import BadInput, did_you_mean, setting
 
 # The kinds of fractions by the names that users give; see `zoo.schemas.KINDS`.
 FRACTIONS = {
@@ -74,7 +74,7 @@ class TrainingSource:
 KEYS = tuple(each.name for each in fields(TrainingSource))[1:]
 
 
-def read_source(source: object, option: str = "--also") -> TrainingSource:
+def read_source(source: object) -> TrainingSource:
     """Return a source from `PATH[,key=value…]`, or from a mapping with the key `path`.
 
     Raises:
@@ -87,11 +87,11 @@ def read_source(source: object, option: str = "--also") -> TrainingSource:
     elif isinstance(source, str | Path):
         values = _split(str(source))
     else:
-        raise BadInput(f"{option} {source!r} is no source", "give PATH[,key=value…]")
+        raise BadInput(f"{setting('also')} {source!r} is no source", "give PATH[,key=value…]")
     path = values.pop("path", None)
     if not isinstance(path, str | Path) or not str(path):
-        raise BadInput(f"{option} {source!r} has no path", "give PATH[,key=value…]")
-    where = f"{option} {path}"
+        raise BadInput(f"{setting('also')} {source!r} has no path", "give PATH[,key=value…]")
+    where = setting("also", path)
     for name, value in values.items():
         if name not in KEYS:
             raise BadInput(f"{where}: {name!r} is unknown", did_you_mean(name, KEYS, "keys are"))
@@ -130,7 +130,7 @@ def _split(text: str) -> dict[str, object]:
     names = [piece.partition("=")[0] for piece in settings]
     for name in names:
         if names.count(name) > 1:
-            raise BadInput(f"--also {path}: {name} is given twice", "give it once")
+            raise BadInput(f"{setting('also', path)}: {name} is given twice", "give it once")
     return {"path": path, **dict(piece.split("=", 1) for piece in settings)}
 
 

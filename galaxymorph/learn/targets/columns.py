@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from galaxymorph.base import setting
 from galaxymorph.learn.recipe import Recipe, read_sources
 from galaxymorph.learn.sources.events import event_columns
 from galaxymorph.learn.targets.registry import TARGETS, Loss, Target
@@ -41,7 +42,7 @@ def loss_name(recipe: Recipe) -> str:
 
 def loss_entry(recipe: Recipe) -> Loss:
     """Return the entry of a recipe's loss."""
-    return TARGETS[recipe.target].losses.find(loss_name(recipe), "--loss")
+    return TARGETS[recipe.target].losses.find(loss_name(recipe), setting("loss"))
 
 
 def output_names(recipe: Recipe, classes: Sequence[str]) -> list[str]:

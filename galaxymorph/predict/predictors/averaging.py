@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, setting
 from galaxymorph.images import Fault, Source, as_image, open_galaxy
 from galaxymorph.learn import output_names, require_views
 from galaxymorph.predict.predictors.base import (
@@ -109,16 +109,16 @@ def average_predictors(
         for predictor in predictors:
             require_views(predictor.recipe, views)
         predictors = [
-            changeable(predictor, f"--views {views}: {name}").changed(views=views)
+            changeable(predictor, f"{setting('views', views)}: {name}").changed(views=views)
             for predictor, name in zip(predictors, names, strict=True)
         ]
     whole = predictors[0]
     if crops:
         for predictor, name in zip(predictors, names, strict=True):
             if predictor.recipe.pipeline == "plain":
-                raise BadInput(f"--crops: {name} uses the whole frame", "leave it out")
+                raise BadInput(f"{setting('crops')}: {name} uses the whole frame", "leave it out")
         predictors = [
-            changeable(predictor, f"--crops: {name}").changed(crop=crop)
+            changeable(predictor, f"{setting('crops')}: {name}").changed(crop=crop)
             for predictor, name in zip(predictors, names, strict=True)
             for crop in crops
         ]

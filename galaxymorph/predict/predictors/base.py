@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, setting
 from galaxymorph.images import Fault, FluxImage, Source, open_galaxy
 from galaxymorph.judge import Calibrator, OutlierReference, SchemeClasses, calibrated_mean
 from galaxymorph.learn import Recipe
@@ -171,4 +171,6 @@ def with_scores(predictor: Predictor) -> Predictor:
     """Return the predictor of a file with scores in place of refusals; that of a run unchanged."""
     if getattr(predictor, "reference", None) is None:
         return predictor
-    return replace(changeable(predictor, "--outliers: the predictor"), on_outliers="score")
+    return replace(
+        changeable(predictor, f"{setting('outliers')}: the predictor"), on_outliers="score"
+    )

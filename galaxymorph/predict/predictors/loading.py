@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, setting
 from galaxymorph.judge import load_calibrators, load_scheme_classes
 from galaxymorph.learn import PACKAGE_MODEL, Run, run_files, say_fit_warnings
 from galaxymorph.predict.exporters import exporter_of
@@ -71,7 +71,7 @@ def load_predictor(
         say_fit_warnings(run)
         return predictor
     if adapt_to is not None:
-        raise BadInput(f"--adapt: {path} is an exported file", "give the run")
+        raise BadInput(f"{setting('adapt')}: {path} is an exported file", "give the run")
     predictor = _load_file(file, precision, trust_pickle, images)
     if path == PACKAGE_MODEL:
         predictor = replace(changeable(predictor, f"{path}: its predictor"), on_outliers="refuse")
@@ -175,7 +175,9 @@ def _load_run(
 
         return replace(load_run(run, precision, adapt_to), calibrators=calibrators, schemes=schemes)
     if adapt_to is not None:
-        raise BadInput("--adapt: the statistics of int8 are fixed", "leave out one of the two")
+        raise BadInput(
+            f"{setting('adapt')}: the statistics of int8 are fixed", "leave out one of the two"
+        )
     from galaxymorph.predict.predictors.onnx_predictor import load_quantized
 
     return replace(load_quantized(run), calibrators=calibrators, schemes=schemes)
@@ -193,7 +195,9 @@ def _load_file(
         )
     _require_file(path)
     if precision not in (None, "auto", *(exporter.precisions if exporter else ())):
-        raise BadInput(f"--precision {precision}: {path} has a fixed number format", "leave it out")
+        raise BadInput(
+            f"{setting('precision', precision)}: {path} has a fixed number format", "leave it out"
+        )
     if exporter is not None and exporter.load_for_few and images:
         few = "fp32" if path == PACKAGE_MODEL and precision is None else precision
         predictor = exporter.load_for_few(path, few, images)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from galaxymorph.base import BadInput, import_extra, parse_json, read_json, reading
+from galaxymorph.base import BadInput, import_extra, parse_json, read_json, reading, setting
 from galaxymorph.judge import described_calibrators, described_schemes
 from galaxymorph.learn import Run, described_recipe, run_files
 from galaxymorph.predict.exporters import METADATA
@@ -27,7 +27,7 @@ def load_quantized(run: Run) -> ArrayPredictor:
     quantized = run.path / run_files.QUANTIZED
     if not quantized.exists():
         raise BadInput(
-            f"--precision int8: {run.path} has no {run_files.QUANTIZED}",
+            f"{setting('precision', 'int8')}: {run.path} has no {run_files.QUANTIZED}",
             f"make it with: python cli.py export {run.path} --format onnx-int8",
         )
     path = run.members[0].path / run_files.DESCRIPTION

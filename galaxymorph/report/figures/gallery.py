@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput, Damaged, read_json, read_parquet, reading
+from galaxymorph.base import BadInput, Damaged, read_json, read_parquet, reading, setting
 from galaxymorph.judge import (
     ATTRIBUTION_METHODS,
     calibrated_predictions,
@@ -71,7 +71,7 @@ def gallery_of(run: Run, test: pd.DataFrame, data: Path | None) -> Gallery:
     table = table.iloc[order].reset_index(drop=True)
     uris, side, missing = [""] * len(table), 0, ""
     if (table["image"] == "").all():
-        missing = "judge was given none: with --images it finds them"
+        missing = f"judge was given none: with {setting('images')} it finds them"
     try:
         references = list(with_images(table[["galaxy", "image"]], data)["image"])
         uris, side = thumbnails(references, run.recipe.crop, run.recipe.rendering)

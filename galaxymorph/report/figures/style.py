@@ -9,7 +9,7 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from galaxymorph.base import BadInput, make_folder, replacing
+from galaxymorph.base import BadInput, make_folder, replacing, setting
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -80,7 +80,9 @@ def figure_formats(names: str | Sequence[str]) -> Iterator[None]:
     chosen = [name.strip().lower() for name in listed]
     for name in chosen:
         if name not in FORMATS:
-            raise BadInput(f"--figures {name}: no such format", f"use {', '.join(FORMATS)}")
+            raise BadInput(
+                f"{setting('figures', name)}: no such format", f"use {', '.join(FORMATS)}"
+            )
     token = _formats.set(("png", *chosen))
     try:
         yield

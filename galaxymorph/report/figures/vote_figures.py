@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from galaxymorph.base import BadInput, safe_file_name
+from galaxymorph.base import BadInput, safe_file_name, setting
 from galaxymorph.images import decode
 from galaxymorph.judge import Questions, question_entropy, questions_of
 from galaxymorph.learn import Run, target_of, with_images
@@ -144,7 +144,9 @@ def draw_walk(run: Run, galaxy: str, data: Path | None = None) -> Path:
             questions = questions_of(run, row)
             reference = with_images(row, data)["image"].iloc[0]
             if not reference:
-                raise BadInput(f"--galaxy {galaxy}: no image of it is known", "choose another")
+                raise BadInput(
+                    f"{setting('galaxy', galaxy)}: no image of it is known", "choose another"
+                )
             image = decode(reference, run.recipe.rendering)
             caption = (
                 f"Observed and predicted vote fractions of galaxy {galaxy}, by question. Fainter "
@@ -155,7 +157,7 @@ def draw_walk(run: Run, galaxy: str, data: Path | None = None) -> Path:
     # Raises BadInput for a run of classes.
     questions_of(run, table)
     raise BadInput(
-        f"--galaxy {galaxy}: not in the validation or test part of {run.path}",
+        f"{setting('galaxy', galaxy)}: not in the validation or test part of {run.path}",
         "see its predictions_test.parquet",
     )
 

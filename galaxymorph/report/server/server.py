@@ -26,7 +26,7 @@ from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from galaxymorph import __version__
-from galaxymorph.base import BadInput, one_line
+from galaxymorph.base import BadInput, one_line, setting
 from galaxymorph.images import NoContent
 from galaxymorph.learn import Run, fit_warnings
 from galaxymorph.predict import is_run
@@ -84,7 +84,7 @@ class ModelServer:
         except OSError as error:
             raise BadInput(
                 f"{host}:{port}: the address can't be used ({error.strerror})",
-                "choose another --port",
+                f"choose another {setting('port')}",
             ) from None
         name = f"[{host}]" if ":" in host else host
         self.address = f"http://{name}:{self._socket.getsockname()[1]}/"
@@ -267,7 +267,9 @@ class _Endpoints:
             raise HTTPException(400, f"k={text}: give a number from 1 to {MAX_SIMILAR}")
         model = await _loaded(self.loading)
         if model.catalogue is None:
-            raise HTTPException(404, "no catalogue to search: start the server with --similar")
+            raise HTTPException(
+                404, f"no catalogue to search: start the server with {setting('similar')}"
+            )
         return JSONResponse(await run_in_threadpool(model.similar, uploads[0], int(text)))
 
     async def guard(self, request: Request, proceed: RequestResponseEndpoint) -> Response:

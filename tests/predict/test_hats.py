@@ -88,5 +88,5 @@ def test_a_table_without_coordinates_is_refused_before_anything_is_predicted(
     (tmp_path / "sky" / "mine.txt").write_text("x")
     with pytest.raises(BadInput, match="it has other content"):
         gm.predict_catalogue(run, path, f"{tmp_path / 'out'}/", hats=tmp_path / "sky")
-    with pytest.raises(BadInput, match="hats .*: it needs output FOLDER/"):
+    with pytest.raises(BadInput, match="hats=.*: it needs output FOLDER/"):
         gm.predict(run, path, output=tmp_path / "x.csv", hats=tmp_path / "new")

@@ -420,7 +420,7 @@ def test_unlabelled_images_are_listed_as_all_images_are(tmp_path, capsys):
     place = write_files(tmp_path / "survey", other | more | {"0.npy": b"\x93NUMPY"})
     recipe = make_recipe("baseline", {"adapt": "coral", "unlabelled": str(place)})
     assert len(unlabelled_images(replace(recipe, size=32)).frames.rows) == 60
-    assert f"unlabelled {place}: 1 file skipped: 1 .npy" in capsys.readouterr().err
+    assert f"unlabelled={str(place)!r}: 1 file skipped: 1 .npy" in capsys.readouterr().err
 
 
 def test_the_same_galaxy_in_two_zips_is_a_problem_unless_it_is_the_same_image(tmp_path):

@@ -49,6 +49,7 @@ from .inspection import inspect_image as inspect_image
 from .inspection import inspect_images as inspect_images
 from .inspection import require_fits as require_fits
 from .rendering import FLUX_UNITS as FLUX_UNITS
+from .rendering import STORED as STORED
 from .rendering import STRETCHES as STRETCHES
 from .rendering import FluxInput as FluxInput
 from .rendering import Rendering as Rendering

@@ -329,7 +329,7 @@ def _factor(band: str, plane: Plane, file: _File, name: str, flux: FluxInput) ->
     if factor is None:
         raise BadInput(
             f"{name}: band {band} has no calibration in its header (BUNIT, MAGZERO, PHOTFLAM)",
-            f"add it; or fit with {setting('flux', 'stored')}, if all galaxies are in one unit",
+            f"add it; or fit with {setting('flux', STORED)}, if all galaxies are in one unit",
         )
     if flux.unit == CALIBRATED:
         return factor
@@ -337,7 +337,7 @@ def _factor(band: str, plane: Plane, file: _File, name: str, flux: FluxInput) ->
     if area is None:
         raise BadInput(
             f"{name}: band {band} has no pixel scale in its header (CD1_1, CDELT1, PIXAR_A2)",
-            f"add it, or fit with {setting('flux', 'calibrated')}",
+            f"add it, or fit with {setting('flux', CALIBRATED)}",
         )
     return factor / area
 

@@ -25,9 +25,13 @@ LINEAR, RANGE = 3.0, 100.0
 # A median absolute deviation, times this, is sigma where noise is Gaussian.
 SIGMA = 1.4826
 TINY = float(np.finfo(float).tiny)
-# Units of flux: nanomaggies a square arcsecond or a pixel, by the header; or the values as stored.
 SURFACE_BRIGHTNESS, CALIBRATED, STORED = "surface-brightness", "calibrated", "stored"
-FLUX_UNITS = (SURFACE_BRIGHTNESS, CALIBRATED, STORED)
+# Units of flux in words, the most demanding first.
+FLUX_UNITS = {
+    SURFACE_BRIGHTNESS: "nanomaggies a square arcsecond, by the headers",
+    CALIBRATED: "nanomaggies a pixel, by the headers",
+    STORED: "values as stored",
+}
 
 
 @dataclass(frozen=True)

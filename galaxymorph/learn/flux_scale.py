@@ -14,6 +14,7 @@ import numpy as np
 from galaxymorph.base import BadInput, Progress, say, setting, warn
 from galaxymorph.images import (
     FLUX_UNITS,
+    STORED,
     FluxImage,
     FluxInput,
     Rendering,
@@ -39,12 +40,6 @@ NOISELESS, BRIGHT = 0.01, 99.8
 EDGE = 3
 # The sky's level, in units of its noise, from which it is likely not to be subtracted.
 HIGH_SKY = 5.0
-# Units in words.
-UNITS = {
-    "surface-brightness": "nanomaggies a square arcsecond, by the headers",
-    "calibrated": "nanomaggies a pixel, by the headers",
-    "stored": "as stored",
-}
 
 
 def learn_flux_scale(recipe: Recipe, labelled: Labelled) -> Recipe:
@@ -156,7 +151,7 @@ def _unit(references: Sequence[str], recipe: Recipe) -> str:
                 f"{setting('skip_bad')}",
             )
     # If none can be read, the fault is that of values as stored.
-    return next((unit for unit, number in numbers.items() if number), FLUX_UNITS[-1])
+    return next((unit for unit, number in numbers.items() if number), STORED)
 
 
 def _read(references: Sequence[str], recipe: Recipe) -> list[FluxImage]:
@@ -200,7 +195,7 @@ def _warn_of_sky(squares: np.ndarray, noise: np.ndarray, recipe: Recipe) -> None
 
 
 def _say(recipe: Recipe, number: int, learnt: bool) -> None:
-    unit = UNITS[recipe.flux or FluxInput.unit]
+    unit = FLUX_UNITS[recipe.flux or FluxInput.unit]
     pairs = zip(recipe.flux_bands, (recipe.softening or "").split(","), strict=True)
     values = ", ".join(f"{band} {value}" for band, value in pairs)
     origin = f" ({NOISES:g} times the sky's noise in {number:,} training images)" if learnt else ""

@@ -225,9 +225,8 @@ class Recipe:
     )
     flux: str | None = _setting(
         None,
-        "Unit of --pixels flux: surface-brightness (nanomaggies a square arcsecond, by the "
-        "header), calibrated (nanomaggies a pixel) or stored (the values as they are). Default: "
-        "the first of these that all headers allow",
+        f"Unit of --pixels flux: {', '.join(f'{k} ({words})' for k, words in FLUX_UNITS.items())}. "
+        "Default: the first of these that all headers allow",
         "data",
         choices=FLUX_UNITS,
     )

@@ -28,6 +28,7 @@ from .formats import is_fits_table as is_fits_table
 from .formats import sniff as sniff
 from .imports import import_extra as import_extra
 from .imports import outside_code as outside_code
+from .imports import without_warnings as without_warnings
 from .plugins import load_installed_plugins as load_installed_plugins
 from .plugins import load_named_plugins as load_named_plugins
 from .plugins import load_plugin as load_plugin

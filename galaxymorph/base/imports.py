@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -51,3 +52,11 @@ def outside_code(name: object, fault: str, remedy: str) -> Iterator[None]:
     except Exception as error:
         # Such code can raise errors of any type.
         raise BadInput(f"{name}: {fault} ({type(error).__name__}: {error})", remedy) from error
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Keep a library's warnings from the terminal, in all threads, since they share the filters."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

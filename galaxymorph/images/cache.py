@@ -31,16 +31,11 @@ from galaxymorph.base import (
     replace_folder,
     replacing,
     setting,
+    without_warnings,
 )
 from galaxymorph.images.flux import FluxImage
 from galaxymorph.images.galaxy_frames import Cut, blank_frame, framed, open_files, read_galaxy
-from galaxymorph.images.inspection import (
-    Inspection,
-    digest_files,
-    inspect_image,
-    inspect_images,
-    quiet_decoding,
-)
+from galaxymorph.images.inspection import Inspection, digest_files, inspect_image, inspect_images
 from galaxymorph.images.rendering import DEFAULT, Rendering
 from galaxymorph.images.workers import map_images
 
@@ -149,7 +144,7 @@ def _build(folder: Path, by_digest: dict[str, str], frame: tuple[float, int, Ren
     notes: dict[str, object] = {}
     with (
         replace_folder(folder) as temporary,
-        quiet_decoding(),
+        without_warnings(),
         Progress("decoding images", len(digests), "images") as progress,
         (temporary / "pixels.bin").open("wb") as pixels,
     ):

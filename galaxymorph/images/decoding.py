@@ -8,7 +8,6 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -18,7 +17,15 @@ from typing import TYPE_CHECKING, Union
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from galaxymorph.base import FORMAT_ERRORS, HEAD, BadInput, read_bytes, read_head, sniff
+from galaxymorph.base import (
+    FORMAT_ERRORS,
+    HEAD,
+    BadInput,
+    read_bytes,
+    read_head,
+    sniff,
+    without_warnings,
+)
 from galaxymorph.images.fits import MAGIC, decode_fits, is_fits
 from galaxymorph.images.flux import (
     FluxImage,
@@ -124,8 +131,7 @@ def _preview(files: Mapping[str, bytes], flux: FluxInput) -> Image.Image:
 def _pillow(reference: str) -> Iterator[None]:
     """Raise BadInput for exceptions of Pillow; for its calls only."""
     # Pillow warns of large images, whose size is checked here, and of unused metadata.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with without_warnings():
         try:
             yield
         except UnidentifiedImageError as error:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 from PIL import Image
 
-from galaxymorph.base import FITS_ENDINGS, BadInput, library_errors, reading
+from galaxymorph.base import FITS_ENDINGS, BadInput, library_errors, reading, without_warnings
 from galaxymorph.images.content import require_bands
 from galaxymorph.images.planes import Plane, Unit, choose_planes
 from galaxymorph.images.rendering import DEFAULT, Rendering, stretched
@@ -81,9 +80,8 @@ def opened_fits(data: bytes, reference: str) -> Iterator[list[Unit]]:
     """
     from astropy.io import fits
 
-    with warnings.catch_warnings(), reading(reference, "download it again", "damaged FITS"):
+    with without_warnings(), reading(reference, "download it again", "damaged FITS"):
         # A cut file is only warned of, until its pixels are read.
-        warnings.simplefilter("ignore")
         with library_errors():
             opened = list(fits.open(io.BytesIO(data), memmap=False))
         yield [Unit(hdu) for hdu in opened]
@@ -108,8 +106,7 @@ def fill_gaps(plane: np.ndarray) -> np.ndarray:
         return plane
     from astropy.convolution import Gaussian2DKernel, interpolate_replace_nans
 
-    with warnings.catch_warnings():
+    with without_warnings():
         # Of gaps wider than the kernel.
-        warnings.simplefilter("ignore")
         near = interpolate_replace_nans(plane, Gaussian2DKernel(GAP))
     return np.where(np.isfinite(near), near, np.median(plane[finite]))

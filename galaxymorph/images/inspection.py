@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from galaxymorph.base import BadInput, Progress, setting
+from galaxymorph.base import BadInput, Progress, setting, without_warnings
 from galaxymorph.images.content import NO_CONTENT, Fault
 from galaxymorph.images.copies import first_copies, image_thumbnail
 from galaxymorph.images.decoding import holds_fits
@@ -63,7 +61,7 @@ def inspect_images(
     label, inspect = "reading", partial(digest_image, rendering=rendering)
     if decoding:
         label, inspect = "checking", partial(inspect_image, crop=crop, rendering=rendering)
-    with quiet_decoding(), Progress(f"{label} images", len(references), "images") as progress:
+    with without_warnings(), Progress(f"{label} images", len(references), "images") as progress:
         inspections = []
         for inspection in map_images(inspect, references, AHEAD):
             inspections.append(inspection)
@@ -151,11 +149,3 @@ def digest_image(reference: str, rendering: Rendering = DEFAULT) -> Inspection:
     except BadInput as error:
         fault = Fault(error)
         return Inspection("", fault, fault.status)
-
-
-@contextmanager
-def quiet_decoding() -> Iterator[None]:
-    """Silence Pillow's warnings, in all threads, since they share the filters."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

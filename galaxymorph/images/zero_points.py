@@ -6,10 +6,10 @@ A nanomaggy is the flux of an AB magnitude of 22.5, 3.631 microjansky.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from galaxymorph.base import without_warnings
 from galaxymorph.images.bands import Header
 
 # AB's zero point in jansky (Oke & Gunn 1983, ApJ 266, 713).
@@ -155,8 +155,7 @@ def _quiet(work: Callable[[], Any]) -> Any:
     """Return the result, None where astropy can't parse or convert a unit."""
     from astropy import units
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with without_warnings():
         try:
             return work()
         except (ValueError, TypeError, units.UnitConversionError):

@@ -7,7 +7,6 @@ import io
 import json
 import logging
 import tempfile
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from galaxymorph.base import import_extra, replacing, say
+from galaxymorph.base import import_extra, replacing, say, without_warnings
 from galaxymorph.judge import (
     METRICS,
     Predictions,
@@ -250,8 +249,7 @@ def _quiet() -> Iterator[None]:
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
+        with without_warnings(), contextlib.redirect_stdout(io.StringIO()):
             yield
     finally:
         logging.disable(level)

@@ -6,16 +6,21 @@ To add a format, add an entry to `OPENERS` and its first bytes to `SIGNATURES` i
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput, Damaged, import_extra, library_errors, sniff
+from galaxymorph.base import (
+    BadInput,
+    Damaged,
+    import_extra,
+    library_errors,
+    sniff,
+    without_warnings,
+)
 from galaxymorph.zoo.column_meta import ColumnMeta, meta_of_arrow, meta_of_astropy, meta_of_fits
 from galaxymorph.zoo.delimited import PIECE
 from galaxymorph.zoo.table_files import TableFile, reading_table
@@ -156,7 +161,7 @@ def _open_fits(file: TableFile) -> Opened:
 
     def pieces(positions: list[int]) -> Iterator[Piece]:
         with _fits_units(file) as units:
-            with _without_warnings(), library_errors():
+            with without_warnings(), library_errors():
                 unit = units[position]
                 data = unit.data
             for start in range(0, len(data), PIECE):
@@ -179,20 +184,9 @@ def _fits_units(file: TableFile) -> Any:
         return fits.open(stream, memmap=bool(plain))
 
 
-@contextmanager
-def _without_warnings() -> Iterator[None]:
-    """Keep astropy's warnings of a file, such as of one that is cut short, from the terminal.
-
-    A fault that matters is an error once the cells are read.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
 def _fits_table(file: TableFile) -> tuple[int, dict[str, Any]]:
     """Return the position of a file's first table, and its header, with a name of each column."""
-    with _without_warnings(), _fits_units(file) as units, library_errors():
+    with without_warnings(), _fits_units(file) as units, library_errors():
         from astropy.io import fits
 
         for position, unit in enumerate(units):
@@ -239,8 +233,7 @@ def _read_astropy(file: TableFile, name: str) -> Any:
 
     content = file.read()
     # Real files break the standards in small ways, of which astropy warns.
-    with warnings.catch_warnings(), library_errors():
-        warnings.simplefilter("ignore")
+    with without_warnings(), library_errors():
         if name == "VOTable":
             return AstropyTable.read(io.BytesIO(content), format="votable", table_id=0)
         return AstropyTable.read(content.decode("utf-8"), format="ascii.ecsv")
@@ -270,12 +263,10 @@ def _open_hdf5(file: TableFile) -> Opened:
     if path is not None:
         from astropy.table import Table as AstropyTable
 
-        with warnings.catch_warnings(), library_errors():
-            warnings.simplefilter("ignore")
-            with h5py.File(file.seekable(), "r") as stored:
-                return _from_astropy(
-                    AstropyTable.read(stored, format="hdf5", path=path, character_as_bytes=False)
-                )
+        with without_warnings(), library_errors(), h5py.File(file.seekable(), "r") as stored:
+            return _from_astropy(
+                AstropyTable.read(stored, format="hdf5", path=path, character_as_bytes=False)
+            )
     columns = list(cells)
 
     def pieces(positions: list[int]) -> Iterator[Piece]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput, import_extra, replacing, setting
+from galaxymorph.base import BadInput, import_extra, replacing, setting, without_warnings
 from galaxymorph.zoo.column_meta import ColumnMeta
 
 Meta = Mapping[str, ColumnMeta]
@@ -68,8 +67,7 @@ def arrow_table(table: pd.DataFrame, meta: Meta) -> Any:
     # The longest text of each column, which astropy asks for.
     lengths = {name: max([1, *(len(str(text)) for text in texts[name])]) for name in texts}
     content = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with without_warnings():
         described.write(content, format="votable")
     about = {
         **{
@@ -132,9 +130,8 @@ def _astropy_table(table: pd.DataFrame, meta: Meta) -> Any:
 
 def _written(format: str, **settings: Any) -> Callable[[Path, pd.DataFrame, Meta], None]:
     def write(path: Path, table: pd.DataFrame, meta: Meta) -> None:
-        with warnings.catch_warnings():
+        with without_warnings():
             # Of units that a standard doesn't have.
-            warnings.simplefilter("ignore")
             _astropy_table(table, meta).write(path, format=format, overwrite=True, **settings)
 
     return write
@@ -149,8 +146,7 @@ def _fits(path: Path, table: pd.DataFrame, meta: Meta) -> None:
             # FITS has no other letters.
             texts = np.char.encode(np.asarray(whole[name]), "ascii", "replace")
             whole.replace_column(name, whole[name].__class__(texts, **_about(whole[name])))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with without_warnings():
         whole.write(path, format="fits", overwrite=True)
         # astropy keeps descriptions in a comment that it alone reads; TOPCAT reads these.
         with fits.open(path, mode="update") as units:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import warnings
 from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput, Progress
+from galaxymorph.base import BadInput, Progress, without_warnings
 from galaxymorph.base.process import map_in_processes
 from galaxymorph.images import Rendering, decode
 from galaxymorph.judge.explain.segmentation import EDGE, segment
@@ -72,8 +71,7 @@ def measure(image: str, rendering: Rendering) -> dict[str, float]:
     if not segments.galaxy.any():
         return nothing
     rim = np.concatenate([segments.grey[:EDGE].ravel(), segments.grey[-EDGE:].ravel()])
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
+    with without_warnings(), np.errstate(all="ignore"):
         try:
             shape = statmorph.source_morphology(
                 255.0 * (segments.grey - np.median(rim)),

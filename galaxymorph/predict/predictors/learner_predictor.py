@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from fastai.torch_core import TensorImage
 from fastai.vision.core import PILImage
 from PIL import Image
 
-from galaxymorph.base import outside_code
+from galaxymorph.base import outside_code, without_warnings
 from galaxymorph.images import Source, blank_frame, framed
 from galaxymorph.learn import Run, as_flux, item_cut, make_link
 from galaxymorph.predict.predictors.base import BasePredictor, Faults, OnProgress
@@ -60,7 +59,6 @@ def load_pickled(path: Path) -> LearnerPredictor:
     run = Run(path.parent)
     recipe, classes = run.recipe, run.classes
     remedy = "load the run, or its model.safetensors"
-    with outside_code(path, "doesn't load here", remedy), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with outside_code(path, "doesn't load here", remedy), without_warnings():
         learn = load_learner(path)
     return LearnerPredictor(learn=learn, recipe=recipe, classes=classes)

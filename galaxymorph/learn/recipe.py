@@ -25,6 +25,7 @@ from galaxymorph.base import (
     use_one_of,
 )
 from galaxymorph.images.rendering import FLUX_UNITS, STRETCHES, FluxInput, Rendering
+from galaxymorph.learn.backbones.names import require_architecture
 from galaxymorph.learn.normalisation import REMEDY, parse_normalisation
 from galaxymorph.learn.sources.events import source_events
 from galaxymorph.learn.sources.spec import FRACTIONS, TrainingSource, as_several, read_several
@@ -767,6 +768,8 @@ def changed_recipe(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
                 values[name] = getattr(Recipe, name)
     values |= changes
     recipe = _validated(values, given=changes)
+    if "arch" in changes and not is_source(recipe.arch):
+        require_architecture(recipe.arch)
     require_views(recipe, recipe.views if "views" in changes else None)
     if recipe.weights == "none" and "epochs" in changes:
         recipe = replace(recipe, frozen_epochs=0)

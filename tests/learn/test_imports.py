@@ -25,11 +25,38 @@ print(timm.list_models("resnet18"), timm.models.create_model("resnet18", num_cla
 """
 
 
-def test_a_network_is_ready_without_what_only_other_commands_need():
+UNKNOWN = """
+import sys
+import galaxymorph as gm
+try:
+    gm.fit("nowhere", arch="resnet81")
+except gm.BadInput as error:
+    print(error)
+print([name for name in ("torch", "timm") if name in sys.modules])
+"""
+EVERY = """
+import sys
+import timm
+from torchvision import models
+from galaxymorph.learn.backbones.names import require_architecture
+names = [*timm.list_models(), *models.list_models(models), "resnet18.a1_in1k"]
+del sys.modules["timm"]
+for name in names:
+    require_architecture(name)
+print(len(names) > 1000)
+"""
+
+
+def printed(code: str) -> list[str]:
+    """Return the lines that code prints in a process of its own."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", FRESH], capture_output=True, text=True, check=True
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
     )
-    assert done.stdout.splitlines() == ["[]", "[1, 3]", "1.0", "1.0", "['resnet18'] 2"]
+    return done.stdout.splitlines()
+
+
+def test_a_network_is_ready_without_what_only_other_commands_need():
+    assert printed(FRESH) == ["[]", "[1, 3]", "1.0", "1.0", "['resnet18'] 2"]
 
 
 @pytest.fixture
@@ -51,3 +78,11 @@ def test_nothing_is_left_of_it_afterwards(unloaded):
     with lean_imports():
         assert MODULE in sys.modules
     assert MODULE not in sys.modules
+
+
+def test_an_unknown_architecture_is_refused_without_its_libraries():
+    """Their names are read from their files, where every one is."""
+    error, loaded = printed(UNKNOWN)
+    assert error.startswith("arch='resnet81': unknown to torchvision and timm; did you mean resnet")
+    assert loaded == "[]"
+    assert printed(EVERY) == ["True"]

@@ -14,7 +14,8 @@ from fastai.vision.learner import create_timm_model, create_vision_model
 from fastcore.foundation import L
 from torch import nn
 
-from galaxymorph.base import BadInput, near_names, setting
+from galaxymorph.base import BadInput, setting
+from galaxymorph.learn.backbones.names import unknown_architecture
 from galaxymorph.learn.normalisation import IMAGENET_STATS, Stats, parse_normalisation
 from galaxymorph.learn.recipe import Recipe
 
@@ -197,11 +198,7 @@ def timm_config(arch: str) -> dict[str, Any]:
         BadInput: the architecture is unknown.
     """
     if arch not in timm.list_models() and arch not in timm.list_pretrained():
-        near = near_names(arch, [*filter(_torchvision, dir(models)), *timm.list_models()])
-        remedy = f"did you mean {' or '.join(near)}?" if near else "see timm.list_models()"
-        if "/" in arch:
-            remedy = f"write hf_hub:{arch} for the hub, or local-dir:{arch} for a folder"
-        raise BadInput(f"{setting('arch', arch)}: unknown to torchvision and timm", remedy)
+        raise unknown_architecture(arch, [*filter(_torchvision, dir(models)), *timm.list_models()])
     config = timm.get_pretrained_cfg(arch)
     # An architecture without pretrained weights has no configuration.
     return config.to_dict() if config else {"mean": IMAGENET_STATS[0], "std": IMAGENET_STATS[1]}

@@ -1,5 +1,6 @@
 """A fit on bands of flux: its transform, its predictors and exports, and what they refuse."""
 
+import io
 import json
 
 import numpy as np
@@ -19,9 +20,11 @@ from galaxymorph.learn.backbones.initial_weights import for_bands
 from galaxymorph.learn.recipe import recipe_from_dict
 from galaxymorph.learn.views import RandomView, light_of_values
 from galaxymorph.predict import export_run
+from galaxymorph.report import open_server
 from galaxymorph.report.server.answers import Upload, load_model
 from tests.conftest import galaxymorph
 from tests.flux import KINDS, NOISE, cube_file, flux_catalogue, flux_cube
+from tests.report.test_server import send
 
 FIT = ["--labels-column", "kind", "--recipe", "small", "--size", "32", "--epochs", "1"]
 FLUX = ["--pixels", "flux", "--bands", "g,r,i,z", "--missing-bands", "1"]
@@ -201,12 +204,67 @@ def test_explanations_and_robustness_take_flux(run, capsys):
 def test_a_server_answers_fits_of_flux_and_refuses_pictures(run, galaxies):
     served = load_model(run.path)
     image = (galaxies / "G000.fits").read_bytes()
-    answer = served.predict(Upload("G000.fits", image))
+    answer = served.predict(Upload({"G000.fits": image}))
     expected = gm.load_predictor(run.path).outputs([image])[0]
     assert list(answer["classes"].values()) == pytest.approx(expected.tolist(), abs=1e-5)
-    assert served.explain(Upload("G000.fits", image))["image"].startswith("data:image/")
+    assert served.explain(Upload({"G000.fits": image}))["image"].startswith("data:image/")
     with pytest.raises(BadInput, match="not FITS, and the model takes flux in g,r,i,z"):
-        served.predict(Upload("a.jpg", b"\xff\xd8\xff"))
+        served.predict(Upload({"a.jpg": b"\xff\xd8\xff"}))
+
+
+@pytest.fixture(scope="module")
+def url(run):
+    server = open_server(run.path, "127.0.0.1", 0, None, None, "auto")
+    server.start()
+    yield server.address.rstrip("/")
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def in_files(tmp_path_factory):
+    """Two galaxies with a file for each band, and the files of both in turn."""
+    folder = flux_catalogue(tmp_path_factory.mktemp("bands") / "galaxies", 2, form="files")
+    return folder, [folder / f"G00{n}-{band}.fits" for band in "griz" for n in (0, 1)]
+
+
+def test_a_server_takes_the_files_of_a_galaxys_bands_for_one_image(run, url, in_files, tmp_path):
+    folder, paths = in_files
+    files = [(path.name, path.read_bytes()) for path in paths]
+    assert galaxymorph("predict", run.path, folder, "-o", tmp_path / "table.csv") == 0
+    expected = pd.read_csv(tmp_path / "table.csv", index_col="galaxy").filter(like="p_")
+    status, body = send(f"{url}/predict", *files)
+    answers = json.loads(body)["images"]
+    assert status == 200 and [answer["galaxy"] for answer in answers] == ["G000", "G001"]
+    for answer in answers:
+        found = {f"p_{name}": share for name, share in answer["classes"].items()}
+        assert found == pytest.approx(dict(expected.loc[answer["galaxy"]]), abs=1e-5)
+    _, body = send(f"{url}/predict", *files, Accept="text/csv")
+    table = pd.read_csv(io.BytesIO(body), index_col="galaxy").filter(like="p_")
+    assert np.allclose(table, expected, atol=1e-5) and list(table.index) == ["G000", "G001"]
+    # The other galaxy's files are in between.
+    status, body = send(f"{url}/explain", *files[::2])
+    assert status == 200 and json.loads(body)["image"].startswith("data:image/")
+    # One band may be missing, and two may not.
+    assert send(f"{url}/predict", *files[2::2])[0] == 200
+    status, body = send(f"{url}/predict", *files[4::2])
+    assert status == 422 and "no bands g, r, only i, z" in json.loads(body)["error"]
+    status, body = send(f"{url}/predict", files[0], files[0])
+    assert status == 422 and "two files have this name" in json.loads(body)["error"]
+
+
+def test_its_page_takes_them_together_too(url, in_files, browser):
+    page = browser.new_page()
+    page.goto(url)
+    assert "in the bands g, r, i, z" in page.text_content("header")
+    page.set_input_files("#file", in_files[1])
+    page.wait_for_selector("#download:enabled")
+    names = page.locator("#table button.name").all_text_contents()
+    assert names == ["G000-g.fits", "G001-g.fits"]
+    assert page.locator("#table .wrong").count() == 0
+    with page.expect_download() as download:
+        page.click("#download")
+    assert list(pd.read_csv(download.value.path())["galaxy"]) == ["G000", "G001"]
+    page.close()
 
 
 def test_random_views_scale_flux_and_keep_its_zero():

@@ -355,7 +355,7 @@ def test_the_advice_about_bands_can_be_followed(run, griz, tmp_path, capsys):
     assert np.abs(result - predicted(predictor, run, GRIZ)).to_numpy().max() < EXACT
     # Another choice doesn't go into the same folder.
     assert galaxymorph(*folder, "--bands", "i,r,g") == 2
-    answer = load_model(run, "asinh", "z,r,g").predict(Upload("griz.fits", GRIZ))["classes"]
+    answer = load_model(run, "asinh", "z,r,g").predict(Upload({"griz.fits": GRIZ}))["classes"]
     assert list(answer.values()) == pytest.approx(table.loc[0, columns(run)].tolist(), abs=1e-5)
 
 

@@ -38,9 +38,9 @@ answers.PAUSE = 60
 model = load_model(Path(sys.argv[1]))
 # It starts the import.
 model.answered.set = lambda: print("torch" in sys.modules, model.predictor is model.first)
-model.predict(answers.Upload("a.jpg", Path(sys.argv[2]).read_bytes()))
+model.predict(answers.Upload({"a.jpg": Path(sys.argv[2]).read_bytes()}))
 del model.answered.set
-model.explain(answers.Upload("a.jpg", Path(sys.argv[2]).read_bytes()))
+model.explain(answers.Upload({"a.jpg": Path(sys.argv[2]).read_bytes()}))
 print("torch" in sys.modules, model.predictor is model.first)
 """
 

@@ -480,7 +480,7 @@ def test_a_calibrated_run_answers_with_its_prediction_set(run, tmp_path):
     assert galaxymorph("calibrate", own, "--method", "temperature", "--coverage", "0.6") == 0
     model = load_model(own)
     image = pd.read_parquet(own / "predictions_test.parquet").iloc[0]
-    upload = Upload("a.jpg", Path(image.image).read_bytes())
+    upload = Upload({"a.jpg": Path(image.image).read_bytes()})
     answer = model.predict(upload)
     assert answer["set"] == ([] if image.set == "none" else image.set.split("|"))
     for name, share in answer["classes"].items():

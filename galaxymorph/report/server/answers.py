@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +22,7 @@ from galaxymorph.predict.tables import scored_outputs
 from galaxymorph.report.figures.pictures import frame_uri, thumbnail
 from galaxymorph.report.predicted_words import predicted_words
 from galaxymorph.zoo import DEVIATION, PROBABILITY, Tree, deviations, likeliest_walk, to_conditional
+from galaxymorph.zoo.band_files import band_of_file, file_of_band, without_band
 from galaxymorph.zoo.image_files import galaxy_name
 
 if TYPE_CHECKING:
@@ -48,10 +49,35 @@ PAUSE = 2.0
 
 @dataclass(frozen=True)
 class Upload:
-    """An image as it is sent: its name, for messages and tables, and its bytes."""
+    """A galaxy's image as it is sent: its file by name, or of flux those of its bands."""
 
-    name: str
-    data: bytes
+    files: Mapping[str, bytes]
+
+    @property
+    def name(self) -> str:
+        """The name of its first file, for messages and tables."""
+        return next(iter(self.files))
+
+
+def uploads_of(files: Iterable[tuple[str, bytes]], bands: Sequence[str]) -> list[Upload]:
+    """Return the images in files that are sent, in the order of their first files.
+
+    Args:
+        files: names and bytes.
+        bands: of flux that the model takes. Files whose names differ in the band alone are one
+            galaxy's, as `predict` finds them in a folder.
+
+    Raises:
+        BadInput: two files of a galaxy have the same name.
+    """
+    galaxies: dict[object, dict[str, bytes]] = {}
+    for number, (name, data) in enumerate(files):
+        key = file_of_band(name, bands, bands[0]) if band_of_file(name, bands) else number
+        of_galaxy = galaxies.setdefault(key, {})
+        if name in of_galaxy:
+            raise BadInput(f"{name}: two files have this name", "send one after the other")
+        of_galaxy[name] = data
+    return [Upload(of_galaxy) for of_galaxy in galaxies.values()]
 
 
 @dataclass(frozen=True)
@@ -193,19 +219,25 @@ class ServedModel:
 
     def _opened(self, upload: Upload) -> np.ndarray | FluxImage:
         """Return the pixels of an image that is sent, or its bands of flux."""
-        image = open_files({upload.name: upload.data}, self.recipe.crop, self.recipe.rendering)
+        image = open_files(upload.files, self.recipe.crop, self.recipe.rendering)
         return image if isinstance(image, FluxImage) else np.array(image)
 
 
-def as_table(answers: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+def galaxy_of(image: str, bands: Sequence[str]) -> str:
+    """Return the name of a galaxy, as `predict` does, of an image in some bands of flux or RGB."""
+    return without_band(galaxy_name(image), bands)
+
+
+def as_table(answers: Sequence[tuple[str, Mapping[str, Any]]], bands: Sequence[str]) -> str:
     """Return answers as CSV with the columns that `predict -o` writes, a row an image.
 
     Args:
         answers: the name of each image and its prediction, or its `error` and `status`.
+        bands: of flux.
     """
     rows = []
     for name, answer in answers:
-        row: dict[str, Any] = {"galaxy": galaxy_name(name), "image": name}
+        row: dict[str, Any] = {"galaxy": galaxy_of(name, bands), "image": name}
         if "predicted" in answer:
             row |= {"predicted": answer["predicted"], "confidence": max(answer["classes"].values())}
         row |= {PROBABILITY + key: share for key, share in answer.get("classes", {}).items()}

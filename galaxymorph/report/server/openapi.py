@@ -36,6 +36,10 @@ def describe_server(
     images = {"type": "array", "items": item}
     several = {"type": "object", "required": ["images"], "properties": {"images": images}}
     one = f"a JPEG, PNG or FITS file of up to {most_bytes:,} bytes"
+    if bands := model.recipe.flux_bands:
+        one = (
+            f"FITS of the bands {', '.join(bands)}, one file or one each, {most_bytes:,} bytes each"
+        )
     predict = _operation("Predict images.", f"{one}, or up to {most_images} of them")
     predict["responses"]["200"]["content"] = {
         "application/json": {"schema": {"anyOf": [prediction, several]}},

@@ -30,10 +30,18 @@ from galaxymorph.base import BadInput, one_line, setting
 from galaxymorph.images import NoContent
 from galaxymorph.learn import Run, fit_warnings
 from galaxymorph.predict import is_run
+from galaxymorph.predict.predictors.loading import read_recipe
 from galaxymorph.report.server.addresses import LOOPBACK, image_at
-from galaxymorph.report.server.answers import ServedModel, Upload, as_table, load_model, model_title
+from galaxymorph.report.server.answers import (
+    ServedModel,
+    Upload,
+    as_table,
+    galaxy_of,
+    load_model,
+    model_title,
+    uploads_of,
+)
 from galaxymorph.report.server.markup import render
-from galaxymorph.zoo.image_files import galaxy_name
 
 # Largest size of an image (Galaxy Zoo's have 20 kB), and of a request with several.
 MAX_BYTES, MAX_REQUEST = 25_000_000, 100_000_000
@@ -63,6 +71,7 @@ class ModelServer:
         port: int,
         warnings: Warnings = (),
         lists_similar: bool = False,
+        bands: Sequence[str] = (),
     ):
         """Bind an address.
 
@@ -73,6 +82,7 @@ class ModelServer:
             port: 0 for any that is free.
             warnings: of the model's fit, see `judge.fit_warnings`.
             lists_similar: whether the page asks for similar galaxies of a catalogue.
+            bands: of flux that the model takes, none of pictures.
 
         Raises:
             BadInput: the address can't be bound.
@@ -91,7 +101,7 @@ class ModelServer:
         self._load = load
         self._loading: Future[ServedModel] = Future()
         config = uvicorn.Config(
-            make_app(title, self._loading, host, self.address, warnings, lists_similar),
+            make_app(title, self._loading, host, self.address, warnings, lists_similar, bands),
             http=_Protocol,
             ws="none",
             lifespan="off",
@@ -186,8 +196,10 @@ def open_server(
 
         # A wrong folder is refused before the address is announced.
         open_embedded(similar)
+    is_served = is_run(run) or run.suffix == ".safetensors"
+    of_flux = read_recipe(run).flux_bands if is_served else ()
     warnings = fit_warnings(Run(run)) if is_run(run) else ()
-    return ModelServer(model_title(run), load, host, port, warnings, similar is not None)
+    return ModelServer(model_title(run), load, host, port, warnings, similar is not None, of_flux)
 
 
 class _Protocol(H11Protocol):
@@ -212,12 +224,14 @@ class _Endpoints:
         page: HTML.
         is_local: whether requests come from this machine only, and may name files by address.
         warnings: of the model's fit.
+        bands: of flux, see `uploads_of`.
     """
 
     loading: Future[ServedModel]
     page: str
     is_local: bool
     warnings: Warnings
+    bands: Sequence[str]
 
     async def show(self, request: Request) -> Response:
         """Answer with the page."""
@@ -233,7 +247,7 @@ class _Endpoints:
 
     async def predict(self, request: Request) -> Response:
         """Answer with the predictions of the images that are sent, in JSON or CSV."""
-        uploads = await _uploads(request, self.is_local)
+        uploads = await self._uploads(request)
         model = await _loaded(self.loading)
         as_csv = "text/csv" in request.headers.get("Accept", "")
         if len(uploads) == 1 and not as_csv:
@@ -243,15 +257,16 @@ class _Endpoints:
             for upload in uploads
         ]
         if as_csv:
-            return Response(as_table(answers), media_type="text/csv")
+            return Response(as_table(answers, self.bands), media_type="text/csv")
         images = [
-            {"galaxy": galaxy_name(name), "image": name, **answer} for name, answer in answers
+            {"galaxy": galaxy_of(name, self.bands), "image": name, **answer}
+            for name, answer in answers
         ]
         return JSONResponse({"images": images})
 
     async def explain(self, request: Request) -> Response:
         """Answer with the explanation of the image that is sent."""
-        uploads = await _uploads(request, self.is_local)
+        uploads = await self._uploads(request)
         if len(uploads) > 1:
             raise HTTPException(400, "/explain accepts one image per request")
         model = await _loaded(self.loading)
@@ -259,7 +274,7 @@ class _Endpoints:
 
     async def similar(self, request: Request) -> Response:
         """Answer with the galaxies of the catalogue that are most like the image that is sent."""
-        uploads = await _uploads(request, self.is_local)
+        uploads = await self._uploads(request)
         if len(uploads) > 1:
             raise HTTPException(400, "/similar accepts one image per request")
         text = request.query_params.get("k", "10")
@@ -271,6 +286,9 @@ class _Endpoints:
                 404, f"no catalogue to search: start the server with {setting('similar')}"
             )
         return JSONResponse(await run_in_threadpool(model.similar, uploads[0], int(text)))
+
+    async def _uploads(self, request: Request) -> list[Upload]:
+        return uploads_of(await _sent(request, self.is_local), self.bands)
 
     async def guard(self, request: Request, proceed: RequestResponseEndpoint) -> Response:
         """Refuse requests that another site makes a browser on this machine send."""
@@ -289,6 +307,7 @@ def make_app(
     address: str,
     warnings: Warnings = (),
     lists_similar: bool = False,
+    bands: Sequence[str] = (),
 ) -> Starlette:
     """Return the application.
 
@@ -299,6 +318,7 @@ def make_app(
         address: for the page.
         warnings: of the model's fit, see `judge.fit_warnings`.
         lists_similar: whether the page asks for similar galaxies of a catalogue.
+        bands: of flux that the model takes, none of pictures.
     """
     page = render(
         "serve.html",
@@ -307,8 +327,9 @@ def make_app(
         megabytes=MAX_BYTES // 1_000_000,
         warnings=warnings,
         lists_similar=lists_similar,
+        bands=bands,
     )
-    endpoints = _Endpoints(loading, page, host in LOOPBACK, warnings)
+    endpoints = _Endpoints(loading, page, host in LOOPBACK, warnings, bands)
     return Starlette(
         routes=[
             Route("/", endpoints.show),
@@ -350,8 +371,8 @@ async def _loaded(loading: Future[ServedModel]) -> ServedModel:
         raise HTTPException(503, str(error)) from None
 
 
-async def _uploads(request: Request, may_fetch: bool) -> list[Upload]:
-    """Return the images of a request, sent or named by an address of this machine."""
+async def _sent(request: Request, may_fetch: bool) -> list[tuple[str, bytes]]:
+    """Return the names and bytes of a request's files, sent or at an address of this machine."""
     kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         return await _files(request)
@@ -360,7 +381,7 @@ async def _uploads(request: Request, may_fetch: bool) -> list[Upload]:
         return [await _fetched(data, may_fetch)]
     if kind in ("", FORM) and data.lstrip()[:4].startswith((b"{", b"url=")):
         raise HTTPException(415, f"this is JSON or a form, not an image: {AS_FILE}")
-    return [Upload(UNNAMED, data)]
+    return [(UNNAMED, data)]
 
 
 async def _body(request: Request, most: int) -> AsyncGenerator[bytes, None]:
@@ -385,8 +406,8 @@ async def _body(request: Request, most: int) -> AsyncGenerator[bytes, None]:
         yield part
 
 
-async def _files(request: Request) -> list[Upload]:
-    """Return the files of a form."""
+async def _files(request: Request) -> list[tuple[str, bytes]]:
+    """Return the names and bytes of a form's files."""
     parser = _InMemory(
         request.headers, _body(request, MAX_REQUEST), max_files=MAX_IMAGES, max_fields=MAX_IMAGES
     )
@@ -398,15 +419,15 @@ async def _files(request: Request) -> list[Upload]:
     files = [part for part in parts if not isinstance(part, str)]
     if not files or len(files) < len(parts):
         raise HTTPException(400, "a form without a file: write -F image=@galaxy.jpg, with the @")
-    uploads = [Upload(file.filename or UNNAMED, await file.read()) for file in files]
-    for upload in uploads:
-        if len(upload.data) > MAX_BYTES:
-            raise HTTPException(413, f"{upload.name}: over {MAX_BYTES:,} bytes; make a cutout")
-    return uploads
+    sent = [(file.filename or UNNAMED, await file.read()) for file in files]
+    for name, data in sent:
+        if len(data) > MAX_BYTES:
+            raise HTTPException(413, f"{name}: over {MAX_BYTES:,} bytes; make a cutout")
+    return sent
 
 
-async def _fetched(body: bytes, may_fetch: bool) -> Upload:
-    """Return the image at the address in a JSON body."""
+async def _fetched(body: bytes, may_fetch: bool) -> tuple[str, bytes]:
+    """Return the name and bytes of the image at the address in a JSON body."""
     if not may_fetch:
         raise HTTPException(
             403, "images by address are accepted only if the server listens on this machine alone"
@@ -418,7 +439,7 @@ async def _fetched(body: bytes, may_fetch: bool) -> Upload:
     if not isinstance(address, str):
         raise HTTPException(400, 'give the address: {"url": "file:///…"}')
     data = await run_in_threadpool(image_at, address, MAX_BYTES)
-    return Upload(address.rpartition("/")[2] or UNNAMED, data)
+    return address.rpartition("/")[2] or UNNAMED, data
 
 
 def _prediction_or_error(model: ServedModel, upload: Upload) -> Mapping[str, Any]:

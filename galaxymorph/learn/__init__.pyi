@@ -47,7 +47,6 @@ from .galaxies import with_images as with_images
 from .galaxies import with_targets as with_targets
 from .inference import images_of_batch as images_of_batch
 from .inference import infer as infer
-from .inference import infer_each as infer_each
 from .learner import galaxy_dataloaders as galaxy_dataloaders
 from .learner import galaxy_learner as galaxy_learner
 from .models import describe as describe

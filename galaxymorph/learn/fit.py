@@ -468,7 +468,7 @@ def _write_results(run: Run, learn: Learner, split: pd.DataFrame, frames: Frames
     with Progress("predicting", sum(map(len, parts.values())), "images") as progress:
         for part, rows in parts.items():
             batches = predicting_loader(learn.dls, rows, recipe, classes, frames)
-            predictions = infer([network], batches, recipe.views, moments, progress.advance)
+            (predictions,) = infer([network], batches, recipe.views, moments, progress.advance)
             table = prediction_table(predictions, recipe, classes)
             columns = rows[["galaxy", "image", "label", *true]].reset_index(drop=True)
             write_table(run.path / predictions_file(part), pd.concat([columns, table], axis=1))

@@ -104,17 +104,6 @@ def infer(
     inverse_link: Callable[[torch.Tensor], torch.Tensor],
     on_progress: Callable[[int], object] | None = None,
 ) -> np.ndarray:
-    """Return the mean predictions of networks, shape (n, outputs), see `infer_each`."""
-    return infer_each(networks, batches, views, inverse_link, on_progress).mean(axis=0)
-
-
-def infer_each(
-    networks: Sequence[Callable[[torch.Tensor], torch.Tensor]],
-    batches: Iterable[torch.Tensor],
-    views: int,
-    inverse_link: Callable[[torch.Tensor], torch.Tensor],
-    on_progress: Callable[[int], object] | None = None,
-) -> np.ndarray:
     """Return each network's predictions for every galaxy, shape (networks, n, outputs).
 
     Args:

@@ -88,13 +88,15 @@ class TestedModels:
                 for model in self.models
             ]
         link = make_link(self.recipe)
-        return infer(networks, self.batches(condition), views, link.inverse_link, on_progress)
+        outputs = infer(networks, self.batches(condition), views, link.inverse_link, on_progress)
+        return outputs.mean(axis=0)
 
     def predict_view(self, view: int, on_progress: Callable[[int], object]) -> np.ndarray:
         """Return predictions of the clean images in one dihedral view, shape (n, outputs)."""
         link = make_link(self.recipe)
         batches = self.batches(Condition(), view)
-        return infer(self.networks, batches, 1, link.inverse_link, on_progress)
+        outputs = infer(self.networks, batches, 1, link.inverse_link, on_progress)
+        return outputs.mean(axis=0)
 
 
 def load_tested_models(run: Run, limit: int | None, data: Path | None) -> list[TestedModels]:

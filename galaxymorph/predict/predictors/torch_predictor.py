@@ -20,7 +20,7 @@ from galaxymorph.learn import (
     adapt_batchnorm,
     image_loader,
     images_of_batch,
-    infer_each,
+    infer,
     last_layer,
     load_network,
     make_link,
@@ -45,9 +45,7 @@ class TorchPredictor(BasePredictor):
     ) -> np.ndarray:
         """Return each network's uncalibrated outputs, see `Predictor.outputs_of_each`."""
         batches = image_loader(images, self.recipe, faults)
-        return infer_each(
-            self.models, batches, self.recipe.views, self.mean_and_square, on_progress
-        )
+        return infer(self.models, batches, self.recipe.views, self.mean_and_square, on_progress)
 
     @contextmanager
     def listen(self, listener: Listener) -> Iterator[None]:

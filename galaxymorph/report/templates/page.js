@@ -44,12 +44,6 @@
     ? { ...row, ...row.raw, right: row.raw.predicted === row.label, set: undefined } : row;
 
   const percent = (share) => (share === null ? "–" : `${(100 * share).toFixed(1)} %`);
-  const make = (tag, text, kind) => {
-    const element = document.createElement(tag);
-    if (text !== undefined) element.textContent = text;
-    if (kind) element.className = kind;
-    return element;
-  };
   const picture = (row, alt) => {
     if (!row.uri) return make("span", "no image", "blank");
     const image = make("img");

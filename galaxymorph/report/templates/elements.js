@@ -1,4 +1,10 @@
 "use strict";
+const make = (tag, text, kind) => {
+  const element = document.createElement(tag);
+  if (text !== undefined) element.textContent = text;
+  if (kind) element.className = kind;
+  return element;
+};
 // Evidence as heat to be laid over an image: the more of it, the less of the image.
 const heatOf = (shares) => {
   const canvas = document.createElement("canvas");

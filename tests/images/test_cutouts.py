@@ -481,8 +481,8 @@ def test_coordinates_by_their_ucds(sky, tmp_path, ending):
         ({}, {"ra_column": "ra"}, "give both ra_column and dec_column"),
         ({}, {"rate": 0}, "rate '0' is no number above 0"),
         ({}, {"address": "mirror"}, "address mirror: no address"),
-        ({}, {"survey": "sds"}, "survey sds is unknown; use one of sdss, legacy"),
-        ({}, {"survey": "hips"}, "survey hips has no id; give hips:ID"),
+        ({}, {"survey": "sds"}, "survey='sds' is unknown; use one of sdss, legacy"),
+        ({}, {"survey": "hips"}, "survey='hips' has no id; give hips:ID"),
         ({}, {"survey": "sdss:dr7"}, "sdss has no layers"),
     ],
 )

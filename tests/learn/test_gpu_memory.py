@@ -219,7 +219,7 @@ def test_the_loss_averaged_in_gpu_memory_is_that_of_fastai():
 
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="there is an Apple GPU")
 def test_an_apple_gpu_that_is_not_there_is_refused():
-    with pytest.raises(BadInput, match="^device mps: PyTorch finds no Apple GPU"):
+    with pytest.raises(BadInput, match="^device='mps': PyTorch finds no Apple GPU"):
         use_device("mps")
 
 

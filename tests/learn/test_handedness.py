@@ -29,7 +29,7 @@ def unmirrored(run, new_folder):
 def test_presets_of_eight_views_take_the_four_rotations(preset):
     assert make_recipe(preset, {}).views == 8
     assert make_recipe(preset, {"flips": False}).views == 4
-    with pytest.raises(BadInput, match="^views 8: four of them are mirrored"):
+    with pytest.raises(BadInput, match="^views=8: four of them are mirrored"):
         make_recipe(preset, {"flips": False, "views": 8})
 
 

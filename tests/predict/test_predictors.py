@@ -214,7 +214,7 @@ def test_a_base_leaves_a_user_one_method_to_write(run, images):
 
 def test_the_settings_of_an_external_predictor_stay_its_own(run):
     own = External(load_predictor(run, "fp32"))
-    with pytest.raises(BadInput, match="^views 4: mine is not one of the package's predictors"):
+    with pytest.raises(BadInput, match="^views=4: mine is not one of the package's predictors"):
         average_predictors([own], ["mine"], views=4)
 
 
@@ -272,7 +272,7 @@ def test_a_plugins_format_and_source_work_on_the_command_line(
     expected = load_predictor(run, "fp32").predict(images)
     require_same(load_predictor(path, "fp32").predict(images), expected)
     assert model_id(path) != model_id(run)
-    with pytest.raises(BadInput, match="^precision bf16: .* has a fixed number format"):
+    with pytest.raises(BadInput, match="^precision='bf16': .* has a fixed number format"):
         load_predictor(path, "bf16")
     assert galaxymorph("predict", path, images[0], "--precision", "fp32", "--json") == 0
     assert expected["predicted"][0] in capsys.readouterr().out

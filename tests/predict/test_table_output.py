@@ -144,7 +144,7 @@ def test_an_output_that_cannot_be_is_refused_before_anything_is_predicted(run, f
         gm.predict(run, catalogue, output=tmp_path / "x.xlsx")
     with pytest.raises(BadInput, match="^keep='rra': .* no such column; did you mean 'ra'"):
         gm.predict(run, catalogue, output=tmp_path / "x.fits", keep="rra")
-    with pytest.raises(BadInput, match="^keep ra: it needs a catalogue's output"):
+    with pytest.raises(BadInput, match="^keep='ra': it needs a catalogue's output"):
         gm.predict(run, frame["image"][0], output=tmp_path / "x.fits", keep="ra")
 
 

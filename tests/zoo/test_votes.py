@@ -269,7 +269,7 @@ def test_a_column_of_a_schema_is_not_to_be_renamed_to_another_of_it(tmp_path):
     table = pd.DataFrame({"iauname": ["J1"], "ring": [1], ring: [0.5]})
     with pytest.raises(BadInput) as error:
         read_votes(write(table, tmp_path / "votes.csv"), "galaxy-zoo-challenge")
-    words = "did you mean schema galaxy-zoo-decals? The table lacks smooth-or-featured_smooth"
+    words = "did you mean schema='galaxy-zoo-decals'? The table lacks smooth-or-featured_smooth"
     assert words in str(error.value)
     assert "rename" not in str(error.value)
 

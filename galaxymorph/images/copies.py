@@ -43,10 +43,11 @@ COMPARISON = 2
 FINE, FINE_BLUR = 32, 2.0
 # The candidates of the same orientation, besides a rotated or mirrored one, and the least
 # similarity of those that are compared.
-CANDIDATES, LEAST_SIMILARITY = 2, 0.0
-# Refinement of a candidate's view: the steps, as parts of `SCALE_STEP` and `SHIFT_STEP`, and the
-# correlation that has to be reached with each.
-REFINEMENT = ((0.5, -1.0), (0.25, -1.0), (0.125, -1.0), (0.0625, -1.0))
+CANDIDATES, LEAST_SIMILARITY = 2, 0.7
+# Refinement of a candidate's view, round by round: the step, as a part of `SCALE_STEP` and of
+# `SHIFT_STEP`, and the correlation that a copy has afterwards. Of 1,735 copies, all had 0.40 after
+# the first round and 0.73 after the second; of other galaxies, half had 0.41 and 97 % less than 0.63.
+REFINEMENT = ((0.25, 0.35), (0.25, 0.65), (0.125, 0.7), (0.125, 0.75), (0.0625, 0.75))
 # Smooth galaxies of one shape have much in common near the centre, so the outskirts are compared
 # too: cells that are farther from the centre than this part of the way to the edge.
 OUTSKIRTS = 0.5
@@ -180,7 +181,7 @@ def _correlations(
 
 
 def _refined(images: torch.Tensor, fine: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
-    """Return the correlation at the best of the views near some, shape (m,), by halved steps.
+    """Return the correlation at the best of the views near some, shape (m,), by smaller and smaller steps.
 
     It is the smaller of that of the whole view, which is made large, and of its outskirts; -1
     where `REFINEMENT` isn't reached.
@@ -196,7 +197,7 @@ def _refined(images: torch.Tensor, fine: torch.Tensor, views: torch.Tensor) -> t
     rows = torch.arange(len(images), device=images.device)
     best = (_details(images, views) * fine).sum(dim=1)
     for size, least in REFINEMENT:
-        for axis, sign in ((1, 1), (1, -1), (2, 1), (2, -1), (0, 1), (0, -1)) * 2:
+        for axis, sign in ((1, 1), (1, -1), (2, 1), (2, -1), (0, 1), (0, -1)):
             step = torch.zeros_like(views)
             if axis:
                 step[:, axis] = sign * size * SHIFT_STEP

@@ -12,11 +12,9 @@ import pandas as pd
 
 from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, counted, say, setting, warn
 from galaxymorph.images import (
-    COMPARISON,
     NO_CONTENT,
     Frames,
     Inspection,
-    cached_array,
     cached_frames,
     first_copies,
     image_problems,
@@ -32,7 +30,7 @@ from galaxymorph.learn.runs import (
     target_columns,
     with_votes_digest,
 )
-from galaxymorph.learn.sources.copies import thumbnails, without_copies
+from galaxymorph.learn.sources.copies import stored_comparison, thumbnails, without_copies
 from galaxymorph.learn.sources.reading import read_further
 from galaxymorph.learn.sources.spec import FRACTIONS
 from galaxymorph.learn.targets.columns import label_galaxies, loss_columns, target_of, true_columns
@@ -189,11 +187,7 @@ def mark_pictures(galaxies: Galaxies, recipe: Recipe) -> Galaxies:
     def compare() -> np.ndarray:
         return first_copies(thumbnails(galaxies.frames, distinct, images, recipe))
 
-    if galaxies.frames is None:
-        first = compare()
-    else:
-        key = [COMPARISON, *item_frame(recipe), recipe.rendering.as_dict(), distinct.tolist()]
-        first = cached_array("copies", key, compare)
+    first = stored_comparison(galaxies.frames, distinct.tolist(), recipe, compare)
     pictures = dict(zip(distinct, distinct[first], strict=True))
     table = table.assign(**{PICTURE: table["digest"].map(pictures)})
     where = "whose part is the table's" if GIVEN in table else "in the same part as that"

@@ -78,9 +78,27 @@ def test_even_images_are_copies_of_none_by_their_looks():
 
 def test_blocks_are_compared_with_all_that_precede(monkeypatch):
     monkeypatch.setattr("galaxymorph.images.copies.BLOCK", 4)
+    monkeypatch.setattr("galaxymorph.images.copy_candidates.BLOCK", 4)
     images = [galaxy(seed) for seed in range(9)]
     copies = thumbnails(*images, *(COPIES["jpeg"](images[at]) for at in (8, 0, 5)))
     assert first_copies(copies).tolist() == [*range(9), 8, 0, 5]
+
+
+def test_a_copy_is_found_in_the_lists_of_the_nearest_centres(monkeypatch):
+    """24 or 25 images are centres, of whose lists two are searched for each image."""
+    monkeypatch.setattr("galaxymorph.images.copy_candidates.CENTRES", 4)
+    monkeypatch.setattr("galaxymorph.images.copy_candidates.PROBES", 2)
+    images = [galaxy(seed) for seed in range(36)]
+    copies = [COPIES[name](images[7]) for name in ("jpeg", "cropped", "mirrored")]
+    assert first_copies(thumbnails(*images, *copies)).tolist() == [*range(36), 7, 7, 7]
+
+
+def test_among_few_images_a_copy_is_found():
+    images = [galaxy(seed) for seed in range(3)]
+    for name in ("jpeg", "cropped", "rotated and mirrored"):
+        copy = COPIES[name](images[1])
+        assert first_copies(thumbnails(*images, copy)).tolist() == [0, 1, 2, 1]
+        assert first_copies(thumbnails(copy, images[1])).tolist() == [0, 0]
 
 
 def test_a_thumbnail_is_of_the_central_square():

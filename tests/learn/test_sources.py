@@ -648,7 +648,8 @@ def split_of(folder, settings, out) -> dict[str, str]:
     return dict(run.split[["galaxy", part]].astype(str).to_numpy())
 
 
-def test_of_a_galaxy_in_two_sources_the_first_counts(skies, tmp_path, capsys):
+def test_of_a_galaxy_in_two_sources_the_first_counts(skies, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("GALAXYMORPH_CACHE", str(tmp_path / "cache"))
     sky, other = skies
     copies = tmp_path / "copies"
     shutil.copytree(other, copies)
@@ -658,6 +659,13 @@ def test_of_a_galaxy_in_two_sources_the_first_counts(skies, tmp_path, capsys):
     further = gather_galaxies(sky, make_recipe(str(RECIPE), {"target": "tree", "also": also}))
     assert set(further.further["source"]) == {1} and len(further.further) == 12
     assert "12 galaxies are in an earlier source too" in capsys.readouterr().err
+    # The comparison is stored for these sources in this order.
+    monkeypatch.setattr("galaxymorph.learn.sources.copies.find_copies", None)
+    again = gather_galaxies(sky, make_recipe(str(RECIPE), {"target": "tree", "also": also}))
+    pd.testing.assert_frame_equal(again.further, further.further)
+    recipe = make_recipe(str(RECIPE), {"target": "tree", "also": also[::-1]})
+    with pytest.raises(TypeError):
+        gather_galaxies(sky, recipe)
 
 
 @pytest.mark.real

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 
 from galaxymorph.base import say, setting
-from galaxymorph.images import THUMBNAIL, Frames, decoded_thumbnails, find_copies, frame_thumbnails
-from galaxymorph.learn.recipe import Recipe, read_sources
+from galaxymorph.images import (
+    COMPARISON,
+    THUMBNAIL,
+    Frames,
+    cached_array,
+    decoded_thumbnails,
+    find_copies,
+    frame_thumbnails,
+)
+from galaxymorph.learn.recipe import Recipe, item_frame, read_sources
 
 
 def without_copies(
@@ -30,15 +38,14 @@ def without_copies(
     """
     tables = [main, *further]
     number = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
-    digests = pd.concat([table["digest"] for table in tables], ignore_index=True)
-    earliest = {digest: at for at, digest in reversed(list(enumerate(digests)))}
-    first = digests.map(earliest).to_numpy(int, copy=True)
-    images = pd.concat([table["image"] for table in tables], ignore_index=True)
-    pictures = thumbnails(frames, digests, images, recipe)
-    for at in range(1, len(tables)):
-        here = np.flatnonzero((number == at) & (number[first] == at))
-        copies = find_copies(pictures[number < at], pictures[here])
-        first[here] = np.where(copies >= 0, first[copies], first[here])
+    digests = [table["digest"].tolist() for table in tables]
+
+    def compare() -> np.ndarray:
+        images = pd.concat([table["image"] for table in tables], ignore_index=True)
+        flat = [digest for each in digests for digest in each]
+        return _first_of_sources(number, flat, thumbnails(frames, flat, images, recipe))
+
+    first = stored_comparison(frames, digests, recipe, compare)
     known = number[first] < number
     for at, source in enumerate(read_sources(recipe), 1):
         here = number == at
@@ -53,6 +60,42 @@ def without_copies(
             say(f"{setting('also', source.path)}: {others:,} galaxies are in an earlier source too")
     everything = pd.concat(further, ignore_index=True)
     return everything[~known[len(main) :]].reset_index(drop=True)
+
+
+def _first_of_sources(
+    number: np.ndarray, digests: Sequence[str], pictures: np.ndarray
+) -> np.ndarray:
+    """Return the position of the first image of each galaxy in several tables, shape (n,).
+
+    Args:
+        number: of the table of each image, ascending.
+        digests: of the images.
+        pictures: their thumbnails.
+    """
+    earliest = {digest: at for at, digest in reversed(list(enumerate(digests)))}
+    first = np.array([earliest[digest] for digest in digests])
+    for at in range(1, number.max() + 1):
+        here = np.flatnonzero((number == at) & (number[first] == at))
+        copies = find_copies(pictures[number < at], pictures[here])
+        first[here] = np.where(copies >= 0, first[copies], first[here])
+    return first
+
+
+def stored_comparison(
+    frames: Frames | None, digests: object, recipe: Recipe, compare: Callable[[], np.ndarray]
+) -> np.ndarray:
+    """Return the result of a comparison of a fit's images, from the cache if frames are cached.
+
+    Args:
+        frames: decoded, see `thumbnails`.
+        digests: of the images, in order, and in a list of each table if there are several.
+        recipe: its crop, size and rendering frame the images.
+        compare: returns the result.
+    """
+    if frames is None:
+        return compare()
+    key = [COMPARISON, *item_frame(recipe), recipe.rendering.as_dict(), digests]
+    return cached_array("copies", key, compare)
 
 
 def thumbnails(

@@ -1,8 +1,8 @@
 """Pictures of one galaxy: saved anew, cropped otherwise, slightly shifted, rotated or mirrored.
 
 Galaxies of one shape look alike, but their field stars, neighbours and the sky's noise differ.
-Images are compared by the correlation of such detail, finely where their
-features are similar (`copy_candidates`).
+Images are compared by the correlation of such detail where their features are similar, see
+`copy_candidates`.
 """
 
 from __future__ import annotations
@@ -42,11 +42,13 @@ COMPARISON = 2
 # difference of Gaussians keeps what is smaller.
 FINE, FINE_BLUR = 32, 2.0
 # The candidates of the same orientation, besides a rotated or mirrored one, and the least
-# similarity of those that are compared.
+# similarity of those that are compared: of 1,735 copies, the best candidate had 0.745 or more, of
+# other galaxies 0.72 in half.
 CANDIDATES, LEAST_SIMILARITY = 2, 0.7
 # Refinement of a candidate's view, round by round: the step, as a part of `SCALE_STEP` and of
 # `SHIFT_STEP`, and the correlation that a copy has afterwards. Of 1,735 copies, all had 0.40 after
-# the first round and 0.73 after the second; of other galaxies, half had 0.41 and 97 % less than 0.63.
+# the first round and 0.73 after the second; of other galaxies, half had 0.41 after the first and
+# 97 % less than 0.63 after the second.
 REFINEMENT = ((0.25, 0.35), (0.25, 0.65), (0.125, 0.7), (0.125, 0.75), (0.0625, 0.75))
 # Smooth galaxies of one shape have much in common near the centre, so the outskirts are compared
 # too: cells that are farther from the centre than this part of the way to the edge.
@@ -181,7 +183,7 @@ def _correlations(
 
 
 def _refined(images: torch.Tensor, fine: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
-    """Return the correlation at the best of the views near some, shape (m,), by smaller and smaller steps.
+    """Return the correlation at the best of the views near some, shape (m,).
 
     It is the smaller of that of the whole view, which is made large, and of its outskirts; -1
     where `REFINEMENT` isn't reached.

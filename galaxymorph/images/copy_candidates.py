@@ -39,9 +39,10 @@ SCALE_STEP, SHIFT_STEP = 1.15, 0.05
 SYMMETRIES = 8
 # Images whose features are compared for the discriminants.
 SAMPLE = 2048
-# The variance that is added to that between two frames of an image, as a part of the mean variance
-# among images: noise, and what few images don't show.
-NOISE = 0.01
+# The noise that is added to the variance between two frames of an image, as a part of the mean
+# variance among images; and the number of images that the sample is enlarged by, as it were, which
+# differ in all cells alike: few images don't show how others differ.
+NOISE, PRIOR = 0.01, 32
 # Centres for each root of the number of images, and how many nearest ones of each reference are
 # searched.
 CENTRES, PROBES = 2, 16
@@ -280,8 +281,9 @@ def _discriminants(levels: torch.Tensor) -> torch.Tensor:
         # Of errors between two steps, uniform up to the corners, the variance is a third of theirs.
         within += difference.T @ difference / (3 * len(corners))
     among = cells.T @ cells
-    noise = NOISE * among.trace() / len(among) + 1e-6
-    within += noise * torch.eye(len(among)).to(within)
+    even = (among.trace() / len(among) + 1e-6) * torch.eye(len(among)).to(among)
+    within += NOISE * even
+    among += PRIOR / len(levels) * even
     ratio, vectors = eigh(among.double().cpu().numpy(), within.double().cpu().numpy())
     ratio, vectors = ratio[-FEATURES:].clip(0), vectors[:, -FEATURES:]
     return torch.from_numpy(vectors * (np.sqrt(ratio) / (ratio + 1))).to(levels)

@@ -6,12 +6,12 @@ from .content import Fault as Fault
 from .content import NoContent as NoContent
 from .content import require_content as require_content
 from .copies import COMPARISON as COMPARISON
-from .copies import THUMBNAIL as THUMBNAIL
 from .copies import decoded_thumbnails as decoded_thumbnails
 from .copies import find_copies as find_copies
 from .copies import first_copies as first_copies
 from .copies import frame_thumbnails as frame_thumbnails
 from .copies import image_thumbnail as image_thumbnail
+from .copy_candidates import THUMBNAIL as THUMBNAIL
 from .corruptions import CORRUPTIONS as CORRUPTIONS
 from .corruptions import SEVERITIES as SEVERITIES
 from .corruptions import Corruption as Corruption

@@ -4,6 +4,7 @@ import ctypes
 import gc
 import os
 import shutil
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +15,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 import pytest
 
+import galaxymorph.api.judging  # noqa: F401, which binds what `undrawn` replaces
+import galaxymorph.report as reports
 from galaxymorph.base import plugins
 from galaxymorph.base.progress import printed_log
 from galaxymorph.cli import main
@@ -101,6 +104,28 @@ def new_folder(tmp_path_factory):
         shutil.rmtree(folder, ignore_errors=True)
 
 
+DRAWING = {name: getattr(reports, name) for name in ("draw_run", "write_report")}
+
+
+@contextmanager
+def fits_that(drawing: Mapping[str, Callable]) -> Iterator[None]:
+    """Replace the functions by which a fit draws its figures and writes its page."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, function in drawing.items():
+            patch.setattr(reports, name, function)
+        yield
+
+
+@pytest.fixture(scope="module")
+def undrawn():
+    """Leave out the figures and the page of fits, a third of the time of those on few galaxies.
+
+    For modules of tests that look at neither.
+    """
+    with fits_that(dict.fromkeys(DRAWING, lambda *_: None)):
+        yield
+
+
 @pytest.fixture(scope="session")
 def simple(tmp_path_factory) -> Path:
     """Sixty simple galaxies in the Kaggle layout: 40 elliptical, 10 spiral, 10 irregular."""
@@ -111,10 +136,10 @@ def simple(tmp_path_factory) -> Path:
 def run(simple, tmp_path_factory) -> Path:
     """A finished run on the simple galaxies."""
     out = tmp_path_factory.mktemp("exports")
-    status = galaxymorph(
-        "fit", "--data", simple, "--recipe", RECIPE, "--out", out, "--name", "run", *QUICK
-    )
-    assert status == 0
+    words = ["--data", simple, "--recipe", RECIPE, "--out", out, "--name", "run", *QUICK]
+    # The module that asks first may be one without figures.
+    with fits_that(DRAWING):
+        assert galaxymorph("fit", *words) == 0
     return out / "run"
 
 

@@ -2,25 +2,23 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pandas as pd
 import pytest
 
 from galaxymorph.base import BadInput, load_plugin
 from tests.conftest import QUICK, RECIPE
+from tests.processes import run_command
 
 ROOT = Path(__file__).parents[1]
 PLUGIN = ROOT / "docs" / "examples" / "my_survey.py"
 
 
-def command(*words, plugin: Path | None = PLUGIN, status: int = 0) -> subprocess.CompletedProcess:
+def command(*words, plugin: Path | None = PLUGIN, status: int = 0) -> CompletedProcess[str]:
     """Run the command line in another process, so that this one's registries stay as they are."""
-    words = [sys.executable, "cli.py", *map(str, words)]
-    words += ["--plugin", str(plugin)] if plugin else []
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = run_command(*words, *(["--plugin", plugin] if plugin else []))
     assert done.returncode == status, done.stderr
     return done
 

@@ -2,10 +2,7 @@
 
 import ctypes
 import hashlib
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -13,12 +10,12 @@ import pytest
 
 from galaxymorph.learn import Run, locked
 from tests.conftest import QUICK, RECIPE, galaxymorph
+from tests.processes import run_command
 from tests.simple import simple_galaxies
 
-ROOT = Path(__file__).parents[2]
 IMAGES = "images_training_rev1"
-# Of prctl(2) and capabilities(7): root writes where it may not, unless it drops this.
-PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
+# Of capset(2) and capabilities(7): root writes where it may not, unless it drops this.
+CAPABILITY_VERSION, CAP_DAC_OVERRIDE = 0x20080522, 1
 
 
 def files(folder: Path) -> dict[Path, str]:
@@ -31,7 +28,13 @@ def files(folder: Path) -> dict[Path, str]:
 
 
 def without_roots_rights() -> None:
-    ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0)
+    """Drop the capability from the effective ones of this process."""
+    libc, header = ctypes.CDLL(None), (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0)
+    # Effective, permitted and inheritable ones: the first 32, then the others.
+    capabilities = (ctypes.c_uint32 * 6)()
+    assert libc.capget(header, capabilities) == 0
+    capabilities[0] &= ~(1 << CAP_DAC_OVERRIDE)
+    assert libc.capset(header, capabilities) == 0
 
 
 WRITING = {
@@ -69,14 +72,7 @@ def test_a_run_that_cannot_be_written_into_is_told_in_a_line(command, copied):
     folders = [copied, *(path for path in copied.rglob("*") if path.is_dir())]
     for folder in folders:
         folder.chmod(0o555)
-    done = subprocess.run(
-        [sys.executable, "cli.py", command, copied, *WRITING[command]],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        preexec_fn=without_roots_rights,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
+    done = run_command(command, copied, *WRITING[command], prepare=without_roots_rights)
     for folder in folders:
         folder.chmod(0o755)
     assert done.returncode == 1
@@ -94,14 +90,7 @@ def test_an_output_that_cannot_be_written_is_told_in_a_line(what, run, simple, t
         "catalogue": ["predict", run, simple / IMAGES, "-o", f"{tmp_path}/out/"],
         "simulate": ["survey", "simulate", "--n", "8", tmp_path / "sky"],
     }[what]
-    done = subprocess.run(
-        [sys.executable, "cli.py", *map(str, words)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        preexec_fn=without_roots_rights,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
+    done = run_command(*words, prepare=without_roots_rights)
     tmp_path.chmod(0o755)
     assert done.returncode in (1, 2)
     last = done.stderr.strip().splitlines()[-1]

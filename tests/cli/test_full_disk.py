@@ -1,29 +1,22 @@
 """A disk that takes no more: one line that names the file, nothing half-written, and on it goes."""
 
-import os
-import subprocess
-import sys
+import functools
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
 from tests.conftest import QUICK, RECIPE, galaxymorph
+from tests.processes import run_command
 
 resource = pytest.importorskip("resource")
-ROOT = Path(__file__).parents[2]
 
 
-def on_a_full_disk(words: list, size: int) -> subprocess.CompletedProcess:
+def on_a_full_disk(words: list, size: int) -> CompletedProcess[str]:
     """Run a command that can't write a file of more than `size` bytes."""
     limit = (size, resource.RLIM_INFINITY)
-    return subprocess.run(
-        [sys.executable, "cli.py", *map(str, words)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
+    full = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, limit)
+    return run_command(*words, prepare=full)
 
 
 def files(folder: Path) -> dict[Path, bytes]:

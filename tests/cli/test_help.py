@@ -1,11 +1,9 @@
 """What a user reads before anything runs: help, suggestions, and how a stopped fit goes on."""
 
+import functools
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -15,8 +13,8 @@ from galaxymorph.cli.options import GROUPS
 from galaxymorph.learn.presets import RECIPES, make_recipe
 from galaxymorph.learn.recipe import Recipe
 from tests.conftest import QUICK, RECIPE, galaxymorph
+from tests.processes import Command
 
-ROOT = Path(__file__).parents[2]
 EVERY = [
     *(name for name in COMMANDS if name not in ("data", "survey", "volunteers")),
     "data check",
@@ -208,25 +206,20 @@ def test_a_stopped_fit_says_how_it_goes_on(sent, simple, tmp_path):
         "--name",
         "my run",
     ]
-    process = subprocess.Popen(
-        [sys.executable, "cli.py", *map(str, words)],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        # A process in the background of a script ignores Ctrl-C, and so do those that it starts.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    # A process in the background of a script ignores Ctrl-C, and so do those that it starts.
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    process = Command(*words, prepare=heed)
     until = time.monotonic() + 120
     history = tmp_path / "my run" / "history.csv"
     try:
         while not history.exists() and process.poll() is None and time.monotonic() < until:
             time.sleep(0.1)
         process.send_signal(sent)
-        _, said = process.communicate(timeout=60)
+        done = process.result(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 128 + sent
+    assert done.returncode == 128 + sent
+    said = done.stderr
     last = said.strip().splitlines()[-1]
     assert last == f"stopped; continue with: python cli.py fit --resume '{tmp_path / 'my run'}'"
     assert "Traceback" not in said

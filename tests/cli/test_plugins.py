@@ -1,8 +1,6 @@
 """A plugin's scheme, vote schema, survey, corruption and stretch work wherever the package's do."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +11,8 @@ from galaxymorph.base import BadInput
 from galaxymorph.images import CORRUPTIONS, STRETCHES, Rendering, corrupt, corruption, stretch
 from galaxymorph.zoo import load_schema
 from tests.makers import IMAGES, galaxy_images, in_folder, write_files, write_kaggle_folder
+from tests.processes import run_command
 
-ROOT = Path(__file__).parents[2]
 TREE = {
     "name": "my-tree",
     "about": "two questions",
@@ -70,22 +68,15 @@ def plugin(tmp_path) -> Path:
     return tmp_path / "mine.py"
 
 
-def command(*words: object) -> subprocess.CompletedProcess:
-    """Run a command in a process of its own, since registries are a process's."""
-    return subprocess.run(
-        [sys.executable, "cli.py", *map(str, words)], cwd=ROOT, capture_output=True, text=True
-    )
-
-
 def test_a_scheme_is_in_the_table_of_a_catalogue_and_in_the_choices_of_fit(plugin, tmp_path):
     folder = write_kaggle_folder(tmp_path / "kaggle", 12)
-    done = command("data", "check", folder, "--plugin", plugin)
+    done = run_command("data", "check", folder, "--plugin", plugin)
     assert done.returncode == 0, done.stderr
     assert "roundness" in done.stdout and "round " in done.stdout
-    without = command("fit", "--data", folder, "--scheme", "roundness", "--out", tmp_path)
+    without = run_command("fit", "--data", folder, "--scheme", "roundness", "--out", tmp_path)
     assert without.returncode == 2
     assert "layer1" in without.stderr and "roundness" in without.stderr
-    text = command("fit", "--help", "--plugin", plugin).stdout
+    text = run_command("fit", "--help", "--plugin", plugin).stdout
     assert "roundness" in text and "my-tree" in text and "root" in text
 
 
@@ -94,18 +85,18 @@ def test_a_catalogue_of_a_schema_is_checked(plugin, tmp_path):
     files = {"votes.csv": "\n".join([*rows, ""]).encode(), **in_folder(galaxy_images(4), IMAGES)}
     folder = write_files(tmp_path / "votes", files)
     words = ("data", "check", folder / "votes.csv", "--schema", "my-tree")
-    done = command(*words, "--plugin", plugin)
+    done = run_command(*words, "--plugin", plugin)
     assert done.returncode == 0, done.stderr
     assert "4 sound" in done.stdout
     bad = (folder / "votes.csv").read_text().replace("100003,2,5", "100003,2,x")
     (folder / "votes.csv").write_text(bad)
-    done = command(*words, "--plugin", plugin)
+    done = run_command(*words, "--plugin", plugin)
     assert done.returncode == 2 and "row 4" in done.stdout + done.stderr
 
 
 def test_a_survey_is_simulated(plugin, tmp_path):
     words = ("survey", "simulate", tmp_path / "sky", "--n", "2", "--survey", "mine")
-    done = command(*words, "--plugin", plugin)
+    done = run_command(*words, "--plugin", plugin)
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "sky" / "survey.json").read_text())["surveys"]["mine"]
 

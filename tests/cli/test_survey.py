@@ -3,9 +3,6 @@
 import hashlib
 import json
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,8 +15,8 @@ from galaxymorph.base import BadInput
 from galaxymorph.survey import read_masks
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, read_catalogue, vote_counts
 from tests.conftest import galaxymorph
+from tests.processes import Command
 
-ROOT = Path(__file__).parents[2]
 ANSWERS = GALAXY_ZOO_CHALLENGE.columns
 ONE = ["--workers", "1"]
 
@@ -102,8 +99,6 @@ def test_a_galaxy_is_the_same_whatever_the_workers_and_the_others(sky, tmp_path)
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(sky, tmp_path):
     folder = tmp_path / "sky"
     command = [
-        sys.executable,
-        "cli.py",
         "survey",
         "simulate",
         str(folder),
@@ -117,17 +112,16 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(sky, tmp_path):
         "--workers",
         "1",
     ]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    process = Command(*command)
     images = folder / "images_training_rev1"
     deadline = time.monotonic() + 60
     while not (images.exists() and len(list(images.iterdir())) > 18):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
     assert not (folder / "training_solutions_rev1.csv").exists()
-    assert galaxymorph(*command[2:]) == 0
+    assert galaxymorph(*command) == 0
     assert hashes(folder) == hashes(sky)
 
 

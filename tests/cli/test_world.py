@@ -1,5 +1,6 @@
 """The world around a command: what can't be printed, written or named loses no answer."""
 
+import functools
 import json
 import os
 import pty
@@ -13,6 +14,7 @@ import pytest
 
 import galaxymorph.report as reports
 from tests.conftest import QUICK, RECIPE, galaxymorph
+from tests.processes import run_command
 
 ROOT = Path(__file__).parents[2]
 
@@ -122,16 +124,19 @@ def test_predicting_needs_no_home_and_no_temporary_folder(run, image, env):
     assert b"elliptical" in done.stdout
 
 
+def print_to(path: str) -> None:
+    """Make a file or a terminal the output of this process."""
+    handle = os.open(path, os.O_WRONLY | os.O_NOCTTY)
+    os.dup2(handle, 1)
+    os.close(handle)
+
+
 def on_a_terminal(*words, columns: int) -> str:
     """Return what a command prints to a terminal of so many columns."""
     leader, follower = pty.openpty()
-    done = command(
-        *words,
-        capture_output=False,
-        stdout=follower,
-        stderr=subprocess.PIPE,
-        env={"COLUMNS": str(columns), "TERM": "xterm", "NO_COLOR": "1"},
-    )
+    variables = {"COLUMNS": str(columns), "TERM": "xterm", "NO_COLOR": "1"}
+    terminal = functools.partial(print_to, os.ttyname(follower))
+    done = run_command(*words, prepare=terminal, env=os.environ | variables)
     assert done.returncode == 0, done.stderr
     os.close(follower)
     printed = b""

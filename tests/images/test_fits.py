@@ -3,9 +3,6 @@
 import contextlib
 import gzip
 import io
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,6 +15,7 @@ from galaxymorph.base import BadInput
 from galaxymorph.images import STRETCHES, Rendering, decode, decode_bytes
 from tests.conftest import QUICK, RECIPE, galaxymorph
 from tests.makers import IMAGES, galaxy_ids, labels_bytes
+from tests.processes import run_command
 
 
 def galaxy(side: int = 40, seed: int = 0, brightness: float = 100.0) -> np.ndarray:
@@ -212,8 +210,7 @@ def test_a_fill_value_of_whole_numbers_is_no_light(dtype):
 def test_a_file_that_is_cut_short_is_told_in_one_line(tmp_path):
     path = tmp_path / "cut.fits"
     path.write_bytes(cube("grz")[:-3000])
-    words = [sys.executable, "cli.py", "predict", str(path)]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    done = run_command("predict", path)
     assert done.returncode == 2
     assert [line for line in done.stderr.splitlines() if not line.startswith("model: ")] == [
         f"error: {path}: damaged FITS (TypeError: buffer is too small for requested array); "

@@ -22,6 +22,8 @@ from galaxymorph.learn.data import galaxy_loaders
 from galaxymorph.zoo import label_catalogue, read_catalogue, split_galaxies
 from tests.conftest import galaxymorph
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture(scope="module")
 def loaders(simple):

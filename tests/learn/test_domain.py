@@ -11,6 +11,8 @@ from safetensors.numpy import load_file
 from galaxymorph.learn.adaptation.coral import coral
 from tests.conftest import QUICK, RECIPE, galaxymorph
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @settings(max_examples=20, deadline=None)
 @given(n=st.integers(2, 9), d=st.integers(1, 6), seed=st.integers(0, 99))

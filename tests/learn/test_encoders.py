@@ -23,6 +23,8 @@ from galaxymorph.learn.backbones.initial_weights import load_trunk
 from galaxymorph.learn.fit import stages
 from tests.conftest import QUICK, RECIPE, galaxymorph
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 HALF = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
 
 

@@ -14,6 +14,8 @@ from galaxymorph.predict import load_predictor
 from tests.conftest import galaxymorph
 from tests.learn.test_fit import fit_arguments, in_a_process_of_its_own, same_weights
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 SHARES = ["p_elliptical", "p_spiral", "p_irregular"]
 ONE_EPOCH = ["--epochs", "1"]
 

@@ -12,6 +12,8 @@ from galaxymorph.learn.acceleration.features import FeatureDL, cuts
 from galaxymorph.learn.acceleration.serving import fold_batchnorm, serving_network
 from tests.conftest import galaxymorph
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 STILL = ["--no-flips", "--rotate", "0", "--brightness", "0", "--contrast", "0"]
 
 

@@ -1,11 +1,11 @@
 """The fit through the command line: what it writes, and that nothing is lost when it is killed."""
 
+import functools
+import importlib
 import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests.conftest import QUICK, RECIPE, galaxymorph
+from tests.processes import run_command
 
-CLI = Path(__file__).parents[2] / "cli.py"
 PROMISED = {
     "recipe.json",
     "environment.json",
@@ -119,29 +119,25 @@ def test_two_stages_keep_a_frozen_trunk_as_it_was_and_then_move_only_the_last_st
     assert history["stage"].tolist() == ["frozen", "fine-tuned", "fine-tuned"]
 
 
-# Ends the process, as a power cut would, at the nth call of a function: just before its effect.
-KILL = """
-import os, signal, sys
-import galaxymorph.learn.callbacks as callbacks, galaxymorph.learn.fit as fit
-module, name, last = sys.argv[1].split(":")
-original, calls = getattr(globals()[module], name), []
-def kill(*arguments, **named):
-    calls.append(1)
-    if len(calls) == int(last):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return original(*arguments, **named)
-setattr(globals()[module], name, kill)
-from galaxymorph.cli import main
-main(sys.argv[2:])
-"""
+def kill_at(call: str) -> None:
+    """End the process, as a power cut would, at the nth call of a function: before its effect."""
+    module, name, last = call.split(":")
+    module = importlib.import_module(f"galaxymorph.learn.{module}")
+    original, calls = getattr(module, name), []
+
+    def kill(*arguments, **named):
+        calls.append(1)
+        if len(calls) == int(last):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(*arguments, **named)
+
+    setattr(module, name, kill)
 
 
 def in_a_process_of_its_own(*arguments: object, kill: str | None = None) -> int:
-    """Run the command line as a user does; return its status, -9 if `kill` ended it."""
-    start = [sys.executable, "-c", KILL, kill] if kill else [sys.executable, str(CLI)]
-    variables = {**os.environ, "PYTHONPATH": str(CLI.parent)}
-    command = [*start, *map(str, arguments)]
-    return subprocess.run(command, env=variables, capture_output=True, check=False).returncode
+    """Run the command line; return its status, -9 if `kill` ended it."""
+    prepare = functools.partial(kill_at, kill) if kill else None
+    return run_command(*arguments, prepare=prepare).returncode
 
 
 # The recipe that users are told to take, in two stages, on a network of timm's and its features.

@@ -26,6 +26,8 @@ from tests.conftest import galaxymorph
 from tests.flux import KINDS, NOISE, cube_file, flux_catalogue, flux_cube
 from tests.report.test_server import send
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 FIT = ["--labels-column", "kind", "--recipe", "small", "--size", "32", "--epochs", "1"]
 FLUX = ["--pixels", "flux", "--bands", "g,r,i,z", "--missing-bands", "1"]
 

@@ -12,6 +12,8 @@ from galaxymorph.zoo import locate_images, read_catalogue
 from tests.conftest import galaxymorph
 from tests.makers import image_bytes, picture
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 NUMBER = 24
 FOLDERS = ("J00", "J01")
 

@@ -33,7 +33,7 @@ from galaxymorph.learn.callbacks import learner_state, load_learner_state
 from galaxymorph.learn.splitting import SplitBatches, in_halves, train_in_parts
 from tests.conftest import QUICK, RECIPE, galaxymorph
 
-pytestmark = pytest.mark.gpu
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("undrawn")]
 
 
 class LinearLoader:

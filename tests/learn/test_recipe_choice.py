@@ -10,6 +10,8 @@ from galaxymorph.base import BadInput
 from galaxymorph.learn import RECIPES, default_recipe, make_recipe, recipe_choice
 from tests.conftest import galaxymorph
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 CHALLENGE = {"elliptical": 14_146, "spiral": 1_570, "irregular": 1_137}
 FEW = {"elliptical": 200, "spiral": 50, "irregular": 23}
 

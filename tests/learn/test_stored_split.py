@@ -7,6 +7,8 @@ from galaxymorph.base import BadInput
 from galaxymorph.learn import pack_split, read_stored_split
 from tests.conftest import QUICK, RECIPE, galaxymorph
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 PARTS = {"00112233445566ff": "train", "ffeeddccbbaa9988": "test"}
 
 

@@ -18,6 +18,8 @@ from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, SCHEMES, soft_targets
 from galaxymorph.zoo.tree import broken_sums
 from tests.conftest import RECIPE, galaxymorph
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 ROOT = Path(__file__).parents[2]
 TREE = GALAXY_ZOO_CHALLENGE
 QUICK = ["--recipe", RECIPE, "--size", "64", "--batch", "16", "--epochs", "2", "--seed", "3"]
@@ -118,7 +120,8 @@ def test_the_weights_kept_are_of_the_epoch_with_the_smallest_score(
 
     monkeypatch.setattr(callbacks, "save_tensors", note)
     # By chance every epoch of a fit may be better than the one before, which would prove nothing.
-    for run, rate in enumerate(("0.01", "0.03", "0.1", "0.3")):
+    # It is unlikely with large steps, which come first.
+    for run, rate in enumerate(("0.1", "0.3", "0.03", "0.01")):
         written.clear()
         arguments = ["--target", name, "--epochs", "4", "--lr", rate]
         assert fit(simple, tmp_path, f"run{run}", *arguments) == 0

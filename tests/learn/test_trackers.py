@@ -27,6 +27,8 @@ from galaxymorph.learn.trackers import CALLBACKS, TRACKERS, Tracker, require_tra
 from tests.conftest import QUICK, RECIPE, galaxymorph
 from tests.learn.test_fit import same_weights
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 AdamW = partial(OptimWrapper, opt=torch.optim.AdamW, fused=True)
 # Stops a fit after its second epoch, once.
 PLUGIN = """

@@ -10,6 +10,8 @@ from galaxymorph.learn.recipe import Recipe
 from galaxymorph.learn.views import blurred, degraded
 from tests.conftest import galaxymorph
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 PLAIN_SKY = Recipe(brightness=0.0, contrast=0.0, size=32)
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from tests.conftest import QUICK, RECIPE, galaxymorph
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture(scope="module")
 def other(simple, new_folder):

@@ -25,6 +25,8 @@ from tests.conftest import QUICK, RECIPE, galaxymorph
 from tests.makers import IMAGES, galaxy_ids, image_bytes, labels_bytes
 from tests.simple import KINDS, render
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 BANDS = "zrg"
 # bfloat16 apart, which commands predict in where the processor has it.
 EXACT = 2e-5

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from galaxymorph.predict import load_predictor
 from galaxymorph.predict.listing import list_images
 from galaxymorph.predict.outliers import outlier_scores
 from tests.conftest import galaxymorph
+from tests.processes import Command
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ["p_elliptical", "p_spiral", "p_irregular"]
@@ -125,13 +125,11 @@ def test_after_a_kill_the_same_command_ends_with_the_same_bytes(run, images, tmp
     arguments = ["predict", run, catalogue, "--partition", "40", "--embeddings", *EXACT, "-o"]
     assert galaxymorph(*arguments, f"{tmp_path / 'whole'}/") == 0
     killed = tmp_path / "killed"
-    command = [sys.executable, "cli.py", *map(str, arguments), f"{killed}/"]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    process = Command(*arguments, f"{killed}/")
     while not (killed / "part-000001.parquet").exists():
         assert process.poll() is None
         time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
     before = {name: data for name, data in contents(killed).items() if name != "_catalogue.json"}
     assert 2 <= len(before) < 30
     capsys.readouterr()
@@ -499,14 +497,14 @@ def test_a_cluster_loses_no_row_when_a_worker_is_killed(run, images, tmp_path, c
     catalogue = write_catalogue(tmp_path / "mine.csv", images, repeat=20)
     arguments = ["predict", run, catalogue, "--partition", "40", *EXACT, "-o"]
     out = tmp_path / "out"
-    command = [sys.executable, "cli.py", *map(str, arguments), f"{out}/", "--scheduler", address]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    process = Command(*arguments, f"{out}/", "--scheduler", address)
     while not (out / "part-000001.parquet").exists():
-        assert process.poll() is None, process.stderr.read()
+        assert process.poll() is None, process.result().stderr
         time.sleep(0.002)
     workers[0].kill()
     assert len(list(out.glob("part-*"))) < 30
-    assert process.wait(timeout=120) == 0, process.stderr.read()
+    done = process.result(timeout=120)
+    assert done.returncode == 0, done.stderr
     assert galaxymorph(*arguments, f"{tmp_path / 'local'}/") == 0
     result, local = pd.read_parquet(out), pd.read_parquet(tmp_path / "local")
     assert result["galaxy"].tolist() == [str(500 + n) for n in range(1200)]

@@ -11,6 +11,8 @@ from PIL import Image
 from galaxymorph.predict import load_predictor
 from tests.conftest import galaxymorph
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 CLASSES = ["p_elliptical", "p_spiral", "p_irregular"]
 
 

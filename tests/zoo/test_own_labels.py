@@ -10,6 +10,8 @@ from galaxymorph.zoo import handed_classes, label_catalogue, read_catalogue
 from tests.conftest import QUICK, RECIPE, galaxymorph
 from tests.makers import image_bytes, picture
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def own_catalogue(folder, labels, ending="csv", names=None):
     """A table of ids and labels under names of its own, and an image each."""

@@ -48,6 +48,11 @@ def _log():
         yield
 
 
+def linked(folder: Path, copy: Path) -> Path:
+    """Copy a run by hard links: commands replace its files, and write into none."""
+    return Path(shutil.copytree(folder, copy, copy_function=os.link))
+
+
 @contextmanager
 def forgetting_plugins():
     """Forget the plugins of a block, which the processes that later tests start would load."""

@@ -12,7 +12,7 @@ from galaxymorph import load_predictor
 from galaxymorph.base import BadInput, read_json
 from galaxymorph.learn import Run
 from tests.cli.test_faults import files
-from tests.conftest import galaxymorph
+from tests.conftest import galaxymorph, linked
 
 DAMAGES = {
     "lost": None,
@@ -51,13 +51,12 @@ def calibrated(run, new_folder) -> Path:
 def test_a_damaged_file_of_a_run_is_named_in_a_line_and_nothing_changes(
     name, damage, calibrated, run, simple, tmp_path, capsys
 ):
-    copy = tmp_path / "run"
-    shutil.copytree(calibrated, copy)
+    copy = linked(calibrated, tmp_path / "run")
     path = copy / name
-    if damage == "lost":
-        path.unlink()
-    else:
-        path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    whole = path.read_bytes()
+    path.unlink()
+    if damage != "lost":
+        path.write_bytes(DAMAGES[damage](whole))
     before = files(copy)
     places = {"RUN": copy, "OTHER": run, "IMAGES": simple / "images_training_rev1"}
     words = READERS[name]

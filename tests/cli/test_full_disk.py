@@ -6,7 +6,8 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from tests.conftest import QUICK, RECIPE, galaxymorph
+from tests.cli.test_faults import files
+from tests.conftest import QUICK, RECIPE, galaxymorph, linked
 from tests.processes import run_command
 
 resource = pytest.importorskip("resource")
@@ -17,12 +18,6 @@ def on_a_full_disk(words: list, size: int) -> CompletedProcess[str]:
     limit = (size, resource.RLIM_INFINITY)
     full = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, limit)
     return run_command(*words, prepare=full)
-
-
-def files(folder: Path) -> dict[Path, bytes]:
-    return {
-        path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    }
 
 
 def words_of(what: str, run: Path, simple: Path, at: Path) -> list:
@@ -64,9 +59,7 @@ def words_of(what: str, run: Path, simple: Path, at: Path) -> list:
 )
 def test_a_full_disk_is_told_in_a_line_and_loses_nothing(what, size, run, simple, tmp_path):
     if what in ("calibrate", "report"):
-        for name, content in files(run).items():
-            (tmp_path / "run" / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / "run" / name).write_bytes(content)
+        linked(run, tmp_path / "run")
     before = files(tmp_path)
     words = words_of(what, run, simple, tmp_path)
     done = on_a_full_disk(words, size)

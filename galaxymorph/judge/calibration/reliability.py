@@ -263,6 +263,9 @@ def equal_mass(values: np.ndarray, bins: int) -> np.ndarray:
     """Return each value's bin, all bins holding as many but for one; equal values share a bin."""
     from scipy.stats import rankdata
 
+    if bins == 1:
+        # Of few galaxies, thousands of resamplings would be ranked for nothing.
+        return np.zeros(len(values), int)
     return np.minimum(((rankdata(values) - 0.5) * bins / len(values)).astype(int), bins - 1)
 
 

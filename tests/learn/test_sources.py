@@ -103,7 +103,7 @@ def test_a_source_that_cannot_be_is_told_in_one_line(text, words):
 )
 def test_answers_that_cannot_be_read_are_told_in_one_line(text, words):
     with pytest.raises(BadInput, match=words.replace("(", r"\(")) as error:
-        read_meanings(text, TREE, "--also sky")
+        read_meanings(text, TREE, "also sky")
     assert str(error.value).startswith("also sky")
 
 
@@ -122,7 +122,7 @@ def test_answers_that_cannot_be_read_are_told_in_one_line(text, words):
 def test_attributes_that_cannot_be_read_are_told_in_one_line(text, words):
     with pytest.raises(BadInput) as error:
         source_rules(TrainingSource("sky", attributes=text), TREE)
-    assert str(error.value).startswith("also sky") and words in str(error.value)
+    assert str(error.value).startswith("also='sky'") and words in str(error.value)
 
 
 def test_attributes_become_statements_on_fractions(others, tmp_path):

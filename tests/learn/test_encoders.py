@@ -169,7 +169,7 @@ def test_a_checkpoint_of_zoobots_names_its_architecture_and_runs_no_code(tmp_pat
     assert (found.recipe.interpolation, found.unsure) == ("bilinear", "")
     trunk_of(found.recipe)
     assert not (tmp_path / "written").exists()
-    with pytest.raises(BadInput, match="weights of test_convnext, not of arch resnet18"):
+    with pytest.raises(BadInput, match="weights of test_convnext, not of arch='resnet18'"):
         resolved(weights=str(path), arch="resnet18")
 
 

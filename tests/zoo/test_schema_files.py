@@ -195,8 +195,8 @@ def test_a_part_of_a_known_schema_is_named(tmp_path):
     table.insert(0, "iauname", [f"J{n}" for n in range(20)])
     table.to_csv(tmp_path / "part.csv", index=False)
     notes = guess_schema(open_table(tmp_path / "part.csv"), "x").notes
-    (note,) = [each for each in notes if "are those of --schema" in each]
-    assert note.startswith("7 answers of 7 are those of --schema galaxy-zoo-decals, of which ")
+    (note,) = [each for each in notes if "are those of schema=" in each]
+    assert note.startswith("7 answers of 7 are those of schema='galaxy-zoo-decals', of which ")
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from sklearn.preprocessing import StandardScaler
 
 import galaxymorph as gm
 from galaxymorph.base import write_json
-from galaxymorph.judge import score_scheme, scheme_labels
+from galaxymorph.judge import scheme_labels, score_scheme
 from galaxymorph.judge.metrics.bootstrap import bootstrap_one
 from galaxymorph.learn import PACKAGE_MODEL
 from galaxymorph.zoo import (

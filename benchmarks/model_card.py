@@ -33,6 +33,7 @@ from galaxymorph.base import write_json
 from galaxymorph.judge import scheme_labels, score_scheme
 from galaxymorph.judge.metrics.bootstrap import bootstrap_one
 from galaxymorph.learn import PACKAGE_MODEL
+from galaxymorph.predict.predictors.recording import record_embeddings
 from galaxymorph.zoo import (
     GALAXY_ZOO_CHALLENGE,
     reached,
@@ -66,19 +67,19 @@ def main() -> None:
     record = {
         "challenge": judge_challenge(given.model, given.challenge),
         "gz2": judge_gz2(given.model, given.gz2),
-        "labels": label_efficiency(given.model, given.five),
         "refused": {
             name: refused(given.model, Path(folder))
             for name, folder in (each.split("=", 1) for each in given.other)
         },
+        "labels": label_efficiency(given.model, given.five),
     }
     write_json(given.output, record)
     print(given.output.read_text(encoding="utf-8"))
 
 
-def predicted(model: Path, images: list[str], **options: object) -> pd.DataFrame:
-    """Return the predictions of images, of every one that is readable."""
-    return gm.predict(model, images=images, outliers=True, **options)
+def predicted(model: Path, images: list[str]) -> pd.DataFrame:
+    """Return the predictions of images, also of those unlike the training galaxies."""
+    return gm.predict(model, images=images, outliers=True)
 
 
 def judge_challenge(model: Path, path: Path) -> dict[str, object]:
@@ -132,13 +133,15 @@ def label_efficiency(model: Path, path: Path) -> dict[str, object]:
     In each draw, the galaxies that are not among the labelled ones are judged.
     """
     labels = read_catalogue(path, "label").table
-    table = predicted(model, list(labels["image"]), embeddings=True)
-    columns = [name for name in table.columns if name.startswith("embedding")]
-    vectors, names = table[columns].to_numpy(float), labels["label"].to_numpy(str)
-    rows = table["part"].isna().to_numpy()
+    names = labels["label"].to_numpy(str)
+    rows = predicted(model, list(labels["image"]))["part"].isna().to_numpy(copy=True)
     counts = pd.Series(names[rows]).value_counts()
     rows &= np.isin(names, counts.index[counts >= 2])
-    vectors, names = vectors[rows], names[rows]
+    names = names[rows]
+    predictor = gm.load_predictor(model)
+    with record_embeddings(predictor) as recorded:
+        predictor.outputs_of_each(list(labels.loc[rows, "image"]))
+    vectors = np.concatenate(recorded.mean)
     scores = []
     for draw in range(DRAWS):
         train, test = train_test_split(
@@ -161,8 +164,9 @@ def refused(model: Path, folder: Path) -> dict[str, int]:
     """Return how many of some images of a folder are refused as unlike the training galaxies."""
     images = sorted(path for path in folder.rglob("*") if path.suffix in (".jpg", ".png"))
     chosen = np.random.default_rng(SEED).permutation(len(images))[:OTHERS]
-    table = gm.predict(model, images=[str(images[at]) for at in chosen])
-    return {"images": len(table), "refused": int((table["status"] == "unfamiliar").sum())}
+    table = predicted(model, [str(images[at]) for at in chosen])
+    # Farther than every validation galaxy, or without content.
+    return {"images": len(table), "refused": int((~(table["distance_rank"] < 1)).sum())}
 
 
 if __name__ == "__main__":

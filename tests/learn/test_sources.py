@@ -428,7 +428,7 @@ def test_a_rule_that_is_no_arithmetic_is_refused():
 def others(new_folder):
     """Three further catalogues: votes, classes, and the largest answer, 20 galaxies each."""
     folder = new_folder("others")
-    for seed, name in enumerate(["votes", "classes", "weak"], 11):
+    for seed, name in enumerate(["votes", "classes", "weak"], 21):
         simple_galaxies(folder / name, seed=seed, number=20)
     for name in ("classes", "weak"):
         table = folder / name / "training_solutions_rev1.csv"

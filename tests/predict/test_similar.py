@@ -265,7 +265,7 @@ def test_the_server_lists_what_the_command_lists(run, out, images):
         assert "/similar" in json.loads(ask(f"{url}/openapi.json")[1])["paths"]
     with serving(lambda: load_model(run)) as url:
         status, body = ask(f"{url}/similar", images[7].read_bytes())
-        assert status == 404 and "--similar" in json.loads(body)["error"]
+        assert status == 404 and "the server with similar" in json.loads(body)["error"]
 
 
 @pytest.mark.parametrize("is_familiar", [True, False])

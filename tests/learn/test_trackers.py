@@ -187,7 +187,7 @@ def test_unknown_names_are_refused(setting, words):
 
 def test_a_tracker_that_is_not_installed_names_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboard", None)
-    with pytest.raises(BadInput, match=r"^track tensorboard needs .*galaxymorph\[tensorboard\]"):
+    with pytest.raises(BadInput, match=r"^track='tensorboard' needs .*galaxymorph\[tensorboard\]"):
         require_trackers(make_recipe("quick", {"track": ("tensorboard",)}))
 
 

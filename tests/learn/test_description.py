@@ -35,7 +35,7 @@ def test_it_records_plugins_and_names_those_that_are_missing(monkeypatch):
         described_recipe(about, "model.json")
     assert "plugin" not in str(stop.value)
     monkeypatch.setattr(plugins, "_loaded", {"my.plugin": None})
-    with pytest.raises(BadInput, match="aren't loaded; add plugin /x/bars.py"):
+    with pytest.raises(BadInput, match="aren't loaded; add plugin='/x/bars.py'"):
         described_recipe(about, "model.json")
 
 

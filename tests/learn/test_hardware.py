@@ -61,7 +61,7 @@ def test_auto_takes_bf16_where_processor_and_network_gain(monkeypatch, able, arc
 
 @on_cpu
 def test_fp16_on_a_cpu_is_refused():
-    with pytest.raises(BadInput, match="fp16 needs a GPU"):
+    with pytest.raises(BadInput, match="precision='fp16' needs a GPU"):
         resolve_precision("fp16", torch.nn.Linear(1, 1))
 
 

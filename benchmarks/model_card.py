@@ -11,7 +11,7 @@ refused share is counted.
 
 Written are, with intervals of 95 % over galaxies: the RMSE of all answers; macro-F1, calibration
 error and coverage of each scheme's classes; the RMSE of conditional fractions, weighted by the
-reach of the question; the agreement with volunteers where at least 0.8 of them agree on a question
+reach of the question; the agreement with volunteers where over 0.8 of them agree on a question
 that half of them reach; and macro-F1 by logistic regression on frozen embeddings.
 """
 
@@ -32,20 +32,17 @@ import galaxymorph as gm
 from galaxymorph.base import write_json
 from galaxymorph.judge import scheme_labels, score_scheme
 from galaxymorph.judge.metrics.bootstrap import bootstrap_one
+from galaxymorph.judge.metrics.vote_fractions import (
+    agreed_galaxies,
+    conditional_square_errors,
+    root_mean,
+)
 from galaxymorph.learn import PACKAGE_MODEL
 from galaxymorph.predict.predictors.recording import record_embeddings
-from galaxymorph.zoo import (
-    GALAXY_ZOO_CHALLENGE,
-    reached,
-    read_catalogue,
-    to_conditional,
-    translate_fractions,
-)
+from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, read_catalogue, translate_fractions
 
 TREE = GALAXY_ZOO_CHALLENGE
 SEED = 0
-# Volunteers agree where one answer has this share, of a question that half of them reach.
-AGREED, REACHED = 0.8, 0.5
 # Images of each other folder.
 OTHERS = 60
 # Labelled galaxies and draws of label efficiency, and the inverse penalty of its regression.
@@ -90,10 +87,7 @@ def judge_challenge(model: Path, path: Path) -> dict[str, object]:
     fractions = table.loc[rows, TREE.columns].to_numpy(float)
     true = votes.loc[rows, TREE.columns].reset_index(drop=True)
     squares = np.square(fractions - true.to_numpy(float)).mean(axis=1)
-    record: dict[str, object] = {
-        "galaxies": len(true),
-        "rmse": bootstrap_one(lambda at: float(np.sqrt(squares[at].mean())), len(squares), SEED),
-    }
+    record: dict[str, object] = {"galaxies": len(true), "rmse": root_mean(squares, SEED)}
     for schemed in gm.load_predictor(model).schemes:
         labels = scheme_labels(schemed.scheme, true)
         scores = score_scheme(schemed, fractions, labels, SEED)
@@ -109,22 +103,20 @@ def judge_gz2(model: Path, path: Path) -> dict[str, object]:
     rows = table["part"].isna().to_numpy()
     votes = catalogue.table.loc[rows, catalogue.tree.columns].to_numpy(float)
     fractions = translate_fractions(catalogue.tree, TREE, votes)
-    weights = reached(TREE, fractions) @ TREE.membership
-    true = to_conditional(TREE, fractions)
-    guess = to_conditional(TREE, table.loc[rows, TREE.columns].to_numpy(float))
-    weights = np.where(np.isfinite(true), weights, 0)
-    squares = np.nan_to_num(guess - np.nan_to_num(true)) ** 2 * weights
-    sums, totals = squares.sum(axis=1), weights.sum(axis=1)
+    guess = table.loc[rows, TREE.columns].to_numpy(float)
+    squares, weights = conditional_square_errors(TREE, fractions, guess)
     error = bootstrap_one(
-        lambda at: float(np.sqrt(sums[at].sum() / totals[at].sum())), len(sums), SEED
+        lambda at: float(np.sqrt(squares[at].sum() / weights[at].sum())), len(squares), SEED
     )
     agreement = {}
-    for question, answers in zip(TREE.questions, TREE.membership.astype(bool), strict=True):
-        shares = np.nan_to_num(true[:, answers])
-        clear = (weights[:, answers].max(axis=1) >= REACHED) & (shares.max(axis=1) >= AGREED)
-        right = guess[:, answers].argmax(axis=1) == shares.argmax(axis=1)
-        agreement[question.text] = f"{int(right[clear].sum())} of {int(clear.sum())}"
-    return {"galaxies": len(sums), "conditional_rmse": error, "agreement": agreement}
+    agreed = agreed_galaxies(TREE, fractions)
+    for at, (question, answers) in enumerate(
+        zip(TREE.questions, TREE.membership.astype(bool), strict=True)
+    ):
+        chosen, true = (each[agreed[:, at]][:, answers] for each in (guess, fractions))
+        right = chosen.argmax(axis=1) == true.argmax(axis=1)
+        agreement[question.text] = f"{right.sum()} of {len(right)}"
+    return {"galaxies": len(squares), "conditional_rmse": error, "agreement": agreement}
 
 
 def label_efficiency(model: Path, path: Path) -> dict[str, object]:

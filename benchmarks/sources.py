@@ -37,16 +37,11 @@ from galaxymorph import load_predictor
 from galaxymorph.api.fitting import start_fit
 from galaxymorph.api.options import FitOptions
 from galaxymorph.images import find_copies, image_thumbnail
+from galaxymorph.judge.metrics.vote_fractions import conditional_square_errors
 from galaxymorph.learn import Run, train_run
 from galaxymorph.learn.sources.events import Event, source_meanings
 from galaxymorph.learn.sources.spec import TrainingSource
-from galaxymorph.zoo import (
-    GALAXY_ZOO_CHALLENGE,
-    reached,
-    read_catalogue,
-    to_conditional,
-    translate_fractions,
-)
+from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, read_catalogue, translate_fractions
 
 TREE = GALAXY_ZOO_CHALLENGE
 IMAGES = "images_training_rev1"
@@ -114,13 +109,13 @@ def main(real, work, out, settings, labels, seeds, recipe, options) -> None:
             [path.format(real=real, work=work) for path in paths] for paths in SETTINGS[name]
         )
         more = {"target": "tree", "seed": seed, "also": also, "unlabelled": unlabelled}
-        options = FitOptions(
+        fit = FitOptions(
             data=labelled(work, number, seed),
             recipe=recipe,
             out=work / "runs",
             name=f"{name}-{number}-{seed}",
         )
-        run, seconds = fitted(options, changes | more)
+        run, seconds = fitted(fit, changes | more)
         results.append({"setting": name, "labels": number, "seed": seed, "seconds": seconds})
         results[-1] |= scores(run, kept)
         print(json.dumps(results[-1]), flush=True)
@@ -237,11 +232,8 @@ def least_margin(event: Event, fractions: pd.DataFrame) -> np.ndarray:
 
 def conditional_error(predicted: np.ndarray, fractions: np.ndarray) -> float:
     """Return the RMSE of conditional fractions, weighted by the reach of their questions."""
-    weights = reached(TREE, fractions) @ TREE.membership
-    true = to_conditional(TREE, fractions)
-    known = np.isfinite(true) & (weights > 0)
-    squares = (np.nan_to_num(to_conditional(TREE, predicted)) - np.nan_to_num(true)) ** 2
-    return float(np.sqrt((squares * weights)[known].sum() / weights[known].sum()))
+    squares, weights = conditional_square_errors(TREE, fractions, predicted)
+    return float(np.sqrt(squares.sum() / weights.sum()))
 
 
 if __name__ == "__main__":

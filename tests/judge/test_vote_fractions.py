@@ -11,6 +11,7 @@ from sklearn.metrics import r2_score, root_mean_squared_error
 from galaxymorph.judge import Predictions, bootstrap, part_metrics
 from galaxymorph.judge.metrics.vote_fractions import (
     HALF_A_VOTE,
+    conditional_square_errors,
     entropy,
     kl_divergence,
     question_divergence,
@@ -270,3 +271,16 @@ def test_accuracy_by_question_is_scikit_learns_on_the_agreed():
                 given[agreed][:, own].argmax(axis=1), foretold[agreed][:, own].argmax(axis=1)
             )
             assert found[question.name]["accuracy"]["value"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_errors_of_conditional_fractions_count_as_their_question_is_reached():
+    each = TREE.membership.sum(axis=1)
+    even = to_cumulative(TREE, (1 / each @ TREE.membership)[None])
+    squares, weights = conditional_square_errors(TREE, even, even)
+    assert squares == pytest.approx(0) and weights == pytest.approx(reached(TREE, even) @ each)
+    changed = to_conditional(TREE, even)
+    # The answers of the last question.
+    first, second = np.flatnonzero(TREE.membership[-1])[:2]
+    changed[0, [first, second]] += [0.1, -0.1]
+    squares, _ = conditional_square_errors(TREE, even, to_cumulative(TREE, changed))
+    assert squares == pytest.approx(0.02 * reached(TREE, even)[:, -1])

@@ -185,6 +185,21 @@ def question_divergence(tree: Tree, true: np.ndarray, predicted: np.ndarray) -> 
     return _reached(tree, true) * np.column_stack(divergences)
 
 
+def conditional_square_errors(
+    tree: Tree, true: np.ndarray, predicted: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the squared errors of each galaxy's conditional fractions, and their weights.
+
+    Both are sums over all answers, shape (n,); an answer's weight is the fraction of volunteers who
+    reached its question. A predicted conditional fraction is 0 where nobody is to reach it.
+    """
+    weights = _reached(tree, true) @ tree.membership
+    errors = np.nan_to_num(to_conditional(tree, predicted)) - np.nan_to_num(
+        to_conditional(tree, true)
+    )
+    return (np.square(errors) * weights).sum(axis=1), weights.sum(axis=1)
+
+
 def _reached(tree: Tree, true: np.ndarray) -> np.ndarray:
     """Return the fraction who reached each question, 0 where it has no vote at all."""
     return np.where(np.asarray(true) @ tree.membership.T > 0, reached(tree, true), 0.0)

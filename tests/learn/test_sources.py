@@ -800,7 +800,7 @@ def test_unlabelled_images_need_the_fast_pipeline(simple, tmp_path, capsys):
 
 def test_further_catalogues_calibrate_the_classes_of_a_tree(run, others, tmp_path, capsys):
     copied, new = shutil.copytree(run, tmp_path / "run"), tmp_path / "new"
-    simple_galaxies(new, seed=21, number=120)
+    simple_galaxies(new, seed=31, number=120)
     assert galaxymorph("calibrate", copied, "--also", new) == 0
     assert "Classes from vote fractions" in capsys.readouterr().out
     record = json.loads((copied / "scheme_classes.json").read_text())

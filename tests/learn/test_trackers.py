@@ -180,7 +180,9 @@ def test_early_stopping_ends_a_stage_and_a_continued_fit_too(simple, tmp_path, c
         ({"early_stopping": -1}, "early_stopping is -1"),
     ],
 )
-def test_unknown_names_are_refused(setting, words):
+def test_unknown_names_are_refused(setting, words, monkeypatch):
+    # Other tests may have registered callbacks.
+    monkeypatch.setattr(CALLBACKS, "_entries", {})
     with pytest.raises(BadInput, match=words):
         make_recipe("quick", setting)
 

@@ -23,7 +23,8 @@ from galaxymorph.cli import main
 from galaxymorph.zoo import SCHEMES
 from tests.simple import simple_galaxies
 
-# Small images, and weights that start at random.
+# Small images and a small network, whose weights start at random.
+# A fit of resnet18 takes three times as long.
 RECIPE = Path(__file__).parent / "quick.json"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 QUICK = ["--size", "32", "--batch", "16", "--epochs", "2", "--seed", "3"]
@@ -112,6 +113,10 @@ def new_folder(tmp_path_factory):
 DRAWING = {name: getattr(reports, name) for name in ("draw_run", "write_report")}
 
 
+# In place of them, where no test looks at what they draw.
+NO_DRAWING = dict.fromkeys(DRAWING, lambda *_: None)
+
+
 @contextmanager
 def fits_that(drawing: Mapping[str, Callable]) -> Iterator[None]:
     """Replace the functions by which a fit draws its figures and writes its page."""
@@ -127,8 +132,14 @@ def undrawn():
 
     For modules of tests that look at neither.
     """
-    with fits_that(dict.fromkeys(DRAWING, lambda *_: None)):
+    with fits_that(NO_DRAWING):
         yield
+
+
+def draw_nothing() -> None:
+    """Leave out the figures and the page of fits in this process, which runs one command."""
+    for name, function in NO_DRAWING.items():
+        setattr(reports, name, function)
 
 
 @pytest.fixture(scope="session")

@@ -22,13 +22,14 @@ from galaxymorph.learn.views import RandomView, light_of_values
 from galaxymorph.predict import export_run
 from galaxymorph.report import open_server
 from galaxymorph.report.server.answers import Upload, load_model
-from tests.conftest import galaxymorph
+from tests.conftest import RECIPE, galaxymorph
 from tests.flux import KINDS, NOISE, cube_file, flux_catalogue, flux_cube
 from tests.report.test_server import send
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
-FIT = ["--labels-column", "kind", "--recipe", "small", "--size", "32", "--epochs", "1"]
+FIT = ["--labels-column", "kind", "--recipe", RECIPE, "--size", "32", "--crop", "0.5"]
+FIT += ["--epochs", "1", "--precision", "fp32"]
 FLUX = ["--pixels", "flux", "--bands", "g,r,i,z", "--missing-bands", "1"]
 
 
@@ -128,7 +129,9 @@ def test_a_catalogue_of_files_of_bands_is_fitted_and_gaps_are_told(tmp_path, cap
 
 def test_one_band_is_fitted_exported_and_predicted(tmp_path):
     files = flux_catalogue(tmp_path / "files", 60, bands="r", form="files")
-    settings = ["--pixels", "flux", "--bands", "r", "--out", tmp_path, "--name", "one"]
+    # From ImageNet's weights.
+    settings = ["--recipe", "small", "--pixels", "flux", "--bands", "r"]
+    settings += ["--out", tmp_path, "--name", "one"]
     assert galaxymorph("fit", "--data", files, *FIT, *settings) == 0
     run = Run(tmp_path / "one")
     assert len(run.recipe.normalise.split(",")) == 1

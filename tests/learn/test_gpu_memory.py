@@ -127,10 +127,12 @@ def refuse_parts(least: int, parts: int) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
 
-def test_a_fit_that_runs_out_of_memory_ends_as_it_would_have(simple, tmp_path, monkeypatch, capsys):
+def test_a_fit_that_runs_out_of_memory_ends_as_it_would_have(
+    simple, run, tmp_path, monkeypatch, capsys
+):
     # A frozen trunk has no BatchNorm that trains, so that parts add up to the whole.
     options = ["--data", simple, "--recipe", RECIPE, "--out", tmp_path, *QUICK]
-    options += ["--weights", "galaxymorph", "--frozen-epochs", 2, "--epochs", 0]
+    options += ["--weights", run / "model.safetensors", "--frozen-epochs", 2, "--epochs", 0]
     assert galaxymorph("fit", *options, "--name", "whole") == 0
     forward, failures = nn.Linear.forward, []
 
@@ -173,9 +175,9 @@ def test_data_goes_to_a_gpu_that_has_room(monkeypatch):
     assert not fits_on_gpu(1)
 
 
-def test_features_in_gpu_memory_train_as_those_in_files(simple, tmp_path, monkeypatch):
+def test_features_in_gpu_memory_train_as_those_in_files(simple, run, tmp_path, monkeypatch):
     options = ["--data", simple, "--recipe", RECIPE, "--out", tmp_path, *QUICK]
-    options += ["--weights", "galaxymorph", "--frozen-epochs", 1, "--unfreeze", 1]
+    options += ["--weights", run / "model.safetensors", "--frozen-epochs", 1, "--unfreeze", 1]
     monkeypatch.setattr(features, "fits_on_gpu", lambda _: False)
     assert galaxymorph("fit", *options, "--name", "files") == 0
     used = []

@@ -64,11 +64,18 @@ class FusedConvolution(nn.Module):
         super().__init__()
         shape = (convolution.padding, convolution.stride, convolution.dilation, convolution.groups)
         self.shape, self.bias, self.relu = shape, convolution.bias, relu
+        self.plain_weight: torch.Tensor | None = convolution.weight.detach()
         # Reordered for the kernel once rather than at every call.
-        self.weight = _reordered_weight(convolution.weight.detach(), shape)
+        self.weight = _reordered_weight(self.plain_weight, shape)
 
     def forward(self, x: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
         return _convolve(x, added, self.weight, self.bias, self.shape, self.relu)
+
+    def settle(self, dtype: torch.dtype) -> None:
+        """Take the weight in a type for good."""
+        if self.plain_weight is not None and dtype != self.plain_weight.dtype:
+            self.weight = _reordered_weight(self.plain_weight.to(dtype), self.shape)
+        self.plain_weight = None
 
 
 # oneDNN's kernels have no public name in PyTorch. Only the next two functions use private ones; if
@@ -104,7 +111,7 @@ def fused(trunk: nn.Module, dtype: torch.dtype, side: int) -> nn.Module:
     Stages keep their names.
 
     Args:
-        trunk: in float32 and evaluation mode, on the CPU; it is changed.
+        trunk: in float32 and evaluation mode, on the CPU; it may be changed.
         dtype: of its weights and inputs.
         side: of its input, in pixels.
     """
@@ -113,15 +120,22 @@ def fused(trunk: nn.Module, dtype: torch.dtype, side: int) -> nn.Module:
     noise = noise.contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
         expected = trunk(noise)
-        try:
-            outputs = _fuse(deepcopy(trunk))(noise)
-        except PRIVATE_ERRORS:
-            # oneDNN is missing, or shapes aren't those that the modules suggest.
-            return trunk.to(dtype)
-        near = outputs.shape == expected.shape and bool(
-            (outputs - expected).abs().max() <= FUSION_TOLERANCE * expected.abs().max()
-        )
-    return _fuse(trunk.to(dtype)) if near else trunk.to(dtype)
+    try:
+        network = _fuse(deepcopy(trunk))
+        with torch.inference_mode():
+            outputs = network(noise)
+    except PRIVATE_ERRORS:
+        # oneDNN is missing, or shapes aren't those that the modules suggest.
+        return trunk.to(dtype)
+    near = outputs.shape == expected.shape and bool(
+        (outputs - expected).abs().max() <= FUSION_TOLERANCE * expected.abs().max()
+    )
+    if not near:
+        return trunk.to(dtype)
+    for module in network.to(dtype).modules():
+        if isinstance(module, FusedConvolution):
+            module.settle(dtype)
+    return network
 
 
 def _fuse(module: nn.Module) -> nn.Module:

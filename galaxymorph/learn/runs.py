@@ -140,7 +140,7 @@ class Run:
             require(record.get("judged", {}), dict, "judged")
         return record
 
-    @property
+    @cached_property
     def recipe(self) -> Recipe:
         """The settings, with which the run can be trained again."""
         with naming_missing_plugins(self._record.get("plugins", [])):

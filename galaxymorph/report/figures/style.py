@@ -113,6 +113,7 @@ def write_figure(path: Path, figure: Figure, caption: str) -> Path:
         caption: written into the files' metadata, from which pages read it.
     """
     import matplotlib.pyplot as plt
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     make_folder(path.parent)
     drawn_before = {name for name in FORMATS if path.with_suffix(f".{name}").exists()}
@@ -123,7 +124,12 @@ def write_figure(path: Path, figure: Figure, caption: str) -> Path:
             "svg": {"Description": caption, "Date": None},
         }[name]
         with replacing(path.with_suffix(f".{name}")) as temporary:
-            figure.savefig(temporary, dpi=DPI, metadata=metadata, format=name)
+            if name == "png":
+                figure.set_dpi(DPI)
+                # `savefig` would draw twice: for the layout first, and that is a part of drawing.
+                FigureCanvasAgg(figure).print_png(temporary, metadata=metadata)
+            else:
+                figure.savefig(temporary, dpi=DPI, metadata=metadata, format=name)
     plt.close(figure)
     return path
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -11,9 +12,11 @@ import pandas as pd
 import pytest
 
 from galaxymorph.base import BadInput
-from tests.conftest import RECIPE, galaxymorph
+from tests.conftest import DRAWING, QUICK, RECIPE, draw_nothing, fits_that, galaxymorph
+from tests.processes import Command
 
-psutil = pytest.importorskip("psutil")
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 ROOT = Path(__file__).parents[2]
 # Launches processes that talk to each other, whether there are GPUs or not.
 LAUNCH = [
@@ -47,27 +50,26 @@ def launch(*arguments) -> subprocess.Popen:
     )
 
 
-def test_two_processes_make_the_run_of_one(simple, tmp_path):
-    fit = [
-        "fit",
-        "--data",
-        simple,
-        "--weights",
-        "galaxymorph",
-        "--size",
-        "64",
-        "--batch",
-        "16",
-        "--frozen-epochs",
-        "2",
-        "--epochs",
-        "2",
-        "--seed",
-        "3",
-        "--out",
-        tmp_path,
+def company(*arguments) -> list[Command]:
+    """Start a command in two processes with the variables that a launcher sets, but at once."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    return [
+        Command(
+            *arguments, env=os.environ | shared | {"RANK": n, "LOCAL_RANK": n}, prepare=draw_nothing
+        )
+        for n in "01"
     ]
-    assert galaxymorph(*fit, "--name", "one") == 0
+
+
+def test_two_processes_make_the_run_of_one(simple, run, tmp_path):
+    weights = ["--weights", run / "model.safetensors", "--frozen-epochs", "2", "--unfreeze", "1"]
+    fit = ["fit", "--data", simple, "--recipe", RECIPE, *QUICK, *weights, "--out", tmp_path]
+    # All that a run has.
+    with fits_that(DRAWING):
+        assert galaxymorph(*fit, "--name", "one") == 0
     process = launch(*fit, "--name", "two")
     out, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
@@ -88,32 +90,17 @@ def test_two_processes_make_the_run_of_one(simple, tmp_path):
 
 
 def test_a_killed_company_is_gone_on_with_by_one(simple, tmp_path):
-    process = launch(
-        "fit",
-        "--data",
-        simple,
-        "--recipe",
-        RECIPE,
-        "--size",
-        "32",
-        "--batch",
-        "16",
-        "--epochs",
-        "300",
-        "--seed",
-        "3",
-        "--out",
-        tmp_path,
-        "--name",
-        "run",
-    )
+    fit = ["fit", "--data", simple, "--recipe", RECIPE, *QUICK, "--epochs", "300"]
+    members = company(*fit, "--out", tmp_path, "--name", "run")
     started = time.monotonic()
-    while not (tmp_path / "run" / "history.csv").exists():
-        assert process.poll() is None and time.monotonic() - started < 200
-        time.sleep(0.1)
-    for worker in psutil.Process(process.pid).children():
-        worker.kill()
-    process.wait()
+    try:
+        while not (tmp_path / "run" / "history.csv").exists():
+            assert {member.poll() for member in members} == {None}
+            assert time.monotonic() - started < 200
+            time.sleep(0.1)
+    finally:
+        for member in members:
+            member.kill()
     recipe = tmp_path / "run" / "recipe.json"
     told = json.loads(recipe.read_text())
     done = len(pd.read_csv(tmp_path / "run" / "history.csv"))
@@ -124,32 +111,19 @@ def test_a_killed_company_is_gone_on_with_by_one(simple, tmp_path):
 
 
 def test_bad_input_ends_all_of_them(tmp_path):
-    process = launch("fit", "--data", tmp_path / "nowhere", "--out", tmp_path)
-    _, said = process.communicate(timeout=120)
-    assert process.returncode != 0
-    assert said.count("error: ") == 1
+    members = company("fit", "--data", tmp_path / "nowhere", "--out", tmp_path)
+    results = [member.result(120) for member in members]
+    assert all(result.returncode != 0 for result in results)
+    assert sum(result.stderr.count("error: ") for result in results) == 1
 
 
 def test_adapting_takes_one_process(simple, tmp_path):
+    fit = ["fit", "--data", simple, "--recipe", RECIPE, *QUICK, "--out", tmp_path]
     images = simple / "images_training_rev1"
-    process = launch(
-        "fit",
-        "--data",
-        simple,
-        "--recipe",
-        RECIPE,
-        "--size",
-        "32",
-        "--adapt",
-        "coral",
-        "--unlabelled",
-        images,
-        "--out",
-        tmp_path,
-    )
-    _, said = process.communicate(timeout=120)
-    assert process.returncode != 0
-    assert "not possible with several processes" in said
+    members = company(*fit, "--adapt", "coral", "--unlabelled", images)
+    results = [member.result(120) for member in members]
+    assert all(result.returncode != 0 for result in results)
+    assert "not possible with several processes" in results[0].stderr
 
 
 def test_a_fastai_without_the_private_method_is_named(monkeypatch):

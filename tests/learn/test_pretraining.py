@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 import torchvision
 from safetensors import safe_open
@@ -11,19 +12,29 @@ from galaxymorph.learn import Recipe, build_model
 from galaxymorph.learn.backbones.initial_weights import PACKAGE_WEIGHTS, load_trunk
 from tests.conftest import galaxymorph
 
-QUICK = ["--size", "32", "--batch", "16", "--epochs", "1", "--held-out", "0.3"]
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+QUICK = ["--size", "32", "--batch", "8", "--epochs", "1", "--held-out", "0.3"]
+
+
+@pytest.fixture(scope="module")
+def pretrained(new_folder):
+    """A run on a sky that is simulated for it, both in a folder."""
+    folder = new_folder("pretrained")
+    out = ["--sky", folder / "sky", "--n", "24", "--out", folder, "--name", "mine"]
+    assert galaxymorph("pretrain", *out, *QUICK) == 0
+    return folder
 
 
 def test_pretrain_simulates_trains_on_the_tree_and_writes_a_backbone_for_fit(
-    simple, tmp_path, capsys
+    simple, pretrained, tmp_path, capsys
 ):
-    out = ["--sky", tmp_path / "sky", "--n", "48", "--out", tmp_path, "--name", "mine"]
-    assert galaxymorph("pretrain", *out, *QUICK) == 0
-    run, backbone = tmp_path / "mine", tmp_path / "mine" / "backbone.safetensors"
+    out = ["--sky", pretrained / "sky", "--n", "24", "--out", pretrained, "--name", "mine"]
+    run, backbone = pretrained / "mine", pretrained / "mine" / "backbone.safetensors"
     assert json.loads((run / "recipe.json").read_text())["recipe"]["target"] == "tree"
     with safe_open(backbone, "pt") as file:
         about = json.loads(file.metadata()["galaxymorph"])
-    assert (about["arch"], about["galaxies"]) == ("resnet18", 48)
+    assert (about["arch"], about["galaxies"]) == ("resnet18", 24)
     # The names are torchvision's, so that anyone can load it.
     found = load_file(backbone)
     missing = torchvision.models.resnet18().load_state_dict(found, strict=False)
@@ -42,15 +53,17 @@ def test_pretrain_simulates_trains_on_the_tree_and_writes_a_backbone_for_fit(
     assert torch.equal(tuned["0.0.weight"], found["conv1.weight"].float())
 
 
-def test_pretrain_on_real_galaxies_judges_by_them_and_trains_on_the_sky_too(simple, tmp_path):
-    out = ["--sky", tmp_path / "sky", "--n", "24", "--out", tmp_path, "--name", "mixed"]
-    assert galaxymorph("pretrain", "--data", simple, *out, *QUICK, "--rotate", "90") == 0
+def test_pretrain_on_real_galaxies_judges_by_them_and_trains_on_the_sky_too(
+    simple, pretrained, tmp_path
+):
+    sky = pretrained / "sky"
+    out = ["--sky", sky, "--n", "24", "--out", tmp_path, "--name", "mixed"]
+    network = ["--arch", "test_resnet", "--rotate", "90"]
+    assert galaxymorph("pretrain", "--data", simple, *out, *QUICK, *network) == 0
     run = tmp_path / "mixed"
     assert len(pd.read_csv(run / "split.csv")) == 60
     assert len(pd.read_csv(run / "sources.csv")) == 24
-    assert json.loads((run / "recipe.json").read_text())["recipe"]["also"] == [
-        str(tmp_path / "sky")
-    ]
+    assert json.loads((run / "recipe.json").read_text())["recipe"]["also"] == [str(sky)]
     before = (run / "backbone.safetensors").read_bytes()
     assert galaxymorph("pretrain", "--data", simple, *out) == 0
     assert (run / "backbone.safetensors").read_bytes() == before

@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import galaxymorph
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.usefixtures("undrawn")]
 
 
 @pytest.mark.parametrize(

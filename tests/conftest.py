@@ -27,7 +27,7 @@ from tests.simple import simple_galaxies
 # A fit of resnet18 takes three times as long.
 RECIPE = Path(__file__).parent / "quick.json"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-QUICK = ["--size", "32", "--batch", "16", "--epochs", "2", "--seed", "3"]
+QUICK = ["--size", "32", "--batch", "8", "--epochs", "2", "--seed", "3"]
 
 
 def galaxymorph(*arguments) -> int:

@@ -79,7 +79,7 @@ def test_the_other_commands_take_it(simple, ensemble, tmp_path, capsys):
     n = record["calibrators"][0]["galaxies"]
     expected = (n * scaled / scaled.sum() + 1 / 3) / (n + 1)
     assert np.allclose(calibrated[SHARES], expected, atol=1e-5)
-    assert galaxymorph("interpret", ensemble) == 0
+    assert galaxymorph("interpret", ensemble, "--most", "4") == 0
     severe = ["--suite", "published"]
     assert galaxymorph("robustness", ensemble, *severe) == 0
     out = tmp_path / "asked"

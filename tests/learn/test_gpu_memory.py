@@ -131,7 +131,7 @@ def test_a_fit_that_runs_out_of_memory_ends_as_it_would_have(
     simple, run, tmp_path, monkeypatch, capsys
 ):
     # A frozen trunk has no BatchNorm that trains, so that parts add up to the whole.
-    options = ["--data", simple, "--recipe", RECIPE, "--out", tmp_path, *QUICK]
+    options = ["--data", simple, "--recipe", RECIPE, "--out", tmp_path, *QUICK, "--batch", 16]
     options += ["--weights", run / "model.safetensors", "--frozen-epochs", 2, "--epochs", 0]
     assert galaxymorph("fit", *options, "--name", "whole") == 0
     forward, failures = nn.Linear.forward, []

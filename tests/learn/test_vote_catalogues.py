@@ -81,7 +81,7 @@ def test_a_fit_takes_another_campaigns_table_and_answers_its_questions(
     assert '"questions"' not in page and "&#34;questions" not in page
     # Likewise, and of one tree as of another.
     if ending == ".fits":
-        assert galaxymorph("interpret", tmp_path / "run", "--data", table) == 0
+        assert galaxymorph("interpret", tmp_path / "run", "--data", table, "--most", "4") == 0
     capsys.readouterr()
     assert galaxymorph("predict", tmp_path / "run", tmp_path / "images", "--json") == 0
     assert tree.columns[-1] in capsys.readouterr().out

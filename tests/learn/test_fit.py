@@ -346,6 +346,9 @@ def test_plain_labels_give_classes_of_their_own(simple, tmp_path):
     ]
 
 
+VIT = ["--arch", "vit_tiny_patch16_224", "--model-args", "{}"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -359,7 +362,7 @@ def test_plain_labels_give_classes_of_their_own(simple, tmp_path):
         (["--unfreeze", "2"], "--unfreeze 2: with --weights none all layers are trained"),
         (["--labels-column", "kind", "--scheme", "hubble"], "the labels are in column 'kind'"),
         (["--precision", "fp16"], "--precision fp16 needs a GPU"),
-        (["--arch", "vit_tiny_patch16_224", "--size", "100"], "--size 100: vit_tiny_patch16_224"),
+        ([*VIT, "--size", "100"], "--size 100: vit_tiny_patch16_224"),
         (["--scheme", "gz2-five"], "class 'smooth_round' has 0 galaxies, but a split"),
         (["--epochs", "0", "--frozen-epochs", "0"], "there are no epochs"),
         (["--folds", "30"], "has 10 galaxies, but 30-fold"),

@@ -142,6 +142,14 @@ def draw_nothing() -> None:
         setattr(reports, name, function)
 
 
+@pytest.fixture(scope="module")
+def one_worker():
+    """Simulate galaxies in this process: those that would share the work take longer to start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "sched_getaffinity", lambda process: {0})
+        yield
+
+
 @pytest.fixture(scope="session")
 def simple(tmp_path_factory) -> Path:
     """Sixty simple galaxies in the Kaggle layout: 40 elliptical, 10 spiral, 10 irregular."""

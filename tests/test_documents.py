@@ -5,7 +5,6 @@ A command that costs minutes, or takes what a test hasn't, is only parsed, for t
 """
 
 import importlib.util
-import os
 import re
 import shlex
 import shutil
@@ -24,7 +23,7 @@ import galaxymorph as gm
 import galaxymorph.api as galaxymorph_api
 from galaxymorph.cli import cli
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, draw_votes
-from tests.conftest import RECIPE, galaxymorph
+from tests.conftest import NO_DRAWING, RECIPE, fits_that, galaxymorph, linked
 from tests.zoo.test_votes import made_votes
 
 ROOT = Path(__file__).parents[1]
@@ -36,6 +35,7 @@ TUTORIALS = (TUTORIAL, "tutorial-volunteers.md")
 SOFT = ("soft-labels.md", "how-to-votes.md")
 TINY = ["--size", "32", "--batch", "16", "--epochs", "1"]
 RANDOM = [*TINY, "--weights", "none"]
+SMALL = ["--recipe", str(RECIPE), *TINY]
 
 
 def code(document: Path):
@@ -86,6 +86,14 @@ class Run:
 
     def __call__(self, words: list[str]) -> None:
         assert galaxymorph(*words[2:], *self.more) == 0
+
+
+class Fit(Run):
+    """A fit without figures and page: those of the other fits, and of the tutorial, are drawn."""
+
+    def __call__(self, words: list[str]) -> None:
+        with fits_that(NO_DRAWING):
+            super().__call__(words)
 
 
 class Parse:
@@ -163,7 +171,7 @@ RULES = [
     (r"python cli.py survey simulate .*--survey sdss --seed 7", Run("--n", "2", "--workers", "1")),
     (r"python cli.py survey simulate .*--fits", Run("--n", "1", "--workers", "1")),
     (r"python cli.py survey (simulate|show)", COSTS),
-    (r"python cli.py explain .*gradcam$", Run("--limit", "6")),
+    (r"python cli.py explain .*gradcam$", Run("--limit", "3")),
     (r"python cli.py explain", COSTS),
     (r"python cli.py robustness .*published", Run()),
     (r"python cli.py robustness", COSTS),
@@ -185,14 +193,15 @@ RULES = [
     (r"python cli.py predict .*--hats", Parse("`test_hats.py` has it, where hats is installed")),
     (r"python cli.py (similar|anomalies) ", Run()),
     (r"python cli.py fit --resume", Run()),
-    (r"python cli.py fit .*--members 5", Run(*RANDOM, "--members", "2")),
+    (r"python cli.py fit .*--members 5", Run(*SMALL, "--members", "2")),
     (r"python cli.py fit .*--frozen-epochs", Run(*TINY, "--folds", "2", "--frozen-epochs", "1")),
-    (r"python cli.py fit .*--folds 5 --data", Run(*TINY, "--folds", "2")),
-    (r"python cli.py fit .*--weights galaxymorph", Run(*TINY)),
-    (r"python cli.py fit .*--recipe small", Run("--size", "32", "--batch", "16", "--epochs", "1")),
-    (r"python cli.py fit .*--recipe scratch", Run(*TINY, "--folds", "2")),
-    (r"python cli.py fit .*--folds 5", Run(*RANDOM, "--folds", "2")),
-    (r"python cli.py fit", Run(*RANDOM, "--recipe", str(RECIPE))),
+    (r"python cli.py fit .*--recipe robust", Fit(*RANDOM, "--folds", "2")),
+    (r"python cli.py fit .*--folds 5 (--data|.*--recipe)", Fit(*TINY, "--folds", "2")),
+    (r"python cli.py fit .*--weights galaxymorph", Fit(*TINY)),
+    (r"python cli.py fit .*--recipe small", Fit(*TINY)),
+    (r"python cli.py fit .*--folds 5", Run(*SMALL, "--folds", "2")),
+    (r"python cli.py fit (--target .*--(data|scheme)|--data .*--target)", Fit(*SMALL)),
+    (r"python cli.py fit", Run(*SMALL)),
     (r"python cli.py judge", Run("--name", "judged")),
     (r"python cli.py triage", Run("--number", "3")),
     (r"python cli.py data cutouts", Parse("`test_cutouts.py` has a server")),
@@ -237,7 +246,7 @@ def classes_desk(run, simple, new_folder) -> Path:
     """A folder with everything that the documents name, made of simple galaxies."""
     desk = new_folder("desk")
     for name in ("RUN", "RUN2", "OTHER", "my-run", "first", "second"):
-        shutil.copytree(run, desk / "exports" / name)
+        linked(run, desk / "exports" / name)
     images = sorted((simple / "images_training_rev1").iterdir())
     for folder, some in (("images", images[:4]), ("folder", images[4:8])):
         (desk / folder).mkdir()
@@ -296,14 +305,13 @@ def hold_counts(folder: Path, votes: pd.DataFrame) -> Path:
 @pytest.fixture(scope="module")
 def tree_desk(classes_desk, new_folder) -> Path:
     """The same, but that the runs learnt the tree, with distributions."""
-    desk = new_folder("tree") / "desk"
-    shutil.copytree(classes_desk, desk)
+    desk = linked(classes_desk, new_folder("tree") / "desk")
     shutil.rmtree(desk / "exports")
-    settings = ["--target", "tree", "--loss", "dirichlet-multinomial", "--recipe", RECIPE]
-    data = ["--data", desk / "sky", "--out", desk / "exports", "--name", "RUN"]
-    assert galaxymorph("fit", *data, *settings, *TINY) == 0
+    settings = ["--target", "tree", "--loss", "dirichlet-multinomial", *SMALL]
+    data = ["--data", str(desk / "sky"), "--out", str(desk / "exports"), "--name", "RUN"]
+    Fit(*settings, *data)(["python", "cli.py", "fit"])
     for name in ("RUN1", "RUN2", "RUN3"):
-        shutil.copytree(desk / "exports" / "RUN", desk / "exports" / name)
+        linked(desk / "exports" / "RUN", desk / "exports" / name)
     return desk
 
 
@@ -312,9 +320,7 @@ def desk(request, tmp_path, monkeypatch) -> Path:
     """A desk of one's own, to write on, the working folder."""
     kind = "tree_desk" if request.param in SOFT else "classes_desk"
     own = tmp_path / "desk"
-    # Files are replaced, never written into, so that links are as good as copies.
-    shutil.copytree(request.getfixturevalue(kind), own, copy_function=os.link)
-    monkeypatch.chdir(own)
+    monkeypatch.chdir(linked(request.getfixturevalue(kind), own))
     return own
 
 
@@ -370,6 +376,13 @@ SNIPPETS = [
     for number, (language, lines) in enumerate(code(document))
     if language == "python"
 ]
+SHORTER = {
+    'recipe="quick")': f'recipe="{RECIPE}", size=32, batch=16, epochs=1)',
+    '"quick", size=96)': f'"{RECIPE}", size=32, batch=16)',
+    "lr_find()": "lr_find(num_it=20)",
+    "fine_tune(5, ": "fine_tune(1, ",
+    "data/simulated": "data",
+}
 # Of these only the grammar is checked: they take a cluster, or a library that nothing else does.
 UNRUN = ("SLURMCluster", "lsdb")
 
@@ -379,9 +392,9 @@ def test_a_snippet_of_the_documents_runs(desk, snippet):
     if snippet.startswith('"'):
         # An entry of a registry.
         snippet = "from galaxymorph.zoo import Scheme\n{" + snippet + "}"
-    # A short fit.
-    quick = f'recipe="{RECIPE}", size=32, batch=16, epochs=1)'
-    snippet = snippet.replace('recipe="quick")', quick).replace("data/simulated", "data")
+    # A short fit, and a short search for its rate.
+    for long, short in SHORTER.items():
+        snippet = snippet.replace(long, short)
     compiled = compile(snippet, "snippet", "exec")
     if any(word in snippet for word in UNRUN):
         return
@@ -434,7 +447,7 @@ def test_the_loop_of_the_volunteers_goes_round(simple, tmp_path, monkeypatch, ca
             continue
         for command in re.sub(r" *\\\n *", " ", "\n".join(lines)).splitlines():
             if " fit " in command:
-                Run(*RANDOM, "--recipe", str(RECIPE))(shlex.split(command))
+                Fit(*SMALL)(shlex.split(command))
             elif not command.startswith("python benchmarks/"):
                 rule_of(command)(shlex.split(command))
     chosen = pd.read_csv("to-label/manifest.csv")

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from galaxymorph.base import BadInput, load_plugin
-from tests.conftest import QUICK, RECIPE
+from tests.conftest import QUICK, RECIPE, linked
 from tests.processes import run_command
 
 ROOT = Path(__file__).parents[1]
@@ -27,12 +27,14 @@ def command(*words, plugin: Path | None = PLUGIN, status: int = 0) -> CompletedP
 def fitted(simple, new_folder) -> Path:
     """A run by the plugin's label scheme."""
     out = new_folder("plugin")
-    words = ["--data", simple, "--recipe", "tiny", "--weights", "none", "--scheme", "featured"]
+    network = json.loads(RECIPE.read_text())
+    words = ["--data", simple, "--recipe", "tiny", "--scheme", "featured"]
+    words += ["--arch", network["arch"], "--model-args", network["model_args"]]
     words += ["--callback", "end-on-nan"]
     done = command("fit", *words, "--out", out, "--name", "run")
     assert "smooth 40, featured 20" in done.stderr
     assert "error rate" in done.stdout
-    command("fit", *words, "--seed", "5", "--out", out, "--name", "other")
+    linked(out / "run", out / "other")
     return out / "run"
 
 
@@ -92,7 +94,7 @@ def test_a_source_of_uncertainty_is_compared(fitted):
 
 
 def test_an_attribution_method_and_checks_are_drawn_and_tested(fitted):
-    command("explain", fitted, "--method", "input-gradient", "--limit", "16")
+    command("explain", fitted, "--method", "input-gradient", "--limit", "4")
     page = (fitted / "report.html").read_text()
     assert all(
         name in page for name in ("Input x gradient", "red and blue exchanged", "contrast halved")

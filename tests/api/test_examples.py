@@ -4,6 +4,7 @@ import doctest
 import json
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import nbclient
@@ -14,6 +15,8 @@ import pytest
 import galaxymorph as gm
 from galaxymorph import api
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE
+
+pytestmark = pytest.mark.usefixtures("one_worker")
 
 ROOT = Path(__file__).parents[2]
 # First what the other examples use: the sky, and runs on it.
@@ -35,13 +38,13 @@ def run_example(name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(new_folder):
+def folder(new_folder, one_worker):
     folder = new_folder("examples")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for name in FIRST:
             run_example(name)
-        gm.fit("sky", recipe="quick", scheme="layer1", size=64, epochs=1, name="second")
+    shutil.copytree(folder / "exports" / "first", folder / "exports" / "second")
     return folder
 
 
@@ -52,13 +55,14 @@ def test_the_example_of_a_public_name_runs(name, folder, monkeypatch):
 
 
 def executed(
-    name: str, folder: Path, again: str | None = None, **replaced: str
+    name: str, folder: Path, shorter: Mapping[str, str], again: str | None = None, **replaced: str
 ) -> nbformat.NotebookNode:
     """Return a notebook of the documents with its outputs, run in a folder as Jupyter would.
 
     Args:
         name: of the notebook.
         folder: the working folder.
+        shorter: pieces of code, each of which is there, and what takes less time in place of them.
         again: the last line of a cell that runs a second time, at the end.
         replaced: values of variables that a cell sets.
     """
@@ -66,6 +70,10 @@ def executed(
     if again is not None:
         source = next(cell.source for cell in notebook.cells if cell.source.endswith(again))
         notebook.cells.append(nbformat.v4.new_code_cell(source))
+    for long, short in shorter.items():
+        assert any(long in cell.source for cell in notebook.cells)
+        for cell in notebook.cells:
+            cell.source = cell.source.replace(long, short)
     for cell in notebook.cells:
         for old, new in replaced.items():
             cell.source = re.sub(rf"^{old} = .*", f"{old} = {new}", cell.source, flags=re.M)
@@ -93,7 +101,12 @@ def shown_by(notebook: nbformat.NotebookNode, code: str) -> dict:
 
 def test_the_first_notebook_runs_and_its_results_draw_themselves(folder, tmp_path):
     shutil.copytree(folder / "sky", tmp_path / "sky")
-    notebook = executed("first-model.ipynb", tmp_path, N="100")
+    shorter = {
+        'recipe="quick"': 'recipe="quick", size=32, epochs=2, views=1',
+        "size=96": "size=32",
+        "frozen_epochs=10": "frozen_epochs=2",
+    }
+    notebook = executed("first-model.ipynb", tmp_path, shorter, N="100")
     assert "image/png" in shown_by(notebook, "gm.show(sky, n=12, columns=6)")
     assert "layer1" in shown_by(notebook, "gm.check(sky)")["text/html"]
     fitted = shown_by(notebook, "\nrun")
@@ -123,12 +136,14 @@ def test_the_notebook_of_real_galaxies_runs_with_fastais_own_calls(real, tmp_pat
         (images / f"{galaxy}.jpg").symlink_to(source / images.name / f"{galaxy}.jpg")
     published = pd.read_csv(source / "published_layer1.csv.gz").set_index("GalaxyID")["label_name"]
     elliptical = (published[table["GalaxyID"]] == "elliptical").sum()
-    notebook = executed("real-galaxies.ipynb", tmp_path, EPOCHS="1")
+    # Of the search for a rate, the figure is looked at.
+    shorter = {'"quick"': '"quick", size=32, views=1', "lr_find()": "lr_find(num_it=20)"}
+    notebook = executed("real-galaxies.ipynb", tmp_path, shorter, EPOCHS="1")
     assert f"elliptical {elliptical}" in shown_by(notebook, "gm.check(DATA)")["text/html"]
     for code in (
         "nrows=2)",
         "figsize=(14, 7))",
-        "learn.lr_find()",
+        "learn.lr_find(num_it=20)",
         "plot_loss()",
         "figsize=(4, 4))",
     ):
@@ -157,7 +172,7 @@ def test_the_notebook_of_the_challenge_ends_with_a_submission(folder, tmp_path):
     settings = {"arch": "resnet18", "weights": "galaxymorph", "size": 32, "epochs": 1, "batch": 16}
     values = {"DATA": repr(str(data)), "SETTINGS": repr(settings)}
     # The cell of training goes on with a run, and with a complete one it returns it.
-    notebook = executed("challenge.ipynb", tmp_path, again="\nrun", **values)
+    notebook = executed("challenge.ipynb", tmp_path, {}, again="\nrun", **values)
     assert "RMSE" in shown_by(notebook, "\nrun")["text/html"]
     *_, (code, shown) = outputs_of(notebook)
     assert code.endswith("\nrun") and "RMSE" in shown["text/html"]

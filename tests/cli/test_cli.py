@@ -117,7 +117,7 @@ def test_interpret_draws_the_galleries(run, capsys):
 
 
 def test_a_first_fit_without_data_simulates_and_says_where_the_real_thing_goes(
-    tmp_path, monkeypatch, capsys
+    one_worker, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
     quick = ["--size", "32", "--epochs", "1", "--frozen-epochs", "1", "--batch", "8"]

@@ -201,7 +201,8 @@ def _set_aside(
         return [table, table.iloc[:0]]
     # A stratified draw takes one galaxy of each class or more.
     least = 1 if join_rare else table["label"].nunique()
-    return _with_every_class(*_cut(table, classes, max(least, math.ceil(count)), seed, join_rare))
+    kept, aside = _cut(table, classes, max(least, math.ceil(count)), seed, join_rare)
+    return _with_every_class(kept, aside)
 
 
 def _need(number: int, least: int, purpose: str) -> None:

@@ -9,12 +9,7 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.judge.calibration.calibrators import nll
-from galaxymorph.judge.metrics.bootstrap import (
-    RESAMPLES,
-    Interval,
-    bootstrap_together,
-    central,
-)
+from galaxymorph.judge.metrics.bootstrap import RESAMPLES, Interval, bootstrap_together, central
 from galaxymorph.judge.metrics.metric import METRICS, Metric
 
 # Bins at most, and galaxies in a bin, of calibration errors, parts of the Brier score and
@@ -258,7 +253,8 @@ def bin_count(n: int) -> int:
 def mass_bins(values: np.ndarray) -> np.ndarray:
     """Return each value's bin of equal mass, of `bin_count`; equal values share a bin.
 
-    The last axis is that of the galaxies. Bins that equal values leave with less than half of `PER_BIN` join their neighbours.
+    The last axis is that of the galaxies. Bins that equal values leave with less than half of
+    `PER_BIN` join their neighbours.
     """
     return _joined(equal_mass(values, bin_count(values.shape[-1])), PER_BIN // 2)
 

@@ -84,7 +84,9 @@ def bootstrap_together(
             rows = rng.integers(0, n, (min(step, RESAMPLES - start), n))
             resampled.append(scores(rows))
             progress.advance(len(rows))
-    draws = pd.DataFrame({name: np.concatenate([each[name] for each in resampled]) for name in value})
+    draws = pd.DataFrame(
+        {name: np.concatenate([each[name] for each in resampled]) for name in value}
+    )
     tails = draws.quantile(TAILS)
     intervals = {}
     for name in value:

@@ -150,6 +150,30 @@ def one_worker():
         yield
 
 
+@contextmanager
+def without_drawing() -> Iterator[None]:
+    """Leave out the figures and pages of fits, of judged tables and of commands on runs."""
+    from galaxymorph.api import analyses, judging
+
+    commands = [name for name in vars(analyses) if name.startswith("draw_")]
+    names = {judging: DRAWING, analyses: [*commands, "refresh_report"]}
+    with fits_that(dict.fromkeys(DRAWING, lambda *_: None)), pytest.MonkeyPatch.context() as patch:
+        for module in names:
+            for name in names[module]:
+                patch.setattr(module, name, lambda *_: [])
+        yield
+
+
+@pytest.fixture
+def plain():
+    """Leave out figures and pages, most of the time of commands on few galaxies.
+
+    For tests that look at neither.
+    """
+    with without_drawing():
+        yield
+
+
 @pytest.fixture(scope="session")
 def simple(tmp_path_factory) -> Path:
     """Sixty simple galaxies in the Kaggle layout: 40 elliptical, 10 spiral, 10 irregular."""

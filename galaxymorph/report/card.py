@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from galaxymorph.base import write_text
-from galaxymorph.learn import Run, output_names, run_files, target_of
+from galaxymorph.learn import output_names, run_files, target_of
 from galaxymorph.report.metric_tables import corruption_label, metric_heading
 from galaxymorph.report.page_content import PageContent
-from galaxymorph.report.sections import gather_sections
+from galaxymorph.report.sections import Content
 from galaxymorph.report.server.markup import render
 
 # Corruptions in the card, the most harmful first.
 HARMFUL = 3
-# Sections of the page whose content is in a card.
-SECTIONS_OF_CARD = ("headline", "trained", "per_class", "calibration", "recipe")
 
 
-def write_card(run: Run, data: Path | None = None) -> Path:
+def write_card(page: PageContent, sections: Mapping[str, Content]) -> Path:
     """Write a trained run's model card (Mitchell et al. 2019, arXiv:1810.03993); return its path.
 
     Args:
-        run: trained.
-        data: where its catalogue is now, if it has moved.
+        page: of the run.
+        sections: the content of the page's sections, by name.
     """
-    page = PageContent(run, data)
+    run = page.run
     path = run.path / run_files.CARD
     text = render(
         "card.md",
@@ -34,7 +33,7 @@ def write_card(run: Run, data: Path | None = None) -> Path:
         soft=target_of(run.recipe).soft,
         several=run.part_word,
         count=len(run.members),
-        sections=gather_sections(page, SECTIONS_OF_CARD),
+        sections=sections,
         harmful=_harmful(page) if page.has(run_files.ROBUSTNESS) else None,
     )
     write_text(path, text)

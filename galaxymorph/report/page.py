@@ -39,7 +39,7 @@ def write_report(run: Run, data: Path | None = None, output: Path | None = None)
     ]
     output = output or run.path / run_files.REPORT
     write_text(output, render("run.html", title=run.path.resolve().name, sections=sections))
-    write_card(run, data)
+    write_card(page, contents)
     return output
 
 

@@ -32,7 +32,7 @@ from galaxymorph.judge.metrics.expected_fractions import class_chances
 from galaxymorph.learn import Run
 from galaxymorph.predict import load_predictor
 from galaxymorph.report.tables import interval_words
-from tests.conftest import QUICK, RECIPE, galaxymorph
+from tests.conftest import QUICK, RECIPE, galaxymorph, without_drawing
 
 
 def world(n: int, seed: int, power: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -238,6 +238,7 @@ def test_the_surest_are_kept_first():
 
 
 @pytest.mark.parametrize("method", ["temperature", "vector", "isotonic"])
+@pytest.mark.usefixtures("plain")
 def test_a_method_for_which_there_are_too_few_galaxies_warns(method, run, tmp_path, capsys):
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
@@ -314,7 +315,8 @@ def test_the_runs_own_sets_come_before_those_of_random_splits(run, tmp_path, cap
         assert first < text.index(words) < second
     assert title in page
     # The sets of `robustness` on clean images are these, and so are their scores.
-    assert galaxymorph("robustness", own, "--suite", "published") == 0
+    with without_drawing():
+        assert galaxymorph("robustness", own, "--suite", "published") == 0
     clean = json.loads((own / "robustness.json").read_text())["clean"]
     assert clean["set_coverage"] == sets["coverage"]
 
@@ -327,6 +329,7 @@ def test_predictions_carry_calibrated_probabilities_and_sets(calibrated):
         assert table["set"].str.len().gt(0).all()
 
 
+@pytest.mark.usefixtures("plain")
 def test_a_run_of_three_parts_calibrates_on_validation_and_says_so(run, tmp_path, capsys):
     copy = tmp_path / "old"
     shutil.copytree(run, copy)
@@ -356,6 +359,7 @@ def test_a_damaged_calibration_is_named(calibrated, simple, capsys):
     assert "calibration.json: damaged" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("plain")
 def test_folds_are_calibrated_each_by_its_own_galaxies(simple, tmp_path):
     fit = ["fit", "--data", simple, "--recipe", RECIPE, "--out", tmp_path, "--name", "cv", *QUICK]
     assert galaxymorph(*fit, "--folds", "2", "--epochs", "1") == 0
@@ -405,6 +409,7 @@ def test_folds_are_calibrated_each_by_its_own_galaxies(simple, tmp_path):
         assert np.allclose(whole.loc[table.index, names], mended, atol=1e-6)
 
 
+@pytest.mark.usefixtures("plain")
 def test_against_the_chances_of_a_simulation_no_drawn_label_is_an_error(
     run, simple, tmp_path, capsys
 ):

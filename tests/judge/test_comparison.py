@@ -160,6 +160,7 @@ def test_the_best_coverage_is_the_nearest_to_nominal(run, tmp_path, record, name
     assert chosen == ([] if best is None else [best])
 
 
+@pytest.mark.usefixtures("plain")
 def test_every_score_of_a_run_has_a_direction_or_is_known_to_have_none(run, tmp_path):
     """A metric without an entry in `METRICS` is told here."""
     path = tmp_path / "run"

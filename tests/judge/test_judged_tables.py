@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 import galaxymorph as gm
-from galaxymorph.api import analyses, judging
 from galaxymorph.base import BadInput, read_json
 from galaxymorph.zoo import SCHEMAS, cumulative_moments, draw_votes, to_conditional, to_cumulative
 from tests.conftest import galaxymorph
@@ -18,16 +17,6 @@ N = 240
 DECALS = SCHEMAS["galaxy-zoo-decals"]
 CHALLENGE = SCHEMAS["galaxy-zoo-challenge"]
 NAMES = ("disk", "merger", "smooth")
-
-
-@pytest.fixture
-def plain(monkeypatch):
-    """Leave out figures and pages, which take seconds; other tests look at them."""
-    monkeypatch.setattr(judging, "draw_run", lambda run, metrics: [])
-    monkeypatch.setattr(judging, "write_report", lambda run: run.path)
-    for name in ("refresh_report", "draw_calibration", "draw_fraction_calibration"):
-        monkeypatch.setattr(analyses, name, lambda *arguments: [])
-    monkeypatch.setattr(analyses, "draw_uncertainty", lambda *arguments: [])
 
 
 @pytest.fixture

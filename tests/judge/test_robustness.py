@@ -68,6 +68,7 @@ def test_what_is_lost_has_the_interval_of_pairs_of_predictions(measured):
         assert found["severities"]["5"]["drop"] == expected
 
 
+@pytest.mark.usefixtures("plain")
 def test_a_calibrated_runs_prediction_sets_are_followed(run, tmp_path, capsys):
     path = tmp_path / "run"
     shutil.copytree(run, path)
@@ -122,6 +123,7 @@ def test_a_run_has_error_1_against_itself_and_must_be_measured_alike(measured, t
     assert "measured with suite full, this run with published" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("plain")
 def test_the_published_suite_is_the_published_table(run, tmp_path, capsys):
     path = tmp_path / "run"
     shutil.copytree(run, path)
@@ -182,6 +184,7 @@ def test_what_cannot_be_adapted_is_refused():
 
 
 @pytest.mark.parametrize(("target", "headline"), [("soft3", "kl"), ("tree", "rmse")])
+@pytest.mark.usefixtures("plain")
 def test_vote_fractions_are_scored_too(simple, tmp_path, capsys, target, headline):
     options = ["--size", "32", "--batch", "16", "--epochs", "1", "--target", target]
     out = ["--recipe", RECIPE, "--out", tmp_path, "--name", "run"]

@@ -104,6 +104,7 @@ def test_halves_are_each_judged_by_the_others_limit():
     )
 
 
+@pytest.mark.usefixtures("plain")
 def test_calibrate_says_what_may_be_kept_or_that_nothing_may(run, tmp_path, capsys):
     copy = tmp_path / "run"
     shutil.copytree(run, copy)

@@ -236,6 +236,7 @@ def test_uncertainty_compares_the_sources_with_each_other_and_with_volunteers(
     assert any(name.startswith("corner_") for name in figures)
 
 
+@pytest.mark.usefixtures("plain")
 def test_a_run_with_dropout_has_it_among_its_sources(simple, tmp_path, capsys):
     fit = ["fit", "--data", simple, "--recipe", RECIPE, "--out", tmp_path, "--name", "run", *QUICK]
     settings_of_it = ["--target", "tree", "--dropout", "0.3", "--epochs", "1", "--members", "2"]

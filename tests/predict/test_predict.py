@@ -205,6 +205,7 @@ def test_outliers_of_a_run_without_embeddings_are_refused(run, images, tmp_path,
 
 
 @pytest.mark.parametrize("output", ["t.csv", "out/"])
+@pytest.mark.usefixtures("plain")
 def test_sets_of_a_run_that_was_never_calibrated_say_so(run, simple, tmp_path, capsys, output):
     images, message = (
         simple / "images_training_rev1",

@@ -24,7 +24,7 @@ from galaxymorph.predict import (
     predicted_table,
 )
 from galaxymorph.predict.predictors.loading import model_id
-from tests.conftest import galaxymorph
+from tests.conftest import galaxymorph, without_drawing
 
 CLASSES = ["p_elliptical", "p_spiral", "p_irregular"]
 
@@ -61,7 +61,8 @@ def calibrated(run, new_folder) -> Path:
     """The run, with calibrated probabilities."""
     copy = new_folder("calibrated") / "run"
     shutil.copytree(run, copy)
-    assert galaxymorph("calibrate", copy, "--method", "temperature") == 0
+    with without_drawing():
+        assert galaxymorph("calibrate", copy, "--method", "temperature") == 0
     return copy
 
 

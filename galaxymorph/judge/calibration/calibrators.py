@@ -261,13 +261,14 @@ def choose_method(losses: Mapping[str, np.ndarray]) -> str:
     return best
 
 
-def nll(probabilities: np.ndarray, truth: np.ndarray) -> float:
-    """Return the mean negative log-likelihood of the true classes, in nats."""
-    return float(_losses(probabilities, truth).mean())
+def nll(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return the mean negative log-likelihood of true classes, (..., n), in nats, shape (...)."""
+    return _losses(probabilities, truth).mean(axis=-1)
 
 
 def _losses(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    return -_log(probabilities)[np.arange(len(truth)), truth]
+    found = np.take_along_axis(probabilities, np.asarray(truth)[..., np.newaxis], axis=-1)[..., 0]
+    return -_log(found)
 
 
 def _log(probabilities: np.ndarray) -> np.ndarray:

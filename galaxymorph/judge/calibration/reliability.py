@@ -9,13 +9,7 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.judge.calibration.calibrators import nll
-from galaxymorph.judge.metrics.bootstrap import (
-    RESAMPLES,
-    Interval,
-    bootstrap,
-    bootstrap_one,
-    central,
-)
+from galaxymorph.judge.metrics.bootstrap import RESAMPLES, Interval, bootstrap_together, central
 from galaxymorph.judge.metrics.metric import METRICS, Metric
 
 # Bins at most, and galaxies in a bin, of calibration errors, parts of the Brier score and
@@ -36,7 +30,7 @@ class Band(TypedDict):
 
 @dataclass(frozen=True)
 class Binned:
-    """Of each bin, shape (bins,): how many galaxies, mean probability, mean outcome.
+    """Of each bin, shape (..., bins): how many galaxies, mean probability, mean outcome.
 
     `variance` is that of the mean outcome about its expectation.
     """
@@ -49,8 +43,10 @@ class Binned:
 
 def calibration_scores(
     probabilities: np.ndarray, truth: np.ndarray, debiased: bool = False
-) -> dict[str, float]:
-    """Return the scores of probabilities, shape (n, classes), against true classes, shape (n,).
+) -> dict[str, np.ndarray]:
+    """Return the scores of probabilities, (..., n, classes), against true classes, (..., n).
+
+    Each has the shape (...): one for every resample of galaxies.
 
     `ece_equal_mass` and `ece_equal_width`, the expected calibration error of the most probable
     class in `bin_count` bins (Guo et al. 2017, eq. 3; Nguyen & O'Connor 2015); `ece_classwise`, its
@@ -70,32 +66,38 @@ def calibration_scores(
     """
     if not np.isfinite(probabilities).all():
         raise ValueError("a probability is NaN or infinite")
-    confidence = probabilities.max(axis=1)
-    hits = (probabilities.argmax(axis=1) == truth).astype(float)
-    one_hot = np.eye(probabilities.shape[1])[truth]
-    by_class = [binned(p, y, mass_bins(p)) for p, y in zip(probabilities.T, one_hot.T, strict=True)]
-    brier = float(np.square(probabilities - one_hot).sum(axis=1).mean())
-    parts = np.sum([_brier_parts(one, debiased) for one in by_class], axis=0)
+    confidence = probabilities.max(axis=-1)
+    hits = (probabilities.argmax(axis=-1) == truth).astype(float)
+    one_hot = np.eye(probabilities.shape[-1])[truth]
+    columns = (np.moveaxis(each, -1, 0) for each in (probabilities, one_hot))
+    by_class = [binned(p, y, mass_bins(p)) for p, y in zip(*columns, strict=True)]
+    brier = np.square(probabilities - one_hot).sum(axis=-1).mean(axis=-1)
+    reliability, resolution, uncertainty = np.sum(
+        [_brier_parts(one, debiased) for one in by_class], axis=0
+    )
     mass = binned(confidence, hits, mass_bins(confidence))
+    errors = np.stack([binned_error(one, debiased) for one in by_class], axis=-1)
     return {
         "ece_equal_mass": binned_error(mass, debiased),
         "ece_equal_width": calibration_error(confidence, hits, debiased),
-        "ece_classwise": float(np.mean([binned_error(one, debiased) for one in by_class])),
+        "ece_classwise": errors.mean(axis=-1),
         "nll": nll(probabilities, truth),
         "brier": brier,
-        "reliability": float(parts[0]),
-        "resolution": float(parts[1]),
-        "uncertainty": float(parts[2]),
-        "within_bins": brier - float(parts[0] - parts[1] + parts[2]),
+        "reliability": reliability,
+        "resolution": resolution,
+        "uncertainty": uncertainty,
+        "within_bins": brier - (reliability - resolution + uncertainty),
     }
 
 
-def calibration_error(confidence: np.ndarray, hits: np.ndarray, debiased: bool = False) -> float:
+def calibration_error(
+    confidence: np.ndarray, hits: np.ndarray, debiased: bool = False
+) -> np.ndarray:
     """Return the expected calibration error in bins of equal width (Guo et al. 2017, eq. 3).
 
     Args:
-        confidence: of the predicted class, shape (n,).
-        hits: whether it is right, shape (n,).
+        confidence: of the predicted class, shape (..., n).
+        hits: whether it is right, shape (..., n).
         debiased: see `binned_error`.
     """
     return binned_error(binned(confidence, hits, width_bins(confidence)), debiased)
@@ -133,7 +135,7 @@ def calibration_intervals(
         truth: positions of the true classes, shape (n,).
         seed: of the resampling.
     """
-    scores = bootstrap(
+    scores = bootstrap_together(
         lambda rows: calibration_scores(probabilities[rows], truth[rows], debiased=True),
         len(truth),
         seed,
@@ -181,13 +183,13 @@ def confidence_error_interval(confidence: np.ndarray, hits: np.ndarray, seed: in
         hits: whether it is right, shape (n,).
         seed: of resampling and draws.
     """
-    error = bootstrap_one(
-        lambda rows: calibration_error(confidence[rows], hits[rows], debiased=True),
+    error = bootstrap_together(
+        lambda rows: {"": calibration_error(confidence[rows], hits[rows], debiased=True)},
         len(confidence),
         seed,
-        biased=True,
+        [""],
     )
-    return from_zero(error, confidence_band(confidence, seed))
+    return from_zero(error[""], confidence_band(confidence, seed))
 
 
 def confidence_band(confidence: np.ndarray, seed: int) -> Band:
@@ -211,8 +213,10 @@ def from_zero(interval: Interval, band: Band) -> Interval:
 
 def truth_scores(
     probabilities: np.ndarray, chances: np.ndarray, debiased: bool = False
-) -> dict[str, float]:
-    """Return how far probabilities are from the true chances of classes, both (n, classes).
+) -> dict[str, np.ndarray]:
+    """Return how far probabilities are from the true chances of classes, both (..., n, classes).
+
+    Each distance has the shape (...), as in `calibration_scores`.
 
     `truth_error`, the mean absolute difference over galaxies and classes; and `ece_truth`, the
     expected calibration error of the most probable class in bins of equal mass, see `mass_bins`,
@@ -223,19 +227,20 @@ def truth_scores(
         chances: of the simulation.
         debiased: subtract the bias of few galaxies, see `binned_error`.
     """
-    at = probabilities.argmax(axis=1)
-    rows = np.arange(len(at))
-    confidence, chance = probabilities[rows, at], chances[rows, at]
+    at = probabilities.argmax(axis=-1)[..., np.newaxis]
+    confidence, chance = (
+        np.take_along_axis(each, at, axis=-1)[..., 0] for each in (probabilities, chances)
+    )
     bins = mass_bins(confidence)
     in_bins = binned(confidence, chance, bins)
     # Chances aren't drawn: a bin's gap varies as its galaxies' gaps do.
     counts = np.maximum(in_bins.counts, 1)
     gaps = confidence - chance
-    mean = np.bincount(bins, gaps, minlength=BINS) / counts
-    variance = np.bincount(bins, np.square(gaps - mean[bins]), minlength=BINS) / counts**2
+    means = np.take_along_axis(_sums(bins, gaps) / counts, bins, axis=-1)
+    variance = _sums(bins, np.square(gaps - means)) / counts**2
     in_bins = replace(in_bins, variance=variance)
     return {
-        "truth_error": float(np.abs(probabilities - chances).mean()),
+        "truth_error": np.abs(probabilities - chances).mean(axis=(-2, -1)),
         "ece_truth": binned_error(in_bins, debiased),
     }
 
@@ -248,14 +253,15 @@ def bin_count(n: int) -> int:
 def mass_bins(values: np.ndarray) -> np.ndarray:
     """Return each value's bin of equal mass, of `bin_count`; equal values share a bin.
 
-    Bins that equal values leave with less than half of `PER_BIN` join their neighbours.
+    The last axis is that of the galaxies. Bins that equal values leave with less than half of
+    `PER_BIN` join their neighbours.
     """
-    return _joined(equal_mass(values, bin_count(len(values))), PER_BIN // 2)
+    return _joined(equal_mass(values, bin_count(values.shape[-1])), PER_BIN // 2)
 
 
 def width_bins(values: np.ndarray) -> np.ndarray:
     """Return each value's bin of `bin_count`, all as wide between 0 and 1."""
-    bins = bin_count(len(values))
+    bins = bin_count(values.shape[-1])
     return np.minimum((values * bins).astype(int), bins - 1)
 
 
@@ -265,11 +271,12 @@ def equal_mass(values: np.ndarray, bins: int) -> np.ndarray:
 
     if bins == 1:
         # Of few galaxies, thousands of resamplings would be ranked for nothing.
-        return np.zeros(len(values), int)
-    return np.minimum(((rankdata(values) - 0.5) * bins / len(values)).astype(int), bins - 1)
+        return np.zeros(values.shape, int)
+    shares = (rankdata(values, axis=-1) - 0.5) * bins / values.shape[-1]
+    return np.minimum(shares.astype(int), bins - 1)
 
 
-def binned_error(in_bins: Binned, debiased: bool) -> float:
+def binned_error(in_bins: Binned, debiased: bool) -> np.ndarray:
     """Return the mean over galaxies of their bin's absolute gap of probability and outcome.
 
     An absolute gap is larger than the true one in the mean. If a bin's gap is normal about the true
@@ -285,7 +292,7 @@ def binned_error(in_bins: Binned, debiased: bool) -> float:
     gaps = np.abs(in_bins.means - in_bins.outcomes)
     if debiased:
         gaps = 2 * gaps - _folded_mean(gaps, np.sqrt(in_bins.variance))
-    return float((in_bins.counts * gaps).sum() / in_bins.counts.sum())
+    return (in_bins.counts * gaps).sum(axis=-1) / in_bins.counts.sum(axis=-1)
 
 
 def reliability_table(probabilities: np.ndarray, truth: np.ndarray) -> pd.DataFrame:
@@ -317,29 +324,42 @@ def reliability_table(probabilities: np.ndarray, truth: np.ndarray) -> pd.DataFr
 
 def _joined(bins: np.ndarray, least: int) -> np.ndarray:
     """Return bins, of which those with few galaxies, since equal values share one, join others."""
-    counts = np.bincount(bins)
-    group, inside, left, groups = 0, 0, len(bins), np.zeros(len(counts), int)
-    for code, count in enumerate(counts):
-        if inside >= least and left >= least:
-            group, inside = group + 1, 0
-        groups[code] = group
-        inside, left = inside + count, left - count
-    return groups[bins]
+    counts = np.moveaxis(_sums(bins), -1, 0)
+    group = inside = np.zeros(counts.shape[1:], int)
+    left, groups = counts.sum(axis=0), []
+    for count in counts:
+        begins = (inside >= least) & (left >= least)
+        group = group + begins
+        groups.append(group)
+        inside, left = np.where(begins, 0, inside) + count, left - count
+    return np.take_along_axis(np.stack(groups, axis=-1), bins, axis=-1)
+
+
+def _sums(bins: np.ndarray, values: np.ndarray | None = None) -> np.ndarray:
+    """Return the sum of values in each bin, shape (..., BINS); without values, how many there are.
+
+    Args:
+        bins: each galaxy's, from 0 to `BINS` - 1, shape (..., n).
+        values: shape (..., n).
+    """
+    shape = (*bins.shape[:-1], BINS)
+    size = int(np.prod(shape))
+    places = bins + np.arange(0, size, BINS).reshape(*shape[:-1], 1)
+    weights = None if values is None else np.ravel(values)
+    return np.bincount(places.ravel(), weights, minlength=size).reshape(shape)
 
 
 def binned(values: np.ndarray, outcomes: np.ndarray, bins: np.ndarray) -> Binned:
     """Return the content of bins, see `Binned`.
 
     Args:
-        values: probabilities, shape (n,).
-        outcomes: 0 or 1, shape (n,).
-        bins: each galaxy's, from 0 to `BINS` - 1, shape (n,).
+        values: probabilities, shape (..., n).
+        outcomes: 0 or 1, shape (..., n).
+        bins: each galaxy's, from 0 to `BINS` - 1, shape (..., n).
     """
-    counts = np.bincount(bins, minlength=BINS)
+    counts = _sums(bins)
     divisors = np.maximum(counts, 1)
-    means, shares = (
-        np.bincount(bins, column, minlength=BINS) / divisors for column in (values, outcomes)
-    )
+    means, shares = (_sums(bins, column) / divisors for column in (values, outcomes))
     return Binned(counts, means, shares, _variance(counts, means, shares))
 
 
@@ -364,9 +384,9 @@ def _folded_mean(mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
 
 def _drawn_errors(values: np.ndarray, outcomes: np.ndarray, bins: np.ndarray) -> np.ndarray:
     """Return the debiased error of each draw, shape (draws,), of outcomes, shape (draws, n)."""
-    counts = np.bincount(bins, minlength=BINS)
+    counts = _sums(bins)
     divisors = np.maximum(counts, 1)
-    means = np.bincount(bins, values, minlength=BINS) / divisors
+    means = _sums(bins, values) / divisors
     shares = outcomes.astype(np.float32) @ np.eye(BINS, dtype=np.float32)[bins] / divisors
     gaps = np.abs(means - shares)
     spread = np.sqrt(_variance(counts, means, shares))
@@ -375,20 +395,21 @@ def _drawn_errors(values: np.ndarray, outcomes: np.ndarray, bins: np.ndarray) ->
 
 def _brier_parts(in_bins: Binned, debiased: bool) -> np.ndarray:
     """Return reliability, resolution and uncertainty of one class."""
-    weights = in_bins.counts / in_bins.counts.sum()
-    mean = (weights * in_bins.outcomes).sum()
-    parts = np.array(
+    galaxies = in_bins.counts.sum(axis=-1)
+    weights = in_bins.counts / galaxies[..., np.newaxis]
+    mean = (weights * in_bins.outcomes).sum(axis=-1)
+    parts = np.stack(
         [
-            (weights * (in_bins.means - in_bins.outcomes) ** 2).sum(),
-            (weights * (in_bins.outcomes - mean) ** 2).sum(),
+            (weights * (in_bins.means - in_bins.outcomes) ** 2).sum(axis=-1),
+            (weights * (in_bins.outcomes - mean[..., np.newaxis]) ** 2).sum(axis=-1),
             mean * (1 - mean),
         ]
     )
     if not debiased:
         return parts
     within = in_bins.outcomes * (1 - in_bins.outcomes) / np.maximum(in_bins.counts - 1, 1)
-    noise, all_noise = (weights * within).sum(), parts[2] / max(in_bins.counts.sum() - 1, 1)
-    return parts + [-noise, all_noise - noise, all_noise]
+    noise, all_noise = (weights * within).sum(axis=-1), parts[2] / np.maximum(galaxies - 1, 1)
+    return parts + np.stack([-noise, all_noise - noise, all_noise])
 
 
 ECE = "mean absolute gap of confidence and accuracy over bins"

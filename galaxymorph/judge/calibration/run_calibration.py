@@ -46,7 +46,13 @@ from galaxymorph.judge.calibration.stored_calibration import (
     sets_of,
     too_few_for_sets,
 )
-from galaxymorph.judge.metrics.bootstrap import LEVEL, RESAMPLES, Interval, bootstrap, bootstrap_one
+from galaxymorph.judge.metrics.bootstrap import (
+    LEVEL,
+    RESAMPLES,
+    Interval,
+    bootstrap_one,
+    bootstrap_together,
+)
 from galaxymorph.judge.metrics.expected_fractions import class_chances
 from galaxymorph.learn import Run, run_files, write_table
 from galaxymorph.zoo import CALIBRATED, prefixed
@@ -396,7 +402,7 @@ def _scores(
         return scores
     known = ~np.isnan(chances).any(axis=1)
     probabilities, chances = probabilities[known], chances[known]
-    return scores | bootstrap(
+    return scores | bootstrap_together(
         lambda rows: truth_scores(probabilities[rows], chances[rows], debiased=True),
         len(chances),
         seed,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal, TypedDict
 
 import numpy as np
@@ -11,6 +11,8 @@ import pandas as pd
 from galaxymorph.base import Progress
 
 RESAMPLES = 1000
+# Galaxies that are scored at once: of few, all resamples together.
+AT_ONCE = 50_000
 LEVEL = 0.95
 TAILS = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
 
@@ -52,14 +54,39 @@ def bootstrap(
         `RESAMPLES` resamples (Efron & Tibshirani 1993, chapter 13). A score that is NaN,
         of no galaxy, has None for all three; resamples where it is are left out.
     """
+
+    def scores(resamples: np.ndarray) -> dict[str, np.ndarray]:
+        scored = [score(rows) for rows in resamples]
+        return {name: np.array([each[name] for each in scored]) for name in scored[0]}
+
+    return bootstrap_together(scores, n, seed, biased)
+
+
+def bootstrap_together(
+    scores: Callable[[np.ndarray], Mapping[str, np.ndarray]],
+    n: int,
+    seed: int,
+    biased: Collection[str] = (),
+) -> dict[str, Interval]:
+    """Return `bootstrap` of scores that are computed of many resamples at once.
+
+    Args:
+        scores: from positions of galaxies, shape (resamples, n), to named scores, (resamples,).
+        n: the number of galaxies.
+        seed: of the resampling.
+        biased: see `bootstrap`.
+    """
     rng = np.random.default_rng(seed)
-    value = score(np.arange(n))
-    resampled = []
+    value = {name: float(of_one[0]) for name, of_one in scores(np.arange(n)[np.newaxis]).items()}
+    resampled, step = [], max(1, AT_ONCE // max(n, 1))
     with Progress("bootstrap", RESAMPLES, "resamples") as progress:
-        for _ in range(RESAMPLES):
-            resampled.append(score(rng.integers(0, n, n)))
-            progress.advance()
-    draws = pd.DataFrame(resampled)
+        for start in range(0, RESAMPLES, step):
+            rows = rng.integers(0, n, (min(step, RESAMPLES - start), n))
+            resampled.append(scores(rows))
+            progress.advance(len(rows))
+    draws = pd.DataFrame(
+        {name: np.concatenate([each[name] for each in resampled]) for name in value}
+    )
     tails = draws.quantile(TAILS)
     intervals = {}
     for name in value:

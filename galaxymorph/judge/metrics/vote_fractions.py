@@ -11,7 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from galaxymorph.judge.metrics.bootstrap import Interval, bootstrap, bootstrap_one, mean_interval
+from galaxymorph.judge.metrics.bootstrap import (
+    Interval,
+    bootstrap,
+    bootstrap_one,
+    bootstrap_together,
+    mean_interval,
+)
 from galaxymorph.judge.metrics.expected_fractions import expected_fractions
 from galaxymorph.judge.metrics.metric import METRICS, Metric, Predictions
 from galaxymorph.learn import RMSE
@@ -131,11 +137,14 @@ def rank_correlations(one: np.ndarray, others: Mapping[str, np.ndarray], seed: i
     """
     from scipy.stats import rankdata
 
-    def correlations(rows: np.ndarray) -> dict[str, float]:
-        ranks = rankdata(one[rows])
-        return {name: _correlation(ranks, rankdata(other[rows])) for name, other in others.items()}
+    def correlations(rows: np.ndarray) -> dict[str, np.ndarray]:
+        ranks = rankdata(one[rows], axis=1)
+        return {
+            name: _correlations(ranks, rankdata(other[rows], axis=1))
+            for name, other in others.items()
+        }
 
-    return bootstrap(correlations, len(one), seed)
+    return bootstrap_together(correlations, len(one), seed)
 
 
 def kl_divergence(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
@@ -250,10 +259,11 @@ def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     return np.divide(above, below, out=np.full_like(above, np.nan), where=below > 0)
 
 
-def _correlation(one: np.ndarray, other: np.ndarray) -> float:
-    if np.ptp(one) == 0 or np.ptp(other) == 0:
-        return np.nan
-    return float(np.corrcoef(one, other)[0, 1])
+def _correlations(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return Pearson's correlation of each row, NaN where either is constant."""
+    one, other = (each - each.mean(axis=1, keepdims=True) for each in (one, other))
+    spread = np.sqrt(np.square(one).sum(axis=1) * np.square(other).sum(axis=1))
+    return np.clip(_ratio((one * other).sum(axis=1), spread), -1, 1)
 
 
 def _tree_of(predictions: Predictions) -> Tree:

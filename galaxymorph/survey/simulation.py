@@ -102,6 +102,7 @@ def simulate(folder: str | Path, simulation: Simulation, workers: int | None = N
     folder = Path(folder)
     if _is_done(folder, simulation):
         say(f"{folder} already contains these galaxies")
+        shutil.rmtree(folder / BLOCKS, ignore_errors=True)
         return folder
     further = [MASKS] * simulation.masks + [FLUX] * simulation.fits
     for name in (IMAGES, BLOCKS, *further):
@@ -109,14 +110,13 @@ def simulate(folder: str | Path, simulation: Simulation, workers: int | None = N
     with file_lock(folder / BLOCKS / "lock", wait=False) as locked:
         if not locked:
             raise BadInput(f"{folder}: another process is simulating there", "wait for it")
-        remove_leftovers(folder)
-        write_json(folder / SETTINGS, _description(simulation))
-        _simulate_blocks(folder, simulation, workers or len(os.sched_getaffinity(0)))
-        _write_tables(folder, simulation)
-        if simulation.fits:
-            for name in (SETTINGS, TRUTH, VOTES, TABLE):
-                shutil.copy(folder / name, folder / FLUX / name)
-        shutil.rmtree(folder / BLOCKS)
+        # Another process may have ended since.
+        if not (folder / TABLE).exists():
+            remove_leftovers(folder)
+            write_json(folder / SETTINGS, _description(simulation))
+            _simulate_blocks(folder, simulation, workers or len(os.sched_getaffinity(0)))
+            _write_tables(folder, simulation)
+    shutil.rmtree(folder / BLOCKS, ignore_errors=True)
     return folder
 
 
@@ -220,7 +220,7 @@ def _is_done(folder: Path, simulation: Simulation) -> bool:
             f"{folder}: simulated with {name} {before.get(name)}, not {ours[name]}",
             "give a new folder, or the same settings to continue",
         )
-    if (folder / TABLE).exists() and not (folder / BLOCKS).exists():
+    if (folder / TABLE).exists():
         return True
     changed = [name for name in VERSIONED if versions.get(name) != _version(name)]
     if changed:
@@ -287,6 +287,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _write_tables(folder: Path, simulation: Simulation) -> None:
+    """Write the tables; `TABLE`, by which a simulation is known to be complete, is the last."""
     blocks = range(-(-simulation.number // BLOCK))
     table = pd.concat(
         [pd.read_parquet(_record(folder, block)) for block in blocks], ignore_index=True
@@ -298,5 +299,10 @@ def _write_tables(folder: Path, simulation: Simulation) -> None:
         table[["GalaxyID", "shown", *answers]].to_parquet(temporary, index=False)
     fractions = table[answers].div(table["shown"], axis=0).round(10)
     fractions.insert(0, "GalaxyID", table["GalaxyID"])
-    with replacing(folder / TABLE) as temporary:
-        fractions.to_csv(temporary, index=False)
+    if simulation.fits:
+        for name in (SETTINGS, TRUTH, VOTES):
+            with replacing(folder / FLUX / name) as temporary:
+                shutil.copy(folder / name, temporary)
+    for part in [folder / FLUX] * simulation.fits + [folder]:
+        with replacing(part / TABLE) as temporary:
+            fractions.to_csv(temporary, index=False)

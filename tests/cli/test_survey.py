@@ -133,6 +133,27 @@ def test_a_finished_folder_is_left_alone(sky, capsys):
     assert before == {path: path.stat().st_mtime_ns for path in sky.rglob("*")}
 
 
+def test_a_second_process_while_the_first_tidies_up_simulates_nothing(
+    sky, tmp_path, monkeypatch, capsys
+):
+    folder = tmp_path / "sky"
+    arguments = ["survey", "simulate", folder, "--n", "40", "--survey", "sdss,hsc", "--seed", "5"]
+    arguments += ["--masks", *ONE]
+    remove, begun = shutil.rmtree, []
+
+    def remove_late(path, **options):
+        if not begun:
+            begun.append(path)
+            assert galaxymorph(*arguments) == 0
+        remove(path, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", remove_late)
+    assert galaxymorph(*arguments) == 0
+    assert "already contains these galaxies" in capsys.readouterr().err
+    assert begun == [folder / ".blocks"] and not begun[0].exists()
+    assert hashes(folder) == hashes(sky)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

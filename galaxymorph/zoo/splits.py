@@ -55,6 +55,9 @@ def split_galaxies(
     else:
         need_of_each_class(table["label"], classes, 4, purpose)
     train, rest = _cut(table, classes, held_out, seed, join_rare)
+    if not join_rare:
+        # One to validate and one to test.
+        train, rest = _with_every_class(train, rest, 2)
     valid, test = _cut(rest, classes, 0.5, seed, join_rare)
     train, calibrating = _set_aside(train, classes, calibration * len(table), seed, join_rare)
     return _together(_joined(train, valid, calibrating, test))
@@ -210,8 +213,10 @@ def _need(number: int, least: int, purpose: str) -> None:
         )
 
 
-def _with_every_class(kept: pd.DataFrame, aside: pd.DataFrame) -> list[pd.DataFrame]:
-    """Exchange galaxies so that every class of which two or more are kept has one aside.
+def _with_every_class(
+    kept: pd.DataFrame, aside: pd.DataFrame, least: int = 1
+) -> list[pd.DataFrame]:
+    """Exchange galaxies so that classes have `least` aside, as long as two or more are kept.
 
     A stratified draw gives a class its share, rounded, which of a rare one is none. It takes the
     place of one of the class that has most.
@@ -219,13 +224,14 @@ def _with_every_class(kept: pd.DataFrame, aside: pd.DataFrame) -> list[pd.DataFr
     both = pd.concat([kept, aside])
     rows = [np.arange(len(kept)), len(kept) + np.arange(len(aside))]
     label = both["label"].to_numpy()
-    for name, count in kept["label"].value_counts().items():
-        counts = pd.Series(label[rows[1]]).value_counts()
-        if count < 2 or name in counts or counts.iloc[0] < 2:
-            continue
-        out = int(np.flatnonzero(label[rows[0]] == name)[0])
-        back = int(np.flatnonzero(label[rows[1]] == counts.index[0])[0])
-        rows[0][out], rows[1][back] = rows[1][back], rows[0][out]
+    for name in kept["label"].value_counts().index:
+        while (label[rows[0]] == name).sum() > 1 and (label[rows[1]] == name).sum() < least:
+            counts = pd.Series(label[rows[1]]).value_counts()
+            if counts.iloc[0] <= least:
+                break
+            out = int(np.flatnonzero(label[rows[0]] == name)[0])
+            back = int(np.flatnonzero(label[rows[1]] == counts.index[0])[0])
+            rows[0][out], rows[1][back] = rows[1][back], rows[0][out]
     return [both.iloc[positions] for positions in rows]
 
 
@@ -255,17 +261,17 @@ def _cut(
         codes = _with_rare_joined(_codes(table, classes), 2, min(drawn, len(table) - drawn))
         strata = codes if codes.nunique() > 1 else None
         return train_test_split(table, test_size=share, random_state=seed, stratify=strata)
-    # `need_of_each_class` has passed, but a share of a small class can still round to none.
     try:
         return train_test_split(
             table, test_size=share, random_state=seed, stratify=_codes(table, classes)
         )
     except ValueError as error:
-        counts = table["label"].value_counts()
+        aside = share if isinstance(share, int) else math.ceil(share * len(table))
+        number = table["label"].nunique()
         raise BadInput(
-            f"the catalogue can't be split: class {counts.index[-1]!r} has "
-            f"{counted(int(counts.iloc[-1]), 'galaxy')} of {len(table)}, too few for both parts",
-            "add galaxies of that class",
+            f"{counted(len(table), 'galaxy')} can't be split into {len(table) - aside} and {aside} "
+            f"with all {number} classes in both",
+            "add galaxies, or hold out another fraction",
         ) from error
 
 

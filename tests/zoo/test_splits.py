@@ -77,9 +77,25 @@ def test_folds_that_a_class_cannot_fill_are_refused():
         fold_splits(table(50, 20, 4), CLASSES, 5, 42)
 
 
-def test_a_class_that_rounds_to_one_galaxy_is_named():
-    with pytest.raises(BadInput, match="class 'c' has 1 galaxy of .*, too few for both"):
-        split_galaxies(table(300, 100, 4), CLASSES, 42)
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(4, 9), min_size=2, max_size=2), st.integers(0, 1000))
+def test_a_class_of_four_galaxies_or_more_is_in_every_part(counts, seed):
+    galaxies = table(60, *counts)
+    split = split_galaxies(galaxies, CLASSES, seed)
+    assert sorted(split["galaxy"], key=int) == galaxies["galaxy"].tolist()
+    assert split.groupby("split")["label"].nunique().to_dict() == {
+        "train": 3,
+        "valid": 3,
+        "test": 3,
+    }
+    # As many are held out as were drawn.
+    assert (split["split"] != "train").sum() == math.ceil(0.3 * len(galaxies))
+
+
+def test_a_part_too_small_for_every_class_is_refused_with_its_size():
+    words = "22 galaxies can't be split into 20 and 2 with all 3 classes in both; add galaxies, or"
+    with pytest.raises(BadInput, match=words):
+        split_galaxies(table(10, 6, 6), CLASSES, 42, held_out=0.06)
 
 
 @settings(max_examples=60, deadline=None)

@@ -228,9 +228,9 @@ def _featureless(
 
 
 def _elliptical(rng: np.random.Generator, galaxy: Galaxy) -> Changes:
-    # Axis ratios of SDSS early types: broad, mostly rounder than 0.5, few cigars (Padilla &
-    # Strauss 2008, MNRAS 388, 1321).
-    ratio = float(np.clip(1 - abs(rng.normal(0.0, 0.3)), 0.22, 0.99))
+    # Axis ratios of SDSS early types: broad, mostly rounder than 0.5 (Padilla & Strauss 2008,
+    # MNRAS 388, 1321); flatter than 0.3 are disks only (Binney & Merrifield 1998, section 4.3).
+    ratio = float(np.clip(1 - abs(rng.normal(0.0, 0.25)), 0.3, 0.99))
     index = float(np.clip(rng.normal(3.9 if ratio > 0.45 else 2.2, 1.1), 0.9, 6.5))
     changes: Changes = {
         "bulge_axis_ratio": ratio,
@@ -320,12 +320,12 @@ def _edge_on(rng: np.random.Generator, galaxy: Galaxy) -> Changes:
     # Edge-on, the same disk has a higher surface brightness, and a circular aperture a smaller
     # radius.
     scale = changes["disk_scale"] * 1.35
-    # Dust reddens an edge-on disk.
-    reddening = rng.uniform(0.15, 0.55)
+    # Dust reddens an edge-on disk, and early types have more of it.
+    reddening = rng.uniform(0.1, 0.4) + 0.5 * bulge
     changes |= {
         "disk_scale": scale,
         "petro_r90": 2.5 * scale * rng.normal(1.0, 0.06),
-        "inclination": math.degrees(math.acos(rng.uniform(0.0, 0.24))),
+        "inclination": math.degrees(math.acos(rng.uniform(0.0, 0.28))),
         "disk_thickness": rng.uniform(0.13, 0.28),
         "disturbance": abs(rng.normal(0, 0.045)),
         "bulge_radius": scale * rng.uniform(0.15, 0.4),

@@ -245,7 +245,7 @@ def check(path: Place, **options: Any) -> CatalogueCheck:
         >>> result.catalogue.problems
         []
         >>> result.counts["layer1"]
-        {'elliptical': 30, 'spiral': 7, 'irregular': 5}
+        {'elliptical': 32, 'spiral': 6, 'irregular': 5}
     """
     chosen = CheckOptions(**options)
     catalogue = _read(path, chosen)

@@ -121,19 +121,19 @@ def test_a_first_fit_without_data_simulates_and_says_where_the_real_thing_goes(
 ):
     monkeypatch.chdir(tmp_path)
     quick = ["--size", "32", "--epochs", "1", "--frozen-epochs", "1", "--batch", "8"]
-    # Of so few galaxies, too few are clear edge-on disks for a split by the default scheme.
-    quick += ["--scheme", "hubble"]
-    assert galaxymorph("fit", "--simulate", "120", *quick) == 0
+    # Of so few galaxies, too few have a clear class for a split of each.
+    quick += ["--target", "soft3"]
+    assert galaxymorph("fit", "--simulate", "60", *quick) == 0
     captured = capsys.readouterr()
     first = captured.err.splitlines()[0]
-    assert "No data: simulating 120 galaxies in data/simulated" in first
+    assert "No data: simulating 60 galaxies in data/simulated" in first
     assert "images_training_rev1.zip" in first
     run = Path(captured.out.splitlines()[-1])
     assert (run / "metrics.json").exists()
     assert json.loads((run / "recipe.json").read_text())["recipe"]["weights"] == "galaxymorph"
     before = (tmp_path / "data" / "simulated" / "truth.parquet").read_bytes()
     assert galaxymorph("fit", *quick, "--name", "again") == 0
-    assert "No data: using the 120 galaxies in data/simulated" in capsys.readouterr().err
+    assert "No data: using the 60 galaxies in data/simulated" in capsys.readouterr().err
     assert (tmp_path / "data" / "simulated" / "truth.parquet").read_bytes() == before
 
 

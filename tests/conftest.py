@@ -191,6 +191,16 @@ def run(simple, tmp_path_factory) -> Path:
     return out / "run"
 
 
+@pytest.fixture(scope="session")
+def resnet_run(simple, tmp_path_factory) -> Path:
+    """A run of resnet18 on the simple galaxies."""
+    out = tmp_path_factory.mktemp("exports")
+    words = ["--data", simple, "--recipe", "scratch", "--views", "1", *QUICK]
+    with fits_that(NO_DRAWING):
+        assert galaxymorph("fit", *words, "--out", out, "--name", "run") == 0
+    return out / "run"
+
+
 @pytest.fixture(scope="module")
 def browser():
     """A browser of this machine, driven by Playwright."""

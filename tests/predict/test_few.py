@@ -46,6 +46,12 @@ print("torch" in sys.modules, model.predictor is model.first)
 
 
 @pytest.fixture(scope="module")
+def run(resnet_run):
+    """A run of resnet18, the network that NumPy computes."""
+    return resnet_run
+
+
+@pytest.fixture(scope="module")
 def images(simple):
     return [str(path) for path in sorted((simple / "images_training_rev1").glob("*.jpg"))[:4]]
 

@@ -17,7 +17,7 @@ import galaxymorph as package
 from galaxymorph.base import BadInput
 from galaxymorph.images import centre_frame
 from galaxymorph.learn import Run
-from tests.conftest import NO_DRAWING, QUICK, fits_that, galaxymorph
+from tests.conftest import galaxymorph
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ["p_elliptical", "p_spiral", "p_irregular"]
@@ -25,13 +25,9 @@ OLD = Path(__file__).parent / "model-format-1.json"
 
 
 @pytest.fixture(scope="module")
-def run(simple, new_folder):
+def run(resnet_run):
     """A run of resnet18, whose files of former versions are here."""
-    out = new_folder("exports")
-    words = ["--data", simple, "--recipe", "scratch", "--views", "1", *QUICK]
-    with fits_that(NO_DRAWING):
-        assert galaxymorph("fit", *words, "--out", out, "--name", "run") == 0
-    return out / "run"
+    return resnet_run
 
 
 @pytest.fixture(scope="module")

@@ -37,9 +37,9 @@ def test_int8_gives_the_classes_that_float32_gives(quantized, simple):
     same = exact["predicted"] == small["predicted"]
     assert same.mean() >= 0.9
     assert (exact["confidence"] - small["confidence"])[same].abs().max() < 0.2
-    assert (quantized / "model.int8.onnx").stat().st_size < 0.3 * (
-        (quantized / "model.safetensors").stat().st_size
-    )
+    # A quarter of the weights, and the graph.
+    weights = (quantized / "model.safetensors").stat().st_size
+    assert (quantized / "model.int8.onnx").stat().st_size < 0.25 * weights + 200_000
 
 
 def test_int8_needs_neither_pytorch_nor_fastai(quantized, simple):

@@ -7,7 +7,6 @@ interpreter does when it starts, and of the scripts of users, start one all the 
 from __future__ import annotations
 
 import os
-import runpy
 import signal
 import sys
 import time
@@ -15,7 +14,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from multiprocessing import forkserver, get_context
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from subprocess import CompletedProcess, TimeoutExpired
 
@@ -88,26 +86,6 @@ class Command:
 def run_command(*words: object, timeout: float = 300, **settings) -> CompletedProcess[str]:
     """Run a command in a process of its own, with the settings of a `Command`."""
     return Command(*words, **settings).result(timeout)
-
-
-def start_module(module: str, *words: object, cwd: Path, env: Mapping[str, str]) -> BaseProcess:
-    """Start a module as `python -m` does, in a process of its own, which prints nothing."""
-    _start_server()
-    arguments = (module, [str(word) for word in words], cwd, dict(env))
-    process = _SERVER.Process(target=_run_module, args=arguments)
-    process.start()
-    return process
-
-
-def _run_module(module: str, words: list[str], cwd: Path, variables: dict[str, str]) -> None:
-    os.environ.clear()
-    os.environ.update(variables)
-    os.chdir(cwd)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for number in (1, 2):
-        os.dup2(nowhere, number)
-    sys.argv = [module, *words]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 def _start_server() -> None:

@@ -3,10 +3,11 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 import zipfile
 from dataclasses import replace
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,9 @@ from galaxymorph.predict import load_predictor
 from galaxymorph.predict.listing import list_images
 from galaxymorph.predict.outliers import outlier_scores
 from tests.conftest import galaxymorph
-from tests.processes import Command, start_module
+from tests.processes import Command
 
+ROOT = Path(__file__).parents[2]
 CLASSES = ["p_elliptical", "p_spiral", "p_irregular"]
 # With float32 a machine's instructions don't matter, and one image is predicted like another.
 EXACT = ["--precision", "fp32"]
@@ -452,11 +454,20 @@ def test_what_cannot_be_done_is_said_in_one_line(run, images, tmp_path, capsys, 
 def cluster(tmp_path):
     """A scheduler and two workers, each a process of its own: its address, and the workers."""
     pytest.importorskip("distributed")
-    variables = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "5"}
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "5",
+    }
 
-    def start(kind: str, *arguments: str) -> BaseProcess:
-        module = f"distributed.cli.dask_{kind}"
-        return start_module(module, *arguments, cwd=tmp_path, env=os.environ | variables)
+    def start(*arguments: str) -> subprocess.Popen:
+        command = [sys.executable, "-m", "distributed.cli.dask_" + arguments[0], *arguments[1:]]
+        return subprocess.Popen(
+            command,
+            env=environment,
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
     file = tmp_path / "scheduler.json"
     own = ["--scheduler-file", str(file)]
@@ -479,7 +490,7 @@ def cluster(tmp_path):
     yield json.loads(file.read_text())["address"], workers
     for process in (*workers, scheduler):
         process.kill()
-        process.join()
+        process.wait()
 
 
 def test_a_cluster_loses_no_row_when_a_worker_is_killed(run, images, tmp_path, cluster):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -117,9 +116,7 @@ UNCERTAINTY_SOURCES: Registry[UncertaintySource] = Registry(
 )
 
 
-def open_uncertainty_source(
-    run: Run, source: str, loaded: dict[Path, nn.Module] | None = None
-) -> Sample:
+def open_uncertainty_source(run: Run, source: str) -> Sample:
     """Load a run's networks; return the function that predicts images with them.
 
     It takes references and, optionally, a function that is called with the number of images after
@@ -130,7 +127,6 @@ def open_uncertainty_source(
     Args:
         run: trained.
         source: of `UNCERTAINTY_SOURCES`.
-        loaded: networks of members by their folders, for further sources; filled here.
 
     Raises:
         BadInput: the source is unknown.
@@ -148,12 +144,7 @@ def open_uncertainty_source(
     )
 
     entry = UNCERTAINTY_SOURCES.find(source, setting("source"))
-    loaded = {} if loaded is None else loaded
-    for member in run.members:
-        if member.path not in loaded:
-            loaded[member.path] = serving_network(load_network(member), run.recipe)
-    # Another source may have let them drop.
-    models = [loaded[member.path].eval() for member in run.members]
+    models = [serving_network(load_network(member), run.recipe) for member in run.members]
     sampler = entry.sampler(run, models)
     inverse_link = make_link(run.recipe).inverse_link
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -39,9 +38,6 @@ from galaxymorph.predict.uncertainty_sources import (
     open_uncertainty_source,
 )
 from galaxymorph.zoo.columns import TEST
-
-if TYPE_CHECKING:
-    from torch import nn
 
 FORMAT = 1
 ACCURACIES = (0.95, 0.99)
@@ -105,9 +101,8 @@ def study_uncertainty(run: Run, data: Path | None = None) -> UncertaintyStudy:
             table["volunteer_fraction"] = votes[np.arange(len(table)), _truth(run, predicted)]
     sources: dict[str, SourceRecord] = {}
     judged = {} if run.judged is None else _judged_sources(run)
-    loaded: dict[Path, nn.Module] = {}
     for source in judged or UNCERTAINTY_SOURCES:
-        sampled = judged.get(source) or _sample(run, predicted, source, data, loaded)
+        sampled = judged.get(source) or _sample(run, predicted, source, data)
         if sampled is None:
             continue
         for kind in KINDS:
@@ -139,13 +134,8 @@ def _judged_sources(run: Run) -> dict[str, _Sampled]:
     }
 
 
-def _sample(
-    run: Run, table: pd.DataFrame, source: str, data: Path | None, loaded: dict[Path, nn.Module]
-) -> _Sampled | None:
-    """Return the uncertainty by a source, None where the run hasn't it.
-
-    `loaded` is that of `open_uncertainty_source`.
-    """
+def _sample(run: Run, table: pd.DataFrame, source: str, data: Path | None) -> _Sampled | None:
+    """Return the uncertainty by a source, None where the run hasn't it."""
     of_ensemble = UNCERTAINTY_SOURCES[source].of_ensemble
     if of_ensemble and not run.ensemble:
         return None
@@ -156,8 +146,7 @@ def _sample(
             part = table[table["galaxy"].isin(tested)] if run.folds else table
             images = list(with_images(part[["galaxy", "image"]], data)["image"])
             try:
-                of = split if of_ensemble else split.members[0]
-                sample = open_uncertainty_source(of, source, loaded)
+                sample = open_uncertainty_source(split if of_ensemble else split.members[0], source)
             except SourceUnavailable as error:
                 say(f"without source {source}: {error}")
                 return None

@@ -407,14 +407,13 @@ def _gallery(page: PageContent) -> Content:
 
 @section("recipe", "Making it again")
 def _recipe(page: PageContent) -> Content:
-    run, recipe, baseline = page.run, page.run.recipe, Recipe()
-    idle = without_effect(recipe)
+    run, baseline, idle = page.run, Recipe(), without_effect(page.run.recipe)
     environment = page.json(run_files.ENVIRONMENT) if page.has(run_files.ENVIRONMENT) else {}
     packages = environment.pop("packages", {})
     settings = []
     for setting in fields(Recipe):
         if setting.name not in idle and run.judged is None:
-            value = shown_setting(recipe, setting.name)
+            value = shown_setting(run.recipe, setting.name)
             differs = value != getattr(baseline, setting.name)
             name = setting.name.replace("_", "-")
             settings.append((name, _setting(value), differs, help_of(setting)))

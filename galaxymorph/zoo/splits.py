@@ -270,8 +270,8 @@ def _cut(
         aside = share if isinstance(share, int) else math.ceil(share * len(table))
         number = table["label"].nunique()
         raise BadInput(
-            f"{counted(len(table), 'galaxy')} can't be split into {len(table) - aside} and {aside} "
-            f"with all {number} classes in both",
+            f"parts of {len(table) - aside} and {aside} galaxies can't both have all {number} "
+            "classes",
             "add galaxies, or hold out another fraction",
         ) from error
 

@@ -93,7 +93,7 @@ def test_a_class_of_four_galaxies_or_more_is_in_every_part(counts, seed):
 
 
 def test_a_part_too_small_for_every_class_is_refused_with_its_size():
-    words = "22 galaxies can't be split into 20 and 2 with all 3 classes in both; add galaxies, or"
+    words = "parts of 20 and 2 galaxies can't both have all 3 classes; add galaxies, or hold"
     with pytest.raises(BadInput, match=words):
         split_galaxies(table(10, 6, 6), CLASSES, 42, held_out=0.06)
 

@@ -8,7 +8,7 @@ from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_su
 
 from galaxymorph.judge import Predictions, bootstrap, part_metrics
 from galaxymorph.judge.galleries import confident_mistakes, confusion_cells, interpret_classes
-from galaxymorph.judge.metrics.bootstrap import over_folds
+from galaxymorph.judge.metrics.bootstrap import AT_ONCE, bootstrap_together, over_folds
 from galaxymorph.judge.metrics.classification import (
     class_f1,
     f1_difference,
@@ -63,6 +63,13 @@ def test_the_bootstrap_interval_covers_as_often_as_it_says():
         interval = bootstrap(lambda rows, s=sample: {"mean": s[rows].mean()}, 60, trial)["mean"]
         covered += interval["low"] <= 0.7 <= interval["high"]
     assert covered >= 176
+
+
+@pytest.mark.parametrize("n", [1, 7, AT_ONCE // 300])
+def test_resamples_scored_together_are_those_scored_one_by_one(n):
+    values = np.random.default_rng(n).normal(size=n)
+    together = bootstrap_together(lambda rows: {"mean": values[rows].mean(axis=1)}, n, 5)
+    assert together == bootstrap(lambda rows: {"mean": values[rows].mean()}, n, 5)
 
 
 def test_confident_mistakes_are_wrong_and_fall_in_confidence():

@@ -184,12 +184,12 @@ def confidence_error_interval(confidence: np.ndarray, hits: np.ndarray, seed: in
         seed: of resampling and draws.
     """
     error = bootstrap_together(
-        lambda rows: {"": calibration_error(confidence[rows], hits[rows], debiased=True)},
+        lambda rows: {"ece": calibration_error(confidence[rows], hits[rows], debiased=True)},
         len(confidence),
         seed,
-        [""],
+        ["ece"],
     )
-    return from_zero(error[""], confidence_band(confidence, seed))
+    return from_zero(error["ece"], confidence_band(confidence, seed))
 
 
 def confidence_band(confidence: np.ndarray, seed: int) -> Band:

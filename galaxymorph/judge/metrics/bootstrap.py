@@ -11,7 +11,7 @@ import pandas as pd
 from galaxymorph.base import Progress
 
 RESAMPLES = 1000
-# Galaxies that are scored at once: of few, all resamples together.
+# Galaxies that `bootstrap_together` scores at once: of few, all resamples.
 AT_ONCE = 50_000
 LEVEL = 0.95
 TAILS = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
@@ -36,7 +36,7 @@ def unknown() -> Interval:
 
 
 def bootstrap(
-    score: Callable[[np.ndarray], dict[str, float]], n: int, seed: int, biased: Collection[str] = ()
+    score: Callable[[np.ndarray], Mapping[str, float]], n: int, seed: int
 ) -> dict[str, Interval]:
     """Return each score with its bootstrap interval.
 
@@ -44,22 +44,19 @@ def bootstrap(
         score: from the positions of galaxies, some repeated, to named scores.
         n: the number of galaxies.
         seed: of the resampling.
-        biased: scores, never below 0, of which a resample is another value in the mean than of the
-            galaxies themselves: a calibration error is larger of them. Their interval is that of
-            the deviations of resamples from their mean, mirrored about the value (Davison & Hinkley
-            1997, Bootstrap Methods, section 5.2.1, the basic interval, centred).
 
     Returns:
         By name: `value` on the galaxies themselves, `low` and `high`, the central `LEVEL` of
         `RESAMPLES` resamples (Efron & Tibshirani 1993, chapter 13). A score that is NaN,
         of no galaxy, has None for all three; resamples where it is are left out.
     """
-
-    def scores(resamples: np.ndarray) -> dict[str, np.ndarray]:
-        scored = [score(rows) for rows in resamples]
-        return {name: np.array([each[name] for each in scored]) for name in scored[0]}
-
-    return bootstrap_together(scores, n, seed, biased)
+    rng = np.random.default_rng(seed)
+    value, resampled = score(np.arange(n)), []
+    with Progress("bootstrap", RESAMPLES, "resamples") as progress:
+        for _ in range(RESAMPLES):
+            resampled.append(score(rng.integers(0, n, n)))
+            progress.advance()
+    return _intervals(value, pd.DataFrame(resampled))
 
 
 def bootstrap_together(
@@ -70,11 +67,16 @@ def bootstrap_together(
 ) -> dict[str, Interval]:
     """Return `bootstrap` of scores that are computed of many resamples at once.
 
+    The resamples of a seed are those of `bootstrap`.
+
     Args:
         scores: from positions of galaxies, shape (resamples, n), to named scores, (resamples,).
         n: the number of galaxies.
         seed: of the resampling.
-        biased: see `bootstrap`.
+        biased: scores, never below 0, of which a resample is another value in the mean than of the
+            galaxies themselves: a calibration error is larger of them. Their interval is that of
+            the deviations of resamples from their mean, mirrored about the value (Davison & Hinkley
+            1997, Bootstrap Methods, section 5.2.1, the basic interval, centred).
     """
     rng = np.random.default_rng(seed)
     value = {name: float(of_one[0]) for name, of_one in scores(np.arange(n)[np.newaxis]).items()}
@@ -82,28 +84,30 @@ def bootstrap_together(
     with Progress("bootstrap", RESAMPLES, "resamples") as progress:
         for start in range(0, RESAMPLES, step):
             rows = rng.integers(0, n, (min(step, RESAMPLES - start), n))
-            resampled.append(scores(rows))
+            resampled.append(pd.DataFrame(scores(rows)))
             progress.advance(len(rows))
-    draws = pd.DataFrame(
-        {name: np.concatenate([each[name] for each in resampled]) for name in value}
-    )
+    return _intervals(value, pd.concat(resampled, ignore_index=True), biased)
+
+
+def _intervals(
+    value: Mapping[str, float], draws: pd.DataFrame, biased: Collection[str] = ()
+) -> dict[str, Interval]:
+    """Return the intervals of scores, by name, from those of resamples, a row each."""
     tails = draws.quantile(TAILS)
     intervals = {}
-    for name in value:
+    for name, found in value.items():
         low, high = map(float, tails[name].to_list())
         if name in biased:
-            twice = value[name] + float(draws[name].mean())
+            twice = found + float(draws[name].mean())
             low, high = max(twice - high, 0.0), max(twice - low, 0.0)
-            value[name] = max(value[name], 0.0)
-        intervals[name] = interval(value[name], low, high)
+            found = max(found, 0.0)
+        intervals[name] = interval(found, low, high)
     return intervals
 
 
-def bootstrap_one(
-    score: Callable[[np.ndarray], float], n: int, seed: int, biased: bool = False
-) -> Interval:
+def bootstrap_one(score: Callable[[np.ndarray], float], n: int, seed: int) -> Interval:
     """Return one score with its interval, see `bootstrap`."""
-    return bootstrap(lambda rows: {"": score(rows)}, n, seed, [""] if biased else ())[""]
+    return bootstrap(lambda rows: {"": score(rows)}, n, seed)[""]
 
 
 def central(draws: np.ndarray) -> np.ndarray:

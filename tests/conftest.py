@@ -111,8 +111,6 @@ def new_folder(tmp_path_factory):
 
 
 DRAWING = {name: getattr(reports, name) for name in ("draw_run", "write_report")}
-
-
 # In place of them, where no test looks at what they draw.
 NO_DRAWING = dict.fromkeys(DRAWING, lambda *_: None)
 
@@ -157,7 +155,7 @@ def without_drawing() -> Iterator[None]:
 
     commands = [name for name in vars(analyses) if name.startswith("draw_")]
     names = {judging: DRAWING, analyses: [*commands, "refresh_report"]}
-    with fits_that(dict.fromkeys(DRAWING, lambda *_: None)), pytest.MonkeyPatch.context() as patch:
+    with fits_that(NO_DRAWING), pytest.MonkeyPatch.context() as patch:
         for module in names:
             for name in names[module]:
                 patch.setattr(module, name, lambda *_: [])

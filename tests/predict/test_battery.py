@@ -279,6 +279,7 @@ def test_an_image_may_be_given_by_whatever_holds_its_pixels(kind, loaded, run, f
         # Sums of a batch of two may be rounded otherwise than those of one image.
         both = predicted(predictor, run, [name, source])
         assert np.array_equal(both[0], both[1])
+        assert np.abs(both[1:] - wanted).max() < EXACT
     else:
         learn = load_learner(run / "model.pkl")
         with learn.no_bar():

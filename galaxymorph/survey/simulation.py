@@ -102,6 +102,7 @@ def simulate(folder: str | Path, simulation: Simulation, workers: int | None = N
     folder = Path(folder)
     if _is_done(folder, simulation):
         say(f"{folder} already contains these galaxies")
+        # Left by a process that was killed, or being removed by one that ends.
         shutil.rmtree(folder / BLOCKS, ignore_errors=True)
         return folder
     further = [MASKS] * simulation.masks + [FLUX] * simulation.fits

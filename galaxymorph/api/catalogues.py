@@ -34,6 +34,7 @@ from galaxymorph.zoo import (
     notes_on_classes,
     read_catalogue,
 )
+from galaxymorph.zoo.votes import OUTSIDE
 
 # Of a catalogue's problems in a notebook's cell.
 SHOWN = 10
@@ -134,6 +135,8 @@ class CatalogueCheck:
             votes += f"; {counted(len(catalogue.unvoted), 'galaxy')} without votes excluded"
         if any("the answers of question" in problem for problem in problems):
             votes = "violate the decision tree in some rows"
+        elif any(problem.endswith(OUTSIDE) for problem in problems):
+            votes = f"{OUTSIDE} in some rows"
         rejected = {problem.galaxy for problem in catalogue.problems if problem.galaxy}
         absent = sum(problem.startswith("no image") for problem in problems)
         images = f"{absent:,} missing, {catalogue.unused_images:,} without a row"

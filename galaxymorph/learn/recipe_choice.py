@@ -60,7 +60,7 @@ def default_recipe(counts: Mapping[str, int], changes: Mapping[str, object]) -> 
     published = chosen("baseline", f"ImageNet weights of {arch}")
     if total >= MANY and (requested or has_pretrained(published.recipe)):
         return published
-    few = f"fewer than the {MANY:,} that baseline needs"
+    few = f"baseline is for {MANY:,} galaxies or more"
     if requested:
         return chosen("quick", few, weights="imagenet")
     return chosen("quick", few if total < MANY else f"{arch}'s ImageNet weights are not available")

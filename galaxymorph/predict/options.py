@@ -76,7 +76,8 @@ class PredictionOptions:
         False,
     )
     outliers: bool = option(
-        "Add out-of-distribution scores: energy, and distance to the nearest training galaxies.",
+        "Add out-of-distribution scores: energy, and distance to the nearest training galaxies. "
+        "Images that a file's model refuses as unfamiliar are predicted too.",
         False,
     )
     embeddings: bool = option(

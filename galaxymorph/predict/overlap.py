@@ -13,7 +13,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from galaxymorph.base import BadInput, Damaged, map_ahead, read_bytes, read_csv, reading, say
+from galaxymorph.base import (
+    BadInput,
+    Damaged,
+    counted,
+    map_ahead,
+    read_bytes,
+    read_csv,
+    reading,
+    say,
+)
 from galaxymorph.images import digest_bytes
 from galaxymorph.learn import Run, read_stored_split, run_files
 from galaxymorph.zoo import PARTS
@@ -135,8 +144,7 @@ def add_split_parts(table: pd.DataFrame, models: Sequence[str | Path]) -> pd.Dat
     digests = _digests(references)
     by_model = zip(*(split.parts(galaxies, digests) for split in known), strict=True)
     first = [next((name for name in PARTS if name in parts), None) for parts in by_model]
-    # For one image the column itself is enough.
-    if len(first) > 1 and (line := describe_parts(Counter(first))):
+    if line := describe_parts(Counter(first)):
         say(line)
     table = table.copy()
     table.insert(2, COLUMN, pd.Series(first, dtype=object, index=table.index))
@@ -152,13 +160,13 @@ def missing_split(model: str | Path) -> str:
 
 
 def describe_parts(counts: Mapping[str | None, int]) -> str:
-    """Return a line on the number of images in the run's split by part; empty if none is."""
+    """Return a line on the number of images that a model's fit used, by part; empty if none."""
     known = [f"{counts[name]:,} {name}" for name in PARTS if counts.get(name)]
     if not known:
         return ""
     total, common = sum(counts.values()), sum(counts.get(name, 0) for name in PARTS)
     return (
-        f"{common:,} of {total:,} images are in the run's split (column `{COLUMN}`: "
+        f"{common:,} of {counted(total, 'image')} used in the model's fit (`{COLUMN}`: "
         f"{', '.join(known)}); of these only the part test is new to the model"
     )
 

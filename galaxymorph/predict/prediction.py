@@ -42,7 +42,7 @@ from galaxymorph.predict.predictors.loading import (
     read_recipe,
 )
 from galaxymorph.predict.submission import require_submittable, write_submission
-from galaxymorph.predict.tables import add_intervals, has_intervals, predicted_table
+from galaxymorph.predict.tables import UnusableImage, add_intervals, has_intervals, predicted_table
 
 # Faults of images that are printed.
 NAMED = 10
@@ -77,7 +77,12 @@ def predict_files(
     keep_memory(models, options)
     references = _usable(references, models, options)
     predictor = _load(models, references, options, on_any_device)
-    table = predicted_table(predictor, references, sets)
+    try:
+        table = predicted_table(predictor, references, sets)
+    except UnusableImage as error:
+        if len(references) == 1:
+            raise
+        raise BadInput(error, f"or leave such images out with {setting('skip_bad')}") from error
     table = add_split_parts(table, models)
     shown = is_ok(table)
     if not shown.all():

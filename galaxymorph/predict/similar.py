@@ -16,11 +16,11 @@ from galaxymorph.predict.embedded_catalogue import EmbeddedCatalogue, open_embed
 from galaxymorph.predict.predictors.base import Predictor
 from galaxymorph.predict.predictors.recording import record_embeddings
 from galaxymorph.predict.similar_index import SimilarIndex, open_index
-from galaxymorph.predict.tables import UNFAMILIAR
+from galaxymorph.predict.tables import SCORES, UNFAMILIAR
 
 # Columns of the predictions that the table of neighbours doesn't have: it has a distance and a
 # status of its own.
-OWN_COLUMNS = ("row", "distance", "distance_rank", "energy", "model_id", "status", "error")
+OWN_COLUMNS = ("row", *SCORES, "model_id", "status", "error")
 
 
 @dataclass(frozen=True)

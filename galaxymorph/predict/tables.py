@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import Progress, as_utf8, setting
+from galaxymorph.base import BadInput, Progress, as_utf8, setting
 from galaxymorph.images import NO_CONTENT, Fault, NoContent
 from galaxymorph.judge import calibrated_mean, with_scheme_columns
 from galaxymorph.learn import Recipe, deviation_columns, predicted_columns, prediction_table
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 LOW, HIGH = "low_", "high_"
 # Status of an image that is unlike the galaxies that a model was trained on.
 UNFAMILIAR = "unfamiliar"
+# Columns of out-of-distribution scores.
+SCORES = ("distance", "distance_rank", "energy")
 
 
 def has_intervals(recipe: Recipe) -> bool:
@@ -139,24 +141,36 @@ def _unfamiliar(source: Source, distance: float) -> Fault:
     )
 
 
+class UnusableImage(BadInput):
+    """An image can't be read, among several that are predicted."""
+
+
 class EmptyFrames(dict[int, Fault]):
     """The faults of images without a galaxy, by their places; any other fault is raised."""
 
     def __setitem__(self, at: int, fault: Fault) -> None:
         if fault.status not in NO_CONTENT and fault.status != UNFAMILIAR:
-            raise fault.error
+            raise UnusableImage(fault) from fault.error
         super().__setitem__(at, fault)
 
 
 def mask_failed(table: pd.DataFrame, faults: Mapping[int, Fault]) -> pd.DataFrame:
     """Return a table of predictions with `status` and `error`, and missing values where faults are.
 
+    An image that is `UNFAMILIAR` has its out-of-distribution scores, which are the reason.
+
     Args:
         table: a row an image.
         faults: why an image can't be used, by its row.
     """
     failed, rows = np.isin(np.arange(len(table)), list(faults)), range(len(table))
-    table = pd.DataFrame({name: column.mask(failed) for name, column in table.items()})
+    scored = np.array([at in faults and faults[at].status == UNFAMILIAR for at in rows], bool)
+    table = pd.DataFrame(
+        {
+            name: column.mask(failed & ~scored if name in SCORES else failed)
+            for name, column in table.items()
+        }
+    )
     table["status"] = [faults[at].status if at in faults else "ok" for at in rows]
     table["error"] = pd.Series(
         [str(faults[at]) if at in faults else None for at in rows], table.index, dtype=object

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -12,11 +13,15 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from galaxymorph.predict.tables import HIGH, LOW
+from galaxymorph.predict.tables import HIGH, LOW, SCORES
 from galaxymorph.zoo import PROBABILITY, SCHEMAS, SCHEMES, Tree, likeliest_walk, to_conditional
 
 # Columns of a pipe: wide enough for the path of an image in one line.
 PIPE = 400
+CLASS_NOTE = (
+    "In parentheses: the prediction set where it isn't the class alone, `none` if no class is "
+    "likely enough. In layer1, spiral means an edge-on disk (docs/labels.md)."
+)
 # The words for a run's parts.
 PARTS = {"valid": "validation", "test": "test"}
 
@@ -27,7 +32,9 @@ def print_predictions(table: pd.DataFrame) -> None:
     Args:
         table: see `predict_files`.
     """
-    if schema := table.attrs.get("schema"):
+    schema = table.attrs.get("schema")
+    table = table.assign(image=_below_common_folder(list(table["image"])))
+    if schema:
         _print_walks(table, SCHEMAS[schema].tree)
         return
     shown = Table(box=box.SIMPLE_HEAD)
@@ -42,6 +49,13 @@ def print_predictions(table: pd.DataFrame) -> None:
     for row in table.drop(columns="galaxy").itertuples(index=False):
         shown.add_row(*map(_predicted_cell, row))
     print_table(shown)
+
+
+def _below_common_folder(images: Sequence[str]) -> list[str]:
+    """Return the images' paths without the folders that all of them share."""
+    folder = os.path.commonprefix([name.rpartition("/")[0] + "/" for name in images])
+    shared = folder.rfind("/") + 1
+    return [name[shared:] if name.startswith("/") else name for name in images]
 
 
 def _predicted_cell(value: str | float | None) -> str:
@@ -81,7 +95,7 @@ def _print_walks(table: pd.DataFrame, tree: Tree) -> None:
 
 def _print_scores(table: pd.DataFrame) -> None:
     """Print the out-of-distribution scores, if there are some."""
-    names = [name for name in ("distance", "distance_rank", "energy") if name in table]
+    names = [name for name in SCORES if name in table]
     if not names:
         return
     shown = Table(box=box.SIMPLE_HEAD)
@@ -103,6 +117,7 @@ def _print_classes(table: pd.DataFrame) -> None:
     for _, row in table.iterrows():
         shown.add_row(row["image"], *(_class_cell(row, name) for name in schemes))
     print_table(shown)
+    console().print(CLASS_NOTE, soft_wrap=True)
 
 
 def _class_cell(row: pd.Series, scheme: str) -> str:

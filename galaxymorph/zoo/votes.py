@@ -20,6 +20,8 @@ from galaxymorph.zoo.tree import Tree, broken_sums, to_conditional, to_cumulativ
 
 # Releases round fractions to three decimals, and a question has seven answers at most.
 ROUNDING = 0.01
+# The words of a fault of a row.
+OUTSIDE = "outside 0 to 1"
 
 
 @dataclass(frozen=True)
@@ -351,7 +353,8 @@ def _fractions(read: CheckedRows, schema: Schema, kind: str, unvoted: np.ndarray
     else:
         fractions = _fill_unasked(read, tree, columns, ~unvoted)
     wrong = ~((fractions >= 0) & (fractions <= 1))
-    _fault_cell(read, wrong, fractions, columns, "outside 0 to 1")
+    _require_no_percentages(read.reference, fractions, columns)
+    _fault_cell(read, wrong, fractions, columns, OUTSIDE)
     fractions = np.where(wrong, 0.0, fractions)
     if kind == "cumulative":
         _fault_question(
@@ -361,6 +364,17 @@ def _fractions(read: CheckedRows, schema: Schema, kind: str, unvoted: np.ndarray
         sums = fractions @ tree.membership.T
         _fault_question(read, tree, (sums > 0) & (np.abs(sums - 1) > ROUNDING), "don't sum to 1")
     return fractions
+
+
+def _require_no_percentages(reference: str, fractions: np.ndarray, columns: Sequence[str]) -> None:
+    """Raise BadInput if most rows of a table have values over 1 and none has one over 100."""
+    largest = np.fmax.reduce(fractions, axis=1, initial=0.0)
+    if 2 * (largest > 1).sum() > len(largest) and largest.max() <= 100:
+        raise BadInput(
+            f"{reference}: {columns[0]} to {columns[-1]} have values up to {largest.max():.4g}; "
+            "vote fractions are from 0 to 1",
+            "divide percentages by 100",
+        )
 
 
 def _fill_unasked(

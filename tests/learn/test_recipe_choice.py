@@ -63,7 +63,7 @@ def test_few_galaxies_download_nothing(monkeypatch):
 
     monkeypatch.setattr(recipe_choice, "has_pretrained", refuse)
     assert default_recipe(FEW, {}).reason == (
-        "273 galaxies, 23 of irregular; fewer than the 10,000 that baseline needs"
+        "273 galaxies, 23 of irregular; baseline is for 10,000 galaxies or more"
     )
 
 

@@ -825,7 +825,7 @@ def _exported(run, folder):
 def test_galaxies_that_trained_do_not_calibrate(run, others, tmp_path, capsys):
     copied = shutil.copytree(run, tmp_path / "run")
     assert galaxymorph("calibrate", copied, "--also", others / "votes") == 2
-    assert "20 of 20 images are in the run's split" in capsys.readouterr().err
+    assert "20 of 20 images used in the model's fit" in capsys.readouterr().err
     assert not (copied / "scheme_classes.json").exists()
 
 

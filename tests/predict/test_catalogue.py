@@ -270,7 +270,7 @@ def test_a_catalogue_without_faults_says_nothing_of_any(run, images, tmp_path, c
     catalogue = write_catalogue(tmp_path / "mine.csv", images[:3])
     assert galaxymorph("predict", run, catalogue, "-o", f"{tmp_path / 'out'}/", *EXACT) == 0
     (parts,) = told(capsys.readouterr().err)
-    assert parts.startswith("3 of 3 images are in the run's split (column `part`: ")
+    assert parts.startswith("3 of 3 images used in the model's fit (`part`: ")
 
 
 @pytest.mark.parametrize(

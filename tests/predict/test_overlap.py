@@ -58,8 +58,7 @@ def test_predictions_name_the_runs_own_by_content_and_by_id(run, mixed, tmp_path
     table = read(out) if read else pd.DataFrame(json.loads(output.out))
     assert parts_in(table) == expected
     assert (
-        "5 of 8 images are in the run's split (column `part`: 1 train, 1 valid, 1 calibration, "
-        "2 test)"
+        "5 of 8 images used in the model's fit (`part`: 1 train, 1 valid, 1 calibration, 2 test)"
     ) in output.err
 
 
@@ -84,7 +83,7 @@ def test_catalogues_of_every_kind_do(run, mixed, tmp_path, capsys, ending):
     out = tmp_path / "out"
     assert galaxymorph("predict", run, path, "-o", f"{out}/", "--partition", "3") == 0
     assert parts_in(pd.read_parquet(out)) == expected
-    assert "5 of 8 images are in the run's split" in capsys.readouterr().err
+    assert "5 of 8 images used in the model's fit" in capsys.readouterr().err
 
 
 def test_triage_marks_them_where_volunteers_do_not_see_it(run, mixed, tmp_path, capsys):
@@ -93,7 +92,7 @@ def test_triage_marks_them_where_volunteers_do_not_see_it(run, mixed, tmp_path, 
     table = pd.read_csv(tmp_path / "out" / "manifest.csv")
     result = table["#part"].astype(object).where(table["#part"].notna(), None)
     assert dict(zip(table["galaxy"].astype(str), result, strict=True)) == expected
-    assert "5 of 8 images are in the run's split" in capsys.readouterr().err
+    assert "5 of 8 images used in the model's fit" in capsys.readouterr().err
 
 
 def test_ids_of_simulated_galaxies_mean_nothing_elsewhere(run, mixed, tmp_path):

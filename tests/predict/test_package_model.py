@@ -70,6 +70,8 @@ def test_an_image_unlike_galaxies_is_refused_unless_scores_are_asked_for(noise, 
     refused = pd.read_csv(tmp_path / "table.csv")
     assert list(refused["status"]) == ["unfamiliar"]
     assert refused[ANSWERS].isna().all(axis=None)
+    assert refused["distance_rank"].iloc[0] == 1
+    assert refused["distance"].iloc[0] > 0
     assert "unlike the galaxies that the model was trained on" in capsys.readouterr().err
     assert galaxymorph("predict", noise, "--outliers", "-o", tmp_path / "scored.csv") == 0
     scored = pd.read_csv(tmp_path / "scored.csv")

@@ -109,7 +109,11 @@ def test_a_bad_image_is_named_or_skipped(run, images, tmp_path, capsys):
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(images[0].read_bytes()[:500])
     assert galaxymorph("predict", run, images[0], bad) == 2
-    assert "bad.jpg" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "bad.jpg" in error
+    assert "or leave such images out with --skip-bad" in error
+    assert galaxymorph("predict", run, bad) == 2
+    assert "--skip-bad" not in capsys.readouterr().err
     assert galaxymorph("predict", run, images[0], bad, "--skip-bad", "--json") == 0
     captured = capsys.readouterr()
     assert len(json.loads(captured.out)) == 1

@@ -257,6 +257,20 @@ def test_cumulative_fractions_that_break_the_tree_are_refused(tmp_path):
         read_votes(write(table, tmp_path / "votes.csv"))
 
 
+@pytest.mark.parametrize("schema", ["galaxy-zoo-challenge", "galaxy-zoo-2"])
+def test_percentages_are_refused_with_the_remedy(schema, tmp_path):
+    table = votes_table(5) if schema == "galaxy-zoo-challenge" else made_votes(schema)
+    kind = "cumulative" if schema == "galaxy-zoo-challenge" else "fraction"
+    columns = SCHEMAS[schema].answer_columns(kind)
+    table[columns] *= 100
+    path = write(table, tmp_path / "votes.csv")
+    with pytest.raises(BadInput, match="have values up to .*; divide percentages by 100") as error:
+        read_votes(path, kind=kind)
+    assert str(error.value).startswith(f"{path}: {columns[0]} to {columns[-1]} ")
+    table[columns] /= 100
+    assert not read_votes(write(table, path), kind=kind).rows.words
+
+
 def test_the_same_fault_in_several_rows_is_told_once_with_their_number(tmp_path):
     table = made_votes("galaxy-zoo-2")
     table.loc[1:4, f"{ARMS}_count"] = -1

@@ -226,7 +226,7 @@ def _check_probabilities(read: CheckedRows, columns: Sequence[str], values: np.n
         raise BadInput(
             f"{read.reference}: {columns[0]} to {columns[-1]} are no probabilities: most rows have "
             "values outside 0 to 1",
-            "of logits x, give exp(x) / sum exp(x)",
+            "divide percentages by 100; of logits x, give exp(x) / sum exp(x)",
         )
     _fault_cells(read, columns, values, outside, ", outside 0 to 1")
     sums = values.sum(axis=2)

@@ -38,6 +38,7 @@ from galaxymorph.judge.metrics.vote_fractions import (
     root_mean,
 )
 from galaxymorph.learn import PACKAGE_MODEL
+from galaxymorph.predict.overlap import load_split_parts
 from galaxymorph.predict.predictors.recording import record_embeddings
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, read_catalogue, translate_fractions
 
@@ -79,13 +80,19 @@ def predicted(model: Path, images: list[str]) -> pd.DataFrame:
     return gm.predict(model, images=images, outliers=True)
 
 
+def kept_aside(model: Path, table: pd.DataFrame, part: str | None) -> pd.DataFrame:
+    """Return the galaxies of a part of the model's own split, None for those new to it."""
+    split = load_split_parts(str(model))
+    assert split is not None
+    parts = split.parts_of(list(table["galaxy"]), list(table["image"]))
+    return table[[each == part for each in parts]]
+
+
 def judge_challenge(model: Path, path: Path) -> dict[str, object]:
     """Return the scores of fractions and classes on the model's own test part."""
-    votes = read_catalogue(path).table
-    table = predicted(model, list(votes["image"]))
-    rows = (table["part"] == "test").to_numpy()
-    fractions = table.loc[rows, TREE.columns].to_numpy(float)
-    true = votes.loc[rows, TREE.columns].reset_index(drop=True)
+    votes = kept_aside(model, read_catalogue(path).table, "test")
+    fractions = predicted(model, list(votes["image"]))[TREE.columns].to_numpy(float)
+    true = votes[TREE.columns].reset_index(drop=True)
     squares = np.square(fractions - true.to_numpy(float)).mean(axis=1)
     record: dict[str, object] = {"galaxies": len(true), "rmse": root_mean(squares, SEED)}
     for schemed in gm.load_predictor(model).schemes:
@@ -99,11 +106,10 @@ def judge_gz2(model: Path, path: Path) -> dict[str, object]:
     """Return the error of conditional fractions, and the agreement on each question."""
     catalogue = read_catalogue(path, None, "galaxy-zoo-2", None, "weighted")
     assert catalogue.tree is not None
-    table = predicted(model, list(catalogue.table["image"]))
-    rows = table["part"].isna().to_numpy()
-    votes = catalogue.table.loc[rows, catalogue.tree.columns].to_numpy(float)
+    table = kept_aside(model, catalogue.table, None)
+    votes = table[catalogue.tree.columns].to_numpy(float)
     fractions = translate_fractions(catalogue.tree, TREE, votes)
-    guess = table.loc[rows, TREE.columns].to_numpy(float)
+    guess = predicted(model, list(table["image"]))[TREE.columns].to_numpy(float)
     squares, weights = conditional_square_errors(TREE, fractions, guess)
     error = bootstrap_one(
         lambda at: float(np.sqrt(squares[at].sum() / weights[at].sum())), len(squares), SEED
@@ -124,15 +130,13 @@ def label_efficiency(model: Path, path: Path) -> dict[str, object]:
 
     In each draw, the galaxies that are not among the labelled ones are judged.
     """
-    labels = read_catalogue(path, "label").table
+    labels = kept_aside(model, read_catalogue(path, "label").table, None)
+    counts = labels["label"].value_counts()
+    labels = labels[labels["label"].isin(counts.index[counts >= 2])]
     names = labels["label"].to_numpy(str)
-    rows = predicted(model, list(labels["image"]))["part"].isna().to_numpy(copy=True)
-    counts = pd.Series(names[rows]).value_counts()
-    rows &= np.isin(names, counts.index[counts >= 2])
-    names = names[rows]
     predictor = gm.load_predictor(model)
     with record_embeddings(predictor) as recorded:
-        predictor.outputs_of_each(list(labels.loc[rows, "image"]))
+        predictor.outputs_of_each(list(labels["image"]))
     vectors = np.concatenate(recorded.mean)
     scores = []
     for draw in range(DRAWS):

@@ -13,8 +13,21 @@ FRESH = """
 import sys
 import galaxymorph.learn
 galaxymorph.learn.serving_network, galaxymorph.learn.image_loader
-late = ["torch._dynamo", "sklearn", "scipy.stats", "timm"]
+late = ["torch._dynamo", "sklearn", "scipy.stats", "wandb", "timm"]
 print([name for name in late if name in sys.modules])
+from galaxymorph.learn.backbones.architectures import timm_config
+from galaxymorph.learn.acceleration.imports import lean_imports
+print(timm_config("test_resnet")["architecture"], "torch._dynamo" in sys.modules)
+import torch
+def is_compiled(x):
+    return x + torch.compiler.is_compiling()
+with lean_imports():
+    left_out = torch.compiler.disable(is_compiled)
+    also_left_out = torch.compiler.disable(recursive=False)(is_compiled)
+print("torch._dynamo" in sys.modules, left_out.__name__, left_out(torch.zeros(1)).item())
+for function in (is_compiled, left_out, also_left_out):
+    compiled = torch.compile(lambda x: function(x) * 2, backend="eager")
+    print(compiled(torch.ones(1)).item())
 import fastai.metrics, timm, torchvision.ops
 from fastai.data.transforms import TrainTestSplitter
 print(sorted(map(len, TrainTestSplitter(0.25)([1, 2, 3, 4]))))
@@ -56,7 +69,9 @@ def printed(code: str) -> list[str]:
 
 
 def test_a_network_is_ready_without_what_only_other_commands_need():
-    assert printed(FRESH) == ["[]", "[1, 3]", "1.0", "1.0", "['resnet18'] 2"]
+    late = ["[]", "test_resnet False"]
+    compiled = ["False is_compiled 0.0", "4.0", "2.0", "2.0"]
+    assert printed(FRESH) == [*late, *compiled, "[1, 3]", "1.0", "1.0", "['resnet18'] 2"]
 
 
 @pytest.fixture

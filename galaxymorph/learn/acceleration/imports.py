@@ -1,22 +1,28 @@
-"""Imports of fastai and torchvision without the modules that this package seldom uses.
+"""Imports of fastai, torchvision and timm without the modules that this package seldom uses.
 
-PyTorch, fastai and torchvision take 2.3 rather than 3.8 s of processor time.
+PyTorch, fastai and torchvision take 2.3 rather than 3.8 s of processor time, and timm then 0.6
+rather than 2.8 s.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial, wraps
 from types import ModuleType
 from typing import Any
 
-# Modules that fastai and torchvision import when they are imported, and the function that they take
-# from each by name. PyTorch's compiler, for one kind of torchvision's layers, takes 0.7 s;
-# scikit-learn, for a random split and metrics, 0.45 s with scipy.stats; timm 0.2 s.
+# Modules that fastai, torchvision and timm import when they are imported, and the function that
+# they take from each by name. PyTorch's compiler, for one kind of torchvision's layers and of
+# timm's, takes 2 s; scikit-learn, for a random split and metrics, 0.45 s with scipy.stats; timm
+# 0.2 s; wandb, for a table of timm's own training, 0.7 s.
 DEFERRED = {
+    "torch._dynamo": "disable",
     "torch._dynamo.utils": "is_compile_supported",
+    "wandb": "",
     "sklearn": "",
     "sklearn.metrics": "",
     "sklearn.model_selection": "train_test_split",
@@ -25,14 +31,46 @@ DEFERRED = {
 }
 
 
+COMPILER = ("torch._dynamo", "disable")
+
+
+def _disable(function: Any = None, recursive: bool = True, **options: Any) -> Any:
+    """Return a function that PyTorch's compiler leaves out, as `torch.compiler.disable` does.
+
+    It is excluded when it is called and the compiler is imported: before, nothing is compiled.
+    """
+    if function is None:
+        return partial(_disable, recursive=recursive, **options)
+    if isinstance(function, type):
+        return _excluded(function, recursive, **options)
+
+    @wraps(function)
+    def called(*arguments: Any, **keywords: Any) -> Any:
+        if COMPILER[0] not in sys.modules:
+            return function(*arguments, **keywords)
+        return _excluded(function, recursive, **options)(*arguments, **keywords)
+
+    return called
+
+
+def _excluded(function: Any, recursive: bool, **options: Any) -> Any:
+    import torch._dynamo
+
+    return torch._dynamo.disable(function, recursive, **options)
+
+
 class _StandIn(ModuleType):
     """A module that imports the real one when anything but its deferred function is used."""
 
     def __init__(self, name: str, function: str):
         super().__init__(name)
         self.__path__ = _Path(self._real)  # type: ignore[assignment]
+        if "." not in name:
+            # By it, libraries find out what is installed.
+            self.__spec__ = importlib.util.find_spec(name)
         if function:
-            setattr(self, function, self._deferred(function))
+            deferred = _disable if (name, function) == COMPILER else self._deferred(function)
+            setattr(self, function, deferred)
 
     def _deferred(self, function: str) -> Callable:
         def deferred(*arguments: Any, **options: Any) -> Any:
@@ -44,7 +82,8 @@ class _StandIn(ModuleType):
         name = self.__name__
         if sys.modules.get(name) is self:
             del sys.modules[name]
-        return importlib.import_module(name)
+        with lean_imports(apart_from=_library(name)):
+            return importlib.import_module(name)
 
     def __getattr__(self, name: str) -> object:
         # Looked up by code that inspects all modules.
@@ -66,15 +105,17 @@ class _Path:
 
 
 @contextmanager
-def lean_imports() -> Iterator[None]:
+def lean_imports(apart_from: str = "") -> Iterator[None]:
     """Defer the imports of `DEFERRED` by other modules within the block.
 
-    Modules that are imported already stay as they are.
+    Modules that are imported already stay as they are, and so do those of one library.
     """
     stand_ins = {
         name: _StandIn(name, function)
         for name, function in DEFERRED.items()
         if name not in sys.modules
+        and _library(name) != apart_from
+        and importlib.util.find_spec(_library(name))
     }
     sys.modules.update(stand_ins)
     try:
@@ -83,3 +124,7 @@ def lean_imports() -> Iterator[None]:
         for name, stand_in in stand_ins.items():
             if sys.modules.get(name) is stand_in:
                 del sys.modules[name]
+
+
+def _library(name: str) -> str:
+    return name.partition(".")[0]

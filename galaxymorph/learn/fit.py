@@ -27,6 +27,7 @@ from galaxymorph.learn.acceleration.hardware import (
     precision_callbacks,
     resolve_precision,
 )
+from galaxymorph.learn.acceleration.imports import without_compiler
 from galaxymorph.learn.acceleration.kept_memory import keep_freed_memory
 from galaxymorph.learn.acceleration.serving import serving_network
 from galaxymorph.learn.adaptation.coral import Coral
@@ -323,7 +324,11 @@ def _train_member(
             lambda: stored_features(learn, recipe, run.checkpoints / "features")
         )
         images = galaxies_to_train(remaining, learn)
-        with _followed(run) as trackers, Progress(label, images, "images") as progress:
+        with (
+            without_compiler(),
+            _followed(run) as trackers,
+            Progress(label, images, "images") as progress,
+        ):
             fit = _MemberFit(learn, run, state, plan, label, progress, unlabelled, trackers)
             for number in range(state.stage, len(plan)):
                 with features.feeding(learn, plan[number].name):

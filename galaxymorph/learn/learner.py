@@ -23,6 +23,7 @@ from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
 from fastai.torch_core import set_seed
 
+from galaxymorph.learn.acceleration.imports import without_compiler
 from galaxymorph.learn.backbones.encoders import resolve_encoder, warn_of_inputs
 from galaxymorph.learn.backbones.initial_weights import vision_learner_of
 from galaxymorph.learn.callbacks import FrozenInEval
@@ -143,4 +144,7 @@ def learner_on(
         "wd": recipe.weight_decay,
     }
     views = AverageViews(recipe.views, make_link(recipe))
-    return vision_learner_of(loaders, recipe, cbs=[views, *cbs], **{**usual, **learner_arguments})
+    with without_compiler():
+        return vision_learner_of(
+            loaders, recipe, cbs=[views, *cbs], **{**usual, **learner_arguments}
+        )

@@ -13,6 +13,7 @@ from torch import nn
 
 from galaxymorph import __version__
 from galaxymorph.base import Damaged, reading, replacing, write_json
+from galaxymorph.learn.acceleration.imports import without_compiler
 from galaxymorph.learn.backbones.architectures import build_model, pixel_stats
 from galaxymorph.learn.backbones.initial_weights import plain_names
 from galaxymorph.learn.description import describe_model
@@ -23,7 +24,7 @@ from galaxymorph.learn.runs import Run
 
 def export_learner(learn: Learner, path: Path) -> None:
     """Write `learn.export()`, whole or not at all."""
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, without_compiler():
         # fastai joins the path to the learner's, which leaves an absolute one unchanged.
         learn.export(temporary.resolve())
 

@@ -16,9 +16,20 @@ galaxymorph.learn.serving_network, galaxymorph.learn.image_loader
 late = ["torch._dynamo", "sklearn", "scipy.stats", "wandb", "timm"]
 print([name for name in late if name in sys.modules])
 from galaxymorph.learn.backbones.architectures import timm_config
-from galaxymorph.learn.acceleration.imports import lean_imports
+from galaxymorph.learn.acceleration.imports import lean_imports, without_compiler
 print(timm_config("test_resnet")["architecture"], "torch._dynamo" in sys.modules)
 import torch
+def trained():
+    weight.sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    optimizer.load_state_dict(optimizer.state_dict())
+    print("torch._dynamo" in sys.modules, round(weight.item(), 3))
+weight = torch.nn.Parameter(torch.ones(1))
+with without_compiler():
+    optimizer = torch.optim.AdamW([weight], lr=0.1, weight_decay=0.0, fused=True)
+    trained()
+print("torch._dynamo" in sys.modules)
 def is_compiled(x):
     return x + torch.compiler.is_compiling()
 with lean_imports():
@@ -28,6 +39,7 @@ print("torch._dynamo" in sys.modules, left_out.__name__, left_out(torch.zeros(1)
 for function in (is_compiled, left_out, also_left_out):
     compiled = torch.compile(lambda x: function(x) * 2, backend="eager")
     print(compiled(torch.ones(1)).item())
+trained()
 import fastai.metrics, timm, torchvision.ops
 from fastai.data.transforms import TrainTestSplitter
 print(sorted(map(len, TrainTestSplitter(0.25)([1, 2, 3, 4]))))
@@ -69,8 +81,8 @@ def printed(code: str) -> list[str]:
 
 
 def test_a_network_is_ready_without_what_only_other_commands_need():
-    late = ["[]", "test_resnet False"]
-    compiled = ["False is_compiled 0.0", "4.0", "2.0", "2.0"]
+    late = ["[]", "test_resnet False", "True 0.9", "False"]
+    compiled = ["False is_compiled 0.0", "4.0", "2.0", "2.0", "True 0.8"]
     assert printed(FRESH) == [*late, *compiled, "[1, 3]", "1.0", "1.0", "['resnet18'] 2"]
 
 

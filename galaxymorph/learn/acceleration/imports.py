@@ -1,7 +1,7 @@
 """Imports of fastai, torchvision and timm without the modules that this package seldom uses.
 
-PyTorch, fastai and torchvision take 2.3 rather than 3.8 s of processor time, and timm then 0.6
-rather than 2.8 s.
+PyTorch, fastai and torchvision take 2.3 rather than 3.8 s of processor time, timm then 0.6 rather
+than 2.8 s, and an optimizer of PyTorch nothing rather than 1.2 s.
 """
 
 from __future__ import annotations
@@ -9,19 +9,20 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial, wraps
 from types import ModuleType
 from typing import Any
 
+COMPILER = "torch._dynamo"
 # Modules that fastai, torchvision and timm import when they are imported, and the function that
 # they take from each by name. PyTorch's compiler, for one kind of torchvision's layers and of
-# timm's, takes 2 s; scikit-learn, for a random split and metrics, 0.45 s with scipy.stats; timm
+# timm's, takes 1.2 s; scikit-learn, for a random split and metrics, 0.45 s with scipy.stats; timm
 # 0.2 s; wandb, for a table of timm's own training, 0.7 s.
 DEFERRED = {
-    "torch._dynamo": "disable",
-    "torch._dynamo.utils": "is_compile_supported",
+    COMPILER: "",
+    f"{COMPILER}.utils": "is_compile_supported",
     "wandb": "",
     "sklearn": "",
     "sklearn.metrics": "",
@@ -29,9 +30,6 @@ DEFERRED = {
     "scipy.stats": "",
     "timm": "",
 }
-
-
-COMPILER = ("torch._dynamo", "disable")
 
 
 def _disable(function: Any = None, recursive: bool = True, **options: Any) -> Any:
@@ -46,7 +44,7 @@ def _disable(function: Any = None, recursive: bool = True, **options: Any) -> An
 
     @wraps(function)
     def called(*arguments: Any, **keywords: Any) -> Any:
-        if COMPILER[0] not in sys.modules:
+        if isinstance(sys.modules.get(COMPILER), _StandIn | None):
             return function(*arguments, **keywords)
         return _excluded(function, recursive, **options)(*arguments, **keywords)
 
@@ -59,8 +57,12 @@ def _excluded(function: Any, recursive: bool, **options: Any) -> Any:
     return torch._dynamo.disable(function, recursive, **options)
 
 
+def _graph_break() -> None:
+    """Do nothing, as the compiler's function does where nothing is compiled."""
+
+
 class _StandIn(ModuleType):
-    """A module that imports the real one when anything but its deferred function is used."""
+    """A module that imports the real one when anything but its deferred functions is used."""
 
     def __init__(self, name: str, function: str):
         super().__init__(name)
@@ -68,9 +70,11 @@ class _StandIn(ModuleType):
         if "." not in name:
             # By it, libraries find out what is installed.
             self.__spec__ = importlib.util.find_spec(name)
+        if name == COMPILER:
+            # What timm's layers, and each step of an optimizer, take from it.
+            vars(self).update(disable=_disable, graph_break=_graph_break)
         if function:
-            deferred = _disable if (name, function) == COMPILER else self._deferred(function)
-            setattr(self, function, deferred)
+            setattr(self, function, self._deferred(function))
 
     def _deferred(self, function: str) -> Callable:
         def deferred(*arguments: Any, **options: Any) -> Any:
@@ -82,7 +86,7 @@ class _StandIn(ModuleType):
         name = self.__name__
         if sys.modules.get(name) is self:
             del sys.modules[name]
-        with lean_imports(apart_from=_library(name)):
+        with deferring(each for each in DEFERRED if _library(each) != _library(name)):
             return importlib.import_module(name)
 
     def __getattr__(self, name: str) -> object:
@@ -104,18 +108,26 @@ class _Path:
         return iter(self._real().__path__)
 
 
-@contextmanager
-def lean_imports(apart_from: str = "") -> Iterator[None]:
-    """Defer the imports of `DEFERRED` by other modules within the block.
+def lean_imports() -> AbstractContextManager[None]:
+    """Defer the imports of `DEFERRED` by other modules within a block."""
+    return deferring(DEFERRED)
 
-    Modules that are imported already stay as they are, and so do those of one library.
+
+def without_compiler() -> AbstractContextManager[None]:
+    """Let optimizers of PyTorch do without its compiler within a block."""
+    return deferring([COMPILER])
+
+
+@contextmanager
+def deferring(names: Iterable[str]) -> Iterator[None]:
+    """Defer the imports of some of the modules in `DEFERRED` within the block.
+
+    Modules that are imported already stay as they are.
     """
     stand_ins = {
-        name: _StandIn(name, function)
-        for name, function in DEFERRED.items()
-        if name not in sys.modules
-        and _library(name) != apart_from
-        and importlib.util.find_spec(_library(name))
+        name: _StandIn(name, DEFERRED[name])
+        for name in names
+        if name not in sys.modules and importlib.util.find_spec(_library(name))
     }
     sys.modules.update(stand_ins)
     try:

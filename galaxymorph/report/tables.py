@@ -19,8 +19,8 @@ from galaxymorph.zoo import PROBABILITY, SCHEMAS, SCHEMES, Tree, likeliest_walk,
 # Columns of a pipe: wide enough for the path of an image in one line.
 PIPE = 400
 CLASS_NOTE = (
-    "In parentheses: the prediction set where it isn't the class alone, `none` if no class is "
-    "likely enough. In layer1, spiral means an edge-on disk (docs/labels.md)."
+    "In parentheses: the prediction set where it isn't the class alone. In layer1, spiral means an "
+    "edge-on disk, and irregular includes many face-on spirals (docs/labels.md)."
 )
 # The words for a run's parts.
 PARTS = {"valid": "validation", "test": "test"}

@@ -8,6 +8,7 @@ import pytest
 
 from galaxymorph.base import BadInput
 from galaxymorph.judge import described_schemes, fit_scheme, scheme_labels, score_scheme
+from galaxymorph.judge.calibration.set_methods import SET_METHODS
 from galaxymorph.report import print_calibration
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, SCHEMES
 
@@ -35,10 +36,36 @@ def fitted():
 def test_sets_of_new_galaxies_have_the_coverage_and_probabilities_are_nearly_calibrated(fitted):
     fractions, labels = _galaxies(2)
     scores = score_scheme(fitted, fractions, labels, seed=0)
-    assert 0.87 < scores["coverage"]["value"] < 0.93
+    # The likeliest class, which is always in the set, is right in more than 0.9.
+    known = np.isin(labels, fitted.classes)
+    right = fitted.columns(fractions)["layer1"].to_numpy()[known] == labels[known]
+    assert 0.9 < right.mean() <= scores["coverage"]["value"]
+    assert 1 <= scores["size"]["value"] < 1.25
+    # Without it the coverage is the promised one.
+    shares = fitted.probabilities(fractions[known])
+    truth = [fitted.classes.index(name) for name in labels[known]]
+    within = SET_METHODS[fitted.sets].scores(shares)[np.arange(len(truth)), truth]
+    assert 0.87 < (within <= fitted.threshold).mean() < 0.93
     # A regression on logarithms is nearly the right model of these galaxies, not exactly.
     assert scores["ece_equal_mass"]["value"] < 0.05
     assert scores["macro_f1"]["value"] > 0.9
+
+
+def test_sets_of_galaxies_between_the_classes_have_several_and_none_is_empty(fitted):
+    fractions, _ = _galaxies(8)
+    table = fitted.columns(fractions)
+    classes = table["layer1_set"].str.split("|")
+    assert all(name in each for name, each in zip(table["layer1"], classes, strict=True))
+    sizes, confidence = classes.map(len), table["layer1_confidence"]
+    assert sizes[confidence < 0.6].mean() > 1.5
+    assert sizes[confidence > 0.99].mean() < 1.01
+
+
+def test_a_record_from_before_sets_had_a_method_keeps_its_sets(fitted):
+    record = {key: value for key, value in fitted.record.items() if key != "sets"}
+    (read,) = described_schemes({"schemes": [record | {"threshold": 0.1}]}, len(ANSWERS), "m.json")
+    shares = np.array([[0.95, 0.04, 0.01], [0.6, 0.3, 0.1]])
+    assert read.sets_of(shares).tolist() == [[True, False, False], [False, False, False]]
 
 
 def test_columns_agree_with_probabilities(fitted):
@@ -96,6 +123,7 @@ def test_a_record_gives_the_same_probabilities(fitted):
         {"classes": "elliptical"},
         {"coverage": "high"},
         {"scheme": 3},
+        {"sets": "best"},
     ],
     ids=lambda change: next(iter(change)),
 )

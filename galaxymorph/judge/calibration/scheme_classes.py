@@ -30,6 +30,7 @@ from galaxymorph.judge.calibration.conformal import (
     set_words,
 )
 from galaxymorph.judge.calibration.reliability import calibration_intervals
+from galaxymorph.judge.calibration.set_methods import SET_METHODS
 from galaxymorph.judge.metrics.bootstrap import Interval, unknown
 from galaxymorph.judge.metrics.classification import macro_f1_interval
 from galaxymorph.learn import Run, run_files
@@ -43,6 +44,11 @@ FLOOR = 0.01
 # Galaxies of a class from which its scheme is fitted: two in each fold.
 LEAST = 10
 FOLDS = 5
+# Method of the prediction sets: galaxies between classes, which a scheme doesn't keep and no
+# calibration has, get sets of several classes, and none gets an empty one.
+SETS = "aps"
+# That of records before sets had a method.
+FORMER_SETS = "lac"
 # Inverse strengths of the regularisation, of which the one with the least held-out NLL is used.
 STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 
@@ -54,6 +60,7 @@ class SchemeRecord(TypedDict):
     classes: list[str]
     galaxies: dict[str, int]
     coverage: float
+    sets: str
     threshold: float
     weights: list[list[float]]
     bias: list[float]
@@ -68,6 +75,7 @@ class SchemeClasses:
         classes: in order.
         galaxies: number of calibration galaxies of each class.
         coverage: the share of sets that are to hold the true class.
+        sets: their method, of `SET_METHODS`.
         threshold: the largest score of a class in a prediction set, see `set_thresholds`.
         weights: of the logarithms of fractions plus `FLOOR`, shape (classes, answers).
         bias: shape (classes,).
@@ -77,6 +85,7 @@ class SchemeClasses:
     classes: list[str]
     galaxies: Mapping[str, int]
     coverage: float
+    sets: str
     threshold: float
     weights: np.ndarray
     bias: np.ndarray
@@ -98,16 +107,24 @@ class SchemeClasses:
         `<scheme>_p_<class>`.
         """
         shares = self.probabilities(fractions)
-        limits = np.full(len(self.classes), self.threshold)
         likeliest = np.array(self.classes, dtype=object)[shares.argmax(axis=1)]
         return pd.DataFrame(
             {
                 self.scheme: likeliest,
                 f"{self.scheme}_confidence": shares.max(axis=1),
-                f"{self.scheme}_set": set_words(prediction_sets(shares, limits), self.classes),
+                f"{self.scheme}_set": set_words(self.sets_of(shares), self.classes),
             }
             | {f"{self.scheme}_p_{name}": shares[:, at] for at, name in enumerate(self.classes)}
         )
+
+    def sets_of(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return which classes are in each galaxy's prediction set, booleans.
+
+        Args:
+            probabilities: shape (n, classes), as the sets.
+        """
+        limits = np.full(len(self.classes), self.threshold)
+        return prediction_sets(probabilities, limits, self.sets)
 
     @property
     def record(self) -> SchemeRecord:
@@ -117,6 +134,7 @@ class SchemeClasses:
             "classes": self.classes,
             "galaxies": dict(self.galaxies),
             "coverage": self.coverage,
+            "sets": self.sets,
             "threshold": self.threshold,
             "weights": self.weights.round(6).tolist(),
             "bias": self.bias.round(6).tolist(),
@@ -182,7 +200,8 @@ def fit_scheme(
         classes,
         counts,
         coverage,
-        float(set_thresholds(predicted[best], truth, coverage)[0]),
+        SETS,
+        float(set_thresholds(predicted[best], truth, coverage, SETS)[0]),
         weights,
         bias - weights @ scaler.mean_,
     )
@@ -210,8 +229,7 @@ def score_scheme(
     truth = np.array([schemed.classes.index(name) for name in labels[known]])
     shares = schemed.probabilities(fractions[known])
     confusion = confusion_matrix(truth, shares.argmax(axis=1), labels=range(len(schemed.classes)))
-    sets = prediction_sets(shares, np.full(len(schemed.classes), schemed.threshold))
-    within = set_intervals(sets, truth, seed)
+    within = set_intervals(schemed.sets_of(shares), truth, seed)
     return {
         "macro_f1": macro_f1_interval(confusion, seed),
         "ece_equal_mass": calibration_intervals(shares, truth, seed).scores["ece_equal_mass"],
@@ -286,10 +304,18 @@ def _read(record: Mapping[str, Any], answers: int) -> SchemeClasses:
         classes,
         require_key(record, "galaxies", dict),
         float(require_key(record, "coverage", (int, float))),
+        _method(record),
         float(require_key(record, "threshold", (int, float))),
         weights,
         bias,
     )
+
+
+def _method(record: Mapping[str, Any]) -> str:
+    method = require(record.get("sets", FORMER_SETS), str, "sets")
+    if method not in SET_METHODS:
+        raise Damaged(f"sets are of an unknown method {method!r}")
+    return method
 
 
 def with_scheme_columns(

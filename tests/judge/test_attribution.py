@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import re
 import shutil
 from dataclasses import replace
@@ -36,8 +37,9 @@ from galaxymorph.judge import (
 )
 from galaxymorph.judge.explain.faithfulness import LEAST_SIGNAL, _randomise, _reestimate, _signal
 from galaxymorph.judge.explain.physics import verdict
+from galaxymorph.judge.explain.receptive_fields import cells_of
 from galaxymorph.judge.metrics.bootstrap import proportion
-from galaxymorph.learn import Run
+from galaxymorph.learn import Recipe, Run, build_model
 from tests.conftest import galaxymorph
 from tests.judge.planted import planted
 
@@ -151,6 +153,113 @@ def test_attribution_falls_on_the_patch_that_decides(method):
     inside = [maps[at].ravel()[patch[at].ravel()].mean() for at in range(len(patch))]
     outside = [maps[at].ravel()[~patch[at].ravel()].mean() for at in range(len(patch))]
     assert np.all(np.array(inside) > 8 * np.array(outside))
+
+
+class Permuted(nn.Module):
+    """A linear layer on channels in the last place, as in ConvNeXt."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(1, 1, bias=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.layer(images.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class Added(nn.Module):
+    """A convolution of stride 2 and a pooled shortcut, whose centres differ."""
+
+    def __init__(self):
+        super().__init__()
+        self.way, self.shortcut = (
+            nn.Conv2d(1, 1, 5, 2, 2, bias=False),
+            nn.AvgPool2d(2, 2, ceil_mode=True),
+        )
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.way(images) + self.shortcut(images)
+
+
+def convolution(kernel, stride=1, padding=0, dilation=1, channels=1):
+    return nn.Conv2d(channels, 1, kernel, stride, padding, dilation, bias=False)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [convolution(7, 2, 3), nn.AvgPool2d(3, 2, 1), convolution(3, 1, 2, 2)],
+        [convolution(4, 4), Permuted(), convolution(7, 1, 3), convolution(2, 2)],
+        [nn.ZeroPad2d((0, 1, 1, 2)), convolution((4, 3), 2), nn.ReflectionPad2d(1)],
+        [nn.PixelUnshuffle(2), convolution(1, channels=4), convolution(3, (2, 1), 1)],
+        [convolution(3, padding=1), Added(), convolution(3, 2, "valid")],
+    ],
+)
+def test_the_field_of_a_cell_is_what_its_gradient_reaches(layers):
+    network = nn.Sequential(*layers)
+    for weight in network.parameters():
+        nn.init.constant_(weight, 0.1)
+    images = torch.rand(1, 1, 64, 96, requires_grad=True)
+    maps, cells = network(images), cells_of(network, images.detach())
+    at = np.array(maps.shape[-2:]) // 2
+    maps[0, 0, at[0], at[1]].backward()
+    reached = images.grad[0, 0].nonzero().numpy()
+    assert (cells.count == maps.shape[-2:]).all()
+    assert cells.low + at * cells.step == pytest.approx(reached.min(axis=0))
+    assert cells.high + at * cells.step == pytest.approx(reached.max(axis=0))
+
+
+@pytest.mark.parametrize(
+    ("arch", "size", "first"),
+    [
+        # 7 and 3 pixels with a padding of 3 and 1.
+        ("resnet18", 128, 0),
+        ("resnet18", 224, 0),
+        # Patches of 4, then of 2.
+        ("convnext_atto", 128, 15.5),
+        # Pads after the image's last pixel alone, where its side is even.
+        ("tf_efficientnet_lite0", 128, 31),
+        ("tf_efficientnet_lite0", 224, 31),
+        ("efficientnet_lite0", 128, 0),
+        # Merges four pixels into one of four times the channels before it convolves.
+        ("tresnet_m", 128, 1.5),
+        # Without strides: means of two.
+        ("vgg11", 64, 15.5),
+    ],
+)
+def test_the_cells_of_networks_are_where_their_padding_puts_them(arch, size, first):
+    recipe = Recipe(arch=arch, weights="none", normalise="none", dropout=0.0)
+    trunk = build_model(recipe, 2)[0].eval()
+    cells = cells_of(trunk, torch.rand(2, 3, size, size))
+    assert cells.count.tolist() == [size // 32] * 2
+    assert cells.step.tolist() == [32, 32]
+    assert cells.first.tolist() == [first, first]
+
+
+@pytest.mark.parametrize(
+    ("layer", "first"),
+    [
+        ([nn.Conv2d(3, 1, 3, 8, 1)], 0),
+        ([nn.Conv2d(3, 1, 8, 8)], 3.5),
+        ([nn.ZeroPad2d((0, 7, 0, 7)), nn.Conv2d(3, 1, 15, 8)], 7),
+    ],
+)
+def test_grad_cam_of_a_slope_is_that_slope(layer, first):
+    """Each cell is the mean red of its field, and so a linear function of its centre."""
+    network = nn.Sequential(nn.Sequential(*layer), nn.Sequential(nn.Flatten(), nn.Linear(64, 1)))
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.zero_()
+        layer[-1].weight[0, 0] = 1 / layer[-1].weight[0, 0].numel()
+        network[1][1].weight += 1
+    slope = 5 + torch.arange(64) + 2 * torch.arange(64)[:, None]
+    images = torch.zeros(1, 3, 64, 64)
+    images[0, 0] = slope
+    found = ATTRIBUTION_METHODS["gradcam"].apply(network, images, torch.tensor([0]), images)
+    # Cells at the edge have padding in their fields.
+    inner = slice(math.ceil(first) + 8, math.floor(first) + 40)
+    assert found.shape == (1, 64, 64)
+    ratio = found[0, inner, inner].detach() / slope[inner, inner]
+    assert ratio.numpy() == pytest.approx(float(ratio[0, 0]), rel=1e-5)
 
 
 def test_a_network_without_feature_maps_is_refused_in_one_line():

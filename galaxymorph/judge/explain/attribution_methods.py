@@ -49,12 +49,13 @@ def _grad_cam(
     network: nn.Module, batch: torch.Tensor, targets: torch.Tensor, skies: torch.Tensor
 ) -> torch.Tensor:
     """Selvaraju et al. 2017 (ICCV), equations 1 and 2, on the trunk's last feature maps."""
-    from captum.attr import LayerAttribution, LayerGradCam
+    from captum.attr import LayerGradCam
 
-    maps = LayerGradCam(network, next(network.children())).attribute(
-        batch, target=targets, relu_attributions=True
-    )
-    return LayerAttribution.interpolate(maps, tuple(batch.shape[-2:]), "bilinear")[:, 0]
+    from galaxymorph.judge.explain.receptive_fields import cells_of, placed
+
+    trunk = next(network.children())
+    maps = LayerGradCam(network, trunk).attribute(batch, target=targets, relu_attributions=True)
+    return placed(maps[:, 0], cells_of(trunk, batch), batch.shape[-2:])
 
 
 def _integrated_gradients(

@@ -7,6 +7,7 @@ import pytest
 
 from galaxymorph.judge.calibration.fraction_intervals import interval_metrics, vote_ranks
 from galaxymorph.judge.calibration.fractions import fit_variance
+from galaxymorph.judge.metrics.bootstrap import proportion
 from galaxymorph.zoo import SCHEMAS, cumulative_moments, deviations, to_conditional, to_cumulative
 from tests.makers import PUBLISHED
 
@@ -40,6 +41,14 @@ def test_intervals_hold_votes_and_fractions_that_are_drawn_from_them(name):
     for held in found["per_answer"].values():
         assert 0.865 < held["votes"]["value"] < 0.955
     json.dumps(found, allow_nan=False)
+
+
+def test_few_galaxies_leave_the_coverage_of_an_answer_open():
+    tree = TREES["galaxy-zoo-challenge"]
+    mean, deviation, _, counts = predicted_and_voted(tree, 3, 5)
+    found = interval_metrics(tree, mean, deviation, counts, mean, seed=0)["per_answer"]
+    # All three, by Wilson.
+    assert found[tree.columns[0]]["truth"] == proportion(3, 3)
 
 
 def test_ranks_are_even_where_the_prediction_is_right_and_not_where_it_is_sure_of_itself():

@@ -14,6 +14,7 @@ from torch import nn
 from galaxymorph.base import BadInput
 from galaxymorph.images import CORRUPTIONS
 from galaxymorph.judge.calibration.reliability import calibration_error
+from galaxymorph.judge.metrics.bootstrap import proportion
 from galaxymorph.judge.metrics.classification import f1_difference
 from galaxymorph.judge.metrics.metric import class_codes
 from galaxymorph.judge.robustness.corruption_errors import corruption_error
@@ -42,7 +43,8 @@ def test_every_corruption_is_scored_and_every_prediction_kept(measured):
             lost = scores["clean"]["macro_f1"]["value"] - each["macro_f1"]["value"]
             assert each["drop"]["value"] == pytest.approx(lost, abs=2e-6)
             assert each["error"]["value"] == pytest.approx(1 - each["accuracy"]["value"], abs=2e-6)
-    assert scores["consistency"]["rotation"]["agree"]["value"] <= 1
+    agree = scores["consistency"]["rotation"]["agree"]
+    assert agree == proportion(round(agree["value"] * len(own)), len(own))
 
 
 def test_clean_scores_have_the_intervals_of_the_runs_metrics(measured):

@@ -1,5 +1,6 @@
 import json
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +10,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import r2_score, root_mean_squared_error
 
 from galaxymorph.judge import Predictions, bootstrap, part_metrics
+from galaxymorph.judge.metrics.bootstrap import proportion
 from galaxymorph.judge.metrics.vote_fractions import (
     HALF_A_VOTE,
     conditional_square_errors,
@@ -16,6 +18,7 @@ from galaxymorph.judge.metrics.vote_fractions import (
     kl_divergence,
     question_divergence,
 )
+from galaxymorph.report.figures.run_figures import answers_figure
 from galaxymorph.zoo import SCHEMAS, reached, to_conditional, to_cumulative
 from tests.makers import SEVERAL
 
@@ -92,10 +95,35 @@ def test_questions_are_judged_where_volunteers_were_asked_and_agree():
         scores = metrics[question.name]
         assert scores["agreed"] == len(right)
         if right:
-            assert abs(scores["accuracy"]["value"] - np.mean(right)) < 1e-6
+            assert scores["accuracy"] == proportion(sum(right), len(right))
         else:
             assert scores["accuracy"] == {"value": None, "low": None, "high": None}
         assert abs(scores["kl"]["value"] - np.sum(weighted) / asked[:, at].sum()) < 1e-6
+
+
+@pytest.mark.parametrize(("n", "low"), [(1, 0.207), (2, 0.342), (3, 0.439), (40, 0.912)])
+def test_few_galaxies_that_are_all_right_leave_the_accuracy_open(n, low):
+    """A bootstrap of galaxies that are all right is the value itself."""
+    smooth = np.zeros(len(TREE.columns))
+    smooth[TREE.columns.index("t01_smooth_or_features_a01_smooth")] = 1.0
+    true = np.tile(smooth, (n, 1))
+    scores = tree_metrics(TREE, true, true, seed=1)["per_question"]["t01_smooth_or_features"]
+    assert scores["accuracy"]["value"] == scores["accuracy"]["high"] == 1
+    assert scores["accuracy"]["low"] == pytest.approx(low, abs=5e-4)
+
+
+def test_the_figure_of_accuracies_ends_at_one_and_has_their_intervals():
+    true, _ = pair(TREE, 12)
+    scores = tree_metrics(TREE, true, true, seed=1)
+    figure, _ = answers_figure(TREE, scores)
+    _, axes = figure.axes
+    low, high = axes.get_xlim()
+    lowest = min(
+        each["accuracy"]["low"] for each in scores["per_question"].values() if each["agreed"]
+    )
+    assert high == 1
+    assert 0 < lowest - low < 0.1
+    plt.close(figure)
 
 
 def test_the_truth_itself_scores_best():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from galaxymorph.judge.metrics.bootstrap import mean_interval
+from galaxymorph.judge.metrics.bootstrap import Interval, mean_interval, proportion
 from galaxymorph.judge.metrics.metric import METRICS, Metric
 from galaxymorph.zoo import Tree, fraction_beta, fraction_intervals, known_fractions
 
@@ -39,7 +39,8 @@ def interval_metrics(
         distribution predicted for them, a number at its edge counting by the share of its
         probability inside; `width`, of the intervals of fractions, in the mean over
         answers; and, where it is known, `truth`, the share of expected fractions inside those.
-        Each is value, low and high, see `bootstrap`; `per_answer` has votes and truth by column.
+        Each is value, low and high, see `bootstrap`; `per_answer` has votes and truth by column, of
+        whole galaxies as `proportion`.
     """
     tail = (1 - NOMINAL) / 2
     below, at = _vote_steps(tree, mean, deviation, counts)
@@ -62,11 +63,19 @@ def interval_metrics(
         "width": mean_interval((high - low).mean(axis=1), seed),
         "per_answer": {
             column: {
-                name: mean_interval(covered[:, number], seed) for name, covered in inside.items()
+                name: _of_answer(covered[:, number], seed) for name, covered in inside.items()
             }
             for number, column in enumerate(tree.columns)
         },
     }
+
+
+def _of_answer(covered: np.ndarray, seed: int) -> Interval:
+    """Return the share of an answer's galaxies covered, each yes, no or in part; NaN if unknown."""
+    covered = covered[~np.isnan(covered)]
+    if np.isin(covered, (0, 1)).all():
+        return proportion(int(covered.sum()), len(covered))
+    return mean_interval(covered, seed)
 
 
 def vote_ranks(

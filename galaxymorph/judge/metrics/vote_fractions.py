@@ -17,6 +17,7 @@ from galaxymorph.judge.metrics.bootstrap import (
     bootstrap_one,
     bootstrap_together,
     mean_interval,
+    proportion,
 )
 from galaxymorph.judge.metrics.expected_fractions import expected_fractions
 from galaxymorph.judge.metrics.metric import METRICS, Metric, Predictions
@@ -41,7 +42,7 @@ Estimates = dict[str, Interval]
 def question_accuracy(predictions: Predictions) -> Estimates:
     """Return the accuracy of each question's most probable answer, where volunteers agree.
 
-    See `agreed_galaxies`. By the question's name, with the interval of `bootstrap`.
+    See `agreed_galaxies`. By the question's name, with the interval of `proportion`.
     """
     tree = _tree_of(predictions)
     agreed = agreed_galaxies(tree, predictions.true)
@@ -55,11 +56,10 @@ def question_accuracy(predictions: Predictions) -> Estimates:
             for answers in tree.membership.astype(bool)
         ]
     )
-    terms = {"correct": (agreed & correct).astype(float), "agreed": agreed.astype(float)}
-    names = [question.name for question in tree.questions]
-    return _of_sums(
-        terms, lambda sums: _ratio(sums["correct"], sums["agreed"]), names, predictions.seed
-    )
+    hits, of = (agreed & correct).sum(axis=0), agreed.sum(axis=0)
+    return {
+        question.name: proportion(hits[at], of[at]) for at, question in enumerate(tree.questions)
+    }
 
 
 def question_kl(predictions: Predictions) -> Estimates:
@@ -307,6 +307,7 @@ def _expected_rmse(predictions: Predictions) -> Interval:
 
 
 DIVERGENCE, SQUARES = "percentile bootstrap of divergence and errors", "percentile bootstrap"
+WILSON = "Wilson of accuracies"
 for name, metric in {
     "kl": Metric(
         "Kullback-Leibler divergence",
@@ -376,7 +377,7 @@ for name, metric in {
         (0.0, 1.0),
         family="tree",
         estimates=question_accuracy,
-        interval=SQUARES,
+        interval=WILSON,
     ),
     "per_question.kl": Metric(
         "divergence",

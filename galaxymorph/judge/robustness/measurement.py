@@ -239,13 +239,13 @@ def _consistency(run: Run, by_view: np.ndarray) -> dict[str, ConditionScores]:
     views = {"rotation": by_view[:ROTATIONS][:, None], "mirroring": np.stack(np.split(by_view, 2))}
     consistency = {}
     for name, predictions in views.items():
-        by_galaxy = {"spread": predictions.std(axis=0).mean(axis=(0, 2))}
+        spread = predictions.std(axis=0).mean(axis=(0, 2))
+        scores: ConditionScores = {"spread": mean_interval(spread, run.recipe.seed)}
         if target_of(run.recipe).chooses:
             codes = predictions.argmax(axis=-1)
-            by_galaxy["agree"] = (codes == codes[0]).all(axis=(0, 1)).astype(float)
-        consistency[name] = {
-            metric: mean_interval(values, run.recipe.seed) for metric, values in by_galaxy.items()
-        }
+            agree = (codes == codes[0]).all(axis=(0, 1))
+            scores["agree"] = proportion(agree.sum(), len(agree))
+        consistency[name] = scores
     return consistency
 
 

@@ -125,7 +125,7 @@ def risk_figure(run: Run) -> Captioned:
         title=f"Misclassified among the accepted\nAURC {risk.mean():.4f}",
         xlabel="fraction of galaxies accepted, most confident first",
         ylabel="fraction misclassified",
-        xlim=(0, 1.01),
+        xlim=(0, 1),
         ylim=(0, None),
     )
     axes.grid()

@@ -221,10 +221,10 @@ def class_scores_figure(metrics: dict) -> Captioned:
     looks = {"precision": (BLUE, "o"), "recall": (ORANGE, "s"), "F1": (GREEN, "D")}
     for place, (words, (colour, marker)) in enumerate(looks.items(), -1):
         scores = [by_score[words.lower()] for by_score in per_class.values()]
-        draw_intervals(axes, scores, colour, 0.2 * place, fmt=marker, label=words)
+        draw_intervals(axes, scores, colour, 0.2 * place, fmt=marker, label=words, clip_on=False)
     name_rows(axes, [f"{in_words(name)} ({of['support']:,})" for name, of in per_class.items()])
     axes.set(xlabel="test score, 95 % intervals")
-    axes.set_xlim(right=1.01)
+    axes.set_xlim(right=1)
     legend_below(figure)
     return figure, (
         "Precision, recall and F1 of each class on the test part with 95 % intervals; galaxies "
@@ -244,13 +244,14 @@ def answers_figure(tree: Tree, scores: dict) -> Captioned:
     left.axvline(total, color=ORANGE, lw=1, label=f"RMSE of all answers: {total:.4f}")
     left.set(title="RMSE of vote fractions", xlabel="RMSE, 95 % intervals", xlim=(0, None))
     by_question = [scores["per_question"][question.name] for question in tree.questions]
-    draw_intervals(right, [question["accuracy"] for question in by_question], GREEN)
+    accuracies = [question["accuracy"] for question in by_question]
+    draw_intervals(right, accuracies, GREEN, clip_on=False)
     names = [
         f"{wrapped(question.text, 30)}\n({score['agreed']:,})"
         for question, score in zip(tree.questions, by_question, strict=True)
     ]
     name_rows(right, names, fontsize=SMALL)
-    right.set(title="Accuracy where agreed", xlabel="fraction of galaxies", xlim=(None, 1.01))
+    right.set(title="Accuracy where agreed", xlabel="fraction of galaxies", xlim=(None, 1))
     legend_below(figure)
     return figure, (
         "Left: root-mean-square error of each answer's vote fraction. Right: accuracy of the most "

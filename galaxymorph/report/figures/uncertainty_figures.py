@@ -115,7 +115,7 @@ def sources_figure(run: Run, table: pd.DataFrame) -> Captioned:
         axes.set(
             title=f"By {kind} uncertainty",
             xlabel="fraction of galaxies accepted, most certain first",
-            xlim=(0, 1.01),
+            xlim=(0, 1),
             ylim=(0, None),
         )
         axes.grid()

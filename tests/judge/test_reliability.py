@@ -9,6 +9,7 @@ from scipy.stats import binom
 from galaxymorph.judge import aurc
 from galaxymorph.judge.calibration.reliability import (
     ERRORS,
+    PER_BIN,
     bin_count,
     binned,
     binned_error,
@@ -189,13 +190,16 @@ def test_number_and_figure_are_of_the_same_bins_where_confidences_are_equal():
     assert calibration_scores(found, truth)["ece_equal_mass"] == pytest.approx(drawn)
 
 
-def test_few_galaxies_resolve_nothing():
-    """Bins of a galaxy each had a resolution that equals the uncertainty."""
-    found, truth = overconfident(15, np.random.default_rng(10), 0.1)
-    for debiased in (False, True):
-        scores = calibration_scores(found, truth, debiased)
-        assert scores["resolution"] == pytest.approx(0, abs=1e-12)
-        assert scores["uncertainty"] > 0.1
+@pytest.mark.parametrize("n", [15, 49, 50])
+def test_a_single_bin_says_nothing_of_reliability_and_resolution(n):
+    """Bins of a galaxy each had a resolution that equals the uncertainty; one bin has none."""
+    found, truth = overconfident(n, np.random.default_rng(10), 0.1)
+    scores = calibration_intervals(found, truth, 0).scores
+    for name in ("reliability", "resolution", "within_bins"):
+        known = {end is not None for end in scores[name].values()}
+        assert known == {n >= 2 * PER_BIN}, name
+    assert scores["uncertainty"]["value"] > 0.1
+    assert scores["ece_equal_mass"]["value"] is not None
 
 
 def test_a_nan_among_probabilities_is_an_error_and_no_score():

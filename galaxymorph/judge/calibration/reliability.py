@@ -52,7 +52,9 @@ def calibration_scores(
     class in `bin_count` bins (Guo et al. 2017, eq. 3; Nguyen & O'Connor 2015); `ece_classwise`, its
     mean over classes, each class's probability in bins of equal mass (Kull et al. 2019, eq. 5);
     `nll` in nats; `brier`, the sum over classes, and its parts: reliability - resolution +
-    uncertainty + within_bins (Murphy 1973; Stephenson et al. 2008, eq. 7).
+    uncertainty + within_bins, that is the variance of probabilities within bins less their
+    covariance with the outcomes there, twice (Murphy 1973; Stephenson et al. 2008, eq. 7). Those
+    that depend on bins are NaN where `bin_count` is 1.
 
     Args:
         probabilities: rows sum to 1.
@@ -75,6 +77,9 @@ def calibration_scores(
     reliability, resolution, uncertainty = np.sum(
         [_brier_parts(one, debiased) for one in by_class], axis=0
     )
+    if bin_count(probabilities.shape[-2]) < 2:
+        # All galaxies together resolve nothing, whatever their probabilities.
+        reliability, resolution = np.full((2, *brier.shape), np.nan)
     mass = binned(confidence, hits, mass_bins(confidence))
     errors = np.stack([binned_error(one, debiased) for one in by_class], axis=-1)
     return {
@@ -442,7 +447,11 @@ for name, metric in {
     "reliability": Metric("reliability of the Brier score", better="less"),
     "resolution": Metric("resolution of the Brier score", better="greater"),
     "uncertainty": Metric("uncertainty of the Brier score", "of the galaxies alone"),
-    "within_bins": Metric("variance within bins of the Brier score"),
+    "within_bins": Metric(
+        "variance less covariance within bins of the Brier score",
+        "of probabilities, and of these with the classes, twice; below 0 where probabilities tell "
+        "the classes of a bin's galaxies apart",
+    ),
     "held_out_nll": Metric(
         "negative log-likelihood in cross-validation", "used to select the calibrator", "less"
     ),

@@ -79,7 +79,7 @@ from .explain.shortcuts import mask_folder as mask_folder
 from .explain.shortcuts import shortcut_table as shortcut_table
 from .explain.shortcuts import true_masks as true_masks
 from .galleries import galleries_of as galleries_of
-from .galleries import loss_in_words as loss_in_words
+from .galleries import loss_definition as loss_definition
 from .galleries import most_contested as most_contested
 from .metrics.bootstrap import Interval as Interval
 from .metrics.bootstrap import bootstrap as bootstrap

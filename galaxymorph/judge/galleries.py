@@ -49,8 +49,8 @@ def galleries_of(run: Run, part: str = "test", data: Path | None = None) -> Gall
         divergence = question_divergence(questions.tree, questions.true, questions.predicted)
         losses = _with_question(losses, questions, divergence)
     predictions = calibrated_predictions(run, with_images(run.predictions(part), data))
-    name = loss_in_words(run)[0]
-    galleries = {f"top_losses_{part}": (f"Largest values of the {name}", losses)}
+    words = {"valid": "validation"}.get(part, part)
+    galleries = {f"top_losses_{part}": (f"Largest losses of the {words} part", losses)}
     for family in target_of(run.recipe).metrics:
         galleries |= FAMILIES[family](run, predictions, part)
     return galleries
@@ -121,17 +121,17 @@ def _with_question(table: pd.DataFrame, questions: Questions, values: np.ndarray
     ).reset_index(drop=True)
 
 
-def loss_in_words(run: Run) -> tuple[str, str]:
-    """Return the name of the losses in galleries, and their definition."""
+def loss_definition(run: Run) -> str:
+    """Return what the losses in galleries are, in words."""
     if run.judged is None:
-        return "training loss", loss_words(run.recipe)
+        return f"the loss function of the fit ({loss_words(run.recipe)}) for that galaxy"
     if target_of(run.recipe).soft:
-        return "loss", "the divergence of predicted from observed fractions, in nats"
-    return "loss", "minus the logarithm of the label's probability"
+        return "the divergence of predicted from observed fractions, in nats"
+    return "minus the logarithm of the label's probability"
 
 
 def _judged_losses(run: Run, table: pd.DataFrame) -> np.ndarray:
-    """Return the loss of each galaxy of a judged table, see `loss_in_words`."""
+    """Return the loss of each galaxy of a judged table, see `loss_definition`."""
     if target_of(run.recipe).soft:
         questions = questions_of(run, table)
         return question_divergence(questions.tree, questions.true, questions.predicted).sum(axis=1)

@@ -9,7 +9,7 @@ from galaxymorph.learn import Run, fit_warnings, held, run_files, say_fit_warnin
 from galaxymorph.report.card import write_card
 from galaxymorph.report.figures.run_figures import redraw
 from galaxymorph.report.figures.vote_figures import draw_votes
-from galaxymorph.report.metric_tables import interval_places, score_name
+from galaxymorph.report.metric_tables import interval_places
 from galaxymorph.report.page_content import PageContent
 from galaxymorph.report.sections import SECTIONS, gather_sections
 from galaxymorph.report.server.markup import render, section_template
@@ -63,7 +63,7 @@ def write_comparison(comparison: Comparison, output: Path) -> Path:
     tree = target_of(runs[0].recipe).tree
     groups: dict[str, tuple[list, list]] = {}
     for row in comparison.rows:
-        shown = (score_name(row.score, tree), _better(row), row.cells)
+        shown = (row.name(tree), _better(row), row.cells)
         groups.setdefault(row.file, ([], []))[row.is_detail].append(shown)
     differences = comparison.differences
     most = comparison.largest_end

@@ -41,6 +41,8 @@ DETAILS = (
 
 # Settings of a judged table: of its labels. Those of a fit are unknown.
 OF_LABELS = ("scheme", "target", "schema", "labels_column", "fractions", "seed")
+# Before the names of scores after calibration.
+AFTER = "after."
 # Letters of an interval drawn in the terminal.
 DRAWN = 41
 
@@ -69,6 +71,8 @@ class Row:
         better: greater, less or nominal; empty where neither is better.
         nominal: the value that it is to have, None without one.
         cells: a run each, None for one that lacks it.
+        uncalibrated: names of the runs whose calibration left their probabilities unchanged, of a
+            score after calibration.
     """
 
     file: str
@@ -76,6 +80,7 @@ class Row:
     better: str
     nominal: float | None
     cells: list[Cell | None]
+    uncalibrated: list[str]
 
     @property
     def is_detail(self) -> bool:
@@ -85,8 +90,17 @@ class Row:
 
     def words(self, tree: Tree | None) -> str:
         """Return the score in words, behind its file unless that is the fit's."""
-        words = score_name(self.score, tree)
+        words = self.name(tree)
         return words if self.file == "metrics" else f"{self.file}: {words}"
+
+    def name(self, tree: Tree | None) -> str:
+        """Return the score in words without its file."""
+        if not self.uncalibrated:
+            return score_name(self.score, tree)
+        words = score_name(self.score.removeprefix(AFTER), tree)
+        if len(self.uncalibrated) == len(self.cells) - self.cells.count(None):
+            return f"{words} (uncalibrated)"
+        return f"{words} (after calibration; {', '.join(self.uncalibrated)}: uncalibrated)"
 
 
 @dataclass(frozen=True)
@@ -136,13 +150,25 @@ class Comparison:
             )
         }
         nominal = rows["nominal"].dropna().unique()
+        unchanged = self._unchanged if score.startswith(AFTER) else set()
         return Row(
             file,
             score,
             str(rows["better"].iloc[0]),
             float(nominal[0]) if len(nominal) == 1 else None,
             [cells.get(str(run.path)) for run in self.runs],
+            [name for path, name in self._name_of.items() if path in cells and path in unchanged],
         )
+
+    @cached_property
+    def _unchanged(self) -> set[str]:
+        """The paths of the runs whose calibration left their probabilities unchanged."""
+        paths = {str(run.path): run.path / run_files.CALIBRATION for run in self.runs}
+        return {
+            name
+            for name, path in paths.items()
+            if path.exists() and read_json(path).get("method") == "none"
+        }
 
     @cached_property
     def differences(self) -> list[Difference]:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from galaxymorph.cli import COMMANDS, cli
 from tests.conftest import RECIPE, galaxymorph
@@ -113,6 +114,11 @@ def test_interpret_draws_the_galleries(run, capsys):
     assert galaxymorph("interpret", run) == 0
     drawn = [Path(line) for line in capsys.readouterr().out.splitlines()]
     assert run / "figures" / "top_losses_test.png" in drawn
+    with Image.open(run / "figures" / "top_losses_test.png") as sheet:
+        caption = sheet.text["Description"]
+    # These galaxies aren't trained on, and have no training loss.
+    assert caption.startswith("Largest losses of the test part") and "training" not in caption
+    assert "The loss is the loss function of the fit (cross-entropy" in caption
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
 
 

@@ -13,7 +13,7 @@ from galaxymorph.judge.metrics.comparison import (
 )
 from galaxymorph.judge.metrics.metric import metric_of
 from galaxymorph.learn import Run
-from tests.conftest import galaxymorph
+from tests.conftest import galaxymorph, linked
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +90,28 @@ def test_a_score_that_one_run_has_is_shown_with_a_gap(run, worse, capsys):
         line for line in capsys.readouterr().out.splitlines() if "robustness: mean drop" in line
     )
     assert line.split()[-2:] == ["–", "0.250"]
+
+
+@pytest.mark.parametrize(
+    ("methods", "words"),
+    [
+        (("none", "none"), "Brier score (uncalibrated)"),
+        (("vector", "vector"), "Brier score (after calibration)"),
+        (("none", "vector"), "Brier score (after calibration; first: uncalibrated)"),
+        (("vector", "none"), "Brier score (after calibration; second: uncalibrated)"),
+    ],
+)
+def test_unchanged_probabilities_are_not_called_calibrated(run, tmp_path, capsys, methods, words):
+    runs = [linked(run, tmp_path / name) for name in ("first", "second")]
+    for each, method in zip(runs, methods, strict=True):
+        brier = {"value": 0.2, "low": 0.1, "high": 0.3}
+        record = {"method": method, "before": {"brier": brier}, "after": {"brier": brier}}
+        (each / "calibration.json").unlink(missing_ok=True)
+        (each / "calibration.json").write_text(json.dumps(record))
+    page = tmp_path / "page.html"
+    assert galaxymorph("compare", *runs) == galaxymorph("compare", *runs, "-o", page) == 0
+    assert f"calibration: {words}" in capsys.readouterr().out
+    assert f">{words}<" in page.read_text()
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from galaxymorph.images import decode
-from galaxymorph.judge import loss_in_words, prediction_kind
+from galaxymorph.judge import loss_definition, prediction_kind
 from galaxymorph.learn import Run
 from galaxymorph.report.figures.panels import in_words
 from galaxymorph.report.figures.style import BLACK, PAGE, RIGHT, SMALL, WRONG, styled, write_figure
@@ -43,8 +43,7 @@ def draw_gallery(run: Run, path: Path, galaxies: pd.DataFrame, title: str, most:
     shown = galaxies.head(most)
     crop, kind = run.recipe.crop, prediction_kind(run)
     rows = shown.to_dict("records")
-    loss_name, definition = loss_in_words(run)
-    labels = [_gallery_label(row, run.recipe.truth, loss_name) for row in rows]
+    labels = [_gallery_label(row, run.recipe.truth) for row in rows]
     lines = max((len(words) for words, _ in labels), default=0)
     figure, places = contact_sheet(len(rows), COLUMNS, lines)
     for axes, row, (label, colour) in zip(places, rows, labels, strict=True):
@@ -56,7 +55,7 @@ def draw_gallery(run: Run, path: Path, galaxies: pd.DataFrame, title: str, most:
     of = f"{len(shown):,} of {len(galaxies):,}"
     title_sheet(figure, f"{title} ({of}; {kind})")
     dotted = " The dotted square is the model's input." if crop < 1 else ""
-    loss = f" The {loss_name} is {definition}, without calibration." * ("loss" in shown)
+    loss = f" The loss is {loss_definition(run)}, without calibration." * ("loss" in shown)
     return write_figure(path, figure, f"{title}: {of} galaxies; {kind}.{loss}{dotted}")
 
 
@@ -72,10 +71,10 @@ def pictured(galaxies: pd.DataFrame) -> pd.DataFrame:
     return galaxies[galaxies["image"] != ""]
 
 
-def _gallery_label(row: dict[Any, Any], truth: str, loss_name: str) -> tuple[list[str], str]:
+def _gallery_label(row: dict[Any, Any], truth: str) -> tuple[list[str], str]:
     """Return the lines below an image of a gallery, and their colour."""
     loss = row.get("loss", np.nan)
-    lines = [f"{loss_name} {loss:.2f}"] if np.isfinite(loss) else []
+    lines = [f"loss {loss:.2f}"] if np.isfinite(loss) else []
     if "answer_words" in row:
         shares = f"{truth} {_percent(row['volunteers'])}, model {_percent(row['model'])}"
         return label_lines(row["galaxy"], [row["answer_words"], shares, *lines], COLUMNS), BLACK

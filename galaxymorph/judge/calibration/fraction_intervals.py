@@ -62,9 +62,7 @@ def interval_metrics(
         },
         "width": mean_interval((high - low).mean(axis=1), seed),
         "per_answer": {
-            column: {
-                name: _of_answer(covered[:, number], seed) for name, covered in inside.items()
-            }
+            column: {name: _of_answer(covered[:, number], seed) for name, covered in inside.items()}
             for number, column in enumerate(tree.columns)
         },
     }

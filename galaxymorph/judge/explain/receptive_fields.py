@@ -42,7 +42,7 @@ class Cells:
         """The first cell's centre; that of the image's first pixel is 0."""
         return (self.low + self.high) / 2
 
-    def resized(self, count: Sequence[int]) -> Cells:
+    def resized(self, count: Sequence[int] | np.ndarray) -> Cells:
         """Return another number of cells that cover the same, such as cells merged by fours."""
         merged = self.count / np.array(count)
         high = self.high + (merged - 1) * self.step

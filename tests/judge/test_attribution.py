@@ -222,8 +222,6 @@ def test_the_field_of_a_cell_is_what_its_gradient_reaches(layers):
         ("efficientnet_lite0", 128, 0),
         # Merges four pixels into one of four times the channels before it convolves.
         ("tresnet_m", 128, 1.5),
-        # Without strides: means of two.
-        ("vgg11", 64, 15.5),
     ],
 )
 def test_the_cells_of_networks_are_where_their_padding_puts_them(arch, size, first):

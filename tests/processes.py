@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing import forkserver, get_context
 from multiprocessing.connection import Connection, wait
@@ -86,6 +86,14 @@ class Command:
 def run_command(*words: object, timeout: float = 300, **settings) -> CompletedProcess[str]:
     """Run a command in a process of its own, with the settings of a `Command`."""
     return Command(*words, **settings).result(timeout)
+
+
+def import_anew(root: Path, missing: Sequence[str] = ()) -> None:
+    """Let a command's process import the package again, from a folder, without some libraries."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "galaxymorph"]:
+        del sys.modules[name]
+    sys.path.insert(0, str(root))
+    sys.modules.update(dict.fromkeys(missing))
 
 
 def _start_server() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -9,18 +10,29 @@ import pandas as pd
 import pytest
 
 from galaxymorph.base import BadInput, load_plugin
-from tests.conftest import QUICK, RECIPE
+from galaxymorph.report import explanation
+from tests.conftest import QUICK, RECIPE, draw_nothing
 from tests.processes import run_command
 
 ROOT = Path(__file__).parents[1]
 PLUGIN = ROOT / "docs" / "examples" / "my_survey.py"
 
 
-def command(*words, plugin: Path | None = PLUGIN, status: int = 0) -> CompletedProcess[str]:
+def command(
+    *words,
+    plugin: Path | None = PLUGIN,
+    status: int = 0,
+    prepare: Callable[[], object] | None = None,
+) -> CompletedProcess[str]:
     """Run the command line in another process, so that this one's registries stay as they are."""
-    done = run_command(*words, *(["--plugin", plugin] if plugin else []))
+    done = run_command(*words, *(["--plugin", plugin] if plugin else []), prepare=prepare)
     assert done.returncode == status, done.stderr
     return done
+
+
+def measure_nothing() -> None:
+    """Leave out statmorph's measurements in this process, which runs one command."""
+    explanation.can_measure = lambda: False
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +46,8 @@ def fitted(simple, new_folder) -> Path:
     done = command("fit", *words, "--out", out, "--name", "run")
     assert "smooth 40, featured 20" in done.stderr
     assert "error rate" in done.stdout
-    command("fit", *words, "--seed", "5", "--out", out, "--name", "other")
+    other = ["--seed", "5", "--out", out, "--name", "other"]
+    command("fit", *words, *other, prepare=draw_nothing)
     return out / "run"
 
 
@@ -52,7 +65,8 @@ def two_questions(simple, new_folder) -> Path:
     votes.to_csv(folder / "votes.csv", index=False)
     (folder / "images").symlink_to(simple / "images_training_rev1")
     words = ["--recipe", RECIPE, *QUICK, "--target", "tree", "--schema", "two-questions"]
-    command("fit", "--data", folder, *words, "--loss", "mae", "--out", folder, "--name", "run")
+    words += ["--loss", "mae", "--out", folder, "--name", "run"]
+    command("fit", "--data", folder, *words, prepare=draw_nothing)
     return folder / "run"
 
 
@@ -94,7 +108,8 @@ def test_a_source_of_uncertainty_is_compared(fitted):
 
 
 def test_an_attribution_method_and_checks_are_drawn_and_tested(fitted):
-    command("explain", fitted, "--method", "input-gradient", "--limit", "4")
+    words = ["--method", "input-gradient", "--limit", "4"]
+    command("explain", fitted, *words, prepare=measure_nothing)
     page = (fitted / "report.html").read_text()
     assert all(
         name in page for name in ("Input x gradient", "red and blue exchanged", "contrast halved")

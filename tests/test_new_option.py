@@ -1,15 +1,15 @@
 """A setting added to the package: two edits make it an option of `fit` that reaches the learner."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.conftest import QUICK, RECIPE
+from tests.processes import import_anew, run_command
 
 ROOT = Path(__file__).parents[1]
 # File, line, and the line in its place.
@@ -22,20 +22,23 @@ EDITS = (
     ),
     ("learn/learner.py", "AdamW, fused=True)", "AdamW, fused=True, eps=recipe.adam_eps)"),
 )
-# Runs the command line, and prints the epsilon of each optimiser that it makes.
-RECORDING = """
-import sys
-import torch
-from galaxymorph.cli import main
+
 
 class Recorded(torch.optim.AdamW):
+    """Prints its epsilon."""
+
     def __init__(self, *arguments, **settings):
         print("epsilon", settings["eps"], flush=True)
         super().__init__(*arguments, **settings)
 
-torch.optim.AdamW = Recorded
-main(sys.argv[1:])
-"""
+
+def import_patched(folder: Path) -> None:
+    """Let this process, which runs one command, import the edited package."""
+    import_anew(folder)
+    torch.optim.AdamW = Recorded
+    import galaxymorph.report as reports
+
+    reports.draw_run = reports.write_report = lambda *_: None
 
 
 @pytest.fixture(scope="module")
@@ -54,14 +57,7 @@ def patched(new_folder) -> Path:
 
 def patched_main(patched: Path, *words) -> str:
     """Run the edited package's command line; return what it prints."""
-    done = subprocess.run(
-        [sys.executable, "-c", RECORDING, *map(str, words)],
-        cwd=patched,
-        env=os.environ | {"PYTHONPATH": str(patched)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = run_command(*words, cwd=patched, prepare=partial(import_patched, patched))
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -2,9 +2,8 @@
 
 import re
 import runpy
-import subprocess
-import sys
 from configparser import ConfigParser
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 import galaxymorph
 from tests.conftest import QUICK, RECIPE
 from tests.conftest import galaxymorph as command
+from tests.processes import import_anew, run_command
 
 ROOT = Path(__file__).parents[1]
 SETUP = ConfigParser()
@@ -67,11 +67,6 @@ def test_the_description_has_no_link_into_a_folder_that_an_index_lacks(repositor
 
 def test_a_fit_needs_no_extra(simple, tmp_path):
     words = ["--data", simple, "--recipe", RECIPE, *QUICK, "--out", tmp_path, "--name", "run"]
-    arguments = ["fit", *map(str, words)]
-    code = (
-        f"import sys; sys.modules.update(dict.fromkeys({EXTRAS}))\n"
-        f"from galaxymorph.cli import main; main({arguments!r})"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    done = run_command("fit", *words, prepare=partial(import_anew, ROOT, EXTRAS))
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "report.html").is_file()

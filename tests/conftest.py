@@ -134,10 +134,26 @@ def undrawn():
         yield
 
 
+@pytest.fixture
+def unrefreshed(monkeypatch):
+    """Leave out the page that a command on a run writes again.
+
+    For tests that look at its other results.
+    """
+    from galaxymorph.api import analyses
+
+    monkeypatch.setattr(analyses, "refresh_report", lambda *_: None)
+
+
+def draw(drawing: Mapping[str, Callable]) -> None:
+    """Replace the functions by which a fit draws its figures and writes its page, for good."""
+    for name, function in drawing.items():
+        setattr(reports, name, function)
+
+
 def draw_nothing() -> None:
     """Leave out the figures and the page of fits in this process, which runs one command."""
-    for name, function in NO_DRAWING.items():
-        setattr(reports, name, function)
+    draw(NO_DRAWING)
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ A command that costs minutes, or takes what a test hasn't, is only parsed, for t
 """
 
 import importlib.util
+import json
 import re
 import shlex
 import shutil
@@ -26,6 +27,8 @@ from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, draw_votes
 from tests.conftest import NO_DRAWING, RECIPE, fits_that, galaxymorph, linked
 from tests.zoo.test_votes import made_votes
 
+pytestmark = pytest.mark.usefixtures("unrefreshed")
+
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TUTORIAL = "tutorial.md"
@@ -34,7 +37,10 @@ TUTORIALS = (TUTORIAL, "tutorial-volunteers.md")
 # The runs of these are trained on votes.
 SOFT = ("soft-labels.md", "how-to-votes.md")
 TINY = ["--size", "32", "--batch", "16", "--epochs", "1"]
-RANDOM = [*TINY, "--weights", "none"]
+# The network of the recipe of the tests, in a fit by another recipe.
+NETWORK = json.loads(RECIPE.read_text())
+OTHER = [*TINY, "--arch", NETWORK["arch"], "--model-args", NETWORK["model_args"]]
+OTHER += ["--weights", "none", "--unfreeze", "0", "--frozen-epochs", "0", "--folds", "2"]
 SMALL = ["--recipe", str(RECIPE), *TINY]
 
 
@@ -89,7 +95,7 @@ class Run:
 
 
 class Fit(Run):
-    """A fit without figures and page: those of the other fits, and of the tutorial, are drawn."""
+    """A fit without figures and page: those of README's, of folds and of the tutorial are drawn."""
 
     def __call__(self, words: list[str]) -> None:
         with fits_that(NO_DRAWING):
@@ -193,15 +199,16 @@ RULES = [
     (r"python cli.py predict .*--hats", Parse("`test_hats.py` has it, where hats is installed")),
     (r"python cli.py (similar|anomalies) ", Run()),
     (r"python cli.py fit --resume", Run()),
-    (r"python cli.py fit .*--members 5", Run(*SMALL, "--members", "2")),
-    (r"python cli.py fit .*--frozen-epochs", Run(*TINY, "--folds", "2", "--frozen-epochs", "1")),
-    (r"python cli.py fit .*--recipe robust", Fit(*RANDOM, "--folds", "2")),
-    (r"python cli.py fit .*--folds 5 (--data|.*--recipe)", Fit(*TINY, "--folds", "2")),
+    (r"python cli.py fit .*--members 5", Fit(*SMALL, "--members", "2")),
+    (r"python cli.py fit .*--frozen-epochs", Fit(*TINY, "--folds", "2", "--frozen-epochs", "1")),
+    (r"python cli.py fit .*--recipe robust", Fit(*OTHER)),
+    (r"python cli.py fit .*--folds 5 (--data|.*--recipe)", Fit(*OTHER)),
     (r"python cli.py fit .*--weights galaxymorph", Fit(*TINY)),
     (r"python cli.py fit .*--recipe small", Fit(*TINY)),
     (r"python cli.py fit .*--folds 5", Run(*SMALL, "--folds", "2")),
-    (r"python cli.py fit (--target .*--(data|scheme)|--data .*--target)", Fit(*SMALL)),
-    (r"python cli.py fit", Run(*SMALL)),
+    (r"python cli.py fit( --scheme hubble --name first)?$", Run(*SMALL)),
+    (r"python cli.py fit", Fit(*SMALL)),
+    (r"python cli.py interpret .*[a-zA-Z]$", Run("--most", "2")),
     (r"python cli.py judge", Run("--name", "judged")),
     (r"python cli.py triage", Run("--number", "3")),
     (r"python cli.py data cutouts", Parse("`test_cutouts.py` has a server")),

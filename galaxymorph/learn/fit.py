@@ -150,6 +150,8 @@ def start_run(path: Path, recipe: Recipe, galaxies: Galaxies) -> Run:
     soft = target_of(recipe).soft
     if soft:
         data["votes"] = "digests"
+    if galaxies.fractions:
+        data["fractions"] = galaxies.fractions
     with new_run_folder(path) as folder:
         run = create_run(folder, recipe, classes, data)
         if recipe.folds:

@@ -56,6 +56,7 @@ class Galaxies:
     """The labelled galaxies of a fit with their images' digests, and the rejected rows.
 
     `further` are those of further sources, which only train: None if the recipe has none.
+    `fractions` is the kind of their vote fractions, one of `FRACTIONS`, empty for labels.
     """
 
     table: pd.DataFrame
@@ -65,6 +66,7 @@ class Galaxies:
     source: str
     frames: Frames | None
     further: pd.DataFrame | None = None
+    fractions: str = ""
 
 
 @dataclass(frozen=True)
@@ -265,7 +267,13 @@ def decode_galaxies(
         _absolute(labelled.catalogue.source),
         frames,
         without_copies(tables[0], tables[1:], recipe, frames) if recipe.also else None,
+        _kind_words(labelled.catalogue.kind),
     )
+
+
+def _kind_words(kind: str) -> str:
+    """Return the setting `fractions` of a kind of vote fractions."""
+    return next((name for name, each in FRACTIONS.items() if each == kind), "")
 
 
 def _sound_galaxies(

@@ -161,7 +161,7 @@ class Run:
 
     @property
     def data(self) -> dict[str, str]:
-        """The origin of the galaxies: `path`, `source` and `fingerprint`."""
+        """The origin of the galaxies: `path`, `source` and `fingerprint`; of votes `fractions`."""
         return self._record["data"]
 
     @property

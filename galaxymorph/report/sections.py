@@ -150,7 +150,9 @@ def _trained(page: PageContent) -> Content:
     words = {**PARTS, "train": "training"}
     source = Path(run.data["source"])
     if target.tree:
-        labels = f"vote fractions of the schema {shown_setting(recipe, 'schema')}"
+        kind = run.data.get("fractions", "")
+        before = "" if kind in ("", "counts") else f"{kind} "
+        labels = f"{before}vote fractions of the schema {shown_setting(recipe, 'schema')}"
     elif recipe.labels_column is not None:
         labels = f"labels from the column {recipe.labels_column}"
     else:

@@ -61,6 +61,9 @@ def test_a_fit_takes_another_campaigns_table_and_answers_its_questions(
         own.write_text(schema_text(SCHEMAS[name]).replace(f'"name": "{name}"', '"name": "mine"'))
     schema = own if own.exists() else name
     settings = ["--target", "tree", "--schema", schema, "--loss", loss, *QUICK]
+    kind = "weighted" if ending == ".fits" else "counts"
+    if kind == "weighted":
+        settings += ["--fractions", kind]
     out = ["--out", tmp_path, "--name", "run"]
     # The figures are the slow part, and those of a tree in one campaign as in three.
     drawing = dict(DRAWING)
@@ -77,7 +80,9 @@ def test_a_fit_takes_another_campaigns_table_and_answers_its_questions(
     assert len(said) == GALAXIES
     first = [answer.column for at in tree.roots for answer in tree.questions[at].answers]
     assert set(said["label"]) <= set(first)
+    assert json.loads((tmp_path / "run" / "recipe.json").read_text())["data"]["fractions"] == kind
     page = (tmp_path / "run" / "report.html").read_text()
+    assert ("weighted vote fractions of the schema" in page) == (kind == "weighted")
     assert '"questions"' not in page and "&#34;questions" not in page
     # Likewise, and of one tree as of another.
     if ending == ".fits":

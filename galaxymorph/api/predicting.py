@@ -88,7 +88,7 @@ def predict(
         submit_files(chosen.path, models, names, chosen)
         # It is written in parts, of which those before an interruption are on disk alone.
         return pd.read_csv(chosen.path)
-    table = predict_files(models, names, chosen, on_any_device=chosen.device == "auto")
+    table = predict_files(models, names, chosen, chosen.device in ("auto", "cpu"))
     if chosen.path:
         write_table_file(chosen.path, table, column_words(table.columns, table.attrs.get("schema")))
     return table

@@ -52,7 +52,7 @@ def predict_files(
     models: Sequence[Path],
     paths: Sequence[str],
     options: PredictionOptions = DEFAULTS,
-    on_any_device: bool = True,
+    on_processor: bool = True,
 ) -> pd.DataFrame:
     """Return the predictions of image files by a model or the mean of several, a row an image.
 
@@ -64,7 +64,7 @@ def predict_files(
         models: runs or exported files with the same outputs.
         paths: of images, folders and zips.
         options: of the prediction.
-        on_any_device: whether a few images may be predicted without PyTorch, see `load_predictor`.
+        on_processor: whether a few images may be predicted without PyTorch, see `load_predictor`.
 
     Raises:
         BadInput: a model or an image can't be used, or options exclude each other.
@@ -76,7 +76,7 @@ def predict_files(
     require_fits(references, {"stretch": options.stretch, "bands": options.bands})
     keep_memory(models, options)
     references = _usable(references, models, options)
-    predictor = _load(models, references, options, on_any_device)
+    predictor = _load(models, references, options, on_processor)
     try:
         table = predicted_table(predictor, references, sets)
     except UnusableImage as error:
@@ -112,34 +112,30 @@ def submit_files(
 
     Args:
         output: the CSV file.
-        models: runs of the challenge's tree, whose mean is submitted.
+        models: runs or exported files of the challenge's tree, whose mean is submitted.
         paths: of the test images: files, folders and zips.
         options: of the prediction; a submission has neither outlier scores nor intervals.
 
     Raises:
-        BadInput: as `predict_files`, or a run has other outputs than the challenge's answers.
+        BadInput: as `predict_files`, or a model has other outputs than the challenge's answers.
     """
     runs = _runs(models, options)
     _require_possible(models, runs, options)
-    if len(runs) < len(models):
-        raise BadInput(
-            f"{models[0]}: {setting('format')} needs a run, not an exported file", "give the run"
-        )
     if options.outliers:
         raise BadInput(
             f"{setting('outliers')}: not with {setting('format')}", "leave out one of the two"
         )
-    for run in runs:
-        require_submittable(run)
+    for model in models:
+        require_submittable(model)
     references = submission_images(paths)
     require_fits(references, {"stretch": options.stretch, "bands": options.bands})
     keep_memory(models, options)
     references = _usable(references, models, options)
     if options.skip_bad:
-        references = drop_empty_frames(references, runs[0].recipe)
+        references = drop_empty_frames(references, read_recipe(models[0]))
     predictor = _load(models, references, options)
     _warn_of_drift(runs, references, options)
-    write_submission(output, runs, predictor, references)
+    write_submission(output, models, predictor, references)
 
 
 def keep_memory(models: Sequence[str | Path], options: PredictionOptions) -> None:
@@ -254,7 +250,7 @@ def _load(
     models: Sequence[Path],
     references: list[str],
     options: PredictionOptions,
-    on_any_device: bool = False,
+    on_processor: bool = False,
 ) -> Predictor:
     passes = len(references) * len(models) * max(1, len(options.crops))
     predictors = [
@@ -265,7 +261,7 @@ def _load(
             raw=options.raw,
             stretch=options.stretch,
             bands=options.bands,
-            images=passes if on_any_device else None,
+            images=passes if on_processor else None,
         )
         for path in models
     ]

@@ -22,9 +22,10 @@ from galaxymorph.base import (
     setting,
     write_text,
 )
-from galaxymorph.learn import Run, run_files, target_of
+from galaxymorph.learn import target_of
 from galaxymorph.predict.predictors.averaging import MeanPredictor
 from galaxymorph.predict.predictors.base import Predictor
+from galaxymorph.predict.predictors.loading import model_id, read_recipe
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE
 from galaxymorph.zoo.image_files import galaxy_name
 
@@ -32,25 +33,26 @@ from galaxymorph.zoo.image_files import galaxy_name
 PART = 4096
 
 
-def require_submittable(run: Run) -> None:
-    """Raise BadInput unless a run's outputs are the challenge's 37 answers."""
-    tree = target_of(run.recipe).tree
+def require_submittable(model: Path) -> None:
+    """Raise BadInput unless a model's outputs are the challenge's 37 answers."""
+    recipe = read_recipe(model)
+    tree = target_of(recipe).tree
     if tree is None:
         raise BadInput(
-            f"{setting('format', 'kaggle')} needs a run with {setting('target', 'tree')}, and the "
-            f"target of {run.path} is {run.recipe.target}",
+            f"{setting('format', 'kaggle')} needs a model with {setting('target', 'tree')}, and "
+            f"the target of {model} is {recipe.target}",
             f"fit with {setting('target', 'tree')}",
         )
     if tree is not GALAXY_ZOO_CHALLENGE:
         raise BadInput(
-            f"{setting('format', 'kaggle')} needs the challenge's tree, and that of {run.path} is "
+            f"{setting('format', 'kaggle')} needs the challenge's tree, and that of {model} is "
             f"{tree.name}'s",
             f"fit with {setting('target', 'tree')} on the challenge's table",
         )
 
 
 def write_submission(
-    path: Path, runs: Sequence[Run], predictor: Predictor, images: Sequence[str]
+    path: Path, models: Sequence[Path], predictor: Predictor, images: Sequence[str]
 ) -> None:
     """Write `GalaxyID` and the 37 answers of every image as CSV, whole or not at all.
 
@@ -59,18 +61,18 @@ def write_submission(
 
     Args:
         path: of the table.
-        runs: of the predictor.
+        models: of the predictor: runs or exported files.
         predictor: see `load_predictor` and `average_predictors`.
         images: references, whose names are the galaxies' ids.
 
     Raises:
-        BadInput: a run has other outputs, two images are of one galaxy, or one can't be used.
+        BadInput: a model has other outputs, two images are of one galaxy, or one can't be used.
     """
-    for run in runs:
-        require_submittable(run)
+    for model in models:
+        require_submittable(model)
     galaxies = [as_utf8(galaxy_name(image)) for image in images]
     _require_single(galaxies)
-    folder = _parts_folder(path, runs, predictor, images)
+    folder = _parts_folder(path, models, predictor, images)
     columns = GALAXY_ZOO_CHALLENGE.columns
     starts = range(0, len(images), PART)
     parts = [folder / f"{start}.csv" for start in starts]
@@ -105,19 +107,14 @@ def _require_single(galaxies: Sequence[str]) -> None:
 
 
 def _parts_folder(
-    path: Path, runs: Sequence[Run], predictor: Predictor, images: Sequence[str]
+    path: Path, models: Sequence[Path], predictor: Predictor, images: Sequence[str]
 ) -> Path:
     """Return the folder of the parts, without those of other models or images."""
-    weights = [
-        hashlib.sha256((member.path / run_files.WEIGHTS).read_bytes()).hexdigest()
-        for run in runs
-        for member in run.members
-    ]
     single = predictor.predictors if isinstance(predictor, MeanPredictor) else [predictor]
     recipes = [model.recipe for model in single]
     settings = [(recipe.views, recipe.crop, asdict(recipe.rendering)) for recipe in recipes]
     kinds = [(type(model).__name__, *how) for model, how in zip(single, settings, strict=True)]
-    identity = [kinds, PART, weights, list(images)]
+    identity = [kinds, PART, list(map(model_id, models)), list(images)]
     digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
     folder = path.with_name(f".{path.name}.parts") / digest
     for other in folder.parent.iterdir() if folder.parent.exists() else ():

@@ -80,6 +80,27 @@ def test_an_image_unlike_galaxies_is_refused_unless_scores_are_asked_for(noise, 
 
 
 @pytest.mark.real
+def test_a_submission_is_written_without_a_run(real, tmp_path):
+    images = sorted((real / UNLABELLED).glob("images*/*.jpg"))[:3]
+    out = tmp_path / "submission.csv"
+    assert galaxymorph("predict", *images, "--format", "kaggle", "-o", out) == 0
+    table = pd.read_csv(out)
+    assert list(table.columns) == ["GalaxyID", *ANSWERS]
+    assert table["GalaxyID"].astype(str).tolist() == [path.stem for path in images]
+    plain = gm.predict(images=images, precision="fp32")
+    assert np.allclose(table[ANSWERS], plain[ANSWERS], atol=0.02)
+
+
+@pytest.mark.real
+def test_options_at_their_defaults_change_nothing(galaxy, capsys):
+    answers = []
+    for options in ([], ["--precision", "auto"], ["--device", "cpu"]):
+        assert galaxymorph("predict", galaxy, "--json", *options) == 0
+        answers.append(capsys.readouterr().out)
+    assert answers[0] == answers[1] == answers[2]
+
+
+@pytest.mark.real
 def test_a_catalogue_is_answered_without_a_run(real, noise, tmp_path):
     images = sorted((real / UNLABELLED).glob("images*/*.jpg"))[:3]
     rows = [str(path) for path in (*images, noise)]

@@ -47,7 +47,7 @@ def load_predictor(
         bands: of FITS images, the red first, likewise.
         images: how many will be predicted, if that is known. A few are predicted in NumPy, since
             PyTorch's import takes longer, by a resnet18 or resnet34 whose number format is float32
-            here, and by the package's model without a `precision`.
+            here, and by the package's model unless `precision` names another.
 
     Raises:
         BadInput: nothing of these, an unknown stretch, a precision that the file or the device
@@ -199,7 +199,7 @@ def _load_file(
             f"{setting('precision', precision)}: {path} has a fixed number format", "leave it out"
         )
     if exporter is not None and exporter.load_for_few and images:
-        few = "fp32" if path == PACKAGE_MODEL and precision is None else precision
+        few = "fp32" if path == PACKAGE_MODEL and precision in (None, "auto") else precision
         predictor = exporter.load_for_few(path, few, images)
         if predictor is not None:
             return predictor

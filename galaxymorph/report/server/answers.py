@@ -311,7 +311,7 @@ def load_model(
     path: Path,
     stretch: str | None = None,
     bands: str | None = None,
-    on_any_device: bool = True,
+    on_processor: bool = True,
     similar: Path | None = None,
 ) -> ServedModel:
     """Load a model; of a calibrated run with its prediction sets.
@@ -320,7 +320,7 @@ def load_model(
         path: a trained run's folder or a safetensors file.
         stretch: of FITS images that are sent, in place of the one that the model is trained on.
         bands: likewise.
-        on_any_device: whether the first images may be predicted before PyTorch is imported, see
+        on_processor: whether the first images may be predicted before PyTorch is imported, see
             `load_predictor`.
         similar: folder of the model's predictions with embeddings.
 
@@ -334,7 +334,7 @@ def load_model(
     if not is_run(path) and path.suffix != ".safetensors":
         raise BadInput(f"{path}: the server takes a run or a safetensors file", "give one of them")
     load = partial(load_predictor, path, stretch=stretch, bands=bands)
-    first = load(images=1 if on_any_device else None)
+    first = load(images=1 if on_processor else None)
 
     answered = threading.Event()
 

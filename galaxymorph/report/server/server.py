@@ -189,7 +189,7 @@ def open_server(
             from galaxymorph.learn import use_device
 
             use_device(device)
-        return load_model(run, stretch, bands, device == "auto", similar)
+        return load_model(run, stretch, bands, device in ("auto", "cpu"), similar)
 
     if similar is not None:
         from galaxymorph.predict.embedded_catalogue import open_embedded

@@ -26,7 +26,7 @@ from galaxymorph.base import (
 from galaxymorph.images import digest_bytes
 from galaxymorph.learn import Run, read_stored_split, run_files
 from galaxymorph.zoo import PARTS
-from galaxymorph.zoo.columns import TRAIN
+from galaxymorph.zoo.columns import TEST, TRAIN
 
 COLUMNS = ["galaxy", "digest", "split"]
 COLUMN = "part"
@@ -165,6 +165,11 @@ def describe_parts(counts: Mapping[str | None, int]) -> str:
     if not known:
         return ""
     total, common = sum(counts.values()), sum(counts.get(name, 0) for name in PARTS)
+    if total == 1:
+        part = known[0].removeprefix("1 ")
+        return f"the image is in the {part} part of the model's fit" + (
+            "" if part == TEST else ": its prediction says nothing of new images"
+        )
     return (
         f"{common:,} of {counted(total, 'image')} used in the model's fit (`{COLUMN}`: "
         f"{', '.join(known)}); of these only the part test is new to the model"

@@ -62,6 +62,18 @@ def test_predictions_name_the_runs_own_by_content_and_by_id(run, mixed, tmp_path
     ) in output.err
 
 
+@pytest.mark.parametrize("part", ["train", "test", None])
+def test_of_one_image_its_part_is_said(run, mixed, capsys, part):
+    folder, expected = mixed
+    name = next(name for name, known in expected.items() if known == part)
+    assert galaxymorph("predict", run, folder / f"{name}.jpg") == 0
+    error = capsys.readouterr().err
+    assert ("the image is in the" in error) == (part is not None)
+    if part is not None:
+        assert f"in the {part} part of the model's fit" in error
+    assert ("says nothing of new images" in error) == (part == "train")
+
+
 @pytest.mark.parametrize("ending", ["folder", "zip", "csv", "parquet", "fits", "vot", "ecsv"])
 def test_catalogues_of_every_kind_do(run, mixed, tmp_path, capsys, ending):
     folder, expected = mixed

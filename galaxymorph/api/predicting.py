@@ -168,7 +168,7 @@ def predict_catalogue(
 
     Args:
         run: a trained run, its folder or an exported file; None for the package's model.
-        catalogue: a folder, a zip, or a table (CSV, Parquet, FITS) with a column `image` of paths.
+        catalogue: a folder, a zip, or a table (CSV, Parquet, FITS) with a column of image paths.
         output: the folder, new, empty, or that of the same call before a kill.
 
     Raises:
@@ -270,7 +270,7 @@ def _require_file_options(chosen: PredictOptions, is_table: bool) -> None:
             f"{setting('hats', chosen.hats)}: it needs {setting('output')} FOLDER/",
             "end the folder's name in /",
         )
-    for name in ("partition", "keep", "scheduler"):
+    for name in ("partition", "keep", "scheduler", "id_column", "image_column"):
         if (value := getattr(chosen, name)) is not None and not is_table:
             raise BadInput(
                 f"{setting(name, value)}: it needs a catalogue's output",
@@ -306,7 +306,7 @@ def triage(run: RunLike, catalogue: Places, output: Place, **options: Any) -> pd
 
     Args:
         run: a trained run or its folder.
-        catalogue: images, folders, zips, or tables with a column `image` of paths.
+        catalogue: images, folders, zips, or tables with a column of image paths.
         output: folder to make, of the images and their `manifest.csv`.
 
     Raises:
@@ -329,6 +329,7 @@ def triage(run: RunLike, catalogue: Places, output: Place, **options: Any) -> pd
         chosen.skip_bad,
         chosen.stretch,
         chosen.bands,
+        chosen,
     )
 
 

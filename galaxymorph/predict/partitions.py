@@ -30,8 +30,8 @@ from galaxymorph.learn import (
 )
 from galaxymorph.predict.column_kinds import KINDS
 from galaxymorph.predict.failures import ERROR
-from galaxymorph.predict.listing import image_folder, list_images
-from galaxymorph.predict.options import PredictionOptions
+from galaxymorph.predict.listing import NO_COLUMNS, image_folder, list_images
+from galaxymorph.predict.options import PredictionOptions, TableColumns
 from galaxymorph.predict.overlap import COLUMN, SplitParts, load_split_parts
 from galaxymorph.predict.predictors.base import Predictor, changeable, with_scores
 from galaxymorph.predict.predictors.loading import is_run, load_predictor, model_id
@@ -158,10 +158,15 @@ class PredictedPartition:
 
 
 def partitions(
-    catalogue: Path, size: int, keep: Sequence[str] = (), bands: Sequence[str] = ()
+    catalogue: Path,
+    size: int,
+    keep: Sequence[str] = (),
+    bands: Sequence[str] = (),
+    columns: TableColumns = NO_COLUMNS,
 ) -> Iterator[Partition]:
-    """Yield a catalogue's rows, `size` at a time, with some of its columns."""
-    rows, folder = list_images(catalogue, keep=keep, bands=bands), image_folder(catalogue)
+    """Yield a catalogue's rows, `size` at a time, see `list_images`."""
+    rows = list_images(catalogue, keep=keep, bands=bands, columns=columns)
+    folder = image_folder(catalogue)
     number = 0
     while chunk := list(islice(rows, size)):
         yield Partition(

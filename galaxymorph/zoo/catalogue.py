@@ -14,7 +14,12 @@ import pandas as pd
 from galaxymorph.base import BadInput, did_you_mean, near_names, one_line, say, setting, warn
 from galaxymorph.zoo.checks import CheckedRows, as_ids, as_text, read_checked, without_decimals
 from galaxymorph.zoo.columns import COUNT, PART_NAMES, PARTS, WORD, prefixed
-from galaxymorph.zoo.image_columns import find_references, image_columns, join_path
+from galaxymorph.zoo.image_columns import (
+    find_references,
+    image_columns,
+    join_path,
+    likely_image_column,
+)
 from galaxymorph.zoo.image_files import same_content
 from galaxymorph.zoo.layout import Layout, find_layout
 from galaxymorph.zoo.schemas import GALAXY_ZOO_CHALLENGE, SCHEMAS, Schema
@@ -169,7 +174,7 @@ def read_catalogue(
     layout, table = _open(path, image_column)
     layout = layout.by_galaxy(bands)
     unvoted: list[Problem] = []
-    _require_columns(table, image_column=image_column, split_column=split_column)
+    table.require(image_column=image_column, split_column=split_column)
     if labels_column is not None:
         ids = id_column or _label_ids(table)
         _require_label(table, labels_column, ids)
@@ -286,17 +291,14 @@ def _open(path: str | Path, image_column: str | None = None) -> tuple[Layout, Ta
     layout = find_layout(path, need_images=False)
     table = open_table(layout.table)
     if not layout.images and not image_columns(table.columns, image_column):
+        if likely := likely_image_column(table):
+            raise BadInput(f"no images for {layout.table}", _name_column(likely))
         find_layout(path)
     return layout, table
 
 
-def _require_columns(table: Table, **chosen: str | None) -> None:
-    for name, column in chosen.items():
-        if column is not None and column not in table:
-            raise BadInput(
-                f"{table.reference}: {setting(name, column)}: the table has no such column",
-                did_you_mean(column, table.columns),
-            )
+def _name_column(column: str | None) -> str:
+    return f"name the column of images: {setting('image_column', column)}"
 
 
 def _label_ids(table: Table) -> str:
@@ -482,16 +484,17 @@ def _require_some(table: pd.DataFrame, absent: pd.Series, layout: Layout) -> Non
         raise BadInput(
             f"{layout.table}: none of its {len(table):,} galaxies has an image: "
             f"{layout.fault_of(table['galaxy'].iloc[0])}",
-            "paths are relative to the table's folder, or absolute; name the column of images: "
-            f"{setting('image_column')}",
+            f"paths are relative to the table's folder, or absolute; {_name_column(None)}",
         )
     if absent.all() and len(table) > 1:
         images, galaxy = list(layout.images.values()), table["galaxy"].iloc[0]
         remedy = (
             "call the images as the galaxies are, or name the column of ids with "
-            f"{setting('id_column')}"
+            f"{setting('id_column')}, or that of images with {setting('image_column')}"
         )
-        if any(name.lstrip("0") == galaxy.lstrip("0") for name in layout.images):
+        if likely := likely_image_column(open_table(layout.table)):
+            remedy = _name_column(likely)
+        elif any(name.lstrip("0") == galaxy.lstrip("0") for name in layout.images):
             remedy = "leading zeros are all that differs: call both alike, ids as text"
         raise BadInput(
             f"{layout.table}: none of its {len(table):,} galaxies has an image: no image "

@@ -439,14 +439,28 @@ def test_a_folder_holds_one_catalogues_predictions(
             ["{tmp}/odd.csv", "-o", "{tmp}/out/"],
             "no column of image paths; the columns are ra, dec",
         ),
+        (
+            ["{tmp}/named.csv", "-o", "{tmp}/out/"],
+            "the columns are NUMBER, jpeg; name it with --image-column jpeg",
+        ),
+        (
+            ["{tmp}/named.csv", "-o", "{tmp}/out.csv", "--image-column", "jpg"],
+            "named.csv: --image-column jpg: the table has no such column; did you mean 'jpeg'?",
+        ),
+        (
+            ["{images}", "-o", "{tmp}/out/", "--id-column", "NUMBER"],
+            "--id-column NUMBER: {images} is not a table; leave it out",
+        ),
+        (["{images}/{one}", "--image-column", "jpeg"], "--image-column jpeg: it needs a catalogue"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(run, images, tmp_path, capsys, arguments, words):
     (tmp_path / "odd.csv").write_text("ra,dec\n1,2\n")
+    (tmp_path / "named.csv").write_text(f"NUMBER,jpeg\n007,{images[0]}\n")
     names = {"images": images[0].parent, "one": images[0].name, "tmp": tmp_path}
     assert galaxymorph("predict", run, *[word.format(**names) for word in arguments]) == 2
     error = capsys.readouterr().err
-    assert words in error
+    assert words.format(**names) in error
     assert len(error.splitlines()) == 1
 
 
@@ -626,6 +640,43 @@ def test_the_manifest_of_a_table_has_its_ids(run, images, tmp_path, ids):
     assert manifest.loc[[str(image) for image in images[:4]], "galaxy"].tolist() == (ids or names)
     assert manifest.loc[str(images[4]), "galaxy"] == Path(images[4]).stem
     assert all((out / name).is_file() for name in manifest["image"])
+
+
+NAMED = ["--id-column", "NUMBER", "--image-column", "jpeg"]
+
+
+def named_columns(folder: Path, images: list, ending: str) -> Path:
+    """A table of ids and images in columns of unusual names, besides those of usual ones."""
+    names = {"NUMBER": ["x7", "x8"], "jpeg": list(map(str, images[:2]))}
+    table = Table(names | {"objid": [1, 2], "image": ["a", "b"]})
+    table.write(folder / f"mine{ending}", format="fits" if ending == ".fits" else "ascii.csv")
+    return folder / f"mine{ending}"
+
+
+@pytest.mark.parametrize("ending", [".csv", ".fits"])
+@pytest.mark.parametrize("output", ["out/", "out.csv"])
+def test_the_columns_of_ids_and_images_can_be_named(run, images, tmp_path, ending, output, capsys):
+    catalogue, out = named_columns(tmp_path, images, ending), tmp_path / output.strip("/")
+    command = ["predict", run, catalogue, "-o", f"{tmp_path}/{output}", "--keep", "objid"]
+    assert galaxymorph(*command, *NAMED) == 0
+    table = pd.read_parquet(out) if out.is_dir() else pd.read_csv(out)
+    assert table["galaxy"].tolist() == ["x7", "x8"]
+    assert table["image"].tolist() == list(map(str, images[:2]))
+    assert table["objid"].tolist() == [1, 2]
+    assert table["confidence"].notna().all()
+    if out.is_dir():
+        capsys.readouterr()
+        assert galaxymorph(*command, *NAMED[2:]) == 2
+        assert "another column of ids (NUMBER, now None)" in capsys.readouterr().err
+
+
+def test_triage_takes_the_columns_of_ids_and_images(run, images, tmp_path, capsys):
+    catalogue, out = named_columns(tmp_path, images, ".csv"), tmp_path / "out"
+    command = ["triage", run, "-o", out, "--source", "single", *NAMED]
+    assert galaxymorph(*command, catalogue) == 0
+    assert sorted(pd.read_csv(out / "manifest.csv")["galaxy"]) == ["x7", "x8"]
+    assert galaxymorph(*command, images[0]) == 2
+    assert "--id-column NUMBER: no table is given; leave it out" in capsys.readouterr().err
 
 
 def test_triage_leaves_out_bad_images_if_told_so(run, images, tmp_path, capsys):

@@ -136,6 +136,20 @@ def test_skip_bad_sets_one_bad_row_aside_and_keeps_the_others(spoil, words, kagg
     assert table[expected.columns].to_numpy().tolist() == expected.to_numpy().tolist()
 
 
+@pytest.mark.parametrize("are_beside", [True, False])
+def test_a_column_that_looks_like_images_is_proposed(tmp_path, are_beside, capsys):
+    images = {f"{place}.jpg": image_bytes(picture(place)) for place in range(4)}
+    folder = "pictures" if are_beside else "../elsewhere"
+    rows = [f"{100 + place},{folder}/{place}.jpg,round" for place in range(4)]
+    table = "\n".join(["GalaxyID,photo,kind", *rows, ""]).encode()
+    path = write_files(tmp_path / "mine", {"mine.csv": table, **in_folder(images, folder)})
+    command = ["data", "check", path / "mine.csv", "--labels-column", "kind"]
+    assert galaxymorph(*command) == 2
+    assert "name the column of images: --image-column photo\n" in capsys.readouterr().err
+    assert galaxymorph(*command, "--image-column", "photo") == 0
+    assert "4 sound, 0 with a problem" in capsys.readouterr().out
+
+
 def test_a_doubled_galaxy_is_named_in_each_of_its_rows_and_no_row_of_it_is_kept(kaggle, capsys):
     change_cell(kaggle, ROW, "GalaxyID", f" {FIRST_ID}")
     assert galaxymorph("data", "check", kaggle, "--skip-bad") == 0

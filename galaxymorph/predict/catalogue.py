@@ -37,7 +37,7 @@ from galaxymorph.learn import Run
 from galaxymorph.predict.cluster import map_on_cluster
 from galaxymorph.predict.column_kinds import column_kind
 from galaxymorph.predict.failures import Failures, errors_in, failures_in
-from galaxymorph.predict.listing import kept_columns, list_images
+from galaxymorph.predict.listing import kept_columns, list_images, stored_kinds
 from galaxymorph.predict.options import DEFAULTS, PredictionOptions, TableColumns
 from galaxymorph.predict.overlap import COLUMN, describe_parts, missing_split
 from galaxymorph.predict.partitions import (
@@ -229,11 +229,13 @@ def _scan(
     catalogue: Path, keep: Sequence[str], bands: Sequence[str], columns: TableColumns
 ) -> tuple[int, str, list[str]]:
     """Return the number and a digest of a catalogue's rows, and the kinds of copied columns."""
-    number, digest, kinds = 0, hashlib.sha256(), ["integer"] * len(keep)
+    number, digest, stored = 0, hashlib.sha256(), stored_kinds(catalogue, keep)
+    kinds = [kind or "integer" for kind in stored]
     for row in list_images(catalogue, say, keep, bands, columns):
-        cells = [row.id, row.image, *([row.fault] if row.fault else []), *row.kept]
-        digest.update(json.dumps(cells).encode())
-        kinds = [column_kind(cell, kind) for cell, kind in zip(row.kept, kinds, strict=True)]
+        texts = [row.id, row.image, *([row.fault] if row.fault else []), *row.kept]
+        digest.update(json.dumps(texts).encode())
+        cells = zip(row.kept, kinds, stored, strict=True)
+        kinds = [fixed or column_kind(cell, kind) for cell, kind, fixed in cells]
         number += 1
     return number, digest.hexdigest()[:16], kinds
 

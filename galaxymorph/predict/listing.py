@@ -11,6 +11,7 @@ import pandas as pd
 
 from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, did_you_mean, listed, setting
 from galaxymorph.base.archives import WINDOWS
+from galaxymorph.predict.column_kinds import stored_kind
 from galaxymorph.predict.options import TableColumns
 from galaxymorph.zoo import (
     ID_COLUMNS,
@@ -71,8 +72,7 @@ def list_images(
             digits of an id are lost; or columns are given of what is no table.
     """
     path = Path(catalogue)
-    if not path.exists():
-        raise BadInput(f"{path}: no such file or folder", "check the path")
+    _require_there(path)
     if not path.is_dir() and not is_zip(path.name):
         return _rows(open_table(path), keep, on_note, columns)
     files = list_image_files(path)
@@ -80,6 +80,11 @@ def list_images(
         return _rows(table, keep, on_note, columns)
     refuse_columns(columns, f"{path} is not a table")
     return _files(path, files, on_note, bands)
+
+
+def _require_there(path: Path) -> None:
+    if not path.exists():
+        raise BadInput(f"{path}: no such file or folder", "check the path")
 
 
 def refuse_columns(columns: TableColumns, why: str) -> None:
@@ -99,6 +104,7 @@ def kept_columns(
     if not names:
         return []
     path = Path(catalogue)
+    _require_there(path)
     is_table = path.is_file() and (not is_zip(path.name) or _zipped_table(path))
     if not is_table:
         raise BadInput(
@@ -116,6 +122,13 @@ def kept_columns(
                 f"{setting('keep', name)}: {path} has no such column", did_you_mean(name, others)
             )
     return list(names)
+
+
+def stored_kinds(catalogue: str | Path, names: Sequence[str]) -> list[str | None]:
+    """Return the kinds of columns in a format with types, see `stored_kind`; None in text."""
+    table = open_table(catalogue) if names else None
+    piece = next(table.pieces(names), None) if table and table.kind != "text" else None
+    return [stored_kind(piece.frame[name]) if piece else None for name in names]
 
 
 def _zipped_table(path: Path) -> Table | None:

@@ -21,6 +21,7 @@ from galaxymorph.learn import Run
 from galaxymorph.predict import load_predictor
 from galaxymorph.predict.listing import list_images
 from galaxymorph.predict.outliers import outlier_scores
+from galaxymorph.zoo.table_writing import write_table_file
 from tests.conftest import galaxymorph
 from tests.processes import Command
 
@@ -435,6 +436,7 @@ def test_a_folder_holds_one_catalogues_predictions(
         ),
         (["{images}", "-o", "{tmp}/out.csv", "--partition", "5"], "--partition 5: it needs"),
         (["{tmp}/none.csv", "-o", "{tmp}/out/"], "none.csv: no such file"),
+        (["{tmp}/none.csv", "-o", "{tmp}/out/", "--keep", "ra"], "none.csv: no such file"),
         (
             ["{tmp}/odd.csv", "-o", "{tmp}/out/"],
             "no column of image paths; the columns are ra, dec",
@@ -668,6 +670,21 @@ def test_the_columns_of_ids_and_images_can_be_named(run, images, tmp_path, endin
         capsys.readouterr()
         assert galaxymorph(*command, *NAMED[2:]) == 2
         assert "another column of ids (NUMBER, now None)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ending", [".fits", ".vot", ".parquet", ".ecsv", ".h5", ".csv"])
+def test_kept_columns_have_the_types_of_the_table(run, images, tmp_path, ending):
+    path, out = tmp_path / f"mine{ending}", tmp_path / "out"
+    kept = {"ra": [10.0, 1e20], "number": [3, 4], "name": ["007", "12"], "digits": ["7", "12"]}
+    table = pd.DataFrame({"id": ["a", "b"], "image": list(map(str, images[:2])), **kept})
+    write_table_file(path, table)
+    assert galaxymorph("predict", run, path, "-o", f"{out}/", "--keep", ",".join(kept)) == 0
+    result = pd.read_parquet(out)
+    kinds = [result[name].dtype.kind for name in ("ra", "number")]
+    assert kinds == ["f", "i"]
+    assert result["ra"].tolist() == kept["ra"]
+    assert result["name"].tolist() == kept["name"]
+    assert result["digits"].tolist() == ([7, 12] if ending == ".csv" else kept["digits"])
 
 
 def test_triage_takes_the_columns_of_ids_and_images(run, images, tmp_path, capsys):

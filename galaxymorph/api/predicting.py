@@ -88,7 +88,8 @@ def predict(
         submit_files(chosen.path, models, names, chosen)
         # It is written in parts, of which those before an interruption are on disk alone.
         return pd.read_csv(chosen.path)
-    table = predict_files(models, names, chosen, chosen.device in ("auto", "cpu"))
+    without_gpu, is_file = chosen.device in ("auto", "cpu"), chosen.path is not None
+    table = predict_files(models, names, chosen, without_gpu, complete=is_file)
     if chosen.path:
         write_table_file(chosen.path, table, column_words(table.columns, table.attrs.get("schema")))
     return table

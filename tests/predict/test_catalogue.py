@@ -687,6 +687,32 @@ def test_kept_columns_have_the_types_of_the_table(run, images, tmp_path, ending)
     assert result["digits"].tolist() == ([7, 12] if ending == ".csv" else kept["digits"])
 
 
+def test_a_file_of_a_folders_predictions_has_the_columns_of_a_tables(run, images, tmp_path):
+    folder = tmp_path / "some"
+    folder.mkdir()
+    for image in images[:2]:
+        shutil.copy(image, folder)
+    catalogue = write_catalogue(tmp_path / "mine.csv", images[:2])
+    written = []
+    for source in (folder, catalogue):
+        assert galaxymorph("predict", run, source, "-o", tmp_path / "x.parquet", *EXACT) == 0
+        written.append(pd.read_parquet(tmp_path / "x.parquet"))
+    of_folder, of_table = written
+    assert set(of_table) - set(of_folder) <= {"distance", "distance_rank", "energy", "set"}
+    assert set(of_folder) <= set(of_table)
+    assert list(of_folder)[-3:] == ["model_id", "status", "error"]
+    for name in ("model_id", "status"):
+        assert of_folder[name].tolist() == of_table[name].tolist()
+    assert of_folder["error"].isna().all()
+    assert np.allclose(of_folder["entropy"], of_table["entropy"], atol=1e-6)
+    Image.new("RGB", (64, 64)).save(folder / "z.png")
+    assert galaxymorph("predict", run, folder, "-o", tmp_path / "x.parquet", *EXACT) == 0
+    table = pd.read_parquet(tmp_path / "x.parquet")
+    assert list(table) == list(of_folder)
+    assert table["entropy"].isna().tolist() == [False, False, True]
+    assert table["status"].tolist() == ["ok", "ok", "blank"]
+
+
 def test_triage_takes_the_columns_of_ids_and_images(run, images, tmp_path, capsys):
     catalogue, out = named_columns(tmp_path, images, ".csv"), tmp_path / "out"
     command = ["triage", run, "-o", out, "--source", "single", *NAMED]

@@ -36,7 +36,7 @@ from galaxymorph.judge import (
 from galaxymorph.learn import Run
 from galaxymorph.predict.cluster import map_on_cluster
 from galaxymorph.predict.column_kinds import column_kind
-from galaxymorph.predict.failures import Failures, errors_in, failures_in
+from galaxymorph.predict.failures import Failures, errors_in, failures_in, refused_in
 from galaxymorph.predict.listing import kept_columns, list_images, stored_kinds
 from galaxymorph.predict.options import DEFAULTS, PredictionOptions, TableColumns
 from galaxymorph.predict.overlap import COLUMN, describe_parts, missing_split
@@ -314,7 +314,9 @@ def _fill(
     scheduler: str | None,
 ) -> None:
     """Write the partitions that are missing, or have failed rows that can be used now."""
-    failed_rows = {path.name: _failed_rows(path) for path in out.glob(PARTITIONS)}
+    failed_rows = {
+        path.name: _failed_rows(path, model.options.outliers) for path in out.glob(PARTITIONS)
+    }
     if failed_rows:
         failed = sum(map(len, failed_rows.values()))
         again = f", and {failed:,} rows with an error in them are tried again" if failed else ""
@@ -332,8 +334,14 @@ def _fill(
                     temporary.write_bytes(part.content)
 
 
-def _failed_rows(path: Path) -> tuple[int, ...]:
-    return tuple(at for at, error in enumerate(errors_in(path)) if error is not None)
+def _failed_rows(path: Path, outliers: bool) -> tuple[int, ...]:
+    """Return the rows that may have a prediction now; refused ones only with `outliers`."""
+    rows = zip(errors_in(path), refused_in(path), strict=True)
+    return tuple(
+        at
+        for at, (error, refused) in enumerate(rows)
+        if error is not None or (outliers and refused)
+    )
 
 
 def _unfinished(

@@ -22,7 +22,7 @@ from galaxymorph.images import Fault, inspect_image
 from galaxymorph.judge import calibrated_mean, sets_of
 from galaxymorph.learn import Run, prediction_table, require_views
 from galaxymorph.predict.column_kinds import KINDS
-from galaxymorph.predict.failures import ERROR
+from galaxymorph.predict.failures import ERROR, STATUS
 from galaxymorph.predict.listing import NO_COLUMNS, image_folder, list_images
 from galaxymorph.predict.options import PredictionOptions, TableColumns
 from galaxymorph.predict.overlap import COLUMN, SplitParts, load_split_parts
@@ -31,7 +31,6 @@ from galaxymorph.predict.predictors.loading import is_run, load_predictor, model
 from galaxymorph.predict.predictors.recording import RecordedEmbeddings, record_embeddings
 from galaxymorph.predict.tables import (
     MODEL_ID,
-    STATUS,
     add_intervals,
     has_intervals,
     mask_failed,

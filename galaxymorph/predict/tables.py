@@ -18,7 +18,7 @@ from galaxymorph.learn import (
     prediction_table,
     target_of,
 )
-from galaxymorph.predict.failures import ERROR
+from galaxymorph.predict.failures import ERROR, STATUS, UNFAMILIAR
 from galaxymorph.predict.images import Images, as_sources
 from galaxymorph.zoo import fraction_intervals, to_conditional
 from galaxymorph.zoo.band_files import without_band
@@ -30,11 +30,9 @@ if TYPE_CHECKING:
     from galaxymorph.judge import OutlierReference
     from galaxymorph.predict.predictors.base import PredictionSets, Predictor
 
-MODEL_ID, STATUS = "model_id", "status"
+MODEL_ID = "model_id"
 # Before the name of an answer, the ends of its vote fraction's interval.
 LOW, HIGH = "low_", "high_"
-# Status of an image that is unlike the galaxies that a model was trained on.
-UNFAMILIAR = "unfamiliar"
 # Columns of out-of-distribution scores.
 SCORES = ("distance", "distance_rank", "energy")
 

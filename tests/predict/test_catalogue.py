@@ -197,7 +197,7 @@ def test_a_catalogue_that_failed_altogether_ends_with_status_1_and_says_so_first
     first, *kinds = told(printed.err)
     assert first.startswith("error: none of the 4 images could be used; the column `error`")
     assert len(kinds) == 1
-    assert kinds[0].startswith(f"  4 no such file, the first: {tmp_path}/away/{images[0].name}: ")
+    assert kinds[0].startswith(f"  4 like this: {tmp_path}/away/{images[0].name}: ")
     assert kinds[0].endswith(f"there is no folder {tmp_path}/away")
     # Again, with nothing changed, and then with the images there.
     before = contents(tmp_path / "out")
@@ -247,8 +247,8 @@ def test_errors_are_summed_up_by_kind(run, images, tmp_path, capsys, bad, prefix
     assert head.startswith(prefix)
     kinds = lines[lines.index(head) + 1 :]
     if bad == 20:
-        assert kinds[0].startswith("  19 no such file, the first: ")
-    assert kinds[-1].startswith(f"  1 the file is empty, the first: {tmp_path}/empty.jpg: ")
+        assert kinds[0].startswith("  19 like this: ")
+    assert kinds[-1].startswith(f"  1: {tmp_path}/empty.jpg: ")
 
 
 def test_a_damaged_partition_is_named_and_made_anew_once_it_is_gone(run, images, tmp_path, capsys):

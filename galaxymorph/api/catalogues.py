@@ -137,13 +137,15 @@ class CatalogueCheck:
             votes = "violate the decision tree in some rows"
         elif any(problem.endswith(OUTSIDE) for problem in problems):
             votes = f"{OUTSIDE} in some rows"
-        rejected = {problem.galaxy for problem in catalogue.problems if problem.galaxy}
         absent = sum(problem.startswith("no image") for problem in problems)
         images = f"{absent:,} missing, {catalogue.unused_images:,} without a row"
         state = [
             ("table", catalogue.source),
             ("rows", f"{catalogue.rows:,}"),
-            ("galaxies", f"{len(catalogue.table):,} sound, {len(rejected):,} with a problem"),
+            (
+                "galaxies",
+                f"{len(catalogue.table):,} sound, {catalogue.faulty_rows:,} with a problem",
+            ),
             ("images", images if self.decoded else f"{images}; not decoded"),
             ("left out", catalogue.note),
             ("kind", catalogue.kind_note),
@@ -258,8 +260,8 @@ def check(path: Place, **options: Any) -> CatalogueCheck:
         require_fits(references, {"stretch": chosen.stretch, "bands": chosen.bands})
         rendering = Rendering().changed(chosen.stretch, chosen.bands)
         inspections = inspect_images(references, rendering=rendering)
-        catalogue = catalogue.set_aside(image_problems(catalogue, inspections))
-        copies = copies_in_words(inspections)
+        checked, catalogue = catalogue, catalogue.set_aside(image_problems(catalogue, inspections))
+        copies = copies_in_words(checked, inspections)
     counts = count_classes(catalogue)
     notes = _notes_before_a_fit(counts, split_faults(catalogue))
     return CatalogueCheck(catalogue, counts, [*notes, *copies], not chosen.quick)

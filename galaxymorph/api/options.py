@@ -12,7 +12,14 @@ from galaxymorph.judge.robustness.conditions import SUITES
 from galaxymorph.judge.tables.settings import JudgeSettings
 from galaxymorph.learn.presets import RECIPES
 from galaxymorph.learn.recipe import Recipe
-from galaxymorph.predict.options import BANDS, BANDS_METAVAR, STRETCH, VIEWS, PredictionOptions
+from galaxymorph.predict.options import (
+    BANDS,
+    BANDS_METAVAR,
+    STRETCH,
+    VIEWS,
+    PredictionOptions,
+    TableColumns,
+)
 from galaxymorph.zoo.schemas import SCHEMAS
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -330,7 +337,7 @@ class PredictOptions(PredictionOptions, Device):
 
 
 @dataclass(frozen=True)
-class TriageOptions(Rendered, Device):
+class TriageOptions(TableColumns, Rendered, Device):
     """Which galaxies are chosen for volunteers."""
 
     number: int = option("Number of galaxies to select.", 100, limits=(1, None))

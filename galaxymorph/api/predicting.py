@@ -88,7 +88,8 @@ def predict(
         submit_files(chosen.path, models, names, chosen)
         # It is written in parts, of which those before an interruption are on disk alone.
         return pd.read_csv(chosen.path)
-    table = predict_files(models, names, chosen, chosen.device in ("auto", "cpu"))
+    without_gpu, is_file = chosen.device in ("auto", "cpu"), chosen.path is not None
+    table = predict_files(models, names, chosen, without_gpu, complete=is_file)
     if chosen.path:
         write_table_file(chosen.path, table, column_words(table.columns, table.attrs.get("schema")))
     return table
@@ -168,7 +169,7 @@ def predict_catalogue(
 
     Args:
         run: a trained run, its folder or an exported file; None for the package's model.
-        catalogue: a folder, a zip, or a table (CSV, Parquet, FITS) with a column `image` of paths.
+        catalogue: a folder, a zip, or a table (CSV, Parquet, FITS) with a column of image paths.
         output: the folder, new, empty, or that of the same call before a kill.
 
     Raises:
@@ -270,7 +271,7 @@ def _require_file_options(chosen: PredictOptions, is_table: bool) -> None:
             f"{setting('hats', chosen.hats)}: it needs {setting('output')} FOLDER/",
             "end the folder's name in /",
         )
-    for name in ("partition", "keep", "scheduler"):
+    for name in ("partition", "keep", "scheduler", "id_column", "image_column"):
         if (value := getattr(chosen, name)) is not None and not is_table:
             raise BadInput(
                 f"{setting(name, value)}: it needs a catalogue's output",
@@ -306,7 +307,7 @@ def triage(run: RunLike, catalogue: Places, output: Place, **options: Any) -> pd
 
     Args:
         run: a trained run or its folder.
-        catalogue: images, folders, zips, or tables with a column `image` of paths.
+        catalogue: images, folders, zips, or tables with a column of image paths.
         output: folder to make, of the images and their `manifest.csv`.
 
     Raises:
@@ -329,6 +330,7 @@ def triage(run: RunLike, catalogue: Places, output: Place, **options: Any) -> pd
         chosen.skip_bad,
         chosen.stretch,
         chosen.bands,
+        chosen,
     )
 
 

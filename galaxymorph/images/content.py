@@ -41,7 +41,7 @@ class NoContent(BadInput):
 
     def __init__(self, fault: object, remedy: str = "", status: str = "blank"):
         super().__init__(fault, remedy)
-        self.status = status
+        self.fault, self.status = fault, status
 
 
 # Statuses of a frame without content.

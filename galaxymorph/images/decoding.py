@@ -35,6 +35,7 @@ from galaxymorph.images.flux import (
     read_flux_files,
 )
 from galaxymorph.images.rendering import DEFAULT, FluxInput, Rendering
+from galaxymorph.zoo.image_files import IMAGE_ENDINGS, UNKNOWN_ENDING
 
 if TYPE_CHECKING:
     import torch
@@ -135,6 +136,12 @@ def _pillow(reference: str) -> Iterator[None]:
         try:
             yield
         except UnidentifiedImageError as error:
+            ending = UNKNOWN_ENDING.search(reference)
+            if ending and not reference.lower().endswith((*IMAGE_ENDINGS, ".zip", ".gz", ".bz2")):
+                raise BadInput(
+                    f"{reference}: a {ending[0]} file, not an image",
+                    "give images, a folder or a zip of them",
+                ) from error
             what = "not a FITS image" if is_fits(reference) else "not an image"
             raise BadInput(f"{reference}: {what}", "download it again") from error
         except Image.DecompressionBombError as error:

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from galaxymorph.base import BadInput, Progress, setting, without_warnings
+from galaxymorph.base import BadInput, Progress, counted, setting, without_warnings
 from galaxymorph.images.content import NO_CONTENT, Fault
 from galaxymorph.images.copies import first_copies, image_thumbnail
 from galaxymorph.images.decoding import holds_fits
@@ -121,25 +121,48 @@ def inspect_image(reference: str, crop: float = 1.0, rendering: Rendering = DEFA
     return Inspection(digest_files(files), "", thumbnail=thumbnail)
 
 
-def copies_in_words(inspections: Sequence[Inspection]) -> list[str]:
-    """Return how many images are copies of others, a line each of identical and of alike ones."""
-    sound = [inspection for inspection in inspections if inspection.digest]
-    identical = len(sound) - len({inspection.digest for inspection in sound})
-    lines = []
+def copies_in_words(catalogue: Catalogue, inspections: Sequence[Inspection]) -> list[str]:
+    """Return how many images are copies of others, a line each of identical and of alike ones.
+
+    Args:
+        catalogue: the galaxies, in the order of the inspections.
+        inspections: of their images.
+    """
+    first: dict[str, int] = {}
+    identical, lines = [], []
+    for at, inspection in enumerate(inspections):
+        if inspection.digest and (earlier := first.setdefault(inspection.digest, at)) != at:
+            identical.append((earlier, at))
     if identical:
-        lines.append(
-            f"{identical:,} images have the content of another: a split keeps them together"
-        )
-    distinct = {inspection.digest: inspection.thumbnail for inspection in sound}
-    thumbnails = [pixels for pixels in distinct.values() if pixels is not None]
+        verb = "has" if len(identical) == 1 else "have"
+        what = f"{counted(len(identical), 'image')} {verb} the content of another"
+        lines.append(f"{what} {_pairs_in_words(catalogue, identical)}")
+    distinct = list(first.values())
+    thumbnails = [pixels for at in distinct if (pixels := inspections[at].thumbnail) is not None]
     if thumbnails and len(thumbnails) == len(distinct):
-        alike = int((first_copies(np.array(thumbnails)) != np.arange(len(thumbnails))).sum())
+        copies = first_copies(np.array(thumbnails)).tolist()
+        alike = [(distinct[copy], distinct[at]) for at, copy in enumerate(copies) if copy != at]
         if alike:
-            lines.append(
-                f"{alike:,} more show the galaxy of another, such as one saved anew: a split keeps "
-                "them together"
-            )
+            verb = "shows" if len(alike) == 1 else "show"
+            what = f"{len(alike):,} more {verb} the galaxy of another, such as one saved anew"
+            lines.append(f"{what} {_pairs_in_words(catalogue, alike)}")
     return lines
+
+
+def _pairs_in_words(catalogue: Catalogue, pairs: Sequence[tuple[int, int]]) -> str:
+    """Return the first of pairs of copies, and how many have different labels."""
+    galaxies = catalogue.table["galaxy"].tolist()
+
+    def named(pair: tuple[int, int]) -> str:
+        return f"(the first: {galaxies[pair[1]]} is {galaxies[pair[0]]})"
+
+    together = "a split keeps them together"
+    differ = [pair for pair in pairs if catalogue.have_other_labels(*pair)]
+    if not differ:
+        return f"{named(pairs[0])}: {together}"
+    which = "very different votes" if catalogue.tree else "another class"
+    example = f" {named(differ[0])}" if differ[0] != pairs[0] else ""
+    return f"{named(pairs[0])}, {len(differ):,} of them with {which}{example}: {together}"
 
 
 def digest_image(reference: str, rendering: Rendering = DEFAULT) -> Inspection:

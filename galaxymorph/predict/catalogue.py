@@ -36,9 +36,9 @@ from galaxymorph.judge import (
 from galaxymorph.learn import Run
 from galaxymorph.predict.cluster import map_on_cluster
 from galaxymorph.predict.column_kinds import column_kind
-from galaxymorph.predict.failures import Failures, errors_in, failures_in
-from galaxymorph.predict.listing import kept_columns, list_images
-from galaxymorph.predict.options import DEFAULTS, PredictionOptions
+from galaxymorph.predict.failures import Failures, errors_in, failures_in, refused_in
+from galaxymorph.predict.listing import kept_columns, list_images, stored_kinds
+from galaxymorph.predict.options import DEFAULTS, PredictionOptions, TableColumns
 from galaxymorph.predict.overlap import COLUMN, describe_parts, missing_split
 from galaxymorph.predict.partitions import (
     CatalogueModel,
@@ -72,6 +72,8 @@ FIXED = {
     "stretch": "stretch of FITS",
     "bands": "choice of bands",
     "split": "split beside the model",
+    "image_column": "column of images",
+    "id_column": "column of ids",
     "kept": "choice of columns",
     "embeddings": "choice of embeddings",
     "images": "number of images",
@@ -119,8 +121,8 @@ def predict_catalogue(
     if scheduler is None and isinstance(model, str | Path):
         keep_memory([model], options)
     chosen = _model(model, options, name)
-    columns = kept_columns(catalogue, keep)
-    number, digest, kinds = _scan(catalogue, columns, chosen.bands)
+    columns = kept_columns(catalogue, keep, options)
+    number, digest, kinds = _scan(catalogue, columns, chosen.bands, options)
     chosen = replace(chosen, kept=tuple(zip(columns, kinds, strict=True)))
     record = _record(chosen, str(model) if chosen.predictor is None else name) | {
         "catalogue": str(catalogue),
@@ -135,7 +137,12 @@ def predict_catalogue(
             raise BadInput(f"{out}: another process is filling it", "wait for it or stop it")
         remove_leftovers(out)
         _fill(
-            out, chosen, partitions(catalogue, size, columns, chosen.bands), number, size, scheduler
+            out,
+            chosen,
+            partitions(catalogue, size, columns, chosen.bands, options),
+            number,
+            size,
+            scheduler,
         )
         files = sorted(out.glob(PARTITIONS))
         failures = failures_in(files, number)
@@ -218,13 +225,17 @@ def _coverage(model: str | Path, chosen: float | None) -> float | None:
     return chosen
 
 
-def _scan(catalogue: Path, keep: Sequence[str], bands: Sequence[str]) -> tuple[int, str, list[str]]:
+def _scan(
+    catalogue: Path, keep: Sequence[str], bands: Sequence[str], columns: TableColumns
+) -> tuple[int, str, list[str]]:
     """Return the number and a digest of a catalogue's rows, and the kinds of copied columns."""
-    number, digest, kinds = 0, hashlib.sha256(), ["integer"] * len(keep)
-    for row in list_images(catalogue, on_note=say, keep=keep, bands=bands):
-        cells = [row.id, row.image, *([row.fault] if row.fault else []), *row.kept]
-        digest.update(json.dumps(cells).encode())
-        kinds = [column_kind(cell, kind) for cell, kind in zip(row.kept, kinds, strict=True)]
+    number, digest, stored = 0, hashlib.sha256(), stored_kinds(catalogue, keep)
+    kinds = [kind or "integer" for kind in stored]
+    for row in list_images(catalogue, say, keep, bands, columns):
+        texts = [row.id, row.image, *([row.fault] if row.fault else []), *row.kept]
+        digest.update(json.dumps(texts).encode())
+        cells = zip(row.kept, kinds, stored, strict=True)
+        kinds = [fixed or column_kind(cell, kind) for cell, kind, fixed in cells]
         number += 1
     return number, digest.hexdigest()[:16], kinds
 
@@ -245,6 +256,8 @@ def _record(model: CatalogueModel, name: str) -> dict[str, object]:
         "stretch": options.stretch,
         "bands": options.bands,
         "split": model.parts.digest if model.parts else None,
+        "image_column": options.image_column,
+        "id_column": options.id_column,
         "kept": [list(pair) for pair in model.kept],
         "embeddings": options.embeddings or None,
         # Of a run the scores are there in any case; a file may refuse images in their place.
@@ -301,7 +314,9 @@ def _fill(
     scheduler: str | None,
 ) -> None:
     """Write the partitions that are missing, or have failed rows that can be used now."""
-    failed_rows = {path.name: _failed_rows(path) for path in out.glob(PARTITIONS)}
+    failed_rows = {
+        path.name: _failed_rows(path, model.options.outliers) for path in out.glob(PARTITIONS)
+    }
     if failed_rows:
         failed = sum(map(len, failed_rows.values()))
         again = f", and {failed:,} rows with an error in them are tried again" if failed else ""
@@ -319,8 +334,14 @@ def _fill(
                     temporary.write_bytes(part.content)
 
 
-def _failed_rows(path: Path) -> tuple[int, ...]:
-    return tuple(at for at, error in enumerate(errors_in(path)) if error is not None)
+def _failed_rows(path: Path, outliers: bool) -> tuple[int, ...]:
+    """Return the rows that may have a prediction now; refused ones only with `outliers`."""
+    rows = zip(errors_in(path), refused_in(path), strict=True)
+    return tuple(
+        at
+        for at, (error, refused) in enumerate(rows)
+        if error is not None or (outliers and refused)
+    )
 
 
 def _unfinished(

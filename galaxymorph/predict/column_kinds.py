@@ -30,6 +30,17 @@ def column_kind(cell: str, known: str = "integer") -> str:
     return "number" if _NUMBER.fullmatch(cell) else "text"
 
 
+def stored_kind(column: pd.Series) -> str | None:
+    """Return the kind of a column of a format with types, None where its cells have to tell."""
+    if pd.api.types.is_float_dtype(column.dtype):
+        return "number"
+    cells = column.dropna()
+    for kind, of in (("number", float), ("text", str)):
+        if len(cells) and all(isinstance(cell, of) for cell in cells):
+            return kind
+    return None
+
+
 def _integers(cells: Sequence[str]) -> pd.Series:
     return pd.Series([int(cell) if cell else None for cell in cells], dtype="Int64")
 

@@ -7,20 +7,26 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from galaxymorph.base import BadInput
+from galaxymorph.base import BadInput, setting
 
 # From this share of failed rows on, a summary is a warning.
 MANY = 0.02
 KINDS_SHOWN = 6
-ERROR = "error"
+ERROR, STATUS = "error", "status"
+# Status of an image that is unlike the galaxies that a model was trained on.
+UNFAMILIAR = "unfamiliar"
 AGAIN = "the column `error` has each row's, and the same command tries them again"
 
 
 @dataclass
 class Failures:
-    """Failed rows among a number of rows, by kind: their number and the first error."""
+    """Failed rows among a number of rows, by kind: their number and the first error.
+
+    `refused` counts images that can be used, but are unlike the galaxies of the model.
+    """
 
     rows: int
+    refused: int = 0
     kinds: dict[str, tuple[int, str]] = field(default_factory=dict)
 
     def add(self, errors: Iterable[str]) -> None:
@@ -33,6 +39,11 @@ class Failures:
     @property
     def number(self) -> int:
         """The number of failed rows."""
+        return self.unusable + self.refused
+
+    @property
+    def unusable(self) -> int:
+        """The number of rows whose images can't be used."""
         return sum(number for number, _ in self.kinds.values())
 
     @property
@@ -42,20 +53,30 @@ class Failures:
 
     def lines(self) -> list[str]:
         """Return the lines for the terminal: none, or a summary and one for each kind."""
-        if not self.number:
+        return self._unusable_lines() + self._refused_lines()
+
+    def _refused_lines(self) -> list[str]:
+        if not self.refused:
             return []
-        if self.total:
+        what = "refused as unlike the galaxies that the model was trained on"
+        return [self._head(self.refused, what, f"{setting('outliers', True)} predicts them too")]
+
+    def _head(self, number: int, what: str, remedy: str) -> str:
+        share = number / self.rows
+        mark = "error: " if self.total else "warning: " if share > MANY else ""
+        return f"{mark}{number:,} of {self.rows:,} images ({share:.1%}) {what}; {remedy}"
+
+    def _unusable_lines(self) -> list[str]:
+        if not self.unusable:
+            return []
+        if self.unusable == self.rows:
             head = f"error: none of the {self.rows:,} images could be used; {AGAIN}"
         else:
-            share = self.number / self.rows
-            head = (
-                f"{'warning: ' if share > MANY else ''}{self.number:,} of {self.rows:,} images "
-                f"({share:.1%}) couldn't be used; {AGAIN}"
-            )
+            head = self._head(self.unusable, "couldn't be used", AGAIN)
         kinds = sorted(self.kinds.items(), key=lambda item: -item[1][0])
         lines = [
-            f"  {number:,} {kind}, the first: {first}"
-            for kind, (number, first) in kinds[:KINDS_SHOWN]
+            f"  {number:,} like this: {first}" if number > 1 else f"  1: {first}"
+            for _, (number, first) in kinds[:KINDS_SHOWN]
         ]
         more = len(kinds) - KINDS_SHOWN
         return [head, *lines] + ([f"  and {more:,} more kinds"] if more > 0 else [])
@@ -70,19 +91,34 @@ def error_kind(error: str) -> str:
 
 
 def errors_in(path: Path) -> list[str | None]:
-    """Return the error of each row in a partition's file, None where there is none.
+    """Return the error of each row in a partition's file whose image can't be used, else None.
 
     Raises:
         BadInput: the file is damaged.
     """
+    rows = _statuses_and_errors(path)
+    return [None if status == UNFAMILIAR else error for status, error in rows]
+
+
+def _statuses_and_errors(path: Path) -> list[tuple[str, str | None]]:
     from pyarrow import parquet
 
     try:
-        return parquet.read_table(path, columns=[ERROR])[ERROR].to_pylist()
+        table = parquet.read_table(path, columns=[STATUS, ERROR])
+        return list(zip(table[STATUS].to_pylist(), table[ERROR].to_pylist(), strict=True))
     except (OSError, ValueError, KeyError) as error:
         # Arrow's own errors are of these types.
         why = str(error).splitlines()[0]
         raise BadInput(f"{path}: damaged ({why})", "delete it and repeat the command") from error
+
+
+def refused_in(path: Path) -> list[bool]:
+    """Return which rows in a partition's file are of an image that the model refused.
+
+    Raises:
+        BadInput: the file is damaged.
+    """
+    return [status == UNFAMILIAR for status, _ in _statuses_and_errors(path)]
 
 
 def failures_in(paths: Iterable[Path], rows: int) -> Failures:
@@ -90,4 +126,5 @@ def failures_in(paths: Iterable[Path], rows: int) -> Failures:
     failures = Failures(rows)
     for path in sorted(paths):
         failures.add(error for error in errors_in(path) if error is not None)
+        failures.refused += sum(refused_in(path))
     return failures

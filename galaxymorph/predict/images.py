@@ -11,7 +11,14 @@ from PIL import Image
 from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, as_utf8, say, setting, warn
 from galaxymorph.images import NO_CONTENT, NoContent, Rendering, Source, decode, inspect_images
 from galaxymorph.learn.recipe import Recipe
-from galaxymorph.predict.listing import ListedImage, image_folder, list_images
+from galaxymorph.predict.listing import (
+    NO_COLUMNS,
+    ListedImage,
+    image_folder,
+    list_images,
+    refuse_columns,
+)
+from galaxymorph.predict.options import TableColumns
 from galaxymorph.zoo import (
     File,
     file_kind,
@@ -42,7 +49,9 @@ def expand_images(paths: Sequence[str], bands: Sequence[str] = ()) -> list[str]:
     return one_file_a_galaxy([file.reference for file in _files(paths)], bands)
 
 
-def expand_catalogues(paths: Sequence[str], bands: Sequence[str] = ()) -> list[ListedImage]:
+def expand_catalogues(
+    paths: Sequence[str], bands: Sequence[str] = (), columns: TableColumns = NO_COLUMNS
+) -> list[ListedImage]:
     """Return the ids and references of the images that the paths name, those of tables first.
 
     An unreadable row of a table, or one without an image, has a fault, and no reference.
@@ -51,13 +60,16 @@ def expand_catalogues(paths: Sequence[str], bands: Sequence[str] = ()) -> list[L
         paths: as for `expand_images`, where ids are the files' names, and tables with ids, see
             `list_images`.
         bands: as for `expand_images`.
+        columns: of the tables, see `list_images`.
 
     Raises:
         BadInput: as `expand_images`, or a table can't be read.
     """
     tables = [path for path in paths if _is_table(path)]
+    if not tables:
+        refuse_columns(columns, "no table is given")
     files = _files([path for path in paths if path not in tables])
-    listed = [row for table in tables for row in _of_table(table)]
+    listed = [row for table in tables for row in _of_table(table, columns)]
     references = one_file_a_galaxy([file.reference for file in files], bands)
     return listed + [
         ListedImage(as_utf8(without_band(galaxy_name(name), bands)), name) for name in references
@@ -112,10 +124,10 @@ def _files(paths: Sequence[str]) -> list[File]:
     return files
 
 
-def _of_table(path: str) -> list[ListedImage]:
+def _of_table(path: str, columns: TableColumns) -> list[ListedImage]:
     folder = Path(image_folder(path))
     rows = []
-    for row in list_images(path):
+    for row in list_images(path, columns=columns):
         if row.fault or not row.image:
             fault = row.fault or f"{row.id or 'a row'} has no image"
             rows.append(ListedImage(row.id, "", f"{path}: {fault}"))

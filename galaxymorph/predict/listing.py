@@ -11,6 +11,8 @@ import pandas as pd
 
 from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, did_you_mean, listed, setting
 from galaxymorph.base.archives import WINDOWS
+from galaxymorph.predict.column_kinds import stored_kind
+from galaxymorph.predict.options import TableColumns
 from galaxymorph.zoo import (
     ID_COLUMNS,
     ImageFiles,
@@ -25,8 +27,10 @@ from galaxymorph.zoo import (
     require_images,
 )
 from galaxymorph.zoo.band_files import one_file_a_galaxy, without_band
-from galaxymorph.zoo.image_columns import IMAGE_COLUMNS, image_columns, join_path
+from galaxymorph.zoo.image_columns import image_columns, join_path, likely_image_column
 from galaxymorph.zoo.image_files import galaxy_name
+
+NO_COLUMNS = TableColumns()
 
 
 class ListedImage(NamedTuple):
@@ -46,12 +50,13 @@ def list_images(
     on_note: Callable[[str], object] | None = None,
     keep: Sequence[str] = (),
     bands: Sequence[str] = (),
+    columns: TableColumns = NO_COLUMNS,
 ) -> Iterator[ListedImage]:
     """Yield the id and the image of every row, in order.
 
     Args:
         catalogue: a folder or a zip of images; or a table, see `open_table`, with a column of
-            image paths, see `IMAGE_COLUMNS`, relative to the table or absolute, or members of
+            image paths, see `image_columns`, relative to the table or absolute, or members of
             zips (`images.zip::1.jpg`), and perhaps one of ids, see `ID_COLUMNS`; the default id
             is the image's name without its ending. An absolute path whose folder isn't there, as
             of another machine, stands for the image of its name below the table's folder. Any
@@ -60,23 +65,37 @@ def list_images(
             of a table.
         keep: further columns of the table that are yielded, see `kept_columns`.
         bands: of flux, that a galaxy of a folder or a zip may have a file each of.
+        columns: of a table, that are given by name.
 
     Raises:
         BadInput: the catalogue is missing or unreadable, or has no image or no such column; or
-            digits of an id are lost.
+            digits of an id are lost; or columns are given of what is no table.
     """
     path = Path(catalogue)
-    if not path.exists():
-        raise BadInput(f"{path}: no such file or folder", "check the path")
+    _require_there(path)
     if not path.is_dir() and not is_zip(path.name):
-        return _rows(open_table(path), keep, on_note)
+        return _rows(open_table(path), keep, on_note, columns)
     files = list_image_files(path)
     if is_zip(path.name) and not files.images and (table := _zipped_table(path)):
-        return _rows(table, keep, on_note)
+        return _rows(table, keep, on_note, columns)
+    refuse_columns(columns, f"{path} is not a table")
     return _files(path, files, on_note, bands)
 
 
-def kept_columns(catalogue: str | Path, names: Sequence[str]) -> list[str]:
+def _require_there(path: Path) -> None:
+    if not path.exists():
+        raise BadInput(f"{path}: no such file or folder", "check the path")
+
+
+def refuse_columns(columns: TableColumns, why: str) -> None:
+    """Raise BadInput if columns are given where no table is."""
+    for name, column in columns.given.items():
+        raise BadInput(f"{setting(name, column)}: {why}", "leave it out")
+
+
+def kept_columns(
+    catalogue: str | Path, names: Sequence[str], columns: TableColumns = NO_COLUMNS
+) -> list[str]:
     """Return the columns of a catalogue's table that predictions keep; of `all` every other one.
 
     Raises:
@@ -85,13 +104,14 @@ def kept_columns(catalogue: str | Path, names: Sequence[str]) -> list[str]:
     if not names:
         return []
     path = Path(catalogue)
+    _require_there(path)
     is_table = path.is_file() and (not is_zip(path.name) or _zipped_table(path))
     if not is_table:
         raise BadInput(
             f"{setting('keep')} {','.join(names)}: {path} is not a table", "leave it out"
         )
     table = open_table(path)
-    identity, image = _chosen(table)
+    identity, image = _chosen(table, columns)
     chosen = {identity, *image}
     others = [name for name in table.columns if name and name not in chosen]
     if list(names) == ["all"] and "all" not in table:
@@ -102,6 +122,13 @@ def kept_columns(catalogue: str | Path, names: Sequence[str]) -> list[str]:
                 f"{setting('keep', name)}: {path} has no such column", did_you_mean(name, others)
             )
     return list(names)
+
+
+def stored_kinds(catalogue: str | Path, names: Sequence[str]) -> list[str | None]:
+    """Return the kinds of columns in a format with types, see `stored_kind`; None in text."""
+    table = open_table(catalogue) if names else None
+    piece = next(table.pieces(names), None) if table and table.kind != "text" else None
+    return [stored_kind(piece.frame[name]) if piece else None for name in names]
 
 
 def _zipped_table(path: Path) -> Table | None:
@@ -133,10 +160,13 @@ def _files(
 
 
 def _rows(
-    table: Table, keep: Sequence[str], on_note: Callable[[str], object] | None
+    table: Table,
+    keep: Sequence[str],
+    on_note: Callable[[str], object] | None,
+    columns: TableColumns,
 ) -> Iterator[ListedImage]:
     """Yield the rows of a table; one that can't be read is named by its number."""
-    identity, image = _chosen(table)
+    identity, image = _chosen(table, columns)
     others = [name for name in table.columns if name and name not in (identity, *image)]
     if on_note and others and not keep:
         on_note(
@@ -209,15 +239,19 @@ def _ids(table: Table, piece: Piece, column: str) -> pd.Series:
     return ids.fillna("")
 
 
-def _chosen(table: Table) -> tuple[str | None, list[str]]:
+def _chosen(table: Table, given: TableColumns) -> tuple[str | None, list[str]]:
     """Return the column of ids, if there is one, and those of an image's path."""
+    table.require(**given.given)
+    own = {name: table.own_name(column) for name, column in given.given.items()}
     columns = [name for name in table.columns if name]
     known = {column.lower(): column for column in reversed(columns)}
-    image = image_columns(columns)
+    image = image_columns(columns, own.get("image_column"))
     if not image:
+        likely = likely_image_column(table)
         raise BadInput(
             f"{table.reference}: no column of image paths; the columns are "
             f"{', '.join(columns[:8])}",
-            f"name it {IMAGE_COLUMNS[0]}",
+            f"name it with {setting('image_column', likely)}",
         )
-    return next((known[name] for name in ID_COLUMNS if name in known), None), image
+    default = next((known[name] for name in ID_COLUMNS if name in known), None)
+    return own.get("id_column", default), image

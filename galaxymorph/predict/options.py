@@ -50,7 +50,29 @@ def parse_crops(text: str) -> tuple[float, ...]:
 
 
 @dataclass(frozen=True)
-class PredictionOptions:
+class TableColumns:
+    """The columns of a table that lists images."""
+
+    id_column: str | None = option(
+        "Column of galaxy ids in a table. Default: id, galaxy, GalaxyID, objid or another common "
+        "name; without one, ids are the names of the images.",
+        metavar="COLUMN",
+    )
+    image_column: str | None = option(
+        "Column with the paths of images in a table. Default: image, image_path, path, file_loc, "
+        "filename (with subfolder) or file.",
+        metavar="COLUMN",
+    )
+
+    @property
+    def given(self) -> dict[str, str]:
+        """The columns that are named, by option."""
+        named = {"id_column": self.id_column, "image_column": self.image_column}
+        return {name: column for name, column in named.items() if column is not None}
+
+
+@dataclass(frozen=True)
+class PredictionOptions(TableColumns):
     """How images are predicted."""
 
     skip_bad: bool = option("Report unusable images and continue without them.", False)

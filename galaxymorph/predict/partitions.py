@@ -20,36 +20,30 @@ import pandas as pd
 from galaxymorph.base import BadInput, MissingFile, as_utf8, map_ahead, setting
 from galaxymorph.images import Fault, inspect_image
 from galaxymorph.judge import calibrated_mean, sets_of
-from galaxymorph.learn import (
-    Recipe,
-    Run,
-    predicted_columns,
-    prediction_table,
-    require_views,
-    target_of,
-)
+from galaxymorph.learn import Run, prediction_table, require_views
 from galaxymorph.predict.column_kinds import KINDS
-from galaxymorph.predict.failures import ERROR
-from galaxymorph.predict.listing import image_folder, list_images
-from galaxymorph.predict.options import PredictionOptions
+from galaxymorph.predict.failures import ERROR, STATUS
+from galaxymorph.predict.listing import NO_COLUMNS, image_folder, list_images
+from galaxymorph.predict.options import PredictionOptions, TableColumns
 from galaxymorph.predict.overlap import COLUMN, SplitParts, load_split_parts
 from galaxymorph.predict.predictors.base import Predictor, changeable, with_scores
 from galaxymorph.predict.predictors.loading import is_run, load_predictor, model_id
 from galaxymorph.predict.predictors.recording import RecordedEmbeddings, record_embeddings
 from galaxymorph.predict.tables import (
+    MODEL_ID,
     add_intervals,
     has_intervals,
     mask_failed,
     scored_outputs,
+    with_entropy,
     with_schemes,
 )
 from galaxymorph.predict.vectors import EMBEDDING, embedding_column
-from galaxymorph.zoo import SCHEMES, to_conditional
+from galaxymorph.zoo import SCHEMES
 
 if TYPE_CHECKING:
     from pyarrow import Array
 
-MODEL_ID, STATUS = "model_id", "status"
 # Columns of text.
 TEXTS = ("galaxy", "image", COLUMN, "predicted", "set", MODEL_ID, STATUS, ERROR)
 
@@ -158,10 +152,15 @@ class PredictedPartition:
 
 
 def partitions(
-    catalogue: Path, size: int, keep: Sequence[str] = (), bands: Sequence[str] = ()
+    catalogue: Path,
+    size: int,
+    keep: Sequence[str] = (),
+    bands: Sequence[str] = (),
+    columns: TableColumns = NO_COLUMNS,
 ) -> Iterator[Partition]:
-    """Yield a catalogue's rows, `size` at a time, with some of its columns."""
-    rows, folder = list_images(catalogue, keep=keep, bands=bands), image_folder(catalogue)
+    """Yield a catalogue's rows, `size` at a time, see `list_images`."""
+    rows = list_images(catalogue, keep=keep, bands=bands, columns=columns)
+    folder = image_folder(catalogue)
     number = 0
     while chunk := list(islice(rows, size)):
         yield Partition(
@@ -263,8 +262,7 @@ def _predicted(
     elif model.coverage and model.run:
         table["set"] = sets_of(model.run, by_model, model.coverage)
     table = with_schemes(table, predictor)
-    means = outputs[:, : len(predicted_columns(predictor.recipe, predictor.classes))]
-    table["entropy"] = prediction_entropy(means, predictor.recipe)
+    table = with_entropy(table, predictor)
     if recorded and model.run and model.run.has_embeddings:
         from galaxymorph.predict.outliers import scores_of_embeddings
 
@@ -274,23 +272,6 @@ def _predicted(
         table = table.join(scores)
     table = table.astype(dict.fromkeys(table.select_dtypes("number").columns, "float32"))
     return mask_failed(table, faults)
-
-
-def prediction_entropy(shares: np.ndarray, recipe: Recipe) -> np.ndarray:
-    """Return the entropy of each prediction in nats, shape (n,).
-
-    Of classes that is minus the sum of p log p. Of a decision tree it is the sum over questions of
-    the share of volunteers who reach it times the entropy of its answers, which is the entropy of
-    a volunteer's whole walk down the tree (chain rule: Cover & Thomas 2006, Elements of
-    Information Theory, theorem 2.2.1). `judge` has it for whole runs, through scipy, without which
-    ONNX files predict.
-    """
-    shares = np.asarray(shares, float)
-    tree = target_of(recipe).tree
-    conditional = shares if tree is None else to_conditional(tree, shares)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        terms = np.where(conditional > 0, shares * np.log(conditional), 0.0)
-    return -terms.sum(axis=1)
 
 
 def _joined(part: Partition, table: pd.DataFrame, model: CatalogueModel) -> pd.DataFrame:

@@ -38,11 +38,18 @@ from galaxymorph.predict.predictors.base import PredictionSets, Predictor, with_
 from galaxymorph.predict.predictors.loading import (
     is_run,
     load_predictor,
+    model_id,
     needs_pytorch,
     read_recipe,
 )
 from galaxymorph.predict.submission import require_submittable, write_submission
-from galaxymorph.predict.tables import UnusableImage, add_intervals, has_intervals, predicted_table
+from galaxymorph.predict.tables import (
+    UnusableImage,
+    add_intervals,
+    completed,
+    has_intervals,
+    predicted_table,
+)
 
 # Faults of images that are printed.
 NAMED = 10
@@ -53,6 +60,7 @@ def predict_files(
     paths: Sequence[str],
     options: PredictionOptions = DEFAULTS,
     on_processor: bool = True,
+    complete: bool = False,
 ) -> pd.DataFrame:
     """Return the predictions of image files by a model or the mean of several, a row an image.
 
@@ -65,6 +73,7 @@ def predict_files(
         paths: of images, folders and zips.
         options: of the prediction.
         on_processor: whether a few images may be predicted without PyTorch, see `load_predictor`.
+        complete: add `entropy`, `model_id`, `status` and `error` in every case, as in files.
 
     Raises:
         BadInput: a model or an image can't be used, or options exclude each other.
@@ -97,6 +106,8 @@ def predict_files(
         from galaxymorph.predict.outliers import outlier_scores
 
         table = table.join(outlier_scores(runs[0], usable).set_axis(table.index[shown]))
+    if complete:
+        table = completed(table, predictor, "+".join(map(model_id, models)))
     if target_of(predictor.recipe).tree:
         table.attrs["schema"] = predictor.recipe.schema
     return table

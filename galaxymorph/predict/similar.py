@@ -13,10 +13,11 @@ from galaxymorph.base import BadInput, did_you_mean, say
 from galaxymorph.images import Source
 from galaxymorph.judge.robustness.drift import NEIGHBOURS
 from galaxymorph.predict.embedded_catalogue import EmbeddedCatalogue, open_embedded
+from galaxymorph.predict.failures import UNFAMILIAR
 from galaxymorph.predict.predictors.base import Predictor
 from galaxymorph.predict.predictors.recording import record_embeddings
 from galaxymorph.predict.similar_index import SimilarIndex, open_index
-from galaxymorph.predict.tables import SCORES, UNFAMILIAR
+from galaxymorph.predict.tables import SCORES
 
 # Columns of the predictions that the table of neighbours doesn't have: it has a distance and a
 # status of its own.

@@ -11,9 +11,16 @@ import pandas as pd
 from galaxymorph.base import BadInput, Progress, as_utf8, setting
 from galaxymorph.images import NO_CONTENT, Fault, NoContent
 from galaxymorph.judge import calibrated_mean, with_scheme_columns
-from galaxymorph.learn import Recipe, deviation_columns, predicted_columns, prediction_table
+from galaxymorph.learn import (
+    Recipe,
+    deviation_columns,
+    predicted_columns,
+    prediction_table,
+    target_of,
+)
+from galaxymorph.predict.failures import ERROR, STATUS, UNFAMILIAR
 from galaxymorph.predict.images import Images, as_sources
-from galaxymorph.zoo import fraction_intervals
+from galaxymorph.zoo import fraction_intervals, to_conditional
 from galaxymorph.zoo.band_files import without_band
 from galaxymorph.zoo.columns import prefixed
 from galaxymorph.zoo.image_files import galaxy_name
@@ -23,10 +30,9 @@ if TYPE_CHECKING:
     from galaxymorph.judge import OutlierReference
     from galaxymorph.predict.predictors.base import PredictionSets, Predictor
 
+MODEL_ID = "model_id"
 # Before the name of an answer, the ends of its vote fraction's interval.
 LOW, HIGH = "low_", "high_"
-# Status of an image that is unlike the galaxies that a model was trained on.
-UNFAMILIAR = "unfamiliar"
 # Columns of out-of-distribution scores.
 SCORES = ("distance", "distance_rank", "energy")
 
@@ -96,6 +102,46 @@ def with_schemes(table: pd.DataFrame, predictor: Predictor) -> pd.DataFrame:
         return table
     fractions = table[predicted_columns(predictor.recipe, predictor.classes)].to_numpy(float)
     return with_scheme_columns(table, schemes, fractions)
+
+
+def with_entropy(table: pd.DataFrame, predictor: Predictor) -> pd.DataFrame:
+    """Return a table of predictions with their `entropy`, see `prediction_entropy`."""
+    means = table[predicted_columns(predictor.recipe, predictor.classes)].to_numpy(float)
+    entropy = pd.Series(prediction_entropy(means, predictor.recipe), table.index)
+    return table.assign(entropy=entropy.mask(np.isnan(means).all(axis=1)))
+
+
+def completed(table: pd.DataFrame, predictor: Predictor, model: str) -> pd.DataFrame:
+    """Return a table of predictions with the columns that a catalogue's has in every case.
+
+    Args:
+        table: see `predicted_table`.
+        predictor: of the table.
+        model: the id of the model.
+    """
+    status, error = (table.pop(name) if name in table else None for name in (STATUS, ERROR))
+    table = with_entropy(table, predictor)
+    table[MODEL_ID] = model
+    table[STATUS] = "ok" if status is None else status
+    table[ERROR] = pd.Series(None, table.index, dtype=object) if error is None else error
+    return table
+
+
+def prediction_entropy(shares: np.ndarray, recipe: Recipe) -> np.ndarray:
+    """Return the entropy of each prediction in nats, shape (n,).
+
+    Of classes that is minus the sum of p log p. Of a decision tree it is the sum over questions of
+    the share of volunteers who reach it times the entropy of its answers, which is the entropy of
+    a volunteer's whole walk down the tree (chain rule: Cover & Thomas 2006, Elements of
+    Information Theory, theorem 2.2.1). `judge` has it for whole runs, through scipy, without which
+    ONNX files predict.
+    """
+    shares = np.asarray(shares, float)
+    tree = target_of(recipe).tree
+    conditional = shares if tree is None else to_conditional(tree, shares)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where(conditional > 0, shares * np.log(conditional), 0.0)
+    return -terms.sum(axis=1)
 
 
 def scored_outputs(

@@ -35,7 +35,8 @@ from galaxymorph.images import (
 from galaxymorph.judge import choose_for_labelling, decompose_uncertainty, entropies_of
 from galaxymorph.learn import Run, label_words
 from galaxymorph.predict.images import drop_empty_frames, expand_catalogues, usable_images
-from galaxymorph.predict.listing import ListedImage
+from galaxymorph.predict.listing import NO_COLUMNS, ListedImage
+from galaxymorph.predict.options import TableColumns
 from galaxymorph.predict.overlap import COLUMN, describe_parts, load_split_parts
 from galaxymorph.predict.prediction import say_skipped
 from galaxymorph.predict.uncertainty_sources import open_uncertainty_source
@@ -138,6 +139,7 @@ def triage_files(
     skip_bad: bool = False,
     stretch: str | None = None,
     bands: str | None = None,
+    columns: TableColumns = NO_COLUMNS,
 ) -> pd.DataFrame:
     """Choose galaxies of files, folders, zips and tables, see `choose_galaxies`.
 
@@ -150,13 +152,14 @@ def triage_files(
         skip_bad: exclude rows and images that can't be used, in place of raising BadInput.
         stretch: of FITS images, in place of the one that the run is trained on.
         bands: of FITS images, likewise.
+        columns: of tables, see `list_images`.
 
     Raises:
         BadInput: as `choose_galaxies`, or no image can be used.
     """
     run = run.rendered(stretch, bands)
     run.require_trained()
-    listed = expand_catalogues(paths, run.recipe.flux_bands)
+    listed = expand_catalogues(paths, run.recipe.flux_bands, columns)
     faults = [row.fault for row in listed if row.fault]
     if faults and not skip_bad:
         raise BadInput(faults[0], f"correct the table, or give {setting('skip_bad')}")

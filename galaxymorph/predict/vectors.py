@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from galaxymorph.images import Fault
-from galaxymorph.predict.tables import UNFAMILIAR
+from galaxymorph.predict.failures import UNFAMILIAR
 
 if TYPE_CHECKING:
     from pyarrow import Array

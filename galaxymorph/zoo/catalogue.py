@@ -9,12 +9,18 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from galaxymorph.base import BadInput, did_you_mean, near_names, one_line, say, setting, warn
 from galaxymorph.zoo.checks import CheckedRows, as_ids, as_text, read_checked, without_decimals
 from galaxymorph.zoo.columns import COUNT, PART_NAMES, PARTS, WORD, prefixed
-from galaxymorph.zoo.image_columns import find_references, image_columns, join_path
+from galaxymorph.zoo.image_columns import (
+    find_references,
+    image_columns,
+    join_path,
+    likely_image_column,
+)
 from galaxymorph.zoo.image_files import same_content
 from galaxymorph.zoo.layout import Layout, find_layout
 from galaxymorph.zoo.schemas import GALAXY_ZOO_CHALLENGE, SCHEMAS, Schema
@@ -32,6 +38,9 @@ ID_COLUMNS = (
 )
 # What pandas calls an index without a name, in a file and when it reads that again.
 UNNAMED = ("", "Unnamed: 0")
+# Difference of an answer's vote fraction from which two galaxies have other votes: of 40
+# volunteers for each, chance alone makes 0.34 at three standard deviations.
+OTHER_VOTES = 0.5
 NO_VOTES = "nobody voted on the first question"
 DEBIASED = "debiased"
 # Notes for the user on the fractions that a table is trained on (Hart et al. 2016).
@@ -92,6 +101,20 @@ class Catalogue:
     def kind_note(self) -> str:
         """A line on the kind of vote fractions, empty if there are none or only one kind."""
         return KIND_NOTES.get(self.kind, "")
+
+    @property
+    def faulty_rows(self) -> int:
+        """How many of the table's rows have a problem; `unvoted` ones have none for that alone."""
+        faulty = {problem.row for problem in self.problems}
+        left_out = sum(problem.row not in faulty for problem in self.unvoted)
+        return self.rows - len(self.table) - left_out
+
+    def have_other_labels(self, one: int, other: int) -> bool:
+        """Tell whether the galaxies at two places differ in class, or very much in votes."""
+        rows = self.table.iloc[[one, other]]
+        if self.tree is None:
+            return bool(rows["label"].nunique() > 1)
+        return bool(np.ptp(rows[self.tree.columns].to_numpy(float), axis=0).max() > OTHER_VOTES)
 
     def say_notes(self) -> None:
         """Log the notes on the files and the votes; debiased fractions are a warning."""
@@ -169,7 +192,7 @@ def read_catalogue(
     layout, table = _open(path, image_column)
     layout = layout.by_galaxy(bands)
     unvoted: list[Problem] = []
-    _require_columns(table, image_column=image_column, split_column=split_column)
+    table.require(image_column=image_column, split_column=split_column)
     if labels_column is not None:
         ids = id_column or _label_ids(table)
         _require_label(table, labels_column, ids)
@@ -286,17 +309,14 @@ def _open(path: str | Path, image_column: str | None = None) -> tuple[Layout, Ta
     layout = find_layout(path, need_images=False)
     table = open_table(layout.table)
     if not layout.images and not image_columns(table.columns, image_column):
+        if likely := likely_image_column(table):
+            raise BadInput(f"no images for {layout.table}", _name_column(likely))
         find_layout(path)
     return layout, table
 
 
-def _require_columns(table: Table, **chosen: str | None) -> None:
-    for name, column in chosen.items():
-        if column is not None and column not in table:
-            raise BadInput(
-                f"{table.reference}: {setting(name, column)}: the table has no such column",
-                did_you_mean(column, table.columns),
-            )
+def _name_column(column: str | None) -> str:
+    return f"name the column of images: {setting('image_column', column)}"
 
 
 def _label_ids(table: Table) -> str:
@@ -482,16 +502,17 @@ def _require_some(table: pd.DataFrame, absent: pd.Series, layout: Layout) -> Non
         raise BadInput(
             f"{layout.table}: none of its {len(table):,} galaxies has an image: "
             f"{layout.fault_of(table['galaxy'].iloc[0])}",
-            "paths are relative to the table's folder, or absolute; name the column of images: "
-            f"{setting('image_column')}",
+            f"paths are relative to the table's folder, or absolute; {_name_column(None)}",
         )
     if absent.all() and len(table) > 1:
         images, galaxy = list(layout.images.values()), table["galaxy"].iloc[0]
         remedy = (
             "call the images as the galaxies are, or name the column of ids with "
-            f"{setting('id_column')}"
+            f"{setting('id_column')}, or that of images with {setting('image_column')}"
         )
-        if any(name.lstrip("0") == galaxy.lstrip("0") for name in layout.images):
+        if likely := likely_image_column(open_table(layout.table)):
+            remedy = _name_column(likely)
+        elif any(name.lstrip("0") == galaxy.lstrip("0") for name in layout.images):
             remedy = "leading zeros are all that differs: call both alike, ids as text"
         raise BadInput(
             f"{layout.table}: none of its {len(table):,} galaxies has an image: no image "

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, list_members
-from galaxymorph.zoo.image_files import image_name
+from galaxymorph.zoo.checks import as_text
+from galaxymorph.zoo.image_files import IMAGE_ENDINGS, image_name
+from galaxymorph.zoo.tables import Table
 
 # Names of columns in common catalogues, in the order of preference, in lower case.
 IMAGE_COLUMNS = ("image", "image_path", "path", "file_loc", "filename", "file")
@@ -29,6 +31,20 @@ def image_columns(columns: Sequence[str], chosen: str | None = None) -> list[str
     return (
         [known[SUBFOLDER], image] if SUBFOLDER in known and image != known[SUBFOLDER] else [image]
     )
+
+
+def likely_image_column(table: Table) -> str | None:
+    """Return a table's first column whose cells are names of image files, None without."""
+    for column in filter(None, table.columns):
+        try:
+            piece = next(table.pieces([column]), None)
+        except BadInput:
+            # It holds arrays or pictures.
+            continue
+        cells = [] if piece is None else as_text(piece.frame[column]).dropna().tolist()
+        if cells and all(cell.lower().endswith(IMAGE_ENDINGS) for cell in cells):
+            return column
+    return None
 
 
 def join_path(parts: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput, sniff
+from galaxymorph.base import BadInput, did_you_mean, setting, sniff
 from galaxymorph.zoo.column_meta import ColumnMeta
 from galaxymorph.zoo.coordinates import find_coordinates
 from galaxymorph.zoo.delimited import open_delimited
@@ -55,12 +55,25 @@ class Table:
         """The columns of right ascension and declination by UCD or name, None without."""
         return find_coordinates(self.columns, {name: each.ucd for name, each in self.meta.items()})
 
+    def own_name(self, name: str) -> str:
+        """Return a column's name with the capitals that the table has."""
+        return self.columns[self._required_position(name)]
+
     def meta_of(self, name: str) -> ColumnMeta:
         """Return what the format says of a column."""
-        return self.meta.get(self.columns[self._required_position(name)], ColumnMeta())
+        return self.meta.get(self.own_name(name), ColumnMeta())
 
     def __contains__(self, name: str) -> bool:
         return self._position(name) is not None
+
+    def require(self, **chosen: str | None) -> None:
+        """Raise BadInput if it lacks a column that a setting of this name chooses."""
+        for name, column in chosen.items():
+            if column is not None and column not in self:
+                raise BadInput(
+                    f"{self.reference}: {setting(name, column)}: the table has no such column",
+                    did_you_mean(column, self.columns),
+                )
 
     def _position(self, name: str) -> int | None:
         if name in self.columns:

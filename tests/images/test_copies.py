@@ -3,11 +3,13 @@
 import io
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image, ImageOps
 
 from galaxymorph.images import find_copies, first_copies, image_thumbnail, inspect_images
 from galaxymorph.images.inspection import copies_in_words
+from galaxymorph.zoo import Answer, Catalogue, Question, Tree
 
 
 def galaxy(seed: int, side: int = 200) -> Image.Image:
@@ -110,15 +112,28 @@ def test_a_thumbnail_is_of_the_central_square():
     )
 
 
-def test_copies_are_counted_in_words(tmp_path):
+@pytest.mark.parametrize(
+    ("votes", "of_bytes", "of_looks"),
+    [
+        ([0.9, 0.8, 0.2, 0.9, 0.1, 0.7, 0.4], "", ""),
+        ([0.9, 0.8, 0.2, 0.9, 0.1, 0.2, 0.9], *[", 1 of them with very different votes"] * 2),
+    ],
+)
+def test_copies_are_counted_in_words(tmp_path, votes, of_bytes, of_looks):
     for seed in range(5):
         galaxy(seed).save(tmp_path / f"{seed}.png")
     (tmp_path / "5.png").write_bytes((tmp_path / "1.png").read_bytes())
     galaxy(2).save(tmp_path / "6.jpg", quality=90)
-    lines = copies_in_words(inspect_images([str(item) for item in sorted(tmp_path.iterdir())]))
-    assert [line[:30] for line in lines] == [
-        "1 images have the content of a",
-        "1 more show the galaxy of anot",
+    tree = Tree("two", (Question("1", "Smooth?", (Answer("yes", "yes"), Answer("no", "no"))),))
+    images = [str(item) for item in sorted(tmp_path.iterdir())]
+    table = pd.DataFrame({"galaxy": list("abcdefg"), "image": images, "yes": votes})
+    table["no"] = 1 - table["yes"]
+    catalogue = Catalogue(tmp_path, "votes.csv", table, tree, len(table))
+    assert copies_in_words(catalogue, inspect_images(images)) == [
+        "1 image has the content of another (the first: f is b)"
+        f"{of_bytes}: a split keeps them together",
+        "1 more shows the galaxy of another, such as one saved anew (the first: g is c)"
+        f"{of_looks}: a split keeps them together",
     ]
 
 

@@ -43,6 +43,7 @@ HUGE = png(10_000, 10_000, 8, 2, b"")
 FAULTS = {
     "empty": ("a.jpg", b"", "the file is empty; download it again"),
     "text": ("a.jpg", b"<html>404</html>", "not an image; download it again"),
+    "script": ("a.py", b"import this", "a .py file, not an image; give images, a folder or"),
     "zeros": ("a.jpg", bytes(2000), "not an image"),
     "truncated JPEG": ("a.jpg", JPEG[:-100], "damaged (image file is truncated"),
     # Some versions of Pillow don't know such a file at all.

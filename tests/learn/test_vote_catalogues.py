@@ -174,6 +174,7 @@ def test_galaxies_without_votes_are_left_out_of_what_is_learnt(
     read = read_catalogue(path, schema=name)
     assert len(read.table) == GALAXIES - 10
     assert len(read.unvoted) == 10
+    assert read.faulty_rows == 0
     assert read.problems == []
     assert galaxymorph("data", "check", path, "--schema", name, "--quick") == 0
     assert "10 galaxies without votes excluded" in " ".join(capsys.readouterr().out.split())

@@ -21,6 +21,7 @@ from galaxymorph.learn import Run
 from galaxymorph.predict import load_predictor
 from galaxymorph.predict.listing import list_images
 from galaxymorph.predict.outliers import outlier_scores
+from galaxymorph.zoo.table_writing import write_table_file
 from tests.conftest import galaxymorph
 from tests.processes import Command
 
@@ -196,7 +197,7 @@ def test_a_catalogue_that_failed_altogether_ends_with_status_1_and_says_so_first
     first, *kinds = told(printed.err)
     assert first.startswith("error: none of the 4 images could be used; the column `error`")
     assert len(kinds) == 1
-    assert kinds[0].startswith(f"  4 no such file, the first: {tmp_path}/away/{images[0].name}: ")
+    assert kinds[0].startswith(f"  4 like this: {tmp_path}/away/{images[0].name}: ")
     assert kinds[0].endswith(f"there is no folder {tmp_path}/away")
     # Again, with nothing changed, and then with the images there.
     before = contents(tmp_path / "out")
@@ -246,8 +247,8 @@ def test_errors_are_summed_up_by_kind(run, images, tmp_path, capsys, bad, prefix
     assert head.startswith(prefix)
     kinds = lines[lines.index(head) + 1 :]
     if bad == 20:
-        assert kinds[0].startswith("  19 no such file, the first: ")
-    assert kinds[-1].startswith(f"  1 the file is empty, the first: {tmp_path}/empty.jpg: ")
+        assert kinds[0].startswith("  19 like this: ")
+    assert kinds[-1].startswith(f"  1: {tmp_path}/empty.jpg: ")
 
 
 def test_a_damaged_partition_is_named_and_made_anew_once_it_is_gone(run, images, tmp_path, capsys):
@@ -435,18 +436,33 @@ def test_a_folder_holds_one_catalogues_predictions(
         ),
         (["{images}", "-o", "{tmp}/out.csv", "--partition", "5"], "--partition 5: it needs"),
         (["{tmp}/none.csv", "-o", "{tmp}/out/"], "none.csv: no such file"),
+        (["{tmp}/none.csv", "-o", "{tmp}/out/", "--keep", "ra"], "none.csv: no such file"),
         (
             ["{tmp}/odd.csv", "-o", "{tmp}/out/"],
             "no column of image paths; the columns are ra, dec",
         ),
+        (
+            ["{tmp}/named.csv", "-o", "{tmp}/out/"],
+            "the columns are NUMBER, jpeg; name it with --image-column jpeg",
+        ),
+        (
+            ["{tmp}/named.csv", "-o", "{tmp}/out.csv", "--image-column", "jpg"],
+            "named.csv: --image-column jpg: the table has no such column; did you mean 'jpeg'?",
+        ),
+        (
+            ["{images}", "-o", "{tmp}/out/", "--id-column", "NUMBER"],
+            "--id-column NUMBER: {images} is not a table; leave it out",
+        ),
+        (["{images}/{one}", "--image-column", "jpeg"], "--image-column jpeg: it needs a catalogue"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(run, images, tmp_path, capsys, arguments, words):
     (tmp_path / "odd.csv").write_text("ra,dec\n1,2\n")
+    (tmp_path / "named.csv").write_text(f"NUMBER,jpeg\n007,{images[0]}\n")
     names = {"images": images[0].parent, "one": images[0].name, "tmp": tmp_path}
     assert galaxymorph("predict", run, *[word.format(**names) for word in arguments]) == 2
     error = capsys.readouterr().err
-    assert words in error
+    assert words.format(**names) in error
     assert len(error.splitlines()) == 1
 
 
@@ -626,6 +642,84 @@ def test_the_manifest_of_a_table_has_its_ids(run, images, tmp_path, ids):
     assert manifest.loc[[str(image) for image in images[:4]], "galaxy"].tolist() == (ids or names)
     assert manifest.loc[str(images[4]), "galaxy"] == Path(images[4]).stem
     assert all((out / name).is_file() for name in manifest["image"])
+
+
+NAMED = ["--id-column", "NUMBER", "--image-column", "jpeg"]
+
+
+def named_columns(folder: Path, images: list, ending: str) -> Path:
+    """A table of ids and images in columns of unusual names, besides those of usual ones."""
+    names = {"NUMBER": ["x7", "x8"], "jpeg": list(map(str, images[:2]))}
+    table = Table(names | {"objid": [1, 2], "image": ["a", "b"]})
+    table.write(folder / f"mine{ending}", format="fits" if ending == ".fits" else "ascii.csv")
+    return folder / f"mine{ending}"
+
+
+@pytest.mark.parametrize("ending", [".csv", ".fits"])
+@pytest.mark.parametrize("output", ["out/", "out.csv"])
+def test_the_columns_of_ids_and_images_can_be_named(run, images, tmp_path, ending, output, capsys):
+    catalogue, out = named_columns(tmp_path, images, ending), tmp_path / output.strip("/")
+    command = ["predict", run, catalogue, "-o", f"{tmp_path}/{output}", "--keep", "objid"]
+    assert galaxymorph(*command, *NAMED) == 0
+    table = pd.read_parquet(out) if out.is_dir() else pd.read_csv(out)
+    assert table["galaxy"].tolist() == ["x7", "x8"]
+    assert table["image"].tolist() == list(map(str, images[:2]))
+    assert table["objid"].tolist() == [1, 2]
+    assert table["confidence"].notna().all()
+    if out.is_dir():
+        capsys.readouterr()
+        assert galaxymorph(*command, *NAMED[2:]) == 2
+        assert "another column of ids (NUMBER, now None)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ending", [".fits", ".vot", ".parquet", ".ecsv", ".h5", ".csv"])
+def test_kept_columns_have_the_types_of_the_table(run, images, tmp_path, ending):
+    path, out = tmp_path / f"mine{ending}", tmp_path / "out"
+    kept = {"ra": [10.0, 1e20], "number": [3, 4], "name": ["007", "12"], "digits": ["7", "12"]}
+    table = pd.DataFrame({"id": ["a", "b"], "image": list(map(str, images[:2])), **kept})
+    write_table_file(path, table)
+    assert galaxymorph("predict", run, path, "-o", f"{out}/", "--keep", ",".join(kept)) == 0
+    result = pd.read_parquet(out)
+    kinds = [result[name].dtype.kind for name in ("ra", "number")]
+    assert kinds == ["f", "i"]
+    assert result["ra"].tolist() == kept["ra"]
+    assert result["name"].tolist() == kept["name"]
+    assert result["digits"].tolist() == ([7, 12] if ending == ".csv" else kept["digits"])
+
+
+def test_a_file_of_a_folders_predictions_has_the_columns_of_a_tables(run, images, tmp_path):
+    folder = tmp_path / "some"
+    folder.mkdir()
+    for image in images[:2]:
+        shutil.copy(image, folder)
+    catalogue = write_catalogue(tmp_path / "mine.csv", images[:2])
+    written = []
+    for source in (folder, catalogue):
+        assert galaxymorph("predict", run, source, "-o", tmp_path / "x.parquet", *EXACT) == 0
+        written.append(pd.read_parquet(tmp_path / "x.parquet"))
+    of_folder, of_table = written
+    assert set(of_table) - set(of_folder) <= {"distance", "distance_rank", "energy", "set"}
+    assert set(of_folder) <= set(of_table)
+    assert list(of_folder)[-3:] == ["model_id", "status", "error"]
+    for name in ("model_id", "status"):
+        assert of_folder[name].tolist() == of_table[name].tolist()
+    assert of_folder["error"].isna().all()
+    assert np.allclose(of_folder["entropy"], of_table["entropy"], atol=1e-6)
+    Image.new("RGB", (64, 64)).save(folder / "z.png")
+    assert galaxymorph("predict", run, folder, "-o", tmp_path / "x.parquet", *EXACT) == 0
+    table = pd.read_parquet(tmp_path / "x.parquet")
+    assert list(table) == list(of_folder)
+    assert table["entropy"].isna().tolist() == [False, False, True]
+    assert table["status"].tolist() == ["ok", "ok", "blank"]
+
+
+def test_triage_takes_the_columns_of_ids_and_images(run, images, tmp_path, capsys):
+    catalogue, out = named_columns(tmp_path, images, ".csv"), tmp_path / "out"
+    command = ["triage", run, "-o", out, "--source", "single", *NAMED]
+    assert galaxymorph(*command, catalogue) == 0
+    assert sorted(pd.read_csv(out / "manifest.csv")["galaxy"]) == ["x7", "x8"]
+    assert galaxymorph(*command, images[0]) == 2
+    assert "--id-column NUMBER: no table is given; leave it out" in capsys.readouterr().err
 
 
 def test_triage_leaves_out_bad_images_if_told_so(run, images, tmp_path, capsys):

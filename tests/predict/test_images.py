@@ -164,10 +164,16 @@ def test_failures_are_told_by_their_number():
     failures.add([f"{n}.jpg: no such file; check the path" for n in range(20)])
     head, kind = failures.lines()
     assert head.startswith("20 of 1,000 images (2.0%) couldn't be used; ")
-    assert kind == "  20 no such file, the first: 0.jpg: no such file; check the path"
+    assert kind == "  20 like this: 0.jpg: no such file; check the path"
     failures.add(["x.jpg: the file is empty"])
     assert failures.lines()[0].startswith("warning: 21 of 1,000 images (2.1%)")
     assert not failures.total
+    refusing = Failures(10, refused=1)
+    assert (refusing.number, refusing.unusable) == (1, 0)
+    assert refusing.lines() == [
+        "warning: 1 of 10 images (10.0%) refused as unlike the galaxies that the model was trained "
+        "on; outliers=True predicts them too"
+    ]
     assert Failures(0).lines() == []
 
 

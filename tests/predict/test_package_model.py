@@ -101,11 +101,17 @@ def test_options_at_their_defaults_change_nothing(galaxy, capsys):
 
 
 @pytest.mark.real
-def test_a_catalogue_is_answered_without_a_run(real, noise, tmp_path):
+def test_a_catalogue_is_answered_without_a_run(real, noise, tmp_path, capsys):
     images = sorted((real / UNLABELLED).glob("images*/*.jpg"))[:3]
     rows = [str(path) for path in (*images, noise)]
     pd.DataFrame({"image": rows}).to_csv(tmp_path / "images.csv", index=False)
-    assert galaxymorph("predict", tmp_path / "images.csv", "-o", f"{tmp_path / 'out'}/") == 0
+    for _ in range(2):
+        capsys.readouterr()
+        assert galaxymorph("predict", tmp_path / "images.csv", "-o", f"{tmp_path / 'out'}/") == 0
+        told = capsys.readouterr().err
+        assert "1 of 4 images (25.0%) refused as unlike the galaxies" in told
+        assert "again" not in told
+        assert told.count("unlike") == 1
     table = pd.concat(map(pd.read_parquet, sorted((tmp_path / "out").glob("*.parquet"))))
     assert list(table["status"]) == ["ok"] * 3 + ["unfamiliar"]
     assert table["layer1"].notna().tolist() == [True] * 3 + [False]
@@ -125,6 +131,7 @@ def test_a_server_answers_without_a_run(galaxy, noise):
         assert set(answer["answers"]) == set(ANSWERS)
         refusal = _sent(server.address, noise.read_bytes())
         assert refusal["status"] == "unfamiliar"
+        assert "outliers" not in refusal["error"]
     finally:
         server.stop()
 

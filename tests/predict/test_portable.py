@@ -125,7 +125,9 @@ def test_a_predictor_of_torch_takes_arrays_too(run, images, expected):
 
 
 def test_a_pickle_is_loaded_only_when_it_is_trusted(run, images, expected):
-    with pytest.raises(BadInput, match=r"a pickle can run any code.*model\.safetensors"):
+    with pytest.raises(
+        BadInput, match=r"a pickle can run any code.*give the run's folder.*model\.safetensors"
+    ):
         package.load_predictor(run / "model.pkl")
     result = package.load_predictor(run / "model.pkl", trust_pickle=True).predict(images)
     assert result["predicted"].tolist() == expected["predicted"].tolist()

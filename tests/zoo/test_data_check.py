@@ -136,6 +136,60 @@ def test_skip_bad_sets_one_bad_row_aside_and_keeps_the_others(spoil, words, kagg
     assert table[expected.columns].to_numpy().tolist() == expected.to_numpy().tolist()
 
 
+@pytest.mark.parametrize("are_beside", [True, False])
+def test_a_column_that_looks_like_images_is_proposed(tmp_path, are_beside, capsys):
+    images = {f"{place}.jpg": image_bytes(picture(place)) for place in range(4)}
+    folder = "pictures" if are_beside else "../elsewhere"
+    rows = [f"{100 + place},{folder}/{place}.jpg,round" for place in range(4)]
+    table = "\n".join(["GalaxyID,photo,kind", *rows, ""]).encode()
+    path = write_files(tmp_path / "mine", {"mine.csv": table, **in_folder(images, folder)})
+    command = ["data", "check", path / "mine.csv", "--labels-column", "kind"]
+    assert galaxymorph(*command) == 2
+    assert "name the column of images: --image-column photo\n" in capsys.readouterr().err
+    assert galaxymorph(*command, "--image-column", "photo") == 0
+    assert "4 sound, 0 with a problem" in capsys.readouterr().out
+
+
+def test_every_row_with_a_problem_is_counted(kaggle, capsys):
+    change_cell(kaggle, 2, "GalaxyID", "")
+    change_cell(kaggle, 3, "Class1.1", "high")
+    (kaggle / IMAGES / f"{FIRST_ID + 2}.jpg").unlink()
+    change_cell(kaggle, 6, "Class1.1", "2")
+    assert galaxymorph("data", "check", kaggle) == 2
+    assert "1 sound, 4 with a problem" in capsys.readouterr().out
+
+
+def test_ids_that_a_spreadsheet_rounded_are_counted_row_by_row(kaggle, capsys):
+    for row in range(2, 7):
+        change_cell(kaggle, row, "GalaxyID", "5.87723E+17")
+    assert galaxymorph("data", "check", kaggle) == 2
+    assert "0 sound, 5 with a problem" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("kinds", "words"),
+    [
+        (
+            "ababb",
+            "1 image has the content of another (the first: 100004 is 100002): a split keeps",
+        ),
+        (
+            "abaab",
+            "1 image has the content of another (the first: 100004 is 100002), 1 of them with "
+            "another class: a split keeps",
+        ),
+    ],
+)
+def test_copies_are_named_and_those_of_another_class_counted(tmp_path, kinds, words, capsys):
+    rows = [f"{name},{kind}" for name, kind in zip(galaxy_ids(5), kinds, strict=True)]
+    images = galaxy_images(5)
+    images["100004.jpg"] = images["100002.jpg"]
+    table = "\n".join(["GalaxyID,kind", *rows, ""]).encode()
+    folder = write_files(tmp_path / "mine", {"kinds.csv": table, **images})
+    assert galaxymorph("data", "check", folder, "--labels-column", "kind") == 0
+    assert words in capsys.readouterr().out
+
+
 def test_a_doubled_galaxy_is_named_in_each_of_its_rows_and_no_row_of_it_is_kept(kaggle, capsys):
     change_cell(kaggle, ROW, "GalaxyID", f" {FIRST_ID}")
     assert galaxymorph("data", "check", kaggle, "--skip-bad") == 0
@@ -145,7 +199,7 @@ def test_a_doubled_galaxy_is_named_in_each_of_its_rows_and_no_row_of_it_is_kept(
         for row, other in ((2, f"again in row {ROW}"), (ROW, "first in row 2"))
     ]
     assert captured.err == "written: rejected.csv\n"
-    assert "3 sound, 1 with a problem" in captured.out
+    assert "3 sound, 2 with a problem" in captured.out
     assert read_catalogue(kaggle).table["galaxy"].tolist() == ["100002", "100004", "100005"]
 
 

@@ -190,8 +190,8 @@ def _load_file(
     if exporter is None and not trust_pickle:
         raise BadInput(
             f"{path}: a pickle can run any code when it is loaded",
-            f"load the run's {run_files.WEIGHTS} instead, or give trust_pickle=True if you made "
-            "the file yourself",
+            f"give the run's folder instead, of which {run_files.WEIGHTS} is loaded; in Python, "
+            "load_predictor(…, trust_pickle=True) loads a file that you made yourself",
         )
     _require_file(path)
     if precision not in (None, "auto", *(exporter.precisions if exporter else ())):

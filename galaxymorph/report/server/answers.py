@@ -15,9 +15,10 @@ import pandas as pd
 from PIL import Image
 
 from galaxymorph.base import BadInput, in_background
-from galaxymorph.images import Fault, FluxImage, as_picture, open_files
+from galaxymorph.images import Fault, FluxImage, NoContent, as_picture, open_files
 from galaxymorph.judge import EMPTY, calibrated_coverage, calibrated_mean, sets_of
 from galaxymorph.learn import PACKAGE_MODEL, Recipe, Run, target_of
+from galaxymorph.predict.failures import UNFAMILIAR
 from galaxymorph.predict.tables import scored_outputs
 from galaxymorph.report.figures.pictures import frame_uri, thumbnail
 from galaxymorph.report.predicted_words import predicted_words
@@ -45,6 +46,13 @@ INPUT_SIDE, SIMILAR_SIDE = 320, 96
 CONCURRENT = 2
 # Seconds for which PyTorch's import waits for a first image, which it would delay.
 PAUSE = 2.0
+
+
+def _without_options(error: BadInput) -> BadInput:
+    """Return an error of an image without what `predict` could do: a server has no options."""
+    if isinstance(error, NoContent) and error.status == UNFAMILIAR:
+        return NoContent(error.fault, status=UNFAMILIAR)
+    return error
 
 
 @dataclass(frozen=True)
@@ -134,7 +142,7 @@ class ServedModel:
                 by_model, _ = scored_outputs(self.predictor, [image], None, faults)
         self.answered.set()
         if faults:
-            raise faults[0].error
+            raise _without_options(faults[0].error)
         mean = calibrated_mean(by_model, self.first.calibrators)[0]
         if self.tree is not None:
             prediction = _tree_prediction(mean, self.tree)

@@ -30,8 +30,8 @@ def predict(context: click.Context, images: tuple[str, ...], as_json: bool, **op
     the decision tree.
 
     With -o FOLDER/, IMAGE is a catalogue: a folder, a zip, or a table (CSV, Parquet, FITS) with a
-    column `image` of paths. An unusable image becomes a row with an error. After an interruption,
-    repeat the command.
+    column of paths, `image` or that of --image-column. An unusable image becomes a row with an
+    error. After an interruption, repeat the command.
 
     An image without a galaxy (blank, saturated, or outside the survey's coverage) becomes a row
     with a status and an error instead of a prediction.

@@ -22,10 +22,11 @@ from galaxymorph.cli.options import PATH, RUN, options_of, say_rendering
 def triage(run: Path, catalogue: tuple[str, ...], output: Path, **options: Any) -> None:
     """Select the images in CATALOGUE that volunteers should classify to improve RUN.
 
-    CATALOGUE is images, folders, zips, or tables with a column `image` of paths, whose ids are kept
-    in the manifest. The images with the largest epistemic uncertainty that differ from each other
-    are selected: those for which more labels would help, rather than those that look like two
-    classes. The folder can be uploaded to Zooniverse as a subject set.
+    CATALOGUE is images, folders, zips, or tables with a column of paths, `image` or that of
+    --image-column, whose ids are kept in the manifest. The images with the largest epistemic
+    uncertainty that differ from each other are selected: those for which more labels would help,
+    rather than those that look like two classes. The folder can be uploaded to Zooniverse as a
+    subject set.
 
     \b
     Example:

@@ -133,7 +133,7 @@ def _of_sources(run: Run, sources: Sequence[TrainingSource]) -> Iterator[Scored]
         if not is_new.all():
             say(
                 f"{setting('also', source.path)}: {(~is_new).sum():,} of {len(images):,} images "
-                "are in the run's split, and don't calibrate"
+                "used in the model's fit, which don't calibrate"
             )
         if not is_new.any():
             raise BadInput(

@@ -353,7 +353,7 @@ def _fractions(read: CheckedRows, schema: Schema, kind: str, unvoted: np.ndarray
     else:
         fractions = _fill_unasked(read, tree, columns, ~unvoted)
     wrong = ~((fractions >= 0) & (fractions <= 1))
-    _require_no_percentages(read.reference, fractions, columns)
+    _require_no_percentages(read.reference, tree, fractions, columns)
     _fault_cell(read, wrong, fractions, columns, OUTSIDE)
     fractions = np.where(wrong, 0.0, fractions)
     if kind == "cumulative":
@@ -366,13 +366,16 @@ def _fractions(read: CheckedRows, schema: Schema, kind: str, unvoted: np.ndarray
     return fractions
 
 
-def _require_no_percentages(reference: str, fractions: np.ndarray, columns: Sequence[str]) -> None:
-    """Raise BadInput if most rows of a table have values over 1 and none has one over 100."""
-    largest = np.fmax.reduce(fractions, axis=1, initial=0.0)
-    if 2 * (largest > 1).sum() > len(largest) and largest.max() <= 100:
+def _require_no_percentages(
+    reference: str, tree: Tree, fractions: np.ndarray, columns: Sequence[str]
+) -> None:
+    """Raise BadInput if in most rows the answers of a question that all are asked sum to 100."""
+    sums = fractions @ tree.membership[tree.asked_of_all > 0].T
+    rows = (np.abs(sums / 100 - 1) <= ROUNDING).any(axis=1)
+    if 2 * rows.sum() > len(rows):
         raise BadInput(
-            f"{reference}: {columns[0]} to {columns[-1]} have values up to {largest.max():.4g}; "
-            "vote fractions are from 0 to 1",
+            f"{reference}: {columns[0]} to {columns[-1]} have values up to "
+            f"{np.nanmax(fractions):.4g}; vote fractions are from 0 to 1",
             "divide percentages by 100",
         )
 

@@ -19,7 +19,8 @@ from galaxymorph.images import Fault, FluxImage, NoContent, as_picture, open_fil
 from galaxymorph.judge import EMPTY, calibrated_coverage, calibrated_mean, sets_of
 from galaxymorph.learn import PACKAGE_MODEL, Recipe, Run, target_of
 from galaxymorph.predict.failures import UNFAMILIAR
-from galaxymorph.predict.tables import scored_outputs
+from galaxymorph.predict.predictors.loading import model_id
+from galaxymorph.predict.tables import completed, scored_outputs
 from galaxymorph.report.figures.pictures import frame_uri, thumbnail
 from galaxymorph.report.predicted_words import predicted_words
 from galaxymorph.zoo import DEVIATION, PROBABILITY, Tree, deviations, likeliest_walk, to_conditional
@@ -236,13 +237,16 @@ def galaxy_of(image: str, bands: Sequence[str]) -> str:
     return without_band(galaxy_name(image), bands)
 
 
-def as_table(answers: Sequence[tuple[str, Mapping[str, Any]]], bands: Sequence[str]) -> str:
+def as_table(model: ServedModel, answers: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
     """Return answers as CSV with the columns that `predict -o` writes, a row an image.
 
+    Without any prediction it has `galaxy`, `image`, `status` and `error`.
+
     Args:
+        model: of the answers.
         answers: the name of each image and its prediction, or its `error` and `status`.
-        bands: of flux.
     """
+    bands = model.recipe.flux_bands
     rows = []
     for name, answer in answers:
         row: dict[str, Any] = {"galaxy": galaxy_of(name, bands), "image": name}
@@ -263,7 +267,10 @@ def as_table(answers: Sequence[tuple[str, Mapping[str, Any]]], bands: Sequence[s
         status = answer.get("status", "unreadable") if "error" in answer else "ok"
         rows.append((row, {"status": status, "error": answer.get("error")}))
     predicted, ends = (pd.DataFrame(part) for part in zip(*rows, strict=True))
-    return predicted.join(ends).to_csv(index=False)
+    table = predicted.join(ends)
+    if model.path is not None and ends["error"].isna().any():
+        table = completed(table, model.first, model_id(model.path))
+    return table.to_csv(index=False)
 
 
 def _tree_prediction(outputs: np.ndarray, tree: Tree) -> TreePrediction:

@@ -257,7 +257,7 @@ class _Endpoints:
             for upload in uploads
         ]
         if as_csv:
-            return Response(as_table(answers, self.bands), media_type="text/csv")
+            return Response(as_table(model, answers), media_type="text/csv")
         images = [
             {"galaxy": galaxy_of(name, self.bands), "image": name, **answer}
             for name, answer in answers

@@ -84,7 +84,9 @@ def test_predict_writes_tables(run, simple, tmp_path, ending):
     assert galaxymorph("predict", run, simple / "images_training_rev1", "-o", output) == 0
     table = pd.read_csv(output) if ending == "csv" else pd.read_parquet(output)
     assert len(table) == 60
-    assert set(table) == {"galaxy", "image", "part", "predicted", "confidence", *CLASSES}
+    always = {"entropy", "model_id", "status", "error"}
+    assert set(table) == {"galaxy", "image", "part", "predicted", "confidence", *CLASSES, *always}
+    assert (table["status"] == "ok").all() and table["error"].isna().all()
     assert table["galaxy"].astype(str).tolist() == [str(n) for n in range(100001, 100061)]
 
 

@@ -83,13 +83,14 @@ def test_a_server_answers_its_first_image_before_pytorch_is_imported(images):
     assert in_process(SERVED, PACKAGE_MODEL, images[0]) == ["False True", "True False"]
 
 
-@pytest.mark.parametrize("options", [{"precision": "bf16"}, {"device": "cpu"}, {"adapt": True}])
-def test_a_precision_a_device_or_adaptation_takes_pytorch(run, images, options, monkeypatch):
+@pytest.mark.parametrize("options", [{"precision": "bf16"}, {"adapt": True}])
+def test_a_precision_or_adaptation_takes_pytorch(run, images, options, monkeypatch):
     monkeypatch.setattr(NumpyResNet, "__call__", None)
     options = {"precision": "fp32", **options}
     assert len(gm.predict(run, images * 4, **options)) == 4 * len(images)
-    with pytest.raises(TypeError):
-        gm.predict(run, images, precision="fp32")
+    for device in ("auto", "cpu"):
+        with pytest.raises(TypeError):
+            gm.predict(run, images, precision="fp32", device=device)
 
 
 @pytest.mark.parametrize("views", [1, 8])

@@ -298,7 +298,7 @@ class PredictOptions(PredictionOptions, Device):
     )
     format: str | None = option(
         "Write a submission to Kaggle's challenge (GalaxyID and 37 answers) into -o FILE.csv, for"
-        " a run with --target tree. After an interruption, repeat the command.",
+        " a model with --target tree. After an interruption, repeat the command.",
         choices=("kaggle",),
     )
     partition: int | None = option(

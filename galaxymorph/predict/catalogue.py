@@ -36,7 +36,7 @@ from galaxymorph.judge import (
 from galaxymorph.learn import Run
 from galaxymorph.predict.cluster import map_on_cluster
 from galaxymorph.predict.column_kinds import column_kind
-from galaxymorph.predict.failures import Failures, errors_in, failures_in, refused_in
+from galaxymorph.predict.failures import UNFAMILIAR, Failures, failures_in, statuses_and_errors
 from galaxymorph.predict.listing import kept_columns, list_images, stored_kinds
 from galaxymorph.predict.options import DEFAULTS, PredictionOptions, TableColumns
 from galaxymorph.predict.overlap import COLUMN, describe_parts, missing_split
@@ -336,11 +336,10 @@ def _fill(
 
 def _failed_rows(path: Path, outliers: bool) -> tuple[int, ...]:
     """Return the rows that may have a prediction now; refused ones only with `outliers`."""
-    rows = zip(errors_in(path), refused_in(path), strict=True)
     return tuple(
         at
-        for at, (error, refused) in enumerate(rows)
-        if error is not None or (outliers and refused)
+        for at, (status, error) in enumerate(statuses_and_errors(path))
+        if error is not None and (outliers or status != UNFAMILIAR)
     )
 
 

@@ -90,17 +90,12 @@ def error_kind(error: str) -> str:
     return re.sub(r"\d[\d.,x]*", "…", words)
 
 
-def errors_in(path: Path) -> list[str | None]:
-    """Return the error of each row in a partition's file whose image can't be used, else None.
+def statuses_and_errors(path: Path) -> list[tuple[str, str | None]]:
+    """Return the status and the error of each row in a partition's file, None where there is none.
 
     Raises:
         BadInput: the file is damaged.
     """
-    rows = _statuses_and_errors(path)
-    return [None if status == UNFAMILIAR else error for status, error in rows]
-
-
-def _statuses_and_errors(path: Path) -> list[tuple[str, str | None]]:
     from pyarrow import parquet
 
     try:
@@ -112,19 +107,13 @@ def _statuses_and_errors(path: Path) -> list[tuple[str, str | None]]:
         raise BadInput(f"{path}: damaged ({why})", "delete it and repeat the command") from error
 
 
-def refused_in(path: Path) -> list[bool]:
-    """Return which rows in a partition's file are of an image that the model refused.
-
-    Raises:
-        BadInput: the file is damaged.
-    """
-    return [status == UNFAMILIAR for status, _ in _statuses_and_errors(path)]
-
-
 def failures_in(paths: Iterable[Path], rows: int) -> Failures:
     """Return the failures in the files of so many rows."""
     failures = Failures(rows)
     for path in sorted(paths):
-        failures.add(error for error in errors_in(path) if error is not None)
-        failures.refused += sum(refused_in(path))
+        for status, error in statuses_and_errors(path):
+            if status == UNFAMILIAR:
+                failures.refused += 1
+            elif error is not None:
+                failures.add([error])
     return failures

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,6 +112,11 @@ class ServedModel:
     path: Path | None = None
     predicting: threading.Lock = field(default_factory=threading.Lock)
     decoding: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(CONCURRENT))
+
+    @cached_property
+    def id(self) -> str:
+        """The id of the model, see `model_id`; its file is read once."""
+        return "" if self.path is None else model_id(self.path)
 
     @property
     def predictor(self) -> Predictor:
@@ -268,8 +273,8 @@ def as_table(model: ServedModel, answers: Sequence[tuple[str, Mapping[str, Any]]
         rows.append((row, {"status": status, "error": answer.get("error")}))
     predicted, ends = (pd.DataFrame(part) for part in zip(*rows, strict=True))
     table = predicted.join(ends)
-    if model.path is not None and ends["error"].isna().any():
-        table = completed(table, model.first, model_id(model.path))
+    if ends["error"].isna().any():
+        table = completed(table, model.first, model.id)
     return table.to_csv(index=False)
 
 

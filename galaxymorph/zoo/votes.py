@@ -370,12 +370,14 @@ def _require_no_percentages(
     reference: str, tree: Tree, fractions: np.ndarray, columns: Sequence[str]
 ) -> None:
     """Raise BadInput if in most rows the answers of a question that all are asked sum to 100."""
-    sums = fractions @ tree.membership[tree.asked_of_all > 0].T
+    # Any other value is a fault of its row, and infinity must not reach the sums.
+    percentage = (fractions >= 0) & (fractions <= 100 * (1 + ROUNDING))
+    sums = np.where(percentage, fractions, 0.0) @ tree.membership[tree.asked_of_all > 0].T
     rows = (np.abs(sums / 100 - 1) <= ROUNDING).any(axis=1)
     if 2 * rows.sum() > len(rows):
         raise BadInput(
             f"{reference}: {columns[0]} to {columns[-1]} have values up to "
-            f"{np.nanmax(fractions):.4g}; vote fractions are from 0 to 1",
+            f"{fractions[percentage].max():.4g}; vote fractions are from 0 to 1",
             "divide percentages by 100",
         )
 

@@ -30,13 +30,11 @@ FIRST = ["simulate", "fit"]
 RESULTS = {"Analysis", "CatalogueCheck", "Metrics", "Score"}
 # Their fit's figures are not looked at.
 UNDRAWN = {"pretrain"}
-# Before the cells of a notebook, in a kernel that has run others: drawing a run's figures leaves
-# matplotlib's Agg chosen, where a new kernel shows figures.
+# Before the cells of a notebook, in a kernel that has run others.
 PRELUDE = """
 from tests import conftest
 conftest.draw(conftest.{drawing})
 %cd -q {folder}
-%matplotlib inline
 %reset -f
 """
 

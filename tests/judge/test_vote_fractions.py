@@ -1,6 +1,5 @@
 import json
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -123,7 +122,6 @@ def test_the_figure_of_accuracies_ends_at_one_and_has_their_intervals():
     )
     assert high == 1
     assert 0 < lowest - low < 0.1
-    plt.close(figure)
 
 
 def test_the_truth_itself_scores_best():

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter
 
 from galaxymorph.base import safe_file_name
@@ -90,7 +90,8 @@ def draw_curves(path: Path, curves: Curves, galaxies: int) -> Path:
 @styled
 def draw_randomisation(path: Path, table: Rows) -> Path:
     """Draw the rank correlation of maps as weights become random, a line a method."""
-    figure, axes = plt.subplots(figsize=(PAGE, 3.0))
+    figure = Figure(figsize=(PAGE, 3.0))
+    axes = figure.subplots()
     names: list[str] = []
     for method in dict.fromkeys(row["method"] for row in table):
         floor, *rows = (row for row in table if row["method"] == method)
@@ -162,7 +163,8 @@ def draw_effects(
         caption: the beginning of the figure's.
         most: the largest fraction with which a check passes.
     """
-    figure, axes = plt.subplots(figsize=(0.75 * PAGE, 1.0 + 0.27 * len(table)))
+    figure = Figure(figsize=(0.75 * PAGE, 1.0 + 0.27 * len(table)))
+    axes = figure.subplots()
     changed, distance = ([row[column] for row in table] for column in ("changed", "distance"))
     draw_intervals(axes, changed, BLUE, -0.12, label="fraction of predictions that change")
     means = "mean total variation distance of the probabilities"

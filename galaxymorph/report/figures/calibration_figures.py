@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from galaxymorph.judge import Calibration, calibrated_predictions, prediction_kind, risk_coverage
 from galaxymorph.judge.calibration.run_calibration import SetsRecord
@@ -52,7 +52,8 @@ def reliability_figure(calibration: Calibration) -> Captioned:
         del tables["before"]
     number = len(tables)
     size = (PAGE if number > 1 else COLUMN, 3.2)
-    figure, grid = plt.subplots(1, number, figsize=size, sharey=True, squeeze=False)
+    figure = Figure(figsize=size)
+    grid = figure.subplots(1, number, sharey=True, squeeze=False)
     least = min(table[["confidence", "low"]].min().min() for table, _, _ in tables.values())
     limits = (max(0, least - 0.05), 1.02)
     for axes, (when, (table, scores, colour)) in zip(grid[0], tables.items(), strict=True):
@@ -84,7 +85,8 @@ def coverage_figure(study: pd.DataFrame, sets: SetsRecord) -> Captioned:
         sets: the record of the sets, in `calibration.json`.
     """
     coverage, band = sets["coverage"], sets["study"]["band"]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 3.0))
+    figure = Figure(figsize=(PAGE, 3.0))
+    left, right = figure.subplots(1, 2)
     groups = list(study.groupby(["method", "by_class"], sort=False))
     names = [
         f"{str(method).upper()}\n{'by class' if by else 'marginal'}" for (method, by), _ in groups
@@ -115,7 +117,8 @@ def risk_figure(run: Run) -> Captioned:
     """Return the risk-coverage curve of the test part, by confidence."""
     table = calibrated_predictions(run, run.predictions("test"))
     wrong = (table["predicted"] != table["label"]).to_numpy()
-    figure, axes = plt.subplots(figsize=(COLUMN, 3.0))
+    figure = Figure(figsize=(COLUMN, 3.0))
+    axes = figure.subplots()
     kept, risk = risk_coverage(-table["confidence"].to_numpy(), wrong)
     axes.step(kept, risk, where="post", color=BLUE, label="by confidence")
     best = np.maximum(0, 1 - (1 - wrong.mean()) / kept)

@@ -6,7 +6,6 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -114,7 +113,8 @@ def contact_sheet(
     side, row = _side(columns), _side(columns) + LINE * lines + 2 * GAP
     rows = max(1, -(-number // columns))
     height = TITLE + rows * row + margin
-    figure = plt.figure(figsize=(PAGE, height), layout="none")
+    figure = Figure(figsize=(PAGE, height))
+    figure.set_layout_engine("none")
     places = []
     for at in range(number):
         across, down = GAP + at % columns * (side + GAP), TITLE + at // columns * row + side

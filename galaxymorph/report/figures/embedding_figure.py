@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from galaxymorph.judge import ExplainedModel, Probe, lotz_early_line, lotz_merger_line
@@ -65,7 +65,8 @@ def draw_probes(path: Path, table: list[Probe]) -> Path:
 @styled
 def draw_gini_m20(path: Path, model: ExplainedModel, table: pd.DataFrame) -> Path:
     """Draw Gini against M20, coloured by the network's answer, with the lines of Lotz et al."""
-    figure, axes = plt.subplots(figsize=(0.7 * PAGE, 3.8))
+    figure = Figure(figsize=(0.7 * PAGE, 3.8))
+    axes = figure.subplots()
     for answer, look in _looks(model).items():
         rows = table[table["answer"] == answer]
         if len(rows):
@@ -115,7 +116,8 @@ def draw_map(
     cells = np.minimum((ranks * across).astype(int), across - 1)
     looks, other = _looks(model), {"color": GREY}
     answers = model.table["answer"].iloc[rows].to_numpy()
-    figure, (axes, right) = plt.subplots(1, 2, figsize=(PAGE, 5.2), width_ratios=(9, 4))
+    figure = Figure(figsize=(PAGE, 5.2))
+    axes, right = figure.subplots(1, 2, width_ratios=(9, 4))
     # The first galaxy of each cell.
     _, firsts = np.unique(cells, axis=0, return_index=True)
     for at in np.sort(firsts):

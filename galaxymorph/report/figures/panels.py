@@ -6,7 +6,6 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
@@ -38,7 +37,8 @@ def panels(
     columns = min(columns, number)
     rows = -(-number // columns)
     size = (PAGE, height * rows + margin)
-    figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False, **settings)
+    figure = Figure(figsize=size)
+    grid = figure.subplots(rows, columns, squeeze=False, **settings)
     for axes in grid.flat[number:]:
         axes.set_axis_off()
     return figure, list(grid.flat[:number])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from galaxymorph.images import frame_picture, galaxy_frame
 from galaxymorph.judge import METRICS, Condition, RobustnessRecord, corrupted_light
@@ -72,7 +72,8 @@ def heat_figure(scores: RobustnessRecord) -> Captioned:
     values = np.array([lost[name] for name in names]).round(3) + 0.0
     texts = np.array([[f"{value:+.3f}" for value in row] for row in values])
     most = max(float(np.abs(values).max()), 0.1)
-    figure, axes = plt.subplots(figsize=(COLUMN + 0.3, 1.1 + 0.24 * len(names)))
+    figure = Figure(figsize=(COLUMN + 0.3, 1.1 + 0.24 * len(names)))
+    axes = figure.subplots()
     rows = [corruption_label(name) for name in names]
     image = draw_matrix(axes, values, texts, (rows, severities), (DIFFERENCES, -most, most))
     headline = metric_heading(scores["headline"])
@@ -126,7 +127,8 @@ def points_figure(scores: RobustnessRecord) -> Captioned:
         corruption_label(name): record["severities"][str(severity)]
         for name, record in scores["corruptions"].items()
     }
-    figure, axes = plt.subplots(figsize=(COLUMN, 0.9 + 0.24 * len(records)))
+    figure = Figure(figsize=(COLUMN, 0.9 + 0.24 * len(records)))
+    axes = figure.subplots()
     draw_intervals(axes, [record[headline] for record in records.values()], BLUE)
     clean = scores["clean"][headline]["value"]
     if clean is not None:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from galaxymorph.base import read_json
 from galaxymorph.learn import Run, loss_name, loss_parts, loss_words, run_files, target_of
@@ -107,7 +107,8 @@ def weights_epoch(run: Run) -> int:
 
 def learning_curves(run: Run) -> Captioned:
     """Return losses and validation scores by epoch; of several models a line each."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.6))
+    figure = Figure(figsize=(PAGE, 2.6))
+    left, right = figure.subplots(1, 2)
     members = run.members
     metrics = target_of(run.recipe).epoch_metrics
     looks = zip(metrics, ((GREEN, "^"), (PURPLE, "D")), strict=False)
@@ -144,7 +145,8 @@ def learning_curves(run: Run) -> Captioned:
 
 def losses_by_source(run: Run) -> Captioned:
     """Return the training losses of each source of labels by epoch; of several models the mean."""
-    figure, axes = plt.subplots(figsize=(COLUMN, 2.6))
+    figure = Figure(figsize=(COLUMN, 2.6))
+    axes = figure.subplots()
     histories = [history_of(member) for member in run.members]
     means = pd.concat(histories).groupby("epoch").mean(numeric_only=True)
     names = {column: words for column, words in loss_parts(run.recipe).items() if column in means}
@@ -201,7 +203,8 @@ def confusion_figure(metrics: dict, part: str, words: str, truth: str) -> Captio
         for pair in zip(counts, shares, strict=True)
     ]
     side = COLUMN if len(classes) <= 4 else PAGE
-    figure, axes = plt.subplots(figsize=(side, side * 0.9))
+    figure = Figure(figsize=(side, side * 0.9))
+    axes = figure.subplots()
     size = 8 if len(classes) <= 8 else SMALL
     draw_matrix(axes, shares, np.array(texts), (classes, classes), (SHARES, 0.0, 1.0), size)
     axes.tick_params(axis="x", labelrotation=30)
@@ -217,7 +220,8 @@ def confusion_figure(metrics: dict, part: str, words: str, truth: str) -> Captio
 def class_scores_figure(metrics: dict) -> Captioned:
     """Return precision, recall and F1 of each class on the test part, with their intervals."""
     per_class = metrics["test"]["per_class"]
-    figure, axes = plt.subplots(figsize=(COLUMN, 1.2 + 0.4 * len(per_class)))
+    figure = Figure(figsize=(COLUMN, 1.2 + 0.4 * len(per_class)))
+    axes = figure.subplots()
     looks = {"precision": (BLUE, "o"), "recall": (ORANGE, "s"), "F1": (GREEN, "D")}
     for place, (words, (colour, marker)) in enumerate(looks.items(), -1):
         scores = [by_score[words.lower()] for by_score in per_class.values()]
@@ -236,7 +240,8 @@ def answers_figure(tree: Tree, scores: dict) -> Captioned:
     """Return the RMSE of each answer and the accuracy of each question, with their intervals."""
     answers = [answer for _, answer in tree.answers]
     size = (PAGE, 1.2 + 0.17 * len(answers))
-    figure, (left, right) = plt.subplots(1, 2, figsize=size, width_ratios=(3, 2))
+    figure = Figure(figsize=size)
+    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     errors = [scores["per_answer"][answer.column]["rmse"] for answer in answers]
     draw_intervals(left, errors, BLUE)
     name_answers(left, tree)

@@ -26,13 +26,14 @@ def draw_schema(tree: Tree, title: str) -> Figure:
 
     A union's campaigns are below each other.
     """
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
     boxes = _places(tree)
     width = max(x for x, _ in boxes.values()) + BOX
     height = max(y + _height(tree, name) for name, (_, y) in boxes.items())
-    figure = plt.figure(figsize=(width + 0.2, height + 0.4), layout="none")
+    figure = Figure(figsize=(width + 0.2, height + 0.4))
+    figure.set_layout_engine("none")
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(-0.1, width + 0.1), ylim=(height + 0.1, -0.3))
     axes.axis("off")

@@ -35,7 +35,6 @@ DPI = 220
 SMALL = 6.5
 
 STYLE: dict[Any, Any] = {
-    "backend": "agg",
     "font.size": 8,
     "axes.labelsize": 8,
     "axes.titlesize": 8,
@@ -95,9 +94,9 @@ def styled(draw: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
 
     @wraps(draw)
     def draw_styled(*arguments: Arguments.args, **settings: Arguments.kwargs) -> Result:
-        import matplotlib.pyplot as plt
+        from matplotlib import rc_context
 
-        with plt.rc_context(STYLE):
+        with rc_context(STYLE):
             return draw(*arguments, **settings)
 
     return draw_styled
@@ -109,10 +108,8 @@ def write_figure(path: Path, figure: Figure, caption: str) -> Path:
 
     Args:
         path: of the PNG.
-        figure: closed afterwards.
         caption: written into the files' metadata, from which pages read it.
     """
-    import matplotlib.pyplot as plt
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     make_folder(path.parent)
@@ -133,7 +130,6 @@ def write_figure(path: Path, figure: Figure, caption: str) -> Path:
                 )
             else:
                 figure.savefig(temporary, dpi=DPI, metadata=metadata, format=name)
-    plt.close(figure)
     return path
 
 

@@ -6,9 +6,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from galaxymorph.judge import (
     QUADRANTS,
@@ -139,7 +139,8 @@ def volunteers_figure(
         source: of the model's uncertainty.
         marked: positions of each corner.
     """
-    figure, axes = plt.subplots(figsize=(COLUMN, 3.9))
+    figure = Figure(figsize=(COLUMN, 3.9))
+    axes = figure.subplots()
     axes.scatter(volunteers, model, s=6, color=GREY, alpha=0.35, lw=0)
     looks = ((GREEN, "o"), (RED, "s"), (ORANGE, "^"), (BLUE, "D"))
     for (name, rows), (colour, marker) in zip(marked.items(), looks, strict=True):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -112,7 +111,8 @@ def entropies_figure(questions: Questions, words: str) -> Captioned:
         question_entropy(questions.tree, fractions).sum(axis=1)
         for fractions in (questions.true, questions.predicted)
     )
-    figure, axes = plt.subplots(figsize=(COLUMN, COLUMN))
+    figure = Figure(figsize=(COLUMN, COLUMN))
+    axes = figure.subplots()
     draw_density(axes, volunteers, model, 1.05 * max(volunteers.max(), model.max()))
     rank = rank_correlation(volunteers, model)
     axes.set_title(f"{len(model):,} {words} galaxies{rank}")
@@ -179,7 +179,7 @@ def walk_figure(questions: Questions, galaxy: str, image: Image.Image) -> Figure
     order = [tree.membership[:, at].argmax() for walk in walks for at in walk]
     shown = list(dict.fromkeys(int(at) for at in order))
     rows = -(-len(shown) // WALK_COLUMNS)
-    figure = plt.figure(figsize=(PAGE, max(2.6, 1.65 * rows)))
+    figure = Figure(figsize=(PAGE, max(2.6, 1.65 * rows)))
     left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1, 3))[0]
     picture = left.subplots()
     picture.imshow(image)

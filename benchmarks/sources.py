@@ -2,8 +2,8 @@
 
 python benchmarks/sources.py --real DATA --work WORK --out sources.json
 
-DATA has the folders galaxy-zoo-challenge, galaxy-zoo-challenge-weak, gz2-five, galaxy-zoo-2 and
-galaxy-zoo-challenge-test. Half of galaxy-zoo-2 and of gz2-five and a fifth of galaxy-zoo-challenge
+DATA has the folders galaxy-zoo-challenge, galaxy-zoo-challenge-weak, gz2-five, galaxy-zoo-2,
+galaxy-zoo-challenge-test and efigi. Half of galaxy-zoo-2 and of gz2-five and a fifth of galaxy-zoo-challenge
 are kept aside, by name, and train nowhere. For each setting, number of labelled galaxies and seed a
 tree is fitted on the challenge's votes and the setting's sources, and judged by
 
@@ -51,6 +51,7 @@ WEAK = (
 )
 FIVE = "{work}/gz2-five-train,labels=label,scheme=gz2-five"
 GZ2 = "{work}/galaxy-zoo-2-train,schema=galaxy-zoo-2,fractions=weighted,id=asset_id"
+EFIGI = "{real}/efigi,attributes=efigi,id=PGCname"
 UNLABELLED = [
     "{real}/galaxy-zoo-challenge-test/images_test_rev1",
     "{real}/galaxy-zoo-challenge-weak/images_training_rev1",
@@ -67,6 +68,7 @@ SETTINGS: dict[str, tuple[list[str], list[str]]] = {
     "weak": ([WEAK], []),
     "five": ([FIVE], []),
     "gz2": ([GZ2], []),
+    "efigi": ([EFIGI], []),
     "unlabelled": ([], UNLABELLED),
     "weak+five": ([WEAK, FIVE], []),
     "weak+five+gz2": ([WEAK, FIVE, GZ2], []),

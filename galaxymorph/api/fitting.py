@@ -154,6 +154,12 @@ def _find_data(data: Path | None, number: int | None) -> tuple[Path, bool]:
     from galaxymorph.survey import embedded_sky
     from galaxymorph.zoo import has_catalogue, is_zip, open_table, tables_and_images
 
+    if number and data is not None:
+        raise BadInput(
+            f"{setting('simulate', number)} simulates in {SIMULATED}/, and "
+            f"{setting('data', data)} names another catalogue",
+            "leave out one of the two",
+        )
     # Before weights are downloaded for nothing.
     if data is not None and not data.exists():
         raise BadInput(
@@ -164,8 +170,8 @@ def _find_data(data: Path | None, number: int | None) -> tuple[Path, bool]:
     if data is not None or has_catalogue(Path("data")):
         if number:
             raise BadInput(
-                f"{setting('simulate', number)}: there is a catalogue already, {data or 'data/'}",
-                "leave out one of the two",
+                f"{setting('simulate', number)}: there is a catalogue already, data/",
+                f"leave out {setting('simulate')}",
             )
         return data or Path("data"), False
     names = tables_and_images(Path("data"))

@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 # Columns of text.
 TEXTS = ("galaxy", "image", COLUMN, "predicted", "set", MODEL_ID, STATUS, ERROR)
+# After the name of a kept column that the predictions have too.
+OF_CATALOGUE = "_catalogue"
 
 
 @dataclass(frozen=True)
@@ -278,7 +280,8 @@ def _joined(part: Partition, table: pd.DataFrame, model: CatalogueModel) -> pd.D
     """Return a partition's columns in order.
 
     They are `galaxy`, `image`, the catalogue's columns with `--keep`, `part` (see `SplitParts`, if
-    the split is known), the predictions, `model_id`, `status` (see `Fault`) and `error`.
+    the split is known), the predictions, `model_id`, `status` (see `Fault`) and `error`. The name
+    of a kept column that the predictions have too ends with `OF_CATALOGUE`.
     """
     galaxies = [as_utf8(name) for name in part.ids]
     status, error = table.pop(STATUS), table.pop(ERROR)
@@ -286,13 +289,13 @@ def _joined(part: Partition, table: pd.DataFrame, model: CatalogueModel) -> pd.D
     table.insert(1, "image", [as_utf8(image) for image in part.images])
     if model.parts:
         table.insert(2, COLUMN, model.parts.parts_of(galaxies, part.references))
+    taken = {*table.columns, MODEL_ID, STATUS, ERROR, EMBEDDING}
     for at, (name, kind) in enumerate(model.kept):
-        if name in table or name in (MODEL_ID, STATUS, ERROR):
-            raise BadInput(
-                f"{setting('keep', name)}: predictions already have a column of that name",
-                "leave it out",
-            )
-        table.insert(2 + at, name, KINDS[kind](part.kept[name]))
+        column = name
+        while column in taken:
+            column += OF_CATALOGUE
+        taken.add(column)
+        table.insert(2 + at, column, KINDS[kind](part.kept[name]))
     table[MODEL_ID], table[STATUS], table[ERROR] = model.id, status, error
     return table
 

@@ -12,6 +12,7 @@ import pandas as pd
 from galaxymorph.predict.catalogue import PARTITION, PARTITIONS, predict_catalogue
 from galaxymorph.predict.column_words import column_words
 from galaxymorph.predict.options import DEFAULTS, PredictionOptions
+from galaxymorph.predict.partitions import OF_CATALOGUE
 from galaxymorph.zoo import open_table
 from galaxymorph.zoo.column_meta import ColumnMeta
 from galaxymorph.zoo.table_writing import write_table_file
@@ -58,11 +59,14 @@ def predict_table(
 def table_meta(table: pd.DataFrame, model: Path, catalogue: str) -> dict[str, ColumnMeta]:
     """Return what is known of the columns of predictions, copied ones as in their own table."""
     opened = open_table(catalogue)
-    kept = {name: opened.meta_of(name) for name in table.columns if name in opened}
-    return {
-        **{name: meta for name, meta in kept.items() if meta.named()},
-        **column_words(table.columns, schema_of(model)),
-    }
+    words = column_words(table.columns, schema_of(model))
+    known: dict[str, ColumnMeta] = {}
+    for name in map(str, table.columns):
+        predicted = name.removesuffix(OF_CATALOGUE)
+        column = predicted if predicted in words else name
+        if column in opened and (meta := opened.meta_of(column)).named():
+            known[name] = meta
+    return known | words
 
 
 def schema_of(model: Path) -> str | None:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from galaxymorph.base import BadInput, did_you_mean, near_names, one_line, say, setting, warn
-from galaxymorph.zoo.checks import CheckedRows, as_ids, as_text, read_checked, without_decimals
+from galaxymorph.zoo.checks import CheckedRows, as_ids, as_text, read_checked
 from galaxymorph.zoo.columns import COUNT, PART_NAMES, PARTS, WORD, prefixed
 from galaxymorph.zoo.image_columns import (
     find_references,
@@ -334,7 +334,6 @@ def _texts_by_id(table: Table, ids: str, columns: Sequence[str]) -> pd.DataFrame
     if not parts:
         return pd.DataFrame(columns=[*columns, "row"])
     whole = pd.concat(parts)
-    whole.index = without_decimals(whole.index.to_series()).array
     return whole[whole.index.notna() & ~whole.index.duplicated()]
 
 

@@ -108,17 +108,10 @@ def read_checked(
     )
     if not read.count:
         raise BadInput(f"{table.reference}: the table has no rows", "add one row per galaxy")
-    read.ids = without_decimals(read.ids)
     _check_ids(read, ids, lossy)
     for row, name, value in sorted(lost, key=lambda cell: cell[0]):
         read.words.setdefault(int(row), f"{name} is {value!r}, not a number")
     return read
-
-
-def without_decimals(ids: pd.Series) -> pd.Series:
-    """Return ids that were floating-point numbers before they became text as whole numbers."""
-    floats = ids.dropna().str.fullmatch(r"\d{1,15}\.0")
-    return ids.str.removesuffix(".0") if len(floats) and floats.all() else ids
 
 
 def _check_ids(read: CheckedRows, name: str, lossy: dict[int, str]) -> None:
@@ -152,7 +145,10 @@ def as_text(column: pd.Series) -> pd.Series:
 
 
 def as_ids(column: pd.Series) -> tuple[pd.Series, dict[int, str]]:
-    """Return a column of ids as text, and by row the fault where digits are lost."""
+    """Return a column of ids as text, and by row the fault where digits are lost.
+
+    Ids that were floating-point numbers before they became text, 7.0 among others, are whole.
+    """
     text = as_text(column)
     if pd.api.types.is_float_dtype(column.dtype):
         dtype = np.dtype(column.dtype if isinstance(column.dtype, np.dtype) else float)
@@ -167,6 +163,8 @@ def as_ids(column: pd.Series) -> tuple[pd.Series, dict[int, str]]:
         lossy = text.str.fullmatch(_SPREADSHEET).fillna(False).to_numpy(bool)
         words = "is {}, no exact number: a spreadsheet rounded it, its digits are lost"
         values = text
+        floats = text.dropna().str.fullmatch(r"\d{1,15}\.0")
+        text = text.str.removesuffix(".0") if len(floats) and floats.all() else text
     return text, {int(row): words.format(value) for row, value in values[lossy].items()}
 
 

@@ -143,9 +143,15 @@ def test_a_first_fit_without_data_simulates_and_says_where_the_real_thing_goes(
     assert (tmp_path / "data" / "simulated" / "truth.parquet").read_bytes() == before
 
 
-def test_nothing_is_simulated_beside_data(simple, capsys):
-    assert galaxymorph("fit", "--data", simple, "--simulate", "50") == 2
-    assert "--simulate 50: there is a catalogue already" in capsys.readouterr().err
+def test_nothing_is_simulated_beside_data(simple, tmp_path, monkeypatch, capsys):
+    for data in (simple, "missing"):
+        assert galaxymorph("fit", "--data", data, "--simulate", "50") == 2
+        error = capsys.readouterr().err
+        assert f"--simulate 50 simulates in data/simulated/, and --data {data} names" in error
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(simple, "data")
+    assert galaxymorph("fit", "--simulate", "50") == 2
+    assert "--simulate 50: there is a catalogue already, data/" in capsys.readouterr().err
 
 
 def test_a_catalogue_that_is_not_there_is_told_before_weights_are_fetched(

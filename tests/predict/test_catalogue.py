@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from astropy.table import Table
+from astropy.table import Column, Table
 from PIL import Image
 
 from galaxymorph.base import BadInput
@@ -21,6 +21,7 @@ from galaxymorph.learn import Run
 from galaxymorph.predict import load_predictor
 from galaxymorph.predict.listing import list_images
 from galaxymorph.predict.outliers import outlier_scores
+from galaxymorph.zoo import read_catalogue
 from galaxymorph.zoo.table_writing import write_table_file
 from tests.conftest import galaxymorph
 from tests.processes import Command
@@ -685,6 +686,39 @@ def test_kept_columns_have_the_types_of_the_table(run, images, tmp_path, ending)
     assert result["ra"].tolist() == kept["ra"]
     assert result["name"].tolist() == kept["name"]
     assert result["digits"].tolist() == ([7, 12] if ending == ".csv" else kept["digits"])
+
+
+def test_ids_that_pandas_made_floats_are_those_of_a_fit(run, images, tmp_path):
+    path = tmp_path / "mine.csv"
+    table = pd.DataFrame({"id": [100053, None, 12], "image": list(map(str, images[:3]))})
+    table["label"] = ["spiral", "spiral", "elliptical"]
+    table.to_csv(path, index=False)
+    assert "100053.0" in path.read_text()
+    listed = [row.id for row in list_images(path)]
+    assert listed == ["100053", images[1].stem, "12"]
+    labelled = read_catalogue(path, "label", id_column="id").table["galaxy"].tolist()
+    assert sorted(labelled) == ["100053", "12"]
+
+
+@pytest.mark.parametrize("output", ["out/", "out.vot"])
+def test_kept_columns_that_predictions_have_too_are_told_apart(run, images, tmp_path, output):
+    path = tmp_path / "mine.ecsv"
+    table = Table({"id": ["a", "b"], "image": list(map(str, images[:2])), "galaxy": ["M 1", "M 2"]})
+    table["confidence"] = Column([5, 6], unit="mag", description="by hand")
+    table["confidence_catalogue"] = [7, 8]
+    table.write(path)
+    assert galaxymorph("predict", run, path, "-o", f"{tmp_path}/{output}", "--keep", "all") == 0
+    written = tmp_path / output
+    folder = written.is_dir()
+    result = Table.from_pandas(pd.read_parquet(written)) if folder else Table.read(written)
+    assert list(map(str, result["galaxy"])) == ["a", "b"]
+    assert list(map(str, result["galaxy_catalogue"])) == ["M 1", "M 2"]
+    assert all(0 < value < 1 for value in result["confidence"])
+    assert list(result["confidence_catalogue"]) == [5, 6]
+    assert list(result["confidence_catalogue_catalogue"]) == [7, 8]
+    if not folder:
+        assert result["confidence_catalogue"].unit == "mag"
+        assert result["confidence_catalogue"].description == "by hand"
 
 
 def test_a_file_of_a_folders_predictions_has_the_columns_of_a_tables(run, images, tmp_path):

@@ -363,6 +363,7 @@ VIT = ["--arch", "vit_tiny_patch16_224", "--model-args", "{}"]
         (["--labels-column", "kind", "--scheme", "hubble"], "the labels are in column 'kind'"),
         (["--precision", "fp16"], "--precision fp16 needs a GPU"),
         ([*VIT, "--size", "100"], "--size 100: vit_tiny_patch16_224"),
+        (["--arch", "test_mambaout", "--model-args", "{}"], "have the channels last"),
         (["--scheme", "gz2-five"], "class 'smooth_round' has 0 galaxies, but a split"),
         (["--epochs", "0", "--frozen-epochs", "0"], "there are no epochs"),
         (["--folds", "30"], "has 10 galaxies, but 30-fold"),

@@ -56,6 +56,13 @@ def require_network(recipe: Recipe) -> None:
     take, and a precision that the device doesn't have.
     """
     model = build_model(recipe, 2)
+    network = getattr(encoder_of(model[0]), "model", None)
+    if getattr(network, "output_fmt", "NCHW") == "NHWC":
+        raise BadInput(
+            f"{setting('arch', recipe.arch)}: its feature maps have the channels last, which "
+            "fastai's head does not take",
+            "choose one whose maps have them first, such as convnext_tiny",
+        )
     if recipe.weights != "none" and not _downloads(recipe):
         load_trunk(model[0], recipe)
     resolve_precision(recipe.precision, model)

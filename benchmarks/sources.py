@@ -3,9 +3,10 @@
 python benchmarks/sources.py --real DATA --work WORK --out sources.json
 
 DATA has the folders galaxy-zoo-challenge, galaxy-zoo-challenge-weak, gz2-five, galaxy-zoo-2,
-galaxy-zoo-challenge-test and efigi. Half of galaxy-zoo-2 and of gz2-five and a fifth of galaxy-zoo-challenge
-are kept aside, by name, and train nowhere. For each setting, number of labelled galaxies and seed a
-tree is fitted on the challenge's votes and the setting's sources, and judged by
+galaxy-zoo-challenge-test and efigi. Half of galaxy-zoo-2 and of gz2-five and a fifth of
+galaxy-zoo-challenge are kept aside, by name, and train nowhere. For each setting, number of
+labelled galaxies and seed a tree is fitted on the challenge's votes and the setting's sources, and
+judged by
 
 - the RMSE of all 37 answers on the kept galaxies of the challenge,
 - the root-mean-square error of the conditional fractions of the kept half of galaxy-zoo-2 (weighted

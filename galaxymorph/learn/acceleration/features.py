@@ -273,7 +273,7 @@ class _TrunkPasses:
 
     def progress(self) -> Progress:
         """Return a progress bar over all views."""
-        return Progress("trunk features", sum(map(self.rows, self.parts)), "images")
+        return Progress("features of the frozen layers", sum(map(self.rows, self.parts)), "images")
 
     def run(
         self, part: str, write: Callable[[int, int, torch.Tensor], object], progress: Progress

@@ -12,7 +12,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from galaxymorph.report.figures.style import DENSITY, ORANGE, PAGE, SMALL
+from galaxymorph.report.figures.style import BLUE, DENSITY, ORANGE, PAGE, SMALL
 
 # A figure and its caption.
 Captioned: TypeAlias = tuple[Figure, str]
@@ -20,6 +20,8 @@ Score: TypeAlias = Mapping[str, Any]
 
 ENDS = ("low", "value", "high")
 BINS = 25
+# Pairs of values of which the density is drawn, in place of the points.
+MANY = 200
 
 
 def panels(
@@ -125,11 +127,18 @@ def draw_matrix(
     return image
 
 
-def draw_density(axes: Axes, across: np.ndarray, up: np.ndarray, most: float = 1.0) -> None:
-    """Draw the density of points on a logarithmic scale, and the line on which both are equal."""
+def draw_pairs(axes: Axes, across: np.ndarray, up: np.ndarray, most: float = 1.0) -> None:
+    """Draw pairs of values from 0 to a limit, and the line on which both are equal.
+
+    Of many pairs, it is their density on a logarithmic scale.
+    """
     limits = (0, most)
-    axes.hist2d(across, up, BINS, range=(limits, limits), cmap=DENSITY, norm=LogNorm(), cmin=1)
+    if len(across) < MANY:
+        axes.plot(across, up, "o", color=BLUE, markersize=3, alpha=0.5, mew=0, clip_on=False)
+    else:
+        axes.hist2d(across, up, BINS, range=(limits, limits), cmap=DENSITY, norm=LogNorm(), cmin=1)
     axes.plot(limits, limits, color=ORANGE, lw=1)
+    axes.set(xlim=limits, ylim=limits)
     axes.set_aspect("equal")
     axes.tick_params(labelsize=SMALL)
 

@@ -16,8 +16,9 @@ from galaxymorph.images import decode
 from galaxymorph.judge import Questions, question_entropy, questions_of
 from galaxymorph.learn import Run, target_of, with_images
 from galaxymorph.report.figures.panels import (
+    MANY,
     Captioned,
-    draw_density,
+    draw_pairs,
     panels,
     rank_correlation,
     wrapped,
@@ -58,7 +59,7 @@ def draw_votes(run: Run, part: str = "test") -> list[Path]:
 
 
 def fractions_figure(questions: Questions, words: str) -> Captioned:
-    """Return predicted against volunteers' cumulative fractions: a panel an answer, log density."""
+    """Return predicted against volunteers' cumulative fractions: a panel an answer."""
     known = known_fractions(questions.tree, questions.true)
     answers = len(questions.tree.columns)
     columns = min(ANSWER_COLUMNS, answers)
@@ -70,7 +71,7 @@ def fractions_figure(questions: Questions, words: str) -> Captioned:
         if not len(true):
             axes.set_axis_off()
             continue
-        draw_density(axes, true, predicted)
+        draw_pairs(axes, true, predicted)
         _draw_means(axes, true, predicted)
         rmse = np.sqrt(np.mean((predicted - true) ** 2))
         title = f"{wrapped(questions.words(at), 108 // columns)}\nRMSE {rmse:.3f}"
@@ -79,8 +80,9 @@ def fractions_figure(questions: Questions, words: str) -> Captioned:
     figure.supylabel("predicted fraction", fontsize=8)
     return figure, (
         f"Predicted against observed vote fractions of every answer, {len(questions.true):,} "
-        f"{words} galaxies (brighter: more galaxies). White points are the mean observed fraction "
-        "at each prediction with its 95 % interval. On the orange line, predictions are unbiased."
+        f"{words} galaxies{_brightness(len(questions.true))}. White points are the mean observed "
+        "fraction at each prediction with its 95 % interval. On the orange line, predictions are "
+        "unbiased."
     )
 
 
@@ -113,7 +115,7 @@ def entropies_figure(questions: Questions, words: str) -> Captioned:
     )
     figure = Figure(figsize=(COLUMN, COLUMN))
     axes = figure.subplots()
-    draw_density(axes, volunteers, model, 1.05 * max(volunteers.max(), model.max()))
+    draw_pairs(axes, volunteers, model, 1.05 * max(volunteers.max(), model.max()))
     rank = rank_correlation(volunteers, model)
     axes.set_title(f"{len(model):,} {words} galaxies{rank}")
     axes.set(
@@ -121,8 +123,12 @@ def entropies_figure(questions: Questions, words: str) -> Captioned:
     )
     return figure, (
         f"Entropy of the prediction against that of the volunteers' votes, {len(model):,} {words} "
-        f"galaxies{rank}; brighter: more galaxies."
+        f"galaxies{rank}{_brightness(len(model))}."
     )
+
+
+def _brightness(pairs: int) -> str:
+    return "; brighter: more galaxies" if pairs >= MANY else ""
 
 
 @styled

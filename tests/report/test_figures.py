@@ -214,7 +214,7 @@ def test_compare_leads_with_the_paired_difference(run, copied, capsys):
     assert galaxymorph("compare", run, copied) == 0
     out = capsys.readouterr().out
     assert out.index("Test macro-F1 minus that of") < out.index("accuracy")
-    assert "●" in out and "the same predictions" in out and "precision (spiral)" in out
+    assert "●" in out and "the same predictions" in out and "recall (spiral)" in out
     assert "per_class" not in out and out.count("↓  model →") == 2
     assert galaxymorph("compare", run, copied, "--all") == 0
     assert "validation part" in capsys.readouterr().out

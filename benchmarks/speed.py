@@ -38,8 +38,8 @@ LADDER = {
     "plain": ["--recipe", "plain"],
     "fast, float32, every epoch through all stages": ["--precision", "fp32", "--trunk-views", "0"],
     "fast, every epoch through all stages": ["--trunk-views", "0"],
+    "fast, three views": ["--trunk-views", "3"],
     "fast": [],
-    "fast, two views": ["--trunk-views", "2"],
 }
 PREDICT_PLAIN = """
 import sys

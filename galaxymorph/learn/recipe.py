@@ -353,7 +353,7 @@ class Recipe:
         le=1.0,
     )
     trunk_views: int = _setting(
-        3,
+        2,
         "Random views of each galaxy that are passed through the frozen stages once and stored; 0 "
         "draws new views in each epoch",
         "augmentation",

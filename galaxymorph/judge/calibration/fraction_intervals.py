@@ -107,9 +107,11 @@ def _vote_steps(
     a, b = fraction_beta(mean, deviation).args
     below, at = np.zeros(mean.shape), np.zeros(mean.shape)
     for number in range(int(votes.max()) + 1):
-        step = betabinom.pmf(number, volunteers, a, b)
-        below += np.where(number < votes, step, 0)
-        at += np.where(number == votes, step, 0)
+        # Beyond the votes, which are few of most answers, the step isn't needed.
+        here = np.nonzero(number <= votes)
+        step, found = betabinom.pmf(number, volunteers[here[0], 0], a[here], b[here]), votes[here]
+        below[here] += np.where(number < found, step, 0)
+        at[here] += np.where(number == found, step, 0)
     return below, at
 
 

@@ -6,7 +6,6 @@ import math
 import re
 import shutil
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -311,18 +310,13 @@ def test_evidence_on_a_feature_is_counted_against_its_area():
         assert low < row["times chance"]["value"] < high
 
 
-@cache
-def verdicts_of(n: int) -> np.ndarray:
-    """Return the verdict of each number of changed answers, from none to all n."""
-    return np.array([verdict(proportion(k, n, "exact")) for k in range(n + 1)])
-
-
 @pytest.mark.parametrize("n", [20, 100, 500])
 @pytest.mark.parametrize(("share", "wrong"), [(0.10, "pass"), (0.04, "fail"), (0.05, "both")])
 def test_a_verdict_is_wrong_in_one_of_forty_cases_at_most(n, share, wrong):
     """By the binomial distribution, without draws: 10 % passed in 39 % of cases at n = 20."""
-    verdicts = verdicts_of(n)
-    chance = binom(n, share).pmf(np.arange(n + 1))
+    numbers = np.arange(n + 1)
+    verdicts = np.array([verdict(proportion(k, n, "exact")) for k in numbers])
+    chance = binom(n, share).pmf(numbers)
     for name in ("pass", "fail") if wrong == "both" else (wrong,):
         assert chance[verdicts == name].sum() <= 0.025
     assert verdicts[0] == ("pass" if n >= 72 else "undecided")

@@ -120,7 +120,7 @@ def vote_nll(
     mean: np.ndarray,
     deviation: np.ndarray,
     counts: np.ndarray,
-    answers: np.ndarray | slice = slice(None),
+    where: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the negative log-likelihood of each answer's votes, in nats, shape (n, answers).
 
@@ -131,13 +131,16 @@ def vote_nll(
         mean: predicted cumulative fractions, shape (n, answers).
         deviation: their predicted standard deviations.
         counts: volunteers' votes.
-        answers: of the tree, by position; all by default.
+        where: of that shape, the answers to return one after the other; all by default.
     """
     from scipy.stats import betabinom
 
     volunteers, votes = _votes(tree, counts)
-    a, b = fraction_beta(mean[:, answers], deviation[:, answers]).args
-    return -betabinom.logpmf(votes[:, answers], volunteers, a, b)
+    arrays = [votes, np.broadcast_to(volunteers, votes.shape), mean, deviation]
+    if where is not None:
+        arrays = [each[where] for each in arrays]
+    votes, volunteers, mean, deviation = arrays
+    return -betabinom.logpmf(votes, volunteers, *fraction_beta(mean, deviation).args)
 
 
 def _votes(tree: Tree, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -141,7 +141,10 @@ def mean_interval(values: np.ndarray, seed: int) -> Interval:
     """
     values = np.asarray(values, float)
     values = values[~np.isnan(values)]
-    return ratio_interval(values, np.ones(len(values)), seed)
+    n = len(values)
+    if not n:
+        return unknown()
+    return interval(values.sum() / n, *central(values[_resamples(n, seed)].sum(axis=1) / n))
 
 
 def ratio_interval(above: np.ndarray, below: np.ndarray, seed: int) -> Interval:
@@ -155,10 +158,15 @@ def ratio_interval(above: np.ndarray, below: np.ndarray, seed: int) -> Interval:
     n = len(above)
     if not n:
         return unknown()
-    rows = np.random.default_rng(seed).integers(0, n, (RESAMPLES, n))
+    rows = _resamples(n, seed)
     with np.errstate(invalid="ignore", divide="ignore"):
         draws = above[rows].sum(axis=1) / below[rows].sum(axis=1)
     return interval(above.sum() / below.sum(), *central(draws))
+
+
+def _resamples(n: int, seed: int) -> np.ndarray:
+    """Return positions of galaxies, shape (RESAMPLES, n)."""
+    return np.random.default_rng(seed).integers(0, n, (RESAMPLES, n))
 
 
 def proportion(hits: int, of: int, method: Literal["wilson", "exact"] = "wilson") -> Interval:

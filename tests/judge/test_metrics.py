@@ -8,12 +8,7 @@ from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_su
 
 from galaxymorph.judge import Predictions, bootstrap, part_metrics
 from galaxymorph.judge.galleries import confident_mistakes, confusion_cells, interpret_classes
-from galaxymorph.judge.metrics.bootstrap import (
-    AT_ONCE,
-    bootstrap_together,
-    over_folds,
-    proportion,
-)
+from galaxymorph.judge.metrics.bootstrap import AT_ONCE, bootstrap_together, over_folds, proportion
 from galaxymorph.judge.metrics.classification import (
     class_f1,
     f1_difference,

@@ -34,7 +34,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.metrics import f1_score
 from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -43,6 +42,8 @@ import galaxymorph as gm
 from galaxymorph.base import read_bytes
 from galaxymorph.images import as_image, digest_bytes
 from galaxymorph.judge.metrics.bootstrap import bootstrap_one
+from galaxymorph.judge.metrics.classification import f1_scores
+from galaxymorph.judge.metrics.metric import confusion_of
 from galaxymorph.learn import PACKAGE_MODEL
 from galaxymorph.predict.overlap import load_split_parts
 from galaxymorph.predict.predictors.recording import record_embeddings
@@ -179,13 +180,12 @@ def _share(rows: np.ndarray, labels: np.ndarray, share: float, seed: int) -> np.
 
 def class_scores(labels: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
     """Return accuracy, macro-F1 and the recall of each class."""
-    right, classes = labels == predicted, sorted(set(labels))
+    right, (classes, true) = labels == predicted, np.unique(labels, return_inverse=True)
+    guessed = np.searchsorted(classes, predicted)
     return {
         "accuracy": scored(lambda rows: right[rows].mean(), len(labels)),
         "macro_f1": scored(
-            lambda rows: f1_score(
-                labels[rows], predicted[rows], labels=classes, average="macro", zero_division=0
-            ),
+            lambda rows: f1_scores(confusion_of(true[rows], guessed[rows], len(classes))).mean(),
             len(labels),
         ),
         "recall": {

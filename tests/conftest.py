@@ -2,10 +2,12 @@
 
 import ctypes
 import gc
+import io
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from functools import cache
 from pathlib import Path
 
 # Several processes that each take every core would fall to a tenth of their speed; set before
@@ -40,6 +42,14 @@ def galaxymorph(*arguments) -> int:
 @pytest.fixture(scope="session", autouse=True)
 def _cache(tmp_path_factory):
     os.environ["GALAXYMORPH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _installed_plugins():
+    """Look for the plugins of installed packages once: it takes a tenth of a short command."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plugins, "entry_points", cache(plugins.entry_points))
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -213,6 +223,28 @@ def resnet_run(simple, tmp_path_factory) -> Path:
     with fits_that(NO_DRAWING):
         assert galaxymorph("fit", *words, "--out", out, "--name", "run") == 0
     return out / "run"
+
+
+@pytest.fixture(scope="session")
+def onnx_file(run, tmp_path_factory) -> Path:
+    """The finished run as an ONNX file, alone in its folder."""
+    for library in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(library)
+    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
+    assert galaxymorph("export", run, "--format", "onnx", "-o", path) == 0
+    return path
+
+
+@pytest.fixture(scope="session")
+def quantized(resnet_run, tmp_path_factory) -> Path:
+    """A copy of the run of resnet18 with its model in int8, and what its export printed."""
+    for library in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(library)
+    copy = linked(resnet_run, tmp_path_factory.mktemp("quantized") / "run")
+    with redirect_stdout(io.StringIO()) as printed:
+        assert galaxymorph("export", "--format", "onnx-int8", copy) == 0
+    (copy / "printed.txt").write_text(printed.getvalue())
+    return copy
 
 
 @pytest.fixture(scope="module")

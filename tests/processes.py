@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from importlib import import_module
 from multiprocessing import forkserver, get_context
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -94,6 +95,14 @@ def import_anew(root: Path, missing: Sequence[str] = ()) -> None:
         del sys.modules[name]
     sys.path.insert(0, str(root))
     sys.modules.update(dict.fromkeys(missing))
+
+
+def run_dask(kind: str, *words: str) -> None:
+    """Be Dask's `scheduler` or `worker` until the end, in a command's process and in its place."""
+    silent = os.open(os.devnull, os.O_WRONLY)
+    for output in (1, 2):
+        os.dup2(silent, output)
+    import_module(f"distributed.cli.dask_{kind}").main(words)
 
 
 def _start_server() -> None:

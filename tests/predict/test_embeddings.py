@@ -130,12 +130,10 @@ def test_what_has_no_embeddings_is_said_in_one_line(
 
 
 def test_a_model_outside_of_pytorch_is_refused_before_anything_is_written(
-    run, listing, tmp_path, capsys
+    onnx_file, listing, tmp_path, capsys
 ):
-    pytest.importorskip("onnxscript")
-    file = gm.export(run, output=tmp_path / "model.onnx").path
     out = tmp_path / "out"
-    assert galaxymorph("predict", file, listing, "-o", f"{out}/", "--embeddings") == 2
+    assert galaxymorph("predict", onnx_file, listing, "-o", f"{out}/", "--embeddings") == 2
     line = capsys.readouterr().err.splitlines()[-1]
     assert "model.onnx isn't predicted in PyTorch" in line
     assert not out.exists()

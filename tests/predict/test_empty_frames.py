@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from galaxymorph.predict import load_predictor
-from tests.conftest import galaxymorph
+from tests.conftest import RECIPE, galaxymorph
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -85,11 +85,8 @@ def test_the_python_api_has_their_status_for_files_and_pixels(run, mixed):
     assert "image 2: every pixel" in result["error"][2]
 
 
-def test_an_exported_file_does_the_same(run, mixed, tmp_path):
-    pytest.importorskip("onnxruntime")
-    file = tmp_path / "model.onnx"
-    assert galaxymorph("export", run, "--format", "onnx", "-o", file) == 0
-    require_empty(load_predictor(file).predict(sorted(mixed.iterdir())))
+def test_an_exported_file_does_the_same(onnx_file, mixed):
+    require_empty(load_predictor(onnx_file).predict(sorted(mixed.iterdir())))
 
 
 def test_fit_sets_them_aside_and_says_so(simple, mixed, tmp_path, capsys):
@@ -101,7 +98,7 @@ def test_fit_sets_them_aside_and_says_so(simple, mixed, tmp_path, capsys):
         Image.open(source).convert("RGB").save(image, quality=95)
     assert galaxymorph("data", "check", data) == 2
     assert "every pixel has the same value" in capsys.readouterr().out
-    arguments = ["--recipe", "scratch", "--size", "32", "--epochs", "1", "--batch", "16"]
+    arguments = ["--recipe", RECIPE, "--size", "32", "--epochs", "1", "--batch", "16"]
     out = ["--out", tmp_path / "runs", "--name", "run"]
     assert galaxymorph("fit", "--data", data, *arguments, *out) == 0
     assert "3 images without a galaxy excluded: " in capsys.readouterr().err
@@ -118,7 +115,7 @@ def test_triage_never_hands_them_out(run, mixed, tmp_path, capsys):
 
 
 def test_of_a_tree_they_have_no_walk_and_no_submission(simple, mixed, tmp_path, capsys):
-    arguments = ["--recipe", "scratch", "--target", "tree", "--size", "32", "--epochs", "1"]
+    arguments = ["--recipe", RECIPE, "--target", "tree", "--size", "32", "--epochs", "1"]
     out = ["--out", tmp_path / "runs", "--name", "tree", "--batch", "16"]
     assert galaxymorph("fit", "--data", simple, *arguments, *out) == 0
     tree = tmp_path / "runs" / "tree"

@@ -17,16 +17,18 @@ from galaxymorph.predict.predictors.torch_predictor import TorchPredictor
 from tests.conftest import galaxymorph
 from tests.makers import picture
 
-# Runs a command and prints which of the slow imports it made.
+# Runs commands and prints after each which slow imports were made.
 WATCHED = """
+import json
 import sys
 from galaxymorph.cli import main
-try:
-    main(sys.argv[1:])
-except SystemExit as stop:
-    status = stop.code
-slow = ["torch", "fastai", "sklearn", "scipy.stats"]
-print(status, [name for name in slow if name in sys.modules])
+for words in map(json.loads, sys.argv[1:]):
+    try:
+        main(words)
+    except SystemExit as stop:
+        status = stop.code
+    slow = ["torch", "fastai", "sklearn", "scipy.stats"]
+    print("imported:", status, [name for name in slow if name in sys.modules])
 """
 
 SERVED = """
@@ -56,9 +58,10 @@ def images(simple):
     return [str(path) for path in sorted((simple / "images_training_rev1").glob("*.jpg"))[:4]]
 
 
-def imported(*arguments) -> str:
-    """Run a command in a process of its own; return its status and its slow imports."""
-    return in_process(WATCHED, *arguments)[-1]
+def imported(*commands: list) -> list[str]:
+    """Run commands in a process of their own; return each one's status and slow imports."""
+    lines = in_process(WATCHED, *(json.dumps(list(map(str, words))) for words in commands))
+    return [line.partition(": ")[2] for line in lines if line.startswith("imported: ")]
 
 
 def in_process(code, *arguments) -> list[str]:
@@ -70,13 +73,14 @@ def in_process(code, *arguments) -> list[str]:
 def test_one_image_takes_no_pytorch_with_the_package_model_or_a_run(run, images, tmp_path):
     exported = tmp_path / "model.safetensors"
     assert galaxymorph("export", run, "-o", exported) == 0
-    for model in ([], [run], [exported], [run, exported]):
-        exact = ["--precision", "fp32"] if model else []
-        assert imported("predict", *model, images[0], *exact) == "0 []"
+    exact = [images[0], "--precision", "fp32"]
+    models = ([run], [exported], [run, exported])
+    commands = [["predict", images[0]], *(["predict", *model, *exact] for model in models)]
+    assert imported(*commands) == ["0 []"] * 4
 
 
 def test_folders_that_are_no_runs_are_refused_without_pytorch(run, tmp_path):
-    assert imported("compare", run, tmp_path / "nothing") == "2 []"
+    assert imported(["compare", run, tmp_path / "nothing"]) == ["2 []"]
 
 
 def test_a_server_answers_its_first_image_before_pytorch_is_imported(images):

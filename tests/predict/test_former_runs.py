@@ -74,7 +74,9 @@ def test_its_split_history_and_recipe_are_read(former, name):
     assert run.recipe.target == name
 
 
+# `report` writes the page, with what `calibrate` adds to it.
 @both
+@pytest.mark.usefixtures("unrefreshed")
 def test_commands_work_on_a_run_of_before(former, name, tmp_path, capsys):
     assert galaxymorph("calibrate", former / name) == 0
     assert galaxymorph("report", former / name) == 0

@@ -1,5 +1,7 @@
 """Predictions as a HATS catalogue, which LSDB crossmatches with the input."""
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,8 +29,18 @@ def positions(run) -> pd.DataFrame:
     )
 
 
-def test_predictions_are_crossmatched_with_the_input(run, positions, tmp_path):
-    lsdb = pytest.importorskip("lsdb", reason="lsdb isn't installed")
+@pytest.fixture
+def lsdb(monkeypatch):
+    """LSDB, with functions of hats interpreted: to compile them takes longer than all the rest."""
+    library = pytest.importorskip("lsdb", reason="lsdb isn't installed")
+    for module in [module for name, module in sys.modules.items() if name.startswith("hats.")]:
+        for name, function in list(vars(module).items()):
+            if hasattr(function, "py_func"):
+                monkeypatch.setattr(module, name, function.py_func)
+    return library
+
+
+def test_predictions_are_crossmatched_with_the_input(run, positions, lsdb, tmp_path):
     positions.to_parquet(tmp_path / "catalogue.parquet")
     out, folder = tmp_path / "predictions_hats", f"{tmp_path / 'predictions'}/"
     words = ["--hats", out, "--partition", "8", "--precision", "fp32"]

@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 
 from galaxymorph import load_predictor
-from tests.conftest import galaxymorph
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -26,13 +25,6 @@ CALIBRATIONS = {
     "vector": {"scale": [1.2, 0.7, 1.0], "shift": [0.1, -0.4, 0.0]},
     "isotonic": {"from": [CURVE[0]] * 3, "to": [CURVE[1]] * 3},
 }
-
-
-@pytest.fixture(scope="module")
-def exported(run, new_folder) -> Path:
-    path = new_folder("onnx") / "model.onnx"
-    assert galaxymorph("export", run, "--format", "onnx", "-o", path) == 0
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +55,10 @@ def run_example(path: Path, images: list[str]) -> subprocess.CompletedProcess[st
 
 
 @pytest.mark.parametrize("method", [None, *CALIBRATIONS])
-def test_the_example_predicts_what_galaxymorph_does(exported, images, tmp_path, method):
+def test_the_example_predicts_what_galaxymorph_does(onnx_file, images, tmp_path, method):
     calibrator = {"method": method, "parameters": CALIBRATIONS.get(method), "galaxies": 50}
     settings = {"views": 1} if method is None else {"views": 8, "calibrators": [calibrator]}
-    path = changed(exported, tmp_path / "model.onnx", **settings)
+    path = changed(onnx_file, tmp_path / "model.onnx", **settings)
     done = run_example(path, images)
     assert done.returncode == 0, done.stderr
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
@@ -77,16 +69,16 @@ def test_the_example_predicts_what_galaxymorph_does(exported, images, tmp_path, 
         assert np.allclose(values, expected[f"p_{name}"], rtol=0, atol=1e-4)
 
 
-def test_the_example_resizes_as_the_model_was_trained(exported, images, tmp_path):
-    path = changed(exported, tmp_path / "model.onnx", views=1, interpolation="bilinear")
+def test_the_example_resizes_as_the_model_was_trained(onnx_file, images, tmp_path):
+    path = changed(onnx_file, tmp_path / "model.onnx", views=1, interpolation="bilinear")
     rows = list(csv.DictReader(io.StringIO(run_example(path, images).stdout)))
     expected = load_predictor(path).predict(images)
     values = [float(row["spiral"]) for row in rows]
     assert np.allclose(values, expected["p_spiral"], rtol=0, atol=1e-5)
-    assert not np.allclose(values, load_predictor(exported).predict(images)["p_spiral"], atol=1e-5)
+    assert not np.allclose(values, load_predictor(onnx_file).predict(images)["p_spiral"], atol=1e-5)
 
 
-def test_the_example_refuses_the_decision_tree(exported, images, tmp_path):
-    done = run_example(changed(exported, tmp_path / "tree.onnx", target="tree"), images)
+def test_the_example_refuses_the_decision_tree(onnx_file, images, tmp_path):
+    done = run_example(changed(onnx_file, tmp_path / "tree.onnx", target="tree"), images)
     assert done.returncode == 1
     assert done.stderr.endswith("a model of the decision tree; predict with galaxymorph\n")

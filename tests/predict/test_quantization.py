@@ -1,11 +1,8 @@
 """A run's model in int8: written by a command, used by another."""
 
-import io
 import json
-import shutil
 import subprocess
 import sys
-from contextlib import redirect_stdout
 
 import numpy as np
 import pytest
@@ -14,20 +11,9 @@ import torch
 from galaxymorph.learn.views import dihedral
 from galaxymorph.predict import load_predictor
 from galaxymorph.predict.predictors.array_predictor import _dihedral
-from tests.conftest import galaxymorph
+from tests.conftest import galaxymorph, linked
 
 INT8 = ("--format", "onnx-int8")
-
-
-@pytest.fixture(scope="module")
-def quantized(resnet_run, new_folder):
-    pytest.importorskip("onnxruntime")
-    copy = new_folder("quantized") / "run"
-    shutil.copytree(resnet_run, copy)
-    with redirect_stdout(io.StringIO()) as printed:
-        assert galaxymorph("export", *INT8, copy) == 0
-    (copy / "printed.txt").write_text(printed.getvalue())
-    return copy
 
 
 def test_int8_gives_the_classes_that_float32_gives(quantized, simple):
@@ -74,13 +60,14 @@ def test_export_says_what_int8_costs(quantized):
     assert "int8 changes an output by " in out
 
 
-def test_former_names_write_the_same_file(quantized, resnet_run, tmp_path, capsys):
-    copy = tmp_path / "run"
-    shutil.copytree(resnet_run, copy)
+def test_former_names_write_the_same_file(run, tmp_path, capsys):
+    pytest.importorskip("onnxruntime")
+    copy = linked(run, tmp_path / "run")
+    assert galaxymorph("export", *INT8, copy, "-o", tmp_path / "now.onnx") == 0
     assert galaxymorph("quantize", copy) == 0
     assert galaxymorph("export", copy, "--format", "onnx", "--int8", "-o", tmp_path / "a.onnx") == 0
     assert "quantize is now called export --format onnx-int8" in capsys.readouterr().err
-    written = (quantized / "model.int8.onnx").read_bytes()
+    written = (tmp_path / "now.onnx").read_bytes()
     assert (copy / "model.int8.onnx").read_bytes() == written
     assert (tmp_path / "a.onnx").read_bytes() == written
 

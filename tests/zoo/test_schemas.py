@@ -1,5 +1,6 @@
 import json
 import re
+from functools import cache
 
 import numpy as np
 import pytest
@@ -35,18 +36,23 @@ def conditionals(draw, tree, rows: int = 3):
     return raw / (raw @ tree.membership.T @ tree.membership)
 
 
-def reach_by_walking(tree, conditional: np.ndarray, question: str) -> float:
-    """The probability of reaching a question, summed over the answers that lead to it."""
-    asked = next(item for item in tree.questions if item.name == question)
-    if asked.asked_of_all:
-        return 1.0
+def reach_by_walking(tree, conditional: np.ndarray) -> list[float]:
+    """The probability of reaching each question, summed over the answers that lead to it."""
     places = {column: at for at, column in enumerate(tree.columns)}
-    return sum(
-        conditional[places[answer.column]] * reach_by_walking(tree, conditional, before.name)
-        for before in tree.questions
-        for answer in before.answers
-        if answer.leads_to == question
-    )
+    by_name = {question.name: question for question in tree.questions}
+
+    @cache
+    def reach(question: str) -> float:
+        if by_name[question].asked_of_all:
+            return 1.0
+        return sum(
+            conditional[places[answer.column]] * reach(before.name)
+            for before in tree.questions
+            for answer in before.answers
+            if answer.leads_to == question
+        )
+
+    return list(map(reach, by_name))
 
 
 @every_schema
@@ -84,7 +90,7 @@ def test_reach_is_the_sum_over_the_answers_that_lead_to_a_question(schema, data)
     tree = schema.tree
     conditional = data.draw(conditionals(tree, rows=1))
     cumulative = to_cumulative(tree, conditional)
-    walked = [reach_by_walking(tree, conditional[0], item.name) for item in tree.questions]
+    walked = reach_by_walking(tree, conditional[0])
     assert np.allclose(reached(tree, cumulative)[0], walked, atol=1e-12)
     assert np.allclose(cumulative @ tree.membership.T, walked, atol=1e-12)
     assert not broken_sums(tree, cumulative).any()

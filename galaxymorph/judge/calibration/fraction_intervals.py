@@ -107,9 +107,11 @@ def _vote_steps(
     a, b = fraction_beta(mean, deviation).args
     below, at = np.zeros(mean.shape), np.zeros(mean.shape)
     for number in range(int(votes.max()) + 1):
-        step = betabinom.pmf(number, volunteers, a, b)
-        below += np.where(number < votes, step, 0)
-        at += np.where(number == votes, step, 0)
+        # Beyond the votes, which are few of most answers, the step isn't needed.
+        here = np.nonzero(number <= votes)
+        step, found = betabinom.pmf(number, volunteers[here[0], 0], a[here], b[here]), votes[here]
+        below[here] += np.where(number < found, step, 0)
+        at[here] += np.where(number == found, step, 0)
     return below, at
 
 
@@ -118,7 +120,7 @@ def vote_nll(
     mean: np.ndarray,
     deviation: np.ndarray,
     counts: np.ndarray,
-    answers: np.ndarray | slice = slice(None),
+    where: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the negative log-likelihood of each answer's votes, in nats, shape (n, answers).
 
@@ -129,13 +131,16 @@ def vote_nll(
         mean: predicted cumulative fractions, shape (n, answers).
         deviation: their predicted standard deviations.
         counts: volunteers' votes.
-        answers: of the tree, by position; all by default.
+        where: of that shape, the answers to return one after the other; all by default.
     """
     from scipy.stats import betabinom
 
     volunteers, votes = _votes(tree, counts)
-    a, b = fraction_beta(mean[:, answers], deviation[:, answers]).args
-    return -betabinom.logpmf(votes[:, answers], volunteers, a, b)
+    arrays = [votes, np.broadcast_to(volunteers, votes.shape), mean, deviation]
+    if where is not None:
+        arrays = [each[where] for each in arrays]
+    votes, volunteers, mean, deviation = arrays
+    return -betabinom.logpmf(votes, volunteers, *fraction_beta(mean, deviation).args)
 
 
 def _votes(tree: Tree, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -119,9 +119,9 @@ def fit_variance(
         if not known[:, answers].any():
             continue
 
-        def loss(power: float, answers: np.ndarray = answers) -> float:
+        def loss(power: float, where: np.ndarray = known & answers) -> float:
             wider = deviation * np.exp(power / 2)
-            nats = vote_nll(tree, mean, wider, counts, answers)[known[:, answers]].sum()
+            nats = vote_nll(tree, mean, wider, counts, where).sum()
             return float(nats) + power**2 / (2 * WIDTH**2)
 
         best = minimize_scalar(loss, bounds=RANGE, method="bounded", options={"xatol": 1e-4})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from math import sqrt
 from typing import Literal, TypedDict
 
 import numpy as np
@@ -140,7 +141,10 @@ def mean_interval(values: np.ndarray, seed: int) -> Interval:
     """
     values = np.asarray(values, float)
     values = values[~np.isnan(values)]
-    return ratio_interval(values, np.ones(len(values)), seed)
+    n = len(values)
+    if not n:
+        return unknown()
+    return interval(values.sum() / n, *central(values[_resamples(n, seed)].sum(axis=1) / n))
 
 
 def ratio_interval(above: np.ndarray, below: np.ndarray, seed: int) -> Interval:
@@ -154,10 +158,15 @@ def ratio_interval(above: np.ndarray, below: np.ndarray, seed: int) -> Interval:
     n = len(above)
     if not n:
         return unknown()
-    rows = np.random.default_rng(seed).integers(0, n, (RESAMPLES, n))
+    rows = _resamples(n, seed)
     with np.errstate(invalid="ignore", divide="ignore"):
         draws = above[rows].sum(axis=1) / below[rows].sum(axis=1)
     return interval(above.sum() / below.sum(), *central(draws))
+
+
+def _resamples(n: int, seed: int) -> np.ndarray:
+    """Return positions of galaxies, shape (RESAMPLES, n)."""
+    return np.random.default_rng(seed).integers(0, n, (RESAMPLES, n))
 
 
 def proportion(hits: int, of: int, method: Literal["wilson", "exact"] = "wilson") -> Interval:
@@ -169,12 +178,31 @@ def proportion(hits: int, of: int, method: Literal["wilson", "exact"] = "wilson"
         method: `wilson` (Wilson 1927), which covers in 95 % of cases in the mean over shares, or
             `exact` (Clopper & Pearson 1934), in 95 % or more for each.
     """
-    from scipy.stats import binomtest
-
     if not of:
         return unknown()
-    ends = binomtest(int(hits), int(of)).proportion_ci(LEVEL, method)
-    return interval(hits / of, ends.low, ends.high)
+    ends = {"wilson": _wilson, "exact": _clopper_pearson}[method]
+    return interval(hits / of, *ends(int(hits), int(of)))
+
+
+# `scipy.stats.binomtest` gives the same, but tests a hypothesis first: it takes 400 times as long.
+
+
+def _wilson(hits: int, of: int) -> tuple[float, float]:
+    from scipy.special import ndtri
+
+    z, share = float(ndtri(TAILS[1])), hits / of
+    whole = 2 * (of + z**2)
+    centre = (2 * of * share + z**2) / whole
+    half = z / whole * sqrt(4 * of * share * (1 - share) + z**2)
+    return centre - half if hits else 0.0, centre + half if hits < of else 1.0
+
+
+def _clopper_pearson(hits: int, of: int) -> tuple[float, float]:
+    from scipy.special import betaincinv
+
+    low = float(betaincinv(hits, of - hits + 1, TAILS[0])) if hits else 0.0
+    high = float(betaincinv(hits + 1, of - hits, TAILS[1])) if hits < of else 1.0
+    return low, high
 
 
 def over_folds(scores: Sequence[float]) -> Interval:

@@ -456,10 +456,10 @@ def run(simple, others, new_folder):
     out = new_folder("exports")
     options = [*QUICK, *further_options(others), "--out", out, "--name", "run"]
     with pytest.MonkeyPatch.context() as patch:
-        # The figures of votes are the slow part, and those of any tree.
+        # The figures of votes are the slow part of its page, and those of any tree.
         patch.setattr("galaxymorph.report.page.draw_votes", lambda _: [])
         assert galaxymorph("fit", "--data", simple, *options) == 0
-    return out / "run"
+        yield out / "run"
 
 
 def test_a_fit_records_its_sources_and_judges_the_main_catalogue_alone(run, others):
@@ -803,12 +803,12 @@ def test_unlabelled_images_need_the_fast_pipeline(simple, tmp_path, capsys):
 
 def test_further_catalogues_calibrate_the_classes_of_a_tree(run, others, tmp_path, capsys):
     copied, new = shutil.copytree(run, tmp_path / "run"), tmp_path / "new"
-    simple_galaxies(new, seed=31, number=40)
+    simple_galaxies(new, seed=31, number=120)
     assert galaxymorph("calibrate", copied, "--also", new) == 0
     assert "Classes from vote fractions" in capsys.readouterr().out
     record = json.loads((copied / "scheme_classes.json").read_text())
     calibrating = {each["scheme"]: each["galaxies"] for each in record["schemes"]}
-    assert record["galaxies"] == 46 and sum(calibrating["layer1"].values()) <= 46
+    assert record["galaxies"] == 126 and sum(calibrating["layer1"].values()) <= 126
     assert record["test"]["layer1"]["coverage"]["value"] > 0
     assert "Classes from vote fractions" in (copied / "report.html").read_text()
     image = next((new / IMAGES).iterdir())

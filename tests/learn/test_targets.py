@@ -224,7 +224,7 @@ def test_a_submission_has_a_row_a_galaxy_and_goes_on_after_a_kill(
 
 def test_interpret_draws_votes_and_a_walk(soft_runs, unrefreshed, capsys):
     for name in ("soft3", "tree"):
-        assert galaxymorph("interpret", soft_runs / name, "--most", "5") == 0
+        assert galaxymorph("interpret", soft_runs / name, "--most", "2") == 0
         drawn = {Path(line).name for line in capsys.readouterr().out.splitlines()}
         assert drawn >= {
             "top_losses_test.png",

@@ -111,6 +111,7 @@ def _memory():
     Collections go through what is new: the libraries alone have millions of objects.
     """
     yield
+    # Now and then through all, since what was alive may be garbage by now.
     if next(MODULES) % 10 == 0:
         gc.unfreeze()
     gc.collect()

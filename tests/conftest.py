@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import io
+import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -91,13 +92,30 @@ def _plugins():
         yield
 
 
+MODULES = itertools.count(1)
+freeze = gc.freeze
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _unfrozen():
+    """Let no prediction freeze what is there, the garbage of earlier ones too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gc, "freeze", lambda: None)
+        yield
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _memory():
-    """Give back the memory that commands keep: here hundreds of them share a process."""
+    """Give back the memory that commands keep: here hundreds of them share a process.
+
+    Collections go through what is new: the libraries alone have millions of objects.
+    """
     yield
-    # A prediction on the command line freezes all that is there, the garbage of earlier ones too.
-    gc.unfreeze()
+    # Now and then through all, since what was alive may be garbage by now.
+    if next(MODULES) % 10 == 0:
+        gc.unfreeze()
     gc.collect()
+    freeze()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

@@ -436,5 +436,6 @@ def test_the_plain_pipeline_and_loader_processes_give_a_run_too(simple, tmp_path
     recipe = json.loads((tmp_path / "plain" / "recipe.json").read_text())["recipe"]
     assert (recipe["pipeline"], recipe["workers"]) == ("plain", 2)
     assert galaxymorph("reproduce", tmp_path / "plain") == 0
-    assert galaxymorph(*fit_arguments(simple, tmp_path, "fast", "--workers", "1")) == 0
+    one = ["--workers", "1", "--epochs", "1"]
+    assert galaxymorph(*fit_arguments(simple, tmp_path, "fast", *one)) == 0
     assert galaxymorph("reproduce", tmp_path / "fast") == 0

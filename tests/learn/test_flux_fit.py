@@ -131,6 +131,7 @@ def test_one_band_is_fitted_exported_and_predicted(tmp_path):
     files = flux_catalogue(tmp_path / "files", 60, bands="r", form="files")
     # From ImageNet's weights.
     settings = ["--recipe", "small", "--pixels", "flux", "--bands", "r"]
+    settings += ["--frozen-epochs", "1", "--trunk-views", "1", "--views", "1"]
     settings += ["--out", tmp_path, "--name", "one"]
     assert galaxymorph("fit", "--data", files, *FIT, *settings) == 0
     run = Run(tmp_path / "one")

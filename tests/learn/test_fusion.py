@@ -99,7 +99,7 @@ def test_a_network_answers_while_other_threads_fuse_theirs():
     torch.manual_seed(0)
     recipe = make_recipe("baseline", {"arch": "resnet18", "weights": "none"})
     trunk, batch = build_model(recipe, 3).eval()[0], torch.rand(1, 3, 32, 32)
-    copies = [deepcopy(trunk) for _ in range(12)]
+    copies = [deepcopy(trunk) for _ in range(4)]
     with torch.inference_mode():
         expected = trunk(batch)
         with ThreadPoolExecutor(2) as pool:

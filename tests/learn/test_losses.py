@@ -283,7 +283,7 @@ def test_a_fastai_learner_trains_with_the_losses():
         torch.manual_seed(0)
         inputs, target = torch.randn(32, 4), targets_of(name, TREE, 32).float()
         rows = [(inputs[i], TensorBase(target[i])) for i in range(32)]
-        loaders = DataLoaders.from_dsets(rows, rows, bs=8, device="cpu")
+        loaders = DataLoaders.from_dsets(rows, rows, bs=8, device="cpu", num_workers=0)
         learn = Learner(
             loaders, torch.nn.Linear(4, ANSWERS), loss_func=make_loss("tree", name, TREE)
         )

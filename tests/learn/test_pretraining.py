@@ -12,9 +12,9 @@ from galaxymorph.learn import Recipe, build_model
 from galaxymorph.learn.backbones.initial_weights import PACKAGE_WEIGHTS, load_trunk
 from tests.conftest import galaxymorph
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "one_worker")
 
-QUICK = ["--size", "32", "--batch", "8", "--epochs", "1", "--held-out", "0.3"]
+QUICK = ["--size", "32", "--batch", "8", "--epochs", "1", "--held-out", "0.3", "--views", "1"]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,8 @@ def test_pretrain_simulates_trains_on_the_tree_and_writes_a_backbone_for_fit(
     assert galaxymorph("pretrain", *out, "--epochs", "2") == 2
     assert "leave out the settings to continue it" in capsys.readouterr().err
     fit = ["fit", "--data", simple, "--weights", backbone, "--out", tmp_path, "--name", "tuned"]
-    assert galaxymorph(*fit, "--size", "32", "--epochs", "0", "--frozen-epochs", "1") == 0
+    quick = ["--size", "32", "--epochs", "0", "--frozen-epochs", "1", "--views", "1"]
+    assert galaxymorph(*fit, *quick, "--trunk-views", "1") == 0
     tuned = load_file(tmp_path / "tuned" / "model.safetensors")
     assert torch.equal(tuned["0.0.weight"], found["conv1.weight"].float())
 

@@ -455,8 +455,11 @@ def run(simple, others, new_folder):
     """A run on the simple galaxies and three further catalogues."""
     out = new_folder("exports")
     options = [*QUICK, *further_options(others), "--out", out, "--name", "run"]
-    assert galaxymorph("fit", "--data", simple, *options) == 0
-    return out / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        # The figures of votes are the slow part of its page, and those of any tree.
+        patch.setattr("galaxymorph.report.page.draw_votes", lambda _: [])
+        assert galaxymorph("fit", "--data", simple, *options) == 0
+        yield out / "run"
 
 
 def test_a_fit_records_its_sources_and_judges_the_main_catalogue_alone(run, others):
@@ -506,16 +509,16 @@ def test_a_resumed_or_repeated_fit_is_the_same(run, simple, others, tmp_path, ca
         table.write_text(text)
 
 
-def test_stored_features_have_the_labels_of_every_source(simple, others, tmp_path):
+def test_stored_features_have_the_labels_of_every_source(simple, run, others, tmp_path):
     """Frozen stages run once for all galaxies; further ones change what the others learn."""
     settings = {"target": "tree", "size": 32, "batch": 16, "epochs": 1, "trunk_views": 1}
+    settings |= {"weights": str(run / "model.safetensors"), "frozen_epochs": 1, "unfreeze": 1}
     weights = []
     for name, also in (("alone", []), ("both", further_options(others)[1::2])):
-        options = FitOptions(data=simple, recipe="quick", out=tmp_path, name=name)
-        run, galaxies = start_fit(options, settings | {"also": also})
-        train_run(run, galaxies)
-        weights.append(weights_of(run.path))
-        history = pd.read_csv(run.path / "history.csv")
+        options = FitOptions(data=simple, recipe=str(RECIPE), out=tmp_path, name=name)
+        train_run(*start_fit(options, settings | {"also": also}))
+        weights.append(weights_of(tmp_path / name))
+        history = pd.read_csv(tmp_path / name / "history.csv")
         assert np.isfinite(history[["train_loss", "valid_loss", "rmse"]]).all(axis=None)
     assert weights[0] != weights[1]
 
@@ -568,7 +571,7 @@ def saved_anew(
 
 
 @pytest.fixture(scope="module")
-def skies(new_folder):
+def skies(one_worker, new_folder):
     """Thirty galaxies of a simulated sky, and twelve of another, with noise and field stars."""
     folders = [new_folder("skies") / name for name in ("sky", "other")]
     for seed, (folder, number) in enumerate(zip(folders, (30, 12), strict=True), 5):

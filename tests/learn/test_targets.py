@@ -222,9 +222,9 @@ def test_a_submission_has_a_row_a_galaxy_and_goes_on_after_a_kill(
     assert np.allclose(table[TREE.columns], whole[TREE.columns], atol=1e-5)
 
 
-def test_interpret_draws_votes_and_a_walk(soft_runs, capsys):
+def test_interpret_draws_votes_and_a_walk(soft_runs, unrefreshed, capsys):
     for name in ("soft3", "tree"):
-        assert galaxymorph("interpret", soft_runs / name, "--most", "5") == 0
+        assert galaxymorph("interpret", soft_runs / name, "--most", "2") == 0
         drawn = {Path(line).name for line in capsys.readouterr().out.splitlines()}
         assert drawn >= {
             "top_losses_test.png",
@@ -405,7 +405,7 @@ def test_a_soft_targets_recipe_file_turns_nothing_off_for_classes(soft_runs):
 
 
 def test_calibrating_distributions_makes_votes_likelier_and_predict_uses_it(
-    simple, soft_runs, tmp_path, capsys
+    simple, soft_runs, unrefreshed, tmp_path, capsys
 ):
     run, output = tmp_path / "run", tmp_path / "votes.parquet"
     shutil.copytree(soft_runs / "dirichlet", run)

@@ -201,7 +201,7 @@ def follow(tmp_path):
 
     def fit(tracker):
         data = [(torch.randn(3), torch.randn(1)) for _ in range(32)]
-        loaders = DataLoaders.from_dsets(data, data, bs=8)
+        loaders = DataLoaders.from_dsets(data, data, bs=8, num_workers=0)
         learn = Learner(loaders, torch.nn.Linear(3, 1), MSELossFlat(), AdamW, metrics=[mae])
         with TRACKERS[tracker].follow(tracked) as callback, learn.no_bar(), learn.no_logging():
             for first in (0, 2):

@@ -111,14 +111,24 @@ def test_the_head_has_no_state_to_keep_and_names_a_link_it_lacks():
         TreeHead(tree, "sigmoid")
 
 
-@pytest.fixture(scope="module", params=[(name, link) for name in TREES for link in LINKS])
+class Heads(torch.nn.Module):
+    """The head with each link, behind a layer, as in a network."""
+
+    def __init__(self, tree):
+        super().__init__()
+        self.layer = torch.nn.Linear(8, len(tree.columns))
+        self.heads = torch.nn.ModuleList(TreeHead(tree, link) for link in LINKS)
+
+    def forward(self, batch: torch.Tensor) -> list[torch.Tensor]:
+        logits = self.layer(batch)
+        return [head(logits) for head in self.heads]
+
+
+@pytest.fixture(scope="module", params=TREES)
 def exported(request):
-    """A head behind a layer, as in a network, and its export, from one batch of another size."""
-    name, link = request.param
-    tree = TREES[name]
+    """Heads and their export, from one batch of another size."""
     torch.manual_seed(0)
-    network = torch.nn.Sequential(torch.nn.Linear(8, len(tree.columns)), TreeHead(tree, link))
-    batch = torch.randn(5, 8)
+    network, batch = Heads(TREES[request.param]), torch.randn(5, 8)
     any_number = ({0: torch.export.Dim("n", min=1)},)
     return network.eval(), torch.export.export(network, (batch,), dynamic_shapes=any_number)
 
@@ -127,7 +137,10 @@ def exported(request):
 def test_torch_export_takes_any_number_of_galaxies(exported, n):
     network, program = exported
     batch = torch.randn(n, 8)
-    assert torch.allclose(program.module()(batch), network(batch), atol=1e-6)
+    found, expected = program.module()(batch), network(batch)
+    assert len(found) == len(LINKS)
+    for one, other in zip(found, expected, strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
 
 
 def test_onnx_takes_any_number_of_galaxies(exported, tmp_path):
@@ -140,5 +153,7 @@ def test_onnx_takes_any_number_of_galaxies(exported, tmp_path):
     (name,) = [each.name for each in session.get_inputs()]
     for n in (1, 2, 5, 64):
         batch = torch.randn(n, 8)
-        (found,) = session.run(None, {name: batch.numpy()})
-        assert np.abs(found - network(batch).detach().numpy()).max() < 1e-6
+        found, expected = session.run(None, {name: batch.numpy()}), network(batch)
+        assert len(found) == len(LINKS)
+        for one, other in zip(found, expected, strict=True):
+            assert np.abs(one - other.detach().numpy()).max() < 1e-6

@@ -17,7 +17,6 @@ def test_a_short_fit_on_imagenet_weights_beats_the_largest_class(
     real, tmp_path, folder, more, galaxies
 ):
     quick = ["--recipe", "small", "--size", "64", "--epochs", "2", "--views", "1"]
-    quick += ["--unfreeze", "2", "--trunk-views", "1"]
     arguments = ["fit", "--data", real / folder, "--out", tmp_path, "--name", "run", *quick, *more]
     assert galaxymorph(*arguments) == 0
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,9 +21,11 @@ from galaxymorph.learn.targets.registry import TARGETS
 from galaxymorph.report import draw_gallery
 from galaxymorph.report.figures.attribution_figures import draw_maps
 from galaxymorph.report.figures.pictures import Picture, encode_pictures, read_picture
-from galaxymorph.report.figures.style import COLUMN, DPI, PAGE
+from galaxymorph.report.figures.schema_figure import draw_schema
+from galaxymorph.report.figures.style import COLUMN, DPI, PAGE, write_figure
 from galaxymorph.report.metric_tables import score_name
 from galaxymorph.report.tables import print_rows
+from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE
 from tests.conftest import galaxymorph
 
 
@@ -47,6 +50,20 @@ def test_figures_come_in_vector_formats_at_a_journals_sizes_with_their_captions(
     assert galaxymorph("report", copied) == 0
     assert stale.read_bytes().startswith(b"%PDF")
     assert not (copied / "figures" / "robustness.pdf").exists()
+
+
+def test_drawing_leaves_pyplot_as_the_user_had_it(tmp_path):
+    before = plt.get_backend()
+    try:
+        plt.switch_backend("svg")
+        own = plt.figure()
+        drawn = draw_schema(GALAXY_ZOO_CHALLENGE, "The tree")
+        assert plt.get_fignums() == [own.number]
+        assert write_figure(tmp_path / "tree.png", drawn, "The tree.").exists()
+        assert plt.get_backend() == "svg"
+    finally:
+        plt.close("all")
+        plt.switch_backend(before)
 
 
 @pytest.mark.parametrize("formats", ["bmp", "pdf,tiff", ""])

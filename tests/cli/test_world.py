@@ -171,6 +171,8 @@ def test_a_fit_whose_last_steps_fail_is_kept_and_goes_on(
     def fail(*arguments):
         raise broken
 
+    # No figure is looked at.
+    monkeypatch.setattr(reports, "draw_run", lambda *_: None)
     with monkeypatch.context() as patch:
         patch.setattr(reports, step, fail)
         words = ["fit", "--data", simple, "--recipe", RECIPE, *QUICK, "--out", out, "--name", "r"]

@@ -184,6 +184,38 @@ def draw_nothing() -> None:
     draw(NO_DRAWING)
 
 
+def refresh_nothing() -> None:
+    """Leave out the page that a command writes again, in this process, which runs one command."""
+    from galaxymorph.api import analyses
+
+    analyses.refresh_report = lambda *_: None
+
+
+def measure_nothing() -> None:
+    """Leave out statmorph's measurements in this process, which runs one command."""
+    from galaxymorph.report import explanation
+
+    explanation.can_measure = lambda: False
+
+
+@pytest.fixture
+def unmeasured(monkeypatch):
+    """Leave out statmorph's measurements, most of the time of `explain` on few galaxies.
+
+    For tests that do not look at them.
+    """
+    monkeypatch.setattr("galaxymorph.report.explanation.can_measure", lambda: False)
+
+
+@pytest.fixture
+def unredrawn(monkeypatch):
+    """Leave a run's figures as they are when `report` writes its page again.
+
+    For tests that look at the page alone.
+    """
+    monkeypatch.setattr("galaxymorph.report.page.redraw", lambda *_: None)
+
+
 @pytest.fixture(scope="module")
 def one_worker():
     """Simulate galaxies in this process: those that would share the work take longer to start."""

@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 
 from galaxymorph.base import BadInput, load_plugin
-from galaxymorph.report import explanation
-from tests.conftest import QUICK, RECIPE, draw_nothing
+from tests.conftest import QUICK, RECIPE, draw_nothing, measure_nothing, refresh_nothing
 from tests.processes import run_command
 
 ROOT = Path(__file__).parents[1]
@@ -28,11 +27,6 @@ def command(
     done = run_command(*words, *(["--plugin", plugin] if plugin else []), prepare=prepare)
     assert done.returncode == status, done.stderr
     return done
-
-
-def measure_nothing() -> None:
-    """Leave out statmorph's measurements in this process, which runs one command."""
-    explanation.can_measure = lambda: False
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +88,7 @@ def test_a_metric_is_in_terminal_file_page_card_and_comparison(fitted, tmp_path)
 
 
 def test_a_calibrator_and_sets_are_fitted_by_their_names(fitted):
-    command("calibrate", fitted, "--method", "half", "--sets", "gap")
+    command("calibrate", fitted, "--method", "half", "--sets", "gap", prepare=refresh_nothing)
     sets = json.loads((fitted / "calibration.json").read_text())["sets"]
     assert sets["method"] == "gap" and "gap, marginal" in sets["study"]["methods"]
     image = fitted.parent / "predicted.csv"
@@ -104,7 +98,7 @@ def test_a_calibrator_and_sets_are_fitted_by_their_names(fitted):
 
 
 def test_a_source_of_uncertainty_is_compared(fitted):
-    assert "twice" in command("uncertainty", fitted).stdout
+    assert "twice" in command("uncertainty", fitted, prepare=refresh_nothing).stdout
 
 
 def test_an_attribution_method_and_checks_are_drawn_and_tested(fitted):

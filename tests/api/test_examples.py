@@ -2,11 +2,10 @@
 
 import doctest
 import json
-import os
 import re
 import shutil
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import nbclient
@@ -14,29 +13,30 @@ import nbformat
 import pandas as pd
 import pytest
 from jupyter_client.manager import AsyncKernelManager
-from jupyter_core.utils import run_sync
 
 import galaxymorph as gm
 from galaxymorph import api
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE
-from tests.conftest import NO_DRAWING, fits_that
+from tests.processes import Command
 
-pytestmark = pytest.mark.usefixtures("one_worker")
+pytestmark = pytest.mark.usefixtures("one_worker", "undrawn")
 
 ROOT = Path(__file__).parents[2]
 # First what the other examples use: the sky, and runs on it.
 FIRST = ["simulate", "fit"]
 # Classes that are named for what functions return; their examples are those of the functions.
 RESULTS = {"Analysis", "CatalogueCheck", "Metrics", "Score"}
-# Their fit's figures are not looked at.
-UNDRAWN = {"pretrain"}
-# Before the cells of a notebook, in a kernel that has run others.
+# Before the cells of a notebook, in a kernel that has run others. The pages of runs are looked at
+# when a fit or `run.report()` has written them, not after the analyses between.
 PRELUDE = """
 from tests import conftest
+conftest.refresh_nothing()
 conftest.draw(conftest.{drawing})
+%matplotlib inline
 %cd -q {folder}
 %reset -f
 """
+UNDRAWN_FROM_HERE = "from tests.conftest import draw_nothing\ndraw_nothing()\n"
 
 
 def run_example(name: str) -> None:
@@ -52,14 +52,13 @@ def run_example(name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(new_folder, one_worker):
+def folder(new_folder, one_worker, undrawn):
     folder = new_folder("examples")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for name in FIRST:
             run_example(name)
-        with fits_that(NO_DRAWING):
-            gm.fit("sky", recipe="quick", scheme="layer1", size=64, epochs=1, name="second")
+        gm.fit("sky", recipe="quick", scheme="layer1", size=64, epochs=1, name="second")
     return folder
 
 
@@ -67,17 +66,31 @@ def folder(new_folder, one_worker):
 @pytest.mark.usefixtures("unrefreshed")
 def test_the_example_of_a_public_name_runs(name, folder, monkeypatch):
     monkeypatch.chdir(folder)
-    with fits_that(NO_DRAWING) if name in UNDRAWN else nullcontext():
-        run_example(name)
+    run_example(name)
+
+
+class RunningKernel(AsyncKernelManager):
+    """Connects to a kernel that is started and ended by others."""
+
+    has_kernel = True
+
+
+def answer_cells(connection: str) -> None:
+    """Be a kernel, for as long as this process lives."""
+    from ipykernel.kernelapp import IPKernelApp
+
+    IPKernelApp.launch_instance(["-f", connection])
 
 
 @pytest.fixture(scope="module")
-def kernel():
-    """The kernel of all notebooks: in each of its own, the libraries would be imported again."""
-    manager = AsyncKernelManager(kernel_name="python3")
+def kernel() -> Iterator[AsyncKernelManager]:
+    """The kernel of all notebooks, in a process that has the libraries."""
+    manager = RunningKernel(owns_kernel=False)
+    manager.write_connection_file()
+    process = Command(prepare=partial(answer_cells, manager.connection_file))
     yield manager
-    if manager.has_kernel:
-        run_sync(manager.shutdown_kernel)(now=True)
+    process.kill()
+    manager.cleanup_connection_file()
 
 
 def executed(
@@ -93,7 +106,7 @@ def executed(
 
     Args:
         name: of the notebook.
-        kernel: starts with the first notebook; the names of earlier notebooks are deleted.
+        kernel: runs the cells; the names of earlier notebooks are deleted.
         folder: the working folder.
         shorter: pieces of code, each of which is there, and what takes less time in place of them.
         drawing: what its fits draw, as `tests/conftest.py` names it.
@@ -114,7 +127,7 @@ def executed(
     prelude = PRELUDE.format(drawing=drawing, folder=folder)
     notebook.cells.insert(0, nbformat.v4.new_code_cell(prelude))
     client = nbclient.NotebookClient(notebook, kernel, timeout=900)
-    client.execute(env=os.environ | {"PYTHONPATH": str(ROOT)})
+    client.execute()
     client.kc.stop_channels()
     return notebook
 
@@ -142,6 +155,8 @@ def test_the_first_notebook_runs_and_its_results_draw_themselves(folder, kernel,
         'recipe="quick"': 'recipe="quick", size=32, epochs=2, views=1',
         "size=96": "size=32",
         "frozen_epochs=10": "frozen_epochs=2",
+        # `votes.report()` draws what this fit would.
+        "votes = gm.fit(": f"{UNDRAWN_FROM_HERE}votes = gm.fit(",
     }
     notebook = executed("first-model.ipynb", kernel, tmp_path, shorter, "DRAWING", N="100")
     assert "image/png" in shown_by(notebook, "gm.show(sky, n=12, columns=6)")

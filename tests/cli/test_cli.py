@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from galaxymorph.cli import COMMANDS, cli
-from tests.conftest import RECIPE, galaxymorph
+from tests.conftest import NO_DRAWING, RECIPE, fits_that, galaxymorph
 
 ROOT = Path(__file__).parents[2]
 
@@ -85,11 +85,13 @@ def test_clicks_own_variable_prints_the_script_that_completes_commands():
     assert done.returncode == 0 and "_GALAXYMORPH_COMPLETE=zsh_complete" in done.stdout
 
 
+@pytest.mark.usefixtures("unrefreshed")
 def test_interpret_takes_folds_either_part_and_moved_data(simple, tmp_path, capsys):
     data = tmp_path / "data"
     shutil.copytree(simple, data)
     out = ["--out", tmp_path, "--name", "cv", "--recipe", RECIPE, "--size", "32"]
-    assert galaxymorph("fit", "--data", data, *out, "--epochs", "1", "--folds", "2") == 0
+    with fits_that(NO_DRAWING):
+        assert galaxymorph("fit", "--data", data, *out, "--epochs", "1", "--folds", "2") == 0
     data.rename(tmp_path / "moved")
     capsys.readouterr()
     assert galaxymorph("interpret", tmp_path / "cv", "--part", "valid") == 2
@@ -110,6 +112,7 @@ def test_data_that_cannot_be_told_are_not_passed_over(tmp_path, monkeypatch, cap
     assert "data/: no catalogue found, only images_training_rev1" in (capsys.readouterr().err)
 
 
+@pytest.mark.usefixtures("unrefreshed")
 def test_interpret_draws_the_galleries(run, capsys):
     assert galaxymorph("interpret", run) == 0
     drawn = [Path(line) for line in capsys.readouterr().out.splitlines()]
@@ -123,7 +126,7 @@ def test_interpret_draws_the_galleries(run, capsys):
 
 
 def test_a_first_fit_without_data_simulates_and_says_where_the_real_thing_goes(
-    one_worker, tmp_path, monkeypatch, capsys
+    one_worker, plain, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
     quick = ["--size", "32", "--epochs", "1", "--frozen-epochs", "1", "--batch", "8"]

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from galaxymorph.learn import Run, locked
-from tests.conftest import QUICK, RECIPE, galaxymorph, linked
+from tests.conftest import NO_DRAWING, QUICK, RECIPE, fits_that, galaxymorph, linked
 from tests.processes import run_command
 from tests.simple import simple_galaxies
 
@@ -114,7 +114,8 @@ def own(new_folder) -> tuple[Path, Path]:
     folder = new_folder("own")
     data = simple_galaxies(folder / "data", seed=2, number=60)
     words = ["--data", data, "--recipe", RECIPE, *QUICK, "--out", folder, "--name", "run"]
-    assert galaxymorph("fit", *words) == 0
+    with fits_that(NO_DRAWING):
+        assert galaxymorph("fit", *words) == 0
     return data, folder / "run"
 
 
@@ -135,6 +136,7 @@ def test_an_image_that_vanished_since_the_fit_is_named_and_nothing_is_lost(comma
     assert not [name for name in after if ".tmp" in name.name]
 
 
+@pytest.mark.usefixtures("unrefreshed")
 @pytest.mark.parametrize("command", ["calibrate", "report", "robustness"])
 def test_a_catalogue_that_changed_since_the_fit_changes_nothing(command, own, capsys):
     data, run = own

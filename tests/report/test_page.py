@@ -65,6 +65,7 @@ def test_the_gallery_holds_every_test_galaxy_with_its_image_and_prediction(run):
         assert Image.open(io.BytesIO(jpeg)).format == "JPEG"
 
 
+@pytest.mark.usefixtures("unredrawn")
 def test_sections_come_and_go_with_the_files_of_the_run(copied, capsys):
     assert galaxymorph("report", copied) == 0
     before = set(re.findall(r'<section id="(\w+)"', (copied / "report.html").read_text()))
@@ -98,6 +99,7 @@ def test_sections_come_and_go_with_the_files_of_the_run(copied, capsys):
     assert "+0.123" in text and "0.123 (0.000–0.200)" in text and "severity 1" in text
 
 
+@pytest.mark.usefixtures("unredrawn")
 def test_a_figure_that_two_names_fit_stands_once(copied, capsys):
     (copied / "calibration.json").write_text("{}")
     Image.new("RGB", (60, 40)).save(copied / "figures" / "risk_coverage.png")
@@ -124,6 +126,7 @@ def test_without_images_the_gallery_says_so_and_the_rest_stands(copied, simple, 
     assert all(row["uri"] for row in data_of(copied / "report.html")["rows"])
 
 
+@pytest.mark.usefixtures("unredrawn")
 def test_names_of_galaxies_and_files_are_text_and_no_markup(copied, capsys):
     table = pd.read_parquet(copied / "predictions_test.parquet")
     evil = "</script><script>alert(1)</script>"
@@ -208,6 +211,7 @@ def test_the_page_fits_its_window(page):
     assert page.evaluate(wide) == []
 
 
+@pytest.mark.usefixtures("unredrawn")
 def test_a_click_enlarges_a_figure(browser, run, tmp_path):
     own = tmp_path / "run"
     shutil.copytree(run, own)
@@ -264,6 +268,7 @@ def test_a_galaxy_opens_steps_and_closes_by_keyboard(page):
     assert not dialog.is_visible()
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_a_galaxy_shows_its_evidence_and_its_likes(browser, run, tmp_path):
     own = tmp_path / "run"
     shutil.copytree(run, own)

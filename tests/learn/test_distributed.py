@@ -66,6 +66,7 @@ def company(*arguments) -> list[Command]:
 
 def test_two_processes_make_the_run_of_one(simple, run, tmp_path):
     weights = ["--weights", run / "model.safetensors", "--frozen-epochs", "2", "--unfreeze", "1"]
+    weights += ["--trunk-views", "3"]
     fit = ["fit", "--data", simple, "--recipe", RECIPE, *QUICK, *weights, "--out", tmp_path]
     assert galaxymorph(*fit, "--name", "one") == 0
     process = launch(*fit, "--name", "two")

@@ -19,8 +19,9 @@ docs: setup
 fit: setup
 	$(BIN)/python cli.py fit $(ARGS)
 
+# In the order of the files: sorted by their number of tests, those of few dear ones would be last.
 test: setup
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # uv knows which versions those are; pip installs them.
 oldest:
@@ -30,7 +31,7 @@ oldest:
 		--python $(OLDEST)/bin/python $(EXTRAS:%=--extra %) --output-file $(OLDEST)/versions.txt setup.cfg
 	$(OLDEST)/bin/python -m pip install --quiet --no-deps --requirement $(OLDEST)/versions.txt
 	$(OLDEST)/bin/python -m pip install --quiet --no-deps --editable .
-	$(OLDEST)/bin/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+	$(OLDEST)/bin/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: setup
 	$(BIN)/python benchmarks/speed.py $(ARGS)

@@ -54,5 +54,5 @@ from .rendering import STRETCHES as STRETCHES
 from .rendering import FluxInput as FluxInput
 from .rendering import Rendering as Rendering
 from .rendering import stretch as stretch
-from .workers import decoding_threads as decoding_threads
+from .workers import core_threads as core_threads
 from .workers import map_images as map_images

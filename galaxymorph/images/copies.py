@@ -29,7 +29,7 @@ from galaxymorph.images.copy_candidates import (
 from galaxymorph.images.decoding import as_image
 from galaxymorph.images.flux import frame_picture
 from galaxymorph.images.rendering import DEFAULT, Rendering
-from galaxymorph.images.workers import map_images
+from galaxymorph.images.workers import core_threads, map_images
 
 if TYPE_CHECKING:
     import torch
@@ -143,16 +143,20 @@ def _find(images: np.ndarray, references: np.ndarray, earlier: bool) -> np.ndarr
     best = np.full(len(references), LEAST_CORRELATION, np.float32)
     with torch.no_grad():
         candidates = likely_copies(images, references, earlier, CANDIDATES)
-        number = sum(int((each.similarity >= LEAST_SIMILARITY).sum()) for each in candidates)
-        with Progress("confirming copies", number, "pairs") as progress:
-            for each in candidates:
-                for rows in (each.similarity >= LEAST_SIMILARITY).nonzero().flatten().split(BLOCK):
-                    correlation = _correlations(images, references, each, rows)
-                    at, place = rows.cpu().numpy(), each.place[rows].cpu().numpy()
-                    better = correlation >= best[at]
-                    best[at[better]] = correlation[better]
-                    result[at[better]] = place[better]
-                    progress.advance(len(rows))
+        blocks = [
+            (each, rows)
+            for each in candidates
+            for rows in (each.similarity >= LEAST_SIMILARITY).nonzero().flatten().split(BLOCK)
+        ]
+        number = sum(len(rows) for _, rows in blocks)
+        with Progress("confirming copies", number, "pairs") as progress, core_threads() as pool:
+            correlations = pool.map(lambda block: _correlations(images, references, *block), blocks)
+            for (each, rows), correlation in zip(blocks, correlations, strict=True):
+                at, place = rows.cpu().numpy(), each.place[rows].cpu().numpy()
+                better = correlation >= best[at]
+                best[at[better]] = correlation[better]
+                result[at[better]] = place[better]
+                progress.advance(len(rows))
     return result
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from galaxymorph.base import Progress
+from galaxymorph.images.workers import core_threads
 
 if TYPE_CHECKING:
     import torch
@@ -96,10 +97,14 @@ def likely_copies(
     # Rotated and mirrored images are compared at the same scale alone.
     views = [(view, 0) for view in _views()]
     views += [(plain, symmetry) for symmetry in range(1, SYMMETRIES)]
+
+    def nearest(shown: tuple[tuple[float, float, float], int]) -> tuple[torch.Tensor, torch.Tensor]:
+        return _nearest(index, _features(levels, *shown, discriminants))
+
     best = []
-    with Progress("comparing images", len(views), "views") as progress:
-        for view, symmetry in views:
-            best.append(_nearest(index, _features(levels, view, symmetry, discriminants)))
+    with Progress("comparing images", len(views), "views") as progress, core_threads() as pool:
+        for found in pool.map(nearest, views):
+            best.append(found)
             progress.advance()
     similarity, place = (torch.stack(each) for each in zip(*best, strict=True))
     split = len(views) - SYMMETRIES + 1

@@ -37,15 +37,16 @@ def map_images(work: Callable[[Job], Result], jobs: Sequence[Job], ahead: int) -
     if may and cores >= LEAST_CORES and len(jobs) >= LEAST_JOBS:
         yield from _by_processes(work, jobs, cores)
         return
-    with decoding_threads() as pool:
+    with core_threads() as pool:
         yield from map_ahead(pool, work, jobs, ahead)
 
 
 @contextmanager
-def decoding_threads() -> Iterator[ThreadPoolExecutor]:
+def core_threads() -> Iterator[ThreadPoolExecutor]:
     """Yield a pool of a thread a core, in which PyTorch uses a single thread.
 
-    Otherwise, resizing would start as many threads as there are cores in each of them.
+    Otherwise, each of them would start as many threads as there are cores; and where other programs
+    use the cores, the threads of one small operation wait for each other most of the time.
     """
     torch = sys.modules.get("torch")
     threads = torch.get_num_threads() if torch else 0

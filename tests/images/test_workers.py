@@ -59,7 +59,7 @@ def test_a_daemonic_process_takes_threads(monkeypatch):
 
 def test_a_failure_leaves_the_number_of_threads_as_it_was():
     before = torch.get_num_threads()
-    with pytest.raises(KeyError), workers.decoding_threads() as pool:
+    with pytest.raises(KeyError), workers.core_threads() as pool:
         list(pool.map({}.__getitem__, [1]))
     visited = []
     thread = threading.Thread(target=lambda: visited.append(torch.get_num_threads()))
@@ -72,7 +72,7 @@ def test_threads_that_decode_start_no_threads_of_their_own():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        with workers.decoding_threads() as pool:
+        with workers.core_threads() as pool:
             assert set(pool.map(lambda _: torch.get_num_threads(), range(8))) == {1}
             assert torch.get_num_threads() == 2
         assert torch.get_num_threads() == 2

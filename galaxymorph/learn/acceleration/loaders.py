@@ -20,7 +20,7 @@ from galaxymorph.images import (
     Rendering,
     Source,
     blank_frame,
-    decoding_threads,
+    core_threads,
     galaxy_frame,
     map_images,
 )
@@ -133,6 +133,6 @@ class ThreadedDL(TfmdDL):
             frames = map_images(source.frame, list(samps), BATCHES_AHEAD * self.bs)
             yield from map(source.batch, self.chunkify(frames))
             return
-        with decoding_threads() as pool:
+        with core_threads() as pool:
             items = map_ahead(pool, self.do_item, samps, BATCHES_AHEAD * self.bs)
             yield from map(self.do_batch, self.chunkify(items))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from math import sqrt
 from typing import Literal, TypedDict
 
 import numpy as np
@@ -178,31 +177,12 @@ def proportion(hits: int, of: int, method: Literal["wilson", "exact"] = "wilson"
         method: `wilson` (Wilson 1927), which covers in 95 % of cases in the mean over shares, or
             `exact` (Clopper & Pearson 1934), in 95 % or more for each.
     """
+    from scipy.stats import binomtest
+
     if not of:
         return unknown()
-    ends = {"wilson": _wilson, "exact": _clopper_pearson}[method]
-    return interval(hits / of, *ends(int(hits), int(of)))
-
-
-# `scipy.stats.binomtest` gives the same, but tests a hypothesis first: it takes 400 times as long.
-
-
-def _wilson(hits: int, of: int) -> tuple[float, float]:
-    from scipy.special import ndtri
-
-    z, share = float(ndtri(TAILS[1])), hits / of
-    whole = 2 * (of + z**2)
-    centre = (2 * of * share + z**2) / whole
-    half = z / whole * sqrt(4 * of * share * (1 - share) + z**2)
-    return centre - half if hits else 0.0, centre + half if hits < of else 1.0
-
-
-def _clopper_pearson(hits: int, of: int) -> tuple[float, float]:
-    from scipy.special import betaincinv
-
-    low = float(betaincinv(hits, of - hits + 1, TAILS[0])) if hits else 0.0
-    high = float(betaincinv(hits + 1, of - hits, TAILS[1])) if hits < of else 1.0
-    return low, high
+    ends = binomtest(int(hits), int(of)).proportion_ci(LEVEL, method)
+    return interval(hits / of, ends.low, ends.high)
 
 
 def over_folds(scores: Sequence[float]) -> Interval:

@@ -12,7 +12,8 @@ refused share is counted.
 Written are, with intervals of 95 % over galaxies: the RMSE of all answers; macro-F1, calibration
 error and coverage of each scheme's classes; the RMSE of conditional fractions, weighted by the
 reach of the question; the agreement with volunteers where over 0.8 of them agree on a question
-that half of them reach; and macro-F1 by logistic regression on frozen embeddings.
+that half of them reach; and macro-F1 by logistic regression on frozen embeddings. Without
+intervals: the mean error of each answer's conditional fraction.
 """
 
 from __future__ import annotations
@@ -40,7 +41,14 @@ from galaxymorph.judge.metrics.vote_fractions import (
 from galaxymorph.learn import PACKAGE_MODEL
 from galaxymorph.predict.overlap import load_split_parts
 from galaxymorph.predict.predictors.recording import record_embeddings
-from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, read_catalogue, translate_fractions
+from galaxymorph.zoo import (
+    GALAXY_ZOO_CHALLENGE,
+    known_fractions,
+    reached,
+    read_catalogue,
+    to_conditional,
+    translate_fractions,
+)
 
 TREE = GALAXY_ZOO_CHALLENGE
 SEED = 0
@@ -94,7 +102,11 @@ def judge_challenge(model: Path, path: Path) -> dict[str, object]:
     fractions = predicted(model, list(votes["image"]))[TREE.columns].to_numpy(float)
     true = votes[TREE.columns].reset_index(drop=True)
     squares = np.square(fractions - true.to_numpy(float)).mean(axis=1)
-    record: dict[str, object] = {"galaxies": len(true), "rmse": root_mean(squares, SEED)}
+    record: dict[str, object] = {
+        "galaxies": len(true),
+        "rmse": root_mean(squares, SEED),
+        "bias": biases(true.to_numpy(float), fractions),
+    }
     for schemed in gm.load_predictor(model).schemes:
         labels = scheme_labels(schemed.scheme, true)
         scores = score_scheme(schemed, fractions, labels, SEED)
@@ -122,7 +134,25 @@ def judge_gz2(model: Path, path: Path) -> dict[str, object]:
         chosen, true = (each[agreed[:, at]][:, answers] for each in (guess, fractions))
         right = chosen.argmax(axis=1) == true.argmax(axis=1)
         agreement[question.text] = f"{right.sum()} of {len(right)}"
-    return {"galaxies": len(squares), "conditional_rmse": error, "agreement": agreement}
+    return {
+        "galaxies": len(squares),
+        "conditional_rmse": error,
+        "bias": biases(fractions, guess),
+        "agreement": agreement,
+    }
+
+
+def biases(true: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """Return the mean error of each answer's conditional fraction, weighted by the reach.
+
+    Args:
+        true: volunteers' cumulative fractions, shape (n, answers).
+        predicted: likewise, of the model.
+    """
+    weights = np.where(known_fractions(TREE, true), reached(TREE, true) @ TREE.membership, 0.0)
+    known, guess = (np.nan_to_num(to_conditional(TREE, each)) for each in (true, predicted))
+    sums = (weights * (guess - known)).sum(axis=0) / weights.sum(axis=0)
+    return {name: round(float(value), 4) for name, value in zip(TREE.columns, sums, strict=True)}
 
 
 def label_efficiency(model: Path, path: Path) -> dict[str, object]:

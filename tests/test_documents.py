@@ -194,6 +194,7 @@ RULES = [
         Parse("`test_stored_split.py` has such weights"),
     ),
     (r"python cli.py calibrate .*--also", Parse("`test_sources.py` has such catalogues")),
+    (r"python cli.py predict exports/RUN .*--votes", Parse("`test_sources.py` has such a run")),
     (r"python cli.py schema show mine.json", Parse("`schema guess` writes it")),
     (r"python cli.py predict .*-o embedded/", Parse("`embedded` is there, of another catalogue")),
     (r"python cli.py predict .*--hats", Parse("`test_hats.py` has it, where hats is installed")),

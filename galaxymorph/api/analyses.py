@@ -37,7 +37,6 @@ from galaxymorph.judge import (
 )
 from galaxymorph.learn import (
     Run,
-    deviation_columns,
     held,
     keep_freed_memory,
     read_several,
@@ -45,8 +44,14 @@ from galaxymorph.learn import (
     target_of,
     write_table,
 )
-from galaxymorph.learn.run_files import CALIBRATION, ROBUSTNESS, SCHEME_CLASSES, UNCERTAINTY
-from galaxymorph.predict import calibrate_schemes, has_scheme_classes, study_uncertainty
+from galaxymorph.learn.run_files import (
+    CALIBRATION,
+    ROBUSTNESS,
+    SCHEME_CLASSES,
+    UNCERTAINTY,
+    VOTE_MAPS,
+)
+from galaxymorph.predict import calibrate_tree, has_scheme_classes, has_vote_maps, study_uncertainty
 from galaxymorph.report import Comparison, renew_report, write_comparison
 from galaxymorph.report import compare as compare_runs
 from galaxymorph.report.explanation import draw_similar, explain_run
@@ -61,6 +66,8 @@ from galaxymorph.report.page import refresh_report
 
 # Of prediction sets.
 COVERAGE = 0.9
+# Files that calibrate a decision tree, each by its entry in the record of `calibrate`.
+OF_TREES = (VOTE_MAPS, SCHEME_CLASSES)
 
 
 @dataclass(frozen=True)
@@ -93,9 +100,9 @@ class Analysis:
 def calibrate(run: RunLike, **options: Any) -> Analysis:
     """Calibrate a run on galaxies that neither trained nor selected its model.
 
-    Of classes, that is their probabilities, and prediction sets. Of the challenge's tree it is the
-    classes of every label scheme, with probabilities and sets, from predicted fractions; with
-    distributions of vote fractions, their variances too. Later predictions have them.
+    Of classes, that is their probabilities, and prediction sets. Of a decision tree it is the
+    fractions, or the variances of their distributions, and of the challenge's tree the classes of
+    every label scheme too, with probabilities and sets. Later predictions have them.
 
     Args:
         run: a trained run or its folder.
@@ -157,11 +164,11 @@ def _method_given(chosen: CalibrateOptions) -> bool:
 def _stored(run: Run) -> Analysis | None:
     """Return a run's calibration as it is stored, None if it isn't calibrated."""
     record: dict[str, Any] = {}
-    paths = [run.path / name for name in (CALIBRATION, SCHEME_CLASSES)]
+    paths = [run.path / name for name in (CALIBRATION, *OF_TREES)]
     there = [path for path in paths if path.exists()]
     for path in there:
         given = read_json(path)
-        record |= {"scheme_classes": given} if path.name == SCHEME_CLASSES else given
+        record |= {path.stem: given} if path.name in OF_TREES else given
     return Analysis(there[0], record) if there else None
 
 
@@ -174,28 +181,21 @@ def _applied(run: Run, chosen: CalibrateOptions, analysis: Analysis) -> Analysis
 
 
 def _calibrate_tree(run: Run, chosen: CalibrateOptions) -> Analysis:
-    """Calibrate distributions of vote fractions, and the classes that fractions give."""
-    is_distribution = bool(deviation_columns(run.recipe, run.classes))
-    if not is_distribution and not has_scheme_classes(run):
-        raise BadInput(
-            f"{run.path}: its fractions are no distributions, and no label scheme is a rule on "
-            "its answers",
-            f"fit with {setting('loss', 'dirichlet-multinomial')}",
-        )
+    """Calibrate vote fractions or their distributions, and the classes that fractions give."""
     words = "predicts vote fractions, but the option is for classes"
     _refuse(run, words, method=chosen.method, sets=chosen.sets)
-    record: dict[str, Any] = {}
-    figures: Sequence[Path] = ()
-    path = run.path / CALIBRATION
-    if is_distribution:
-        fractions = calibrate_fractions(run)
-        record, figures = dict(fractions.record), draw_fraction_calibration(run, fractions)
+    if has_vote_maps(run):
+        record = calibrate_tree(run, read_several(chosen.also), chosen.coverage or COVERAGE)
+        return Analysis(run.path / VOTE_MAPS, record)
+    if not has_scheme_classes(run):
+        words = "predicts distributions, which its own galaxies calibrate"
+        _refuse(run, words, also=chosen.also)
+    fractions = calibrate_fractions(run)
+    record = dict(fractions.record)
     if has_scheme_classes(run):
-        sources = read_several(chosen.also)
-        schemes = calibrate_schemes(run, sources, chosen.coverage or COVERAGE)
-        record |= {"scheme_classes": schemes}
-        path = path if is_distribution else run.path / SCHEME_CLASSES
-    return Analysis(path, record, figures)
+        record |= calibrate_tree(run, read_several(chosen.also), chosen.coverage or COVERAGE)
+    figures = draw_fraction_calibration(run, fractions)
+    return Analysis(run.path / CALIBRATION, record, figures)
 
 
 def _refuse(run: Run, words: str, **options: object) -> None:

@@ -156,8 +156,8 @@ class CalibrateOptions(Figures):
         choices=NamesIn("galaxymorph.judge", "SET_METHODS"),
     )
     also: tuple[str, ...] = option(
-        "Further labelled galaxies that calibrate the classes of a tree: votes, or with "
-        "labels=COLUMN,scheme=NAME classes; as for fit. May be repeated.",
+        "Further labelled galaxies that calibrate a tree: votes, which `predict --votes` then "
+        "gives, or with labels=COLUMN,scheme=NAME classes; as for fit. May be repeated.",
         (),
         metavar="PATH[,key=value...]",
     )

@@ -151,7 +151,12 @@ def _predict_pixels(models: Sequence[Path], images: Any, chosen: PredictOptions)
             raise BadInput(f"{name}: images in memory don't have it", "give files")
     predictors = [
         load_predictor(
-            path, chosen.precision, raw=chosen.raw, stretch=chosen.stretch, bands=chosen.bands
+            path,
+            chosen.precision,
+            raw=chosen.raw,
+            stretch=chosen.stretch,
+            bands=chosen.bands,
+            votes=chosen.votes,
         )
         for path in models
     ]

@@ -1,4 +1,4 @@
-"""`calibrate`: probabilities that mean what they say, and prediction sets that cover."""
+"""`calibrate`: calibrated probabilities and vote fractions, and prediction sets."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from galaxymorph.cli.options import RUN, options_of
 def calibrate(run: Path, **options: Any) -> None:
     """Calibrate RUN on galaxies used neither for training nor for model selection.
 
-    For classes, this calibrates the probabilities and adds prediction sets. For a tree with --loss
-    dirichlet-multinomial, it calibrates the width of the distributions of vote fractions. The
-    calibrator is evaluated on the test part and stored in the run. `predict` then uses it.
+    For classes, this calibrates the probabilities and adds prediction sets. For a tree, it
+    calibrates the vote fractions, for the votes of each catalogue, and adds the classes of label
+    schemes; with --loss dirichlet-multinomial, the width of the distributions. The result is
+    evaluated, stored in the run, and used by `predict`.
 
     \b
-    Example:
+    Examples:
       python cli.py calibrate exports/RUN --coverage 0.95
+      python cli.py calibrate exports/TREE --also galaxy-zoo-2/,schema=galaxy-zoo-2
     """
     import galaxymorph as gm
     from galaxymorph.report import print_calibration

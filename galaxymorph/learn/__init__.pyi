@@ -81,6 +81,7 @@ from .sources.reading import LabelledImages as LabelledImages
 from .sources.reading import read_labelled as read_labelled
 from .sources.spec import TrainingSource as TrainingSource
 from .sources.spec import read_several as read_several
+from .sources.spec import votes_name as votes_name
 from .stored_split import pack_split as pack_split
 from .stored_split import read_stored_split as read_stored_split
 from .targets.columns import deviation_columns as deviation_columns

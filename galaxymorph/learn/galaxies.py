@@ -32,7 +32,7 @@ from galaxymorph.learn.runs import (
 )
 from galaxymorph.learn.sources.copies import stored_comparison, thumbnails, without_copies
 from galaxymorph.learn.sources.reading import read_further
-from galaxymorph.learn.sources.spec import FRACTIONS
+from galaxymorph.learn.sources.spec import FRACTIONS, fractions_setting
 from galaxymorph.learn.targets.columns import label_galaxies, loss_columns, target_of, true_columns
 from galaxymorph.zoo import (
     GALAXY_ZOO_CHALLENGE,
@@ -267,13 +267,8 @@ def decode_galaxies(
         _absolute(labelled.catalogue.source),
         frames,
         without_copies(tables[0], tables[1:], recipe, frames) if recipe.also else None,
-        _kind_words(labelled.catalogue.kind),
+        fractions_setting(labelled.catalogue.kind),
     )
-
-
-def _kind_words(kind: str) -> str:
-    """Return the setting `fractions` of a kind of vote fractions."""
-    return next((name for name, each in FRACTIONS.items() if each == kind), "")
 
 
 def _sound_galaxies(

@@ -22,6 +22,8 @@ METRICS = "metrics.json"
 CALIBRATION = "calibration.json"
 # Of a tree: classes of label schemes from its fractions.
 SCHEME_CLASSES = "scheme_classes.json"
+# Of a tree: its fractions as those of a catalogue's votes.
+VOTE_MAPS = "vote_maps.json"
 UNCERTAINTY = "uncertainty.json"
 UNCERTAINTY_TABLE = "uncertainty_test.parquet"
 ROBUSTNESS = "robustness.json"

@@ -18,10 +18,11 @@ from .predictors.loading import is_model as is_model
 from .predictors.loading import is_run as is_run
 from .predictors.loading import load_predictor as load_predictor
 from .predictors.loading import needs_pytorch as needs_pytorch
-from .scheme_calibration import calibrate_schemes as calibrate_schemes
-from .scheme_calibration import has_scheme_classes as has_scheme_classes
 from .tables import has_intervals as has_intervals
 from .tables import predicted_table as predicted_table
+from .tree_calibration import calibrate_tree as calibrate_tree
+from .tree_calibration import has_scheme_classes as has_scheme_classes
+from .tree_calibration import has_vote_maps as has_vote_maps
 from .triage import triage_files as triage_files
 from .uncertainty_sources import UNCERTAINTY_SOURCES as UNCERTAINTY_SOURCES
 from .uncertainty_sources import UncertaintySource as UncertaintySource

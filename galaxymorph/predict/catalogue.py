@@ -27,12 +27,7 @@ from galaxymorph.base import (
     setting,
     write_json,
 )
-from galaxymorph.judge import (
-    calibrated_coverage,
-    describe_calibrators,
-    describe_schemes,
-    require_classes,
-)
+from galaxymorph.judge import calibrated_coverage, describe_calibration, require_classes
 from galaxymorph.learn import Run
 from galaxymorph.predict.cluster import map_on_cluster
 from galaxymorph.predict.column_kinds import column_kind
@@ -69,6 +64,7 @@ FIXED = {
     "views": "number of views",
     "coverage": "coverage",
     "raw": "choice between bare and calibrated probabilities",
+    "votes": "choice of votes",
     "stretch": "stretch of FITS",
     "bands": "choice of bands",
     "split": "split beside the model",
@@ -253,6 +249,7 @@ def _record(model: CatalogueModel, name: str) -> dict[str, object]:
         "views": options.views,
         "coverage": model.coverage,
         "raw": options.raw,
+        "votes": options.votes,
         "stretch": options.stretch,
         "bands": options.bands,
         "split": model.parts.digest if model.parts else None,
@@ -267,10 +264,10 @@ def _record(model: CatalogueModel, name: str) -> dict[str, object]:
 
 def _calibration_digest(run: Run | None) -> str | None:
     """Return a digest of a run's calibrators, if it has any; those of a file are in its id."""
-    calibrators = describe_calibrators(run) | describe_schemes(run) if run else {}
-    if not calibrators:
+    calibration = describe_calibration(run) if run else {}
+    if not calibration:
         return None
-    return hashlib.sha256(json.dumps(calibrators).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(calibration).encode()).hexdigest()[:16]
 
 
 def _claim(out: Path, record: Mapping[str, object]) -> None:

@@ -17,13 +17,7 @@ import torch
 from torch import nn
 
 from galaxymorph.base import import_extra, replacing, say, without_warnings
-from galaxymorph.judge import (
-    METRICS,
-    Predictions,
-    describe_calibrators,
-    describe_schemes,
-    headline_of,
-)
+from galaxymorph.judge import METRICS, Predictions, describe_calibration, headline_of
 from galaxymorph.learn import (
     Recipe,
     Run,
@@ -114,7 +108,7 @@ def _networks(run: Run) -> Networks:
 
 def _description(run: Run, number_format: str) -> dict[str, Any]:
     identity = {"run_id": model_id(run.path), "number_format": number_format}
-    return describe(run) | identity | describe_calibrators(run) | describe_schemes(run)
+    return describe(run) | identity | describe_calibration(run)
 
 
 def _write_described(source: Path, description: Mapping[str, object], path: Path) -> None:

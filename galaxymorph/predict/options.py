@@ -117,7 +117,15 @@ class PredictionOptions(TableColumns):
         metavar="SHARE",
         parse=parse_share,
     )
-    raw: bool = option("Give uncalibrated probabilities, even if the run is calibrated.", False)
+    raw: bool = option(
+        "Give uncalibrated probabilities and fractions, even if the run is calibrated.", False
+    )
+    votes: str | None = option(
+        "Give vote fractions as the volunteers of this catalogue gave them, such as "
+        "galaxy-zoo-2-weighted, of those that `calibrate` knew. Default: those that the run was "
+        "fitted to.",
+        metavar="NAME",
+    )
     stretch: str | None = option(STRETCH, choices=STRETCHES)
     bands: str | None = option(BANDS, metavar=BANDS_METAVAR)
 

@@ -36,7 +36,7 @@ from galaxymorph.predict.tables import (
     mask_failed,
     scored_outputs,
     with_entropy,
-    with_schemes,
+    with_tree_columns,
 )
 from galaxymorph.predict.vectors import EMBEDDING, embedding_column
 from galaxymorph.zoo import SCHEMES
@@ -104,7 +104,12 @@ def _load(path: str, id: str, options: PredictionOptions) -> Predictor:
             "use the same file on every machine",
         )
     predictor = load_predictor(
-        path, options.precision, raw=options.raw, stretch=options.stretch, bands=options.bands
+        path,
+        options.precision,
+        raw=options.raw,
+        stretch=options.stretch,
+        bands=options.bands,
+        votes=options.votes,
     )
     if options.outliers:
         predictor = with_scores(predictor)
@@ -263,7 +268,7 @@ def _predicted(
         table = add_intervals(table, predictor.recipe, model.coverage)
     elif model.coverage and model.run:
         table["set"] = sets_of(model.run, by_model, model.coverage)
-    table = with_schemes(table, predictor)
+    table = with_tree_columns(table, predictor)
     table = with_entropy(table, predictor)
     if recorded and model.run and model.run.has_embeddings:
         from galaxymorph.predict.outliers import scores_of_embeddings

@@ -273,6 +273,7 @@ def _load(
             stretch=options.stretch,
             bands=options.bands,
             images=passes if on_processor else None,
+            votes=options.votes,
         )
         for path in models
     ]

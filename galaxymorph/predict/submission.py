@@ -22,6 +22,7 @@ from galaxymorph.base import (
     setting,
     write_text,
 )
+from galaxymorph.judge import VoteMap
 from galaxymorph.learn import target_of
 from galaxymorph.predict.predictors.averaging import MeanPredictor
 from galaxymorph.predict.predictors.base import Predictor
@@ -113,8 +114,9 @@ def _parts_folder(
     single = predictor.predictors if isinstance(predictor, MeanPredictor) else [predictor]
     recipes = [model.recipe for model in single]
     settings = [(recipe.views, recipe.crop, asdict(recipe.rendering)) for recipe in recipes]
+    maps = [each.record for model in (predictor, *single) for each in _maps_of(model)]
     kinds = [(type(model).__name__, *how) for model, how in zip(single, settings, strict=True)]
-    identity = [kinds, PART, list(map(model_id, models)), list(images)]
+    identity = [kinds, maps, PART, list(map(model_id, models)), list(images)]
     digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
     folder = path.with_name(f".{path.name}.parts") / digest
     for other in folder.parent.iterdir() if folder.parent.exists() else ():
@@ -122,3 +124,7 @@ def _parts_folder(
             shutil.rmtree(other)
     make_folder(folder)
     return folder
+
+
+def _maps_of(predictor: Predictor) -> Sequence[VoteMap]:
+    return getattr(predictor, "vote_maps", ())

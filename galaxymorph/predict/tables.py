@@ -80,7 +80,7 @@ def predicted_table(
         by_model, scores = scored_outputs(predictor, sources, progress.advance, faults)
     outputs = calibrated_mean(by_model, predictor.calibrators)
     table = prediction_table(outputs, predictor.recipe, predictor.classes)
-    table = with_schemes(table, predictor)
+    table = with_tree_columns(table, predictor)
     if sets is not None:
         table["set"] = sets(by_model)
     if scores is not None:
@@ -95,13 +95,28 @@ def predicted_table(
     return table
 
 
-def with_schemes(table: pd.DataFrame, predictor: Predictor) -> pd.DataFrame:
-    """Return a table of predictions with the classes of the schemes that a predictor has."""
-    schemes = getattr(predictor, "schemes", ())
-    if not schemes:
+def with_tree_columns(table: pd.DataFrame, predictor: Predictor) -> pd.DataFrame:
+    """Return a table of predictions with what calibrates the fractions of a decision tree.
+
+    The classes of label schemes, which are fitted to the network's own fractions, are added, and
+    the fractions are mapped, see `mapped_fractions`.
+    """
+    if target_of(predictor.recipe).tree is None:
         return table
-    fractions = table[predicted_columns(predictor.recipe, predictor.classes)].to_numpy(float)
-    return with_scheme_columns(table, schemes, fractions)
+    names = predicted_columns(predictor.recipe, predictor.classes)
+    fractions = table[names].to_numpy(float)
+    mapped = pd.DataFrame(mapped_fractions(fractions, predictor), table.index, names)
+    schemes = getattr(predictor, "schemes", ())
+    return with_scheme_columns(table.assign(**mapped), schemes, fractions)
+
+
+def mapped_fractions(outputs: np.ndarray, predictor: Predictor) -> np.ndarray:
+    """Return outputs, shape (n, outputs), as fractions of the first of a predictor's `vote_maps`.
+
+    Without one, and of classes, they are unchanged.
+    """
+    maps, tree = getattr(predictor, "vote_maps", ()), target_of(predictor.recipe).tree
+    return maps[0].apply(tree, outputs) if maps and tree else outputs
 
 
 def with_entropy(table: pd.DataFrame, predictor: Predictor) -> pd.DataFrame:

@@ -45,6 +45,9 @@ SOURCE_METRICS = (
     "aurc_total",
     "aurc_epistemic",
 )
+# Scores of fractions as those of a catalogue's votes, and when: see `fit_vote_map`.
+MAP_SCORES = {"rmse": "RMSE", "conditional_rmse": "conditional RMSE"}
+WHEN = ("before", "after")
 # Further metrics of a condition: of classes, and of a calibrated run.
 CONDITION_METRICS = ("ece", "set_coverage", "set_size")
 
@@ -140,14 +143,17 @@ def print_calibration(record: Record) -> None:
     """Print scores before and after, and for classes prediction sets and selective prediction.
 
     Args:
-        record: in `calibration.json`; of a tree with `scheme_classes`, those of that file.
+        record: in `calibration.json`; of a tree with `vote_maps` and `scheme_classes`, those of
+            these files.
     """
     if "part" in record:
         _print_calibrated(record)
-    if schemes := record.get("scheme_classes"):
-        title, names, rows = scheme_table(schemes)
+    for name, as_table in (("vote_maps", vote_map_table), ("scheme_classes", scheme_table)):
+        if name not in record:
+            continue
+        title, names, rows = as_table(record[name])
         if not rows:
-            return
+            continue
         table = make_table(title, names)
         for row in rows:
             table.add_row(*row)
@@ -178,6 +184,28 @@ def _print_calibrated(record: Record) -> None:
     kept = record.get("selective", {}).get("kept_at_accuracy", {})
     for accuracy, share in kept.items():
         console().print(kept_words(accuracy, share))
+
+
+def vote_map_table(record: Record) -> tuple[str, list[str], list[list[str]]]:
+    """Return title, names of columns and rows of fractions as those of a catalogue's votes.
+
+    Args:
+        record: in `vote_maps.json`.
+    """
+    names = [
+        "votes",
+        "galaxies",
+        *(f"{name} {when}" for name in MAP_SCORES.values() for when in WHEN),
+    ]
+    rows = [
+        [
+            each["votes"],
+            f"{each['galaxies']:,}",
+            *(interval_words(each[when][score]) for score in MAP_SCORES for when in WHEN),
+        ]
+        for each in record["vote_maps"]
+    ]
+    return "Vote fractions by catalogue: calibration galaxies, cross-validated", names, rows
 
 
 def scheme_table(record: Record) -> tuple[str, list[str], list[list[str]]]:

@@ -51,6 +51,7 @@ from galaxymorph.report.metric_tables import (
     scheme_table,
     set_tables,
     source_metrics,
+    vote_map_table,
 )
 from galaxymorph.report.page_content import PREDICTED, PageContent
 from galaxymorph.report.references import reference_of
@@ -295,6 +296,12 @@ def _calibration(page: PageContent) -> Content:
         "notes": record.get("notes", []),
         "pictures": page.pictures(*(f"figures/*{pattern}*.png" for pattern in patterns)),
     }
+
+
+@section("vote_maps", "Vote fractions by catalogue", run_files.VOTE_MAPS)
+def _vote_maps(page: PageContent) -> Content:
+    title, names, rows = vote_map_table(page.json(run_files.VOTE_MAPS))
+    return {"title": title, "names": names, "rows": rows}
 
 
 @section("scheme_classes", "Classes from vote fractions", run_files.SCHEME_CLASSES)

@@ -11,6 +11,7 @@ import pytest
 import galaxymorph as gm
 from galaxymorph.base import BadInput, read_json
 from galaxymorph.zoo import SCHEMAS, cumulative_moments, draw_votes, to_conditional, to_cumulative
+from galaxymorph.zoo.tree import broken_sums
 from tests.conftest import galaxymorph
 
 N = 240
@@ -334,8 +335,14 @@ def test_the_release_of_galaxy_zoo_desi(judge, tmp_path):
     # Rounded fractions are made to sum to 1.
     np.testing.assert_allclose(test[DECALS.tree.columns], means[rows], atol=3e-3)
     assert judged.metrics["rmse"].value == pytest.approx(rmse_of(judged), abs=1e-6)
-    with pytest.raises(gm.BadInput, match="its fractions are no distributions"):
-        judged.calibrate()
+    # Fractions calibrate without a network, and further tables of them are mapped.
+    (record,) = judged.calibrate().record["vote_maps"]["vote_maps"]
+    assert record["after"]["rmse"]["value"] <= record["before"]["rmse"]["value"]
+    new = tmp_path / "new.csv"
+    table = tmp_path / "desi.parquet"
+    assert galaxymorph("calibrate", judged.path, "--apply", table, "-o", new) == 0
+    mapped = pd.read_csv(new)[[f"calibrated_{name}" for name in DECALS.tree.columns]]
+    assert not broken_sums(DECALS.tree, mapped.to_numpy()).any()
 
 
 def test_questions_without_a_predicted_fraction_are_told(judge, tmp_path):

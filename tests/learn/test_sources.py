@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+import galaxymorph as gm
 from galaxymorph.api.fitting import start_fit
 from galaxymorph.api.options import FitOptions
 from galaxymorph.base import BadInput
@@ -32,9 +33,14 @@ from galaxymorph.zoo.columns import LARGEST, WEIGHT
 from tests.conftest import RECIPE, galaxymorph
 from tests.makers import IMAGES, votes_table
 from tests.simple import simple_galaxies
+from tests.zoo.test_votes import made_votes
 
 TREE = GALAXY_ZOO_CHALLENGE
 ODD = "yes:Class1.2>0.5&Class4.1>0.5&Class6.1>0.5|no:!yes"
+FIRST_QUESTION = [
+    f"t01_smooth_or_features_{name}"
+    for name in ("a01_smooth", "a02_features_or_disk", "a03_star_or_artifact")
+]
 FIVE = TrainingSource("five", labels="label", scheme="gz2-five")
 QUICK = ["--recipe", RECIPE, "--size", "32", "--batch", "16", "--epochs", "1", "--target", "tree"]
 
@@ -817,6 +823,102 @@ def test_further_catalogues_calibrate_the_classes_of_a_tree(run, others, tmp_pat
         (row,) = pd.read_csv(tmp_path / "table.csv").to_dict("records")
         assert row["layer1"] in ("elliptical", "spiral", "irregular")
         assert sum(row[f"layer1_p_{name}"] for name in calibrating["layer1"]) == pytest.approx(1)
+
+
+@pytest.fixture(scope="module")
+def smooth_votes(new_folder):
+    """Forty galaxies with Galaxy Zoo 2's weighted fractions, by which nearly all are smooth."""
+    folder = simple_galaxies(new_folder("smooth") / "gz2", seed=33, number=40)
+    ids = pd.read_csv(folder / "training_solutions_rev1.csv")["GalaxyID"]
+    (folder / "training_solutions_rev1.csv").unlink()
+    votes = made_votes("galaxy-zoo-2", 40).assign(dr7objid=ids)
+    weighted = [f"{name}_weighted_fraction" for name in FIRST_QUESTION]
+    votes[weighted] = [0.9, 0.09, 0.01]
+    votes.to_csv(folder / "catalogue.csv", index=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def by_votes(run, smooth_votes, new_folder):
+    """The run, calibrated for two kinds of votes."""
+    copied = shutil.copytree(run, new_folder("by_votes") / "run")
+    source = f"{smooth_votes},schema=galaxy-zoo-2,fractions=weighted"
+    assert galaxymorph("calibrate", copied, "--also", source) == 0
+    return copied
+
+
+def predicted(model, image, folder, *options) -> pd.Series:
+    table = folder / "table.csv"
+    assert galaxymorph("predict", model, image, "-o", table, *options) == 0
+    return pd.read_csv(table).iloc[0]
+
+
+def test_fractions_are_given_as_the_votes_of_a_further_catalogue(by_votes, smooth_votes, tmp_path):
+    record = json.loads((by_votes / "vote_maps.json").read_text())
+    own, other = record["vote_maps"]
+    assert (own["votes"], other["votes"]) == ("galaxy-zoo-challenge", "galaxy-zoo-2-weighted")
+    assert other["after"]["rmse"]["value"] < other["before"]["rmse"]["value"]
+    assert "Vote fractions by catalogue" in (by_votes / "report.html").read_text()
+    image = next((smooth_votes / IMAGES).iterdir())
+    half, exact = _exported(by_votes, tmp_path), tmp_path / "model.onnx"
+    assert galaxymorph("export", by_votes, "--format", "onnx", "-o", exact) == 0
+    for model in (by_votes, half, exact):
+        raw = predicted(model, image, tmp_path, "--raw")
+        default = predicted(model, image, tmp_path)
+        mapped = predicted(model, image, tmp_path, "--votes", "galaxy-zoo-2-weighted")
+        # Too few of the run's own galaxies calibrate, so that its own votes are as predicted.
+        assert np.allclose(default[TREE.columns].astype(float), raw[TREE.columns].astype(float))
+        assert mapped["Class1.1"] == pytest.approx(0.9, abs=0.06)
+        assert raw["Class1.1"] < 0.8
+        assert mapped[["Class1.1", "Class1.2", "Class1.3"]].sum() == pytest.approx(1, abs=1e-4)
+        # Classes of schemes are fitted to the network's own fractions.
+        classes = [name for name in default.index if name.startswith("layer1")]
+        assert list(mapped[classes]) == list(default[classes])
+
+
+def test_every_way_to_predict_takes_the_votes(by_votes, smooth_votes, tmp_path):
+    images, votes = smooth_votes / IMAGES, "galaxy-zoo-2-weighted"
+    image = sorted(images.iterdir())[0]
+    expected = predicted(by_votes, image, tmp_path, "--votes", votes)["Class1.1"]
+    submitted = tmp_path / "submission.csv"
+    options = ["--votes", votes, "-o", submitted]
+    assert galaxymorph("predict", by_votes, image, "--format", "kaggle", *options) == 0
+    assert pd.read_csv(submitted)["Class1.1"][0] == pytest.approx(expected, abs=1e-4)
+    pixels = np.asarray(Image.open(image))
+    for predictor in (
+        gm.load_predictor(by_votes, votes=votes),
+        gm.load_predictor(by_votes, votes=votes, images=1),
+    ):
+        assert predictor.predict(pixels)["Class1.1"][0] == pytest.approx(expected, abs=0.01)
+        assert predictor.outputs([pixels])[0, 0] == pytest.approx(expected, abs=0.01)
+    crops = predicted(by_votes, image, tmp_path, "--crops", "0.5,0.7", "--votes", votes)
+    assert crops["Class1.1"] == pytest.approx(0.9, abs=0.06)
+    folder = tmp_path / "predictions/"
+    assert galaxymorph("predict", by_votes, images, "-o", f"{folder}/", "--votes", votes) == 0
+    table = pd.concat(map(pd.read_parquet, sorted(folder.glob("*.parquet"))))
+    found = table.set_index("galaxy")["Class1.1"][image.stem]
+    assert found == pytest.approx(expected, abs=0.01)
+
+
+def test_votes_that_a_model_does_not_know_are_refused(
+    by_votes, run, smooth_votes, tmp_path, capsys
+):
+    image = next((smooth_votes / IMAGES).iterdir())
+    table = ["-o", tmp_path / "table.csv"]
+    assert galaxymorph("predict", by_votes, image, "--votes", "galaxy-zoo-2", *table) == 2
+    assert "did you mean 'galaxy-zoo-2-weighted'?" in capsys.readouterr().err
+    assert galaxymorph("predict", run, image, "--votes", "galaxy-zoo-2", *table) == 2
+    assert "calibrate its run with --also" in capsys.readouterr().err
+    options = ["--raw", "--votes", "galaxy-zoo-2-weighted"]
+    assert galaxymorph("predict", by_votes, image, *options, *table) == 2
+    assert "--votes galaxy-zoo-2-weighted: not with --raw" in capsys.readouterr().err
+    images, folder = tmp_path / "images", f"{tmp_path}/predictions/"
+    images.mkdir()
+    shutil.copy(image, images)
+    assert galaxymorph("predict", by_votes, images, "-o", folder) == 0
+    options = ["--votes", "galaxy-zoo-2-weighted", "-o", folder]
+    assert galaxymorph("predict", by_votes, images, *options) == 2
+    assert "contains predictions with another choice of votes" in capsys.readouterr().err
 
 
 def _exported(run, folder):

@@ -94,7 +94,7 @@ def test_a_fit_takes_another_campaigns_table_and_answers_its_questions(
     assert tree.columns[-1] in capsys.readouterr().out
 
 
-def test_a_model_of_another_campaign_travels(tmp_path):
+def test_a_model_of_another_campaign_travels(tmp_path, capsys):
     table = catalogue(tmp_path, "galaxy-zoo-decals", ".csv")
     settings = ["--target", "tree", "--schema", "galaxy-zoo-decals", *QUICK]
     assert galaxymorph("fit", "--data", table, *settings, "--out", tmp_path, "--name", "run") == 0
@@ -116,6 +116,19 @@ def test_a_model_of_another_campaign_travels(tmp_path):
         exact = None if model.suffix == ".onnx" else "fp32"
         found = load_predictor(model, exact).predict(images)[columns]
         assert np.allclose(found, expected, atol=1e-4)
+    # No label scheme is a rule on its answers, and its fractions can be calibrated.
+    assert galaxymorph("calibrate", run) == 0
+    record = json.loads((run / "vote_maps.json").read_text())
+    assert [each["votes"] for each in record["vote_maps"]] == ["galaxy-zoo-decals-counts"]
+    assert not (run / "scheme_classes.json").exists()
+    five = tmp_path / "five"
+    shutil.copytree(tmp_path / "images", five / "images")
+    labels = pd.DataFrame({"GalaxyID": [path.stem for path in (five / "images").iterdir()]})
+    labels.assign(label="smooth_round").to_csv(five / "labels.csv", index=False)
+    capsys.readouterr()
+    classes = f"{five},labels=label,scheme=gz2-five"
+    assert galaxymorph("calibrate", run, "--also", classes) == 2
+    assert "the model predicts others; give votes" in capsys.readouterr().err
 
 
 def test_what_does_not_go_together_is_said_in_one_line(tmp_path, simple, capsys):

@@ -407,7 +407,7 @@ def test_a_folder_holds_one_catalogues_predictions(
     elif change == "calibration":
         result = {"calibrators": [{"method": "temperature"}]}
         monkeypatch.setattr(
-            "galaxymorph.predict.catalogue.describe_calibrators", lambda run: result
+            "galaxymorph.predict.catalogue.describe_calibration", lambda run: result
         )
     elif change == "model":
         arguments[1] = tmp_path / "other"

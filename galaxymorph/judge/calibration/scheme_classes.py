@@ -250,7 +250,7 @@ def _features(fractions: np.ndarray) -> np.ndarray:
 
 
 def write_scheme_classes(run: Run, record: Mapping[str, Any]) -> None:
-    """Write `scheme_classes.json`, see `calibrate_schemes` of `predict`."""
+    """Write `scheme_classes.json`, see `calibrate_tree` of `predict`."""
     write_json(run.path / run_files.SCHEME_CLASSES, record)
 
 

@@ -21,11 +21,11 @@ from galaxymorph.base import (
     write_json,
 )
 from galaxymorph.judge.calibration.calibrators import Calibrator
-from galaxymorph.judge.calibration.scheme_classes import load_scheme_classes, with_scheme_columns
+from galaxymorph.judge.calibration.description import UNCALIBRATED, load_calibration
+from galaxymorph.judge.calibration.scheme_classes import with_scheme_columns
 from galaxymorph.judge.calibration.stored_calibration import (
     calibrated_coverage,
     calibrated_predictions,
-    load_calibrators,
     sets_of,
 )
 from galaxymorph.judge.metrics.run_metrics import judge_run
@@ -179,8 +179,9 @@ def calibrate_table(run: Run, predictions: Path | pd.DataFrame) -> pd.DataFrame:
 
     Columns are `galaxy`, those of `prediction_table`, uncalibrated, and the ones that `calibrate`
     adds: of classes `calibrated_<class>` and `set`, with the calibrated `predicted` and
-    `confidence`; of distributions `calibrated_sd_<answer>`; of the challenge's tree the classes of
-    label schemes, see `SchemeClasses`.
+    `confidence`; of a tree `calibrated_<answer>`, by the first of its `VoteMap`s; of distributions
+    `calibrated_sd_<answer>`; of the challenge's tree the classes of label schemes, see
+    `SchemeClasses`.
 
     Args:
         run: judged, and calibrated.
@@ -190,19 +191,24 @@ def calibrate_table(run: Run, predictions: Path | pd.DataFrame) -> pd.DataFrame:
         BadInput: the table has other columns, or a row is at fault.
     """
     predicted = _read_again(run, predictions)
-    calibrators, schemes = load_calibrators(run), load_scheme_classes(run)
-    if calibrators is None and not schemes:
+    calibration = load_calibration(run)
+    if calibration == UNCALIBRATED:
         raise BadInput(f"{run.path}: it isn't calibrated", f"calibrate {run.path}")
     means, spreads = len(run.outputs), deviation_columns(run.recipe, run.classes)
     moments = predicted.moments if spreads else predicted.moments[:, :means]
     table = prediction_table(moments, run.recipe, run.classes)
+    calibrators = calibration["calibrators"]
     if calibrators and spreads:
         values = deviations(*np.split(calibrators[0](moments), 2, axis=1))
         table = table.join(pd.DataFrame(values, columns=prefixed(CALIBRATED, spreads)))
     elif calibrators:
         table = table.join(_calibrated_classes(run, calibrators[0], moments))
         table = calibrated_predictions(run, table)
-    table = with_scheme_columns(table, schemes, moments[:, :means])
+    tree = target_of(run.recipe).tree
+    if calibration["vote_maps"] and tree:
+        mapped = calibration["vote_maps"][0].apply(tree, moments)
+        table = table.join(pd.DataFrame(mapped, columns=prefixed(CALIBRATED, run.outputs)))
+    table = with_scheme_columns(table, calibration["schemes"], moments[:, :means])
     table.insert(0, "galaxy", predicted.read.ids.to_numpy(object))
     return table
 

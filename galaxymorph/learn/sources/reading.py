@@ -12,7 +12,7 @@ from galaxymorph.base import BadInput, did_you_mean, naming_settings, say, setti
 from galaxymorph.learn.recipe import Recipe, read_sources
 from galaxymorph.learn.sources.attributes import source_rules
 from galaxymorph.learn.sources.events import event_columns, source_meanings
-from galaxymorph.learn.sources.spec import FRACTIONS, TrainingSource
+from galaxymorph.learn.sources.spec import FRACTIONS, TrainingSource, fractions_setting, votes_name
 from galaxymorph.learn.targets.columns import loss_columns, loss_entry, target_of
 from galaxymorph.zoo import (
     SCHEMES,
@@ -64,11 +64,13 @@ class LabelledImages:
     Args:
         images: a reference each.
         fractions: cumulative fractions on the tree's answers, a column an answer, None of classes.
+        votes: name of the votes, see `votes_name`; empty of classes.
         names: class names of the source's scheme, None of votes.
     """
 
     images: list[str]
     fractions: pd.DataFrame | None
+    votes: str
     names: np.ndarray | None
 
 
@@ -83,7 +85,8 @@ def read_labelled(source: TrainingSource, recipe: Recipe) -> LabelledImages:
     if source.has_votes:
         catalogue, labels = _votes(source, tree, recipe)
         fractions = labels[prefixed(TARGET, tree.columns)].set_axis(tree.columns, axis=1)
-        names = None
+        assert catalogue.tree is not None
+        votes, names = votes_name(catalogue.tree, fractions_setting(catalogue.kind)), None
     elif source.labels is None or source.scheme is None:
         raise BadInput(
             f"{setting('also', source.path)}: its labels are neither votes nor classes of a scheme",
@@ -93,11 +96,13 @@ def read_labelled(source: TrainingSource, recipe: Recipe) -> LabelledImages:
         SCHEMES.find(source.scheme, setting("also", source.path))
         with naming_settings(_as_key):
             catalogue = read_words(source.path, [source.labels], source.id)
-        fractions, names = None, catalogue.table[WORD + source.labels].to_numpy(str)
+        fractions, votes = None, ""
+        names = catalogue.table[WORD + source.labels].to_numpy(str)
     for note in filter(None, (catalogue.note, catalogue.kind_note)):
         say(f"{setting('also', source.path)}: {note}")
     catalogue.require_sound()
-    return LabelledImages([str(image) for image in catalogue.table["image"]], fractions, names)
+    images = [str(image) for image in catalogue.table["image"]]
+    return LabelledImages(images, fractions, votes, names)
 
 
 def _as_key(name: str, value: object) -> str | None:

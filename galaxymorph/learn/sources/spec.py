@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from galaxymorph.base import BadInput, did_you_mean, setting
+from galaxymorph.zoo.tree import Tree
 
 # The kinds of fractions by the names that users give; see `zoo.schemas.KINDS`.
 FRACTIONS = {
@@ -21,7 +22,24 @@ FRACTIONS = {
     "debiased": "debiased",
     "cumulative": "cumulative",
 }
+# Of Kaggle's challenge, whose votes are of one kind.
+ONLY_KIND = "cumulative"
 KEY = re.compile(r"[a-z_]+=")
+
+
+def fractions_setting(kind: str) -> str:
+    """Return the setting `fractions` of a kind of vote fractions."""
+    return next((name for name, each in FRACTIONS.items() if each == kind), "")
+
+
+def votes_name(tree: Tree, fractions: str) -> str:
+    """Return the name of a catalogue's votes, such as `galaxy-zoo-2-weighted`.
+
+    Args:
+        tree: of the catalogue's schema.
+        fractions: their kind, one of `FRACTIONS`; empty if it isn't known.
+    """
+    return tree.name if fractions in ("", ONLY_KIND) else f"{tree.name}-{fractions}"
 
 
 @dataclass(frozen=True)

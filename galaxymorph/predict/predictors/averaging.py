@@ -124,6 +124,9 @@ def average_predictors(
         ]
     if len(predictors) == 1:
         return predictors[0]
+    if len(names) == 1 and isinstance(whole, BasePredictor):
+        # The mean of a model's crops is calibrated as the model is.
+        predictors = [replace(changeable(each, ""), vote_maps=()) for each in predictors]
     first = predictors[0]
     mean = MeanPredictor(recipe=first.recipe, classes=first.classes, predictors=predictors)
     if len(names) > 1 or not isinstance(whole, BasePredictor):
@@ -132,6 +135,7 @@ def average_predictors(
         mean,
         whole=whole,
         schemes=whole.schemes,
+        vote_maps=whole.vote_maps,
         reference=whole.reference,
         on_outliers=whole.on_outliers,
     )

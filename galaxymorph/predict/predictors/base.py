@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -14,10 +15,17 @@ from PIL import Image
 
 from galaxymorph.base import BadInput, setting
 from galaxymorph.images import Fault, FluxImage, Source, open_galaxy
-from galaxymorph.judge import Calibrator, OutlierReference, SchemeClasses, calibrated_mean
+from galaxymorph.judge import (
+    Calibrator,
+    OutlierReference,
+    SchemeClasses,
+    VoteMap,
+    calibrated_mean,
+    require_votes,
+)
 from galaxymorph.learn import Recipe
 from galaxymorph.predict.images import Images
-from galaxymorph.predict.tables import predicted_table
+from galaxymorph.predict.tables import mapped_fractions, predicted_table
 
 Kind = TypeVar("Kind", bound="BasePredictor")
 # Called with the number of images after each batch.
@@ -60,7 +68,10 @@ class Predictor(Protocol):
     def outputs(
         self, images: Sequence[Source], on_progress: OnProgress = None, faults: Faults = None
     ) -> np.ndarray:
-        """Return the calibrated mean of `outputs_of_each`, shape (n, outputs)."""
+        """Return the calibrated mean of `outputs_of_each`, shape (n, outputs).
+
+        Vote fractions are those of the first of `vote_maps`, if the predictor has some.
+        """
 
     def outputs_of_each(
         self, images: Sequence[Source], on_progress: OnProgress = None, faults: Faults = None
@@ -90,6 +101,7 @@ class BasePredictor(ABC):
         classes: in order.
         calibrators: one a model, a single one of their mean, or None without.
         schemes: of a decision tree, the calibrated classes that its fractions give.
+        vote_maps: likewise, from its fractions to those of a catalogue's votes; the first is used.
         reference: embeddings of the first network with which those of images are compared.
         on_outliers: score adds out-of-distribution scores to predictions; refuse also leaves out
             those of images that are farther from the reference than every validation galaxy.
@@ -99,6 +111,7 @@ class BasePredictor(ABC):
     classes: Sequence[str]
     calibrators: Sequence[Calibrator] | None = None
     schemes: Sequence[SchemeClasses] = ()
+    vote_maps: Sequence[VoteMap] = ()
     reference: OutlierReference | None = None
     on_outliers: Literal["ignore", "score", "refuse"] = "ignore"
 
@@ -121,7 +134,8 @@ class BasePredictor(ABC):
         Raises:
             BadInput: an image can't be used, and `faults` is None.
         """
-        return calibrated_mean(self.outputs_of_each(images, on_progress, faults), self.calibrators)
+        outputs = self.outputs_of_each(images, on_progress, faults)
+        return mapped_fractions(calibrated_mean(outputs, self.calibrators), self)
 
     def opened(self, source: Source, at: int, faults: Faults) -> Image.Image | FluxImage | None:
         """Return an image, not framed yet; None if it can't be used, and `faults` has the reason.
@@ -165,6 +179,23 @@ def changeable(predictor: Predictor, what: str) -> BasePredictor:
     if not isinstance(predictor, BasePredictor):
         raise BadInput(f"{what} is not one of the package's predictors", "set it on the predictor")
     return predictor
+
+
+def with_votes(predictor: Predictor, votes: str | None, name: str | Path) -> Predictor:
+    """Return a predictor of fractions as those of a catalogue's votes; by default, its first ones.
+
+    Args:
+        predictor: of a model.
+        votes: their name.
+        name: of the model, for an error.
+
+    Raises:
+        BadInput: the model isn't calibrated for such votes.
+    """
+    if votes is None:
+        return predictor
+    chosen = require_votes(getattr(predictor, "vote_maps", ()), votes, str(name))
+    return replace(changeable(predictor, f"{setting('votes', votes)}: {name}"), vote_maps=[chosen])
 
 
 def with_scores(predictor: Predictor) -> Predictor:

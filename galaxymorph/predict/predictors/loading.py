@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from galaxymorph.base import BadInput, setting
-from galaxymorph.judge import load_calibrators, load_scheme_classes
+from galaxymorph.judge import UNCALIBRATED, load_calibration
 from galaxymorph.learn import PACKAGE_MODEL, Run, run_files, say_fit_warnings
 from galaxymorph.predict.exporters import exporter_of
-from galaxymorph.predict.predictors.base import changeable
+from galaxymorph.predict.predictors.base import changeable, with_votes
 
 if TYPE_CHECKING:
     from galaxymorph.learn import Recipe
@@ -29,6 +29,7 @@ def load_predictor(
     stretch: str | None = None,
     bands: str | None = None,
     images: int | None = None,
+    votes: str | None = None,
 ) -> Predictor:
     """Load a model's predictor, from files that, unlike a pickle, can't run code.
 
@@ -48,11 +49,13 @@ def load_predictor(
         images: how many will be predicted, if that is known. A few are predicted in NumPy, since
             PyTorch's import takes longer, by a resnet18 or resnet34 whose number format is float32
             here, and by the package's model unless `precision` names another.
+        votes: of a decision tree: the catalogue whose votes fractions are given as, of those that
+            the model is calibrated for; by default the first, its own.
 
     Raises:
-        BadInput: nothing of these, an unknown stretch, a precision that the file or the device
-            hasn't, no int8 file, a format that this version doesn't read, images that can't be
-            adapted to, or a pickle that isn't trusted.
+        BadInput: nothing of these, an unknown stretch, votes for which the model isn't calibrated,
+            a precision that the file or the device hasn't, no int8 file, a format that this version
+            doesn't read, images that can't be adapted to, or a pickle that isn't trusted.
 
     Example:
         >>> import galaxymorph as gm
@@ -62,17 +65,19 @@ def load_predictor(
         True
     """
     path = Path(PACKAGE_MODEL if path is None else path)
+    if raw and votes is not None:
+        raise BadInput(f"{setting('votes', votes)}: not with {setting('raw')}", "leave out one")
     file = _exported_file(path)
     if file is None:
         run = Run(path).rendered(stretch, bands)
         run.require_model()
-        predictor = _load_run(run, precision, adapt_to, raw, images)
+        predictor = with_votes(_load_run(run, precision, adapt_to, raw, images), votes, path)
         # After what may be refused, whose error is one line.
         say_fit_warnings(run)
         return predictor
     if adapt_to is not None:
         raise BadInput(f"{setting('adapt')}: {path} is an exported file", "give the run")
-    predictor = _load_file(file, precision, trust_pickle, images)
+    predictor = with_votes(_load_file(file, precision, trust_pickle, images), votes, path)
     if path == PACKAGE_MODEL:
         predictor = replace(changeable(predictor, f"{path}: its predictor"), on_outliers="refuse")
     if stretch or bands:
@@ -82,7 +87,7 @@ def load_predictor(
             predictor = predictor.changed(stretch=rendering.stretch, bands=rendering.bands)
     if raw:
         predictor = changeable(predictor, f"{path}: its predictor")
-        predictor = replace(predictor, calibrators=None, schemes=())
+        predictor = replace(predictor, **UNCALIBRATED)
     return predictor
 
 
@@ -162,25 +167,24 @@ def _exported_file(path: Path) -> Path | None:
 def _load_run(
     run: Run, precision: str | None, adapt_to: Sequence[str] | None, raw: bool, images: int | None
 ) -> Predictor:
-    calibrators = None if raw else load_calibrators(run)
-    schemes = [] if raw else load_scheme_classes(run)
+    calibration = UNCALIBRATED if raw else load_calibration(run)
     if adapt_to is None and images:
         from galaxymorph.predict.predictors.numpy_predictor import load_run_in_numpy
 
         predictor = load_run_in_numpy(run, precision, images)
         if predictor is not None:
-            return replace(predictor, calibrators=calibrators, schemes=schemes)
+            return replace(predictor, **calibration)
     if precision != "int8":
         from galaxymorph.predict.predictors.torch_predictor import load_run
 
-        return replace(load_run(run, precision, adapt_to), calibrators=calibrators, schemes=schemes)
+        return replace(load_run(run, precision, adapt_to), **calibration)
     if adapt_to is not None:
         raise BadInput(
             f"{setting('adapt')}: the statistics of int8 are fixed", "leave out one of the two"
         )
     from galaxymorph.predict.predictors.onnx_predictor import load_quantized
 
-    return replace(load_quantized(run), calibrators=calibrators, schemes=schemes)
+    return replace(load_quantized(run), **calibration)
 
 
 def _load_file(

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from galaxymorph.base import BadInput, import_extra, parse_json, read_json, reading, setting
-from galaxymorph.judge import described_calibrators, described_schemes
-from galaxymorph.learn import Run, described_recipe, run_files
+from galaxymorph.judge import described_calibration
+from galaxymorph.learn import Run, described_recipe, run_files, target_of
 from galaxymorph.predict.exporters import METADATA
 from galaxymorph.predict.predictors.array_predictor import ArrayPredictor, pixel_levels
 
@@ -66,11 +66,10 @@ def load_onnx_file(path: Path) -> ArrayPredictor:
         networks=[_network(session if is_exact else open_session(path))],
         recipe=recipe,
         classes=description["classes"],
-        calibrators=described_calibrators(description, str(path)),
-        schemes=described_schemes(description, len(description["outputs"]), str(path)),
         mean=mean,
         std=std,
         kernel="exact" if is_exact else "pillow",
+        **described_calibration(description, target_of(recipe).tree, str(path)),
     )
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from galaxymorph.base import BadInput, Damaged, parse_json, read_json, reading
-from galaxymorph.judge import OutlierReference, described_calibrators, described_schemes
-from galaxymorph.learn import Recipe, run_files
+from galaxymorph.judge import OutlierReference, described_calibration
+from galaxymorph.learn import Recipe, run_files, target_of
 from galaxymorph.predict.exporters import METADATA
 
 Tensor = TypeVar("Tensor")
@@ -95,9 +95,8 @@ def described_settings(
     return {
         "recipe": recipe,
         "classes": list(description["classes"]),
-        "calibrators": described_calibrators(description, str(path)),
-        "schemes": described_schemes(description, len(description["outputs"]), str(path)),
         "reference": _reference(path),
+        **described_calibration(description, target_of(recipe).tree, str(path)),
     }
 
 

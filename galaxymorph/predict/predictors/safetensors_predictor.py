@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from galaxymorph.base import BadInput, replacing
-from galaxymorph.judge import describe_calibrators, describe_schemes, outlier_reference
+from galaxymorph.judge import describe_calibration, outlier_reference
 from galaxymorph.learn import (
     Recipe,
     Run,
@@ -62,8 +62,7 @@ def write_safetensors(run: Run, path: Path, half: bool = False) -> None:
     if parts := load_split_parts(str(run.path)):
         packed = pack_split(parts.by_digest)
         state |= {name: torch.from_numpy(values) for name, values in packed.items()}
-    description = describe(run) | {"networks": len(run.members)}
-    description |= describe_calibrators(run) | describe_schemes(run)
+    description = describe(run) | {"networks": len(run.members)} | describe_calibration(run)
     with replacing(path) as temporary:
         save_file(state, temporary, {METADATA: json.dumps(description)})
 

@@ -20,7 +20,7 @@ from galaxymorph.judge import EMPTY, calibrated_coverage, calibrated_mean, sets_
 from galaxymorph.learn import PACKAGE_MODEL, Recipe, Run, target_of
 from galaxymorph.predict.failures import UNFAMILIAR
 from galaxymorph.predict.predictors.loading import model_id
-from galaxymorph.predict.tables import completed, scored_outputs
+from galaxymorph.predict.tables import completed, mapped_fractions, scored_outputs
 from galaxymorph.report.figures.pictures import frame_uri, thumbnail
 from galaxymorph.report.predicted_words import predicted_words
 from galaxymorph.zoo import DEVIATION, PROBABILITY, Tree, deviations, likeliest_walk, to_conditional
@@ -151,7 +151,8 @@ class ServedModel:
             raise _without_options(faults[0].error)
         mean = calibrated_mean(by_model, self.first.calibrators)[0]
         if self.tree is not None:
-            prediction = _tree_prediction(mean, self.tree)
+            fractions = mapped_fractions(mean[None], self.first)[0]
+            prediction = _tree_prediction(fractions, self.tree)
             if schemes := _scheme_predictions(mean, self.first):
                 prediction["schemes"] = schemes
             return prediction

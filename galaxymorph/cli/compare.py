@@ -32,7 +32,7 @@ def compare(runs: tuple[Path, ...], everything: bool, **options: Any) -> None:
 
     The differences of macro-F1 from the first run, on the galaxies tested by both, come first, with
     intervals of the differences. The metrics that the runs share follow, with the best of each row
-    marked by *, and then the confusion matrices.
+    marked by * where they are of the same test galaxies, and then the confusion matrices.
     """
     import galaxymorph as gm
     from galaxymorph.learn import say_fit_warnings

@@ -70,7 +70,10 @@ def _vote_galleries(run: Run, predictions: pd.DataFrame, part: str) -> Galleries
     disagreed, overconfident = disagreements(run, predictions)
     return {
         f"disagreement_{part}": ("Volunteers disagree most", disagreed),
-        f"overconfident_{part}": ("Volunteers disagree, the model is certain", overconfident),
+        f"overconfident_{part}": (
+            "Volunteers disagree more than the model predicts",
+            overconfident,
+        ),
     }
 
 
@@ -85,21 +88,25 @@ FAMILIES: dict[str, Callable[[Run, pd.DataFrame, str], Galleries]] = {
 def disagreements(run: Run, predictions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the galaxies by the entropy of volunteers' votes, and by its excess over the model's.
 
-    Each has the most frequent answer to its decisive question, `answer_words`, and the answer's
-    conditional fractions, `volunteers` and `model`.
+    They are those whose votes have an entropy above the median; of the latter, those where it
+    exceeds the model's. Each has the most frequent answer to its decisive question,
+    `answer_words`, and the answer's conditional fractions, `volunteers` and `model`.
     """
     questions = questions_of(run, predictions)
     entropies, predicted = (
         question_entropy(questions.tree, fractions)
         for fractions in (questions.true, questions.predicted)
     )
-    by_entropy, by_excess = (
-        _with_question(predictions, questions, values)
-        .iloc[np.argsort(-values.sum(axis=1), kind="stable")]
-        .reset_index(drop=True)
-        for values in (entropies, entropies - predicted)
-    )
-    return by_entropy, by_excess
+    total, excess = entropies.sum(axis=1), (entropies - predicted).sum(axis=1)
+    disagreed = total > np.median(total)
+
+    def ranked(values: np.ndarray, of: np.ndarray, shown: np.ndarray) -> pd.DataFrame:
+        order = np.argsort(-of, kind="stable")
+        table = _with_question(predictions, questions, values)
+        return table.iloc[order[shown[order]]].reset_index(drop=True)
+
+    by_entropy = ranked(entropies, total, disagreed)
+    return by_entropy, ranked(entropies - predicted, excess, disagreed & (excess > 0))
 
 
 def most_contested(run: Run, predictions: pd.DataFrame) -> pd.DataFrame:

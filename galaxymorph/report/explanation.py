@@ -288,6 +288,7 @@ def _embedding(explanation: Explanation) -> Iterator[Path]:
     yield explanation.folder / NEIGHBOURS
     scores = anomaly(whitened(last))
     order = np.argsort(-scores, kind="stable")
+    order = order[scores[order] > np.median(scores)]
     subject_rows = rows[order[:SHOWN]]
     explanation.record["most anomalous"] = [
         {"galaxy": galaxy, "distance": round(float(score), 4)}

@@ -394,8 +394,9 @@ def print_robustness(scores: Record) -> None:
     for name, record in scores["consistency"].items():
         if "agree" in record:
             agree = interval_words(record["agree"])
-            console().print(f"same class after {name}: {agree} of galaxies")
-        console().print(f"spread of predictions over {name}: {interval_words(record['spread'], 4)}")
+            console().print(f"same class after {name}, by single views: {agree} of galaxies")
+        spread = interval_words(record["spread"], 4)
+        console().print(f"spread of single views over {name}: {spread}")
     if "reference" in scores:
         against = scores["reference"]
         console().print(

@@ -122,11 +122,15 @@ class Comparison:
 
     @cached_property
     def unranked(self) -> list[str]:
-        """The names of runs that have no galaxies and classes in common with the first."""
-        return [self._name_of[path] for path in self._unranked]
+        """A line for each run whose scores can't be compared with those of the first."""
+        return [
+            f"{self._name_of[path]}: its scores can't be compared with those of {self.names[0]}, "
+            f"since {reason}; the best isn't marked"
+            for path, reason in self._unranked.items()
+        ]
 
     @cached_property
-    def _unranked(self) -> list[str]:
+    def _unranked(self) -> dict[str, str]:
         return unranked_runs(self.runs)
 
     @cached_property
@@ -236,10 +240,8 @@ def print_comparison(comparison: Comparison, everything: bool = False) -> None:
         everything: include details, and scores of a single run.
     """
     runs, names = comparison.runs, comparison.names
-    for name in comparison.unranked:
-        console().print(
-            f"{name}: no galaxies and classes in common with {names[0]}, so the best is not marked"
-        )
+    for line in comparison.unranked:
+        console().print(line, soft_wrap=True)
     _print_differences(comparison)
     table = make_table("", ["score", *names])
     tree = target_of(runs[0].recipe).tree

@@ -61,7 +61,7 @@ def foreign(run, new_folder, request):
 
 
 def test_runs_without_anything_in_common_are_not_ranked(run, worse, foreign, tmp_path, capsys):
-    words = "no galaxies and classes in common"
+    words = "be compared with those of"
     assert galaxymorph("compare", run, foreign) == 0
     printed = capsys.readouterr().out
     assert "*" not in printed
@@ -79,6 +79,23 @@ def test_runs_without_anything_in_common_are_not_ranked(run, worse, foreign, tmp
     assert printed.count(words) == 1
     assert galaxymorph("compare", run, worse, foreign, "-o", page) == 0
     assert 'class="n best"' in page.read_text() and words in page.read_text()
+
+
+def test_scores_of_other_test_galaxies_are_not_ranked_and_the_common_ones_compared(
+    run, worse, tmp_path, capsys
+):
+    other = shutil.copytree(worse, tmp_path / "other")
+    table = pd.read_parquet(other / "predictions_test.parquet")
+    table[2:].to_parquet(other / "predictions_test.parquet", index=False)
+    assert galaxymorph("compare", run, other) == 0
+    printed = capsys.readouterr().out
+    number = len(table)
+    assert (
+        f"it tested {number - 2} galaxies, of which {number - 2} are among the {number}" in printed
+    )
+    assert "*" not in printed
+    (difference,) = paired_differences([Run(run), Run(other)])
+    assert difference.galaxies == number - 2
 
 
 def test_a_score_that_one_run_has_is_shown_with_a_gap(run, worse, capsys):

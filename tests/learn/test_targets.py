@@ -229,7 +229,6 @@ def test_interpret_draws_votes_and_a_walk(soft_runs, unrefreshed, capsys):
         assert drawn >= {
             "top_losses_test.png",
             "disagreement_test.png",
-            "overconfident_test.png",
             "fractions_test.png",
             "entropies_test.png",
         }

@@ -175,10 +175,11 @@ class Difference:
 
 
 def paired_differences(runs: Sequence[Run]) -> list[Difference]:
-    """Return the difference of each later run from the first, without `unranked_runs`.
+    """Return the difference of each later run from the first, on the galaxies that both tested.
 
     Intervals are of the difference, galaxies resampled with both predictions, so they are narrower
-    than those of the two scores suggest. Runs of vote fractions have none.
+    than those of the two scores suggest. Runs of vote fractions, with other classes, or with fewer
+    than two galaxies in common with the first have none.
     """
     first, *others = runs
     if not all(target_of(run.recipe).chooses for run in runs):
@@ -188,7 +189,7 @@ def paired_differences(runs: Sequence[Run]) -> list[Difference]:
     for other in others:
         other_tested = _tested(other)
         common = tested.index.intersection(other_tested.index)
-        if not _is_ranked(first, other, common):
+        if len(common) < 2 or first.outputs != other.outputs:
             continue
         before, after = (table.loc[common] for table in (tested, other_tested))
         # Those of a judged table may be of another precision.
@@ -203,22 +204,24 @@ def paired_differences(runs: Sequence[Run]) -> list[Difference]:
     return differences
 
 
-def unranked_runs(runs: Sequence[Run]) -> list[str]:
-    """Return the paths of later runs whose scores can't be compared with the first's.
+def unranked_runs(runs: Sequence[Run]) -> dict[str, str]:
+    """Return why the scores of later runs can't be compared with the first's, by their paths.
 
-    They have fewer than two test galaxies in common with it, or other classes or answers.
+    They are of other test galaxies, or of other classes or answers.
     """
     first, *others = runs
-    tested = _tested(first).index
-    return [
-        str(other.path)
-        for other in others
-        if not _is_ranked(first, other, tested.intersection(_tested(other).index))
-    ]
-
-
-def _is_ranked(first: Run, other: Run, common: pd.Index) -> bool:
-    return len(common) >= 2 and first.outputs == other.outputs
+    tested = set(_tested(first).index)
+    reasons = {}
+    for other in others:
+        others_tested = set(_tested(other).index)
+        if first.outputs != other.outputs:
+            reasons[str(other.path)] = "it predicts something else"
+        elif tested != others_tested:
+            reasons[str(other.path)] = (
+                f"it tested {len(others_tested):,} galaxies, of which "
+                f"{len(tested & others_tested):,} are among the {len(tested):,}"
+            )
+    return reasons
 
 
 def _tested(run: Run) -> pd.DataFrame:

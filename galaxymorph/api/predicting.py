@@ -149,17 +149,7 @@ def _predict_pixels(models: Sequence[Path], images: Any, chosen: PredictOptions)
     for name, value in refused.items():
         if value:
             raise BadInput(f"{name}: images in memory don't have it", "give files")
-    predictors = [
-        load_predictor(
-            path,
-            chosen.precision,
-            raw=chosen.raw,
-            stretch=chosen.stretch,
-            bands=chosen.bands,
-            votes=chosen.votes,
-        )
-        for path in models
-    ]
+    predictors = [load_predictor(path, **chosen.of_model) for path in models]
     return average_predictors(predictors, models, chosen.views, chosen.crops).predict(images)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from galaxymorph.base import BadInput, setting
 from galaxymorph.base.options import option
@@ -128,6 +129,12 @@ class PredictionOptions(TableColumns):
     )
     stretch: str | None = option(STRETCH, choices=STRETCHES)
     bands: str | None = option(BANDS, metavar=BANDS_METAVAR)
+
+    @property
+    def of_model(self) -> dict[str, Any]:
+        """The arguments of `load_predictor` that are the same for every way to predict."""
+        names = ("precision", "raw", "stretch", "bands", "votes")
+        return {name: getattr(self, name) for name in names}
 
 
 DEFAULTS = PredictionOptions()

@@ -103,14 +103,7 @@ def _load(path: str, id: str, options: PredictionOptions) -> Predictor:
             f"{path}: model {other} here, but {id} in the command",
             "use the same file on every machine",
         )
-    predictor = load_predictor(
-        path,
-        options.precision,
-        raw=options.raw,
-        stretch=options.stretch,
-        bands=options.bands,
-        votes=options.votes,
-    )
+    predictor = load_predictor(path, **options.of_model)
     if options.outliers:
         predictor = with_scores(predictor)
     if options.views is None:

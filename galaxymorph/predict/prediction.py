@@ -267,13 +267,9 @@ def _load(
     predictors = [
         load_predictor(
             path,
-            options.precision,
             adapt_to=references if options.adapt else None,
-            raw=options.raw,
-            stretch=options.stretch,
-            bands=options.bands,
             images=passes if on_processor else None,
-            votes=options.votes,
+            **options.of_model,
         )
         for path in models
     ]

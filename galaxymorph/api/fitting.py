@@ -249,13 +249,16 @@ def _default_name(source: str, recipe: Recipe) -> str:
 
 
 def _say_started(run: RunFolder, galaxies: Galaxies) -> None:
-    from galaxymorph.learn import label_words
+    from galaxymorph.learn import label_words, target_of
     from galaxymorph.zoo import handed_classes
 
     words = label_words(run.recipe)
     numbers = galaxies.table["label"].value_counts().items()
     counts = ", ".join(f"{words.get(str(label), label)} {number:,}" for label, number in numbers)
-    say(f"{len(galaxies.table):,} galaxies ({counts}) → {run.path}")
+    # Of a soft target, the labels are a scheme's classes or first answers.
+    is_by_scheme = target_of(run.recipe).soft and not words.keys() & set(galaxies.classes)
+    by = f"by {run.recipe.scheme}: " * is_by_scheme
+    say(f"{len(galaxies.table):,} galaxies ({by}{counts}) → {run.path}")
     if run.recipe.flips and (handed := handed_classes(galaxies.classes)):
         warn(
             f"class {handed[0]!r} seems to have a handedness, but images are mirrored at random, "

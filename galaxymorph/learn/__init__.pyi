@@ -60,6 +60,7 @@ from .presets import make_recipe as make_recipe
 from .recipe import Recipe as Recipe
 from .recipe import help_of as help_of
 from .recipe import item_frame as item_frame
+from .recipe import read_sources as read_sources
 from .recipe import require_views as require_views
 from .recipe import resolve as resolve
 from .recipe import shown_setting as shown_setting
@@ -84,6 +85,7 @@ from .sources.spec import read_several as read_several
 from .sources.spec import votes_name as votes_name
 from .stored_split import pack_split as pack_split
 from .stored_split import read_stored_split as read_stored_split
+from .targets.columns import MAIN_LOSS as MAIN_LOSS
 from .targets.columns import deviation_columns as deviation_columns
 from .targets.columns import label_galaxies as label_galaxies
 from .targets.columns import label_words as label_words

@@ -89,6 +89,7 @@ from galaxymorph.learn.run_files import (
     SOURCES,
     SPLIT,
     TRAIN_MEANS,
+    UNLABELLED,
     predictions_file,
 )
 from galaxymorph.learn.runs import (
@@ -225,6 +226,10 @@ def train_run(run: Run, galaxies: Galaxies) -> None:
     shares = [0.0 if member.is_trained else 1.0 for member in run.members]
     with locked(run), Steps(shares, numbered=False) as steps:
         remove_leftovers(run.path)
+        if unlabelled is not None:
+            write_table(run.path / UNLABELLED, pd.DataFrame({"image": unlabelled.references}))
+            images = counted(len(unlabelled.references), "unlabelled image")
+            say(f"{images} train: {run.path / UNLABELLED}")
         for number, member in enumerate(run.members, 1):
             if run.part_word:
                 steps.begin()

@@ -7,6 +7,8 @@ ENVIRONMENT = "environment.json"
 SPLIT = "split.csv"
 # The galaxies of further sources, which only train.
 SOURCES = "sources.csv"
+# The unlabelled images that train.
+UNLABELLED = "unlabelled.csv"
 # Of a soft target: the means over the galaxies that train, to compare predictions with.
 TRAIN_MEANS = "train_means.json"
 REJECTED = "rejected.csv"

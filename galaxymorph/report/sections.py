@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import Registry
+from galaxymorph.base import Registry, read_csv
 from galaxymorph.judge import (
     ATTRIBUTION_METHODS,
     item_metrics,
@@ -33,6 +33,7 @@ from galaxymorph.learn import (
     fit_warnings,
     help_of,
     label_words,
+    read_sources,
     run_files,
     shown_setting,
     target_of,
@@ -135,9 +136,7 @@ def _headline(page: PageContent) -> Content:
         "kind": prediction_kind(page.run),
         "judged": page.run.judged is not None,
         "has_intervals": any(test[name]["low"] is not None for name in metrics),
-        "layer1": page.run.recipe.scheme == "layer1"
-        and page.run.recipe.target != "tree"
-        and not page.run.recipe.labels_column,
+        "layer1": page.run.recipe.target != "tree" and _has_layer1_classes(page.run),
     }
 
 
@@ -159,8 +158,12 @@ def _trained(page: PageContent) -> Content:
     else:
         labels = f"labels from the scheme {recipe.scheme}"
     return {
+        "sources": _sources(page),
+        "unlabelled": _unlabelled(page),
         "target": "classes" if recipe.labels_column else f"{recipe.target}: {target.words}",
         "labels": labels,
+        "split_by": _split_labels(run),
+        "layer1": _has_layer1_classes(run),
         "truth": recipe.truth,
         "source": str(source),
         "simulated": run.is_simulated,
@@ -177,6 +180,55 @@ def _trained(page: PageContent) -> Content:
         "recipe": recipe,
         "judged": run.judged,
     }
+
+
+def _split_labels(run: Run) -> tuple[str, str]:
+    """Return what the labels are by which galaxies are split, in words: for a row, for a table."""
+    target, scheme = target_of(run.recipe), run.recipe.scheme
+    if not target.soft:
+        return "class", "class"
+    if target.tree and set(run.classes) <= set(target.tree.columns):
+        return "answer", "the volunteers' likeliest answer to the first question"
+    return f"class of {scheme}", f"the class of the scheme {scheme} with the largest vote share"
+
+
+def _has_layer1_classes(run: Run) -> bool:
+    """Tell whether a run's classes are those of `layer1`, whose spirals are edge-on disks."""
+    answers = target_of(run.recipe).tree
+    return (
+        run.recipe.scheme == "layer1"
+        and not run.recipe.labels_column
+        and not (answers and set(run.classes) <= set(answers.columns))
+    )
+
+
+def _sources(page: PageContent) -> list[Content]:
+    """Return the further sources of a fit: as recipe, `history.csv` and `sources.csv` name them."""
+    recipe, numbers = page.run.recipe, None
+    if page.has(run_files.SOURCES):
+        table = read_csv(page.run.path / run_files.SOURCES, ["source"])
+        numbers = table["source"].astype(int).value_counts()
+    return [
+        {
+            "number": number,
+            "path": source.path,
+            "labels": source.labels_in_words(str(shown_setting(recipe, "schema"))),
+            "weight": source.weight,
+            # A model of an ensemble or a fold hasn't the table.
+            "galaxies": None if numbers is None else int(numbers.get(number, 0)),
+        }
+        for number, source in enumerate(read_sources(recipe), 1)
+    ]
+
+
+def _unlabelled(page: PageContent) -> Content | None:
+    """Return paths and number of a fit's unlabelled images, None without any."""
+    recipe, number = page.run.recipe, None
+    if not recipe.unlabelled:
+        return None
+    if page.has(run_files.UNLABELLED):
+        number = len(read_csv(page.run.path / run_files.UNLABELLED, ["image"]))
+    return {"paths": recipe.unlabelled, "adapt": recipe.adapt, "images": number}
 
 
 def _in_order(order: list[str], names: list[str]) -> list[str]:

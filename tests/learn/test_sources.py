@@ -1,6 +1,7 @@
 """Fits on several sources of labels: their specification, their labels, their losses, and leaks."""
 
 import json
+import re
 import shutil
 from types import SimpleNamespace
 
@@ -28,6 +29,9 @@ from galaxymorph.learn.targets.columns import loss_entry
 from galaxymorph.learn.targets.loss import SourcesLoss
 from galaxymorph.learn.targets.partial import EventDistances, event_loss, largest_loss
 from galaxymorph.learn.targets.tree_head import TreeHead
+from galaxymorph.report.figures.run_figures import learning_curves
+from galaxymorph.report.page_content import PageContent
+from galaxymorph.report.sections import gather_sections
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, SCHEMAS, to_cumulative, translate_fractions
 from galaxymorph.zoo.columns import LARGEST, WEIGHT
 from tests.conftest import RECIPE, galaxymorph
@@ -480,6 +484,37 @@ def test_a_fit_records_its_sources_and_judges_the_main_catalogue_alone(run, othe
     assert str(others) in (run / "report.html").read_text()
 
 
+def test_the_page_and_the_card_name_every_source_with_its_number(run, others):
+    table = {}
+    page = (run / "report.html").read_text()
+    for row in re.findall(r"<tr>.*?</tr>", page, re.DOTALL):
+        cells = [re.sub("<.*?>", "", cell) for cell in re.findall(r"<t[hd].*?</t[hd]>", row)]
+        table[cells[0]] = cells[1:]
+    votes, classes, weak = (table[number] for number in "123")
+    schema = "galaxy-zoo-challenge"
+    loss = "train_loss_also_"
+    assert votes == [f"{others}/votes", f"votes of the schema {schema}", "1", "20", f"{loss}1"]
+    kind = "classes of the scheme gz2-five (column kind)"
+    assert classes == [f"{others}/classes", kind, "1", "19", f"{loss}2"]
+    kind = (
+        "classes that are statements on answers (column odd); the answer with the largest fraction "
+        "(column top)"
+    )
+    assert weak == [f"{others}/weak", kind, "0.5", "19", f"{loss}3"]
+    card = (run / "model-card.md").read_text()
+    assert f"3. 19 galaxies of `{others}/weak`, {kind}, each with weight 0.5" in card
+    assert "with the largest vote share" in page and "means edge-on disk" in page
+
+
+def test_the_training_loss_beside_that_of_validation_is_the_main_catalogues(run):
+    history = pd.read_csv(run / "history.csv")
+    figure, caption = learning_curves(Run(run))
+    lines = {line.get_label(): list(line.get_ydata()) for line in figure.axes[0].lines}
+    assert lines["training loss, main catalogue"] == list(history["train_loss_main"])
+    assert lines["validation loss"] == list(history["valid_loss"])
+    assert "Both losses are of the main catalogue" in caption
+
+
 def test_the_history_has_the_loss_of_each_source(run):
     """Galaxies that the last, incomplete batch leaves out change the mean by little."""
     history = pd.read_csv(run / "history.csv")
@@ -749,7 +784,7 @@ def test_averaged_weights_are_those_of_the_last_ninth_of_the_steps():
 
 
 def test_a_fit_on_unlabelled_images_resumes_to_the_same_weights(
-    simple, skies, tmp_path, monkeypatch
+    simple, skies, tmp_path, monkeypatch, capsys
 ):
     settings = {"target": "tree", "keep": "average", "unlabelled": str(skies[0] / IMAGES)}
     settings |= {"size": 32, "batch": 16, "epochs": 2}
@@ -759,7 +794,13 @@ def test_a_fit_on_unlabelled_images_resumes_to_the_same_weights(
         return start_fit(options, settings | more)
 
     train_run(*started("whole"))
-    assert Run(tmp_path / "whole").recipe.adapt == "mean-teacher"
+    run = Run(tmp_path / "whole")
+    assert run.recipe.adapt == "mean-teacher"
+    trained = pd.read_csv(run.path / "unlabelled.csv")["image"]
+    assert set(trained) == {str(path) for path in (skies[0] / IMAGES).iterdir()}
+    assert f"{len(trained)} unlabelled images train" in capsys.readouterr().err
+    content = gather_sections(PageContent(run), ["trained"])["trained"]
+    assert content["unlabelled"]["images"] == len(trained)
     parts = started("parts")
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         before = stop_at_second(HistoryCallback.before_train)

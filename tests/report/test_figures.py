@@ -10,19 +10,30 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from galaxymorph.base import safe_file_name
-from galaxymorph.judge import digests, nearest, neighbour_table, read_neighbours, verdicts, whitened
+from galaxymorph.judge import (
+    digests,
+    nearest,
+    neighbour_table,
+    read_neighbours,
+    uncertainty_quadrants,
+    verdicts,
+    whitened,
+)
 from galaxymorph.judge.calibration.reliability import PER_BIN, reliability_table
 from galaxymorph.judge.metrics.run_metrics import interval_note
 from galaxymorph.learn import Run
 from galaxymorph.learn.targets.registry import TARGETS
 from galaxymorph.report import draw_gallery
 from galaxymorph.report.figures.attribution_figures import draw_maps
+from galaxymorph.report.figures.panels import legend_below
 from galaxymorph.report.figures.pictures import Picture, encode_pictures, read_picture
 from galaxymorph.report.figures.schema_figure import draw_schema
-from galaxymorph.report.figures.style import COLUMN, DPI, PAGE, write_figure
+from galaxymorph.report.figures.style import COLUMN, DPI, PAGE, STYLE, write_figure
+from galaxymorph.report.figures.uncertainty_figures import volunteers_figure
 from galaxymorph.report.metric_tables import score_name
 from galaxymorph.report.tables import print_rows
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE
@@ -103,6 +114,37 @@ def test_no_gallery_says_nan(run, tmp_path, monkeypatch):
     draw_gallery(Run(run), tmp_path / "classes.png", table.assign(share=np.nan), "Classes")
     assert not any("nan" in line for line in output)
     assert "volunteers not asked, model" in " ".join(output)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["a", "b", "c", "d"], ["galaxies with a bar and tightly wound arms"] * 5, ["long " * 30] * 2],
+)
+def test_a_legend_is_within_its_figure(names):
+    with plt.rc_context(STYLE):
+        figure = Figure(figsize=(COLUMN, 4.0))
+        axes = figure.subplots()
+        for number, name in enumerate(names):
+            axes.scatter([0], [0], label=f"{name} ({number})")
+        legend_below(figure, 3)
+        figure.draw_without_rendering()
+    (legend,) = figure.legends
+    box = legend.get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.width and box.y0 >= 0
+    assert [text.get_text().split() for text in legend.get_texts()] == [
+        f"{name} ({number})".split() for number, name in enumerate(names)
+    ]
+
+
+def test_galaxies_of_no_quadrant_are_in_the_legend():
+    model, volunteers = np.array([[1.0, 4, 4, 1, 2.5, 1.5], [1.0, 4, 1, 4, 2.5, 1.6]])
+    agree = np.array([True, True, True, True, True, False])
+    marked = uncertainty_quadrants(model, volunteers, agree)
+    figure, _ = volunteers_figure(model, volunteers, "views", marked)
+    words = " ".join(text.get_text() for text in figure.legends[0].get_texts())
+    numbers = [int(number) for number in re.findall(r"\((\d)\)", words)]
+    assert len(numbers) == 5 and sum(numbers) == len(model)
+    assert numbers[-1] and "they disagree" in words
 
 
 @pytest.mark.parametrize("n", [10, 41, 200, 2000])

@@ -30,12 +30,14 @@ class UnlabelledImages:
     Args:
         frames: decoded.
         rows: of the frames, shape (n,).
+        references: to the images, in the order of the rows.
         recipe: of the random views.
         on_gpu: the frames in GPU memory, uint8, shape (n, 3, side, side), if there is room.
     """
 
     frames: Frames
     rows: np.ndarray
+    references: list[str]
     recipe: Recipe
     on_gpu: torch.Tensor | None = None
 
@@ -116,7 +118,11 @@ def unlabelled_images(recipe: Recipe, galaxies: Galaxies | None = None) -> Unlab
     on_gpu = None
     if fits_on_gpu(len(rows) * frames.pixels.nbytes):
         on_gpu = frames_on_gpu(frames.pixels, rows, torch.empty(0)).frames
-    return UnlabelledImages(frames, rows, recipe, on_gpu)
+    by_row = {
+        frames.rows[inspection.digest]: reference
+        for inspection, reference in zip(inspections, references, strict=True)
+    }
+    return UnlabelledImages(frames, rows, [by_row[row] for row in rows], recipe, on_gpu)
 
 
 def _require_enough(images: list[str] | np.ndarray, words: str) -> None:

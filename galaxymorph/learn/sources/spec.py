@@ -78,6 +78,26 @@ class TrainingSource:
         """Whether its labels are votes."""
         return self.labels is self.largest is self.attributes is None
 
+    def labels_in_words(self, schema: str) -> str:
+        """Return what its labels are.
+
+        Args:
+            schema: of its votes, if it names none.
+        """
+        if self.has_votes:
+            kinds = {None: "votes", "counts": "vote counts"}
+            kind = kinds.get(self.fractions) or f"{self.fractions} vote fractions"
+            return f"{kind} of the schema {self.schema or schema}"
+        words = []
+        if self.labels is not None:
+            of = f"of the scheme {self.scheme}" if self.scheme else "that are statements on answers"
+            words.append(f"classes {of} (column {self.labels})")
+        if self.largest is not None:
+            words.append(f"the answer with the largest fraction (column {self.largest})")
+        if self.attributes is not None:
+            words.append(f"attributes (rules {self.attributes})")
+        return "; ".join(words)
+
     def __str__(self) -> str:
         """Return the source as `read_source` takes it."""
         settings = {each.name: getattr(self, each.name) for each in fields(self)[1:]}

@@ -114,11 +114,13 @@ def source_columns(sources: int) -> list[str]:
 def loss_parts(recipe: Recipe) -> dict[str, str]:
     """Return the columns of `history.csv` with training losses by source, and the sources' names.
 
-    There are none if the main catalogue alone trains.
+    Those of further sources begin with their number in `sources.csv`. There are none if the main
+    catalogue alone trains.
     """
     parts = {}
     if recipe.also:
-        names = ["main", *(Path(source.path).name for source in read_sources(recipe))]
+        further = enumerate(read_sources(recipe), 1)
+        names = ["main", *(f"{number}: {Path(source.path).name}" for number, source in further)]
         parts = dict(zip(source_columns(len(recipe.also)), names, strict=True))
     if recipe.unlabelled:
         parts[UNLABELLED_LOSS] = "unlabelled"

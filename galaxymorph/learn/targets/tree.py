@@ -97,7 +97,7 @@ def dirichlet_multinomial_log_prob(
 TARGETS.register(
     "tree",
     Target(
-        words="vote fractions of all 37 answers, for all galaxies",
+        words="vote fractions of all answers, for all galaxies",
         label=label_answers,
         metrics=("tree",),
         monitor=RMSE,

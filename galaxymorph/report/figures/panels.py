@@ -20,6 +20,8 @@ Score: TypeAlias = Mapping[str, Any]
 
 ENDS = ("low", "value", "high")
 BINS = 25
+# Letters of a legend in an inch, beside its symbols.
+LETTERS = 15
 # Pairs of values of which the density is drawn, in place of the points.
 MANY = 200
 
@@ -153,10 +155,18 @@ def rank_correlation(first: np.ndarray, second: np.ndarray) -> str:
 
 
 def legend_below(figure: Figure, columns: int = 3) -> None:
-    """Place one legend of all axes below them, where no data are; each label once."""
+    """Place one legend of all axes below them, where no data are; each label once.
+
+    It has fewer columns where these would be wider than the figure, and long labels have lines.
+    """
     pairs = [axes.get_legend_handles_labels() for axes in figure.axes]
     handles = {label: handle for both in pairs for handle, label in zip(*both, strict=True)}
-    figure.legend(handles.values(), handles, loc="outside lower center", ncols=columns)
+    labels = [wrapped(label, round(LETTERS * figure.get_figwidth())) for label in handles]
+    for number in range(min(columns, len(labels)), 0, -1):
+        legend = figure.legend(handles.values(), labels, loc="outside lower center", ncols=number)
+        if number == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 def wrapped(words: str, width: int) -> str:

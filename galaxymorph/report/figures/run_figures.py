@@ -12,7 +12,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from galaxymorph.base import read_json
-from galaxymorph.learn import Run, loss_name, loss_parts, loss_words, run_files, target_of
+from galaxymorph.learn import (
+    MAIN_LOSS,
+    Run,
+    loss_name,
+    loss_parts,
+    loss_words,
+    run_files,
+    target_of,
+)
 from galaxymorph.report.figures.panels import (
     Captioned,
     draw_intervals,
@@ -112,8 +120,13 @@ def learning_curves(run: Run) -> Captioned:
     members = run.members
     metrics = target_of(run.recipe).epoch_metrics
     looks = zip(metrics, ((GREEN, "^"), (PURPLE, "D")), strict=False)
+    histories = pd.concat([history_of(member) for member in members])
+    training, words = "train_loss", "training loss"
+    if MAIN_LOSS in histories:
+        # The mean over sources, whose losses are of different kinds, compares with nothing.
+        training, words = MAIN_LOSS, "training loss, main catalogue"
     lines = [
-        (left, "train_loss", BLUE, "o", "training loss"),
+        (left, training, BLUE, "o", words),
         (left, "valid_loss", ORANGE, "s", "validation loss"),
         *((right, each.column, *look, f"validation {each.label}") for each, look in looks),
     ]
@@ -126,8 +139,7 @@ def learning_curves(run: Run) -> Captioned:
             at = history.loc[history["epoch"] == epoch, column]
             ring = {"ms": 8, "mfc": "none", "mec": BLACK, "mew": 0.8, "label": "epoch used"}
             axes.plot([epoch] * len(at), at, "o", **ring)
-    histories = pd.concat([history_of(member) for member in members])
-    losses = histories[["train_loss", "valid_loss"]].to_numpy()
+    losses = histories[[training, "valid_loss"]].to_numpy()
     # A likelihood can be over 1, and its logarithm's negative below 0.
     if 0 < 30 * losses.min() < losses.max():
         left.set_yscale("log")
@@ -138,8 +150,9 @@ def learning_curves(run: Run) -> Captioned:
     legend_below(figure)
     used = f"; the weights of epoch {weights_epoch(members[0])} are used" * (len(members) == 1)
     thaw = f" The trunk is frozen up to epoch {frozen}." if 0 < frozen < epochs else ""
+    of_main = " Both losses are of the main catalogue's galaxies." * (training == MAIN_LOSS)
     return figure, (
-        f"Losses ({loss_words(run.recipe)}) and validation scores by epoch{used}.{thaw}"
+        f"Losses ({loss_words(run.recipe)}) and validation scores by epoch{used}.{of_main}{thaw}"
     )
 
 
@@ -160,7 +173,8 @@ def losses_by_source(run: Run) -> Captioned:
     _label_epochs(axes, "Training loss by source", "loss", frozen, epochs)
     legend_below(figure)
     return figure, (
-        "Training losses by source of labels, weights left out. Votes have a loss of their own "
+        "Training losses by source of labels, weights left out; further catalogues by their "
+        "numbers in the table of sources. Votes have a loss of their own "
         "noise; that of classes and of largest answers is 0 where the model agrees."
     )
 

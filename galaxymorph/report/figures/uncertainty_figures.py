@@ -20,7 +20,13 @@ from galaxymorph.judge import (
 from galaxymorph.learn import Run, target_of, with_images
 from galaxymorph.predict import UncertaintyStudy
 from galaxymorph.report.figures.contact_sheets import draw_gallery, pictured
-from galaxymorph.report.figures.panels import Captioned, legend_below, panels, rank_correlation
+from galaxymorph.report.figures.panels import (
+    Captioned,
+    legend_below,
+    panels,
+    rank_correlation,
+    wrapped,
+)
 from galaxymorph.report.figures.style import (
     BLACK,
     BLUE,
@@ -40,6 +46,8 @@ COLOURS = {"single": GREY, "views": BLUE, "dropout": ORANGE, "ensemble": GREEN, 
 FURTHER = (PURPLE, SKY, BLACK)
 # The most effective first: models trained separately, then views, which all runs have.
 PREFERRED = ("ensemble", "samples", "views", "dropout", "single")
+# Galaxies of no quadrant.
+OTHERS = "At a median, or both below it and they disagree"
 RISKS = {
     "classes": "fraction misclassified",
     "soft3": "mean divergence",
@@ -139,21 +147,25 @@ def volunteers_figure(
         source: of the model's uncertainty.
         marked: positions of each corner.
     """
-    figure = Figure(figsize=(COLUMN, 3.9))
+    figure = Figure(figsize=(COLUMN, 4.5))
     axes = figure.subplots()
-    axes.scatter(volunteers, model, s=6, color=GREY, alpha=0.35, lw=0)
     looks = ((GREEN, "o"), (RED, "s"), (ORANGE, "^"), (BLUE, "D"))
     for (name, rows), (colour, marker) in zip(marked.items(), looks, strict=True):
         look: dict[str, Any] = {"s": 8, "color": colour, "marker": marker, "alpha": 0.7, "lw": 0}
         label = f"{QUADRANTS[name]} ({len(rows):,})"
         axes.scatter(volunteers[rows], model[rows], label=label, **look)
+    others = np.setdiff1d(np.arange(len(model)), np.concatenate([*marked.values()]))
+    if len(others):
+        label = f"{OTHERS} ({len(others):,})"
+        look = {"s": 6, "color": GREY, "alpha": 0.35, "lw": 0}
+        axes.scatter(volunteers[others], model[others], label=label, zorder=0, **look)
     axes.axhline(np.median(model), color=GREY, lw=0.8, ls=":")
     axes.axvline(np.median(volunteers), color=GREY, lw=0.8, ls=":")
     rank = rank_correlation(volunteers, model)
     axes.set(
         title=f"{len(model):,} test galaxies{rank}",
         xlabel="entropy of volunteers' votes (nats)",
-        ylabel=f"entropy of the prediction ({source}, nats)",
+        ylabel=wrapped(f"entropy of the prediction ({source}, nats)", 45),
     )
     legend_below(figure, 1)
     return figure, (

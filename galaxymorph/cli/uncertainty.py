@@ -30,10 +30,11 @@ def uncertainty(run: Path, **options: Any) -> None:
       python cli.py uncertainty exports/RUN
     """
     import galaxymorph as gm
+    from galaxymorph.learn import Run
     from galaxymorph.report import print_uncertainty
 
     result = gm.uncertainty(run, **options)
-    print_uncertainty(result.record)
+    print_uncertainty(result.record, Run(run).recipe.target)
     for path in result.figures:
         say(f"drawn: {path}")
     click.echo(result.path)

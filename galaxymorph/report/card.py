@@ -7,7 +7,7 @@ from pathlib import Path
 
 from galaxymorph.base import write_text
 from galaxymorph.learn import output_names, run_files, target_of
-from galaxymorph.report.metric_tables import corruption_label, metric_heading
+from galaxymorph.report.metric_tables import change_in_words, corruption_label, metric_heading
 from galaxymorph.report.page_content import PageContent
 from galaxymorph.report.sections import Content
 from galaxymorph.report.server.markup import render
@@ -40,8 +40,12 @@ def write_card(page: PageContent, sections: Mapping[str, Content]) -> Path:
     return path
 
 
-def _harmful(page: PageContent) -> tuple[str, list[tuple[str, float, float]]]:
-    """Return the metric's heading; and corruption with severity, score and loss of the worst."""
+def _harmful(page: PageContent) -> tuple[str, str, list[tuple[str, float, float]]]:
+    """Return the worst corruptions.
+
+    Returns:
+        The metric's heading, what a loss is, and rows: corruption with severity, score, loss.
+    """
     scores = page.json(run_files.ROBUSTNESS)
     headline = scores["headline"]
     rows = [
@@ -53,4 +57,5 @@ def _harmful(page: PageContent) -> tuple[str, list[tuple[str, float, float]]]:
         for name, record in scores["corruptions"].items()
         for severity, condition in record["severities"].items()
     ]
-    return metric_heading(headline), sorted(rows, key=lambda row: -row[2])[:HARMFUL]
+    worst = sorted(rows, key=lambda row: -row[2])[:HARMFUL]
+    return metric_heading(headline), change_in_words(headline), worst

@@ -45,6 +45,12 @@ SOURCE_METRICS = (
     "aurc_total",
     "aurc_epistemic",
 )
+# The risk of a target's galaxies, as a mean.
+RISKS = {
+    "classes": "fraction misclassified",
+    "soft3": "mean divergence",
+    "tree": "mean squared error",
+}
 # Scores of fractions as those of a catalogue's votes, and when: see `fit_vote_map`.
 MAP_SCORES = {"rmse": "RMSE", "conditional_rmse": "conditional RMSE"}
 WHEN = ("before", "after")
@@ -55,6 +61,23 @@ CONDITION_METRICS = ("ece", "set_coverage", "set_size")
 def metric_heading(name: str) -> str:
     """Return a metric's label for a heading, or its name in words if it has no entry."""
     return METRICS[name].heading if name in METRICS else name.replace("_", " ")
+
+
+def risk_words(target: str) -> str:
+    """Return the risk that a target's uncertainty is judged by, as a mean."""
+    return RISKS.get(target, "mean error")
+
+
+def source_headings(names: Sequence[str], target: str) -> list[str]:
+    """Return the headings of metrics of sources of uncertainty, for a target of recipes."""
+    return [risk_words(target) if name == "risk" else metric_heading(name) for name in names]
+
+
+def change_in_words(headline: str) -> str:
+    """Return what a loss of score on corrupted images is, by the metric's better direction."""
+    if headline in METRICS and METRICS[headline].better == "less":
+        return "the value on corrupted images minus that on clean ones, since less is better"
+    return "the value on clean images minus that on corrupted ones"
 
 
 def corruption_label(name: str) -> str:
@@ -328,14 +351,15 @@ def kept_words(accuracy: str, record: Record) -> str:
     return f"{words}; their accuracy on test galaxies is {interval_words(reached)}"
 
 
-def print_uncertainty(record: Record) -> None:
+def print_uncertainty(record: Record, target: str) -> None:
     """Print a row a source: its scores and cost, then its correlation with volunteers.
 
     Args:
         record: in `uncertainty.json`.
+        target: of the run's recipe.
     """
     names, sources = source_metrics(record), record["sources"]
-    headings = map(metric_heading, names)
+    headings = source_headings(names, target)
     title = f"Sources of uncertainty, {record['galaxies']:,} test galaxies"
     table = make_table(title, ["source", *headings, "passes", "s for 1,000"])
     for source, study in sources.items():
@@ -362,7 +386,7 @@ def source_metrics(record: Record) -> list[str]:
     """Return the metrics that the sources of a study of uncertainty have."""
     scores = [study["scores"] for study in record["sources"].values()]
     names = [name for name in SOURCE_METRICS if any(name in known for known in scores)]
-    # Of classes, the mean error is one minus the accuracy.
+    # Of classes, it is one minus the accuracy.
     return [name for name in names if name != "risk" or "nll" not in scores[0]]
 
 

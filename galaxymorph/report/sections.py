@@ -19,6 +19,7 @@ import pandas as pd
 from galaxymorph.base import Registry, read_csv
 from galaxymorph.judge import (
     ATTRIBUTION_METHODS,
+    METRICS,
     item_metrics,
     judge_command,
     metrics_of,
@@ -45,12 +46,15 @@ from galaxymorph.report.metric_tables import (
     calibration_columns,
     calibration_method,
     calibration_rows,
+    change_in_words,
     corruption_label,
     interval_places,
     metric_heading,
     never_predicted,
+    risk_words,
     scheme_table,
     set_tables,
+    source_headings,
     source_metrics,
     vote_map_table,
 )
@@ -370,13 +374,15 @@ def _uncertainty(page: PageContent) -> Content:
     kept = next(iter(sources.values())).get("kept_at_accuracy", {})
     return {
         "galaxies": record["galaxies"],
-        "headings": [metric_heading(name) for name in names],
+        "headings": source_headings(names, page.run.recipe.target),
+        "of_classes": not target_of(page.run.recipe).soft,
+        "risk": risk_words(page.run.recipe.target).removeprefix("mean "),
         "abbreviations": abbreviations(names),
         "accuracies": [f"{float(accuracy):.0%}" for accuracy in kept],
         "rows": [
             (
                 source,
-                [study["scores"].get(name) for name in names],
+                [(study["scores"].get(name), METRICS[name].digits) for name in names],
                 [_kept(kept) for kept in study.get("kept_at_accuracy", {}).values()],
                 study["passes"],
                 study["seconds"],
@@ -415,6 +421,7 @@ def _robustness(page: PageContent) -> Content:
     rows.sort(key=lambda row: -float(np.mean([cell["drop"]["value"] for cell in row[1]])))
     return {
         "headline": metric_heading(headline),
+        "loss": change_in_words(headline),
         "clean": scores["clean"][headline],
         "severities": [str(severity) for severity in scores["severities"]],
         "galaxies": scores["galaxies"],

@@ -18,7 +18,10 @@ from galaxymorph.judge.metrics.bootstrap import proportion
 from galaxymorph.judge.metrics.classification import f1_difference
 from galaxymorph.judge.metrics.metric import class_codes
 from galaxymorph.judge.robustness.corruption_errors import corruption_error
-from galaxymorph.learn import adapt_batchnorm
+from galaxymorph.learn import Run, adapt_batchnorm
+from galaxymorph.report.page_content import PageContent
+from galaxymorph.report.sections import gather_sections
+from galaxymorph.report.server.markup import section_template
 from tests.conftest import RECIPE, galaxymorph
 
 
@@ -202,6 +205,9 @@ def test_vote_fractions_are_scored_too(simple, tmp_path, capsys, target, headlin
     for found in scores["corruptions"].values():
         worse = found["severities"]["3"][headline]["value"] - scores["clean"][headline]["value"]
         assert found["severities"]["3"]["drop"]["value"] == pytest.approx(worse, abs=2e-6)
+    content = gather_sections(PageContent(Run(tmp_path / "run")), ["robustness"])["robustness"]
+    page = section_template("robustness").render(content=content)
+    assert "the value on corrupted images minus that on clean ones" in page
 
 
 def measured_errors(errors: np.ndarray, clean: tuple[float, float]) -> dict:

@@ -24,6 +24,9 @@ from galaxymorph.judge import (
     uncertainty_quadrants,
 )
 from galaxymorph.learn import Run
+from galaxymorph.report.page_content import PageContent
+from galaxymorph.report.sections import gather_sections
+from galaxymorph.report.server.markup import section_template
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, SCHEMES, soft_targets
 from tests.conftest import QUICK, RECIPE, galaxymorph
 from tests.judge.test_vote_fractions import fractions
@@ -200,7 +203,7 @@ def test_uncertainty_compares_the_sources_with_each_other_and_with_volunteers(
     assert "without source dropout" in said.err
     page = (own / "report.html").read_text()
     assert "Sources of uncertainty, 95 % intervals" in page
-    assert "accepted at 99% accuracy" in page
+    assert "accepted at 99% accuracy" in page and "separates misclassified galaxies" in page
     assert 'alt="Uncertainty of model and volunteers above the median' in page
     record = json.loads((own / "uncertainty.json").read_text())
     assert list(record["sources"]) == ["single", "views"]
@@ -241,7 +244,9 @@ def test_a_run_with_dropout_has_it_among_its_sources(simple, tmp_path, capsys):
     fit = ["fit", "--data", simple, "--recipe", RECIPE, "--out", tmp_path, "--name", "run", *QUICK]
     settings_of_it = ["--target", "tree", "--dropout", "0.3", "--epochs", "1", "--members", "2"]
     assert galaxymorph(*fit, *settings_of_it) == 0
+    capsys.readouterr()
     assert galaxymorph("uncertainty", tmp_path / "run", "--most", "3") == 0
+    assert "mean squared error" in capsys.readouterr().out
     record = json.loads((tmp_path / "run" / "uncertainty.json").read_text())
     assert list(record["sources"]) == ["single", "views", "dropout", "ensemble"]
     assert record["sources"]["dropout"]["scores"]["aurc_epistemic"]["value"] > 0
@@ -252,6 +257,10 @@ def test_a_run_with_dropout_has_it_among_its_sources(simple, tmp_path, capsys):
     error = np.square(test[columns].to_numpy() - true).mean()
     found = record["sources"]["ensemble"]["scores"]["risk"]["value"]
     assert found == pytest.approx(error, abs=1e-3)
+    content = gather_sections(PageContent(Run(tmp_path / "run")), ["uncertainty"])["uncertainty"]
+    page = section_template("uncertainty").render(content=content)
+    assert ">mean squared error</th>" in page and f"{found:.4f} (" in page
+    assert "by the squared error of their vote fractions" in page and "misclassified" not in page
     # Uncertainty of a tree decides whom to ask, too.
     out, images = tmp_path / "asked", simple / "images_training_rev1"
     command = ["triage", tmp_path / "run", images, "-o", out, "--source", "ensemble"]

@@ -96,6 +96,7 @@ def test_sections_come_and_go_with_the_files_of_the_run(copied, capsys):
     assert galaxymorph("report", copied) == 0
     text = (copied / "report.html").read_text()
     assert set(re.findall(r'<section id="(\w+)"', text)) == before | {"robustness", "calibration"}
+    assert "the value on clean images minus that on corrupted ones" in text
     assert "+0.123" in text and "0.123 (0.000–0.200)" in text and "severity 1" in text
 
 

@@ -173,8 +173,8 @@ for name, metric in {
         "AURC by epistemic uncertainty", AREA, "less", digits=4, short="AURC, epistemic"
     ),
     "risk": Metric(
-        "mean error",
-        "fraction of misclassified galaxies, or mean error of vote fractions",
+        "mean risk",
+        "fraction of misclassified galaxies; of fractions the mean divergence or squared error",
         "less",
         digits=4,
     ),

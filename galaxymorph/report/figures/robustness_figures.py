@@ -37,7 +37,7 @@ from galaxymorph.report.figures.style import (
     styled,
     write_figures,
 )
-from galaxymorph.report.metric_tables import corruption_label, metric_heading
+from galaxymorph.report.metric_tables import change_in_words, corruption_label, metric_heading
 
 # Pairs in the gallery of flips, in columns of so many.
 FLIPS, COLUMNS = 15, 3
@@ -81,9 +81,9 @@ def heat_figure(scores: RobustnessRecord) -> Captioned:
     axes.set(xlabel="severity", title=f"{headline}, {clean:.3f} clean")
     figure.colorbar(image, ax=axes, shrink=0.5, label="loss (below 0: gain)")
     return figure, (
-        f"Loss of {headline} by corruption and severity, the most harmful first: "
-        f"{scores['galaxies']:,} test galaxies, {clean:.3f} on clean images. Above 0 (red) is a "
-        "loss."
+        f"Loss of {headline} by corruption and severity ({change_in_words(scores['headline'])}), "
+        f"the most harmful first: {scores['galaxies']:,} test galaxies, {clean:.3f} on clean "
+        "images. Above 0 (red) is a loss."
     )
 
 

@@ -40,6 +40,7 @@ from galaxymorph.report.figures.style import (
     styled,
     write_figure,
 )
+from galaxymorph.report.metric_tables import risk_words
 
 COLOURS = {"single": GREY, "views": BLUE, "dropout": ORANGE, "ensemble": GREEN, "samples": ORANGE}
 # Of sources that plugins add, in order.
@@ -48,11 +49,6 @@ FURTHER = (PURPLE, SKY, BLACK)
 PREFERRED = ("ensemble", "samples", "views", "dropout", "single")
 # Galaxies of no quadrant.
 OTHERS = "At a median, or both below it and they disagree"
-RISKS = {
-    "classes": "fraction misclassified",
-    "soft3": "mean divergence",
-    "tree": "mean squared error",
-}
 
 
 def preferred(sources: Collection[str]) -> str:
@@ -127,7 +123,7 @@ def sources_figure(run: Run, table: pd.DataFrame) -> Captioned:
             ylim=(0, None),
         )
         axes.grid()
-    risk = RISKS.get(run.recipe.target, "mean error")
+    risk = risk_words(run.recipe.target)
     grid[0].set_ylabel(risk)
     legend_below(figure)
     return figure, (

@@ -9,6 +9,7 @@ from .calibration.description import load_calibration as load_calibration
 from .calibration.fraction_intervals import NOMINAL as NOMINAL
 from .calibration.fractions import FractionCalibration as FractionCalibration
 from .calibration.fractions import calibrate_fractions as calibrate_fractions
+from .calibration.reliability import PER_BIN as PER_BIN
 from .calibration.reliability import calibration_intervals as calibration_intervals
 from .calibration.run_calibration import Calibration as Calibration
 from .calibration.run_calibration import calibrate_run as calibrate_run

@@ -10,7 +10,7 @@ import numpy as np
 
 from galaxymorph.base import counted, say
 from galaxymorph.images import CORRUPTIONS, FLUX_CORRUPTIONS
-from galaxymorph.judge import METRICS, OVER_FOLDS, SET_METHODS, item_metrics, metrics_of
+from galaxymorph.judge import METRICS, OVER_FOLDS, PER_BIN, SET_METHODS, item_metrics, metrics_of
 from galaxymorph.learn import Recipe, target_of
 from galaxymorph.report.tables import PARTS, console, interval_words, make_table, print_table
 from galaxymorph.zoo import Tree
@@ -199,6 +199,8 @@ def _print_calibrated(record: Record) -> None:
         limits = f"{band['low']:.{digits}f}–{band['high']:.{digits}f}" if band else ""
         table.add_row(label, *(interval_words(value, digits) for value in values), limits)
     print_table(table)
+    if note := bin_note(record):
+        console().print(note, soft_wrap=True)
     for heading, names, rows in set_tables(record):
         table = make_table(heading, names)
         for row in rows:
@@ -282,6 +284,22 @@ def calibration_method(record: Record) -> str:
     if record.get("method") == "none":
         return "probabilities are unchanged, since no calibrator was selected"
     return f"calibrated by {record['method']}" if record.get("method") else "calibrated"
+
+
+def bin_note(record: Record) -> str:
+    """Return why scores of a calibration that depend on bins are equal or unknown, if they are.
+
+    Args:
+        record: in `calibration.json`.
+    """
+    after = record.get("after", {})
+    if "resolution" not in after or after["resolution"]["value"] is not None:
+        return ""
+    return (
+        f"with fewer than {2 * PER_BIN} test galaxies there is one bin: the calibration error is "
+        "the difference of mean confidence and accuracy whatever the bins, and the reliability and "
+        "the resolution of the Brier score are unknown (–)"
+    )
 
 
 def set_tables(record: Record) -> list[tuple[str, list[str], list[list[str]]]]:

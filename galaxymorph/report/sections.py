@@ -43,6 +43,7 @@ from galaxymorph.learn import (
 from galaxymorph.report.figures.panels import in_words
 from galaxymorph.report.metric_tables import (
     abbreviations,
+    bin_note,
     calibration_columns,
     calibration_method,
     calibration_rows,
@@ -348,7 +349,11 @@ def _calibration(page: PageContent) -> Content:
         "of_fractions": target_of(page.run.recipe).tree is not None,
         "columns": calibration_columns(record),
         "rows": [row[1:] for row in calibration_rows(record)],
-        "sets": set_tables(record),
+        "bin_note": bin_note(record),
+        "sets": [
+            (title, [in_words(name) for name in names], rows)
+            for title, names, rows in set_tables(record)
+        ],
         "notes": record.get("notes", []),
         "pictures": page.pictures(*(f"figures/*{pattern}*.png" for pattern in patterns)),
     }

@@ -28,7 +28,8 @@ from galaxymorph.judge.metrics.run_metrics import interval_note
 from galaxymorph.learn import Run
 from galaxymorph.learn.targets.registry import TARGETS
 from galaxymorph.report import draw_gallery
-from galaxymorph.report.figures.attribution_figures import draw_maps
+from galaxymorph.report.figures.attribution_figures import draw_effects, draw_maps
+from galaxymorph.report.figures.embedding_figure import draw_map
 from galaxymorph.report.figures.panels import legend_below
 from galaxymorph.report.figures.pictures import Picture, encode_pictures, read_picture
 from galaxymorph.report.figures.schema_figure import draw_schema
@@ -145,6 +146,61 @@ def test_galaxies_of_no_quadrant_are_in_the_legend():
     numbers = [int(number) for number in re.findall(r"\((\d)\)", words)]
     assert len(numbers) == 5 and sum(numbers) == len(model)
     assert numbers[-1] and "they disagree" in words
+
+
+@pytest.fixture
+def drawn(monkeypatch) -> list:
+    """What figures are written, with their captions."""
+    pairs = []
+    for name in ("contact_sheets", "embedding_figure", "attribution_figures"):
+        monkeypatch.setattr(
+            f"galaxymorph.report.figures.{name}.write_figure",
+            lambda path, figure, caption: pairs.append((figure, caption)),
+        )
+    return pairs
+
+
+@pytest.mark.parametrize(
+    "title", ["Largest losses", "Volunteers: a bar and arms, model: round " * 4]
+)
+def test_a_gallery_tells_its_loss_and_has_its_title_within_the_page(run, tmp_path, drawn, title):
+    table = Run(run).predictions("test").head(2)
+    draw_gallery(Run(run), tmp_path / "top.png", table.assign(loss=1.0), title)
+    draw_gallery(Run(run), tmp_path / "others.png", table, title)
+    (figure, _), (other, _) = drawn
+    words, others = ([text.get_text() for text in each.texts] for each in (figure, other))
+    assert any(words.startswith("The loss is the loss function of the fit (") for words in words)
+    assert not any("loss function" in words for words in others)
+    assert words[0].split()[: len(title.split())] == title.split()
+    for text in figure.texts:
+        box = text.get_window_extent()
+        assert box.x0 >= 0 and box.x1 <= figure.bbox.width
+        assert box.y0 >= 0 and box.y1 <= figure.bbox.height
+
+
+def test_a_map_tells_how_many_galaxies_it_shows(tmp_path, drawn):
+    table = pd.DataFrame({"answer": ["edge_on", "spiral"] * 20})
+    words = {"edge_on": "edge on", "spiral": "spiral"}
+    black = np.zeros((4, 4, 3), np.uint8)
+    model = SimpleNamespace(
+        answers=list(words), words=words, table=table, picture=lambda row: black
+    )
+    where = np.random.default_rng(0).normal(size=(40, 2))
+    draw_map(tmp_path / "map.png", model, np.arange(40), where, np.array([0.4, 0.3]))
+    ((figure, caption),) = drawn
+    left, right = figure.axes
+    assert 0 < len(left.images) < 40
+    assert "of 40 galaxies" in caption and f"left {len(left.images)} of them" in caption
+    assert len(right.get_xticks()) and "40% of the variance" in right.get_xlabel()
+    assert "variance" not in left.get_xlabel()
+
+
+def test_effects_have_a_labelled_axis(tmp_path, drawn):
+    score = {"value": 0.1, "low": 0.0, "high": 0.2}
+    row = {"change": "mirrored", "changed": score, "distance": score, "galaxies": 9}
+    draw_effects(tmp_path / "effects.png", [row], "change", "Dependence")
+    ((figure, _),) = drawn
+    assert "95 % intervals" in figure.axes[0].get_xlabel()
 
 
 @pytest.mark.parametrize("n", [10, 41, 200, 2000])

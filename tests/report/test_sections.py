@@ -5,9 +5,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from galaxymorph.report.metric_tables import abbreviations, calibration_rows
-from galaxymorph.report.sections import SECTIONS, Section
+from galaxymorph.learn import Run
+from galaxymorph.report.metric_tables import abbreviations, bin_note, calibration_rows
+from galaxymorph.report.page_content import PageContent
+from galaxymorph.report.sections import SECTIONS, Section, gather_sections
+from galaxymorph.report.server.markup import section_template
 from tests.conftest import galaxymorph
 
 
@@ -39,6 +43,24 @@ def test_a_section_is_left_out_without_its_files_or_content(copied, monkeypatch)
     assert galaxymorph("report", copied) == 0
     page = (copied / "report.html").read_text()
     assert "<p>absent</p>" not in page and "<p>empty</p>" not in page
+
+
+def test_a_single_bin_and_the_names_of_classes_are_told(copied, capsys):
+    assert galaxymorph("calibrate", copied) == 0
+    assert "fewer than 50 test galaxies there is one bin" in capsys.readouterr().out
+    with Image.open(copied / "figures" / "reliability.png") as image:
+        assert "there is one bin" in image.info["Description"]
+    path = copied / "calibration.json"
+    record = json.loads(path.read_text())
+    assert record["after"]["resolution"]["value"] is None
+    record["sets"]["classes"][0] = "edge_on"
+    path.write_text(json.dumps(record))
+    content = gather_sections(PageContent(Run(copied)), ["calibration"])["calibration"]
+    page = section_template("calibration").render(content=content)
+    assert "fewer than 50 test galaxies there is one bin" in page
+    assert '<th scope="col" class="n">edge on</th>' in page and "edge_on" not in page
+    record["after"]["resolution"]["value"] = 0.1
+    assert not bin_note(record)
 
 
 def test_without_a_calibrator_scores_stand_once_and_it_is_said(copied, capsys):

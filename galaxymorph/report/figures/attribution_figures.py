@@ -113,7 +113,8 @@ def draw_randomisation(path: Path, table: Rows) -> Path:
         label=f"{MOST_CORRELATION:g}: largest value that passes",
     )
     axes.set_xticks(range(len(names)), names, rotation=25, ha="right")
-    axes.set(ylabel="rank correlation", ylim=(min(-0.3, axes.get_ylim()[0]), 1.02))
+    axes.set(xlabel="parts of the network with random weights", ylabel="rank correlation")
+    axes.set_ylim(min(-0.3, axes.get_ylim()[0]), 1.02)
     legend_below(figure)
     caption = (
         "Rank correlation with the maps of the trained network as weights are randomised from the "
@@ -163,7 +164,7 @@ def draw_effects(
         caption: the beginning of the figure's.
         most: the largest fraction with which a check passes.
     """
-    figure = Figure(figsize=(0.75 * PAGE, 1.0 + 0.27 * len(table)))
+    figure = Figure(figsize=(0.75 * PAGE, 1.2 + 0.27 * len(table)))
     axes = figure.subplots()
     changed, distance = ([row[column] for row in table] for column in ("changed", "distance"))
     draw_intervals(axes, changed, BLUE, -0.12, label="fraction of predictions that change")
@@ -173,6 +174,7 @@ def draw_effects(
         axes.axvline(most, color=GREY, lw=0.8, label=f"checks pass up to {most:.0%}")
     name_rows(axes, [f"{row[name]} ({row['galaxies']:,})" for row in table])
     axes.set_xlim(0, max(axes.get_xlim()[1], 2.5 * (most or 0.02)))
+    axes.set_xlabel("fraction, and distance from 0 to 1, with 95 % intervals")
     legend_below(figure, 2)
     rest = f"fraction of predictions that change, and {means}, with 95 % intervals"
     return write_figure(path, figure, f"{caption}: {rest}. Galaxies in brackets.")

@@ -23,7 +23,7 @@ from galaxymorph.report.figures.style import (
     styled,
     write_figures,
 )
-from galaxymorph.report.metric_tables import calibration_method
+from galaxymorph.report.metric_tables import bin_note, calibration_method
 from galaxymorph.report.tables import interval_words
 
 
@@ -70,10 +70,11 @@ def reliability_figure(calibration: Calibration) -> Captioned:
     grid[0, 0].set_ylabel("accuracy, 95 % intervals")
     counts = pd.concat([table["galaxies"] for table, _, _ in tables.values()])
     in_bin = f"{counts.min()}" if counts.nunique() == 1 else f"{counts.min()} to {counts.max()}"
+    note = f" {note[:1].upper()}{note[1:]}." if (note := bin_note(record)) else ""
     return figure, (
         f"Reliability diagram ({calibration_method(record)}): accuracy against confidence of "
         f"{calibration.after['galaxies'].sum():,} test galaxies, {in_bin} in a bin. On the dotted "
-        "line, accuracy equals confidence."
+        f"line, accuracy equals confidence.{note}"
     )
 
 

@@ -21,6 +21,8 @@ from galaxymorph.report.figures.style import BLACK, PAGE, RIGHT, SMALL, WRONG, s
 # Images in a row; inches of the room between them, of the title, and of the lines and letters
 # below an image.
 COLUMNS, GAP, TITLE, LINE, LETTER = 5, 0.07, 0.28, 0.125, 0.053
+# Letters across a page: of text, and of a title in one line.
+ACROSS, BOLD = int(PAGE / LETTER), 95
 
 
 @styled
@@ -44,7 +46,9 @@ def draw_gallery(run: Run, path: Path, galaxies: pd.DataFrame, title: str, most:
     rows = shown.to_dict("records")
     labels = [_gallery_label(row, run.recipe.truth) for row in rows]
     lines = max((len(words) for words, _ in labels), default=0)
-    figure, places = contact_sheet(len(rows), COLUMNS, lines)
+    loss = f"The loss is {loss_definition(run)}, without calibration." * ("loss" in shown)
+    notes = textwrap.wrap(loss, ACROSS)
+    figure, places = contact_sheet(len(rows), COLUMNS, lines, LINE * len(notes))
     for axes, row, (label, colour) in zip(places, rows, labels, strict=True):
         image = decode(row["image"], run.recipe.rendering)
         axes.imshow(image)
@@ -53,8 +57,10 @@ def draw_gallery(run: Run, path: Path, galaxies: pd.DataFrame, title: str, most:
         label_image(axes, label, colour)
     of = f"{len(shown):,} of {len(galaxies):,}"
     title_sheet(figure, f"{title} ({of}; {kind})")
+    low = {"x": GAP / PAGE, "y": 0.5 * GAP / figure.get_figheight(), "va": "bottom"}
+    figure.text(s="\n".join(notes), fontsize=SMALL, **low)
     dotted = " The dotted square is the model's input." if crop < 1 else ""
-    loss = f" The loss is {loss_definition(run)}, without calibration." * ("loss" in shown)
+    loss = f" {loss}" * bool(loss)
     return write_figure(path, figure, f"{title}: {of} galaxies; {kind}.{loss}{dotted}")
 
 
@@ -137,8 +143,11 @@ def label_lines(galaxy: object, lines: list[str], columns: int) -> list[str]:
 
 
 def title_sheet(figure: Figure, title: str) -> None:
-    """Write the title of a contact sheet."""
-    figure.text(GAP / PAGE, 1 - 0.06 / figure.get_figheight(), title, va="top", fontweight="bold")
+    """Write the title of a contact sheet, one too long for a line in two of smaller letters."""
+    look: dict[str, Any] = {"va": "top", "fontweight": "bold"}
+    if len(title) > BOLD:
+        title, look["fontsize"] = "\n".join(textwrap.wrap(title, 115)), SMALL
+    figure.text(GAP / PAGE, 1 - 0.04 / figure.get_figheight(), title, **look)
 
 
 def label_image(axes: Axes, lines: list[str], colour: str = BLACK) -> None:

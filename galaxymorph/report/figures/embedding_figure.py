@@ -27,6 +27,7 @@ from galaxymorph.report.figures.style import (
     ORANGE,
     PAGE,
     SERIES,
+    SMALL,
     styled,
     write_figure,
 )
@@ -128,18 +129,20 @@ def draw_map(
         frame = Rectangle((x + 0.04, y + 0.04), 0.92, 0.92, fill=False, color=colour, lw=1)
         axes.add_patch(frame)
     axes.set(xlim=(0, across), ylim=(0, across), aspect="equal", xticks=[], yticks=[])
-    axes.set_xlabel(f"rank along component 1 ({shares[0]:.0%} of the variance)")
-    axes.set_ylabel(f"rank along component 2 ({shares[1]:.0%})")
+    axes.set(xlabel="rank along component 1", ylabel="rank along component 2")
     for answer in model.answers:
         of_class = answers == answer
         label = f"{model.words[answer]} ({of_class.sum():,})"
         right.scatter(*where[of_class].T, s=6, lw=0, label=label, **looks.get(answer, other))
     right.set_box_aspect(1)
-    right.set(xticks=[], yticks=[], xlabel="component 1", ylabel="component 2")
+    right.tick_params(labelsize=SMALL)
+    right.set_xlabel(f"component 1 ({shares[0]:.0%} of the variance)")
+    right.set_ylabel(f"component 2 ({shares[1]:.0%} of the variance)")
     legend_below(figure, 4)
     caption = (
         f"Embeddings (last stage) of {len(rows):,} galaxies along its first two principal "
-        "components: on the left by rank, framed by predicted class; on the right without ranks."
+        f"components: on the left {len(firsts):,} of them by rank, framed by predicted class, one "
+        "for each place that several share; on the right all."
     )
     return write_figure(path, figure, caption)
 

@@ -183,7 +183,7 @@ def _class_columns(run: Run, table: pd.DataFrame, given: np.ndarray) -> pd.DataF
         ]
         galaxies = galaxies.assign(raw=raw)
     if "set" in table:
-        galaxies["set"] = table["set"].str.replace("|", ", ")
+        galaxies["set"] = table["set"].str.replace("|", ", ").map(in_words)
     return galaxies
 
 

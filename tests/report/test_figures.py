@@ -32,6 +32,7 @@ from galaxymorph.report.figures.attribution_figures import draw_effects, draw_ma
 from galaxymorph.report.figures.embedding_figure import draw_map
 from galaxymorph.report.figures.panels import legend_below
 from galaxymorph.report.figures.pictures import Picture, encode_pictures, read_picture
+from galaxymorph.report.figures.run_figures import confusion_figure
 from galaxymorph.report.figures.schema_figure import draw_schema
 from galaxymorph.report.figures.style import COLUMN, DPI, PAGE, STYLE, write_figure
 from galaxymorph.report.figures.uncertainty_figures import volunteers_figure
@@ -392,3 +393,20 @@ def test_maps_of_a_class_lie_in_their_folder_whatever_its_name(tmp_path, label):
     assert path == folder / f"{safe_file_name(label)}_right.png"
     assert list(tmp_path.rglob("*.png")) == [path] and path.parent == folder
     assert "of one view, uncalibrated" in read_picture(path).caption
+
+
+@pytest.mark.parametrize("number", [3, 12])
+def test_long_names_of_classes_leave_room_for_the_matrix(number):
+    names = [f"features_or_disk_with_a_bar_and_arms_{at}" for at in range(number)]
+    counts = np.eye(number, dtype=int).tolist()
+    score = {"value": 0.8, "low": 0.7, "high": 0.9}
+    part = {"confusion": counts, "macro_f1": score, "galaxies": number}
+    with plt.rc_context(STYLE):
+        figure, _ = confusion_figure({"classes": names, "test": part}, "test", "test", "labels")
+        figure.draw_without_rendering()
+    (axes,) = figure.axes
+    assert axes.bbox.width > 0.5 * figure.bbox.width
+    box = figure.get_tightbbox()
+    assert box.x0 >= -0.01 and box.x1 <= figure.get_figwidth() + 0.01
+    boxes = [label.get_window_extent() for label in axes.get_yticklabels()]
+    assert not any(a.overlaps(b) for a, b in zip(boxes, boxes[1:], strict=False))

@@ -122,7 +122,7 @@ def unlabelled_images(recipe: Recipe, galaxies: Galaxies | None = None) -> Unlab
         frames.rows[inspection.digest]: reference
         for inspection, reference in zip(inspections, references, strict=True)
     }
-    return UnlabelledImages(frames, rows, [by_row[row] for row in rows], recipe, on_gpu)
+    return UnlabelledImages(frames, rows, [by_row[row] for row in rows.tolist()], recipe, on_gpu)
 
 
 def _require_enough(images: list[str] | np.ndarray, words: str) -> None:

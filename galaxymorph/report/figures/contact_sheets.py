@@ -57,7 +57,7 @@ def draw_gallery(run: Run, path: Path, galaxies: pd.DataFrame, title: str, most:
         label_image(axes, label, colour)
     of = f"{len(shown):,} of {len(galaxies):,}"
     title_sheet(figure, f"{title} ({of}; {kind})")
-    low = {"x": GAP / PAGE, "y": 0.5 * GAP / figure.get_figheight(), "va": "bottom"}
+    low: dict[str, Any] = {"x": GAP / PAGE, "y": 0.5 * GAP / figure.get_figheight(), "va": "bottom"}
     figure.text(s="\n".join(notes), fontsize=SMALL, **low)
     dotted = " The dotted square is the model's input." if crop < 1 else ""
     loss = f" {loss}" * bool(loss)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -48,6 +49,9 @@ from galaxymorph.report.figures.style import (
 )
 from galaxymorph.report.tables import PARTS
 from galaxymorph.zoo import Tree
+
+# Letters in a line of a class name beside a matrix.
+LETTERS = 18
 
 
 @styled
@@ -209,19 +213,24 @@ def confusion_figure(metrics: dict, part: str, words: str, truth: str) -> Captio
         words: the part's name.
         truth: the source of true classes, in words.
     """
-    classes = [in_words(name) for name in metrics["classes"]]
+    names = [in_words(name) for name in metrics["classes"]]
+    # Of many, names in several lines would overlap.
+    many = len(names) > 5
+    classes = names if many else [wrapped(name, LETTERS) for name in names]
     counts = np.array(metrics[part]["confusion"])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     texts = [
         [f"{count:,}\n{share:.1%}" for count, share in zip(*pair, strict=True)]
         for pair in zip(counts, shares, strict=True)
     ]
-    side = COLUMN if len(classes) <= 4 else PAGE
+    is_small = len(classes) <= 4 and not any("\n" in name for name in classes)
+    side = COLUMN if is_small else PAGE
     figure = Figure(figsize=(side, side * 0.9))
     axes = figure.subplots()
     size = 8 if len(classes) <= 8 else SMALL
     draw_matrix(axes, shares, np.array(texts), (classes, classes), (SHARES, 0.0, 1.0), size)
-    axes.tick_params(axis="x", labelrotation=30)
+    turned: dict[str, Any] = {"rotation": 60 if many else 30, "rotation_mode": "anchor"}
+    axes.set_xticks(axes.get_xticks(), classes, ha="right", **turned)
     score, number = metrics[part]["macro_f1"], metrics[part]["galaxies"]
     f1 = f"macro-F1 {score['value']:.3f} ({score['low']:.3f} to {score['high']:.3f})"
     axes.set(xlabel="model", ylabel=truth, title=f"{number:,} {words} galaxies\n{f1}")
@@ -240,7 +249,8 @@ def class_scores_figure(metrics: dict) -> Captioned:
     for place, (words, (colour, marker)) in enumerate(looks.items(), -1):
         scores = [by_score[words.lower()] for by_score in per_class.values()]
         draw_intervals(axes, scores, colour, 0.2 * place, fmt=marker, label=words, clip_on=False)
-    name_rows(axes, [f"{in_words(name)} ({of['support']:,})" for name, of in per_class.items()])
+    names = [f"{in_words(name)} ({of['support']:,})" for name, of in per_class.items()]
+    name_rows(axes, [wrapped(name, LETTERS + 6) for name in names])
     axes.set(xlabel="test score, 95 % intervals")
     axes.set_xlim(right=1)
     legend_below(figure)

@@ -72,7 +72,7 @@ def predict(
     """
     chosen = PredictOptions(**options)
     if images is None:
-        raise BadInput("no images are given", "give images=")
+        raise BadInput(_no_images(run), "give images=")
     models = _models(run)
     if chosen.is_folder:
         raise BadInput(f"{setting('output', chosen.output)}: a folder", "use predict_catalogue")
@@ -93,6 +93,16 @@ def predict(
     if chosen.path:
         write_table_file(chosen.path, table, column_words(table.columns, table.attrs.get("schema")))
     return table
+
+
+def _no_images(run: Any) -> str:
+    """Return why there are no images: what looks like one may be given in place of the run."""
+    for each in [] if run is None else _listed(run):
+        if not isinstance(each, str | os.PathLike):
+            return "no images are given, and the first argument is the run"
+        if not is_model(each):
+            return f"no images are given: {each} is taken for the run, the first argument"
+    return "no images are given"
 
 
 def is_catalogue_table(paths: Sequence[Any]) -> bool:
@@ -128,7 +138,10 @@ def _models(run: RunLike | Sequence[RunLike] | None) -> list[Path]:
     if run is None:
         say(PACKAGE_WORDS)
         return [PACKAGE_MODEL]
-    return [Path(each) for each in _listed(run)]
+    models = [Path(each) for each in _listed(run)]
+    if not models:
+        raise BadInput("no runs are given", "leave the argument out for the package's model")
+    return models
 
 
 def _listed(value: Any) -> list[Any]:

@@ -24,6 +24,7 @@ from .decoding import as_image as as_image
 from .decoding import decode as decode
 from .decoding import decode_bytes as decode_bytes
 from .decoding import holds_fits as holds_fits
+from .decoding import require_some as require_some
 from .flux import ARCSINH_OF_WHITE as ARCSINH_OF_WHITE
 from .flux import FluxImage as FluxImage
 from .flux import compressed as compressed

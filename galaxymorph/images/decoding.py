@@ -8,7 +8,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -58,6 +58,12 @@ Source = Union[
     "str | Path | bytes | np.ndarray | Image.Image | FluxImage | Mapping[str, np.ndarray]",
     "torch.Tensor",
 ]
+
+
+def require_some(images: Sized) -> None:
+    """Raise BadInput if there is no image, as of a pattern that matches no file."""
+    if not len(images):
+        raise BadInput("no images are given", "check the list, or the pattern that fills it")
 
 
 def decode(reference: str, rendering: Rendering = DEFAULT) -> Image.Image:

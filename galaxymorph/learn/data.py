@@ -16,7 +16,7 @@ from fastcore.foundation import L
 from fasttransform import Transform
 
 from galaxymorph.base import BadInput, setting
-from galaxymorph.images import Cut, Fault, Frames, Source, open_galaxy
+from galaxymorph.images import Cut, Fault, Frames, Source, open_galaxy, require_some
 from galaxymorph.learn.acceleration.gpu_memory import fits_on_gpu, frames_on_gpu
 from galaxymorph.learn.acceleration.loaders import FileItems, StoredItems, ThreadedDL
 from galaxymorph.learn.backbones.architectures import pixel_stats
@@ -215,7 +215,11 @@ def image_loader(
 
     Images are of the types that `as_image` takes. With `faults`, an unusable image is black, and
     its fault is added there by position.
+
+    Raises:
+        BadInput: there is no image.
     """
+    require_some(references)
     opener = _opener(OpenGalaxy if faults is None else OpenOrBlank, recipe)
     loader = ThreadedDL(
         TfmdLists(list(references), [opener], split_idx=1),

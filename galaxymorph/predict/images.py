@@ -9,7 +9,15 @@ from typing import cast
 from PIL import Image
 
 from galaxymorph.base import REFERENCE_SEPARATOR, BadInput, as_utf8, say, setting, warn
-from galaxymorph.images import NO_CONTENT, NoContent, Rendering, Source, decode, inspect_images
+from galaxymorph.images import (
+    NO_CONTENT,
+    NoContent,
+    Rendering,
+    Source,
+    decode,
+    inspect_images,
+    require_some,
+)
 from galaxymorph.learn.recipe import Recipe
 from galaxymorph.predict.listing import (
     NO_COLUMNS,
@@ -44,8 +52,9 @@ def expand_images(paths: Sequence[str], bands: Sequence[str] = ()) -> list[str]:
         bands: of flux, that a galaxy may have a file each of: one of them is listed.
 
     Raises:
-        BadInput: a path is missing or is no image, or a folder or zip has none.
+        BadInput: there is no path, one is missing or is no image, or a folder or zip has none.
     """
+    require_some(paths)
     return one_file_a_galaxy([file.reference for file in _files(paths)], bands)
 
 
@@ -65,6 +74,7 @@ def expand_catalogues(
     Raises:
         BadInput: as `expand_images`, or a table can't be read.
     """
+    require_some(paths)
     tables = [path for path in paths if _is_table(path)]
     if not tables:
         refuse_columns(columns, "no table is given")
@@ -85,6 +95,7 @@ def submission_images(paths: Sequence[str]) -> list[str]:
     Raises:
         BadInput: as `expand_images`; or a folder or zip has training images and no test images.
     """
+    require_some(paths)
     files = _files(paths)
     tests = [file for file in files if in_test_part(file.name)]
     if tests:
@@ -172,12 +183,17 @@ def as_sources(images: Images) -> list[Source]:
             Pillow's, its pixels (an array of shape (height, width, 3), or a tensor), or a mapping
             from band to flux; or a sequence of them, or an array or tensor of a batch's pixels,
             with one axis more.
+
+    Raises:
+        BadInput: there is no image.
     """
     one = isinstance(images, str | Path | bytes | Image.Image | Mapping)
     if one or getattr(images, "ndim", 4) < 4:
         images = [cast(Source, images)]
-    sources = cast("Iterable[Source]", images)
-    return [str(image) if isinstance(image, Path) else image for image in sources]
+    listed = cast("Iterable[Source]", images)
+    sources = [str(image) if isinstance(image, Path) else image for image in listed]
+    require_some(sources)
+    return sources
 
 
 def usable_images(

@@ -170,9 +170,10 @@ def describe_parts(counts: Mapping[str | None, int]) -> str:
         return f"the image is in the {part} part of the model's fit" + (
             "" if part == TEST else ": its prediction says nothing of new images"
         )
+    new = f"only the part {TEST} is" if counts.get(TEST) else "none is"
     return (
         f"{common:,} of {counted(total, 'image')} used in the model's fit (`{COLUMN}`: "
-        f"{', '.join(known)}); of these only the part test is new to the model"
+        f"{', '.join(known)}); of these {new} new to the model"
     )
 
 

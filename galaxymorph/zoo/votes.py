@@ -235,8 +235,7 @@ def _refuse_other_schema(table: Table, name: str | None) -> None:
         other = whole[0][0].tree.name
         raise BadInput(
             f"{table.reference}: its columns are those of {other}",
-            f"did you mean {setting('schema', other)}? A fit also needs "
-            f"{setting('target', 'tree')}",
+            f"did you mean {setting('schema', other)}?",
         )
 
 

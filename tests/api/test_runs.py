@@ -144,6 +144,34 @@ def test_arrays_and_images_in_memory_are_predicted(own_run):
         gm.predict(own_run, path, output="folder/")
 
 
+def test_calls_without_images_or_runs_are_told_in_one_line(own_run, simple, tmp_path):
+    image = next((simple / "images_training_rev1").glob("*.jpg"))
+    for call in (
+        lambda: gm.predict(images=[]),
+        lambda: own_run.predict([]),
+        lambda: own_run.predict(iter([])),
+        lambda: gm.predict(images=[], output=tmp_path / "none.csv", format="kaggle"),
+        lambda: own_run.triage([], tmp_path / "triage"),
+    ):
+        with pytest.raises(gm.BadInput, match="^no images are given; check the list"):
+            call()
+    with pytest.raises(gm.BadInput, match="no runs are given"):
+        gm.predict([], image)
+    for given in (str(image), image, image.parent, [image, image]):
+        with pytest.raises(gm.BadInput, match="is taken for the run, .*; give images=$"):
+            gm.predict(given)
+    with pytest.raises(gm.BadInput, match="the first argument is the run; give images=$"):
+        gm.predict(Image.open(image))
+    with pytest.raises(gm.BadInput, match="^no images are given; give images=$"):
+        own_run.predict(None)
+
+
+def test_adapting_to_images_without_a_galaxy_is_told_in_one_line(own_run, tmp_path):
+    Image.new("RGB", (60, 60)).save(tmp_path / "black.png")
+    with pytest.raises(gm.BadInput, match="adapt: no image shows a galaxy"):
+        own_run.predict(tmp_path / "black.png", adapt=True)
+
+
 def test_two_runs_are_compared(own_run, run, tmp_path):
     comparison = own_run.compare(run, output=tmp_path / "side.csv")
     assert len(comparison.runs) == 2

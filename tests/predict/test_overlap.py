@@ -74,6 +74,14 @@ def test_of_one_image_its_part_is_said(run, mixed, capsys, part):
     assert ("says nothing of new images" in error) == (part == "train")
 
 
+def test_where_none_is_of_the_test_part_none_is_called_new(run, mixed, capsys):
+    folder, expected = mixed
+    names = [name for name, known in expected.items() if known in ("train", None)]
+    assert galaxymorph("predict", run, *(folder / f"{name}.jpg" for name in names)) == 0
+    line = next(line for line in capsys.readouterr().err.splitlines() if "used in the" in line)
+    assert line.endswith("(`part`: 1 train); of these none is new to the model")
+
+
 @pytest.mark.parametrize("ending", ["folder", "zip", "csv", "parquet", "fits", "vot", "ecsv"])
 def test_catalogues_of_every_kind_do(run, mixed, tmp_path, capsys, ending):
     folder, expected = mixed

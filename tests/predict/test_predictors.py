@@ -174,6 +174,25 @@ def test_faults_stand_at_their_places_or_are_raised(predictor, images, tmp_path)
             call(sources)
 
 
+def test_no_images_are_told_in_one_line(predictor):
+    for call in (predictor.predict, predictor.outputs, predictor.outputs_of_each):
+        with pytest.raises(BadInput, match="no images are given"):
+            call([])
+    with pytest.raises(BadInput, match="no images are given"):
+        predictor.predict(np.zeros((0, 60, 60, 3), np.uint8))
+
+
+def test_a_predictor_is_shown_in_one_line(calibrated, files, images):
+    classes = "3 outputs (elliptical, spiral, irregular)"
+    shown = repr(load_predictor(calibrated, "fp32"))
+    assert shown == f"<TorchPredictor, test_resnet, {classes}, 1 network>"
+    assert repr(load("onnx", files, raw=False)) == f"<ArrayPredictor, test_resnet, {classes}>"
+    members = [load_predictor(calibrated)] * 2
+    assert "2 predictors" in repr(average_predictors(members, ["a", "b"]))
+    package = repr(load_predictor(images=1))
+    assert package.endswith("37 outputs (Class1.1, Class1.2, Class1.3 and 34 more), 1 network>")
+
+
 def test_prediction_sets_are_of_the_uncalibrated_models(predictor, images):
     given = []
 

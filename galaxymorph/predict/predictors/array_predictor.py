@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from galaxymorph.base import map_ahead
-from galaxymorph.images import Cut, Source, compressed, framed
+from galaxymorph.base import counted, map_ahead
+from galaxymorph.images import Cut, Source, compressed, framed, require_some
 from galaxymorph.learn import CONCENTRATIONS, NumpyResNet, Recipe, item_frame, loss_entry, target_of
 from galaxymorph.predict.predictors.base import BasePredictor, Faults, Listener, OnProgress
 from galaxymorph.zoo import Tree, cumulative_moments, to_cumulative
@@ -22,7 +22,7 @@ from galaxymorph.zoo import Tree, cumulative_moments, to_cumulative
 CHUNK = 16
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ArrayPredictor(BasePredictor):
     """The networks of a run, one or a fold each, as functions of arrays.
 
@@ -43,6 +43,7 @@ class ArrayPredictor(BasePredictor):
         self, images: Sequence[Source], on_progress: OnProgress = None, faults: Faults = None
     ) -> np.ndarray:
         """Return each network's uncalibrated outputs, see `Predictor.outputs_of_each`."""
+        require_some(images)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             inputs = map_ahead(
                 pool, lambda at: self._input(images[at], at, faults), range(len(images)), 4 * CHUNK
@@ -82,6 +83,11 @@ class ArrayPredictor(BasePredictor):
             yield
         finally:
             network.listeners.remove(listener)
+
+    def _members(self) -> str:
+        # A session of ONNX may hold several networks, and doesn't tell.
+        is_known = all(isinstance(network, NumpyResNet) for network in self.networks)
+        return counted(len(self.networks), "network") if is_known else ""
 
     def _input(self, source: Source, at: int, faults: Faults) -> np.ndarray:
         crop, side = item_frame(self.recipe)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from galaxymorph.base import BadInput, setting
-from galaxymorph.images import Fault, Source, as_image, open_galaxy
+from galaxymorph.base import BadInput, counted, setting
+from galaxymorph.images import Fault, Source, as_image, open_galaxy, require_some
 from galaxymorph.learn import output_names, require_views
 from galaxymorph.predict.predictors.base import (
     BasePredictor,
@@ -25,7 +25,7 @@ from galaxymorph.predict.predictors.base import (
 CHUNK = 256
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class MeanPredictor(BasePredictor):
     """The mean of several predictors' outputs; recipe and classes are those of the first.
 
@@ -40,6 +40,7 @@ class MeanPredictor(BasePredictor):
         self, images: Sequence[Source], on_progress: OnProgress = None, faults: Faults = None
     ) -> np.ndarray:
         """Return each predictor's outputs, see `Predictor.outputs_of_each`."""
+        require_some(images)
         chunks = []
         for start in range(0, len(images), CHUNK):
             sources = images[start : start + CHUNK]
@@ -61,6 +62,9 @@ class MeanPredictor(BasePredictor):
             if on_progress:
                 on_progress(len(sources))
         return np.concatenate(chunks, axis=1)
+
+    def _members(self) -> str:
+        return counted(len(self.predictors), "predictor")
 
     def _decoded(self, images: Sequence[Source]) -> Sequence[Source]:
         """Return the images' pixels, unless the predictors render FITS files differently."""

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from galaxymorph.base import BadInput, setting
+from galaxymorph.base import BadInput, counted, listed, setting
 from galaxymorph.images import Fault, FluxImage, Source, open_galaxy
 from galaxymorph.judge import (
     Calibrator,
@@ -23,7 +23,7 @@ from galaxymorph.judge import (
     calibrated_mean,
     require_votes,
 )
-from galaxymorph.learn import Recipe
+from galaxymorph.learn import Recipe, output_names
 from galaxymorph.predict.images import Images
 from galaxymorph.predict.tables import mapped_fractions, predicted_table
 
@@ -92,7 +92,7 @@ class Predictor(Protocol):
         """
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class BasePredictor(ABC):
     """A `Predictor` but for `outputs_of_each`.
 
@@ -115,6 +115,15 @@ class BasePredictor(ABC):
     reference: OutlierReference | None = None
     on_outliers: Literal["ignore", "score", "refuse"] = "ignore"
 
+    def __repr__(self) -> str:
+        outputs = output_names(self.recipe, self.classes)
+        words = [self.recipe.arch, f"{counted(len(outputs), 'output')} ({listed(outputs, 3)})"]
+        return f"<{type(self).__name__}, {', '.join(filter(None, [*words, self._members()]))}>"
+
+    def _members(self) -> str:
+        """Return how many networks there are, in words; empty where that isn't known."""
+        return ""
+
     def predict(self, images: Images, sets: PredictionSets | None = None) -> pd.DataFrame:
         """Return `galaxy`, `image` and the prediction, a row an image, see `predicted_table`.
 
@@ -132,7 +141,7 @@ class BasePredictor(ABC):
         """Return the calibrated mean of `outputs_of_each`, shape (n, outputs).
 
         Raises:
-            BadInput: an image can't be used, and `faults` is None.
+            BadInput: there is no image, or one can't be used and `faults` is None.
         """
         outputs = self.outputs_of_each(images, on_progress, faults)
         return mapped_fractions(calibrated_mean(outputs, self.calibrators), self)

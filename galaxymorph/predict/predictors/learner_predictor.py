@@ -13,12 +13,12 @@ from fastai.vision.core import PILImage
 from PIL import Image
 
 from galaxymorph.base import outside_code, without_warnings
-from galaxymorph.images import Source, blank_frame, framed
+from galaxymorph.images import Source, blank_frame, framed, require_some
 from galaxymorph.learn import Run, as_flux, item_cut, make_link
 from galaxymorph.predict.predictors.base import BasePredictor, Faults, OnProgress
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class LearnerPredictor(BasePredictor):
     """A run's exported learner, whose `get_preds` averages over the recipe's views."""
 
@@ -28,6 +28,7 @@ class LearnerPredictor(BasePredictor):
         self, images: Sequence[Source], on_progress: OnProgress = None, faults: Faults = None
     ) -> np.ndarray:
         """Return the learner's outputs, shape (1, n, outputs); see `Predictor.outputs_of_each`."""
+        require_some(images)
         opened = [self._item(source, at, faults) for at, source in enumerate(images)]
         # The images are open already, so that the steps that open them are skipped.
         steps = len(self.learn.dls.tfms[0].fs)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from galaxymorph.base import Progress
+from galaxymorph.base import BadInput, Progress, counted, setting
 from galaxymorph.images import Source
 from galaxymorph.learn import (
     ADAPTING_IMAGES,
@@ -30,7 +30,7 @@ from galaxymorph.predict.images import drop_empty_frames
 from galaxymorph.predict.predictors.base import BasePredictor, Faults, Listener, OnProgress
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TorchPredictor(BasePredictor):
     """The networks of a run, one a fold or member.
 
@@ -39,6 +39,9 @@ class TorchPredictor(BasePredictor):
 
     models: Sequence[nn.Module]
     mean_and_square: Callable[[torch.Tensor], torch.Tensor]
+
+    def _members(self) -> str:
+        return counted(len(self.models), "network")
 
     def outputs_of_each(
         self, images: Sequence[Source], on_progress: OnProgress = None, faults: Faults = None
@@ -92,6 +95,8 @@ def load_run(
 def _adapted(networks: list[nn.Module], recipe: Recipe, images: Sequence[str]) -> list[nn.Module]:
     # Evenly from all of them, since catalogues are ordered by something.
     images = drop_empty_frames(list(images)[:: -(-len(images) // ADAPTING_IMAGES)], recipe)
+    if not images:
+        raise BadInput(f"{setting('adapt')}: no image shows a galaxy", "leave it out")
     with Progress("adapting", len(images) * len(networks), "images") as progress:
         return [
             adapt_batchnorm(

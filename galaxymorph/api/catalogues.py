@@ -118,12 +118,15 @@ class CatalogueCheck:
         counts: galaxies by class, by scheme that keeps them.
         notes: what a fit would stop at or can't learn, and which images are copies, a line each.
         decoded: whether the images were decoded.
+        fit_stops: whether a fit of these class names would stop; of votes it depends on its target
+            and scheme, which the notes name.
     """
 
     catalogue: Catalogue
     counts: dict[str, dict[str, int]]
     notes: list[str]
     decoded: bool
+    fit_stops: bool = False
 
     @property
     def state(self) -> list[tuple[str, str]]:
@@ -263,8 +266,9 @@ def check(path: Place, **options: Any) -> CatalogueCheck:
         checked, catalogue = catalogue, catalogue.set_aside(image_problems(catalogue, inspections))
         copies = copies_in_words(checked, inspections)
     counts = count_classes(catalogue)
-    notes = _notes_before_a_fit(counts, split_faults(catalogue))
-    return CatalogueCheck(catalogue, counts, [*notes, *copies], not chosen.quick)
+    faults = split_faults(catalogue)
+    notes = [*_notes_before_a_fit(counts, faults), *copies]
+    return CatalogueCheck(catalogue, counts, notes, not chosen.quick, PLAIN in faults)
 
 
 def _notes_before_a_fit(counts: dict[str, dict[str, int]], faults: dict[str, str]) -> list[str]:

@@ -41,7 +41,7 @@ def similar(folder: Place, **options: Any) -> pd.DataFrame:
         >>> gm.similar("alike", image=f"{images}/100001.jpg", k=1)["galaxy"].tolist()
         ['100001']
     """
-    from galaxymorph.predict.similar import open_similar, say_unfamiliar
+    from galaxymorph.predict.similar import open_similar, say_unfamiliar, warn_of_distant
 
     chosen = SimilarOptions(**options)
     if (chosen.galaxy is None) == (chosen.image is None):
@@ -84,6 +84,7 @@ def similar(folder: Place, **options: Any) -> pd.DataFrame:
             f"Galaxies of {folder} most like {query['galaxy'][0]}",
             [rendering.changed(chosen.stretch, chosen.bands), *[rendering] * len(table)],
         )
+    warn_of_distant(catalogue)
     return _written(table, chosen)
 
 

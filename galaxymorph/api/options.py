@@ -291,9 +291,9 @@ class PredictOptions(PredictionOptions, Device):
     """How images are predicted, and where predictions go."""
 
     output: str | None = option(
-        "Write a table instead of printing: .csv, .parquet, .fits, .vot, .ecsv, .h5, .arrow. A "
-        "folder, or a name that ends in /, is filled with Parquet files, for catalogues of any "
-        "size.",
+        "Write a table instead of printing: .csv, .parquet, .fits, .vot, .ecsv, .h5, .arrow; an "
+        "existing file is replaced. A folder, or a name that ends in /, is filled with Parquet "
+        "files, for catalogues of any size.",
         flags=("-o", "--output"),
     )
     format: str | None = option(
@@ -355,7 +355,8 @@ class Listed(MovedData, Figures):
     """The options of what lists galaxies of a folder of predictions."""
 
     output: Path | None = option(
-        "Write the table instead of printing: .csv, .parquet, .fits, .vot, .ecsv, .h5, .arrow.",
+        "Write the table instead of printing: .csv, .parquet, .fits, .vot, .ecsv, .h5, .arrow; an "
+        "existing file is replaced.",
         flags=("-o", "--output"),
     )
     sheet: Path | None = option("Draw a contact sheet of the images into this .png file, too.")

@@ -23,6 +23,7 @@ from galaxymorph.predict import (
     is_model,
     is_run,
     load_predictor,
+    own_sets,
     predict_files,
     say_uncalibrated,
     submit_files,
@@ -100,7 +101,7 @@ def _no_images(run: Any) -> str:
     for each in [] if run is None else _listed(run):
         if not isinstance(each, str | os.PathLike):
             return "no images are given, and the first argument is the run"
-        if not is_model(each):
+        if not is_model(os.fspath(each)):
             return f"no images are given: {each} is taken for the run, the first argument"
     return "no images are given"
 
@@ -163,7 +164,8 @@ def _predict_pixels(models: Sequence[Path], images: Any, chosen: PredictOptions)
         if value:
             raise BadInput(f"{name}: images in memory don't have it", "give files")
     predictors = [load_predictor(path, **chosen.of_model) for path in models]
-    return average_predictors(predictors, models, chosen.views, chosen.crops).predict(images)
+    predictor = average_predictors(predictors, models, chosen.views, chosen.crops)
+    return predictor.predict(images, own_sets(models, chosen.crops))
 
 
 @takes(PredictOptions)
@@ -249,18 +251,19 @@ def _has_images(reference: str) -> bool:
 
 
 def _require_folder_options(chosen: PredictOptions, model: Path, catalogue: str) -> None:
-    """Raise BadInput for what a folder of predictions has no use for."""
+    """Raise BadInput for what predictions of a catalogue have no use for."""
     where = setting("output", chosen.output)
-    refused = {
-        setting("format"): chosen.format,
-        setting("skip_bad"): chosen.skip_bad,
-        setting("adapt"): chosen.adapt,
-        setting("crops"): chosen.crops,
-    }
-    for name, value in refused.items():
-        if value:
+    if chosen.skip_bad:
+        raise BadInput(
+            f"{setting('skip_bad')}: {catalogue} is a catalogue, of which an unusable image is a "
+            "row with a status and an error",
+            "leave it out",
+        )
+    what = "an output folder" if chosen.is_folder else "the predictions of a table"
+    for name in ("format", "adapt", "crops"):
+        if getattr(chosen, name):
             raise BadInput(
-                f"{where}: an output folder cannot be combined with {name}", "leave it out"
+                f"{where}: {what} cannot be combined with {setting(name)}", "leave it out"
             )
     has_embeddings = is_run(model) or model.suffix == ".safetensors"
     if chosen.outliers and (chosen.precision == "int8" or not has_embeddings):

@@ -18,6 +18,7 @@ from .files import make_folder as make_folder
 from .files import remove_leftovers as remove_leftovers
 from .files import replace_folder as replace_folder
 from .files import replacing as replacing
+from .files import replacing_output as replacing_output
 from .files import safe_file_name as safe_file_name
 from .files import write_json as write_json
 from .files import write_text as write_text

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from galaxymorph.base.errors import BadInput
+from galaxymorph.base.progress import say
 
 # Errors of a disk, a quota or a limit of the process that is reached.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
@@ -101,6 +102,16 @@ def replacing(path: str | Path, sync: bool = True) -> Iterator[Path]:
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_output(path: Path) -> Iterator[Path]:
+    """Write a file that a user named as `replacing` does; print a line if it was there before."""
+    is_there = path.exists()
+    with replacing(path) as temporary:
+        yield temporary
+    if is_there:
+        say(f"replaced: {path}")
 
 
 def make_folder(path: str | Path) -> None:

@@ -35,7 +35,8 @@ def check(context: click.Context, path: Path, skip_bad: bool, **options: Any) ->
 
     PATH is a folder or a zip in Kaggle's layout, or a table with its images beside it. Conditions
     that would stop a fit, such as too few galaxies of a class, are reported too. The exit status is
-    2 if a row has a fault and --skip-bad is not given.
+    2 if a row has a fault and --skip-bad is not given, or if a fit of the column of class names
+    would stop.
 
     \b
     Examples:
@@ -55,11 +56,11 @@ def check(context: click.Context, path: Path, skip_bad: bool, **options: Any) ->
         click.echo(
             f"… and {len(problems) - SHOWN:,} more; --skip-bad lists all of them in rejected.csv"
         )
-    if problems and not skip_bad:
-        context.exit(2)
     if skip_bad and not result.rejected.empty:
         write_table(Path("rejected.csv"), result.rejected)
         say("written: rejected.csv")
+    if result.fit_stops or (problems and not skip_bad):
+        context.exit(2)
 
 
 @data.command(short_help="Fetch images by coordinates.")

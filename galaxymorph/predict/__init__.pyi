@@ -8,6 +8,7 @@ from .exporters import Exporter as Exporter
 from .exporters import export_run as export_run
 from .options import PredictionOptions as PredictionOptions
 from .prediction import is_ok as is_ok
+from .prediction import own_sets as own_sets
 from .prediction import predict_files as predict_files
 from .prediction import say_uncalibrated as say_uncalibrated
 from .prediction import submit_files as submit_files

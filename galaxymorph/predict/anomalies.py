@@ -9,17 +9,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from galaxymorph.base import BadInput, Progress, Registry, counted, setting, warn
+from galaxymorph.base import BadInput, Progress, Registry, setting
 from galaxymorph.judge import unit_vectors
 from galaxymorph.judge.explain.neighbours import A_COMPONENT, COMPONENTS
 from galaxymorph.judge.robustness.drift import NEIGHBOURS
-from galaxymorph.predict.embedded_catalogue import EmbeddedCatalogue
+from galaxymorph.predict.embedded_catalogue import EmbeddedCatalogue, warn_of_few
 
 # Galaxies that a detector is fitted on, drawn at random: those that the others are compared with.
 FITTED = 20_000
-# Usable galaxies below which a ranking is warned of: the tenth-nearest of a hundred is among the
-# nearest tenth of them, and of fewer it isn't near.
-FEW = 10 * NEIGHBOURS
 # The distance within which a galaxy is the same one, in standard deviations.
 ITSELF = 1e-3
 SEED = 0
@@ -99,12 +96,19 @@ def rank_anomalies(
     """
     entry = DETECTORS.find(detector, setting("detector"))
     scores = _scores(catalogue, entry)
+    usable = int(np.isfinite(scores).sum())
     rows = np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")
-    rows = rows[: min(number, int(np.isfinite(scores).sum()))]
+    rows = rows[: min(number, usable)]
     table = catalogue.predictions().take(pa.array(rows)).to_pandas()
     table.insert(0, "rank", np.arange(1, len(rows) + 1))
     table.insert(3, "score", scores[rows].astype(np.float32))
     table = table.drop(columns="model_id")
+    warn_of_few(
+        catalogue.folder,
+        usable,
+        "an anomaly stands out",
+        "look at the images rather than at the ranking",
+    )
     table.attrs["schema"] = catalogue.schema
     return table
 
@@ -112,11 +116,6 @@ def rank_anomalies(
 def _scores(catalogue: EmbeddedCatalogue, detector: Detector) -> np.ndarray:
     """Return the score of every row, NaN of an image that couldn't be used."""
     rows, known, usable = _fitted(catalogue)
-    if usable < FEW:
-        warn(
-            f"{catalogue.folder}: {counted(usable, 'galaxy')}, fewer than the {FEW} with which an "
-            "anomaly stands out; look at the images rather than at the ranking"
-        )
     score = detector.fit(unit_vectors(known))
     scores = np.full(catalogue.rows, np.nan)
     if usable == len(rows):

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from galaxymorph import __version__
 from galaxymorph.base import (
@@ -32,7 +35,13 @@ from galaxymorph.learn import Run
 from galaxymorph.predict.cluster import map_on_cluster
 from galaxymorph.predict.column_kinds import column_kind
 from galaxymorph.predict.failures import UNFAMILIAR, Failures, failures_in, statuses_and_errors
-from galaxymorph.predict.listing import kept_columns, list_images, stored_kinds
+from galaxymorph.predict.listing import (
+    ListedImage,
+    is_table,
+    kept_columns,
+    list_images,
+    stored_kinds,
+)
 from galaxymorph.predict.options import DEFAULTS, PredictionOptions, TableColumns
 from galaxymorph.predict.overlap import COLUMN, describe_parts, missing_split
 from galaxymorph.predict.partitions import (
@@ -227,13 +236,35 @@ def _scan(
     """Return the number and a digest of a catalogue's rows, and the kinds of copied columns."""
     number, digest, stored = 0, hashlib.sha256(), stored_kinds(catalogue, keep)
     kinds = [kind or "integer" for kind in stored]
+    hashes = array("q")
     for row in list_images(catalogue, say, keep, bands, columns):
+        if row.id:
+            hashes.append(hash(row.id))
         texts = [row.id, row.image, *([row.fault] if row.fault else []), *row.kept]
         digest.update(json.dumps(texts).encode())
         cells = zip(row.kept, kinds, stored, strict=True)
         kinds = [fixed or column_kind(cell, kind) for cell, kind, fixed in cells]
         number += 1
+    if is_table(catalogue):
+        # Namesakes in a folder or a zip are told by its listing.
+        _say_doubled(np.asarray(hashes), list_images(catalogue, None, (), bands, columns))
     return number, digest.hexdigest()[:16], kinds
+
+
+def _say_doubled(hashes: np.ndarray, rows: Iterable[ListedImage]) -> None:
+    """Print how many rows of a table have the id of an earlier one, with the first such id.
+
+    Args:
+        hashes: of the rows' ids, 8 bytes each, since the ids of a large table fill the memory.
+        rows: that they are of, which are read if two are equal.
+    """
+    values, counts = np.unique(hashes, return_counts=True)
+    doubled = set(values[counts > 1].tolist())
+    if not doubled:
+        return
+    first = next(row.id for row in rows if hash(row.id) in doubled)
+    again = counted(len(hashes) - len(values), "row")
+    say(f"{again} with the id of an earlier one, such as {first}")
 
 
 def _record(model: CatalogueModel, name: str) -> dict[str, object]:

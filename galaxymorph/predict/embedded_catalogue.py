@@ -16,12 +16,15 @@ from pyarrow import parquet
 from galaxymorph.base import (
     REFERENCE_SEPARATOR,
     BadInput,
+    counted,
     library_errors,
     read_json,
     reading,
     setting,
+    warn,
 )
 from galaxymorph.images import Rendering
+from galaxymorph.judge.robustness.drift import NEIGHBOURS
 from galaxymorph.learn import PACKAGE_MODEL, Recipe, target_of
 from galaxymorph.predict.catalogue import CATALOGUE, PARTITIONS
 from galaxymorph.predict.listing import image_folder
@@ -31,7 +34,24 @@ from galaxymorph.predict.predictors.base import Predictor
 from galaxymorph.predict.predictors.loading import model_id, read_recipe
 from galaxymorph.predict.vectors import EMBEDDING
 
+# Usable galaxies below which lists are warned of: the tenth-nearest of a hundred is among the
+# nearest tenth of them, and of fewer it isn't near.
+FEW = 10 * NEIGHBOURS
 AGAIN = "delete it and repeat the command that filled the folder"
+
+
+def warn_of_few(folder: Path, usable: int, what: str, remedy: str) -> None:
+    """Warn of a list from a catalogue of few galaxies.
+
+    Args:
+        folder: of the predictions.
+        usable: galaxies with an embedding.
+        what: that more galaxies allow, in words.
+        remedy: for the reader of the list.
+    """
+    if usable < FEW:
+        number = counted(usable, "galaxy")
+        warn(f"{folder}: {number}, fewer than the {FEW} with which {what}; {remedy}")
 
 
 @dataclass(frozen=True)

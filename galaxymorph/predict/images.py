@@ -191,7 +191,7 @@ def as_sources(images: Images) -> list[Source]:
     if one or getattr(images, "ndim", 4) < 4:
         images = [cast(Source, images)]
     listed = cast("Iterable[Source]", images)
-    sources = [str(image) if isinstance(image, Path) else image for image in listed]
+    sources: list[Source] = [str(image) if isinstance(image, Path) else image for image in listed]
     require_some(sources)
     return sources
 

@@ -105,8 +105,7 @@ def kept_columns(
         return []
     path = Path(catalogue)
     _require_there(path)
-    is_table = path.is_file() and (not is_zip(path.name) or _zipped_table(path))
-    if not is_table:
+    if not path.is_file() or (is_zip(path.name) and not _zipped_table(path)):
         raise BadInput(
             f"{setting('keep')} {','.join(names)}: {path} is not a table", "leave it out"
         )
@@ -141,8 +140,14 @@ def _zipped_table(path: Path) -> Table | None:
 def image_folder(catalogue: str | Path) -> str:
     """Return the folder that a catalogue's image paths are relative to, as an absolute path."""
     path = Path(catalogue).absolute()
-    is_table = path.is_file() and (not is_zip(path.name) or not list_image_files(path).images)
-    return str(path.parent) if is_table else str(Path.cwd())
+    return str(path.parent) if is_table(path) else str(Path.cwd())
+
+
+def is_table(catalogue: Path) -> bool:
+    """Tell whether a catalogue is a table of images, rather than a folder or a zip of them."""
+    return catalogue.is_file() and (
+        not is_zip(catalogue.name) or not list_image_files(catalogue).images
+    )
 
 
 def _files(

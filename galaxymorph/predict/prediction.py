@@ -15,6 +15,7 @@ from galaxymorph.base import BadInput, say, setting, warn
 from galaxymorph.base.process import is_own_process
 from galaxymorph.images import Rendering, require_fits
 from galaxymorph.judge import (
+    calibrated_coverage,
     calibration_part,
     load_calibrators,
     require_classes,
@@ -188,10 +189,13 @@ def _prediction_sets(
 ) -> PredictionSets | None:
     """Return the function from uncalibrated probabilities to prediction sets; None without them.
 
-    Distributions of vote fractions have intervals in their place.
+    By default they are those of `own_sets`. Distributions of vote fractions have intervals in their
+    place.
     """
     coverage = options.coverage
-    if not coverage or (runs and all(has_intervals(run.recipe) for run in runs)):
+    if coverage is None:
+        return own_sets(models, options.crops)
+    if runs and all(has_intervals(run.recipe) for run in runs):
         return None
     if not runs:
         raise BadInput(
@@ -215,6 +219,18 @@ def _prediction_sets(
         say("the split has no calibration part: prediction sets are fitted on the validation part")
     say_uncalibrated(run, "sets")
     return partial(sets_of, run, coverage=coverage)
+
+
+def own_sets(models: Sequence[Path], crops: Sequence[float] = ()) -> PredictionSets | None:
+    """Return a calibrated run's prediction sets at its own coverage, from its probabilities.
+
+    None of any other model, and of several models or crops, whose mean isn't calibrated.
+    """
+    if len(models) > 1 or len(crops) > 1 or not is_run(models[0]):
+        return None
+    run = Run(models[0])
+    coverage = calibrated_coverage(run)
+    return partial(sets_of, run, coverage=coverage) if coverage else None
 
 
 def _usable(references: list[str], models: Sequence[Path], options: PredictionOptions) -> list[str]:

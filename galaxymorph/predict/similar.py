@@ -12,7 +12,7 @@ import pyarrow as pa
 from galaxymorph.base import BadInput, did_you_mean, say
 from galaxymorph.images import Source
 from galaxymorph.judge.robustness.drift import NEIGHBOURS
-from galaxymorph.predict.embedded_catalogue import EmbeddedCatalogue, open_embedded
+from galaxymorph.predict.embedded_catalogue import EmbeddedCatalogue, open_embedded, warn_of_few
 from galaxymorph.predict.failures import UNFAMILIAR
 from galaxymorph.predict.predictors.base import Predictor
 from galaxymorph.predict.predictors.recording import record_embeddings
@@ -132,6 +132,16 @@ def embed_image(predictor: Predictor, image: Source) -> np.ndarray:
     with record_embeddings(predictor) as recorded:
         predictor.outputs_of_each([image])
     return recorded.mean[0][0]
+
+
+def warn_of_distant(catalogue: SimilarGalaxies) -> None:
+    """Warn of neighbours in a catalogue of few galaxies."""
+    warn_of_few(
+        catalogue.catalogue.folder,
+        len(catalogue.index.galaxies),
+        "the nearest galaxies are alike",
+        "look at the images rather than at the order",
+    )
 
 
 def say_unfamiliar(table: pd.DataFrame, name: str) -> None:

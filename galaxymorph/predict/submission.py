@@ -17,7 +17,7 @@ from galaxymorph.base import (
     Progress,
     as_utf8,
     make_folder,
-    replacing,
+    replacing_output,
     say,
     setting,
     write_text,
@@ -92,7 +92,7 @@ def write_submission(
             text = io.StringIO()
             table.to_csv(text, index=False, header=start == 0)
             write_text(part, text.getvalue())
-    with replacing(path) as temporary, temporary.open("wb") as whole:
+    with replacing_output(path) as temporary, temporary.open("wb") as whole:
         for part in parts:
             whole.write(part.read_bytes())
     shutil.rmtree(folder.parent)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galaxymorph.base import BadInput, import_extra, replacing, setting, without_warnings
+from galaxymorph.base import BadInput, import_extra, replacing_output, setting, without_warnings
 from galaxymorph.zoo.column_meta import ColumnMeta
 
 Meta = Mapping[str, ColumnMeta]
@@ -34,7 +34,7 @@ def write_table_file(path: Path, table: pd.DataFrame, meta: Meta | None = None) 
         raise BadInput(
             f"{setting('output', path)}: ending {path.suffix!r}", f"use {', '.join(WRITERS)}"
         )
-    with replacing(path) as temporary:
+    with replacing_output(path) as temporary:
         writer(Path(temporary), table, meta or {})
 
 

@@ -452,6 +452,18 @@ def test_a_folder_holds_one_catalogues_predictions(
             ["{images}", "-o", "{tmp}/out/", "--id-column", "NUMBER"],
             "--id-column NUMBER: {images} is not a table; leave it out",
         ),
+        (
+            ["{tmp}/named.csv", "-o", "{tmp}/out.csv", "--image-column", "jpeg", "--skip-bad"],
+            "--skip-bad: {tmp}/named.csv is a catalogue, of which an unusable image is a row with",
+        ),
+        (
+            ["{images}", "-o", "{tmp}/out/", "--skip-bad"],
+            "--skip-bad: {images} is a catalogue, of which an unusable image is a row with a",
+        ),
+        (
+            ["{tmp}/named.csv", "-o", "{tmp}/out.csv", "--image-column", "jpeg", "--crops", "0.5"],
+            "-o {tmp}/out.csv: the predictions of a table cannot be combined with --crops",
+        ),
         (["{images}/{one}", "--image-column", "jpeg"], "--image-column jpeg: it needs a catalogue"),
     ],
 )
@@ -463,6 +475,20 @@ def test_what_cannot_be_done_is_said_in_one_line(run, images, tmp_path, capsys, 
     error = capsys.readouterr().err
     assert words.format(**names) in error
     assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("output", ["out/", "out.csv"])
+def test_doubled_ids_of_a_table_are_told_in_a_line(run, images, tmp_path, capsys, output):
+    table = tmp_path / "mine.csv"
+    ids = ["G1", "G4", "G4", "G5", "G5", "G5"]
+    rows = pd.DataFrame({"id": ids, "image": [*images[:5], "gone.jpg"]})
+    rows.to_csv(table, index=False)
+    galaxymorph("predict", run, table, "-o", f"{tmp_path}/{output}")
+    error = capsys.readouterr().err
+    assert "\n3 rows with the id of an earlier one, such as G4\n" in f"\n{error}"
+    rows.drop_duplicates("id").assign(mag=1).to_csv(table, index=False)
+    galaxymorph("predict", run, table, "-o", f"{tmp_path}/once-{output}")
+    assert "of an earlier one" not in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import galaxymorph as gm
 from galaxymorph.predict import load_predictor
 from tests.conftest import galaxymorph
 
@@ -228,3 +229,49 @@ def test_sets_of_a_run_that_was_never_calibrated_say_so(run, simple, tmp_path, c
     words[1] = own
     assert galaxymorph(*words, "-o", f"{tmp_path}/again-{output}") == 0
     assert "is not calibrated" not in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("plain")
+def test_every_output_of_a_calibrated_run_has_its_sets(run, images, tmp_path, capsys):
+    own = tmp_path / "run"
+    shutil.copytree(run, own)
+    assert galaxymorph("calibrate", own, "--method", "temperature", "--coverage", "0.8") == 0
+    expected = gm.predict(own, images, coverage=0.8)["set"].tolist()
+    assert gm.predict(own, images)["set"].tolist() == expected
+    pixels = [Image.open(image) for image in images]
+    assert gm.predict(own, pixels)["set"].tolist() == expected
+    assert gm.open_run(own).predict(images, raw=True)["set"].tolist() == expected
+    capsys.readouterr()
+    assert galaxymorph("predict", own, *images, "--json") == 0
+    assert [row["set"] for row in json.loads(capsys.readouterr().out)] == expected
+    assert galaxymorph("predict", own, *images, "-o", tmp_path / "t.csv") == 0
+    assert pd.read_csv(tmp_path / "t.csv")["set"].tolist() == expected
+    assert galaxymorph("predict", own, images[0]) == 0
+    (heading,) = [line for line in capsys.readouterr().out.splitlines() if "predicted" in line]
+    assert heading.split()[-1] == "set"
+    # The mean of several models or crops isn't calibrated.
+    assert "set" not in gm.predict([own, own], images)
+    assert "set" not in gm.predict(own, images, crops="0.6,0.8")
+    assert "set" not in gm.predict(run, images)
+
+
+@pytest.mark.parametrize("format", [None, "kaggle"])
+def test_a_file_that_is_replaced_is_told(images, tmp_path, capsys, format):
+    output = tmp_path / "t.csv"
+    command = ["predict", images[0], "-o", output, "--device", "cpu", "--outliers"]
+    command += ["--format", format] if format else []
+    command.remove("--outliers") if format else None
+    for is_there in (False, True):
+        assert galaxymorph(*command) == 0
+        printed, log = capsys.readouterr()
+        assert printed == f"{output}\n"
+        assert (f"replaced: {output}" in log.splitlines()) == is_there
+
+
+def test_a_table_of_a_table_is_replaced_and_told(run, images, tmp_path, capsys):
+    output, table = tmp_path / "t.csv", tmp_path / "mine.csv"
+    for number in (1, 2):
+        pd.DataFrame({"image": images[:number]}).to_csv(table, index=False)
+        assert galaxymorph("predict", run, table, "-o", output) == 0
+        assert (f"replaced: {output}" in capsys.readouterr().err) == (number == 2)
+        assert len(pd.read_csv(output)) == number

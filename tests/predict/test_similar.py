@@ -181,7 +181,10 @@ def test_the_command_writes_a_table_and_a_sheet(out, images, tmp_path, capsys):
     assert len(pd.read_csv(table)) == 7
     assert Image.open(sheet).width > 1000
     assert galaxymorph(*command) == 0
-    printed = capsys.readouterr().out
+    printed, log = capsys.readouterr()
+    assert f"replaced: {table}" not in log
+    words = f"warning: {out}: 40 galaxies, fewer than the 100 with which the nearest"
+    assert log.splitlines()[-1].startswith(words)
     for row in pd.read_csv(table, dtype={"galaxy": str}).itertuples():
         (line,) = [line for line in printed.splitlines() if line.split()[:1] == [row.galaxy]]
         assert f"{row.predicted} {row.confidence:.2f}" in line
@@ -304,7 +307,8 @@ def test_what_is_unlike_the_others_is_the_most_anomalous(
     sheet = tmp_path / "anomalies.png"
     assert galaxymorph("anomalies", out, "-n", 5, "--detector", detector, "--sheet", sheet) == 0
     assert sheet.exists()
-    assert "40 galaxies, fewer than the 100 with which" in capsys.readouterr().err
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert f"{out}: 40 galaxies, fewer than the 100 with which an anomaly stands out" in last
     ranked = gm.anomalies(out, number=99, detector=detector)
     assert len(ranked) == 40
     assert ranked["galaxy"][0] == table["galaxy"][4].as_py()

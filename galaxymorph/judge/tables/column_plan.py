@@ -101,9 +101,12 @@ def with_ids(tables: OpenedTables) -> tuple[OpenedTables, tuple[str, str]]:
     table = tables.source.table
     for name, place in zip(given, (table, tables.labels), strict=False):
         if name not in place:
-            raise BadInput(
-                f"{place.reference}: column {name!r} is missing", did_you_mean(name, place.columns)
-            )
+            remedy = did_you_mean(name, place.columns)
+            if len(given) == 1 and name in tables.labels:
+                first = _find_ids(table, tables.settings.schema) or "COLUMN"
+                pair = setting("id_column", f"{first},{name}")
+                remedy = f"name that of the predictions and that of the labels, with {pair}"
+            raise BadInput(f"{place.reference}: column {name!r} is missing", remedy)
     own = given[0] if given else _find_ids(table, tables.settings.schema)
     if own is None and tables.same:
         table = with_row_numbers(table, ROW)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -16,8 +16,8 @@ from PIL import Image
 
 from galaxymorph.base import BadInput, in_background
 from galaxymorph.images import Fault, FluxImage, NoContent, as_picture, open_files
-from galaxymorph.judge import EMPTY, calibrated_coverage, calibrated_mean, sets_of
-from galaxymorph.learn import PACKAGE_MODEL, Recipe, Run, target_of
+from galaxymorph.judge import EMPTY, calibrated_mean
+from galaxymorph.learn import PACKAGE_MODEL, Recipe, target_of
 from galaxymorph.predict.failures import UNFAMILIAR
 from galaxymorph.predict.predictors.loading import model_id
 from galaxymorph.predict.tables import completed, mapped_fractions, scored_outputs
@@ -30,6 +30,7 @@ from galaxymorph.zoo.image_files import galaxy_name
 if TYPE_CHECKING:
     # They import pydantic, which only the OpenAPI description needs.
     from galaxymorph.predict import Explainer, Predictor
+    from galaxymorph.predict.predictors.base import PredictionSets
     from galaxymorph.predict.similar import SimilarGalaxies
     from galaxymorph.report.server.answer_types import (
         ClassPrediction,
@@ -106,7 +107,7 @@ class ServedModel:
     name: str
     first: Predictor
     later: Future[tuple[Predictor, Explainer]]
-    sets: Callable[[np.ndarray], list[str]] | None = None
+    sets: PredictionSets | None = None
     answered: threading.Event = field(default_factory=threading.Event)
     catalogue: SimilarGalaxies | None = None
     path: Path | None = None
@@ -349,7 +350,7 @@ def load_model(
         BadInput: not a finished run, nor such a file, an unknown stretch, or the folder is of
             another model.
     """
-    from galaxymorph.predict import is_run, load_predictor
+    from galaxymorph.predict import is_run, load_predictor, own_sets
     from galaxymorph.predict.predictors.array_predictor import ArrayPredictor
 
     if not is_run(path) and path.suffix != ".safetensors":
@@ -368,9 +369,6 @@ def load_model(
 
         return load() if is_quick else first, load_explainer(path)
 
-    sets = None
-    if is_run(path) and (coverage := calibrated_coverage(Run(path))):
-        sets = partial(sets_of, Run(path), coverage=coverage)
     catalogue = None
     if similar is not None:
         from galaxymorph.predict.similar import open_similar
@@ -378,6 +376,7 @@ def load_model(
         catalogue = open_similar(similar)
         catalogue.catalogue.load_predictor(path)
     later = in_background(load_later)
+    sets = own_sets([path])
     return ServedModel(model_title(path), first, later, sets, answered, catalogue, path)
 
 

@@ -216,6 +216,14 @@ def test_an_option_without_use_is_refused(options, refused):
     assert line in refused(*class_tables(), *options)
 
 
+def test_a_column_of_ids_of_the_labels_alone_is_told_to_be_one_of_two(refused):
+    predictions, labels = class_tables()
+    line = refused(predictions, labels.rename(columns={"id": "objname"}), "--id-column", "objname")
+    assert "column 'objname' is missing; name that of the predictions and that of the" in line
+    assert line.rstrip().endswith("--id-column id,objname")
+    assert "did you mean 'id'?" in refused(predictions, labels, "--id-column", "idd")
+
+
 def test_a_name_that_is_taken_is_not_continued(tmp_path, no_network):
     with pytest.raises(BadInput) as error:
         gm.judge(*class_tables(), out=no_network.parent, name=no_network.name)

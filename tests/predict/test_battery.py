@@ -330,8 +330,8 @@ GRIZ = cube(flux(4), "griz")
 def griz(new_folder) -> Path:
     folder = new_folder("griz")
     (folder / IMAGES).mkdir()
-    (folder / "labels.csv").write_bytes(labels_bytes(4))
-    for name in galaxy_ids(4):
+    (folder / "labels.csv").write_bytes(labels_bytes(12))
+    for name in galaxy_ids(12):
         (folder / IMAGES / f"{name}.fits").write_bytes(GRIZ)
     return folder
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -377,14 +378,14 @@ def report(run: RunLike, **options: Any) -> Path:
 
 
 @takes(CompareOptions)
-def compare(*runs: RunLike, **options: Any) -> Comparison:
+def compare(*runs: RunLike | Sequence[RunLike], **options: Any) -> Comparison:
     """Set runs compared on every metric that they have.
 
     Differences of macro-F1 from the first run are over the galaxies that both tested, each with an
     interval of the difference itself.
 
     Args:
-        runs: trained runs or their folders, two or more.
+        runs: trained runs or their folders, two or more, or a list of them.
 
     Raises:
         BadInput: fewer than two runs, one given twice, or one whose fit isn't finished.
@@ -399,7 +400,10 @@ def compare(*runs: RunLike, **options: Any) -> Comparison:
     chosen = CompareOptions(**options)
     endings = (".html", ".csv", ".parquet")
     require_output(chosen.output, endings, f"end it in {', '.join(endings)}")
-    comparison = compare_runs([Run(Path(run)) for run in runs])
+    given = [
+        each for run in runs for each in ([run] if isinstance(run, str | os.PathLike) else run)
+    ]
+    comparison = compare_runs([Run(Path(run)) for run in given])
     if chosen.output is not None and chosen.output.suffix == ".html":
         write_comparison(comparison, chosen.output)
     elif chosen.output is not None:

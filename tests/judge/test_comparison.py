@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import galaxymorph as gm
 from galaxymorph.judge.metrics.comparison import (
     best_rows,
     compare_runs,
@@ -222,6 +223,12 @@ def test_scores_are_found_at_any_depth_and_settings_are_not():
 def test_fewer_than_two_runs_are_refused(run, given, capsys):
     assert galaxymorph("compare", *[run] * given) == 2
     assert "two different runs or more" in capsys.readouterr().err
+
+
+def test_runs_may_be_a_list(run, worse):
+    assert gm.compare([run, worse]).names == gm.compare(run, worse).names
+    with pytest.raises(gm.BadInput, match="two different runs or more"):
+        gm.compare([])
 
 
 def test_the_same_predictions_have_no_difference_to_estimate(run, tmp_path, capsys):

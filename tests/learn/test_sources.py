@@ -917,6 +917,17 @@ def test_fractions_are_given_as_the_votes_of_a_further_catalogue(by_votes, smoot
         assert list(mapped[classes]) == list(default[classes])
 
 
+def test_fractions_are_mapped_to_the_first_votes_by_default(by_votes, smooth_votes, tmp_path):
+    copied = shutil.copytree(by_votes, tmp_path / "run")
+    record = json.loads((copied / "vote_maps.json").read_text())
+    record["vote_maps"].reverse()
+    (copied / "vote_maps.json").write_text(json.dumps(record))
+    image = next((smooth_votes / IMAGES).iterdir())
+    expected = predicted(by_votes, image, tmp_path, "--votes", "galaxy-zoo-2-weighted")
+    default = predicted(copied, image, tmp_path)
+    assert np.allclose(default[TREE.columns].astype(float), expected[TREE.columns].astype(float))
+
+
 def test_every_way_to_predict_takes_the_votes(by_votes, smooth_votes, tmp_path):
     images, votes = smooth_votes / IMAGES, "galaxy-zoo-2-weighted"
     image = sorted(images.iterdir())[0]

@@ -308,7 +308,8 @@ def test_calibrate_stores_what_it_learnt_and_predict_uses_it(calibrated, simple,
     expected = softmax(np.log(np.clip(bare, 1e-16, 1)) / temperature)
     expected = (6 * expected + 1 / 3) / 7
     assert [tables[0][name] for name in names] == pytest.approx(expected.tolist(), abs=1e-4)
-    assert "set" not in tables[0]
+    # By its own coverage of 0.9, for which six galaxies are too few.
+    assert tables[0]["set"] == "elliptical|spiral|irregular"
     assert set(tables[2]["set"].split("|")) <= {"elliptical", "spiral", "irregular", "none"}
 
 

@@ -104,10 +104,11 @@ def with_tree_columns(table: pd.DataFrame, predictor: Predictor) -> pd.DataFrame
     if target_of(predictor.recipe).tree is None:
         return table
     names = predicted_columns(predictor.recipe, predictor.classes)
-    fractions = table[names].to_numpy(float)
-    mapped = pd.DataFrame(mapped_fractions(fractions, predictor), table.index, names)
-    schemes = getattr(predictor, "schemes", ())
-    return with_scheme_columns(table.assign(**mapped), schemes, fractions)
+    fractions = table[names].to_numpy()
+    mapped = mapped_fractions(fractions, predictor)
+    if mapped is not fractions:
+        table[names] = mapped.astype(fractions.dtype)
+    return with_scheme_columns(table, getattr(predictor, "schemes", ()), fractions)
 
 
 def mapped_fractions(outputs: np.ndarray, predictor: Predictor) -> np.ndarray:

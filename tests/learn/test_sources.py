@@ -943,6 +943,10 @@ def test_every_way_to_predict_takes_the_votes(by_votes, smooth_votes, tmp_path):
     ):
         assert predictor.predict(pixels)["Class1.1"][0] == pytest.approx(expected, abs=0.01)
         assert predictor.outputs([pixels])[0, 0] == pytest.approx(expected, abs=0.01)
+    # Of the precision of the network's own fractions.
+    kinds = ({"raw": True}, {}, {"votes": votes})
+    tables = [gm.load_predictor(by_votes, **kind).predict(pixels) for kind in kinds]
+    assert {table["Class1.1"].dtype for table in tables} == {np.dtype(np.float32)}
     crops = predicted(by_votes, image, tmp_path, "--crops", "0.5,0.7", "--votes", votes)
     assert crops["Class1.1"] == pytest.approx(0.9, abs=0.06)
     folder = tmp_path / "predictions/"

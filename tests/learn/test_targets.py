@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
-from galaxymorph.learn import TARGETS, make_recipe
+from galaxymorph.judge.galleries import disagreements
+from galaxymorph.learn import TARGETS, Run, make_recipe
 from galaxymorph.predict import load_predictor
 from galaxymorph.zoo import GALAXY_ZOO_CHALLENGE, SCHEMES, soft_targets
 from galaxymorph.zoo.tree import broken_sums
@@ -232,6 +233,9 @@ def test_interpret_draws_votes_and_a_walk(soft_runs, unrefreshed, capsys):
             "fractions_test.png",
             "entropies_test.png",
         }
+        finished = Run(soft_runs / name)
+        _, overconfident = disagreements(finished, finished.predictions("test"))
+        assert ("overconfident_test.png" in drawn) == (len(overconfident) > 0)
     table = pd.read_parquet(soft_runs / "tree" / "predictions_test.parquet")
     galaxy = table["galaxy"][0]
     assert galaxymorph("interpret", soft_runs / "tree", "--galaxy", galaxy) == 0

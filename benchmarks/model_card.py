@@ -36,6 +36,7 @@ from galaxymorph.judge.metrics.bootstrap import bootstrap_one
 from galaxymorph.judge.metrics.vote_fractions import (
     agreed_galaxies,
     conditional_square_errors,
+    reached_by_votes,
     root_mean,
 )
 from galaxymorph.learn import PACKAGE_MODEL
@@ -43,8 +44,6 @@ from galaxymorph.predict.overlap import load_split_parts
 from galaxymorph.predict.predictors.recording import record_embeddings
 from galaxymorph.zoo import (
     GALAXY_ZOO_CHALLENGE,
-    known_fractions,
-    reached,
     read_catalogue,
     to_conditional,
     translate_fractions,
@@ -149,7 +148,7 @@ def biases(true: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
         true: volunteers' cumulative fractions, shape (n, answers).
         predicted: likewise, of the model.
     """
-    weights = np.where(known_fractions(TREE, true), reached(TREE, true) @ TREE.membership, 0.0)
+    weights = reached_by_votes(TREE, true) @ TREE.membership
     known, guess = (np.nan_to_num(to_conditional(TREE, each)) for each in (true, predicted))
     sums = (weights * (guess - known)).sum(axis=0) / weights.sum(axis=0)
     return {name: round(float(value), 4) for name, value in zip(TREE.columns, sums, strict=True)}

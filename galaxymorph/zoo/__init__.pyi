@@ -70,9 +70,11 @@ from .tree import known_fractions as known_fractions
 from .tree import likeliest_walk as likeliest_walk
 from .tree import reached as reached
 from .tree import shared_answers as shared_answers
+from .tree import softmax as softmax
 from .tree import to_conditional as to_conditional
 from .tree import to_cumulative as to_cumulative
 from .tree import translate_fractions as translate_fractions
+from .tree import tree_softmax as tree_softmax
 from .volunteer_votes import Choice as Choice
 from .volunteer_votes import VoteRules as VoteRules
 from .volunteer_votes import read_volunteer_votes as read_volunteer_votes

@@ -166,6 +166,25 @@ def to_cumulative(tree: Tree, conditional: np.ndarray) -> np.ndarray:
     return cumulative
 
 
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Return the softmax of each row, shape (n, k)."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def tree_softmax(tree: Tree, logits: np.ndarray) -> np.ndarray:
+    """Return cumulative fractions, the conditional ones being a softmax within each question.
+
+    Args:
+        tree: the decision tree.
+        logits: shape (n, answers), as the fractions.
+    """
+    conditional = np.zeros(logits.shape)
+    for answers in tree.membership.astype(bool):
+        conditional[:, answers] = softmax(logits[:, answers])
+    return to_cumulative(tree, conditional)
+
+
 def shared_answers(source: Tree, tree: Tree) -> np.ndarray:
     """Tell which answers of one tree are which of another: 0 or 1, shape (answers, answers).
 

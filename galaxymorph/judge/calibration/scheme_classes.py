@@ -34,7 +34,7 @@ from galaxymorph.judge.calibration.set_methods import SET_METHODS
 from galaxymorph.judge.metrics.bootstrap import Interval, unknown
 from galaxymorph.judge.metrics.classification import macro_f1_interval
 from galaxymorph.learn import Run, run_files
-from galaxymorph.zoo import SCHEMES, assign_labels
+from galaxymorph.zoo import SCHEMES, assign_labels, softmax
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
@@ -96,9 +96,7 @@ class SchemeClasses:
         Args:
             fractions: predicted cumulative fractions, shape (n, answers).
         """
-        logits = _features(fractions) @ self.weights.T + self.bias
-        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return shares / shares.sum(axis=1, keepdims=True)
+        return softmax(_features(fractions) @ self.weights.T + self.bias)
 
     def columns(self, fractions: np.ndarray) -> pd.DataFrame:
         """Return predicted class, confidence, prediction set and probabilities, a row a galaxy.

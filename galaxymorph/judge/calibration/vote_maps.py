@@ -29,11 +29,12 @@ from galaxymorph.base import (
 from galaxymorph.judge.metrics.bootstrap import Interval, bootstrap_one
 from galaxymorph.judge.metrics.vote_fractions import (
     conditional_square_errors,
+    reached_by_votes,
     root_mean,
     square_errors,
 )
 from galaxymorph.learn import Run, run_files, target_of
-from galaxymorph.zoo import Tree, known_fractions, reached, to_conditional, to_cumulative
+from galaxymorph.zoo import Tree, to_conditional, tree_softmax
 
 # Galaxies from which a map is fitted: four in each fold.
 FEWEST_FOR_MAP = 20
@@ -85,10 +86,7 @@ class VoteMap:
         if (self.slopes == 1).all() and not self.shifts.any():
             return fractions
         logits = self.shifts + (self.slopes @ tree.membership) * _logarithms(tree, fractions)
-        conditional = np.zeros_like(logits)
-        for answers in tree.membership.astype(bool):
-            conditional[:, answers] = _softmax(logits[:, answers])
-        return to_cumulative(tree, conditional)
+        return tree_softmax(tree, logits)
 
     @property
     def record(self) -> VoteMapRecord:
@@ -151,9 +149,10 @@ def _held_out(
 
 def _fitted(tree: Tree, votes: str, predicted: np.ndarray, true: np.ndarray) -> VoteMap:
     from scipy.optimize import minimize
+    from scipy.special import log_softmax
 
     logarithms, shares = _logarithms(tree, predicted), np.nan_to_num(to_conditional(tree, true))
-    weights = _weights(tree, true)
+    weights = reached_by_votes(tree, true) @ tree.membership
     slopes, shifts = np.ones(len(tree.questions)), np.zeros(len(tree.columns))
     for at, answers in enumerate(tree.membership.astype(bool)):
 
@@ -163,7 +162,7 @@ def _fitted(tree: Tree, votes: str, predicted: np.ndarray, true: np.ndarray) -> 
             given: np.ndarray = shares[:, answers] * weights[:, answers],
         ) -> float:
             power, shift = values[0], values[1:]
-            mapped = _log_softmax(np.exp(power) * logs + shift)
+            mapped = log_softmax(np.exp(power) * logs + shift, axis=1)
             prior = (power / SLOPE) ** 2 / 2 + np.square(shift / SHIFT).sum() / 2
             return float(prior - (given * mapped).sum())
 
@@ -178,23 +177,10 @@ def _logarithms(tree: Tree, fractions: np.ndarray) -> np.ndarray:
     return np.log(np.where(np.isnan(conditional), 1.0, conditional.clip(FLOOR)))
 
 
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    return np.exp(_log_softmax(logits))
-
-
-def _weights(tree: Tree, true: np.ndarray) -> np.ndarray:
-    """Return the fraction who reached each answer's question, 0 where votes on it are unknown."""
-    return np.where(known_fractions(tree, true), reached(tree, true) @ tree.membership, 0.0)
-
-
 def _cross_entropy(tree: Tree, predicted: np.ndarray, true: np.ndarray) -> float:
-    shares = _weights(tree, true) * np.nan_to_num(to_conditional(tree, true))
-    return -float((shares * _logarithms(tree, predicted)).sum())
+    weights = reached_by_votes(tree, true) @ tree.membership
+    shares = np.nan_to_num(to_conditional(tree, true))
+    return -float((weights * shares * _logarithms(tree, predicted)).sum())
 
 
 def _scores(tree: Tree, true: np.ndarray, predicted: np.ndarray, seed: int) -> dict[str, Interval]:

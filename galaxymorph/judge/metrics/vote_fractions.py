@@ -71,7 +71,7 @@ def question_kl(predictions: Predictions) -> Estimates:
     tree = _tree_of(predictions)
     terms = {
         "kl": question_divergence(tree, predictions.true, predictions.predicted),
-        "reached": _reached(tree, predictions.true),
+        "reached": reached_by_votes(tree, predictions.true),
     }
     names = [question.name for question in tree.questions]
     return _of_sums(
@@ -117,7 +117,7 @@ def agreed_galaxies(tree: Tree, true: np.ndarray) -> np.ndarray:
     """
     conditional = np.nan_to_num(to_conditional(tree, true))
     largest = [conditional[:, answers].max(axis=1) for answers in tree.membership.astype(bool)]
-    return (np.column_stack(largest) > AGREED) & (_reached(tree, true) >= REACHED)
+    return (np.column_stack(largest) > AGREED) & (reached_by_votes(tree, true) >= REACHED)
 
 
 def entropy_correlation(true: np.ndarray, predicted: np.ndarray, seed: int) -> Interval:
@@ -191,7 +191,7 @@ def question_divergence(tree: Tree, true: np.ndarray, predicted: np.ndarray) -> 
         q = np.where(np.isnan(q).any(axis=1, keepdims=True), 1 / answers.sum(), q)
         q = np.maximum(q, np.minimum(p, HALF_A_VOTE))
         divergences.append(kl_divergence(p, q))
-    return _reached(tree, true) * np.column_stack(divergences)
+    return reached_by_votes(tree, true) * np.column_stack(divergences)
 
 
 def conditional_square_errors(
@@ -202,14 +202,14 @@ def conditional_square_errors(
     Both are sums over all answers, shape (n,); an answer's weight is the fraction of volunteers who
     reached its question. A predicted conditional fraction is 0 where nobody is to reach it.
     """
-    weights = _reached(tree, true) @ tree.membership
+    weights = reached_by_votes(tree, true) @ tree.membership
     errors = np.nan_to_num(to_conditional(tree, predicted)) - np.nan_to_num(
         to_conditional(tree, true)
     )
     return (np.square(errors) * weights).sum(axis=1), weights.sum(axis=1)
 
 
-def _reached(tree: Tree, true: np.ndarray) -> np.ndarray:
+def reached_by_votes(tree: Tree, true: np.ndarray) -> np.ndarray:
     """Return the fraction who reached each question, 0 where it has no vote at all."""
     return np.where(np.asarray(true) @ tree.membership.T > 0, reached(tree, true), 0.0)
 

@@ -16,7 +16,7 @@ from galaxymorph.base import counted, map_ahead
 from galaxymorph.images import Cut, Source, compressed, framed, require_some
 from galaxymorph.learn import CONCENTRATIONS, NumpyResNet, Recipe, item_frame, loss_entry, target_of
 from galaxymorph.predict.predictors.base import BasePredictor, Faults, Listener, OnProgress
-from galaxymorph.zoo import Tree, cumulative_moments, to_cumulative
+from galaxymorph.zoo import Tree, cumulative_moments, softmax, tree_softmax
 
 # Outputs of early layers for this many images stay in the processor's cache.
 CHUNK = 16
@@ -137,15 +137,8 @@ def inverse_link(logits: np.ndarray, recipe: Recipe) -> np.ndarray:
     """
     tree = target_of(recipe).tree
     if tree is None:
-        return _softmax(logits)
+        return softmax(logits)
     return INVERSE_LINKS[loss_entry(recipe).link](tree, logits)
-
-
-def _tree_softmax(tree: Tree, logits: np.ndarray) -> np.ndarray:
-    conditional = np.zeros(logits.shape)
-    for answers in tree.membership.astype(bool):
-        conditional[:, answers] = _softmax(logits[:, answers])
-    return to_cumulative(tree, conditional)
 
 
 def _tree_dirichlet(tree: Tree, logits: np.ndarray) -> np.ndarray:
@@ -155,7 +148,7 @@ def _tree_dirichlet(tree: Tree, logits: np.ndarray) -> np.ndarray:
 
 # By the name of a loss's link.
 INVERSE_LINKS: dict[str, Callable[[Tree, np.ndarray], np.ndarray]] = {
-    "softmax": _tree_softmax,
+    "softmax": tree_softmax,
     "dirichlet": _tree_dirichlet,
 }
 
@@ -163,8 +156,3 @@ INVERSE_LINKS: dict[str, Callable[[Tree, np.ndarray], np.ndarray]] = {
 def _sigmoid(logits: np.ndarray) -> np.ndarray:
     # As a tangent it overflows nowhere.
     return 0.5 + 0.5 * np.tanh(0.5 * logits)
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
